@@ -1,0 +1,93 @@
+# Three slices at 2 mm, flips and affine maps of paper 001 (section 3.1); window of paper 004.
+dataset_type = 'CTSliceDataset'
+data_root = 'data/deeplesion/'
+backend_args = None
+meta_keys = (
+    'img_id',
+    'img_path',
+    'ori_shape',
+    'img_shape',
+    'scale_factor',
+    'flip',
+    'flip_direction',
+    'spacing',
+    'slice_interval',
+    'slice_index',
+    'windows',
+    'border_offset',
+)
+
+train_pipeline = [
+    dict(type='LoadCTSlices', num_slices=3, slice_interval=2.0, backend_args=backend_args),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='WindowHU', windows=((-1024, 3071),), output_range=(0.0, 255.0)),
+    dict(type='Resize', scale=(512, 512), keep_ratio=True),
+    # Each way with a chance of one half.
+    dict(
+        type='RandomFlip',
+        prob=[0.25, 0.25, 0.25],
+        direction=['horizontal', 'vertical', 'diagonal'],
+    ),
+    dict(type='RandomCTAffine'),
+    dict(type='PackDetInputs', meta_keys=meta_keys),
+]
+test_pipeline = [
+    dict(type='LoadCTSlices', num_slices=3, slice_interval=2.0, backend_args=backend_args),
+    dict(type='WindowHU', windows=((-1024, 3071),), output_range=(0.0, 255.0)),
+    dict(type='Resize', scale=(512, 512), keep_ratio=True),
+    # After the resize: predictions are compared with the truth in the original image's pixels.
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs', meta_keys=meta_keys),
+]
+
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=2,
+    persistent_workers=False,  # each epoch's augmentation is the same in a resumed run
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    batch_sampler=dict(type='AspectRatioBatchSampler'),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='train.json',
+        data_prefix=dict(img='Images_png/'),
+        filter_cfg=dict(filter_empty_gt=True),
+        pipeline=train_pipeline,
+        backend_args=backend_args,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=False,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='val.json',
+        data_prefix=dict(img='Images_png/'),
+        test_mode=True,
+        pipeline=test_pipeline,
+        backend_args=backend_args,
+    ),
+)
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=False,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='test.json',
+        data_prefix=dict(img='Images_png/'),
+        test_mode=True,
+        pipeline=test_pipeline,
+        backend_args=backend_args,
+    ),
+)
+
+val_evaluator = dict(type='FROCMetric', ann_file=data_root + 'val.json')
+test_evaluator = dict(type='FROCMetric', ann_file=data_root + 'test.json')

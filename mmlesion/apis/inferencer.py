@@ -1,0 +1,258 @@
+import copy
+import os.path as osp
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from mmdet.registry import DATASETS, MODELS
+from mmdet.utils import get_test_pipeline_cfg
+from mmengine.config import Config, ConfigDict
+from mmengine.config.utils import ConfigParsingError
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.device import get_device
+from mmengine.model.utils import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from mmengine.runner.checkpoint import CheckpointLoader
+from tqdm import tqdm
+
+from ..structures import to_original_frame
+from ..structures.ct_volume import CTVolume
+from ..utils import UserError
+from ..utils.volume_io import check_ct, read_ct
+from .lesion_writer import check_out_dir, write_lesions
+from .lesions import DEEPLESION_MARGIN, describe_lesions
+from .stacking import stack_boxes
+
+
+class LesionInferencer:
+    """Find lesions in CT volumes with a detector of slices.
+
+    A volume is brought to the training orientation, its slices go through the config's test
+    pipeline and the detector, and the boxes of neighbouring slices are stacked into 3D lesions,
+    which are told in the coordinates of the original volume.
+
+    Args:
+        model (str | Path | Config): The detector's config or its path.
+        weights (str | Path, optional): A checkpoint. By default the model has random weights.
+        device (str, optional): As in :class:`torch.device`. By default an accelerator, if there is.
+        cfg_options (dict, optional): Overrides of the config.
+        box_margin (float): mm by which the detector's boxes exceed the lesions on each side in the
+            slice plane, subtracted for the diameter. Defaults to the padding of DeepLesion's boxes.
+        show_progress (bool): Show progress bars. Defaults to True.
+
+    Raises:
+        UserError: If the config, the checkpoint or the device cannot be used.
+
+    Examples:
+        >>> inferencer = LesionInferencer('config.py', 'epoch_12.pth')
+        >>> lesions = inferencer('scan.nii.gz', out_dir='lesions')
+        >>> lesions[0].center_mm, lesions[0].score
+    """
+
+    def __init__(
+        self,
+        model,
+        weights=None,
+        device=None,
+        cfg_options=None,
+        box_margin=DEEPLESION_MARGIN,
+        show_progress=True,
+    ):
+        cfg = _load_config(model, cfg_options or {})
+        self.model = _load_detector(cfg, weights, device or get_device())
+        self.pipeline = Compose(volume_pipeline(get_test_pipeline_cfg(cfg)))
+        self.classes = self.model.dataset_meta['classes']
+        self.box_margin = box_margin
+        self.show_progress = show_progress
+        self.sources = dict(config=cfg.filename, checkpoint=weights and str(weights))
+
+    def __call__(
+        self,
+        inputs,
+        out_dir=None,
+        batch_size=4,
+        pred_score_thr=0.3,
+        iou_thr=0.5,
+        max_overlays=50,
+        series=None,
+    ):
+        """Find the lesions of a volume.
+
+        Args:
+            inputs (str | Path | sitk.Image): A NIfTI, MHD or MHA file, a DICOM folder, or an image
+                in HU.
+            out_dir (str | Path, optional): Where :func:`write_lesions` writes the results.
+            batch_size (int): Slices that the detector sees at once.
+            pred_score_thr (float): Boxes on slices below this score are left out before stacking.
+            iou_thr (float): Boxes of consecutive slices are one lesion if their IoU is greater.
+            max_overlays (int): At most so many overlay pictures.
+            series (str, optional): The Series Instance UID to take from a DICOM folder.
+
+        Returns:
+            list[Lesion]: By falling score.
+
+        Raises:
+            UserError: If the input is not a CT volume, or the results cannot be written.
+        """
+        if out_dir is not None:
+            check_out_dir(out_dir)
+        volume = CTVolume(_read(inputs, series))
+        slice_boxes = self.detect_slices(volume, batch_size, pred_score_thr)
+        boxes, scores, labels = stack_boxes(*slice_boxes, iou_thr=iou_thr)
+        lesions = describe_lesions(volume, boxes, scores, labels, self.classes, self.box_margin)
+        if out_dir is not None:
+            detector = dict(
+                self.sources,
+                score_thr=pred_score_thr,
+                iou_thr=iou_thr,
+                box_margin_mm=self.box_margin,
+            )
+            source = 'SimpleITK image' if isinstance(inputs, sitk.Image) else str(inputs)
+            provenance = dict(source=source, detector=detector)
+            write_lesions(out_dir, volume, lesions, provenance, max_overlays, self.show_progress)
+        return lesions
+
+    @torch.no_grad()
+    def detect_slices(self, volume, batch_size, score_thr):
+        """Run the detector over the slices of a volume.
+
+        Args:
+            volume (CTVolume): The volume.
+            batch_size (int): Slices that the detector sees at once.
+            score_thr (float): Boxes below this score are left out.
+
+        Returns:
+            tuple[ndarray]: (n, 4) boxes x1, y1, x2, y2 in px of ``volume.array``, (n,) scores, (n,)
+            slice indices and (n,) labels.
+        """
+        boxes, scores, labels, slices = [], [], [], []
+        num_slices = len(volume.array)
+        with tqdm(total=num_slices, desc='slices', disable=not self.show_progress) as progress:
+            for indices, batch in self._batches(volume, batch_size):
+                for index, sample in zip(indices, self.model.test_step(batch)):
+                    found = sample.pred_instances
+                    found = found[found.scores >= score_thr]
+                    boxes.append(to_original_frame(found.bboxes, sample.metainfo).cpu().numpy())
+                    scores.append(found.scores.cpu().numpy())
+                    labels.append(found.labels.cpu().numpy())
+                    slices.append(np.full(len(found), index))
+                progress.update(len(indices))
+        parts = (boxes, scores, slices, labels)
+        boxes, scores, slices, labels = (np.concatenate(part) for part in parts)
+        return boxes.astype(float), scores.astype(float), slices, labels
+
+    def _batches(self, volume, batch_size):
+        """Yield slice indices and collated inputs; the next batch is made while one is detected."""
+        chunks = np.split(*_split_points(len(volume.array), batch_size))
+        with ThreadPoolExecutor(1) as background:
+            ahead = background.submit(self._prepare, volume, chunks[0])
+            for index, chunk in enumerate(chunks):
+                batch = ahead.result()
+                if index + 1 < len(chunks):
+                    ahead = background.submit(self._prepare, volume, chunks[index + 1])
+                yield chunk.tolist(), batch
+
+    def _prepare(self, volume, indices):
+        shared = dict(
+            volume=volume.array,
+            spacing=list(volume.spacing[:2]),
+            slice_interval=volume.spacing[2],
+            height=volume.array.shape[1],
+            width=volume.array.shape[2],
+        )
+        return pseudo_collate(
+            [
+                self.pipeline(
+                    dict(shared, slice_index=index, img_id=index, img_path=f'slice {index}')
+                )
+                for index in indices.tolist()
+            ]
+        )
+
+
+def volume_pipeline(pipeline):
+    """Turn a config's test pipeline into one that takes its slices from a volume in memory.
+
+    Args:
+        pipeline (list[dict]): Transforms that begin with ``LoadCTSlices``.
+
+    Returns:
+        list[dict]: The same with ``LoadCTSlicesFromVolume`` and without annotations.
+
+    Raises:
+        UserError: If the pipeline loads something other than CT slices.
+    """
+    pipeline = copy.deepcopy([step for step in pipeline if 'LoadAnnotations' not in step['type']])
+    if not pipeline or pipeline[0]['type'].split('.')[-1] != 'LoadCTSlices':
+        raise UserError(
+            'the test pipeline of the config does not begin with LoadCTSlices: give the config of '
+            'a detector of CT slices'
+        )
+    pipeline[0]['type'] = 'LoadCTSlicesFromVolume'
+    return pipeline
+
+
+def _split_points(num_slices, batch_size):
+    return np.arange(num_slices), range(batch_size, num_slices, batch_size)
+
+
+def _read(inputs, series):
+    if not isinstance(inputs, sitk.Image):
+        return read_ct(inputs, series)
+    check_ct(inputs, 'the image given')
+    return inputs
+
+
+def _load_config(config, cfg_options):
+    """A copy of a config, read from its file if it is a path, with options merged."""
+    try:
+        cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
+    except (OSError, SyntaxError, ConfigParsingError) as error:
+        raise UserError(f'cannot read the config {config}: {error}') from error
+    cfg.merge_from_dict(cfg_options)
+    if not isinstance(cfg.get('test_dataloader'), ConfigDict):
+        raise UserError(
+            f'the config {config} has no test_dataloader: give the config of a detector'
+        )
+    return cfg
+
+
+def _load_detector(cfg, weights, device):
+    """The detector on a device, with the class names of the config's test dataset."""
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
+    model = revert_sync_batchnorm(MODELS.build(cfg.model)).eval()
+    dataset = dict(copy.deepcopy(cfg.test_dataloader.dataset), lazy_init=True)
+    model.dataset_meta = DATASETS.build(dataset).metainfo
+    if weights is None:
+        warnings.warn('no weights were given: the detector is a random one', stacklevel=3)
+    else:
+        _load_weights(model, str(weights))
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f'cannot use the device {device!r} ({reason}): try --device cpu') from error
+
+
+def _load_weights(model, weights):
+    """Load a checkpoint that must have every parameter: others would stay random without a word."""
+    if '://' not in weights and not osp.isfile(osp.expanduser(weights)):
+        raise UserError(
+            f'the checkpoint {weights} does not exist: give a .pth file from a training'
+        )
+    checkpoint = CheckpointLoader.load_checkpoint(weights, map_location='cpu')
+    state = checkpoint.get('state_dict', checkpoint)
+    wrong = [
+        name
+        for name, value in model.state_dict().items()
+        if not name.endswith('num_batches_tracked')
+        and (name not in state or state[name].shape != value.shape)
+    ]
+    if wrong:
+        raise UserError(
+            f'the checkpoint {weights} does not fit the config: {len(wrong)} parameters are missing'
+            f' or of another shape, the first {wrong[0]}; give the config it was trained with'
+        )
+    model.load_state_dict(state, strict=False)

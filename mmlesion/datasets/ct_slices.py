@@ -1,0 +1,123 @@
+import json
+
+from mmdet.datasets import CocoDataset
+from mmdet.registry import DATASETS
+
+from mmlesion.utils import UserError, path_under
+
+CT_FIELDS = (
+    'spacing',
+    'slice_interval',
+    'slice_index',
+    'slice_range',
+    'windows',
+    'patient_id',
+    'study_id',
+    'series_id',
+)
+
+
+@DATASETS.register_module()
+class CTSliceDataset(CocoDataset):
+    """Key slices of CT series with 2D boxes: COCO JSON with CT fields on each image.
+
+    The CT fields ``spacing`` [x, y] mm/px, ``slice_interval`` mm, ``slice_index`` (the number in
+    the file name), ``slice_range`` [first, last] (inclusive), ``windows`` [[low, high], ...] HU,
+    ``patient_id``, ``study_id`` and ``series_id`` go into each sample as they are, where a file has
+    them. Boxes marked ``noisy`` or ``ignore`` are kept out of the training targets, as crowds are
+    (``ignore_flag`` 1).
+
+    The classes are ``('lesion', )``; for annotations by type pass
+    ``metainfo=dict(classes=('bone', 'abdomen', ...))`` as for any mmdet dataset.
+
+    Raises:
+        UserError: If the annotation file is missing, is not COCO JSON, lists no image, has none of
+            the classes, or names a file outside ``data_prefix['img']``.
+    """
+
+    METAINFO = dict(
+        classes=('lesion',),
+        palette=[
+            (255, 196, 0),
+            (0, 200, 255),
+            (255, 96, 96),
+            (120, 220, 80),
+            (220, 120, 255),
+            (255, 140, 0),
+            (80, 160, 255),
+            (255, 105, 180),
+        ],
+    )
+
+    def load_data_list(self):
+        """Load the annotation file.
+
+        Returns:
+            list[dict]: A sample a slice.
+        """
+        if 'img' not in self.data_prefix:
+            raise UserError("set data_prefix=dict(img=...) to the folder of the dataset's slices")
+        try:
+            data_list = super().load_data_list()
+        except FileNotFoundError as error:
+            raise UserError(
+                f'annotation file {self.ann_file} does not exist: convert the dataset first, or '
+                'set data_root and ann_file'
+            ) from error
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise UserError(
+                f'{self.ann_file} is not JSON ({error}): convert the dataset again'
+            ) from error
+        except (KeyError, TypeError, AssertionError) as error:
+            raise UserError(
+                f'{self.ann_file} is not a COCO annotation file of this schema '
+                f'({type(error).__name__}: {error}): convert the dataset again'
+            ) from error
+        self._check(data_list)
+        return data_list
+
+    def _check(self, data_list):
+        if not data_list:
+            raise UserError(f'{self.ann_file} lists no images: convert the dataset again')
+        classes = self.metainfo['classes']
+        if len(self.cat_ids) < len(classes):
+            raise UserError(
+                f'only {len(self.cat_ids)} of the classes {", ".join(classes)} are categories of '
+                f'{self.ann_file}: set metainfo=dict(classes=...) to its category names'
+            )
+
+    def parse_data_info(self, raw_data_info):
+        """Parse one slice's annotations.
+
+        Args:
+            raw_data_info (dict): ``raw_img_info`` and ``raw_ann_info`` of the annotation file.
+
+        Returns:
+            dict: mmdet's sample and the CT fields.
+        """
+        img_info = raw_data_info['raw_img_info']
+        path_under(self.data_prefix['img'], img_info['file_name'])
+        ann_info = [_as_crowd(ann) for ann in raw_data_info['raw_ann_info']]
+        data_info = super().parse_data_info(dict(raw_img_info=img_info, raw_ann_info=ann_info))
+        data_info.update({key: img_info[key] for key in CT_FIELDS if key in img_info})
+        return data_info
+
+    def filter_data(self):
+        """Filter the slices by ``filter_cfg``.
+
+        Returns:
+            list[dict]: The slices that are left.
+        """
+        kept = super().filter_data()
+        if not kept:
+            raise UserError(
+                f'filter_cfg={self.filter_cfg} leaves none of the {len(self.data_list)} slices of '
+                f'{self.ann_file}: loosen it, or annotate lesions'
+            )
+        return kept
+
+
+def _as_crowd(annotation):
+    # mmdet drops `ignore` annotations, which would make background of them.
+    ignored = any(annotation.get(key) for key in ('iscrowd', 'noisy', 'ignore'))
+    return {**annotation, 'iscrowd': int(ignored), 'ignore': False}

@@ -1,0 +1,290 @@
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from mmdet.datasets.transforms import RandomAffine, Resize
+from mmdet.registry import TRANSFORMS
+from mmdet.structures.bbox import HorizontalBoxes, autocast_box_type
+from mmdet.structures.mask import BitmapMasks
+
+from mmlesion.utils import UserError
+
+
+@TRANSFORMS.register_module()
+class NormalizeSpacing(Resize):
+    """Resize slices in-plane to one spacing in mm/px, so that a lesion's size is in mm.
+
+    It sets ``scale_factor`` as mmdet's ``Resize`` does, so predictions come back in the original
+    image's pixels; as there, a pipeline has one resize. ``spacing`` stays the original image's.
+
+    Required Keys:
+
+    - img
+    - spacing: [x, y] mm/px
+    - gt_bboxes, gt_masks (optional)
+
+    Args:
+        spacing (float): mm/px. Defaults to 0.8 (paper 004, section VI-A).
+        clip_object_border (bool): Whether to clip boxes to the image. Defaults to True.
+        interpolation (str): As in mmdet's ``Resize``. Defaults to 'bilinear'.
+
+    Raises:
+        UserError: If a sample has no positive spacing.
+    """
+
+    def __init__(self, spacing=0.8, clip_object_border=True, interpolation='bilinear'):
+        if spacing <= 0:
+            raise ValueError(f'spacing must be positive, but got {spacing} mm/px')
+        super().__init__(
+            scale_factor=1.0, clip_object_border=clip_object_border, interpolation=interpolation
+        )
+        self.spacing = spacing
+
+    def transform(self, results):
+        """Resize the image and what is annotated on it.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: The resized sample.
+        """
+        original = results.get('spacing')
+        if original is None or min(original) <= 0:
+            raise UserError(
+                f'{results.get("img_path")}: spacing {original} is not [x, y] in mm/px: correct '
+                'the annotation file, or use Resize instead of NormalizeSpacing'
+            )
+        self.scale_factor = tuple(mm / self.spacing for mm in original)
+        return super().transform(results)
+
+    def __repr__(self):
+        return (
+            f'{type(self).__name__}(spacing={self.spacing}, '
+            f'clip_object_border={self.clip_object_border}, '
+            f'interpolation={self.interpolation!r})'
+        )
+
+
+@TRANSFORMS.register_module()
+class ClipBlackBorder(BaseTransform):
+    """Crop the air and the black frame around the body (paper 004, section VI-A: for speed).
+
+    What is kept is the bounding rectangle of all parts of the middle slice that are denser than
+    ``threshold`` and thicker than 5 px, and ``margin`` px around them. Use it before any resize.
+    mmdet takes predictions back to the clipped image only, whose shape ``ori_shape`` thus becomes;
+    :func:`mmlesion.structures.to_original_frame` takes them on to the original image.
+
+    Required Keys:
+
+    - img: (H, W, C)
+    - gt_bboxes, gt_bboxes_labels, gt_ignore_flags, gt_masks (optional)
+
+    Added Keys:
+
+    - border_offset: (x, y) px of the original image that were cut off at the left and top
+
+    Modified Keys:
+
+    - img, img_shape, ori_shape, gt_bboxes, gt_masks
+
+    Args:
+        threshold (float): In the image's unit: HU when put before ``WindowHU``. Defaults to -800.
+        margin (int): px. Defaults to 10.
+    """
+
+    def __init__(self, threshold=-800.0, margin=10):
+        self.threshold = threshold
+        self.margin = margin
+
+    @autocast_box_type()
+    def transform(self, results):
+        """Crop the image and what is annotated on it.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: The cropped sample.
+        """
+        x1, y1, x2, y2 = self._content(results['img'])
+        results['img'] = np.ascontiguousarray(results['img'][y1:y2, x1:x2])
+        results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
+        results['border_offset'] = (x1, y1)
+        if results.get('gt_masks') is not None:
+            results['gt_masks'] = results['gt_masks'].crop(np.array([x1, y1, x2, y2]))
+        if results.get('gt_bboxes') is not None:
+            results['gt_bboxes'].translate_((-x1, -y1))
+            _keep_visible(results)
+        return results
+
+    def _content(self, img):
+        """Rectangle x1, y1, x2, y2 of what is not air."""
+        height, width = img.shape[:2]
+        middle = img.reshape(height, width, -1)
+        middle = middle[..., middle.shape[-1] // 2]
+        dense = (middle > self.threshold).astype(np.uint8)
+        x, y, w, h = cv2.boundingRect(cv2.morphologyEx(dense, cv2.MORPH_OPEN, np.ones((5, 5))))
+        if w == 0:
+            return 0, 0, width, height
+        return (
+            max(x - self.margin, 0),
+            max(y - self.margin, 0),
+            min(x + w + self.margin, width),
+            min(y + h + self.margin, height),
+        )
+
+    def __repr__(self):
+        return f'{type(self).__name__}(threshold={self.threshold}, margin={self.margin})'
+
+
+@TRANSFORMS.register_module()
+class RandomCTAffine(RandomAffine):
+    """Rotate, shear, scale and shift slices at random, with their boxes and masks.
+
+    As mmdet's ``RandomAffine``, with what CT needs: any number of channels, masks, air beyond the
+    border, and rotation about the image's centre. A box becomes the bounding box of its
+    transformed corners; where it has a mask, it shrinks on each side by as much as the mask is
+    narrower than its own transformed bounding box, which keeps the box's margin around the lesion.
+    The defaults are paper 001's (section 3.1): 0.1 rad and 10 %.
+
+    Required Keys:
+
+    - img: (H, W, C)
+    - gt_bboxes, gt_bboxes_labels, gt_ignore_flags, gt_masks (optional)
+
+    Modified Keys: all of these; instances that leave the image are dropped.
+
+    Args:
+        max_rotate_degree (float): Defaults to 5.73 (0.1 rad).
+        max_translate_ratio (float): Of the image's size. Defaults to 0.1.
+        scaling_ratio_range (tuple[float]): Defaults to (0.9, 1.1).
+        max_shear_degree (float): Defaults to 5.73 (0.1 rad).
+        border_val (float, optional): Value beyond the border. Defaults to None, the image's
+            lowest value, which is air before and after ``WindowHU``.
+        bbox_clip_border (bool): Whether to clip boxes to the image. Defaults to True.
+    """
+
+    def __init__(
+        self,
+        max_rotate_degree=5.73,
+        max_translate_ratio=0.1,
+        scaling_ratio_range=(0.9, 1.1),
+        max_shear_degree=5.73,
+        border_val=None,
+        bbox_clip_border=True,
+    ):
+        super().__init__(
+            max_rotate_degree=max_rotate_degree,
+            max_translate_ratio=max_translate_ratio,
+            scaling_ratio_range=scaling_ratio_range,
+            max_shear_degree=max_shear_degree,
+            border_val=border_val,
+            bbox_clip_border=bbox_clip_border,
+        )
+
+    @cache_randomness
+    def _get_random_homography_matrix(self, height, width):
+        matrix = super()._get_random_homography_matrix(height, width)
+        return _about(matrix, width / 2, height / 2)
+
+    @autocast_box_type()
+    def transform(self, results):
+        """Warp the image and what is annotated on it.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: The warped sample.
+        """
+        img = results['img']
+        matrix = self._get_random_homography_matrix(*img.shape[:2])
+        border = float(img.min()) if self.border_val is None else self.border_val
+        results['img'] = warp_channels(img, matrix, border)
+        results['img_shape'] = results['img'].shape[:2]
+        if results.get('gt_bboxes') is not None:
+            self._warp_instances(results, matrix)
+        return results
+
+    def _warp_instances(self, results, matrix):
+        boxes = results['gt_bboxes']
+        boxes.project_(matrix)
+        if results.get('gt_masks') is not None:
+            masks = _warp_masks(results['gt_masks'], matrix)
+            boxes.tensor += _mask_slack(results['gt_masks'], masks, matrix)
+            lost = results['gt_masks'].areas.astype(bool) & ~masks.areas.astype(bool)
+            results['gt_masks'] = masks
+            _keep(results, ~lost)
+        _keep_visible(results, self.bbox_clip_border)
+
+
+def warp_channels(img, matrix, border, interpolation=cv2.INTER_LINEAR):
+    """Warp an image of any number of channels (OpenCV fills the border of four at most).
+
+    Args:
+        img (ndarray): (H, W, C) or (H, W).
+        matrix (ndarray): (3, 3) map of px coordinates in which the first px covers 0 to 1.
+        border (float): Value beyond the border.
+        interpolation (int): OpenCV's flag. Defaults to cv2.INTER_LINEAR.
+
+    Returns:
+        ndarray: (H, W, C).
+    """
+    height, width = img.shape[:2]
+    img = img.reshape(height, width, -1)
+    # OpenCV counts px from the first one's centre.
+    matrix = _about(matrix, -0.5, -0.5)[:2]
+    groups = [
+        cv2.warpAffine(
+            np.ascontiguousarray(img[..., i : i + 4]),
+            matrix,
+            (width, height),
+            flags=interpolation,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(border,) * 4,
+        )
+        for i in range(0, img.shape[-1], 4)
+    ]
+    return np.dstack(groups)
+
+
+def _about(matrix, x, y):
+    """The map that does about the point (x, y) what ``matrix`` does about the origin."""
+    shift = np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
+    return shift @ matrix @ np.linalg.inv(shift)
+
+
+def _warp_masks(masks, matrix):
+    height, width = masks.height, masks.width
+    if len(masks) == 0:
+        return BitmapMasks(np.zeros((0, height, width), np.uint8), height, width)
+    stack = masks.to_ndarray().astype(np.uint8).transpose(1, 2, 0)
+    warped = warp_channels(stack, matrix, 0, cv2.INTER_NEAREST)
+    return BitmapMasks(np.ascontiguousarray(warped.transpose(2, 0, 1)), height, width)
+
+
+def _mask_slack(before, after, matrix):
+    """(n, 4) px by which warped masks are narrower than their warped bounding boxes.
+
+    Zero where a mask is empty or has left the image.
+    """
+    projected = HorizontalBoxes.from_instance_masks(before)
+    projected.project_(matrix)
+    slack = HorizontalBoxes.from_instance_masks(after).tensor - projected.tensor
+    slack[after.areas == 0] = 0
+    return slack
+
+
+def _keep_visible(results, clip=True):
+    """Drop the instances outside the image, and clip the others' boxes to it."""
+    boxes = results['gt_bboxes']
+    _keep(results, boxes.is_inside(results['img_shape']).numpy())
+    if clip:
+        results['gt_bboxes'].clip_(results['img_shape'])
+
+
+def _keep(results, kept):
+    for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags', 'gt_masks'):
+        if results.get(key) is not None:
+            results[key] = results[key][kept]

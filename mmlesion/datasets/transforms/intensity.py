@@ -1,0 +1,70 @@
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class WindowHU(BaseTransform):
+    """Map HU windows linearly to an output range, clipping what lies outside.
+
+    Several windows multiply the channels: all slices in the first window, then all in the second.
+
+    Required Keys:
+
+    - img (np.float32): (H, W, C) HU
+
+    Modified Keys:
+
+    - img (np.float32): (H, W, C * len(windows)) in ``output_range``
+
+    Args:
+        windows (Sequence[tuple[float]]): (low, high) HU. Defaults to ((-1024, 3071), ), which
+            covers lung, soft tissue and bone (paper 004, section VI-A).
+        output_range (tuple[float]): Defaults to (0., 255.).
+    """
+
+    def __init__(self, windows=((-1024, 3071),), output_range=(0.0, 255.0)):
+        for low, high in (*windows, output_range):
+            if not low < high:
+                raise ValueError(f'a window is (low, high), but got ({low}, {high})')
+        self.windows = tuple(tuple(window) for window in windows)
+        self.output_range = tuple(output_range)
+
+    def transform(self, results):
+        """Window the image.
+
+        Args:
+            results (dict): A sample with ``img`` in HU.
+
+        Returns:
+            dict: The sample with ``img`` windowed.
+        """
+        img = results['img'].astype(np.float32, copy=False)
+        img = img.reshape(*img.shape[:2], -1)
+        windowed = [self._window(img, low, high) for low, high in self.windows]
+        results['img'] = windowed[0] if len(windowed) == 1 else np.concatenate(windowed, axis=-1)
+        return results
+
+    def _window(self, img, low, high):
+        bottom, top = self.output_range
+        scale = (top - bottom) / (high - low)
+        out = img * np.float32(scale)
+        out += np.float32(bottom - low * scale)
+        return np.clip(out, bottom, top, out=out)
+
+    def to_hu(self, img):
+        """Undo the first window, for display.
+
+        Args:
+            img (ndarray): (H, W, C * len(windows)) windowed.
+
+        Returns:
+            ndarray: (H, W, C) HU, within the first window.
+        """
+        low, high = self.windows[0]
+        bottom, top = self.output_range
+        first = img[..., : img.shape[-1] // len(self.windows)]
+        return (first - bottom) * ((high - low) / (top - bottom)) + low
+
+    def __repr__(self):
+        return f'{type(self).__name__}(windows={self.windows}, output_range={self.output_range})'

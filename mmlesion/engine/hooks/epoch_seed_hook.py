@@ -1,0 +1,22 @@
+from mmdet.registry import HOOKS
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner.utils import set_random_seed
+
+
+@HOOKS.register_module()
+class EpochSeedHook(Hook):
+    """Reseed before every training epoch, so that a resumed run repeats the unbroken one.
+
+    mmengine seeds once, at the start. What is drawn in the main process after that, such as the
+    anchors and proposals that mmdet samples for its losses, then depends on how many epochs this
+    process has run, and a run resumed after epoch n gives other losses than one that was never
+    broken. Seeding by (seed, epoch, rank) takes that dependence away. The data loader's workers
+    start each epoch from their own seed as long as ``persistent_workers`` is off.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train_epoch(self, runner):
+        """Seed ``random``, NumPy and torch from the run's seed, the epoch and the rank."""
+        set_random_seed((runner.seed + 1_000_003 * runner.epoch + 10_007 * get_rank()) % 2**32)

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+from mmdet.engine.hooks import DetVisualizationHook
+from mmdet.registry import HOOKS
+
+from mmlesion.datasets.transforms.loading import read_slice
+from mmlesion.structures import to_original_frame
+
+
+@HOOKS.register_module()
+class LesionVisualizationHook(DetVisualizationHook):
+    """Draw predictions over the key slice, for ``--show`` and ``--show-dir`` of ``tools/test.py``.
+
+    The options are mmdet's ``DetVisualizationHook``'s. The slice is read with its 16 bits, which
+    :class:`~mmlesion.visualization.LesionLocalVisualizer` windows, and predictions of a pipeline
+    that clips the border are moved back. Pictures are named ``<series>_<slice>.png``.
+    """
+
+    def after_val_iter(self, runner, batch_idx, data_batch, outputs):
+        """Draw the first sample of a batch at every ``interval`` iterations.
+
+        Args:
+            runner (Runner): The runner of the validation.
+            batch_idx (int): The batch's index in the validation loop.
+            data_batch (dict): Data from the dataloader.
+            outputs (Sequence[DetDataSample]): Annotations and predictions.
+        """
+        step = runner.iter + batch_idx
+        if self.draw and step % self.interval == 0:
+            self._draw_sample(outputs[0], 'val_img', step)
+
+    def after_test_iter(self, runner, batch_idx, data_batch, outputs):
+        """Draw every sample.
+
+        Args:
+            runner (Runner): The runner of the test.
+            batch_idx (int): The batch's index in the test loop.
+            data_batch (dict): Data from the dataloader.
+            outputs (Sequence[DetDataSample]): Annotations and predictions.
+        """
+        if not self.draw:
+            return
+        for data_sample in outputs:
+            self._test_index += 1
+            out_file = None
+            if self.test_out_dir is not None:
+                folder = Path(runner.work_dir, runner.timestamp, self.test_out_dir)
+                out_file = str(folder / slice_name(data_sample.img_path))
+            self._draw_sample(data_sample, 'test_img', self._test_index, out_file)
+
+    def _draw_sample(self, data_sample, name, step, out_file=None):
+        image = read_slice(data_sample.img_path, self.backend_args)
+        self._visualizer.add_datasample(
+            slice_name(data_sample.img_path) if self.show else name,
+            image,
+            data_sample=in_original_frame(data_sample, image.shape),
+            show=self.show,
+            wait_time=self.wait_time,
+            pred_score_thr=self.score_thr,
+            out_file=out_file,
+            step=step,
+        )
+
+
+def slice_name(img_path):
+    """A picture's name from its slice's path: slices of all series have the same file names."""
+    path = Path(img_path)
+    return f'{path.parent.name}_{path.stem}.png'
+
+
+def in_original_frame(data_sample, shape):
+    """Move a sample's predictions from the clipped to the original image.
+
+    Args:
+        data_sample (DetDataSample): With ``border_offset`` where a border was clipped.
+        shape (tuple[int]): (H, W) of the original image.
+
+    Returns:
+        DetDataSample: A copy, or the same where nothing was clipped.
+    """
+    if 'border_offset' not in data_sample.metainfo or 'pred_instances' not in data_sample:
+        return data_sample
+    predictions = data_sample.pred_instances.clone()
+    predictions.bboxes = to_original_frame(predictions.bboxes, data_sample.metainfo)
+    if 'masks' in predictions:
+        x, y = data_sample.border_offset
+        masks = predictions.masks
+        predictions.masks = masks.new_zeros((len(masks), *shape))
+        predictions.masks[:, y : y + masks.shape[1], x : x + masks.shape[2]] = masks
+    moved_sample = data_sample.clone()
+    moved_sample.pred_instances = predictions
+    return moved_sample

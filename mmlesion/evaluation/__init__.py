@@ -1,0 +1,3 @@
+from .metrics import FROCMetric
+
+__all__ = ['FROCMetric']

@@ -1,0 +1,392 @@
+"""Ground truth, predictions and results as files.
+
+Every reader checks what it reads and raises :class:`~mmlesion.utils.UserError` with the file, the
+place in it and what to do.
+"""
+
+import csv
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mmlesion.utils import UserError, atomic_write
+from mmlesion.utils.restricted_pickle import load_arrays
+
+from .functional import Detections, Lesions, diameter_groups, lesion_type_groups
+
+MARK_COLUMNS = ('coordX', 'coordY', 'coordZ')
+EXCLUDED_DIAMETER = 10.0
+"""LUNA16's diameter in mm of a finding that has none."""
+
+
+class GroundTruth(NamedTuple):
+    """What a benchmark asks for.
+
+    Args:
+        items (list): The n names or ids of the images or scans, in the order of their file.
+        lesions (Lesions): The m lesions; ``lesions.item`` points into ``items``.
+        groups (dict[str, dict[str, ndarray]]): Kind of group to name to (m,) bool.
+    """
+
+    items: list
+    lesions: Lesions
+    groups: dict
+
+
+class Predictions(NamedTuple):
+    """What a detector says.
+
+    Args:
+        detections (Detections): Those in listed items.
+        unknown_items (list): Items in the file that the ground truth does not list.
+        num_unknown (int): Number of detections in them.
+    """
+
+    detections: Detections
+    unknown_items: list
+    num_unknown: int
+
+
+def read_json(path):
+    """Read a JSON file, or raise :class:`UserError`."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            return json.load(file)
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror}') from None
+    except ValueError as error:
+        raise UserError(f'{path} is not valid JSON ({error}); write it anew') from None
+
+
+def write_json(value, path):
+    """Write JSON, whole or not at all; a dictionary has a line for each key, for human readers.
+
+    What is not a finite number becomes null, since JSON has no NaN.
+    """
+    value = _without_nan(value)
+    if isinstance(value, dict):
+        lines = (f'  {json.dumps(key)}: {json.dumps(item)}' for key, item in value.items())
+        text = '{\n' + ',\n'.join(lines) + '\n}'
+    else:
+        text = json.dumps(value)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text + '\n')
+
+
+def _without_nan(value):
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def coco_ground_truth(data, path):
+    """Lesions of a COCO dictionary.
+
+    Boxes become x, y, x + w, y + h. Annotations with ``iscrowd`` or ``ignore`` set are ignored
+    findings; all others count, noisy ones too. Groups are by ``lesion_type`` and by the first of
+    ``diameters_mm``, where annotations have them.
+
+    Args:
+        data (dict): The content of a COCO annotation file.
+        path (str | Path): Its name, for error messages.
+
+    Returns:
+        GroundTruth: Items are image ids; labels are category ids.
+    """
+    if not isinstance(data, dict) or not all(
+        isinstance(data.get(key), list) for key in ('images', 'annotations')
+    ):
+        raise UserError(f'{path} needs lists "images" and "annotations", as COCO files have them')
+    annotations = data['annotations']
+    items = _column(data['images'], 'id', f'{path}: image')
+    if len(set(items)) < len(items):
+        raise UserError(f'{path}: two images have the same id; give each its own')
+    where = f'{path}: annotation'
+    item, unknown = _items(_column(annotations, 'image_id', where), items, path)
+    if unknown:
+        raise UserError(f'{path}: annotations of images that are not listed: {_some(unknown)}')
+    boxes = _numbers(_column(annotations, 'bbox', where), 4, f'{where}, "bbox"')
+    ignore = [bool(ann.get('iscrowd') or ann.get('ignore')) for ann in annotations]
+    label = _numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
+    lesions = Lesions(item, _corners(boxes), np.array(ignore, dtype=bool), label)
+    return GroundTruth(items, lesions, _coco_groups(annotations, where))
+
+
+def _coco_groups(annotations, where):
+    groups = {}
+    if any('lesion_type' in ann for ann in annotations):
+        groups['lesion_type'] = lesion_type_groups([a.get('lesion_type', -1) for a in annotations])
+    if any('diameters_mm' in ann for ann in annotations):
+        diameters = [ann.get('diameters_mm') or [np.nan, np.nan] for ann in annotations]
+        diameters = _numbers(diameters, 2, f'{where}, "diameters_mm"', finite=False)
+        groups['diameter'] = diameter_groups(diameters[:, 0])
+    return groups
+
+
+def read_coco_results(path, items):
+    """Read a COCO results file: a list of ``image_id, bbox, score``, as CocoMetric writes it.
+
+    Args:
+        path (str | Path): The file.
+        items (list): Image ids of the ground truth.
+
+    Returns:
+        Predictions: Boxes x, y, x + w, y + h in px; labels are category ids, where there are any.
+    """
+    data = read_json(path)
+    if not isinstance(data, list):
+        raise UserError(f'{path} must be a list of results, each with image_id, bbox and score')
+    where = f'{path}: result'
+    boxes = _corners(_numbers(_column(data, 'bbox', where), 4, f'{where}, "bbox"'))
+    scores = _numbers(_column(data, 'score', where), None, f'{where}, "score"')
+    item, unknown = _items(_column(data, 'image_id', where), items, path)
+    return _predictions(item, boxes, scores, unknown)
+
+
+def read_lens_ground_truth(path, split=None):
+    """Read the manual annotation of DeepLesion's sub-volumes, JSON or pickle.
+
+    Args:
+        path (str | Path): ``{sub-volume: [[x1, y1, z1, x2, y2, z2], ...]}`` or such a dictionary
+            for each split.
+        split (str, optional): Which split to take; needed if the file has several.
+
+    Returns:
+        GroundTruth: Items are sub-volumes; inclusive boxes in px and slices.
+    """
+    data = load_arrays(path) if Path(path).suffix in ('.pkl', '.pickle') else read_json(path)
+    boxes_of = _pick_split(data, split, path)
+    items = list(boxes_of)
+    item, boxes = _boxes_by_item(boxes_of, dict(zip(items, range(len(items)))), 6, path)
+    return GroundTruth(items, Lesions(item, boxes, np.zeros(len(item), dtype=bool)), {})
+
+
+def _pick_split(data, split, path):
+    if not isinstance(data, dict) or not data:
+        raise UserError(f'{path} must be a dictionary of sub-volumes and their boxes')
+    splits = [name for name, value in data.items() if isinstance(value, dict)]
+    if not splits:
+        if split is not None:
+            raise UserError(f'{path} has no splits; leave --split away')
+        return data
+    if split is None and len(splits) == 1:
+        split = splits[0]
+    if split not in splits:
+        raise UserError(f'{path} has the splits {", ".join(map(str, splits))}: choose with --split')
+    return data[split]
+
+
+def read_lens_predictions(path, items):
+    """Read ``{sub-volume: [[x1, y1, z1, x2, y2, z2, score], ...]}``.
+
+    Args:
+        path (str | Path): The JSON file.
+        items (list): Sub-volumes of the ground truth.
+
+    Returns:
+        Predictions: Inclusive boxes in px and slices.
+    """
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise UserError(f'{path} must be a dictionary of sub-volumes and their boxes')
+    index = dict(zip(items, range(len(items))))
+    item, rows = _boxes_by_item(data, index, 7, path)
+    return _predictions(item, rows[:, :6], rows[:, 6], [name for name in data if name not in index])
+
+
+def _boxes_by_item(boxes_of, index, width, path):
+    """(n,) item, -1 if not in ``index``, and (n, width) rows of a dictionary of lists of rows."""
+    rows = []
+    for name, value in boxes_of.items():
+        if not isinstance(value, (list, np.ndarray)):
+            raise UserError(f'{path}: {name} must have a list of boxes, not {value!r:.80}')
+        rows.append(_numbers(value, width, f'{path}: {name}, box'))
+    numbers = [index.get(name, -1) for name in boxes_of]
+    item = np.repeat(np.array(numbers, dtype=int), [len(value) for value in rows])
+    return item, np.concatenate([np.empty((0, width)), *rows])
+
+
+def read_luna16_ground_truth(annotations, excluded, series):
+    """Read LUNA16's three lists.
+
+    Args:
+        annotations (str | Path): ``annotations.csv``, the nodules to find.
+        excluded (str | Path): ``annotations_excluded.csv``, findings that are ignored.
+        series (str | Path): ``seriesuids.csv``, the scans; findings in others are left out.
+
+    Returns:
+        GroundTruth: Items are series; x, y, z and diameter in mm, 10 mm where it is negative.
+    """
+    items = [row[0] for row in _rows(series) if row[0] != 'seriesuid']
+    if len(set(items)) < len(items):
+        raise UserError(f'{series}: a series is listed twice; name each once')
+    parts = []
+    for path, ignore in ((annotations, False), (excluded, True)):
+        names, rows = _series_table(path, (*MARK_COLUMNS, 'diameter_mm'))
+        item, _ = _items(names, items, path)
+        parts.append((item[item >= 0], rows[item >= 0], np.full((item >= 0).sum(), ignore)))
+    item, spheres, ignore = (np.concatenate(column) for column in zip(*parts))
+    groups = {'diameter': diameter_groups(np.where(spheres[:, 3] < 0, np.nan, spheres[:, 3]))}
+    spheres[:, 3] = np.where(spheres[:, 3] < 0, EXCLUDED_DIAMETER, spheres[:, 3])
+    return GroundTruth(items, Lesions(item, spheres, ignore), groups)
+
+
+def read_luna16_predictions(path, items):
+    """Read a LUNA16 submission: ``seriesuid, coordX, coordY, coordZ, probability``.
+
+    Args:
+        path (str | Path): The CSV file.
+        items (list): Series of the ground truth.
+
+    Returns:
+        Predictions: Marks at x, y, z in mm.
+    """
+    names, rows = _series_table(path, (*MARK_COLUMNS, 'probability'))
+    item, unknown = _items(names, items, path)
+    return _predictions(item, rows[:, :3], rows[:, 3], unknown)
+
+
+def _series_table(path, columns):
+    """Series of each row of a CSV file, and (n, k) its named columns."""
+    header, *rows = _rows(path) or [[]]
+    header = [name.strip() for name in header]
+    if missing := [name for name in ('seriesuid', *columns) if name not in header]:
+        raise UserError(f'{path} has no column {", ".join(missing)}; its first line must name them')
+    width = len(header)
+    for number, row in enumerate(rows, 2):
+        if len(row) != width:
+            raise UserError(f'{path}: row {number} has {len(row)} columns, its header {width}')
+    picked = list(zip(*rows)) or [()] * width
+    values = zip(*(picked[header.index(name)] for name in columns))
+    names = picked[header.index('seriesuid')]
+    return names, _numbers(list(values), len(columns), f'{path}: row', first=2)
+
+
+def _rows(path):
+    """The lines of a CSV file that are not blank."""
+    try:
+        with open(path, newline='', encoding='utf-8-sig') as file:
+            return [row for row in csv.reader(file) if row]
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror}') from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f'{path} is not a readable CSV file: {error}') from None
+
+
+def _column(entries, key, where):
+    try:
+        return [entry[key] for entry in entries]
+    except (KeyError, TypeError):
+        for number, entry in enumerate(entries):
+            if not isinstance(entry, dict) or key not in entry:
+                raise UserError(f'{where} {number} (the first is 0) has no "{key}"') from None
+        raise
+
+
+def _numbers(rows, width, where, finite=True, first=0):
+    """(n, width) or, without width, (n,) array of numbers; an error names the first bad row."""
+    row_shape = () if width is None else (width,)
+    if not len(rows):
+        return np.empty((0, *row_shape))
+    try:
+        values = np.asarray(rows, dtype=float)
+        good = values.shape[1:] == row_shape and (not finite or np.isfinite(values).all())
+    except (TypeError, ValueError):
+        good = False
+    if good:
+        return values
+    wanted = f'{width} finite numbers' if width else 'a finite number'
+    number = next(n for n, row in enumerate(rows) if not _is_good(row, row_shape, finite))
+    raise UserError(
+        f'{where} {number + first} (the first is {first}) is {rows[number]!r:.80}, not {wanted}: '
+        'mend or drop it'
+    )
+
+
+def _is_good(row, shape, finite):
+    try:
+        value = np.asarray(row, dtype=float)
+    except (TypeError, ValueError):
+        return False
+    return value.shape == shape and (not finite or np.isfinite(value).all())
+
+
+def _items(names, items, path):
+    """(n,) index of each name in ``items``, -1 if it is not there, and the names that are not."""
+    index = dict(zip(items, range(len(items))))
+    try:
+        item = np.fromiter((index.get(name, -1) for name in names), dtype=int, count=len(names))
+    except TypeError:
+        raise UserError(f'{path}: an image_id is neither a number nor a name; mend it') from None
+    missing = dict.fromkeys(names[number] for number in np.flatnonzero(item < 0))
+    return item, list(missing)
+
+
+def _predictions(item, geometry, scores, unknown):
+    known = item >= 0
+    detections = Detections(item, geometry, scores)
+    return Predictions(detections.take(known), unknown, int((~known).sum()))
+
+
+def _corners(boxes):
+    """x, y, w, h to x, y, x + w, y + h."""
+    return np.column_stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+
+
+def _some(names):
+    shown = ', '.join(map(str, names[:3]))
+    return shown if len(names) <= 3 else f'{shown} and {len(names) - 3} more'
+
+
+def coverage(truth, predictions):
+    """Count which items have lesions, and which have predictions.
+
+    Args:
+        truth (GroundTruth): What was asked for.
+        predictions (Predictions): What was predicted.
+
+    Returns:
+        dict: ``items_with_lesions``, ``items_without_lesions``, ``items_without_predictions``,
+        ``unknown_items`` and ``detections_in_unknown_items``.
+    """
+    total = len(truth.items)
+    with_lesions = len(np.unique(truth.lesions.item[~truth.lesions.ignore]))
+    return {
+        'items_with_lesions': with_lesions,
+        'items_without_lesions': total - with_lesions,
+        'items_without_predictions': total - len(np.unique(predictions.detections.item)),
+        'unknown_items': len(predictions.unknown_items),
+        'detections_in_unknown_items': predictions.num_unknown,
+    }
+
+
+def coverage_warnings(truth, predictions):
+    """What a reader of the score must know about items without predictions, and unknown ones.
+
+    Args:
+        truth (GroundTruth): What was asked for.
+        predictions (Predictions): What was predicted.
+
+    Returns:
+        list[str]: A line for each, none if all is well.
+    """
+    counts, total = coverage(truth, predictions), len(truth.items)
+    lines = []
+    if missing := counts['items_without_predictions']:
+        lines.append(
+            f'{missing} of {total} items have no predictions, and count with all their lesions '
+            'missed; if only some of the items were meant, evaluate against a list of these'
+        )
+    if predictions.unknown_items:
+        lines.append(
+            f'{counts["unknown_items"]} items with predictions are not in the ground truth '
+            f'({_some(predictions.unknown_items)}); their {predictions.num_unknown} detections '
+            'are left out'
+        )
+    return lines

@@ -1,0 +1,35 @@
+from .froc import Protocol, evaluate_froc, limit_per_item, score_thresholds, sensitivity_at
+from .groups import LESION_TYPES, diameter_groups, lesion_type_groups
+from .matching import Detections, Lesions, match
+from .overlaps import OVERLAPS, OverlapCriterion, box_overlaps, centre_in_sphere, slice_overlaps
+from .protocols import (
+    PER_IMAGE_LEVELS,
+    PER_SCAN_LEVELS,
+    deeplesion_protocol,
+    lens_protocol,
+    luna16_protocol,
+)
+
+__all__ = [
+    'LESION_TYPES',
+    'OVERLAPS',
+    'PER_IMAGE_LEVELS',
+    'PER_SCAN_LEVELS',
+    'Detections',
+    'Lesions',
+    'OverlapCriterion',
+    'Protocol',
+    'box_overlaps',
+    'centre_in_sphere',
+    'deeplesion_protocol',
+    'diameter_groups',
+    'evaluate_froc',
+    'lens_protocol',
+    'lesion_type_groups',
+    'limit_per_item',
+    'luna16_protocol',
+    'match',
+    'score_thresholds',
+    'sensitivity_at',
+    'slice_overlaps',
+]

@@ -1,0 +1,112 @@
+"""When does a detection reach a lesion: overlap of boxes, or a centre inside a sphere."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+OVERLAPS = ('iou', 'iobb', 'iogt', 'max')
+
+
+def box_overlaps(boxes, gts, metric='iou', inclusive=True):
+    """Overlap of detected boxes with ground-truth boxes, in 2D or 3D.
+
+    The arrays broadcast: equal shapes give pairwise overlaps, ``boxes[:, None]`` with ``gts[None]``
+    gives the whole matrix.
+
+    Args:
+        boxes (ndarray): (..., 4) x1, y1, x2, y2 or (..., 6) x1, y1, z1, x2, y2, z2, in px.
+        gts (ndarray): Likewise, the ground truth.
+        metric (str): 'iou', intersection over union; 'iobb', over the detected box; 'iogt', over
+            the ground truth; 'max', the greater of 'iobb' and 'iogt', the loosest of them.
+        inclusive (bool): Whether a box covers its last pixel too, so that its extent is
+            ``x2 - x1 + 1``, as in the published DeepLesion and LENS programs.
+
+    Returns:
+        ndarray: (...) overlaps; NaN where a box without extent leaves 0 / 0.
+    """
+    boxes, gts = np.asarray(boxes, dtype=float), np.asarray(gts, dtype=float)
+    dims = boxes.shape[-1] // 2
+    extra = 1.0 if inclusive else 0.0
+    # The order of these products and sums is that of the published programs, so that an overlap
+    # which lies right on the threshold falls on the same side of it.
+    inter, box_size, gt_size = 1.0, 1.0, 1.0
+    for low, high in zip(range(dims), range(dims, 2 * dims)):
+        end = np.minimum(boxes[..., high], gts[..., high])
+        start = np.maximum(boxes[..., low], gts[..., low])
+        inter = inter * np.maximum(end - start + extra, 0.0)
+        box_size = box_size * (boxes[..., high] - boxes[..., low] + extra)
+        gt_size = gt_size * (gts[..., high] - gts[..., low] + extra)
+    return _ratio(inter, box_size, gt_size, metric)
+
+
+def _ratio(inter, box_size, gt_size, metric):
+    with np.errstate(divide='ignore', invalid='ignore'):
+        if metric == 'iou':
+            return inter / (box_size + gt_size - inter)
+        if metric == 'iobb':
+            return inter / box_size
+        if metric == 'iogt':
+            return inter / gt_size
+        if metric == 'max':
+            return np.maximum(inter / box_size, inter / gt_size)
+    raise ValueError(f'overlap must be one of {OVERLAPS}, not {metric!r}')
+
+
+def slice_overlaps(boxes, gts, metric='iou', inclusive=True):
+    """Overlap of detected 3D boxes with ground truth that is annotated on one slice only.
+
+    Where the box covers the annotated slice it is the 2D overlap on it, elsewhere 0.
+
+    Args:
+        boxes (ndarray): (..., 6) x1, y1, z1, x2, y2, z2 in px and slices.
+        gts (ndarray): (..., 6) likewise, with z1 = z2 the annotated slice.
+        metric, inclusive: See :func:`box_overlaps`.
+
+    Returns:
+        ndarray: (...) overlaps.
+    """
+    boxes, gts = np.asarray(boxes, dtype=float), np.asarray(gts, dtype=float)
+    plane = [0, 1, 3, 4]
+    covered = (boxes[..., 2] <= gts[..., 2]) & (gts[..., 2] <= boxes[..., 5])
+    return covered * box_overlaps(boxes[..., plane], gts[..., plane], metric, inclusive)
+
+
+@dataclass(frozen=True)
+class OverlapCriterion:
+    """A detected box reaches a lesion if their overlap is at least ``threshold``.
+
+    Args:
+        metric (str): The overlap, see :func:`box_overlaps`.
+        threshold (float): The least overlap that counts.
+        inclusive (bool): Whether extents include the last pixel.
+        annotated_slice (bool): Whether lesions are annotated on one slice of a 3D box.
+    """
+
+    metric: str = 'iou'
+    threshold: float = 0.5
+    inclusive: bool = True
+    annotated_slice: bool = False
+
+    def __post_init__(self):
+        if self.metric not in OVERLAPS:
+            raise ValueError(f'overlap must be one of {OVERLAPS}, not {self.metric!r}')
+
+    def __call__(self, boxes, gts):
+        """(n,) bool of n pairs: (n, 4 or 6) detected and (n, 4 or 6) ground-truth boxes."""
+        overlaps = slice_overlaps if self.annotated_slice else box_overlaps
+        return overlaps(boxes, gts, self.metric, self.inclusive) >= self.threshold
+
+
+def centre_in_sphere(centres, spheres):
+    """LUNA16's criterion: the mark is nearer to the nodule's centre than its radius.
+
+    Args:
+        centres (ndarray): (..., >=3) x, y, z of marks in mm; further columns are not used.
+        spheres (ndarray): (..., 4) x, y, z and diameter of nodules in mm.
+
+    Returns:
+        ndarray: (...) bool, False right on the sphere.
+    """
+    difference = np.asarray(centres)[..., :3] - spheres[..., :3]
+    x, y, z = (difference[..., axis] ** 2 for axis in range(3))
+    return x + y + z < (spheres[..., 3] / 2) ** 2

@@ -1,0 +1,36 @@
+"""FROC results as text."""
+
+from terminaltables import AsciiTable
+
+
+def froc_table(result, title='FROC'):
+    """Sensitivity at each level, over all lesions and by group, as a table for a terminal.
+
+    Args:
+        result (dict): What :func:`~mmlesion.evaluation.functional.evaluate_froc` returns.
+        title (str): Name of the table.
+
+    Returns:
+        str: Several lines.
+    """
+    header = ['FP per item', *(f'{level:g}' for level in result['fp_levels']), 'mean', 'lesions']
+    rows = [header, _row('sensitivity', result)]
+    if interval := result.get('confidence_interval'):
+        bounds = zip(interval['lower'], interval['upper'])
+        cells = [f'{low:.3f}-{high:.3f}' for low, high in [*bounds, interval['mean']]]
+        rows.append([f'{interval["confidence"]:.0%} interval', *cells, ''])
+    rows.append(
+        [
+            'score threshold',
+            *('-' if score is None else f'{score:.4g}' for score in result['score_thresholds']),
+            '',
+            '',
+        ]
+    )
+    rows += [_row(name, group) for name, group in result.get('groups', {}).items()]
+    return AsciiTable(rows, title).table
+
+
+def _row(name, result):
+    values = [*result['sensitivity'], result['mean']]
+    return [name, *(f'{value:.4f}' for value in values), result['num_lesions']]

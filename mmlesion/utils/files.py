@@ -1,0 +1,45 @@
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import UserError
+
+
+@contextmanager
+def atomic_write(path):
+    """Yield a temporary path that becomes ``path`` if the block succeeds, and vanishes if not.
+
+    The temporary file keeps the suffix of ``path`` (writers such as SimpleITK and matplotlib choose
+    their format by it) and lies in the same folder, which is made, so that the rename is atomic.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    suffix = ''.join(path.suffixes[-2:])
+    handle, temporary = tempfile.mkstemp(prefix='.', suffix=suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(temporary)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def path_under(root, name):
+    """Join ``name`` from an annotation file to ``root``.
+
+    Raises:
+        UserError: If the result lies outside ``root``.
+    """
+    root = os.path.abspath(root)
+    path = os.path.abspath(os.path.join(root, name))
+    if os.path.commonpath([root, path]) != root:
+        raise UserError(f'{name!r} leads outside {root}: paths in annotation files stay under it')
+    return path
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,84 @@
+"""Run the command-line tools that mmdet ships, so that their options are mmdet's own."""
+
+import argparse
+import os
+import runpy
+import sys
+import traceback
+from pathlib import Path
+
+import mmdet
+from mmengine.config.utils import ConfigParsingError
+from mmengine.device import get_device
+from torch import distributed
+
+from .errors import UserError
+
+
+def run_mmdet_tool(name):
+    """Run ``tools/<name>`` of the installed mmdet on this process's command line.
+
+    What a user can mend (a missing file, a malformed config, an unknown component, an option that
+    the tool refuses) is raised as :class:`UserError`; anything else passes with its traceback.
+    """
+    script = Path(mmdet.__file__).parent / '.mim' / 'tools' / name
+    if not script.is_file():
+        raise UserError(f'mmdet has no {script}: install mmdet with pip or mim, not by PYTHONPATH')
+    prepare_cpu_launch()
+    try:
+        runpy.run_path(str(script), run_name='__main__')
+    except Exception as error:
+        message = explain(error, script)
+        if message is None:
+            raise
+        raise UserError(message) from error
+
+
+def prepare_cpu_launch():
+    """Make ``--launcher pytorch`` work on a machine without an accelerator.
+
+    mmengine's launcher selects a CUDA device before it looks at the backend, and wraps the model
+    for that device. A process group that exists already is left alone by it.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument('--launcher')
+    launcher = parser.parse_known_args()[0].launcher
+    if launcher != 'pytorch' or get_device() != 'cpu' or 'WORLD_SIZE' not in os.environ:
+        return
+    distributed.init_process_group('gloo')
+    wrapper = 'model_wrapper_cfg'
+    sys.argv += ['--cfg-options', f'{wrapper}.type=MMDistributedDataParallel']
+    sys.argv += [f'{wrapper}.device_ids=None', f'{wrapper}.broadcast_buffers=False']
+
+
+def explain(error, script):
+    """Say in one line what the user did wrong, or None where the error is not the user's.
+
+    Args:
+        error (Exception): What came out of mmdet's tool.
+        script (Path): The tool. What it raises itself is about its options.
+    """
+    if isinstance(error, UserError):
+        return without_worker_traceback(str(error))
+    if isinstance(error, (OSError, ConfigParsingError, SyntaxError)):
+        return one_line(error)
+    if isinstance(error, KeyError) and 'is not in the' in str(error) and 'registry' in str(error):
+        return one_line(error)
+    if traceback.extract_tb(error.__traceback__)[-1].filename == str(script):
+        return one_line(error)
+    return None
+
+
+def one_line(error):
+    """The message of an exception; KeyError's own str() would put it in quotes."""
+    text = error.args[0] if isinstance(error, KeyError) else str(error)
+    return ' '.join(without_worker_traceback(str(text)).split())
+
+
+def without_worker_traceback(message):
+    """Cut what torch puts before the message of an exception from a data loader's worker."""
+    if not message.startswith('Caught ') or 'Original Traceback' not in message:
+        return message
+    lines = message.splitlines()
+    last_frame = max(i for i, line in enumerate(lines) if line.startswith('  '))
+    return '\n'.join(lines[last_frame + 1 :]).split(': ', 1)[1]

@@ -1,0 +1,4 @@
+from .froc_curve import draw_froc
+from .local_visualizer import LesionLocalVisualizer, slice_to_rgb
+
+__all__ = ['LesionLocalVisualizer', 'draw_froc', 'slice_to_rgb']

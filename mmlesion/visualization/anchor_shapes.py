@@ -1,0 +1,67 @@
+"""Drawing box shapes and the anchors over them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+from mmlesion.utils import atomic_write
+
+MATCHED_IOU = 0.5
+
+
+class AnchorPanel(NamedTuple):
+    """One set of anchors over the boxes that it should fit.
+
+    Args:
+        title (str): What the set is.
+        anchors (ndarray): (k, 2) width and height, px.
+        iou (ndarray): (n,) IoU of each box with its best anchor.
+    """
+
+    title: str
+    anchors: np.ndarray
+    iou: np.ndarray
+
+
+def draw_anchor_shapes(shapes, panels, path):
+    """Draw width against height of boxes, and sets of anchors side by side over them.
+
+    Both axes are logarithmic. Boxes that no anchor reaches with an IoU of 0.5 stand out.
+
+    Args:
+        shapes (ndarray): (n, 2) width and height of boxes, px.
+        panels (Sequence[AnchorPanel]): The sets of anchors.
+        path (str | Path): The picture to write; its suffix says the format.
+    """
+    figure = Figure(figsize=(5.2 * len(panels), 5.4), dpi=150, layout='constrained')
+    FigureCanvasAgg(figure)
+    all_axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, panel in zip(all_axes, panels):
+        _draw_panel(axes, np.asarray(shapes), panel)
+    for axis in (all_axes[0].xaxis, all_axes[0].yaxis):
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_formatter(NullFormatter())
+    all_axes[0].set_ylabel('height (px)')
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
+
+
+def _draw_panel(axes, shapes, panel):
+    matched = panel.iou >= MATCHED_IOU
+    groups = (
+        (matched, 'tab:blue', f'{matched.sum()} boxes with IoU of 0.5 or more'),
+        (~matched, 'tab:orange', f'{(~matched).sum()} boxes under 0.5'),
+    )
+    for member, color, label in groups:
+        axes.scatter(*shapes[member].T, s=3, color=color, alpha=0.4, linewidths=0, label=label)
+    label = f'{len(panel.anchors)} anchors'
+    axes.scatter(*np.asarray(panel.anchors).T, s=30, c='black', marker='+', lw=1, label=label)
+    axes.set_xscale('log', base=2)
+    axes.set_yscale('log', base=2)
+    axes.set_aspect('equal')
+    axes.set(title=f'{panel.title}, mean IoU {panel.iou.mean():.3f}', xlabel='width (px)')
+    axes.grid(alpha=0.4)
+    axes.legend(loc='upper left', fontsize='small', markerscale=1.5)

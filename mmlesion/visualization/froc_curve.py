@@ -1,0 +1,57 @@
+"""Drawing FROC curves."""
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mmlesion.utils import atomic_write
+
+
+def draw_froc(results, path):
+    """Draw the FROC curves of one or several evaluations.
+
+    The axis of false positives is logarithmic; the levels are marked, as are their confidence
+    intervals where a result has them.
+
+    Args:
+        results (dict | dict[str, dict]): What
+            :func:`~mmlesion.evaluation.functional.evaluate_froc` returns, or several by name.
+        path (str | Path): The picture to write; its suffix says the format.
+    """
+    if 'fp_levels' in results:
+        results = {'': results}
+    # The object interface, so that no state of pyplot's is touched and any thread may draw.
+    figure = Figure(figsize=(6.4, 4.8), dpi=150, layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for name, result in results.items():
+        _draw_one(axes, name, result)
+    levels = sorted({level for result in results.values() for level in result['fp_levels']})
+    axes.set_xscale('log', base=2)
+    axes.set_xlim(levels[0] / 2, levels[-1] * 2)
+    axes.set_xticks(levels, [f'{level:g}' for level in levels])
+    axes.set_xticks([], minor=True)
+    axes.set_ylim(0, 1)
+    axes.set(xlabel='false positives per image or scan', ylabel='sensitivity')
+    axes.grid(alpha=0.4)
+    axes.legend(loc='best', fontsize='small')
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
+
+
+def _draw_one(axes, name, result):
+    at_levels = zip(result['fp_levels'], result['sensitivity'])
+    lines = [f'{name} mean {result["mean"]:.3f}'.strip()]
+    lines += [f'{sensitivity:.3f} at {level:g}' for level, sensitivity in at_levels]
+    curve = result['curve']
+    (line,) = axes.plot(curve['fp'], curve['sensitivity'], linewidth=1.5)
+    axes.plot(
+        result['fp_levels'],
+        result['sensitivity'],
+        'o',
+        color=line.get_color(),
+        markersize=4,
+        label='\n'.join(lines),
+    )
+    if interval := result.get('confidence_interval'):
+        levels, low, high = result['fp_levels'], interval['lower'], interval['upper']
+        axes.vlines(levels, low, high, color=line.get_color(), linewidth=1, alpha=0.7)

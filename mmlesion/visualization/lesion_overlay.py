@@ -1,0 +1,74 @@
+import cv2
+import numpy as np
+
+SOFT_TISSUE = (-160.0, 240.0)
+LUNG = (-1350.0, 150.0)
+BOX_COLOR = (0, 220, 255)
+TEXT_COLOR = (255, 255, 255)
+BANNER = 28
+SHORT_SIDE = 512
+
+
+def choose_window(slice_hu, bbox):
+    """Choose the display window by the surroundings of a lesion.
+
+    Args:
+        slice_hu (ndarray): (H, W) HU.
+        bbox (Sequence[float]): x1, y1, x2, y2 in px.
+
+    Returns:
+        tuple[float]: The lung window where over a third of the box and half its size around it is
+        aerated lung (-950 to -500 HU, so that air outside the body does not count), otherwise the
+        soft tissue window; lower and upper HU.
+    """
+    x1, y1, x2, y2 = bbox
+    margin_x, margin_y = (x2 - x1) / 2, (y2 - y1) / 2
+    low = np.floor([max(y1 - margin_y, 0), max(x1 - margin_x, 0)]).astype(int)
+    high = np.ceil([max(y2 + margin_y, 1), max(x2 + margin_x, 1)]).astype(int)
+    around = slice_hu[low[0] : high[0], low[1] : high[1]]
+    lung = (around > -950) & (around < -500)
+    return LUNG if lung.size and lung.mean() > 1 / 3 else SOFT_TISSUE
+
+
+def draw_lesion(slice_hu, bbox, spacing, text):
+    """Draw a lesion's box over its slice, windowed and with square pixels.
+
+    Args:
+        slice_hu (ndarray): (H, W) HU, rows to posterior and columns to the patient's left.
+        bbox (Sequence[float]): x1, y1, x2, y2 in px; pixel n extends from n to n + 1.
+        spacing (Sequence[float]): x, y mm per px.
+        text (str): Written over the picture, before the window.
+
+    Returns:
+        ndarray: (h, w, 3) BGR picture, uint8, its shorter side at least 512 px below the banner,
+        with the patient's right (R) at the left as radiologists see it.
+    """
+    low, high = choose_window(slice_hu, bbox)
+    gray = np.clip((slice_hu.astype(np.float32) - low) / (high - low), 0, 1) * 255
+    size_mm = np.array(slice_hu.shape[::-1]) * spacing
+    pixels_per_mm = max(SHORT_SIDE / size_mm.min(), 1 / min(spacing))
+    width, height = np.rint(size_mm * pixels_per_mm).astype(int).tolist()
+    gray = cv2.resize(gray, (width, height), interpolation=cv2.INTER_LINEAR)
+    picture = cv2.cvtColor(gray.astype(np.uint8), cv2.COLOR_GRAY2BGR)
+    corners = np.array(bbox).reshape(2, 2) * spacing * pixels_per_mm
+    first, second = np.rint(corners).astype(int).tolist()
+    cv2.rectangle(picture, first, second, BOX_COLOR, 1)
+    for letter, place in _letters(width, height):
+        _write(picture, letter, place)
+    picture = cv2.copyMakeBorder(picture, BANNER, 0, 0, 0, cv2.BORDER_CONSTANT)
+    _write(picture, f'{text}  [{low:g}, {high:g}] HU', (8, BANNER - 9))
+    return picture
+
+
+def _letters(width, height):
+    """The patient's sides and their places along the borders of the picture."""
+    return (
+        ('R', (4, height // 2)),
+        ('L', (width - 16, height // 2)),
+        ('A', (width // 2, 16)),
+        ('P', (width // 2, height - 6)),
+    )
+
+
+def _write(picture, text, place):
+    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, TEXT_COLOR, 1, cv2.LINE_AA)

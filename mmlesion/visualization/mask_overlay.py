@@ -1,0 +1,56 @@
+import cv2
+import numpy as np
+
+BOX_COLOR = (0, 220, 255)
+RECIST_COLOR = (0, 255, 0)
+MASK_COLOR = (60, 60, 255)
+_HEIGHT = 400  # px of the picture
+
+
+def draw_mask(slice_hu, mask, recist, bbox, window):
+    """Show a lesion's mask beside the bare slice, both cut out around its box and magnified.
+
+    Args:
+        slice_hu (ndarray): (H, W) HU.
+        mask (ndarray): (H, W) bool, drawn as a red contour.
+        recist (Sequence[float], optional): x1, y1, ..., x4, y4 px, pixel n with its centre at n;
+            the quadrilateral of the long diameter's ends and the short one's is drawn in green.
+        bbox (Sequence[float]): x1, y1, x2, y2 px, drawn in yellow.
+        window (Sequence[float]): HU from and to.
+
+    Returns:
+        ndarray: (400, w, 3) BGR picture, uint8.
+    """
+    low, high = window
+    x1, y1, x2, y2 = _surroundings(bbox, slice_hu.shape)
+    gray = (slice_hu[y1:y2, x1:x2].astype(np.float32) - low) * (255 / (high - low))
+    scale = _HEIGHT / (y2 - y1)
+    size = (round((x2 - x1) * scale), _HEIGHT)
+    bare = cv2.resize(np.rint(gray).clip(0, 255).astype(np.uint8), size)
+    bare = cv2.cvtColor(bare, cv2.COLOR_GRAY2BGR)
+    drawn = bare.copy()
+    enlarged = cv2.resize(
+        mask[y1:y2, x1:x2].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
+    )
+    contours, _ = cv2.findContours(enlarged, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(drawn, contours, -1, MASK_COLOR, 1)
+    corners = np.reshape(bbox, (2, 2))[[[0, 0], [1, 0], [1, 1], [0, 1]], [0, 1]]
+    _draw_polygon(drawn, corners, (x1, y1), scale, BOX_COLOR)
+    if recist is not None:
+        ends = np.reshape(recist, (4, 2))[[0, 2, 1, 3]]
+        _draw_polygon(drawn, ends, (x1, y1), scale, RECIST_COLOR)
+    return np.hstack([bare, drawn])
+
+
+def _surroundings(bbox, shape):
+    """The box with half its longer side around it, in the image."""
+    x1, y1, x2, y2 = bbox
+    margin = max(x2 - x1, y2 - y1) / 2
+    low = np.floor([x1 - margin, y1 - margin]).clip(0, [shape[1] - 1, shape[0] - 1])
+    high = np.ceil([x2 + margin, y2 + margin]).clip(low + 1, [shape[1], shape[0]])
+    return np.concatenate([low, high]).astype(int).tolist()
+
+
+def _draw_polygon(picture, points, origin, scale, color):
+    points = (points - np.array(origin) + 0.5) * scale - 0.5
+    cv2.polylines(picture, [np.rint(points).astype(np.int32)], True, color, 1, cv2.LINE_AA)

@@ -1,0 +1,81 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+
+def ramp_hu(index, height=24, width=32):
+    """HU of one slice of a series that is linear in z, y and x, so that interpolation is exact."""
+    y, x = np.mgrid[:height, :width]
+    return 100 * index + 2 * y + x - 1000
+
+
+def write_slice(path, hu):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), (hu + 32768).astype(np.uint16))
+
+
+def annotation(ann_id, image_id, bbox, **extra):
+    x, y, w, h = bbox
+    return dict(
+        id=ann_id, image_id=image_id, bbox=bbox, area=w * h, iscrowd=0, category_id=1, **extra
+    )
+
+
+class RampDataset:
+    """Series of ramps in DeepLesion's layout, with an annotation file, in a folder."""
+
+    def __init__(self, root):
+        self.root = root
+        self.images_dir = root / 'Images_png'
+        self.content = dict(images=[], annotations=[], categories=[dict(id=1, name='lesion')])
+
+    def add_image(self, key=6, first=3, last=9, interval=2.0, size=(24, 32), missing=()):
+        """Write slices first..last but ``missing``, whose key slice becomes an image."""
+        height, width = size
+        image_id = len(self.content['images']) + 1
+        series = f'{image_id:06d}_01_02'
+        for index in range(first, last + 1):
+            if index not in missing:
+                path = self.images_dir / series / f'{index:03d}.png'
+                write_slice(path, ramp_hu(index, height, width))
+        image = dict(
+            id=image_id,
+            file_name=f'{series}/{key:03d}.png',
+            height=height,
+            width=width,
+            spacing=[0.8, 0.8],
+            slice_interval=interval,
+            slice_index=key,
+            slice_range=[first, last],
+            patient_id=image_id,
+            study_id=1,
+            series_id=2,
+            windows=[[-600.0, 200.0]],
+        )
+        self.content['images'].append(image)
+        return image
+
+    def add_lesion(self, image_id, bbox, **extra):
+        annotations = self.content['annotations']
+        annotations.append(annotation(len(annotations) + 1, image_id, bbox, **extra))
+
+    def write(self, name='train.json'):
+        path = self.root / name
+        path.write_text(json.dumps(self.content))
+        return path
+
+    def sample(self, image):
+        """What a dataset passes to the loader."""
+        return dict(image, img_path=str(self.images_dir / image['file_name']))
+
+
+@pytest.fixture
+def ramp_dataset(tmp_path):
+    return RampDataset(tmp_path)
+
+
+@pytest.fixture
+def ramp():
+    return ramp_hu

@@ -1,0 +1,225 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from mmdet.models.detectors import BaseDetector
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.structures import InstanceData
+from scipy import ndimage
+
+from mmlesion.apis import LesionInferencer
+from mmlesion.apis.inferencer import volume_pipeline
+from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.utils import UserError
+
+REPO = Path(__file__).parents[2]
+CONFIG = REPO / 'configs/baselines/faster-rcnn_r18_fpn_phantom.py'
+SMALL = {
+    'test_dataloader.dataset.pipeline.2.scale': (64, 64),
+    'model.test_cfg.rcnn.max_per_img': 4,
+    'model.test_cfg.rpn.max_per_img': 50,
+}
+REAL_CT = REPO.parent / 'shared/data/ct/abdomen_ct_3mm.nii.gz'
+
+
+@MODELS.register_module(force=True)
+class ThresholdDetector(BaseDetector):
+    """Detects what is brighter than a threshold: its boxes are known beforehand."""
+
+    def predict(self, batch_inputs, batch_data_samples, rescale=True):
+        found = []
+        for image, sample in zip(batch_inputs, batch_data_samples):
+            components, _ = ndimage.label(image[1].cpu().numpy() > 500)
+            places = ndimage.find_objects(components)
+            boxes = [[x.start, y.start, x.stop, y.stop] for y, x in places]
+            boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+            boxes /= boxes.new_tensor(sample.scale_factor).repeat(2)
+            scores = torch.full((len(boxes),), 0.75)
+            found.append(InstanceData(bboxes=boxes, scores=scores, labels=scores.long() * 0))
+        return self.add_pred_to_datasample(batch_data_samples, found)
+
+    def loss(self, *args):
+        raise NotImplementedError
+
+    extract_feat = _forward = loss
+
+
+def threshold_config(*transforms):
+    pipeline = [
+        dict(type='LoadCTSlices', num_slices=3, slice_interval=None),
+        *transforms,
+        dict(type='LoadAnnotations', with_bbox=True),
+        dict(
+            type='PackDetInputs',
+            meta_keys=('ori_shape', 'img_shape', 'scale_factor', 'border_offset'),
+        ),
+    ]
+    dataset = dict(type='CTSliceDataset', ann_file='none.json', pipeline=pipeline)
+    return Config(
+        dict(
+            model=dict(
+                type='ThresholdDetector', data_preprocessor=dict(type='DetDataPreprocessor')
+            ),
+            test_dataloader=dict(dataset=dataset),
+        )
+    )
+
+
+@pytest.fixture
+def body():
+    """A body in air with two bright blocks; axes to left, posterior and superior."""
+    array = np.full((12, 60, 50), -1000, np.int16)
+    array[:, 12:52, 8:44] = 0
+    array[3:7, 20:30, 10:18] = 1000
+    array[9, 40:44, 30:36] = 1000
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((1.6, 1.6, 3.0))
+    image.SetOrigin((-40.0, -47.5, 300.25))
+    return image
+
+
+@pytest.fixture(scope='module')
+def inferencer():
+    torch.manual_seed(0)
+    with pytest.warns(UserWarning, match='random'):
+        return LesionInferencer(CONFIG, device='cpu', cfg_options=SMALL, show_progress=False)
+
+
+def threshold_inferencer(*transforms):
+    with pytest.warns(UserWarning, match='random'):
+        cfg = threshold_config(*transforms)
+        return LesionInferencer(cfg, device='cpu', show_progress=False)
+
+
+TRANSFORMS = [
+    [dict(type='NormalizeSpacing', spacing=0.8)],
+    [dict(type='ClipBlackBorder'), dict(type='NormalizeSpacing', spacing=0.8)],
+    [dict(type='ClipBlackBorder', margin=3), dict(type='Resize', scale=(200, 200))],
+]
+
+
+@pytest.mark.parametrize('transforms', TRANSFORMS)
+def test_known_blocks_at_their_place(body, transforms):
+    lesions = threshold_inferencer(*transforms)(body, batch_size=5)
+    # Blocks x 10:18, y 20:30, z 3:7 and x 30:36, y 40:44, z 9:10; half a voxel is their faces'.
+    expected = [[29.5, 39.5, 8.5, 35.5, 43.5, 9.5], [9.5, 19.5, 2.5, 17.5, 29.5, 6.5]]
+    found = sorted((lesion.bbox_voxel for lesion in lesions), reverse=True)
+    atol = 1e-4 if transforms[-1]['type'] == 'NormalizeSpacing' else 0.5
+    np.testing.assert_allclose(found, expected, atol=atol)
+    assert {lesion.slice_range for lesion in lesions} == {(3, 6), (9, 9)}
+    assert {lesion.score for lesion in lesions} == {0.75}
+    if atol < 0.5:
+        large = max(lesions, key=lambda lesion: lesion.diameter_mm)
+        assert large.diameter_mm == pytest.approx(10 * 1.6 - 2 * 4, abs=1e-3)
+
+
+@pytest.mark.parametrize('order, flips', [((2, 0, 1), (1, 0, 1)), ((1, 2, 0), (0, 1, 0))])
+@pytest.mark.parametrize('turn', [0, 15])
+def test_world_points_do_not_depend_on_the_axes(body, order, flips, turn):
+    body = sitk.Image(body)
+    c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    body.SetDirection((1, 0, 0, 0, c, -s, 0, s, c))
+    detect = threshold_inferencer(dict(type='NormalizeSpacing'))
+    other = sitk.Flip(sitk.PermuteAxes(body, order), [bool(flip) for flip in flips])
+    world = [sorted(lesion.center_mm for lesion in detect(image)) for image in (body, other)]
+    assert len(world[0]) == 2
+    np.testing.assert_allclose(world[1], world[0], atol=1e-4)
+
+
+def test_boxes_are_the_detectors_own(inferencer, body):
+    boxes, scores, slices, labels = inferencer.detect_slices(CTVolume(body), 4, 0.0)
+    array = sitk.GetArrayFromImage(body)[::-1].astype(np.float32)
+    image = np.stack([array[4], array[5], array[6]], axis=-1)
+    # 2 mm steps on slices 3 mm apart: two thirds of the way to the neighbour.
+    image[..., 0] = array[5] / 3 + array[4] * 2 / 3
+    image[..., 2] = array[5] / 3 + array[6] * 2 / 3
+    sample = dict(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+    for step in inferencer.pipeline.transforms[1:]:
+        sample = step(sample)
+    with torch.no_grad():
+        expected = inferencer.model.test_step(pseudo_collate([sample]))[0].pred_instances
+    here = slices == 5
+    assert here.sum() == len(expected) == 4
+    np.testing.assert_allclose(boxes[here], expected.bboxes.numpy(), atol=0.01)
+    np.testing.assert_allclose(scores[here], expected.scores.numpy(), atol=1e-4)
+    assert set(labels) == {0}
+
+
+def test_batch_size_changes_nothing(inferencer, body):
+    single = inferencer.detect_slices(CTVolume(body), 1, 0.0)
+    for batch_size in (5, 100):
+        batched = inferencer.detect_slices(CTVolume(body), batch_size, 0.0)
+        for one, other in zip(single, batched):
+            np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_score_threshold_and_written_results(inferencer, body, tmp_path):
+    lesions = inferencer(body, out_dir=tmp_path / 'out', pred_score_thr=0.0, max_overlays=2)
+    scores = [lesion.score for lesion in lesions]
+    assert scores == sorted(scores, reverse=True) and len(scores) > 2
+    content = json.loads((tmp_path / 'out/lesions.json').read_text())
+    assert [lesion['score'] for lesion in content['lesions']] == scores
+    assert content['detector']['config'] == str(CONFIG)
+    assert len(list((tmp_path / 'out/overlays').iterdir())) == 2
+    assert inferencer(body, pred_score_thr=1.01) == []
+
+
+def test_weights_are_loaded(inferencer, body, tmp_path):
+    path = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict=inferencer.model.state_dict()), path)
+    torch.manual_seed(1)
+    again = LesionInferencer(str(CONFIG), path, 'cpu', SMALL, show_progress=False)
+    assert again(body, pred_score_thr=0.0) == inferencer(body, pred_score_thr=0.0)
+
+
+def test_weights_that_do_not_fit(inferencer, tmp_path):
+    state = inferencer.model.state_dict()
+    state.pop('backbone.conv1.weight')
+    torch.save(dict(state_dict=state), tmp_path / 'weights.pth')
+    with pytest.raises(UserError, match='1 parameters .* backbone.conv1.weight'):
+        LesionInferencer(CONFIG, tmp_path / 'weights.pth', 'cpu', SMALL)
+    with pytest.raises(UserError, match='does not exist'):
+        LesionInferencer(CONFIG, tmp_path / 'none.pth', 'cpu', SMALL)
+
+
+def test_config_and_device_that_cannot_be_used(tmp_path):
+    with pytest.raises(UserError, match='cannot read the config'):
+        LesionInferencer(tmp_path / 'none.py')
+    (tmp_path / 'base.py').write_text("_base_ = './missing.py'")
+    with pytest.raises(UserError, match='missing.py'):
+        LesionInferencer(tmp_path / 'base.py')
+    (tmp_path / 'empty.py').write_text('a = 1')
+    with pytest.raises(UserError, match='no test_dataloader'):
+        LesionInferencer(tmp_path / 'empty.py')
+    with pytest.warns(UserWarning), pytest.raises(UserError, match='cannot use the device'):
+        LesionInferencer(threshold_config(), device='nonsense')
+
+
+def test_pipeline_of_pictures_is_refused():
+    steps = [dict(type='LoadAnnotations'), dict(type='mmdet.LoadCTSlices', num_slices=5)]
+    assert volume_pipeline(steps) == [dict(type='LoadCTSlicesFromVolume', num_slices=5)]
+    assert steps[1]['type'] == 'mmdet.LoadCTSlices'
+    with pytest.raises(UserError, match='does not begin with LoadCTSlices'):
+        volume_pipeline([dict(type='LoadImageFromFile')])
+
+
+def test_images_that_are_not_ct(inferencer):
+    with pytest.raises(UserError, match='the image given has values from 0 to 0'):
+        inferencer(sitk.Image(8, 8, 8, sitk.sitkInt16))
+
+
+@pytest.mark.skipif(not REAL_CT.exists(), reason='needs ../shared/data/ct')
+def test_real_volume(inferencer, tmp_path):
+    lesions = inferencer(REAL_CT, out_dir=tmp_path / 'out', pred_score_thr=0.0, max_overlays=1)
+    image = sitk.ReadImage(str(REAL_CT))
+    labels = sitk.ReadImage(str(tmp_path / 'out/lesions.nii.gz'))
+    assert labels.GetSize() == image.GetSize()
+    for read in (sitk.Image.GetSpacing, sitk.Image.GetOrigin, sitk.Image.GetDirection):
+        np.testing.assert_allclose(read(labels), read(image), atol=1e-5)
+    centers = np.array([lesion.center_voxel for lesion in lesions])
+    assert ((centers > -0.5) & (centers < np.array(image.GetSize()) - 0.5)).all()

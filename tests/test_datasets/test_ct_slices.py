@@ -1,0 +1,125 @@
+import json
+from pathlib import Path
+
+import pytest
+from mmdet.registry import DATASETS
+
+from mmlesion.datasets import CTSliceDataset
+from mmlesion.utils import UserError
+
+KEY_SLICES = Path(__file__).parents[3] / 'shared/data/deeplesion'
+
+
+@pytest.fixture
+def two_images(ramp_dataset):
+    ramp_dataset.add_image()
+    ramp_dataset.add_image(key=4, interval=5.0)
+    ramp_dataset.add_lesion(1, [4, 5, 10, 8])
+    ramp_dataset.add_lesion(1, [1, 1, 6, 6], noisy=1)
+    return ramp_dataset
+
+
+def build(data, **kwargs):
+    data.write()
+    return CTSliceDataset(
+        ann_file='train.json',
+        data_root=str(data.root),
+        data_prefix=dict(img='Images_png/'),
+        **kwargs,
+    )
+
+
+def test_ct_fields_and_boxes(two_images):
+    info = build(two_images).get_data_info(0)
+    assert info['img_path'] == str(two_images.images_dir / '000001_01_02/006.png')
+    assert (info['img_id'], info['height'], info['width']) == (1, 24, 32)
+    assert (info['spacing'], info['slice_interval']) == ([0.8, 0.8], 2.0)
+    assert (info['slice_index'], info['slice_range']) == (6, [3, 9])
+    assert info['windows'] == [[-600.0, 200.0]]
+    assert (info['patient_id'], info['study_id'], info['series_id']) == (1, 1, 2)
+    boxes = [(i['bbox'], i['bbox_label'], i['ignore_flag']) for i in info['instances']]
+    assert boxes == [([4, 5, 14, 13], 0, 0), ([1, 1, 7, 7], 0, 1)]
+
+
+def test_ignored_boxes_are_kept_apart(two_images):
+    two_images.add_lesion(2, [2, 2, 9, 9], ignore=True)
+    instances = build(two_images).get_data_info(1)['instances']
+    assert [i['ignore_flag'] for i in instances] == [1]
+
+
+def test_filter_indices_and_test_mode(two_images):
+    assert [d['img_id'] for d in build(two_images)] == [1, 2]
+    filtered = build(two_images, filter_cfg=dict(filter_empty_gt=True))
+    assert [d['img_id'] for d in filtered] == [1]
+    assert [d['img_id'] for d in build(two_images, test_mode=True, indices=[1])] == [2]
+
+
+def test_multi_type(two_images):
+    names = ['bone', 'abdomen', 'liver']
+    two_images.content['categories'] = [dict(id=i + 1, name=n) for i, n in enumerate(names)]
+    two_images.content['annotations'][0]['category_id'] = 3
+    dataset = build(two_images, metainfo=dict(classes=tuple(names)))
+    assert dataset.get_data_info(0)['instances'][0]['bbox_label'] == 2
+    assert len(dataset.metainfo['palette']) >= 8
+
+
+def test_is_registered_with_mmdet():
+    assert DATASETS.get('CTSliceDataset') is CTSliceDataset
+
+
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        ('{"images": [', 'is not JSON'),
+        ('', 'is not JSON'),
+        ('[]', 'is not a COCO annotation file'),
+        ('{"images": [], "annotations": [], "categories": []}', 'lists no images'),
+        ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "'file_name'"),
+    ],
+)
+def test_bad_annotation_file(tmp_path, content, message):
+    (tmp_path / 'train.json').write_text(content)
+    with pytest.raises(UserError, match=message) as error:
+        CTSliceDataset(
+            ann_file='train.json', data_root=str(tmp_path), data_prefix=dict(img='Images_png/')
+        )
+    assert str(tmp_path / 'train.json') in str(error.value)
+
+
+def test_missing_annotation_file(tmp_path):
+    with pytest.raises(UserError, match='does not exist'):
+        CTSliceDataset(ann_file='train.json', data_root=str(tmp_path), data_prefix=dict(img=''))
+
+
+def test_missing_image_folder(two_images):
+    two_images.write()
+    with pytest.raises(UserError, match='data_prefix'):
+        CTSliceDataset(ann_file='train.json', data_root=str(two_images.root))
+
+
+def test_wrong_classes(two_images):
+    with pytest.raises(UserError, match='only 0 of the classes nodule'):
+        build(two_images, metainfo=dict(classes=('nodule',)))
+
+
+def test_nothing_left_by_the_filter(two_images):
+    with pytest.raises(UserError, match='leaves none of the 2 slices'):
+        build(two_images, filter_cfg=dict(filter_empty_gt=True, min_size=100))
+
+
+def test_paths_stay_under_the_root(two_images):
+    two_images.content['images'][0]['file_name'] = '../../secret.png'
+    with pytest.raises(UserError, match='leads outside'):
+        build(two_images)
+
+
+@pytest.mark.skipif(not KEY_SLICES.is_dir(), reason=f'{KEY_SLICES} is not there')
+def test_published_annotations():
+    dataset = CTSliceDataset(
+        ann_file=str(KEY_SLICES / 'key_slices_coco.json'),
+        data_prefix=dict(img=str(KEY_SLICES / 'key_slices')),
+    )
+    with open(KEY_SLICES / 'key_slices_coco.json') as file:
+        content = json.load(file)
+    assert len(dataset) == len(content['images']) == 40
+    assert Path(dataset.get_data_info(0)['img_path']).is_file()

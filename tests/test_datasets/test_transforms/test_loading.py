@@ -1,0 +1,168 @@
+from pathlib import Path
+from unittest.mock import patch
+
+import cv2
+import numpy as np
+import pytest
+
+from mmlesion.datasets.transforms import LoadCTSlices, LoadCTSlicesFromVolume, loading
+from mmlesion.utils import UserError
+
+
+def positions_of(img, ramp):
+    """Slice indices that a loaded ramp's channels lie at."""
+    offsets = img - ramp(0)[..., None]
+    assert np.ptp(offsets, axis=(0, 1)).max() < 1e-3
+    return (offsets[0, 0] / 100).tolist()
+
+
+@pytest.mark.parametrize(
+    'interval, num_slices, asked, expected',
+    [
+        (2.0, 3, 2.0, [5, 6, 7]),
+        (1.0, 3, 2.0, [4, 6, 8]),
+        (5.0, 3, 2.0, [5.6, 6, 6.4]),
+        (0.625, 3, 1.0, [4.4, 6, 7.6]),
+        (5.0, 3, None, [5, 6, 7]),
+        (5.0, 9, 2.0, [4.4, 4.8, 5.2, 5.6, 6, 6.4, 6.8, 7.2, 7.6]),
+        (2.0, 9, 2.0, [3, 3, 4, 5, 6, 7, 8, 9, 9]),
+        (2.0, 1, 2.0, [6]),
+    ],
+)
+def test_neighbours_at_their_interval(ramp_dataset, ramp, interval, num_slices, asked, expected):
+    sample = ramp_dataset.sample(ramp_dataset.add_image(interval=interval))
+    results = LoadCTSlices(num_slices, asked)(sample)
+    assert results['img'].dtype == np.float32
+    assert results['img_shape'] == results['ori_shape'] == (24, 32)
+    assert positions_of(results['img'], ramp) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize('key, expected', [(3, [3, 3, 3.4]), (9, [8.6, 9, 9])])
+def test_first_and_last_slice(ramp_dataset, ramp, key, expected):
+    sample = ramp_dataset.sample(ramp_dataset.add_image(key=key, interval=5.0))
+    assert positions_of(LoadCTSlices()(sample)['img'], ramp) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    'missing, expected',
+    [
+        ([7], [5, 6, 6]),  # 6 and 8 are as near: the key slice
+        ([4, 5], [6, 6, 7]),
+        ([5, 7], [6, 6, 6]),
+        ([3, 4, 5, 7, 8, 9], [6, 6, 6]),
+    ],
+)
+def test_missing_neighbour_is_the_nearest(ramp_dataset, ramp, missing, expected):
+    sample = ramp_dataset.sample(ramp_dataset.add_image(missing=missing))
+    assert positions_of(LoadCTSlices()(sample)['img'], ramp) == expected
+
+
+def test_missing_partner_of_an_interpolation(ramp_dataset, ramp):
+    # 6.4 lies between 6 and 7; slice 6 stands in for 7.
+    sample = ramp_dataset.sample(ramp_dataset.add_image(interval=5.0, missing=[7]))
+    img = LoadCTSlices()(sample)['img']
+    assert positions_of(img, ramp) == pytest.approx([5.6, 6, 6], abs=1e-4)
+
+
+def test_every_file_is_read_once(ramp_dataset):
+    sample = ramp_dataset.sample(ramp_dataset.add_image(interval=5.0, missing=[7]))
+    with patch.object(loading, 'read_slice', wraps=loading.read_slice) as read:
+        LoadCTSlices(9, 1.0)(sample)
+    paths = [call.args[0] for call in read.call_args_list]
+    assert len(paths) == len(set(paths))
+    assert {Path(p).name for p in paths} == {'005.png', '006.png', '007.png'}
+
+
+@pytest.mark.parametrize('interval', [1.0, 2.0, 5.0])
+def test_volume_gives_the_same(ramp_dataset, ramp, interval):
+    sample = ramp_dataset.sample(ramp_dataset.add_image(interval=interval))
+    volume = np.stack([ramp(z) for z in range(3, 10)]).astype(np.int16)
+    from_files = LoadCTSlices(9)(sample)['img']
+    in_memory = dict(volume=volume, slice_index=3, slice_interval=interval)
+    results = LoadCTSlicesFromVolume(9)(in_memory)
+    np.testing.assert_allclose(results['img'], from_files, atol=1e-3)
+    assert results['img_shape'] == results['ori_shape'] == (24, 32)
+
+
+def test_eight_bit_pictures(tmp_path):
+    stored = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    path = tmp_path / '000001_01_01_109.png'
+    cv2.imwrite(str(path), stored)
+    loader = LoadCTSlices(1, hu_scale=16.0, hu_offset=-1024.0)
+    img = loader(dict(img_path=str(path)))['img']
+    np.testing.assert_array_equal(img[..., 0], stored * 16.0 - 1024)
+
+
+def test_number_at_the_end_of_a_long_name(tmp_path):
+    for index in (9, 10, 11):
+        cv2.imwrite(str(tmp_path / f'1_01_{index:03d}.png'), np.full((4, 4), index, np.uint8))
+    sample = dict(img_path=str(tmp_path / '1_01_010.png'), slice_index=10, slice_range=[1, 20])
+    img = LoadCTSlices(3, None, hu_offset=0.0)(sample)['img']
+    assert img[0, 0].tolist() == [9, 10, 11]
+
+
+@pytest.mark.parametrize('length', [0, 20, -12])
+def test_truncated_png(ramp_dataset, capfd, length):
+    sample = ramp_dataset.sample(ramp_dataset.add_image())
+    path = ramp_dataset.images_dir / '000001_01_02/007.png'
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(UserError, match='truncated') as error:
+        LoadCTSlices()(sample)
+    assert str(path) in str(error.value)
+    assert capfd.readouterr().err == ''
+
+
+def test_not_a_picture(ramp_dataset):
+    sample = ramp_dataset.sample(ramp_dataset.add_image())
+    Path(sample['img_path']).write_text('not a picture')
+    with pytest.raises(UserError, match='006.png is not a picture'):
+        LoadCTSlices()(sample)
+
+
+def test_grey_and_colour_of_three_channels(tmp_path):
+    path = str(tmp_path / '001.png')
+    img = np.full((4, 5, 3), 7, np.uint8)
+    cv2.imwrite(path, img)
+    loaded = LoadCTSlices(1, hu_offset=0.0)(dict(img_path=path))['img']
+    assert loaded.shape == (4, 5, 1) and (loaded == 7).all()
+    img[1, 1, 2] = 8
+    cv2.imwrite(path, img)
+    with pytest.raises(UserError, match='001.png is a colour picture'):
+        LoadCTSlices(1)(dict(img_path=path))
+
+
+def test_slice_of_another_size(ramp_dataset):
+    sample = ramp_dataset.sample(ramp_dataset.add_image())
+    cv2.imwrite(
+        str(ramp_dataset.images_dir / '000001_01_02/005.png'), np.zeros((24, 30), np.uint16)
+    )
+    with pytest.raises(UserError, match='005.png is 30 x 24 px.* 32 x 24 px'):
+        LoadCTSlices()(sample)
+
+
+def test_missing_key_slice(ramp_dataset):
+    sample = ramp_dataset.sample(ramp_dataset.add_image(missing=[6]))
+    with pytest.raises(UserError, match='006.png does not exist'):
+        LoadCTSlices()(sample)
+
+
+@pytest.mark.parametrize(
+    'field, value, message',
+    [
+        ('slice_range', None, "no 'slice_range'"),
+        ('slice_interval', 0, 'not positive'),
+        ('slice_interval', float('nan'), 'not positive'),
+        ('slice_index', 12, 'outside its slice_range 3 to 9'),
+    ],
+)
+def test_bad_ct_fields(ramp_dataset, field, value, message):
+    sample = ramp_dataset.sample(ramp_dataset.add_image())
+    sample[field] = value
+    with pytest.raises(UserError, match=message):
+        LoadCTSlices()(sample)
+
+
+@pytest.mark.parametrize('options', [dict(num_slices=2), dict(slice_interval=0.0)])
+def test_bad_options(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        LoadCTSlices(**options)

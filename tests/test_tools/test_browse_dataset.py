@@ -1,0 +1,102 @@
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOL = str(ROOT / 'tools/analysis_tools/browse_dataset.py')
+
+
+def browse_in_a_shell(*args):
+    env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
+    env.pop('DISPLAY', None)
+    command = [sys.executable, TOOL, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, env=env)
+
+
+@pytest.fixture
+def browse(monkeypatch):
+    def run(*args):
+        monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, args)])
+        runpy.run_path(TOOL, run_name='__main__')
+
+    return run
+
+
+@pytest.fixture
+def config(ramp_dataset):
+    for key in (5, 6):
+        image = ramp_dataset.add_image(key=key, size=(60, 80))
+        ramp_dataset.add_lesion(image['id'], [30, 20, 24, 16])
+    for name in ('train.json', 'test.json'):
+        ramp_dataset.write(name)
+    path = ramp_dataset.root / 'config.py'
+    bases = [str(ROOT / f'configs/_base_/{n}.py') for n in ('default_runtime', 'datasets/phantom')]
+    root = str(ramp_dataset.root)
+    path.write_text(
+        f'_base_ = {bases}\n'
+        f'train_dataloader = dict(dataset=dict(data_root={root!r}))\n'
+        f'test_dataloader = dict(dataset=dict(data_root={root!r}))\n'
+    )
+    return path
+
+
+def box_extent(picture):
+    """Extent of the lesion class's colour, (255, 196, 0), among the greys."""
+    picture = picture.astype(int)
+    y, x = np.nonzero(picture[..., 2] - picture[..., 0] > 100)
+    return [x.min(), x.max(), y.min(), y.max()]
+
+
+def test_pictures_of_the_test_phase(config, browse, capsys):
+    out = config.parent / 'out'
+    browse(config, '--phase', 'test', '--output-dir', out)
+    names = ['000001_01_02_005.png', '000002_01_02_006.png']
+    assert sorted(p.name for p in out.iterdir()) == names
+    picture = cv2.imread(str(out / names[0]))
+    # 80 x 60 px are resized to 256 x 192, and the box with them.
+    assert picture.shape == (192, 256, 3)
+    expected = np.array([30, 54, 20, 36]) * 3.2
+    np.testing.assert_allclose(box_extent(picture), expected, atol=2)
+    # HU 100 * 5 + 2 * y + x - 1000 in the sample's own window, -600 to 200.
+    y, x = 150, 100
+    hu = 500 + 2 * (y / 3.2) + x / 3.2 - 1000
+    assert picture[y, x, 0] == pytest.approx((hu + 600) / 800 * 255, abs=2)
+    assert '2/2' in capsys.readouterr().err
+
+
+def test_number_and_options(config, browse):
+    out = config.parent / 'out'
+    option = 'train_dataloader.dataset.pipeline.3.scale=(128,128)'
+    browse(config, '--output-dir', out, '--num', 1, '--cfg-options', option)
+    (path,) = out.iterdir()
+    assert cv2.imread(str(path)).shape == (96, 128, 3)
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['no_such_config.py'], 'no_such_config.py'),
+        (['CONFIG', '--phase', 'val'], 'val.json does not exist'),
+    ],
+)
+def test_bad_input(config, browse, arguments, message):
+    arguments = [config if a == 'CONFIG' else a for a in arguments]
+    with pytest.raises(SystemExit, match=message) as error:
+        browse(*arguments, '--output-dir', config.parent / 'out')
+    assert str(error.value).startswith('error: ')
+    assert not (config.parent / 'out').exists()
+
+
+def test_truncated_slice_in_a_shell(config):
+    path = config.parent / 'Images_png/000001_01_02/005.png'
+    path.write_bytes(path.read_bytes()[:40])
+    result = browse_in_a_shell(config, '--output-dir', config.parent / 'out')
+    assert result.returncode == 1
+    assert f'error: slice {path} is truncated' in result.stderr
+    assert 'Traceback' not in result.stderr and not (config.parent / 'out').exists()

@@ -1,0 +1,39 @@
+import pytest
+
+from mmlesion.utils import UserError, atomic_write, cli, path_under
+
+
+def test_atomic_write_replaces_whole(tmp_path):
+    path = tmp_path / 'new' / 'a.nii.gz'
+    with atomic_write(path) as temporary:
+        assert temporary.parent == path.parent and temporary.name.endswith('.nii.gz')
+        temporary.write_text('whole')
+        assert not path.exists()
+    assert path.read_text() == 'whole'
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_atomic_write_leaves_the_old_file_on_error(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text('old')
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as temporary:
+        temporary.write_text('half')
+        _ = 1 / 0
+    assert path.read_text() == 'old'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_path_under(tmp_path):
+    assert path_under(tmp_path, 'a/001.png') == str(tmp_path / 'a/001.png')
+    for name in ('../x.png', 'a/../../x.png', '/etc/passwd'):
+        with pytest.raises(UserError, match='outside'):
+            path_under(tmp_path, name)
+
+
+def test_cli_turns_a_user_error_into_one_line():
+    @cli
+    def main():
+        raise UserError('what, where, what to do')
+
+    with pytest.raises(SystemExit, match='error: what, where, what to do'):
+        main()

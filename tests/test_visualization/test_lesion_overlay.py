@@ -1,0 +1,39 @@
+import numpy as np
+
+from mmlesion.visualization.lesion_overlay import (
+    BANNER,
+    BOX_COLOR,
+    LUNG,
+    SOFT_TISSUE,
+    choose_window,
+    draw_lesion,
+)
+
+
+def test_window_follows_the_surroundings():
+    thorax = np.full((100, 100), 40.0)
+    thorax[20:80, 10:45] = -850  # lung
+    thorax[45:55, 20:30] = 30  # a nodule in it
+    assert choose_window(thorax, (19, 44, 31, 56)) == LUNG
+    assert choose_window(thorax, (60, 40, 80, 60)) == SOFT_TISSUE
+    outside = np.full((100, 100), -1000.0)
+    assert choose_window(outside, (10, 10, 20, 20)) == SOFT_TISSUE
+
+
+def test_square_pixels_window_and_box():
+    # 64 x 32 px of 0.5 x 2 mm are 32 x 64 mm: 16 px per mm.
+    slice_hu = np.full((32, 64), 40.0)
+    slice_hu[:, :32] = 500
+    picture = draw_lesion(slice_hu, (32, 8, 48, 16), (0.5, 2.0), '')[BANNER:]
+    assert picture.shape == (1024, 512, 3)
+    assert (picture[300, 100] == 255).all(), 'above the window'
+    # (40 + 160) / 400 of 255 is 127
+    assert (picture[600, 400] == 127).all()
+    colored = np.argwhere((picture == BOX_COLOR).all(-1))
+    np.testing.assert_allclose(colored.min(0), (8 * 32, 32 * 8), atol=1)
+    np.testing.assert_allclose(colored.max(0), (16 * 32, 48 * 8), atol=1)
+
+
+def test_boxes_over_the_border_are_drawn():
+    picture = draw_lesion(np.zeros((20, 20)), (-5, -5, 3, 30), (1.0, 1.0), 'text')
+    assert (picture == BOX_COLOR).all(-1).any()

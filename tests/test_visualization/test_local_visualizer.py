@@ -1,0 +1,160 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import HOOKS, VISUALIZERS
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+from mmlesion.engine.hooks import LesionVisualizationHook
+from mmlesion.engine.hooks.visualization_hook import in_original_frame
+from mmlesion.visualization import LesionLocalVisualizer, slice_to_rgb
+
+
+def sample_with(boxes, **meta):
+    instances = InstanceData(
+        bboxes=torch.tensor(boxes, dtype=torch.float32),
+        labels=torch.zeros(len(boxes), dtype=torch.long),
+        scores=torch.linspace(0.9, 0.5, len(boxes)),
+    )
+    return DetDataSample(metainfo=meta, pred_instances=instances)
+
+
+def draw(image, data_sample=None, window=None, **options):
+    visualizer = LesionLocalVisualizer(window=window, alpha=1.0)
+    visualizer.dataset_meta = dict(classes=('lesion',), palette=[(255, 0, 0)])
+    visualizer.add_datasample('slice', image, data_sample, draw_gt=False, **options)
+    return visualizer.get_image()
+
+
+HU = np.array([[-1000, -175, 50, 275, 3000]])
+GREY = [0, 0, 128, 255, 255]
+
+
+@pytest.mark.parametrize(
+    'image',
+    [
+        HU.astype(np.float32),
+        HU.astype(np.int16),
+        (HU + 32768).astype(np.uint16),
+        np.stack([HU * 0, HU, HU * 0], axis=-1).astype(np.float32),
+        np.stack([HU * 0] * 4 + [HU] + [HU * 0] * 4, axis=-1),
+    ],
+)
+def test_hu_of_any_type_and_channels(image):
+    picture = slice_to_rgb(image)
+    assert picture.dtype == np.uint8 and picture.shape == (1, 5, 3)
+    for channel in range(3):
+        np.testing.assert_allclose(picture[0, :, channel], GREY, atol=1)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32])
+def test_windowed_pictures_stay(dtype):
+    image = np.array([[0, 17, 255]], dtype)
+    assert slice_to_rgb(image)[0, :, 1].tolist() == [0, 17, 255]
+
+
+def test_boxes_are_drawn_over_the_slice():
+    image = np.full((60, 80, 3), 50, np.float32)
+    image[..., 0] = -1000
+    picture = draw(image, sample_with([[20, 30, 60, 50]]))
+    assert picture.shape == (60, 80, 3)
+    red = (picture[..., 0] > 180) & (picture[..., 1] < 90)
+    y, x = np.nonzero(red)
+    np.testing.assert_allclose([x.min(), x.max(), y.min(), y.max()], [20, 60, 30, 50], atol=1)
+    # The inside is free of labels, and the middle slice shows.
+    assert (np.abs(picture[33:48, 23:58].astype(int) - 128) <= 1).all()
+    assert not red[33:48, 23:58].any()
+
+
+def test_low_scores_are_left_out():
+    image = np.full((60, 80), 50, np.float32)
+    image[0, 0] = -1000
+    data_sample = sample_with([[20, 30, 60, 50], [2, 30, 12, 50]])
+    both, one = (draw(image, data_sample, pred_score_thr=thr) for thr in (0.3, 0.7))
+    assert (both[35:45, 1:14, 0] > 200).any() and not (one[35:45, 1:14, 0] > 200).any()
+
+
+@pytest.mark.parametrize(
+    'window, windows, expected',
+    [
+        (None, None, (50 + 175) / 450),
+        (None, [[-1000, 200], [0, 100]], 1050 / 1200),
+        ((0, 100), [[-1000, 200]], 0.5),
+    ],
+)
+def test_window_of_the_option_the_sample_or_soft_tissue(window, windows, expected):
+    meta = {} if windows is None else dict(windows=windows)
+    image = np.full((40, 40), 50 + 32768, np.uint16)
+    picture = draw(image, sample_with([[1, 1, 5, 5]], **meta), window)
+    np.testing.assert_allclose(picture[20:, 20:], expected * 255, atol=1)
+
+
+def test_bad_window():
+    with pytest.raises(ValueError, match='a window is'):
+        LesionLocalVisualizer(window=(5, 5))
+
+
+def test_registered_with_mmdet():
+    assert VISUALIZERS.get('LesionLocalVisualizer') is LesionLocalVisualizer
+    assert HOOKS.get('LesionVisualizationHook') is LesionVisualizationHook
+
+
+class Runner:
+    iter = 0
+    timestamp = 'now'
+
+    def __init__(self, work_dir):
+        self.work_dir = str(work_dir)
+
+
+@pytest.fixture
+def hook():
+    visualizer = LesionLocalVisualizer.get_instance('hook_test', alpha=1.0)
+    visualizer.dataset_meta = dict(classes=('lesion',), palette=[(255, 0, 0)])
+    return HOOKS.build(dict(type='LesionVisualizationHook', draw=True, test_out_dir='show'))
+
+
+def test_hook_draws_the_key_slice(ramp_dataset, ramp, hook):
+    image = ramp_dataset.add_image(size=(48, 64))
+    data_sample = sample_with([[10, 15, 30, 30]], border_offset=(8, 5))
+    data_sample.set_metainfo(dict(img_path=ramp_dataset.sample(image)['img_path']))
+    hook.after_test_iter(Runner(ramp_dataset.root), 0, {}, [data_sample])
+    picture = cv2.imread(str(ramp_dataset.root / 'now/show/000001_01_02_006.png'))[..., ::-1]
+    # mmdet's layout: annotations at the left, predictions at the right.
+    assert picture.shape == (48, 128, 3)
+    picture = picture[:, 64:]
+    red = (picture[..., 0] > 180) & (picture[..., 1] < 90)
+    y, x = np.nonzero(red)
+    np.testing.assert_allclose([x.min(), x.max(), y.min(), y.max()], [18, 38, 20, 35], atol=1)
+    expected = (ramp(6, 48, 64) + 175) * 255 / 450
+    np.testing.assert_allclose(picture[40:, :15, 1], expected[40:, :15].clip(0, 255), atol=1)
+    assert data_sample.pred_instances.bboxes.tolist() == [[10, 15, 30, 30]]
+
+
+def test_hook_draws_at_its_interval(ramp_dataset, hook):
+    image = ramp_dataset.add_image()
+    data_sample = sample_with([[1, 1, 5, 5]])
+    data_sample.set_metainfo(dict(img_path=ramp_dataset.sample(image)['img_path']))
+    steps = []
+    hook._visualizer.add_datasample = lambda *args, step, **kwargs: steps.append(step)
+    try:
+        for batch_idx in range(0, 101):
+            hook.after_val_iter(Runner(ramp_dataset.root), batch_idx, {}, [data_sample])
+        hook.draw = False
+        hook.after_val_iter(Runner(ramp_dataset.root), 0, {}, [data_sample])
+        hook.after_test_iter(Runner(ramp_dataset.root), 0, {}, [data_sample])
+    finally:
+        del hook._visualizer.add_datasample
+    assert steps == [0, 50, 100]
+
+
+def test_masks_move_with_their_boxes():
+    data_sample = sample_with([[1, 2, 4, 5]], border_offset=(3, 2))
+    masks = torch.zeros(1, 6, 7, dtype=torch.bool)
+    masks[0, 2:5, 1:4] = True
+    data_sample.pred_instances.masks = masks
+    moved = in_original_frame(data_sample, (10, 12)).pred_instances
+    expected = torch.zeros(1, 10, 12, dtype=torch.bool)
+    expected[0, 4:7, 4:7] = True
+    assert torch.equal(moved.masks, expected) and moved.bboxes.tolist() == [[4, 4, 7, 7]]

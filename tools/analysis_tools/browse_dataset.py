@@ -1,0 +1,116 @@
+"""Browse what a config's pipeline makes of its dataset: windowed slices with their boxes."""
+
+import argparse
+import os.path as osp
+
+from mmdet.models.utils import mask2ndarray
+from mmdet.registry import DATASETS, VISUALIZERS
+from mmengine.config import Config, DictAction
+from mmengine.config.utils import ConfigParsingError
+from mmengine.registry import init_default_scope
+from tqdm import tqdm
+
+import mmlesion  # noqa: F401 (registers mmlesion's components)
+from mmlesion.datasets.transforms import WindowHU
+from mmlesion.engine.hooks.visualization_hook import slice_name
+from mmlesion.utils import UserError, cli
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file path')
+    parser.add_argument(
+        '--output-dir', help='folder to save PNG pictures to; a display is then not needed'
+    )
+    parser.add_argument('--not-show', action='store_true', help='open no window')
+    parser.add_argument('--show-interval', type=float, default=2, help='the interval of show (s)')
+    parser.add_argument(
+        '--phase',
+        choices=['train', 'val', 'test'],
+        default='train',
+        help='whose dataset and pipeline to browse, training augmentation included',
+    )
+    parser.add_argument('--num', type=int, help='number of samples; all by default')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override some settings in the used config, the key-value pair in xxx=yyy format '
+        'will be merged into config file',
+    )
+    args = parser.parse_args()
+    if args.num is not None and args.num < 1:
+        parser.error('--num must be positive')
+    return args
+
+
+def load_config(path, options):
+    try:
+        cfg = Config.fromfile(path)
+    except (FileNotFoundError, IsADirectoryError, ConfigParsingError, SyntaxError) as error:
+        raise UserError(f'config {path} cannot be read: {error}') from error
+    cfg.merge_from_dict(options or {})
+    return cfg
+
+
+def build_dataset(cfg, phase):
+    """Build the dataset of a phase with boxes that go through the whole pipeline.
+
+    Test pipelines load them after the geometry, in the original image's pixels; here they belong
+    to the picture that the model sees.
+    """
+    if f'{phase}_dataloader' not in cfg:
+        raise UserError(f'{cfg.filename} has no {phase}_dataloader: choose another --phase')
+    dataset_cfg = cfg[f'{phase}_dataloader'].dataset
+    pipeline = dataset_cfg.get('pipeline')
+    if pipeline:
+        is_loader = [step['type'] == 'LoadAnnotations' for step in pipeline]
+        if any(is_loader):
+            pipeline.insert(1, pipeline.pop(is_loader.index(True)))
+    return DATASETS.build(dataset_cfg)
+
+
+def find_window(dataset):
+    """The pipeline's WindowHU, by which pictures are taken back to HU, or None."""
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    return next((step for step in steps if isinstance(step, WindowHU)), None)
+
+
+def drawable(data_sample):
+    """Exchange mmdet's box and mask types for what its visualizer draws."""
+    instances = data_sample.gt_instances
+    if 'bboxes' in instances:
+        instances.bboxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
+    if 'masks' in instances:
+        instances.masks = mask2ndarray(instances.masks).astype(bool)
+    return data_sample
+
+
+@cli
+def main():
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    dataset = build_dataset(cfg, args.phase)
+    window = find_window(dataset)
+    visualizer = VISUALIZERS.build(cfg.get('visualizer', dict(type='LesionLocalVisualizer')))
+    visualizer.dataset_meta = dataset.metainfo
+    for index in tqdm(range(len(dataset))[: args.num]):
+        item = dataset[index]
+        img = item['inputs'].permute(1, 2, 0).numpy()
+        name = slice_name(item['data_samples'].img_path)
+        visualizer.add_datasample(
+            name,
+            img if window is None else window.to_hu(img),
+            drawable(item['data_samples']),
+            draw_pred=False,
+            show=not (args.not_show or args.output_dir),
+            wait_time=args.show_interval,
+            out_file=osp.join(args.output_dir, name) if args.output_dir else None,
+        )
+
+
+if __name__ == '__main__':
+    main()

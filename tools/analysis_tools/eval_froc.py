@@ -1,0 +1,132 @@
+"""FROC by the rules of the public lesion detection benchmarks, from files alone."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmlesion.evaluation.files import (
+    coco_ground_truth,
+    coverage,
+    coverage_warnings,
+    read_coco_results,
+    read_json,
+    read_lens_ground_truth,
+    read_lens_predictions,
+    read_luna16_ground_truth,
+    read_luna16_predictions,
+    write_json,
+)
+from mmlesion.evaluation.functional import (
+    OVERLAPS,
+    deeplesion_protocol,
+    evaluate_froc,
+    lens_protocol,
+    luna16_protocol,
+)
+from mmlesion.evaluation.tables import froc_table
+from mmlesion.utils import UserError, cli
+from mmlesion.visualization.froc_curve import draw_froc
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    protocols = parser.add_subparsers(dest='protocol', required=True)
+    deeplesion = protocols.add_parser(
+        'deeplesion', help="2D boxes on key slices, 3DCE's rules; classes are not told apart"
+    )
+    deeplesion.add_argument('--gt', required=True, help='COCO annotation file')
+    deeplesion.add_argument('--pred', required=True, help='COCO results file')
+    _add_overlap(deeplesion, 'iou', 0.5)
+    _add_groups(deeplesion, ['lesion_type', 'diameter'])
+    lens = protocols.add_parser('lens', help="3D boxes in sub-volumes, LENS's rules")
+    lens.add_argument('--gt', required=True, help='manual annotation, .json or .pkl')
+    lens.add_argument('--split', choices=['val', 'test'], help='which part of the annotation')
+    lens.add_argument(
+        '--pred', required=True, help='{sub-volume: [[x1, y1, z1, x2, y2, z2, score], ...]}'
+    )
+    _add_overlap(lens, 'iobb', 0.3)
+    luna16 = protocols.add_parser('luna16', help='marks in scans, the rules of LUNA16')
+    luna16.add_argument('--gt', required=True, help='annotations.csv')
+    luna16.add_argument('--excluded', required=True, help='annotations_excluded.csv')
+    luna16.add_argument('--series', required=True, help='seriesuids.csv')
+    luna16.add_argument('--pred', required=True, help='submission.csv, in world mm')
+    _add_groups(luna16, ['diameter'])
+    for protocol in (deeplesion, lens, luna16):
+        protocol.add_argument('--out', required=True, help='folder for froc.json and froc.png')
+        protocol.add_argument(
+            '--bootstrap', type=int, default=0, metavar='N', help='draws for confidence intervals'
+        )
+        protocol.add_argument('--seed', type=int, default=0, help='of the draws')
+    return parser.parse_args(argv)
+
+
+def _add_overlap(parser, metric, threshold):
+    parser.add_argument('--overlap', choices=OVERLAPS, default=metric)
+    parser.add_argument('--threshold', type=float, default=threshold, help='least overlap of a hit')
+
+
+def _add_groups(parser, kinds):
+    parser.add_argument(
+        '--groups', nargs='+', choices=kinds, default=[], help='also report groups of lesions'
+    )
+
+
+def read(args):
+    """Ground truth, predictions and rules of the asked-for protocol."""
+    if args.protocol == 'deeplesion':
+        truth = coco_ground_truth(read_json(args.gt), args.gt)
+        rules = deeplesion_protocol(args.overlap, args.threshold)
+        return truth, read_coco_results(args.pred, truth.items), rules
+    if args.protocol == 'lens':
+        truth = read_lens_ground_truth(args.gt, args.split)
+        rules = lens_protocol(args.overlap, args.threshold)
+        return truth, read_lens_predictions(args.pred, truth.items), rules
+    truth = read_luna16_ground_truth(args.gt, args.excluded, args.series)
+    return truth, read_luna16_predictions(args.pred, truth.items), luna16_protocol()
+
+
+def pick_groups(truth, kinds, path):
+    """The asked-for groups by name."""
+    if missing := [kind for kind in kinds if kind not in truth.groups]:
+        raise UserError(f'{path} does not say the {" and ".join(missing)} of its lesions')
+    return {name: member for kind in kinds for name, member in truth.groups[kind].items()}
+
+
+@cli
+def main(argv=None):
+    args = parse_args(argv)
+    if args.bootstrap < 0 or args.seed < 0:
+        raise UserError('--bootstrap and --seed take numbers from 0 on')
+    truth, predictions, rules = read(args)
+    if truth.lesions.ignore.all():
+        raise UserError(f'{args.gt} has no lesions in the listed items, so there is no sensitivity')
+    groups = pick_groups(truth, getattr(args, 'groups', []), args.gt)
+    for line in coverage_warnings(truth, predictions):
+        print(f'warning: {line}', file=sys.stderr)
+    result = evaluate_froc(
+        predictions.detections,
+        truth.lesions,
+        len(truth.items),
+        rules,
+        groups,
+        args.bootstrap,
+        args.seed,
+    )
+    settings = {
+        key: getattr(args, key) for key in ('protocol', 'overlap', 'threshold') if key in args
+    }
+    result = {**settings, **result, **coverage(truth, predictions)}
+    try:
+        write_json(result, Path(args.out) / 'froc.json')
+        draw_froc(result, Path(args.out) / 'froc.png')
+    except OSError as error:
+        raise UserError(f'{args.out}: {error.strerror}; name another folder as --out') from None
+    print(froc_table(result, args.protocol))
+    print(
+        f'{result["num_detections"]} detections, {result["items_with_lesions"]} items with and '
+        f'{result["items_without_lesions"]} without lesions, {result["seconds"]:.3f} s'
+    )
+
+
+if __name__ == '__main__':
+    main()

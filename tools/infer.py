@@ -1,0 +1,95 @@
+"""Find lesions in a CT volume: JSON, CSV, label map and overlay pictures (docs/inference.md)."""
+
+import argparse
+
+from mmengine.config import DictAction
+
+from mmlesion.apis import LesionInferencer
+from mmlesion.apis.lesions import DEEPLESION_MARGIN
+from mmlesion.utils import cli
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description='Find lesions in a CT volume')
+    parser.add_argument('volume', help='NIfTI, MHD or MHA file, or folder of a DICOM series')
+    parser.add_argument('config', help='config file of the detector')
+    parser.add_argument('checkpoint', help='checkpoint file of the detector')
+    parser.add_argument('--out', required=True, help='folder for the results, made if missing')
+    parser.add_argument('--device', help='such as cuda:0 or cpu (default: what there is)')
+    parser.add_argument(
+        '--batch-size', type=at_least(1), default=4, help='slices at once (default: 4)'
+    )
+    parser.add_argument(
+        '--score-thr',
+        '--pred-score-thr',
+        type=float,
+        default=0.3,
+        help='lowest score of a box on a slice (default: 0.3)',
+    )
+    parser.add_argument(
+        '--iou-thr',
+        type=float,
+        default=0.5,
+        help='boxes of consecutive slices are one lesion above this IoU (default: 0.5)',
+    )
+    parser.add_argument(
+        '--box-margin',
+        type=float,
+        default=DEEPLESION_MARGIN,
+        help='mm by which boxes exceed lesions on each side, subtracted for the diameter '
+        f"(default: {DEEPLESION_MARGIN:g}, DeepLesion's padding; 0 for tight boxes)",
+    )
+    parser.add_argument('--series', help='Series Instance UID to take from a DICOM folder')
+    parser.add_argument(
+        '--max-overlays',
+        type=at_least(0),
+        default=50,
+        help='pictures of so many lesions (default: 50)',
+    )
+    parser.add_argument('--no-overlay', action='store_true', help='draw no pictures')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='overrides of the config, key=value'
+    )
+    return parser.parse_args()
+
+
+def at_least(lowest):
+    def count(text):
+        value = int(text)
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f'must be at least {lowest}')
+        return value
+
+    return count
+
+
+def report(lesions, out_dir):
+    print(f'{len(lesions)} lesions written to {out_dir}')
+    if lesions:
+        print(f'{"id":>4} {"score":>6} {"diameter mm":>12}  center x, y, z in mm (LPS)  label')
+    for lesion in lesions[:10]:
+        center = ', '.join(f'{value:.1f}' for value in lesion.center_mm)
+        numbers = f'{lesion.id:4} {lesion.score:6.3f} {lesion.diameter_mm:12.1f}'
+        print(f'{numbers}  {center:26}  {lesion.label}')
+
+
+@cli
+def main():
+    args = parse_args()
+    inferencer = LesionInferencer(
+        args.config, args.checkpoint, args.device, args.cfg_options, args.box_margin
+    )
+    lesions = inferencer(
+        args.volume,
+        out_dir=args.out,
+        batch_size=args.batch_size,
+        pred_score_thr=args.score_thr,
+        iou_thr=args.iou_thr,
+        max_overlays=0 if args.no_overlay else args.max_overlays,
+        series=args.series,
+    )
+    report(lesions, args.out)
+
+
+if __name__ == '__main__':
+    main()
