@@ -1,0 +1,305 @@
+"""Synthetic patients in the files of DeepLesion: ``DL_info.csv`` and ``Images_png``."""
+
+import csv
+import json
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import Pool
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from mmlesion.utils import UserError
+
+from .lesions import BOX_PADDING, recist
+from .patient import PatientOptions, draw_patient, render
+
+DL_INFO_HEADER = (
+    'File_name,Patient_index,Study_index,Series_ID,Key_slice_index,Measurement_coordinates,'
+    'Bounding_boxes,Lesion_diameters_Pixel_,Normalized_lesion_location,Coarse_lesion_type,'
+    'Possibly_noisy,Slice_range,Spacing_mm_px_,Image_size,DICOM_windows,Patient_gender,'
+    'Patient_age,Train_Val_Test'
+).split(',')
+
+_HU_OFFSET = 32768
+_SERIES = 1
+_NOISY_SHIFT = (20, 40)  # px by which the box of a noisy row misses its lesion
+
+
+@dataclass
+class _Written:
+    """What one patient adds to ``DL_info.csv`` and to the truth."""
+
+    rows: list = field(default_factory=list)
+    truth: dict = field(default_factory=dict)
+
+
+def make_deeplesion_phantom(
+    out,
+    patients=(24, 8, 8),
+    seed=0,
+    context_mm=8.0,
+    noisy=0.03,
+    workers=1,
+    overwrite=False,
+    options=None,
+):
+    """Write a synthetic data set in DeepLesion's layout, and the truth beside it.
+
+    ``DL_info.csv`` and ``Images_png/<patient>_<study>_<series>/<slice>.png`` are as DeepLesion has
+    them. ``truth/lesions.json`` lists all lesions and look-alike vessels, the lesions that are not
+    annotated among them, and ``truth/<series>.npz`` holds the lesions' masks (see
+    ``docs/datasets.md``). The same ``seed`` and options give the same bytes, whatever ``workers``
+    is; a patient stays the same when others are added to another split or after it.
+
+    Args:
+        out (str | Path): Folder to make; it appears when all is written.
+        patients (tuple[int]): Patients of the training, validation and test split.
+        seed (int): Of everything.
+        context_mm (float): Height of the slices kept above and below each key slice. DeepLesion
+            has 30 mm.
+        noisy (float): Chance of each level to get one more row, with a wrong box and marked
+            ``Possibly_noisy``.
+        workers (int): Processes.
+        overwrite (bool): Whether to replace an existing folder that is not empty.
+        options (PatientOptions, optional): Image size, lesions, intervals.
+
+    Raises:
+        UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
+    """
+    options = options or PatientOptions()
+    _check(patients, context_mm, noisy, options)
+    jobs = [
+        (split, index) for split, count in enumerate(patients, start=1) for index in range(count)
+    ]
+    write = partial(
+        _write_patient,
+        seed=seed,
+        context_mm=context_mm,
+        noisy=noisy,
+        options=options,
+    )
+    with _new_folder(out, overwrite) as root:
+        tasks = [(root, number, *job) for number, job in enumerate(jobs, start=1)]
+        written = _run(write, tasks, workers)
+        _write_csv(root / 'DL_info.csv', [row for part in written for row in part.rows])
+        truth = {name: entry for part in written for name, entry in part.truth.items()}
+        (root / 'truth' / 'lesions.json').write_text(json.dumps(truth, indent=1) + '\n')
+
+
+def _check(patients, context_mm, noisy, options):
+    rules = {
+        f'patients is {patients}: give three counts of at least 0': len(patients) == 3
+        and min(patients) >= 0,
+        f'the context is {context_mm} mm: give at least 0': 0 <= context_mm < np.inf,
+        f'the share of noisy rows is {noisy}: give 0 to 1': 0 <= noisy <= 1,
+        f'the share of unannotated lesions is {options.unannotated}: give 0 to 1': (
+            0 <= options.unannotated <= 1
+        ),
+        f'the image size is {options.size} px: give 128 to 1024': 128 <= options.size <= 1024,
+        f'the lesion scale is {options.lesion_scale}: give more than 0': (
+            0 < options.lesion_scale < np.inf
+        ),
+        f'the slice intervals are {options.slice_intervals} mm: give at least 0.5': (
+            min(options.slice_intervals) >= 0.5 and max(options.slice_intervals) < np.inf
+        ),
+    }
+    for complaint, holds in rules.items():
+        if not holds:
+            raise UserError(complaint)
+
+
+@contextmanager
+def _new_folder(out, overwrite):
+    """Yield a temporary folder that becomes ``out`` if the block succeeds, and vanishes if not."""
+    out = Path(out)
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UserError(f'{out} is not a folder: give another one')
+    if out.exists() and any(out.iterdir()) and not overwrite:
+        raise UserError(f'{out} is not empty: give another folder, or --overwrite to replace it')
+    out.parent.mkdir(parents=True, exist_ok=True)
+    root = Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
+    try:
+        (root / 'truth').mkdir()
+        (root / 'Images_png').mkdir()
+        yield root
+        root.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        root.rename(out)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _run(write, tasks, workers):
+    progress = partial(tqdm, total=len(tasks), desc='patients', unit='patient')
+    if workers <= 1:
+        return [write(task) for task in progress(tasks)]
+    with Pool(min(workers, len(tasks))) as pool:
+        return list(progress(pool.imap(write, tasks)))
+
+
+def _write_patient(task, seed, context_mm, noisy, options):
+    root, number, split, index = task
+    source = np.random.SeedSequence(seed, spawn_key=(split, index))
+    row_seed, patient_seed = source.spawn(2)
+    rng = np.random.default_rng(row_seed)
+    patient = draw_patient(patient_seed, options)
+    written = _Written()
+    for study_index, study in enumerate(patient.studies, start=1):
+        name = f'{number:06d}_{study_index:02d}_{_SERIES:02d}'
+        ranges = [_slice_range(study, site, context_mm) for site in study.sites]
+        _write_slices(root, name, patient, study, ranges, options)
+        common = {'Patient_index': number, 'Study_index': study_index, 'Train_Val_Test': split}
+        common |= _study_columns(patient, study, study_index, options)
+        for site, slices in zip(study.sites, ranges):
+            common |= _slice_columns(name, study, site, slices)
+            rows = _site_rows(rng, study, site, patient.trunk, options, noisy)
+            written.rows += [common | row for row in rows]
+        written.truth[name] = _truth(study, options)
+    return written
+
+
+def _study_columns(patient, study, study_index, options):
+    return {
+        'Series_ID': _SERIES,
+        'Spacing_mm_px_': _numbers([study.spacing, study.spacing, study.interval]),
+        'Image_size': _numbers([options.size, options.size]),
+        'Patient_gender': patient.gender,
+        'Patient_age': patient.age + study_index - 1,
+    }
+
+
+def _slice_columns(name, study, site, slices):
+    key = study.slice_of(site.z) + 1
+    return {
+        'File_name': f'{name}_{key:03d}.png',
+        'Key_slice_index': key,
+        'Slice_range': _numbers(slices),
+    }
+
+
+def _slice_range(study, site, context_mm):
+    """First and last slice, from 1, within ``context_mm`` of the key slice."""
+    key, reach = study.slice_of(site.z) + 1, int(context_mm // study.interval)
+    return max(key - reach, 1), min(key + reach, study.num_slices)
+
+
+def _write_slices(root, name, patient, study, ranges, options):
+    folder = root / 'Images_png' / name
+    folder.mkdir()
+    slices, masks = [], []
+    for first, last in _merged(ranges):
+        volume, labels = render(patient, study, first - 1, last - 1, options)
+        masks.append(labels)
+        for index, image in enumerate(volume, start=first):
+            slices.append(index)
+            stored = (image.astype(np.int32) + _HU_OFFSET).astype(np.uint16)
+            compression = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+            if not cv2.imwrite(str(folder / f'{index:03d}.png'), stored, compression):
+                raise UserError(f'{folder} cannot be written: is the disk full?')
+    np.savez_compressed(
+        root / 'truth' / f'{name}.npz', labels=np.concatenate(masks), slices=np.array(slices)
+    )
+
+
+def _merged(ranges):
+    """Join slice ranges that overlap, in ascending order."""
+    merged = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def _site_rows(rng, study, site, trunk, options, noisy):
+    """The columns of ``DL_info.csv`` that differ between the lesions of a study."""
+    annotated = [lesion for lesion in site.lesions if lesion.annotated]
+    for lesion in annotated:
+        yield _lesion_row(study, lesion, trunk, options)
+    if rng.random() < noisy:
+        shift = rng.uniform(*_NOISY_SHIFT, 2) * rng.choice([-1, 1], 2)
+        yield _lesion_row(study, annotated[0], trunk, options, shift) | {'Possibly_noisy': 1}
+
+
+def _lesion_row(study, lesion, trunk, options, shift=(0.0, 0.0)):
+    center, profile = _in_pixels(study, lesion)
+    coordinates = _rounded(recist(profile, center + shift))
+    points = coordinates.reshape(4, 2)
+    low, high = points.min(axis=0), points.max(axis=0)
+    box = [*(low - BOX_PADDING), *(high + BOX_PADDING)]
+    location = [*((low + high) / 2 / options.size), min(lesion.center[2] / trunk.length, 1)]
+    return {
+        'Measurement_coordinates': _numbers(coordinates),
+        'Bounding_boxes': _numbers(box),
+        'Lesion_diameters_Pixel_': _numbers(sorted(profile.diameters, reverse=True)),
+        'Normalized_lesion_location': _numbers(location),
+        'Coarse_lesion_type': profile.type,
+        'Possibly_noisy': 0,
+        'DICOM_windows': _numbers(profile.look.window),
+    }
+
+
+def _in_pixels(study, finding):
+    """Centre x, y and profile of a finding in pixels of a study."""
+    center = np.subtract(finding.center[:2], study.origin) / study.spacing
+    return center, finding.profile.scaled(1 / study.spacing)
+
+
+def _truth(study, options):
+    """All that a study shows, in px and slices from 1, sizes in mm."""
+    lesions, vessels = [], []
+    for site in study.sites:
+        for lesion in site.lesions:
+            entry = _truth_entry(study, site, lesion) | {
+                'label': lesion.number,
+                'annotated': lesion.annotated,
+                'diameters_mm': [*lesion.profile.extent.tolist(), 2 * float(lesion.depth)],
+            }
+            lesions.append(entry)
+        vessels += [_truth_entry(study, site, vessel) for vessel in site.vessels]
+    return {
+        'spacing': [study.spacing, study.spacing],
+        'slice_interval': study.interval,
+        'num_slices': study.num_slices,
+        'size': options.size,
+        'lesions': lesions,
+        'vessels': vessels,
+    }
+
+
+def _truth_entry(study, site, finding):
+    center, profile = _in_pixels(study, finding)
+    x1, y1, x2, y2, x3, y3, x4, y4 = recist(profile, center).tolist()
+    return {
+        'lesion_type': profile.type,
+        'center': center.tolist(),
+        'key_slice': study.slice_of(site.z) + 1,
+        'bbox': [min(x1, x2, x3, x4), min(y1, y2, y3, y4), *profile.extent.tolist()],
+    }
+
+
+def _write_csv(path, rows):
+    with open(path, 'w', newline='') as file:
+        writer = csv.DictWriter(file, DL_INFO_HEADER, lineterminator='\n')
+        writer.writeheader()
+        # The training split of DeepLesion has no lesion types.
+        writer.writerows(
+            row | {'Coarse_lesion_type': -1} if row['Train_Val_Test'] == 1 else row for row in rows
+        )
+
+
+def _rounded(values):
+    """To the six significant digits that DeepLesion's file has."""
+    return np.array([float(f'{value:.6g}') for value in values])
+
+
+def _numbers(values):
+    return ', '.join(f'{value:.6g}' for value in values)

@@ -1,0 +1,359 @@
+"""Synthetic patients: a trunk, sites with lesions and vessels, and the studies that show them.
+
+Nothing here knows of a benchmark's files: a layout asks for a :class:`Patient` and renders the
+slices that it wants to write.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from .anatomy import AIR, FIELD_OF_VIEW, Trunk, draw_trunk
+from .lesions import (
+    LARGEST_EXTENT,
+    LESION_TYPES,
+    draw_lesion,
+    draw_profile,
+    draw_vessel,
+    sample_extents,
+)
+from .shapes import Grid, blend, coverage
+
+MEAN_SPACING = 0.8  # mm/px, around which a patient's studies vary
+_CANDIDATES = 50  # places that are tried for a finding
+_DIRECTIONS = 8  # that are tried for a vessel
+_GOOD_FIT = 0.95  # share of a finding's rim that should lie in its organ
+_CLEARANCE = 3.0  # mm between the findings of a level
+_TISSUE = -960.0  # HU, above that of air and below that of lung
+_SITE_GAP = 12.0  # mm of height between two sites
+_END_SLICES = 3  # a scan that ends at a site ends within so many slices of it
+
+
+@dataclass(frozen=True)
+class PatientOptions:
+    """What patients are like.
+
+    Attributes:
+        size (int): Rows and columns of a slice, px.
+        lesion_scale (float): Factor on DeepLesion's distribution of lesion sizes.
+        slice_intervals (tuple[float]): mm, drawn from with equal chances.
+        sites (tuple[int]): Fewest and most levels with lesions.
+        lesions_per_site (tuple[float]): Chances of 1, 2, ... annotated lesions at a level.
+        vessels_per_lesion (float): Look-alike vessels at a level beside one for each lesion, mean.
+        unannotated (float): Chance that a level has one more lesion that is not annotated.
+        studies (tuple[float]): Chances of 1, 2, ... studies.
+        at_end (float): Chance that a scan begins, or ends, at its first, or last, level.
+        noise (float): Standard deviation of the scanner's noise, HU.
+    """
+
+    size: int = 256
+    lesion_scale: float = 1.0
+    slice_intervals: tuple = (1.0, 2.0, 5.0)
+    sites: tuple = (2, 4)
+    lesions_per_site: tuple = (0.65, 0.27, 0.08)
+    vessels_per_lesion: float = 0.5
+    unannotated: float = 0.15
+    studies: tuple = (0.5, 0.3, 0.2)
+    at_end: float = 0.25
+    noise: float = 14.0
+
+    @property
+    def body_scale(self):
+        """Size of the trunk against an adult's, so that it fills the image at the usual spacing."""
+        return self.size * MEAN_SPACING / FIELD_OF_VIEW
+
+
+@dataclass(frozen=True)
+class Site:
+    """A level of the body, ``z`` in mm, with the lesions and vessels whose centres lie there."""
+
+    z: float
+    lesions: tuple
+    vessels: tuple
+
+    def changed(self, z, growth):
+        """The same findings at another height, each ``growth`` times as wide."""
+        findings = [
+            replace(
+                finding,
+                center=(*finding.center[:2], z),
+                profile=finding.profile.scaled(factor),
+            )
+            for finding, factor in zip((*self.lesions, *self.vessels), growth)
+        ]
+        count = len(self.lesions)
+        return Site(z, tuple(findings[:count]), tuple(findings[count:]))
+
+
+@dataclass(frozen=True)
+class Study:
+    """One scan of a patient.
+
+    Attributes:
+        spacing (float): In-plane mm per pixel.
+        interval (float): mm between slices.
+        top (float): Height of the first slice, mm.
+        num_slices (int): How many the scan has.
+        origin (tuple[float]): x, y in mm of pixel (0, 0).
+        sites (tuple[Site]): At this study's size, each on a slice.
+        seed (numpy.random.SeedSequence): Of noise and texture.
+    """
+
+    spacing: float
+    interval: float
+    top: float
+    num_slices: int
+    origin: tuple
+    sites: tuple
+    seed: np.random.SeedSequence
+
+    def slice_of(self, z):
+        """0-based index of the slice at the height ``z`` in mm."""
+        return int(round((z - self.top) / self.interval))
+
+    def grid(self, size, first, last):
+        """The :class:`Grid` of the slices ``first`` to ``last``, 0-based and inclusive."""
+        heights = self.top + self.interval * np.arange(first, last + 1)
+        return Grid(size, self.spacing, self.origin, heights)
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A synthetic patient: ``trunk``, ``studies`` in order, ``gender`` and ``age`` at the first."""
+
+    trunk: Trunk
+    studies: tuple
+    gender: str
+    age: int
+
+
+def draw_patient(seed, options):
+    """Draw a patient; the same seed gives the same patient.
+
+    Args:
+        seed (numpy.random.SeedSequence): Source of chance.
+        options (PatientOptions): What patients are like.
+    """
+    plan_seed, *study_seeds = seed.spawn(1 + len(options.studies))
+    rng = np.random.default_rng(plan_seed)
+    trunk = draw_trunk(rng, options.body_scale)
+    sites = _draw_sites(rng, trunk, options)
+    count = 1 + rng.choice(len(options.studies), p=options.studies)
+    studies = tuple(
+        _draw_study(child, order, trunk, sites, options)
+        for order, child in enumerate(study_seeds[:count])
+    )
+    return Patient(trunk, studies, str(rng.choice(['F', 'M'])), int(rng.integers(20, 85)))
+
+
+def render(patient, study, first, last, options):
+    """Make the CT slices ``first`` to ``last`` (0-based, inclusive) of a study.
+
+    Returns:
+        tuple[ndarray, ndarray]: (z, y, x) int16 HU, and (z, y, x) uint8 true lesion masks: the
+        lesion's ``number``, 0 where there is none.
+    """
+    grid = study.grid(options.size, first, last)
+    shape = (len(grid.z), options.size, options.size)
+    volume = np.full(shape, AIR, np.float32)
+    labels = np.zeros(shape, np.uint8)
+    for organ in patient.trunk.organs:
+        _paint_organ(volume, grid, organ)
+    for site in study.sites:
+        for vessel in site.vessels:
+            _paint_finding(volume, grid, vessel)
+    for site in study.sites:
+        for lesion in site.lesions:
+            _paint_finding(volume, grid, lesion, labels)
+    _paint_organ(volume, grid, patient.trunk.table)
+    # Seeded by the first slice, so that a run of slices does not depend on the others rendered.
+    rng = np.random.default_rng([first, *study.seed.generate_state(4)])
+    return _add_noise(rng, volume, study, options), labels
+
+
+def _paint_organ(volume, grid, organ):
+    part = coverage(grid, organ.section(grid.z), edge=1.2)
+    if part is not None:
+        blend(volume, *part, organ.hu)
+
+
+def _paint_finding(volume, grid, finding, labels=None):
+    profile = finding.profile
+    section = finding.section(grid.z)
+    part = coverage(grid, section, profile.look.edge, profile.lobes)
+    if part is None:
+        return
+    where, cover = part
+    # A vessel that winds out of the body is not to be seen in the air around it.
+    cover = cover * (volume[where] > _TISSUE)
+    blend(volume, where, cover, profile.hu + profile.look.rim)
+    if profile.look.rim:
+        inner = section._replace(radii=0.75 * section.radii)
+        blend(volume, *coverage(grid, inner, profile.look.edge, profile.lobes), profile.hu)
+    if labels is not None:
+        labels[where][cover >= 0.5] = finding.number
+
+
+def _add_noise(rng, volume, study, options):
+    """Texture of the tissue, the scanner's noise, and the scanner's round field of view."""
+    texture = _texture(rng, volume.shape, study)
+    strength = np.where(volume < -950, 0, np.where(volume < -400, 35, 7)).astype(np.float32)
+    volume += strength * texture + options.noise * _blurred(rng, volume.shape, (0, 0.7, 0.7))
+    axis = np.arange(options.size) - (options.size - 1) / 2
+    volume[:, np.hypot(axis[:, None], axis) > options.size / 2] = -1024
+    return np.rint(volume.clip(-1024, 3071)).astype(np.int16)
+
+
+def _texture(rng, shape, study):
+    """Noise with a correlation of 2 mm in all directions, made at half the resolution in-plane."""
+    sigma = np.divide(2.0, (study.interval, 2 * study.spacing, 2 * study.spacing))
+    coarse = _blurred(rng, (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2), sigma)
+    return np.stack([cv2.resize(plane, shape[:0:-1]) for plane in coarse])
+
+
+def _blurred(rng, shape, sigma):
+    """(z, y, x) noise of standard deviation 1, blurred by ``sigma`` voxels."""
+    noise = rng.standard_normal(shape, np.float32)
+    noise = ndimage.gaussian_filter(noise, sigma, mode='wrap', truncate=2.5)
+    return noise / noise.std()
+
+
+def _draw_sites(rng, trunk, options):
+    """Levels with annotated lesions, from the top down; lesions are numbered through, from 1."""
+    sites, number = [], 1
+    for _ in range(rng.integers(options.sites[0], options.sites[1] + 1)):
+        site = _draw_site(rng, trunk, [other.z for other in sites], number, options)
+        if any(lesion.annotated for lesion in site.lesions):
+            number += len(site.lesions)
+            sites.append(site)
+    if not sites:
+        return _draw_sites(rng, trunk, options)
+    return tuple(sorted(sites, key=lambda site: site.z))
+
+
+def _draw_site(rng, trunk, heights, number, options):
+    """One level; the first finding chooses its height, which the others share.
+
+    Lesions and vessels are placed in a random order, so that neither kind gets the better places.
+    """
+    annotated = 1 + rng.choice(len(options.lesions_per_site), p=options.lesions_per_site)
+    roles = ['annotated'] * annotated
+    roles += ['unannotated'] * int(rng.random() < options.unannotated)
+    roles += ['vessel'] * (annotated + rng.poisson(options.vessels_per_lesion * annotated))
+    rng.shuffle(roles)
+    extents = sample_extents(rng, len(roles), options.size, options.lesion_scale) * MEAN_SPACING
+    lesions, vessels = [], []
+    for role, extent in zip(roles, extents):
+        placed = _place(rng, trunk, extent, [*lesions, *vessels], heights)
+        if placed is None:
+            continue
+        if role == 'vessel':
+            vessels.append(_draw_vessel_inside(rng, trunk, *placed))
+        else:
+            lesions.append(draw_lesion(rng, *placed, role == 'annotated', number + len(lesions)))
+    return Site((lesions + vessels)[0].center[2], tuple(lesions), tuple(vessels))
+
+
+def _draw_vessel_inside(rng, trunk, profile, center):
+    """A vessel whose winding stays in the body, if one of a few directions allows it."""
+    for _ in range(_DIRECTIONS):
+        vessel = draw_vessel(rng, profile, center, MEAN_SPACING)
+        heights = center[2] + np.linspace(-10, 10, 9)
+        path = np.column_stack([vessel.section(heights).centers, heights])
+        if 'air' not in trunk.top_organ(path):
+            break
+    return vessel
+
+
+def _place(rng, trunk, extent, others, heights):
+    """A profile of ``extent`` (mm) and the centre of a place that suits its type.
+
+    The first type, in a random order, that has a place in its organs is taken; for a finding that
+    is too large for all of them, the best place in the body, or None where there is no room left.
+    """
+    shares = np.array([look.share for look in LESION_TYPES.values()])
+    best_fit, best = -1.0, None
+    for kind in rng.choice(list(LESION_TYPES), len(shares), replace=False, p=shares / shares.sum()):
+        profile = draw_profile(rng, int(kind), extent)
+        centers = _candidates(rng, trunk, profile.look.hosts, others)
+        if len(centers) == 0:
+            continue
+        fits = _fit(trunk, profile, centers, others, heights)
+        if fits.max() > best_fit:
+            best_fit, best = fits.max(), (profile, tuple(centers[fits.argmax()]))
+        if best_fit >= _GOOD_FIT:
+            break
+    return best
+
+
+def _candidates(rng, trunk, hosts, others):
+    """(n, 3) points in one of the organs ``hosts``, at the height of ``others`` if there are."""
+    organs = trunk.named(hosts)
+    organ = organs[rng.integers(len(organs))]
+    middle, reach = organ.center[2], 0.8 * organ.radii[2]
+    z = (
+        np.full(_CANDIDATES, others[0].center[2])
+        if others
+        else rng.uniform(max(middle - reach, 0), min(middle + reach, trunk.length), _CANDIDATES)
+    )
+    centers, radii, _ = organ.section(z)
+    angle, radius = rng.uniform(0, 2 * np.pi, _CANDIDATES), np.sqrt(rng.random(_CANDIDATES))
+    offsets = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1) * radii
+    return np.column_stack([centers + offsets, z])[radii.min(axis=1) > 0]
+
+
+def _fit(trunk, profile, centers, others, heights):
+    """Share of the rim that lies in the type's organs; -1 outside the body and on other findings.
+
+    A first finding must also keep off the ``heights`` (mm) that have findings already.
+    """
+    rim = np.concatenate([_rim(profile), np.zeros((1, 3))])
+    names = trunk.top_organ((centers[:, None] + rim).reshape(-1, 3)).reshape(-1, len(rim))
+    fits = np.isin(names, profile.look.hosts).mean(axis=1)
+    fits[(names == 'air').any(axis=1)] = -1
+    for other in others:
+        room = _CLEARANCE + 0.6 * (max(profile.diameters) + max(other.profile.diameters))
+        fits[np.hypot(*(centers - other.center)[:, :2].T) < room] = -1
+    if not others and heights:
+        fits[np.abs(np.subtract.outer(centers[:, 2], heights)).min(axis=1) < _SITE_GAP] = -1
+    return fits
+
+
+def _rim(profile):
+    """(8, 3) points on the outline of the ellipse, against its centre, mm."""
+    turn = np.arange(8) * np.pi / 4
+    u, v = np.multiply([np.cos(turn), np.sin(turn)], np.reshape(profile.diameters, (2, 1))) / 2
+    cos, sin = np.cos(profile.angle), np.sin(profile.angle)
+    return np.stack([u * cos - v * sin, u * sin + v * cos, np.zeros(8)], axis=1)
+
+
+def _draw_study(seed, order, trunk, sites, options):
+    """The scan number ``order`` (from 0) of a patient: it shows most sites, grown since the first.
+
+    Sites move to the nearest slice, so that an annotated section goes through a lesion's centre.
+    """
+    rng = np.random.default_rng(seed)
+    interval = float(rng.choice(options.slice_intervals))
+    spacing = MEAN_SPACING * rng.uniform(0.93, 1.07)
+    shown = [site for site in sites if rng.random() < 0.85] or [sites[0]]
+    shift = rng.uniform(-4, 4, 2) - (options.size - 1) / 2
+    before, after = rng.integers(0, _END_SLICES, 2)
+    top = shown[0].z - before * interval if rng.random() < options.at_end else 0.0
+    top = max(top, 0.0)
+    bottom = shown[-1].z + after * interval if rng.random() < options.at_end else trunk.length
+    num_slices = max(int((min(bottom, trunk.length) - top) / interval + 1e-6), 0) + 1
+    snapped = []
+    for site in shown:
+        index = min(round((site.z - top) / interval), num_slices - 1)
+        snapped.append(site.changed(top + index * interval, _growth(rng, order, site, options)))
+    return Study(spacing, interval, top, num_slices, tuple(shift * spacing), tuple(snapped), seed)
+
+
+def _growth(rng, order, site, options):
+    """Factors on the size of each lesion and vessel since the first study."""
+    findings = (*site.lesions, *site.vessels)
+    drift = rng.normal(0.1, 0.15, len(findings))
+    extents = np.array([finding.profile.extent.max() for finding in findings])
+    return np.minimum(np.exp(order * drift), LARGEST_EXTENT * options.size * MEAN_SPACING / extents)

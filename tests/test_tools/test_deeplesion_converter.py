@@ -1,0 +1,276 @@
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mmlesion.datasets.phantom import DL_INFO_HEADER, PatientOptions, make_deeplesion_phantom
+from mmlesion.utils import UserError
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / 'tools' / 'dataset_converters' / 'deeplesion.py'
+SAMPLE = ROOT.parent / 'shared' / 'data' / 'deeplesion' / 'DL_info_sample.csv'
+
+HEADER = ','.join(DL_INFO_HEADER)
+# A training slice of 5 mm with one lesion, two lesions on a test slice of 2 mm.
+ROWS = [
+    '000089_01_01_037.png,89,1,1,37,"154.273, 176.808, 143.903, 209.029, 160.939, 200.511, '
+    '137.977, 191.252","132.977, 171.808, 165.939, 214.029","33.8477, 24.7578","0.282373, '
+    '0.333694, 0.546692",-1,0,"31, 43","0.859375, 0.859375, 5","512, 512","-175, 275",F,71,1',
+    '000091_03_01_093.png,91,3,1,93,"251.32, 234.106, 242.344, 232.262, 246.401, 236.319, '
+    '247.877, 229.926","237.344, 224.926, 256.32, 241.319","9.16315, 6.56165","0.467705, '
+    '0.45989, 0.675277",2,0,"78, 108","0.929688, 0.929688, 2","512, 512","-175, 275",M,26,3',
+    '000091_03_01_093.png,91,3,1,93,"260.168, 242.046, 240.948, 240.948, 254.402, 236.555, '
+    '253.853, 248.91","235.948, 231.555, 265.168, 253.91","19.2514, 12.3679","0.47642, '
+    '0.483725, 0.675277",2,0,"78, 108","0.929688, 0.929688, 2","512, 512","-175, 275",M,26,3',
+]
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('deeplesion_converter', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    # A dataclass looks its module up while it is made.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def convert(tool, tmp_path, monkeypatch):
+    """Run the tool on rows, with a picture for each name in ``slices``."""
+
+    def run(rows, *flags, slices=('000089_01_01/037', '000091_03_01/093'), header=HEADER):
+        table = tmp_path / 'DL_info.csv'
+        table.write_text('\n'.join([header, *rows]) + '\n')
+        for name in slices:
+            path = tmp_path / 'Images_png' / f'{name}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), np.full((4, 4), 32768, np.uint16))
+        out = tmp_path / 'out'
+        arguments = [table, '--images', tmp_path / 'Images_png', '--out', out, *flags]
+        monkeypatch.setattr(sys, 'argv', ['deeplesion.py', *map(str, arguments)])
+        tool.main()
+        return {s: json.loads((out / f'{s}.json').read_text()) for s in ('train', 'val', 'test')}
+
+    return run
+
+
+def edit(row, column, value):
+    """A row with another cell."""
+    import csv
+    import io
+
+    cells = next(csv.reader([row]))
+    cells[DL_INFO_HEADER.index(column)] = value
+    text = io.StringIO()
+    csv.writer(text, lineterminator='').writerow(cells)
+    return text.getvalue()
+
+
+def test_known_row(convert):
+    train = convert(ROWS)['train']
+    assert train['categories'] == [{'id': 1, 'name': 'lesion'}]
+    assert train['images'] == [
+        {
+            'id': 1,
+            'file_name': '000089_01_01/037.png',
+            'height': 512,
+            'width': 512,
+            'spacing': [0.859375, 0.859375],
+            'slice_interval': 5.0,
+            'slice_index': 37,
+            'slice_range': [31, 43],
+            'patient_id': 89,
+            'study_id': 1,
+            'series_id': 1,
+            'windows': [[-175.0, 275.0]],
+        }
+    ]
+    (annotation,) = train['annotations']
+    assert annotation['bbox'] == [132.977, 171.808, 32.962, 42.221]
+    assert annotation['area'] == pytest.approx(32.962 * 42.221)
+    assert annotation['diameters_mm'] == pytest.approx([29.0879, 21.2763], abs=1e-3)
+    assert annotation['recist'][:4] == [154.273, 176.808, 143.903, 209.029]
+    expected = {'id': 1, 'image_id': 1, 'category_id': 1, 'lesion_type': -1, 'iscrowd': 0}
+    expected |= {'noisy': 0, 'source': 'annotated'}
+    assert {key: annotation[key] for key in expected} == expected
+
+
+def test_two_lesions_are_one_image_and_an_empty_split_is_written(convert, capsys):
+    done = convert(ROWS)
+    assert [image['slice_index'] for image in done['test']['images']] == [93]
+    assert [a['image_id'] for a in done['test']['annotations']] == [1, 1]
+    assert [a['id'] for a in done['test']['annotations']] == [1, 2]
+    assert done['val']['images'] == []
+    assert 'val.json has no image' in capsys.readouterr().err
+
+
+def test_pycocotools_reads_it(convert, tmp_path):
+    from pycocotools.coco import COCO
+
+    convert(ROWS)
+    coco = COCO(str(tmp_path / 'out' / 'test.json'))
+    assert len(coco.getAnnIds(imgIds=1, areaRng=[300, 400])) == 1
+
+
+def test_multi_type(convert, capsys):
+    done = convert([*ROWS, edit(ROWS[1], 'Coarse_lesion_type', '8')], '--multi-type')
+    names = [category['name'] for category in done['test']['categories']]
+    assert names[0] == 'bone' and names[6:] == ['soft_tissue', 'pelvis']
+    assert [a['category_id'] for a in done['test']['annotations']] == [2, 2, 8]
+    assert done['train']['images'] == []
+    printed = capsys.readouterr()
+    assert 'without a type' in printed.out
+    assert 'train.json has no image' in printed.err
+
+
+def test_noisy_rows_are_dropped_with_their_image(convert, capsys):
+    # A noisy row may have a box anywhere; that is not reported.
+    noisy = edit(edit(ROWS[0], 'Possibly_noisy', '1'), 'Bounding_boxes', '900, 900, 950, 950')
+    done = convert([noisy, ROWS[1]])
+    assert done['train']['images'] == [] and len(done['test']['images']) == 1
+    printed = capsys.readouterr()
+    assert '| noisy    | 1    |' in printed.out
+    assert 'skipped' not in printed.err
+
+
+BAD = {
+    'unknown split': ('Train_Val_Test', '4', 'Train_Val_Test is 4, not 1, 2 or 3'),
+    'fraction of a split': ('Train_Val_Test', '1.5', "Train_Val_Test is '1.5', not whole"),
+    'word for a number': ('Patient_index', 'x', "Patient_index is 'x', not a number"),
+    'too few numbers': ('Measurement_coordinates', '1, 2', 'not 8 numbers'),
+    'nan': ('Spacing_mm_px_', 'nan, nan, 5', 'not 3 numbers'),
+    'no spacing': ('Spacing_mm_px_', '0, 0, 5', 'Spacing_mm_px_ is not positive'),
+    'box inside out': ('Bounding_boxes', '9, 9, 5, 20', 'not x1 < x2'),
+    'box outside': ('Bounding_boxes', '600, 9, 650, 20', 'outside its image of 512 x 512'),
+    'box too far out': ('Bounding_boxes', '500, 9, 517.1, 20', 'outside its image'),
+    'other patient': ('Patient_index', '90', 'does not fit'),
+    'key slice out of range': ('Slice_range', '40, 43', 'does not hold the key slice 37'),
+    'another type': ('Coarse_lesion_type', '9', 'not -1 or 1 to 8'),
+    'path in a name': ('File_name', '../../etc/037.png', 'is not like'),
+}
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_bad_row_is_skipped_with_its_line(convert, capsys, name):
+    column, value, message = BAD[name]
+    done = convert([ROWS[1], edit(ROWS[0], column, value), ROWS[2]])
+    assert done['train']['images'] == [] and len(done['test']['annotations']) == 2
+    error = capsys.readouterr().err
+    assert 'DL_info.csv, line 3: ' in error and message in error
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_strict_stops_and_writes_nothing(convert, tmp_path, name):
+    column, value, message = BAD[name]
+    with pytest.raises(SystemExit, match=r'error: .*DL_info.csv, line 2: ') as stop:
+        convert([edit(ROWS[0], column, value), ROWS[1]], '--strict')
+    assert message in str(stop.value)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_broken_quote_spoils_one_row_only(convert, capsys):
+    done = convert([ROWS[0][:80], 'a,"b', ROWS[1]])
+    assert len(done['test']['annotations']) == 1
+    error = capsys.readouterr().err
+    assert 'line 2' in error and 'line 3' in error
+
+
+def test_missing_key_slice(convert, capsys, tmp_path):
+    done = convert(ROWS, slices=('000089_01_01/037',))
+    assert len(done['train']['images']) == 1 and done['test']['images'] == []
+    printed = capsys.readouterr()
+    assert '| missing key slice | 2    |' in printed.out
+    assert f'line 3: there is no key slice {tmp_path}/Images_png/000091_03_01/093.png' in (
+        printed.err
+    )
+    assert len((tmp_path / 'out' / 'skipped.txt').read_text().splitlines()) == 2
+    convert(ROWS)
+    assert not (tmp_path / 'out' / 'skipped.txt').exists()
+
+
+def test_padding_that_reaches_out_is_clipped(convert):
+    row = edit(ROWS[0], 'Bounding_boxes', '-4.5, 500, 20, 517')
+    (annotation,) = convert([row])['train']['annotations']
+    assert annotation['bbox'] == [0, 500, 20, 12]
+
+
+def test_rows_that_disagree_about_an_image(convert, capsys):
+    done = convert([ROWS[1], edit(ROWS[2], 'Spacing_mm_px_', '0.5, 0.5, 2')])
+    assert len(done['test']['annotations']) == 1
+    assert 'line 3: spacing of 000091_03_01/093.png is [0.5, 0.5]' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (b'', 'is empty'),
+        (b'a,b,c\n1,2,3\n', 'lacks File_name'),
+        (b'\x89PNG\r\n\x1a\n\xff\xfe', 'cannot be read as CSV'),
+    ],
+)
+def test_a_file_that_is_not_dl_info(tool, tmp_path, content, message):
+    path = tmp_path / 'DL_info.csv'
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        tool.convert(path, tmp_path)
+
+
+def test_write_is_all_or_nothing(tool, tmp_path, monkeypatch):
+    texts = []
+    original = Path.write_text
+
+    def fail_on_third(self, text, **options):
+        texts.append(text)
+        if len(texts) == 3:
+            raise OSError('no space left on device')
+        return original(self, text, **options)
+
+    monkeypatch.setattr(Path, 'write_text', fail_on_third)
+    with pytest.raises(OSError):
+        tool.write(tmp_path / 'out', {'train': {}, 'val': {}, 'test': {}}, [])
+    assert list((tmp_path / 'out').iterdir()) == []
+
+
+def test_genuine_rows(convert, tool, tmp_path):
+    if not SAMPLE.exists():
+        pytest.skip(f'{SAMPLE} is not there')
+    header, *rows = SAMPLE.read_text().splitlines()
+    names = {row.split(',')[0] for row in rows}
+    slices = [f'{name[:12]}/{name[13:16]}' for name in names]
+    done = convert(rows, '--strict', slices=slices, header=header)
+    assert [len(done[s]['annotations']) for s in ('train', 'val', 'test')] == [7, 0, 6]
+    assert [len(done[s]['images']) for s in ('train', 'val', 'test')] == [7, 0, 5]
+    for image in done['train']['images'] + done['test']['images']:
+        assert image['slice_interval'] in (1, 2, 5)
+
+
+def test_command_line_has_no_traceback(tmp_path):
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    command = [sys.executable, str(TOOL), 'none.csv', '--images', str(tmp_path), '--out', 'x']
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 1
+    assert 'error: none.csv cannot be read as CSV' in done.stderr
+    assert 'Traceback' not in done.stderr
+    assert not (tmp_path / 'x').exists()
+
+
+def test_a_phantom_converts_without_a_word(tool, tmp_path):
+    root = tmp_path / 'phantom'
+    make_deeplesion_phantom(root, (2, 1, 2), noisy=0.5, options=PatientOptions(size=128))
+    for multi_type in (False, True):
+        done, problems, left_out = tool.convert(
+            root / 'DL_info.csv', root / 'Images_png', multi_type, strict=True
+        )
+        assert problems == [] and left_out['noisy'] > 0
+        lesions = {split: len(coco['annotations']) for split, coco in done.items()}
+        assert min(lesions['val'], lesions['test']) > 0
+        assert (lesions['train'] == 0) == multi_type
+    types = [annotation['lesion_type'] for annotation in done['test']['annotations']]
+    assert [a['category_id'] for a in done['test']['annotations']] == types

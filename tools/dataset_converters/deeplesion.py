@@ -1,0 +1,380 @@
+"""Convert DeepLesion's DL_info.csv to {train,val,test}.json, COCO with CT fields.
+
+The schema is described in docs/datasets.md.
+"""
+
+import argparse
+import csv
+import json
+import math
+import re
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from terminaltables import AsciiTable
+from tqdm import tqdm
+
+from mmlesion.datasets.phantom import DL_INFO_HEADER
+from mmlesion.utils import UserError, atomic_write, cli
+
+SPLITS = {1: 'train', 2: 'val', 3: 'test'}
+LESION_TYPES = (
+    'bone',
+    'abdomen',
+    'mediastinum',
+    'liver',
+    'lung',
+    'kidney',
+    'soft_tissue',
+    'pelvis',
+)
+# A box is the RECIST extent padded by 5 px, so that it may reach that far out of the image.
+PADDING = 5.0
+# Of each kind of problem so many are printed; skipped.txt has all.
+PRINTED = 20
+_FILE_NAME = re.compile(r'(\d{6}_\d{2}_\d{2})_(\d{3,4})\.png', re.ASCII)
+
+
+class RowError(Exception):
+    """A row that cannot be used; ``kind`` is what it is counted under."""
+
+    def __init__(self, kind, message):
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured lesion, as in ``DL_info.csv``; pixels, mm and 1-based slices."""
+
+    series: str
+    key_slice: int
+    patient: int
+    study: int
+    series_id: int
+    recist: list
+    box: list
+    diameters: list
+    lesion_type: int
+    noisy: int
+    slice_range: list
+    spacing: list
+    size: list
+    window: list
+    split: str
+
+    @property
+    def file_name(self):
+        return f'{self.series}/{self.key_slice:03d}.png'
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('csv', help="DeepLesion's DL_info.csv")
+    parser.add_argument('--images', required=True, help='the folder Images_png')
+    parser.add_argument('--out', required=True, help='folder for train.json, val.json, test.json')
+    parser.add_argument(
+        '--multi-type',
+        action='store_true',
+        help='eight categories by lesion type, instead of one; untyped lesions are left out',
+    )
+    parser.add_argument(
+        '--strict', action='store_true', help='stop at the first row that cannot be used'
+    )
+    return parser.parse_args()
+
+
+@cli
+def main():
+    args = parse_args()
+    if not Path(args.images).is_dir():
+        raise UserError(f'{args.images} is not a folder: give that of Images_png')
+    converted, problems, counts = convert(args.csv, args.images, args.multi_type, args.strict)
+    write(args.out, converted, problems)
+    report(args.out, converted, problems, counts)
+
+
+def convert(path, images, multi_type=False, strict=False):
+    """Read ``DL_info.csv``.
+
+    Args:
+        path (str | Path): The CSV file.
+        images (str | Path): The folder ``Images_png``.
+        multi_type (bool): Whether the lesion types become categories.
+        strict (bool): Whether the first row that cannot be used is an error.
+
+    Returns:
+        tuple: ``{split: COCO dict}``, the problems as ``(kind, message)`` and a Counter of
+        rows that were left out although nothing is wrong with them.
+
+    Raises:
+        UserError: If the file is not a ``DL_info.csv``, or with ``strict`` a row is not in order.
+    """
+    converted = {split: Split(split, Path(path).name, multi_type) for split in SPLITS.values()}
+    problems, left_out = [], Counter()
+    for number, line in tqdm(list(read_lines(path)), desc=Path(path).name, unit='row'):
+        try:
+            row = parse_row(line)
+            if row.noisy:
+                left_out['noisy'] += 1
+            elif multi_type and row.lesion_type == -1:
+                left_out['without a type'] += 1
+            else:
+                converted[row.split].add(row, check_box(row), images)
+        except RowError as error:
+            message = f'{path}, line {number}: {error}'
+            if strict:
+                raise UserError(f'{message}. Without --strict such rows are skipped') from None
+            problems.append((error.kind, message))
+    return {name: split.coco for name, split in converted.items()}, problems, left_out
+
+
+class Split:
+    """Collects the rows of one split; ids count from 1 in the order of the rows."""
+
+    def __init__(self, name, source, multi_type):
+        names = LESION_TYPES if multi_type else ('lesion',)
+        self.multi_type = multi_type
+        self.image_ids = {}
+        self.coco = {
+            'info': {'description': f'DeepLesion, {name} split', 'source': source},
+            'images': [],
+            'annotations': [],
+            'categories': [{'id': i, 'name': name} for i, name in enumerate(names, start=1)],
+        }
+
+    def add(self, row, box, images):
+        """Add a lesion, and its image if it is new.
+
+        Raises:
+            RowError: If the folder ``images`` has no key slice, or the row says something else of
+                its image than earlier ones.
+        """
+        image = _image(row)
+        image_id = self.image_ids.get(row.file_name)
+        if image_id is None:
+            if not (Path(images) / row.file_name).is_file():
+                missing = Path(images) / row.file_name
+                raise RowError('missing key slice', f'there is no key slice {missing}')
+            image_id = self.image_ids[row.file_name] = len(self.image_ids) + 1
+            self.coco['images'].append({'id': image_id, **image})
+        else:
+            _check_same(self.coco['images'][image_id - 1], image)
+        annotation = _annotation(row, box, row.lesion_type if self.multi_type else 1)
+        number = len(self.coco['annotations']) + 1
+        self.coco['annotations'].append({'id': number, 'image_id': image_id, **annotation})
+
+
+def read_lines(path):
+    """Yield number and text of each line that is not blank; the first, the header, is checked.
+
+    A row of DeepLesion's never spans lines, so one with a broken quote spoils no other.
+    """
+    header = []
+    try:
+        with open(path, encoding='utf-8-sig') as file:
+            for number, line in enumerate(file, start=1):
+                if number == 1:
+                    header = [name.strip() for name in line.split(',')]
+                if header != DL_INFO_HEADER:
+                    raise UserError(_header_complaint(path, header))
+                if number > 1 and line.strip():
+                    yield number, line
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'{path} cannot be read as CSV: {error}') from None
+    if not header:
+        raise UserError(_header_complaint(path, header))
+
+
+def parse_row(line):
+    """Make a :class:`Row` of a line of the file.
+
+    Raises:
+        RowError: If a cell is missing or not what its column holds.
+    """
+    try:
+        cells = next(csv.reader([line], strict=True))
+    except csv.Error as error:
+        raise RowError('malformed row', str(error)) from None
+    if len(cells) != len(DL_INFO_HEADER):
+        found = f'{len(cells)} cells instead of {len(DL_INFO_HEADER)}'
+        raise RowError('malformed row', found)
+    cells = dict(zip(DL_INFO_HEADER, cells))
+    match = _FILE_NAME.fullmatch(cells['File_name'])
+    if match is None:
+        name = cells['File_name']
+        raise RowError('malformed row', f'File_name {name!r} is not like 000001_01_01_109.png')
+    row = Row(
+        series=match[1],
+        key_slice=_integers(cells, 'Key_slice_index', 1)[0],
+        patient=_integers(cells, 'Patient_index', 1)[0],
+        study=_integers(cells, 'Study_index', 1)[0],
+        series_id=_integers(cells, 'Series_ID', 1)[0],
+        recist=_floats(cells, 'Measurement_coordinates', 8),
+        box=_floats(cells, 'Bounding_boxes', 4),
+        diameters=_floats(cells, 'Lesion_diameters_Pixel_', 2),
+        lesion_type=_integers(cells, 'Coarse_lesion_type', 1)[0],
+        noisy=_integers(cells, 'Possibly_noisy', 1)[0],
+        slice_range=_integers(cells, 'Slice_range', 2),
+        spacing=_floats(cells, 'Spacing_mm_px_', 3),
+        size=_integers(cells, 'Image_size', 2),
+        window=_floats(cells, 'DICOM_windows', 2),
+        split=_split(cells),
+    )
+    _check_values(row, int(match[2]))
+    return row
+
+
+def check_box(row):
+    """The box clipped to the image.
+
+    Raises:
+        RowError: If it reaches out by more than the padding, or lies outside.
+    """
+    x1, y1, x2, y2 = row.box
+    height, width = row.size
+    clipped = [max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))]
+    reach = max(abs(a - b) for a, b in zip(row.box, clipped))
+    if reach > PADDING or clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
+        box = ', '.join(f'{value:g}' for value in row.box)
+        message = f'the box {box} is outside its image of {width} x {height} px'
+        raise RowError('box outside its image', message)
+    return clipped
+
+
+def write(out, converted, problems):
+    """Write all files or, if one fails, none; ``skipped.txt`` names every skipped row."""
+    out = Path(out)
+    files = {f'{split}.json': json.dumps(coco) for split, coco in converted.items()}
+    if problems:
+        files['skipped.txt'] = ''.join(f'{message}\n' for _, message in problems)
+    with ExitStack() as stack:
+        for name, text in files.items():
+            stack.enter_context(atomic_write(out / name)).write_text(text, encoding='utf-8')
+    if not problems:
+        (out / 'skipped.txt').unlink(missing_ok=True)
+
+
+def report(out, converted, problems, left_out):
+    """Print what was skipped and why, and what is in the files."""
+    kinds = Counter()
+    for kind, message in problems:
+        kinds[kind] += 1
+        if kinds[kind] <= PRINTED:
+            print(f'skipped: {message}', file=sys.stderr)
+    if any(count > PRINTED for count in kinds.values()):
+        print(f'skipped: ... all are in {Path(out) / "skipped.txt"}', file=sys.stderr)
+    rows = [['split', 'images', 'lesions']]
+    rows += [[s, len(c['images']), len(c['annotations'])] for s, c in converted.items()]
+    print(AsciiTable(rows).table)
+    rows = [['left out', 'rows'], *left_out.items(), *kinds.items()]
+    print(AsciiTable(rows).table if len(rows) > 1 else 'No row was left out.')
+    for split, coco in converted.items():
+        if not coco['images']:
+            print(f'warning: {split}.json has no image', file=sys.stderr)
+
+
+def _image(row):
+    return {
+        'file_name': row.file_name,
+        'height': row.size[0],
+        'width': row.size[1],
+        'spacing': row.spacing[:2],
+        'slice_interval': row.spacing[2],
+        'slice_index': row.key_slice,
+        'slice_range': row.slice_range,
+        'patient_id': row.patient,
+        'study_id': row.study,
+        'series_id': row.series_id,
+        'windows': [row.window],
+    }
+
+
+def _annotation(row, box, category):
+    x1, y1, x2, y2 = box
+    # The file's six significant digits leave nothing to keep below 1e-6 px.
+    w, h = round(x2 - x1, 6), round(y2 - y1, 6)
+    return {
+        'bbox': [x1, y1, w, h],
+        'area': round(w * h, 6),
+        'iscrowd': 0,
+        'category_id': category,
+        'recist': row.recist,
+        'diameters_mm': [round(diameter * row.spacing[0], 6) for diameter in row.diameters],
+        'lesion_type': row.lesion_type,
+        'noisy': row.noisy,
+        'source': 'annotated',
+    }
+
+
+def _check_same(first, second):
+    """Refuse a row whose image differs from an earlier row's; windows may differ by lesion."""
+    for key, value in second.items():
+        if key != 'windows' and first[key] != value:
+            message = f'{key} of {second["file_name"]} is {value}, but {first[key]} in a row before'
+            raise RowError('malformed row', message)
+
+
+def _check_values(row, slice_in_name):
+    first, last = row.slice_range
+    name = f'{row.patient:06d}_{row.study:02d}_{row.series_id:02d}'
+    rules = {
+        f'File_name {row.series}_{slice_in_name:03d}.png does not fit patient, study, series '
+        f'and key slice {name}_{row.key_slice:03d}': (name, row.key_slice)
+        == (row.series, slice_in_name),
+        f'Slice_range {first}, {last} does not hold the key slice {row.key_slice}': (
+            1 <= first <= row.key_slice <= last
+        ),
+        'Spacing_mm_px_ is not positive': min(row.spacing) > 0,
+        'Image_size is not positive': min(row.size) > 0,
+        'Lesion_diameters_Pixel_ is negative': min(row.diameters) >= 0,
+        'Bounding_boxes is not x1 < x2 and y1 < y2': row.box[0] < row.box[2]
+        and row.box[1] < row.box[3],
+        'DICOM_windows is not low < high': row.window[0] < row.window[1],
+        f'Coarse_lesion_type is {row.lesion_type}, not -1 or 1 to 8': row.lesion_type == -1
+        or 1 <= row.lesion_type <= len(LESION_TYPES),
+        f'Possibly_noisy is {row.noisy}, not 0 or 1': row.noisy in (0, 1),
+    }
+    for complaint, holds in rules.items():
+        if not holds:
+            raise RowError('malformed row', complaint)
+
+
+def _split(cells):
+    code = _integers(cells, 'Train_Val_Test', 1)[0]
+    if code not in SPLITS:
+        raise RowError('unknown split', f'Train_Val_Test is {code}, not 1, 2 or 3')
+    return SPLITS[code]
+
+
+def _floats(cells, column, count):
+    try:
+        values = [float(part) for part in cells[column].split(',')]
+    except ValueError:
+        values = []
+    if len(values) != count or not all(map(math.isfinite, values)):
+        expected = 'a number' if count == 1 else f'{count} numbers'
+        raise RowError('malformed row', f'{column} is {cells[column]!r}, not {expected}')
+    return values
+
+
+def _integers(cells, column, count):
+    values = _floats(cells, column, count)
+    if not all(value.is_integer() for value in values):
+        raise RowError('malformed row', f'{column} is {cells[column]!r}, not whole')
+    return [int(value) for value in values]
+
+
+def _header_complaint(path, header):
+    if not header:
+        return f"{path} is empty: give DeepLesion's DL_info.csv"
+    missing = [name for name in DL_INFO_HEADER if name not in header]
+    what = f'it lacks {", ".join(missing)}' if missing else 'its columns are in another order'
+    return f"the header of {path} is not that of DeepLesion's DL_info.csv: {what}"
+
+
+if __name__ == '__main__':
+    main()
