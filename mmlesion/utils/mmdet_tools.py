@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import runpy
 import sys
 import traceback
@@ -13,6 +14,11 @@ from mmengine.device import get_device
 from torch import distributed
 
 from .errors import UserError
+
+# what mmengine's registries say of a type, and Python of an option, that does not exist
+_UNKNOWN_NAME = re.compile(
+    r'is not in the .+ registry|__init__\(\) got an unexpected keyword argument'
+)
 
 
 def run_mmdet_tool(name):
@@ -62,7 +68,7 @@ def explain(error, script):
         return without_worker_traceback(str(error))
     if isinstance(error, (OSError, ConfigParsingError, SyntaxError)):
         return one_line(error)
-    if isinstance(error, KeyError) and 'is not in the' in str(error) and 'registry' in str(error):
+    if _UNKNOWN_NAME.search(str(error)) and isinstance(error, (KeyError, TypeError)):
         return one_line(error)
     if traceback.extract_tb(error.__traceback__)[-1].filename == str(script):
         return one_line(error)

@@ -1,0 +1,77 @@
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.datasets.transforms import LoadAnnotations
+from mmdet.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadLesionAnnotations(LoadAnnotations):
+    """mmdet's ``LoadAnnotations`` for lesions of which not all have a mask.
+
+    A lesion without ``segmentation`` gets an empty mask; its box stays a training target.
+    Arguments and keys are those of mmdet's ``LoadAnnotations``.
+    """
+
+    def _process_masks(self, results):
+        height, width = results['ori_shape']
+        empty = dict(size=[height, width], counts=[height * width])
+        for instance in results.get('instances', []):
+            instance.setdefault('mask', empty)
+        return super()._process_masks(results)
+
+
+@TRANSFORMS.register_module()
+class LesionMasksToSegMap(BaseTransform):
+    """Join the lesions' masks to the target of dense supervision (paper 001, section 2.2).
+
+    A px of a mask is 1, all others are 0, but where it is not known they are ``ignore_index``: in
+    the boxes of lesions whose mask is empty and of those that are ignored. Use it after all
+    geometry transforms; ``PackDetInputs`` makes ``gt_sem_seg`` of the map.
+
+    Required Keys:
+
+    - img_shape
+    - gt_bboxes, gt_ignore_flags
+    - gt_masks (BitmapMasks)
+
+    Added Keys:
+
+    - gt_seg_map (np.uint8): (H, W)
+    - ignore_index
+
+    Args:
+        ignore_index (int): Defaults to 255.
+    """
+
+    def __init__(self, ignore_index=255):
+        self.ignore_index = ignore_index
+
+    def transform(self, results):
+        """Make the map.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: The sample with ``gt_seg_map``.
+        """
+        masks = results['gt_masks'].to_ndarray().astype(bool)
+        masked = masks.any(axis=(1, 2)) & ~results['gt_ignore_flags']
+        seg_map = np.zeros(results['img_shape'][:2], np.uint8)
+        for x1, y1, x2, y2 in _covered_pixels(results['gt_bboxes'][~masked]):
+            seg_map[y1:y2, x1:x2] = self.ignore_index
+        # a mask is known also where an unmasked lesion's box reaches into it
+        seg_map[masks[masked].any(axis=0)] = 1
+        results['gt_seg_map'] = seg_map
+        results['ignore_index'] = self.ignore_index
+        return results
+
+    def __repr__(self):
+        return f'{type(self).__name__}(ignore_index={self.ignore_index})'
+
+
+def _covered_pixels(boxes):
+    """(n, 4) integers x1, y1, x2, y2 of the px that boxes touch."""
+    corners = boxes.tensor.numpy()
+    low, high = np.floor(corners[:, :2]), np.ceil(corners[:, 2:])
+    return np.concatenate([low, high], axis=1).clip(0).astype(int)

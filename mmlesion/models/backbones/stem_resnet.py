@@ -1,0 +1,30 @@
+from mmdet.models.backbones import ResNet
+from mmdet.registry import MODELS
+
+
+@MODELS.register_module()
+class StemResNet(ResNet):
+    """mmdet's ResNet whose first output is C1, the stem's at stride 2 before its pooling.
+
+    Dense supervision needs C1 beside the stages' outputs (paper 001, section 2.2). Arguments and
+    weights are those of :class:`mmdet.models.ResNet`; C1 has ``stem_channels`` channels (64).
+    """
+
+    def forward(self, x):
+        """Extract features.
+
+        Args:
+            x (Tensor): Images (N, in_channels, H, W).
+
+        Returns:
+            tuple[Tensor]: C1 at stride 2, and the stages of ``out_indices``: C2 to C5 at strides 4
+            to 32 by default.
+        """
+        x = self.stem(x) if self.deep_stem else self.relu(self.norm1(self.conv1(x)))
+        outs = [x]
+        x = self.maxpool(x)
+        for i, name in enumerate(self.res_layers):
+            x = getattr(self, name)(x)
+            if i in self.out_indices:
+                outs.append(x)
+        return tuple(outs)

@@ -1,0 +1,78 @@
+from mmcv.cnn import VGG as ClassifierVGG
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import nn
+
+
+@MODELS.register_module()
+class VGG(ClassifierVGG, BaseModule):
+    """VGG as a backbone of feature pyramids, VGG-19 by default (paper 001, section 2.1).
+
+    Its outputs C1 to C5 are those of the five poolings: strides 2, 4, 8, 16, 32 and channels 64,
+    128, 256, 512, 512. The weights' names are torchvision's (``features.0.weight``), so that
+    ``init_cfg=dict(type='Pretrained', checkpoint='torchvision://vgg19')``, ``torchvision://vgg19_bn``
+    or such a file from disk loads; of these the classifier is left out, and with ``in_channels``
+    other than 3 the first convolution too, and mmengine's log says so.
+
+    Args:
+        depth (int): 11, 13, 16 or 19. Defaults to 19.
+        in_channels (int): Channels of the images. Defaults to 3.
+        with_bn (bool): Whether batch normalization follows each convolution. Defaults to False.
+        out_indices (Sequence[int]): Which of C1 to C5 to return, from 0. Defaults to all.
+        frozen_stages (int): How many stages, from the first, are not trained. -1 freezes none.
+        norm_eval (bool): Whether batch normalization keeps its running statistics in training.
+            Defaults to True.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming's.
+    """
+
+    def __init__(
+        self,
+        depth=19,
+        in_channels=3,
+        with_bn=False,
+        out_indices=(0, 1, 2, 3, 4),
+        frozen_stages=-1,
+        norm_eval=True,
+        init_cfg=None,
+    ):
+        super().__init__(
+            depth,
+            with_bn=with_bn,
+            out_indices=out_indices,
+            frozen_stages=frozen_stages,
+            bn_eval=norm_eval,
+        )
+        self.init_cfg = init_cfg or [
+            dict(type='Kaiming', layer='Conv2d'),
+            dict(type='Constant', val=1, layer='BatchNorm2d'),
+        ]
+        if in_channels != 3:
+            self.features[0] = nn.Conv2d(in_channels, 64, 3, padding=1)
+
+    def init_weights(self):
+        """Initialize the weights by ``init_cfg``."""
+        super(ClassifierVGG, self).init_weights()
+
+    def forward(self, x):
+        """Extract features.
+
+        Args:
+            x (Tensor): Images (N, in_channels, H, W).
+
+        Returns:
+            tuple[Tensor]: The stages of ``out_indices``, C1 to C5 at strides 2 to 32.
+        """
+        outs = super().forward(x)
+        return outs if isinstance(outs, tuple) else (outs,)
+
+    def train(self, mode=True):
+        """Set training mode, but for what is frozen.
+
+        Args:
+            mode (bool): Training or evaluation.
+
+        Returns:
+            VGG: Itself.
+        """
+        super().train(mode)
+        return self

@@ -1,0 +1,41 @@
+from mmdet.models.dense_heads import RetinaHead
+from mmdet.registry import MODELS
+
+
+@MODELS.register_module()
+class LightP2RetinaHead(RetinaHead):
+    """RetinaHead with a narrow subnet of its own on the finest level.
+
+    On P2 to P6 three quarters of the subnets' work is on P2, where lesions are small and simple:
+    there a narrower tower does, while the other levels share the full one as ever.
+
+    Args:
+        num_classes (int): Classes without background.
+        in_channels (int): Channels of the feature maps.
+        fine_feat_channels (int): Channels of the finest level's subnet. Defaults to 96.
+        fine_stacked_convs (int): Convolutions of the finest level's subnet. Defaults to 2.
+        **kwargs: The other arguments of :class:`mmdet.models.RetinaHead`, which refuses unknown
+            ones.
+    """
+
+    def __init__(
+        self, num_classes, in_channels, fine_feat_channels=96, fine_stacked_convs=2, **kwargs
+    ):
+        super().__init__(num_classes, in_channels, **kwargs)
+        # the losses and the assignment are the whole head's
+        fine = {key: kwargs[key] for key in kwargs if key not in ('train_cfg', 'test_cfg')}
+        fine.update(feat_channels=fine_feat_channels, stacked_convs=fine_stacked_convs)
+        self.fine_head = RetinaHead(num_classes, in_channels, **fine)
+
+    def forward(self, x):
+        """Predict on all levels.
+
+        Args:
+            x (tuple[Tensor]): Features (N, in_channels, H, W) of each level, the finest first.
+
+        Returns:
+            tuple[list[Tensor]]: Scores (N, A * num_classes, H, W) and box deltas (N, A * 4, H, W)
+            of each level.
+        """
+        fine, coarser = self.fine_head(x[:1]), super().forward(x[1:])
+        return tuple(first + others for first, others in zip(fine, coarser))

@@ -1,0 +1,3 @@
+from .lesion_retinanet import LesionRetinaNet
+
+__all__ = ['LesionRetinaNet']

@@ -1,0 +1,126 @@
+from mmdet.models.detectors import RetinaNet
+from mmdet.registry import MODELS
+from mmengine.structures import PixelData
+
+from .calibration import calibrate, segment_boxes
+
+
+@MODELS.register_module()
+class LesionRetinaNet(RetinaNet):
+    """RetinaNet with dense supervision and calibrated scores (paper 001, section 2.2).
+
+    ``seg_head`` segments lesions at the image's resolution from the image itself, the backbone's
+    first output (C1) and the neck's first one (P2). At test a detection's probability p becomes
+    p * (1 + IoU), IoU being that of its box and the box around the predicted segment that it meets:
+    scores may exceed 1. As the paper calibrates the probabilities of the predicted lesions, that
+    comes after ``score_thr``, NMS and ``max_per_img``, and changes their ranking only.
+
+    Args:
+        backbone (dict): Config of a backbone whose first output is C1 (stride 2).
+        neck (dict): Config of a neck whose first output is P2 (stride 4).
+        bbox_head (dict): Config of the detection head.
+        seg_head (dict): Config of the segmentation head.
+        calibrate (bool): Whether scores are calibrated. Defaults to True.
+        segment_padding (float): Added to the box around a segment on every side before the IoU is
+            taken, px of the original image. DeepLesion's boxes have 5 px around the lesion, which
+            lowers the IoU of small lesions most. Defaults to 0, as the paper has it.
+        train_cfg (dict, optional): Training config.
+        test_cfg (dict, optional): Test config.
+        data_preprocessor (dict, optional): Config of the data preprocessor; for batches of images
+            of unequal size with ``pad_seg=True``.
+        init_cfg (dict, optional): Initialization config.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        neck,
+        bbox_head,
+        seg_head,
+        calibrate=True,
+        segment_padding=0.0,
+        train_cfg=None,
+        test_cfg=None,
+        data_preprocessor=None,
+        init_cfg=None,
+    ):
+        super().__init__(
+            backbone, neck, bbox_head, train_cfg, test_cfg, data_preprocessor, init_cfg
+        )
+        self.seg_head = MODELS.build(seg_head)
+        self.calibrate = calibrate
+        self.segment_padding = segment_padding
+
+    def extract_seg_feat(self, batch_inputs):
+        """Extract the features of both heads.
+
+        Args:
+            batch_inputs (Tensor): Images (N, C, H, W).
+
+        Returns:
+            tuple[tuple[Tensor], tuple[Tensor]]: The pyramid for the detection head, and the
+            images, C1 and P2 for the segmentation head.
+        """
+        features = self.backbone(batch_inputs)
+        pyramid = self.neck(features)
+        return pyramid, (batch_inputs, features[0], pyramid[0])
+
+    def loss(self, batch_inputs, batch_data_samples):
+        """Compute RetinaNet's losses and that of the dense masks.
+
+        Args:
+            batch_inputs (Tensor): Images (N, C, H, W).
+            batch_data_samples (list[DetDataSample]): With ``gt_instances`` and ``gt_sem_seg``.
+
+        Returns:
+            dict: ``loss_cls``, ``loss_bbox`` and ``loss_seg``.
+        """
+        pyramid, seg_feat = self.extract_seg_feat(batch_inputs)
+        losses = self.bbox_head.loss(pyramid, batch_data_samples)
+        losses.update(self.seg_head.loss(seg_feat, batch_data_samples))
+        return losses
+
+    def predict(self, batch_inputs, batch_data_samples, rescale=True):
+        """Detect and segment lesions.
+
+        Args:
+            batch_inputs (Tensor): Images (N, C, H, W).
+            batch_data_samples (list[DetDataSample]): With meta information.
+            rescale (bool): Whether predictions go back to the original image. Defaults to True.
+
+        Returns:
+            list[DetDataSample]: With ``pred_instances`` as RetinaNet has them, and
+            ``pred_sem_seg.sem_seg``, the probability map (1, H, W) of lesions, of size
+            ``ori_shape`` if rescaled.
+        """
+        pyramid, seg_feat = self.extract_seg_feat(batch_inputs)
+        metas = [sample.metainfo for sample in batch_data_samples]
+        results = self.bbox_head.predict(pyramid, batch_data_samples, rescale=rescale)
+        maps = self.seg_head.predict(seg_feat, metas, rescale=rescale)
+        if self.calibrate:
+            results = [
+                calibrate(result, self._segment_boxes(probability[0], meta, rescale))
+                for result, probability, meta in zip(results, maps, metas)
+            ]
+        for sample, probability in zip(batch_data_samples, maps):
+            sample.pred_sem_seg = PixelData(sem_seg=probability)
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def _segment_boxes(self, probability, meta, rescale):
+        padding = self.segment_padding
+        if padding and not rescale:
+            padding *= meta['scale_factor'][0]
+        return segment_boxes(probability, padding=padding)
+
+    def _forward(self, batch_inputs, batch_data_samples=None):
+        """Run the network without post-processing.
+
+        Args:
+            batch_inputs (Tensor): Images (N, C, H, W).
+            batch_data_samples (list[DetDataSample], optional): Not used.
+
+        Returns:
+            tuple: Scores and box deltas of each level, and the segmentation's logits (N, 1, H, W).
+        """
+        pyramid, seg_feat = self.extract_seg_feat(batch_inputs)
+        return *self.bbox_head(pyramid), self.seg_head(seg_feat)['seg_preds']

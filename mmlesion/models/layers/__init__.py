@@ -1,0 +1,3 @@
+from .attention_gate import AttentionGate
+
+__all__ = ['AttentionGate']

@@ -1,0 +1,50 @@
+from mmengine.model import BaseModule
+from torch import nn
+
+
+class AttentionGate(BaseModule):
+    """Additive attention gate on a skip connection (Schlemper et al.; paper 001, section 2.3).
+
+    1x1 convolutions of the skip's features and of the gating signal are added; ReLU, a 1x1
+    convolution to one map and a sigmoid make the attention map, which multiplies every channel of
+    the skip's features.
+
+    Args:
+        skip_channels (int): Channels of the skip connection.
+        gate_channels (int): Channels of the gating signal.
+        inter_channels (int, optional): Channels in which the two are added. Defaults to None, half
+            of ``skip_channels`` as in Schlemper et al.'s program.
+        init_cfg (dict, optional): Initialization config.
+    """
+
+    def __init__(self, skip_channels, gate_channels, inter_channels=None, init_cfg=None):
+        super().__init__(init_cfg)
+        inter_channels = inter_channels or max(skip_channels // 2, 1)
+        # one bias is enough for their sum
+        self.skip_conv = nn.Conv2d(skip_channels, inter_channels, 1, bias=False)
+        self.gate_conv = nn.Conv2d(gate_channels, inter_channels, 1)
+        self.map_conv = nn.Conv2d(inter_channels, 1, 1)
+
+    def attention_map(self, skip, gate):
+        """Compute the attention map.
+
+        Args:
+            skip (Tensor): Features (N, skip_channels, H, W) of the skip connection.
+            gate (Tensor): Gating signal (N, gate_channels, H, W): the coarser level, upsampled.
+
+        Returns:
+            Tensor: (N, 1, H, W), between 0 and 1.
+        """
+        return self.map_conv((self.skip_conv(skip) + self.gate_conv(gate)).relu()).sigmoid()
+
+    def forward(self, skip, gate):
+        """Gate a skip connection.
+
+        Args:
+            skip (Tensor): Features (N, skip_channels, H, W) of the skip connection.
+            gate (Tensor): Gating signal (N, gate_channels, H, W): the coarser level, upsampled.
+
+        Returns:
+            Tensor: The gated features (N, skip_channels, H, W).
+        """
+        return skip * self.attention_map(skip, gate)

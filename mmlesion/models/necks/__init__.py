@@ -1,0 +1,3 @@
+from .attention_gate_fpn import AttentionGateFPN
+
+__all__ = ['AttentionGateFPN']

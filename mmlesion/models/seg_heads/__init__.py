@@ -1,0 +1,3 @@
+from .lesion_seg_head import LesionSegHead
+
+__all__ = ['LesionSegHead']

@@ -1,0 +1,163 @@
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmdet.models.seg_heads.base_semantic_head import BaseSemanticHead
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmlesion.utils import UserError
+
+from ..layers import AttentionGate
+
+# The loss is divided by the number of lesion px, but by no less than this share of all px: that of
+# one lesion of 16 x 16 px in 512 x 512, without which a batch without masks would weigh too much.
+MIN_LESION_SHARE = 1e-3
+
+
+class UpsamplingStep(BaseModule):
+    """One more step down the pyramid: upsample, add a skip connection, 3x3 convolution.
+
+    Args:
+        in_channels (int): Channels of the coarser level.
+        out_channels (int): Channels of the skip connection and of the output.
+        attention (bool): Whether the upsampled level gates the skip connection.
+        norm_cfg (dict, optional): Config of the normalization.
+    """
+
+    def __init__(self, in_channels, out_channels, attention, norm_cfg=None):
+        super().__init__()
+        self.reduce = nn.Conv2d(in_channels, out_channels, 1)
+        self.gate = AttentionGate(out_channels, out_channels) if attention else None
+        self.conv = ConvModule(out_channels, out_channels, 3, padding=1, norm_cfg=norm_cfg)
+
+    def forward(self, coarser, skip):
+        """Merge a level with the skip connection from the next finer one.
+
+        Args:
+            coarser (Tensor): (N, in_channels, H / 2, W / 2).
+            skip (Tensor): (N, out_channels, H, W).
+
+        Returns:
+            Tensor: (N, out_channels, H, W).
+        """
+        upsampled = F.interpolate(self.reduce(coarser), size=skip.shape[2:], mode='nearest')
+        if self.gate is not None:
+            skip = self.gate(skip, upsampled)
+        return self.conv(upsampled + skip)
+
+
+@MODELS.register_module()
+class LesionSegHead(BaseSemanticHead):
+    """Dense lesion masks from the finest pyramid level (paper 001, section 2.2).
+
+    Two more upsampling steps, to P1 with a skip connection from C1 by a 1x1 convolution and to the
+    image's own resolution with one from the image by two 3x3 convolutions; then the segmentation
+    layer, trained by focal cross-entropy. The paper gives no widths: 64 channels at P1 and 32 at
+    the image's resolution keep the cost of both steps to a few percent of the detector's.
+
+    Pixels marked ``ignore_index`` (lesions without a mask; padding) have no part in the loss. As
+    RetinaNet's focal loss is divided by the number of positive anchors, this one is by the number
+    of lesion px.
+
+    Args:
+        in_channels (int): Channels of P2. Defaults to 256.
+        c1_channels (int): Channels of C1. Defaults to 64.
+        image_channels (int): Channels of the image. Defaults to 3.
+        feat_channels (Sequence[int]): Channels at P1 and at the image's resolution.
+        attention (bool): Whether attention gates are on both skip connections, too.
+            Defaults to False.
+        norm_cfg (dict, optional): Config of the normalization. Defaults to None.
+        ignore_index (int): Marks px that are not known. Defaults to 255.
+        loss_seg (dict): Config of a sigmoid loss. Defaults to mmdet's FocalLoss with gamma 2 and,
+            as a px counts as lesion from a probability of 0.5 on, both classes alike (alpha 0.5).
+        init_cfg (dict | list[dict], optional): Initialization config.
+    """
+
+    def __init__(
+        self,
+        in_channels=256,
+        c1_channels=64,
+        image_channels=3,
+        feat_channels=(64, 32),
+        attention=False,
+        norm_cfg=None,
+        ignore_index=255,
+        loss_seg=dict(  # noqa: B006 (a config, which is not changed)
+            type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.5, loss_weight=1.0
+        ),
+        init_cfg=dict(  # noqa: B006
+            type='Xavier',
+            layer='Conv2d',
+            distribution='uniform',
+            override=dict(type='Normal', name='segmentation', std=0.01, bias_prob=0.01),
+        ),
+    ):
+        super().__init__(
+            num_classes=1, seg_rescale_factor=1.0, loss_seg=loss_seg, init_cfg=init_cfg
+        )
+        p1, p0 = feat_channels
+        self.ignore_index = ignore_index
+        self.c1_skip = nn.Conv2d(c1_channels, p1, 1)
+        self.image_skip = nn.Sequential(
+            ConvModule(image_channels, p0, 3, padding=1, norm_cfg=norm_cfg),
+            ConvModule(p0, p0, 3, padding=1, norm_cfg=norm_cfg),
+        )
+        self.to_p1 = UpsamplingStep(in_channels, p1, attention, norm_cfg)
+        self.to_image = UpsamplingStep(p1, p0, attention, norm_cfg)
+        self.segmentation = nn.Conv2d(p0, 1, 1)
+
+    def forward(self, x):
+        """Segment lesions.
+
+        Args:
+            x (tuple[Tensor]): The images (N, image_channels, H, W), C1 (N, c1_channels, H / 2,
+                W / 2) and P2 (N, in_channels, H / 4, W / 4).
+
+        Returns:
+            dict[str, Tensor]: ``seg_preds``, logits (N, 1, H, W), and ``feats``, the features
+            (N, feat_channels[1], H, W) from which they come.
+        """
+        image, c1, p2 = x
+        p1 = self.to_p1(p2, self.c1_skip(c1))
+        feats = self.to_image(p1, self.image_skip(image))
+        return dict(seg_preds=self.segmentation(feats), feats=feats)
+
+    def loss(self, x, batch_data_samples):
+        """Compute the loss against the dense masks.
+
+        Args:
+            x (tuple[Tensor]): As for :meth:`forward`.
+            batch_data_samples (list[DetDataSample]): With ``gt_sem_seg.sem_seg`` (1, H, W): 1 in
+                lesions, 0 outside, ``ignore_index`` where it is not known.
+
+        Returns:
+            dict[str, Tensor]: ``loss_seg``.
+
+        Raises:
+            UserError: If a sample has no ``gt_sem_seg``.
+        """
+        if any('gt_sem_seg' not in sample for sample in batch_data_samples):
+            raise UserError(
+                'dense supervision needs lesion masks: put LoadLesionAnnotations(with_mask=True) '
+                'and LesionMasksToSegMap into train_pipeline'
+            )
+        target = torch.stack([sample.gt_sem_seg.sem_seg for sample in batch_data_samples]).flatten()
+        known = (target != self.ignore_index).float()
+        lesion = (target == 1).float()
+        divisor = torch.maximum(lesion.sum(), MIN_LESION_SHARE * known.sum()).clamp(min=1)
+        logits = self(x)['seg_preds'].float().flatten()
+        return dict(loss_seg=self.loss_seg(logits, lesion, weight=known, avg_factor=divisor))
+
+    def predict(self, x, batch_img_metas, rescale=False):
+        """Predict the probability of a lesion for each px.
+
+        Args:
+            x (tuple[Tensor]): As for :meth:`forward`.
+            batch_img_metas (list[dict]): Meta information of each image.
+            rescale (bool): Whether to go back to the size of the original image, ``ori_shape``.
+
+        Returns:
+            list[Tensor]: Probability map (1, H, W) of each image.
+        """
+        return [logits.sigmoid() for logits in super().predict(x, batch_img_metas, rescale)]

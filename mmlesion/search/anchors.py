@@ -1,0 +1,311 @@
+"""Anchor shapes by differential evolution, as the improved RetinaNet has them (section 2.1).
+
+An anchor set is sizes in px, one for each level of the pyramid, scales that multiply each size, and
+aspect ratios (height / width): 1 and, for each pair gamma >= 1, gamma and 1 / gamma. Sizes are
+given; scales and pairs are searched. The side of a box is the square root of its area, in px.
+
+Many sets are evaluated at once. Their first axis, P, is the population of the search.
+"""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import differential_evolution
+
+from mmlesion.utils import UserError
+
+RETINANET_RATIO_PAIRS = (2.0,)
+RETINANET_SCALES = tuple(2 ** (octave / 3) for octave in range(3))
+LEAST_IOU = 1e-7
+"""Keeps the logarithm finite for a lesion that no anchor meets."""
+BLOCK = 1 << 15
+"""Number of overlaps computed at once, so that they stay in a processor's cache."""
+
+
+def _cross_entropy(iou):
+    return -np.log(np.maximum(iou, LEAST_IOU))
+
+
+OBJECTIVES = {
+    'iou': lambda iou: 1 - iou,
+    'ce': _cross_entropy,
+    'focal': lambda iou: (1 - iou) ** 2 * _cross_entropy(iou),
+}
+"""What is minimised, in the mean over lesions, as a function of the best anchor's IoU."""
+
+
+def anchor_ratios(ratio_pairs):
+    """Aspect ratios (height / width) of pairs, ascending: (p,) gamma -> list of 2 p + 1."""
+    pairs = sorted(float(pair) for pair in ratio_pairs)
+    return [1 / pair for pair in reversed(pairs)] + [1.0] + pairs
+
+
+def anchor_shapes(ratio_pairs, scales, sizes):
+    """Width and height in px of all anchors of a set.
+
+    Returns:
+        ndarray: (sizes, scales, ratios, 2).
+    """
+    sides = np.multiply.outer(np.asarray(sizes, dtype=float), np.asarray(scales, dtype=float))
+    roots = np.sqrt(anchor_ratios(ratio_pairs))
+    return np.stack([sides[..., None] / roots, sides[..., None] * roots], axis=-1)
+
+
+class _Overlap:
+    """Overlap of lesions with the best anchor of each of many sets.
+
+    Lesions are kept in ascending order of their side, so that those nearest to an anchor's side
+    are a run of them.
+
+    Args:
+        shapes (ndarray): (n, 2) width and height of lesions, px.
+        sizes (Sequence[float]): (L,) anchor size of each level, px.
+
+    Raises:
+        UserError: If there is no lesion, or a shape or size is not a positive number.
+    """
+
+    def __init__(self, shapes, sizes):
+        shapes, self.sizes = np.asarray(shapes, dtype=float), np.asarray(sizes, dtype=float)
+        if not len(shapes):
+            raise UserError('there is no box to fit anchors to')
+        if not (_are_positive(shapes) and _are_positive(self.sizes) and self.sizes.size):
+            raise UserError('widths and heights of boxes and anchor sizes must be positive numbers')
+        sides = np.sqrt(shapes.prod(axis=1))
+        self.order = np.argsort(sides, kind='stable')
+        self.shapes, self.sides = shapes[self.order], sides[self.order]
+
+    def best_iou(self, ratio_pairs, scales):
+        """IoU of each lesion with the best anchor of one set: (p,), (s,) -> (n,)."""
+        iou = np.empty(len(self.sides))
+        iou[self.order] = self._best_iou(np.atleast_2d(ratio_pairs), np.atleast_2d(scales))[0]
+        return iou
+
+    def mean_loss(self, ratio_pairs, scales, loss):
+        """Mean over lesions of ``loss`` of the best IoU: (P, p), (P, s) -> (P,)."""
+        step = max(1, BLOCK // len(self.sides))
+        return np.concatenate(
+            [
+                loss(self._best_iou(ratio_pairs[i : i + step], scales[i : i + step])).mean(axis=1)
+                for i in range(0, len(scales), step)
+            ]
+        )
+
+    def _best_iou(self, ratio_pairs, scales):
+        """IoU with the best anchor, lesions by side: (P, p), (P, s) -> (P, n)."""
+        raise NotImplementedError
+
+    def _anchor_sides(self, scales):
+        """Ascending sides of anchors and their levels: (P, s) -> two of (P, L s)."""
+        sides = (self.sizes[:, None] * scales[:, None, :]).reshape(len(scales), -1)
+        order = np.argsort(sides, axis=1)
+        return np.take_along_axis(sides, order, axis=1), order // scales.shape[1]
+
+    def _nearest(self, anchor_sides, values):
+        """Value of the anchor whose side is nearest, in the logarithm: two of (P, k) -> (P, n)."""
+        num_sets, num_sides = anchor_sides.shape
+        cuts = np.empty((num_sets, num_sides + 1), dtype=int)
+        cuts[:, 0], cuts[:, -1] = 0, len(self.sides)
+        between = np.sqrt(anchor_sides[:, 1:] * anchor_sides[:, :-1])
+        cuts[:, 1:-1] = np.searchsorted(self.sides, between)
+        return np.repeat(values.ravel(), np.diff(cuts).ravel()).reshape(num_sets, -1)
+
+
+class AlignedOverlap(_Overlap):
+    """Overlap of lesions with the best anchor, their centres aligned.
+
+    Let x >= 1 be the factor between the sides of anchor and lesion and y^2 >= 1 that between their
+    aspect ratios. Then IoU = 1 / max(x^2, (x + 1 / x) y - 1), which falls with x and with y. So the
+    best anchor is the one of the nearest side and the nearest ratio: one IoU for each lesion.
+    A set holds the reciprocal of each ratio, so that lesions may be taken as wide ones.
+
+    Args:
+        shapes (ndarray): (n, 2) width and height of lesions, px.
+        sizes (Sequence[float]): (L,) anchor size of each level, px.
+
+    Raises:
+        UserError: If there is no lesion, or a shape or size is not a positive number.
+    """
+
+    def __init__(self, shapes, sizes):
+        super().__init__(shapes, sizes)
+        self.elongation = np.sqrt(self.shapes.max(axis=1) / self.shapes.min(axis=1))
+
+    def _best_iou(self, ratio_pairs, scales):
+        anchor_sides, _ = self._anchor_sides(scales)
+        side = self._nearest(anchor_sides, anchor_sides) / self.sides
+        inverse = 1 / side
+        stretch = self.elongation
+        for root in np.sqrt(ratio_pairs).T[..., None]:
+            factor = np.maximum(self.elongation / root, root / self.elongation)
+            stretch = np.minimum(stretch, factor)
+        nested = np.maximum(side, inverse) ** 2
+        return 1 / np.maximum(nested, (side + inverse) * stretch - 1)
+
+
+class GridOverlap(_Overlap):
+    """Overlap of lesions with the best anchor among the real positions of all anchors.
+
+    Anchors of a level are centred at the multiples of its stride inside the image, as mmdet's
+    ``AnchorGenerator`` puts them; the best one of a shape is the one nearest to the lesion. An IoU
+    is at most that with aligned centres, and so at most the ratio of the areas: sides are tried
+    from the nearest one outwards until no other can be better.
+
+    Args:
+        corners (ndarray): (n, 4) lesions x1, y1, x2, y2, px.
+        extents (ndarray): (n, 2) width and height of each lesion's image, px.
+        sizes (Sequence[float]): (L,) anchor size of each level, px.
+        strides (Sequence[int]): (L,) stride of each level, px.
+
+    Raises:
+        UserError: As :class:`AlignedOverlap` does, and if sizes and strides differ in number.
+    """
+
+    def __init__(self, corners, extents, sizes, strides):
+        corners, strides = np.asarray(corners, dtype=float), np.asarray(strides, dtype=float)
+        super().__init__(corners[:, 2:] - corners[:, :2], sizes)
+        if strides.shape != self.sizes.shape or not _are_positive(strides):
+            raise UserError(f'{len(self.sizes)} anchor sizes need as many strides, all positive')
+        centres = (corners[:, :2] + corners[:, 2:])[self.order, None] / 2
+        last = np.ceil(np.asarray(extents)[self.order, None] / strides[:, None]) - 1
+        nearest = np.clip(np.round(centres / strides[:, None]), 0, last) * strides[:, None]
+        self.offsets = np.abs(centres - nearest)
+
+    def _best_iou(self, ratio_pairs, scales):
+        anchor_sides, levels = self._anchor_sides(scales)
+        num_sets, num_sides = anchor_sides.shape
+        roots = np.sqrt(np.hstack([np.ones_like(scales[:, :1]), ratio_pairs, 1 / ratio_pairs]))
+        numbers = np.broadcast_to(np.arange(num_sides), anchor_sides.shape)
+        nearest = self._nearest(anchor_sides, numbers).ravel()
+        sets, lesions = np.divmod(np.arange(nearest.size), len(self.sides))
+        best = self._iou(anchor_sides[sets, nearest], levels[sets, nearest], roots[sets], lesions)
+        for direction in (-1, 1):
+            pair, side = np.arange(nearest.size), nearest
+            while pair.size:
+                side = side + direction
+                inside = (side >= 0) & (side < num_sides)
+                pair, side = pair[inside], side[inside]
+                length = anchor_sides[sets[pair], side]
+                factor = length / self.sides[lesions[pair]]
+                promising = np.minimum(factor, 1 / factor) ** 2 > best[pair]
+                pair, side, length = pair[promising], side[promising], length[promising]
+                level = levels[sets[pair], side]
+                iou = self._iou(length, level, roots[sets[pair]], lesions[pair])
+                best[pair] = np.maximum(best[pair], iou)
+        return best.reshape(num_sets, -1)
+
+    def _iou(self, sides, levels, roots, lesions):
+        """IoU of m anchors, of the best of R ratios, with lesions: (m,), (m,), (m, R), (m,)."""
+        (width, height), (dx, dy) = self.shapes[lesions].T, self.offsets[lesions, levels].T
+        roots = np.ascontiguousarray(roots.T)
+        shared = _shared_length(width, sides / roots, dx) * _shared_length(
+            height, sides * roots, dy
+        )
+        shared = shared.max(axis=0)
+        return shared / (width * height + sides**2 - shared)
+
+
+def _shared_length(first, second, offset):
+    """Length that two intervals share whose centres are ``offset`` apart."""
+    apart = (first + second) / 2 - offset
+    return np.maximum(np.minimum(np.minimum(first, second), apart), 0)
+
+
+class AnchorSearch(NamedTuple):
+    """What :func:`search_anchors` finds.
+
+    Args:
+        ratio_pairs (list[float]): gamma of each pair, ascending.
+        scales (list[float]): Scales, ascending.
+        num_evaluations (int): Number of anchor sets evaluated.
+        seconds (float): Wall time of the search.
+        converged (bool): Whether the population converged before ``maxiter``.
+    """
+
+    ratio_pairs: list
+    scales: list
+    num_evaluations: int
+    seconds: float
+    converged: bool
+
+
+def search_anchors(
+    overlap,
+    ratio_bounds=((1, 2), (2, 4)),
+    scale_bounds=((0.4, 1.6),) * 3,
+    objective='iou',
+    seed=0,
+    popsize=30,
+    maxiter=1000,
+    callback=None,
+):
+    """Search ratio pairs and scales by SciPy's differential evolution.
+
+    The population is twice SciPy's default, so that a search takes no fewer evaluations than
+    SciPy's own, one set at a time, would; what is not named here is SciPy's default.
+
+    Args:
+        overlap (AlignedOverlap | GridOverlap): The lesions and anchor sizes.
+        ratio_bounds (Sequence): (p, 2) least and largest gamma >= 1 of each ratio pair.
+        scale_bounds (Sequence): (s, 2) least and largest value of each scale.
+        objective (str): One of :data:`OBJECTIVES`.
+        seed (int): The same seed gives the same anchors.
+        popsize (int): Members of the population for each of the p + s variables.
+        maxiter (int): Largest number of generations.
+        callback (callable, optional): SciPy's, called after each generation.
+
+    Returns:
+        AnchorSearch: The best set found.
+
+    Raises:
+        UserError: If a bound or the objective cannot be used.
+    """
+    bounds = _checked_bounds(ratio_bounds, 1, 'ratio')
+    num_pairs = len(bounds)
+    bounds += _checked_bounds(scale_bounds, np.finfo(float).tiny, 'scale')
+    if len(bounds) == num_pairs:
+        raise UserError('there must be at least one scale')
+    if objective not in OBJECTIVES:
+        raise UserError(f'objective {objective!r} is none of {", ".join(OBJECTIVES)}')
+    loss, num_evaluations = OBJECTIVES[objective], 0
+
+    def evaluate(variables):
+        # One set (p + s,) while SciPy polishes the best, else a population (p + s, P). SciPy's own
+        # count is one for a whole population.
+        nonlocal num_evaluations
+        sets = variables.reshape(len(bounds), -1).T
+        num_evaluations += len(sets)
+        losses = overlap.mean_loss(sets[:, :num_pairs], sets[:, num_pairs:], loss)
+        return losses if variables.ndim > 1 else losses[0]
+
+    start = time.perf_counter()
+    result = differential_evolution(
+        evaluate,
+        bounds,
+        popsize=popsize,
+        maxiter=maxiter,
+        seed=np.random.default_rng(seed),
+        callback=callback,
+        updating='deferred',
+        vectorized=True,
+    )
+    seconds = time.perf_counter() - start
+    pairs, scales = sorted(result.x[:num_pairs].tolist()), sorted(result.x[num_pairs:].tolist())
+    return AnchorSearch(pairs, scales, num_evaluations, seconds, bool(result.success))
+
+
+def _checked_bounds(bounds, least, name):
+    bounds = [tuple(map(float, pair)) for pair in bounds]
+    for low, high in bounds:
+        if not least <= low <= high < np.inf:
+            at_least = 'at least 1' if least == 1 else 'above 0'
+            raise UserError(
+                f'{name} bounds {low:g} to {high:g} cannot be used: the lower one comes first and '
+                f'must be {at_least}'
+            )
+    return bounds
+
+
+def _are_positive(values):
+    return bool(np.isfinite(values).all() and (values > 0).all())

@@ -1,0 +1,73 @@
+"""Every config builds: model, data sets with their pipelines, evaluators, hooks and schedule."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+from mmdet.registry import DATASETS, HOOKS, METRICS, MODELS, VISUALIZERS
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
+from torch.nn import Conv2d
+
+import mmlesion  # noqa: F401
+
+ROOT = Path(__file__).parents[1] / 'configs'
+CONFIGS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in ROOT.rglob('*.py')
+    if path.relative_to(ROOT).parts[0] != '_base_'
+)
+
+
+@pytest.fixture
+def cfg(request):
+    cfg = Config.fromfile(ROOT / request.param)
+    init_default_scope('mmdet')
+    return cfg
+
+
+def accepts(registry, cfg):
+    """Raise TypeError where a component, which may need files to be built, lacks an option."""
+    options = dict(cfg)
+    inspect.signature(registry.get(options.pop('type'))).bind(**options)
+
+
+@pytest.mark.parametrize('cfg', CONFIGS, indirect=True)
+def test_model_and_schedule(cfg):
+    cfg.model.backbone.init_cfg = None
+    model = MODELS.build(cfg.model)
+    build_optim_wrapper(model, cfg.optim_wrapper)
+    for scheduler in cfg.param_scheduler:
+        assert PARAM_SCHEDULERS.get(scheduler.type) is not None
+    loader = cfg.train_dataloader.dataset.pipeline[0]
+    first_conv = next(m for m in model.backbone.modules() if isinstance(m, Conv2d))
+    assert first_conv.in_channels == loader.num_slices
+
+
+@pytest.mark.parametrize('cfg', CONFIGS, indirect=True)
+def test_data(cfg):
+    for split in ('train', 'val', 'test'):
+        dataset = DATASETS.build(dict(cfg[f'{split}_dataloader'].dataset, lazy_init=True))
+        loader = dataset.pipeline.transforms[0]
+        assert loader.num_slices == cfg.train_dataloader.dataset.pipeline[0].num_slices
+    accepts(METRICS, cfg.val_evaluator)
+    accepts(METRICS, cfg.test_evaluator)
+    assert cfg.val_evaluator.ann_file != cfg.test_evaluator.ann_file
+
+
+@pytest.mark.parametrize('cfg', CONFIGS, indirect=True)
+def test_visualizer_and_hooks(cfg, tmp_path):
+    VISUALIZERS.build(dict(cfg.visualizer, save_dir=str(tmp_path)))
+    for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
+        HOOKS.build(hook)
+
+
+def test_truncated_rpn_configs_differ_in_the_head_alone():
+    for name in ('r50_fpn{}_4xb2-1x_deeplesion', 'r18_fpn{}_phantom'):
+        plain = Config.fromfile(ROOT / f'baselines/faster-rcnn_{name.format("")}.py')
+        truncated = Config.fromfile(ROOT / f'baselines/faster-rcnn_{name.format("_trpn")}.py')
+        head = truncated.model.rpn_head
+        assert head.type == 'TruncatedRPNHead' and head.pop('threshold') == 'mean'
+        head.type = 'RPNHead'
+        assert truncated.to_dict() == plain.to_dict()

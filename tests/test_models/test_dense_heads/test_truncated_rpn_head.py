@@ -1,0 +1,310 @@
+import pytest
+import torch
+from mmdet.models.dense_heads import RPNHead
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
+from mmengine.hub import get_config
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+import mmlesion  # noqa: F401
+from mmlesion.models import TruncatedRPNHead
+from mmlesion.utils import UserError
+
+META = dict(img_shape=(32, 32), pad_shape=(32, 32))
+TRAIN_CFG = ConfigDict(
+    assigner=dict(
+        type='MaxIoUAssigner',
+        pos_iou_thr=0.7,
+        neg_iou_thr=0.3,
+        min_pos_iou=0.3,
+        ignore_iof_thr=-1,
+    ),
+    sampler=dict(type='RandomSampler', num=64, pos_fraction=0.5, add_gt_as_proposals=False),
+    allowed_border=-1,
+    pos_weight=-1,
+)
+TEST_CFG = ConfigDict(
+    nms_pre=100, max_per_img=50, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0
+)
+
+
+def make_head(threshold='mean', head=TruncatedRPNHead, scales=(2, 4), ratios=(1.0,), **kwargs):
+    """A head of two levels for 32 px images, with feature maps of 8 x 8 and 4 x 4."""
+    if head is TruncatedRPNHead:
+        kwargs['threshold'] = threshold
+    torch.manual_seed(0)
+    return head(
+        in_channels=4,
+        feat_channels=32,
+        anchor_generator=dict(
+            type='AnchorGenerator', scales=list(scales), ratios=list(ratios), strides=[4, 8]
+        ),
+        train_cfg=TRAIN_CFG,
+        test_cfg=TEST_CFG,
+        **kwargs,
+    )
+
+
+def make_features(num_images=1, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(num_images, 4, side, side, generator=generator) for side in (8, 4))
+
+
+def make_sample(boxes):
+    sample = DetDataSample(metainfo=dict(META))
+    boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    labels = torch.zeros(len(boxes), dtype=torch.long)
+    sample.gt_instances = InstanceData(bboxes=boxes, labels=labels)
+    return sample
+
+
+def targets_of(head, confidences, boxes):
+    """Label weights and box weights of every anchor, each level's in a row."""
+    head_inputs = [torch.zeros(1, 2, *c.shape[-2:]) for c in confidences]
+    captured = []
+    original = head.get_targets
+    head.get_targets = lambda *args, **kwargs: (
+        captured.append(original(*args, **kwargs)) or (captured[-1])
+    )
+    deltas = [s.repeat(1, 4, 1, 1) for s in head_inputs]
+    sample = make_sample(boxes)
+    head.loss_by_feat(head_inputs, deltas, confidences, [sample.gt_instances], [sample.metainfo])
+    _, label_weights, _, box_weights, avg_factor = captured[0]
+    return label_weights, box_weights, avg_factor
+
+
+def test_mean_truncates_each_level_and_image_by_its_own_map():
+    head = make_head()
+    first = torch.tensor([[[0.1, 0.9], [0.5, 0.3]]]).logit()  # mean 0.45
+    second = torch.tensor([[[0.8, 0.7], [0.7, 0.4]]]).logit()  # mean 0.65
+    keep = head.keep_locations([first, second], dict(img_shape=(16, 16)))
+    assert keep[0].tolist() == [False, True, True, False]
+    assert keep[1].tolist() == [True, True, True, False]
+
+
+def test_number_threshold_must_be_exceeded():
+    head = make_head(threshold=0.5)
+    keep = head.keep_locations([torch.tensor([[[0.5, 0.51]]]).logit()], dict(img_shape=(4, 8)))
+    assert keep[0].tolist() == [False, True]
+
+
+def test_padding_of_the_batch_neither_counts_nor_is_kept():
+    head = make_head()
+    confidence = torch.tensor([[[0.2, 0.4, 0.99], [0.3, 0.5, 0.99]]]).logit()
+    keep = head.keep_locations([confidence], dict(img_shape=(7, 8), pad_shape=(8, 8)))
+    # mean of the four inside is 0.35
+    assert keep[0].tolist() == [False, True, False, False, True, False]
+
+
+@pytest.mark.parametrize('threshold', ['median', None])
+def test_unknown_threshold(threshold):
+    with pytest.raises(UserError, match="'mean' or a number"):
+        make_head(threshold=threshold)
+
+
+def test_misspelt_option_is_refused():
+    with pytest.raises(TypeError, match='treshold'):
+        TruncatedRPNHead(in_channels=4, treshold=0.5)
+
+
+def test_paper_anchors_are_the_default():
+    generator = TruncatedRPNHead(in_channels=4).prior_generator
+    assert generator.scales.tolist() == [2, 3, 4, 6, 12]
+    assert generator.ratios.tolist() == [0.5, 1, 2]
+
+
+def test_forward_is_the_rpn_of_confidence_times_features():
+    head, features = make_head(), make_features()
+    cls_scores, bbox_preds, confidences = head(features)
+    for x, cls_score, bbox_pred, confidence in zip(features, cls_scores, bbox_preds, confidences):
+        weight, bias = head.rpn_confidence.weight, head.rpn_confidence.bias
+        torch.testing.assert_close(confidence, (weight * x).sum(1, keepdim=True) + bias)
+        p = 1 / (1 + torch.exp(-confidence))
+        expected = RPNHead.forward_single(head, x * p)
+        torch.testing.assert_close((cls_score, bbox_pred), expected)
+
+
+def test_truncated_locations_have_no_targets():
+    head = make_head(threshold=0.5)
+    confidences = [torch.full((1, 1, side, side), -9.0) for side in (8, 4)]
+    confidences[0][0, 0, 2, 3] = 9.0
+    # the lesion's own anchor, of scale 2 at location (6, 6), is truncated
+    label_weights, box_weights, avg_factor = targets_of(head, confidences, [[20, 20, 28, 28]])
+    # location (2, 3) is the 19th of 8 x 8, with two anchors each: both negative
+    assert label_weights[0][0].nonzero().flatten().tolist() == [38, 39]
+    assert label_weights[1].sum() == 0
+    assert avg_factor == 3  # mmdet counts at least one positive
+    assert box_weights[0].sum() == box_weights[1].sum() == 0
+
+
+def test_a_kept_location_is_the_positive_of_its_lesion():
+    head = make_head(threshold=0.5)
+    confidences = [torch.full((1, 1, side, side), -9.0) for side in (8, 4)]
+    confidences[0][0, 0, 2, 3] = 9.0
+    # the anchor of scale 2 at x = 3 * 4, y = 2 * 4 is 8 px wide: (8, 4, 16, 12)
+    _, box_weights, _ = targets_of(head, confidences, [[8, 4, 16, 12]])
+    assert box_weights[0][0].sum(-1).nonzero().flatten().tolist() == [38]
+
+
+def test_proposals_come_from_kept_locations_only():
+    head = make_head(threshold=0.5)
+    cls_scores = [torch.zeros(1, 2, 8, 8), torch.zeros(1, 2, 4, 4)]
+    bbox_preds = [torch.zeros(1, 8, 8, 8), torch.zeros(1, 8, 4, 4)]
+    confidences = [torch.full((1, 1, side, side), -9.0) for side in (8, 4)]
+    confidences[0][0, 0, 4, 4] = 9.0
+    cls_scores[0][0, 0, 4, 4], cls_scores[0][0, 1, 4, 4] = 2.0, 1.0
+    cls_scores[0][0, :, 0, 0] = 9.0
+    results = head.predict_by_feat(cls_scores, bbox_preds, confidences, [META])[0]
+    assert results.bboxes.tolist() == [[12, 12, 20, 20], [8, 8, 24, 24]]
+    torch.testing.assert_close(results.scores, torch.tensor([2.0, 1.0]).sigmoid())
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_equals_a_plain_loop_over_masked_scores(seed):
+    """Truncated scores at minus infinity and mmdet's own code say the same."""
+    head, features = make_head(), make_features(2, seed)
+    with torch.no_grad():
+        cls_scores, bbox_preds, confidences = head(features)
+    fast = head.predict_by_feat(cls_scores, bbox_preds, confidences, [META, META])
+    for score, confidence in zip(cls_scores, confidences):
+        for image in range(2):
+            for row in range(score.shape[2]):
+                for column in range(score.shape[3]):
+                    p = confidence[image, 0].sigmoid()
+                    if p[row, column] <= p.mean():
+                        score[image, :, row, column] = -torch.inf
+    plain = RPNHead.predict_by_feat
+    head.keep_locations = lambda maps, meta: [torch.ones(m.numel(), dtype=torch.bool) for m in maps]
+    slow = plain(head, cls_scores, bbox_preds, confidences, [META, META])
+    for a, b in zip(fast, slow):
+        b = b[b.scores > 0]
+        torch.testing.assert_close(a.bboxes, b.bboxes)
+        torch.testing.assert_close(a.scores, b.scores)
+        assert len(a) > 5
+
+
+def test_equals_rpn_head_when_everything_is_kept():
+    truncated, plain = make_head(threshold=-1), make_head(head=RPNHead)
+    plain.load_state_dict(truncated.state_dict(), strict=False)
+    torch.nn.init.zeros_(truncated.rpn_confidence.weight)
+    torch.nn.init.constant_(truncated.rpn_confidence.bias, 100.0)  # p is exactly 1
+    features, samples = make_features(2), [make_sample([[4, 4, 14, 12]]), make_sample([])]
+    for a, b in zip(truncated.predict(features, samples), plain.predict(features, samples)):
+        assert torch.equal(a.bboxes, b.bboxes) and torch.equal(a.scores, b.scores)
+        assert len(a) > 5
+    losses = []
+    for head in (truncated, plain):
+        torch.manual_seed(0)
+        losses.append(head.loss(features, samples))
+    assert losses[0] == losses[1]
+
+
+def test_a_lone_score_of_a_level():
+    head = make_head(threshold=0.5, scales=[2])
+    confidences = [torch.full((1, 1, side, side), -9.0) for side in (8, 4)]
+    confidences[0][0, 0, 4, 4] = confidences[1][0, 0, 1, 1] = 9.0
+    cls_scores = [torch.ones(1, 1, 8, 8), torch.zeros(1, 1, 4, 4)]
+    bbox_preds = [torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 4, 4)]
+    results = head.predict_by_feat(cls_scores, bbox_preds, confidences, [META])[0]
+    assert results.bboxes.tolist() == [[12, 12, 20, 20], [0, 0, 16, 16]]
+
+
+@pytest.mark.parametrize('threshold', ['mean', 2.0])
+@pytest.mark.parametrize('boxes', [[[4, 4, 14, 12]], []])
+def test_training_goes_on_when_nothing_survives(threshold, boxes):
+    head = make_head(threshold=threshold)
+    torch.nn.init.zeros_(head.rpn_confidence.weight)  # a constant map: none exceeds its mean
+    losses, proposals = head.loss_and_predict(make_features(), [make_sample(boxes)], TEST_CFG)
+    total = sum(sum(values) for values in losses.values())
+    assert total.item() == 0
+    total.backward()
+    assert all(p.grad is not None and not p.grad.any() for p in head.parameters())
+    assert proposals[0].bboxes.shape == (0, 4)
+
+
+def test_an_empty_image_adds_nothing_to_the_loss_of_the_other():
+    head, features = make_head(), make_features(2)
+    features = tuple(torch.cat([x[:1], torch.zeros_like(x[:1])]) for x in features)
+    samples = [make_sample([[4, 4, 14, 12]]), make_sample([[4, 4, 14, 12]])]
+    torch.manual_seed(0)
+    both = head.loss(features, samples)
+    torch.manual_seed(0)
+    first = head.loss(tuple(x[:1] for x in features), samples[:1])
+    # 64 samples; mmdet divides by at least one positive and one negative of every image
+    for key in both:
+        torch.testing.assert_close(sum(both[key]), sum(first[key]) * 64 / 66)
+
+
+def test_confidence_learns_through_the_rpn():
+    head = make_head()
+    losses = head.loss(make_features(), [make_sample([[4, 4, 14, 12]])])
+    sum(sum(values) for values in losses.values()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in head.parameters())
+    assert head.rpn_confidence.weight.grad.abs().sum() > 0
+
+
+LOSS = dict(type='CrossEntropyLoss', use_sigmoid=True)
+
+
+def test_confidence_loss_sees_truncated_lesions():
+    head = make_head(threshold=0.5, loss_confidence=LOSS)
+    confidences = [torch.full((1, 1, side, side), -9.0) for side in (8, 4)]
+    for confidence in confidences:
+        confidence.requires_grad_()
+    truth = make_sample([[20, 20, 28, 28]])
+    scores = [torch.zeros(1, 2, side, side) for side in (8, 4)]
+    deltas = [torch.zeros(1, 8, side, side) for side in (8, 4)]
+    losses = head.loss_by_feat(scores, deltas, confidences, [truth.gt_instances], [truth.metainfo])
+    losses['loss_rpn_confidence'].backward()
+    # the anchor of scale 2 at location (6, 6) is the lesion's box; all others overlap it less
+    assert (confidences[0].grad[0, 0] < 0).nonzero().tolist() == [[6, 6]]
+    assert not (confidences[1].grad < 0).any()
+    sampled = sum((confidence.grad != 0).sum() for confidence in confidences)
+    expected = (9.0 + (sampled - 1) * torch.log1p(torch.tensor(-9.0).exp())) / sampled
+    torch.testing.assert_close(losses['loss_rpn_confidence'], expected, atol=1e-3, rtol=0)
+
+
+def test_confidence_loss_without_lesions():
+    head = make_head(loss_confidence=LOSS)
+    losses = head.loss(make_features(), [make_sample([])])
+    assert torch.isfinite(losses['loss_rpn_confidence'])
+    assert losses['loss_rpn_confidence'] > 0
+
+
+def test_no_confidence_loss_by_default():
+    losses = make_head().loss(make_features(), [make_sample([[4, 4, 14, 12]])])
+    assert set(losses) == {'loss_rpn_cls', 'loss_rpn_bbox'}
+
+
+def test_half_precision():
+    head = make_head().bfloat16()
+    features = tuple(x.bfloat16() for x in make_features())
+    losses = head.loss(features, [make_sample([[4, 4, 14, 12]])])
+    assert all(torch.isfinite(value) for values in losses.values() for value in values)
+
+
+def test_mmdet_config_with_the_type_alone():
+    cfg = get_config('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py').model
+    cfg.backbone.init_cfg = None
+    cfg.rpn_head.type = 'TruncatedRPNHead'
+    init_default_scope('mmdet')
+    detector = MODELS.build(cfg)
+    assert isinstance(detector.rpn_head, TruncatedRPNHead)
+    assert detector.rpn_head.num_base_priors == 3
+
+
+def test_a_few_steps_lower_the_loss():
+    head = make_head()
+    features, samples = make_features(2), [make_sample([[4, 4, 14, 12]]), make_sample([])]
+    optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
+    history = []
+    for _ in range(20):
+        torch.manual_seed(0)
+        total = sum(sum(values) for values in head.loss(features, samples).values())
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        history.append(total.item())
+    assert history[-1] < 0.8 * history[0]

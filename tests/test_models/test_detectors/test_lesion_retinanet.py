@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.structures import InstanceData, PixelData
+
+from mmlesion.models.detectors.calibration import calibrate, segment_boxes
+
+FOLDER = Path(__file__).parents[3] / 'configs' / 'improved_retinanet'
+CONFIGS = sorted(path.name for path in FOLDER.glob('*.py'))
+FULL = 'retinanet_r18_ag-fpn_anchors-dense_phantom.py'
+
+
+def build(name, **options):
+    register_all_modules()
+    cfg = Config.fromfile(FOLDER / name).model
+    cfg.backbone.init_cfg = None
+    cfg.update(options)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model
+
+
+def make_sample(size=64, ori=64):
+    shape = (size, size)
+    meta = dict(
+        img_shape=shape,
+        ori_shape=(ori, ori),
+        pad_shape=shape,
+        batch_input_shape=shape,
+        scale_factor=(size / ori, size / ori),
+    )
+    sample = DetDataSample(metainfo=meta)
+    sample.gt_instances = InstanceData(
+        bboxes=torch.tensor([[10.0, 12, 40, 34]]), labels=torch.tensor([0])
+    )
+    target = torch.zeros(1, size, size, dtype=torch.uint8)
+    target[:, 15:30, 14:36] = 1
+    sample.gt_sem_seg = PixelData(sem_seg=target)
+    return sample
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_a_training_step_of_every_config(name):
+    model = build(name).train()
+    data = dict(inputs=[torch.rand(3, 64, 64) * 2 - 1] * 2)
+    data['data_samples'] = [make_sample(), make_sample()]
+    data = model.data_preprocessor(data, training=True)
+    losses = model(**data, mode='loss')
+    dense = 'dense' in name
+    assert losses.keys() == {'loss_cls', 'loss_bbox', *(['loss_seg'] if dense else [])}
+    model.parse_losses(losses)[0].backward()
+    for key, p in model.named_parameters():
+        # a ResNet's last blocks may be dead in one image; nothing may be left out of the graph
+        assert not p.requires_grad or p.grad is not None, key
+    assert not dense or model.seg_head.segmentation.weight.grad.abs().sum() > 0
+
+
+def test_anchors_of_the_rows():
+    original, row_two, row_three = (
+        build(f'retinanet_r18_{name}_phantom.py').bbox_head.prior_generator
+        for name in ('fpn_default-anchors', 'fpn_anchors', 'fpn_anchors-dense')
+    )
+    assert original.num_base_priors == [9] * 5 and row_two.num_base_priors == [15] * 5
+    sizes = [(base[:, 2:] - base[:, :2]).prod(1).sqrt() for base in original.base_anchors]
+    torch.testing.assert_close(sizes[0].unique(), torch.tensor([32.0, 40.3175, 50.7968]))
+    assert sizes[4].max().item() == pytest.approx(512 * 2 ** (2 / 3), rel=1e-5)
+    # the strides move, the anchors' shapes do not
+    assert [s[0] for s in row_two.strides] == [8, 16, 32, 64, 128]
+    assert [s[0] for s in row_three.strides] == [4, 8, 16, 32, 64]
+    for a, b in zip(row_two.base_anchors, row_three.base_anchors):
+        shape = a[:, 2:] - a[:, :2]
+        torch.testing.assert_close(shape, b[:, 2:] - b[:, :2])
+    ratios = (shape[:, 1] / shape[:, 0]).unique()
+    assert ratios.min().item() == pytest.approx(1 / 3.27, rel=1e-5)
+    scales = torch.sqrt(shape.prod(1)).div(512).mul(1e4).round().unique()
+    assert scales.tolist() == [4250, 5400, 6800]
+
+
+def predict(model, ori=64, rescale=True):
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        return model.eval().predict(image, [make_sample(ori=ori)], rescale)[0]
+
+
+def with_segments(model):
+    """Put the segmentation's threshold in the middle of what the random weights predict."""
+    logits = predict(model).pred_sem_seg.sem_seg.logit()
+    model.seg_head.segmentation.bias.data -= logits.median()
+    return model
+
+
+@pytest.mark.parametrize('ori', [64, 96])
+@pytest.mark.parametrize('rescale', [True, False])
+@pytest.mark.parametrize('padding', [0, 6])
+def test_calibration_on_and_off(ori, rescale, padding):
+    model = with_segments(build(FULL, segment_padding=padding))
+    calibrated = predict(model, ori, rescale)
+    model.calibrate = False
+    plain = predict(model, ori, rescale)
+    probability = plain.pred_sem_seg.sem_seg
+    assert probability.shape == (1, *[ori if rescale else 64] * 2)
+    assert torch.equal(probability, calibrated.pred_sem_seg.sem_seg)
+    assert 0.2 < (probability > 0.5).float().mean() < 0.8
+    in_frame = padding if rescale else padding * 64 / ori
+    segments = segment_boxes(probability[0], padding=in_frame)
+    expected = calibrate(plain.pred_instances, segments)
+    assert torch.equal(calibrated.pred_instances.scores, expected.scores)
+    assert torch.equal(calibrated.pred_instances.bboxes, expected.bboxes)
+    assert not torch.equal(expected.scores, plain.pred_instances.scores)
+    assert (expected.scores.diff() <= 0).all()
+
+
+def test_detections_without_calibration_are_retinanets():
+    model = build(FULL, calibrate=False).eval()
+    image = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        expected = model.bbox_head.predict(model.extract_feat(image), [make_sample()], rescale=True)
+        found = model.predict(image, [make_sample()])[0].pred_instances
+        *_, logits = model(image, mode='tensor')
+    assert torch.equal(found.scores, expected[0].scores) and len(found) > 0
+    assert logits.shape == (1, 1, 64, 64)
+
+
+def test_padding_is_air_and_ignored():
+    model = build(FULL)
+    data = dict(inputs=[torch.zeros(3, 64, 64), torch.zeros(3, 64, 40)])
+    narrow = make_sample()
+    narrow.gt_sem_seg = PixelData(sem_seg=torch.zeros(1, 64, 40, dtype=torch.uint8))
+    data['data_samples'] = [make_sample(), narrow]
+    data = model.data_preprocessor(data, training=True)
+    assert (data['inputs'][1, :, :, 40:] == -1).all()
+    target = data['data_samples'][1].gt_sem_seg.sem_seg
+    assert target.shape == (1, 64, 64) and (target[..., 40:] == 255).all()

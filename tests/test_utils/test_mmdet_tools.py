@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+from mmdet.registry import MODELS
+from torch._utils import ExceptionWrapper
+
+from mmlesion.utils import UserError
+from mmlesion.utils.mmdet_tools import explain
+
+SCRIPT = Path('/mmdet/tools/train.py')
+
+
+def caught(function, *args, **kwargs):
+    with pytest.raises(Exception) as info:
+        function(*args, **kwargs)
+    return info.value
+
+
+def test_message_from_a_worker_keeps_its_own_lines():
+    try:
+        raise UserError('a.png: bad\nsee b: c')
+    except UserError:
+        wrapper = ExceptionWrapper(where='in DataLoader worker process 0')
+    assert explain(caught(wrapper.reraise), SCRIPT) == 'a.png: bad\nsee b: c'
+
+
+def test_missing_file():
+    assert 'no/such.json' in explain(caught(open, 'no/such.json'), SCRIPT)
+
+
+def test_unknown_component_and_option():
+    assert explain(caught(MODELS.build, dict(type='NoHead')), SCRIPT).startswith('NoHead is not in')
+    error = caught(MODELS.build, dict(type='TruncatedRPNHead', in_channels=4, treshold=1))
+    assert 'treshold' in explain(error, SCRIPT)
+
+
+def test_what_the_tool_itself_raises():
+    error = caught(exec, compile("assert False, 'must be a pkl file'", str(SCRIPT), 'exec'))
+    assert explain(error, SCRIPT) == 'must be a pkl file'
+
+
+def test_other_errors_are_not_the_users():
+    assert explain(caught([].index, 1), SCRIPT) is None
+    assert explain(caught({}.__getitem__, 'key'), SCRIPT) is None

@@ -1,0 +1,106 @@
+"""Compare masks made by recist_masks.py with the true lesion masks of a phantom."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as mask_utils
+from terminaltables import AsciiTable
+from tqdm import tqdm
+
+from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
+from mmlesion.mining import ellipse_mask
+from mmlesion.mining.recist_masks import quadrilateral_mask
+from mmlesion.utils import UserError, cli, path_under
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('masks', metavar='ANN_MASKS.json', help='what recist_masks.py wrote')
+    parser.add_argument('--truth', required=True, help="the phantom's folder truth")
+    parser.add_argument('--out', metavar='JSON', help='file for the figures')
+    return parser.parse_args()
+
+
+@cli
+def main():
+    args = parse_args()
+    coco = read_json(args.masks)
+    coco_ground_truth(coco, args.masks)
+    overlaps, skipped = evaluate(coco, args.truth)
+    if not overlaps:
+        raise UserError(f'{args.masks} has no masks of lesions in {args.truth}')
+    figures = summarize(overlaps)
+    print(table(figures))
+    if skipped:
+        print(f'{skipped} masked annotations show no lesion of {args.truth} (noisy ones do not)')
+    if args.out:
+        write_json(figures, args.out)
+
+
+def evaluate(coco, truth):
+    """IoU with the truth of each masked annotation with RECIST.
+
+    Returns:
+        tuple[dict[str, list], int]: IoU by what the mask is from, with the quadrilateral and the
+        ellipse of the same diameters beside it, and the number of masks that have no true one.
+    """
+    findings = read_json(Path(truth) / 'lesions.json')
+    images = {image['id']: image for image in coco['images']}
+    overlaps, skipped = {}, 0
+    masked = [ann for ann in coco['annotations'] if ann.get('mask_source') and ann.get('recist')]
+    for ann in tqdm(masked, desc='lesions', unit='lesion'):
+        true = true_mask(images[ann['image_id']], ann, truth, findings)
+        if true is None:
+            skipped += 1
+            continue
+        points = np.reshape(ann['recist'], (4, 2))
+        found = {
+            'all masks': mask_utils.decode(ann['segmentation']).astype(bool),
+            'quadrilateral alone': quadrilateral_mask(points, true.shape),
+            'ellipse alone': ellipse_mask(points, true.shape),
+        }
+        found[f'masks by {ann["mask_source"]}'] = found['all masks']
+        for name, mask in found.items():
+            overlaps.setdefault(name, []).append((mask & true).sum() / (mask | true).sum())
+    return overlaps, skipped
+
+
+def true_mask(image, annotation, truth, findings):
+    """(H, W) bool of the annotated lesion whose centre is that of the diameters, or None."""
+    series = Path(image['file_name']).parts[0]
+    center = np.reshape(annotation['recist'], (4, 2)).mean(axis=0)
+    for lesion in findings.get(series, {}).get('lesions', []):
+        offset = np.abs(np.subtract(lesion['center'], center)).max()
+        if lesion['key_slice'] == image['slice_index'] and offset < 1:
+            break
+    else:
+        return None
+    with np.load(path_under(truth, f'{series}.npz')) as stored:
+        place = np.flatnonzero(stored['slices'] == image['slice_index'])[0]
+        return stored['labels'][place] == lesion['label']
+
+
+def summarize(overlaps):
+    return {
+        name: {
+            'lesions': len(values),
+            'mean_iou': float(np.mean(values)),
+            'median_iou': float(np.median(values)),
+            'worst_iou': float(np.min(values)),
+            'under_0.7': float(np.mean(np.array(values) < 0.7)),
+        }
+        for name, values in overlaps.items()
+    }
+
+
+def table(figures):
+    rows = [['', 'lesions', 'mean IoU', 'median', 'worst', 'under 0.7']]
+    for name, figure in figures.items():
+        lesions, mean, median, worst, under = figure.values()
+        rows.append([name, lesions, f'{mean:.3f}', f'{median:.3f}', f'{worst:.3f}', f'{under:.1%}'])
+    return AsciiTable(rows).table
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,270 @@
+"""Fit RetinaNet's anchor scales and ratios to the boxes of a COCO file by differential evolution.
+
+Prints an anchor_generator for a mmdet config, and how well it fits beside RetinaNet's default one.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from tqdm import tqdm
+
+from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
+from mmlesion.search import (
+    OBJECTIVES,
+    RETINANET_RATIO_PAIRS,
+    RETINANET_SCALES,
+    AlignedOverlap,
+    GridOverlap,
+    anchor_ratios,
+    anchor_shapes,
+    search_anchors,
+)
+from mmlesion.utils import UserError, cli
+from mmlesion.visualization.anchor_shapes import MATCHED_IOU, AnchorPanel, draw_anchor_shapes
+
+LARGEST_RATIO = 4
+"""The paper's two pairs are searched from 1 to 2 and from 2 to 4."""
+SIZE_IN_STRIDES = 8
+LEAST_SIDE = 1
+"""In px. mmdet's CocoDataset leaves out boxes that are smaller."""
+
+
+class Boxes(NamedTuple):
+    """Boxes as the detector sees them.
+
+    Args:
+        corners (ndarray): (n, 4) x1, y1, x2, y2, px of the resized image.
+        extents (ndarray): (n, 2) width and height of each box's resized image, px.
+        num_ignored (int): Crowd and ignored boxes left out.
+        num_too_small (int): Boxes under 1 px wide or high left out.
+    """
+
+    corners: np.ndarray
+    extents: np.ndarray
+    num_ignored: int
+    num_too_small: int
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('ann', help='COCO annotation file')
+    search = parser.add_argument_group('search')
+    add = search.add_argument
+    add('--ratio-pairs', type=int, default=2, help='pairs gamma:1 and 1:gamma beside 1:1')
+    add('--scales', type=int, default=3, help='number of scales')
+    add('--objective', choices=list(OBJECTIVES), default='iou', help='1 - IoU, -log IoU, or focal')
+    add(
+        '--ratio-bounds',
+        type=float,
+        nargs='+',
+        metavar='GAMMA',
+        help='least and largest gamma of each pair (default: 1 to 4 split evenly in the logarithm, '
+        '1 2 2 4 for two pairs)',
+    )
+    add('--scale-bounds', type=float, nargs=2, default=[0.4, 1.6], help='of every scale')
+    add('--popsize', type=int, default=30, help='population for each variable')
+    add('--maxiter', type=int, default=1000, help='largest number of generations')
+    add('--seed', type=int, default=0, help='the same seed gives the same anchors')
+    anchors = parser.add_argument_group('anchors')
+    add = anchors.add_argument
+    add('--sizes', type=float, nargs='+', default=[32, 64, 128, 256, 512], help='px, of each level')
+    add('--strides', type=int, nargs='+', help='px, of each level (default: an eighth of its size)')
+    add('--image-size', type=int, default=512, help='px, long side of the images after resizing')
+    add(
+        '--positions',
+        choices=['aligned', 'grid'],
+        default='aligned',
+        help='centres of anchors: aligned with the box, or at the multiples of the strides',
+    )
+    parser.add_argument('--json', help='JSON file for the result')
+    parser.add_argument('--out-image', help='picture of box shapes and anchors, for instance PNG')
+    return parser.parse_args(argv)
+
+
+def check_args(args):
+    """Complete and check what the search itself does not."""
+    least = {'ratio-pairs': 0, 'scales': 1, 'popsize': 1, 'maxiter': 1, 'seed': 0, 'image-size': 1}
+    for name, value in least.items():
+        if getattr(args, name.replace('-', '_')) < value:
+            raise UserError(f'--{name} must be at least {value}')
+    if args.ratio_bounds is None:
+        edges = np.geomspace(1, LARGEST_RATIO, args.ratio_pairs + 1)
+        args.ratio_bounds = np.repeat(edges, 2)[1:-1].tolist()
+    if len(args.ratio_bounds) != 2 * args.ratio_pairs:
+        raise UserError(
+            f'--ratio-bounds has {len(args.ratio_bounds)} number(s), {args.ratio_pairs} '
+            f'ratio pair(s) need {2 * args.ratio_pairs}: the least and the largest of each'
+        )
+    if args.strides is None:
+        if any(size % SIZE_IN_STRIDES for size in args.sizes):
+            raise UserError('not every size is a multiple of 8: give --strides, one for each size')
+        args.strides = [int(size) // SIZE_IN_STRIDES for size in args.sizes]
+    if len(args.strides) != len(args.sizes):
+        raise UserError(
+            f'{len(args.sizes)} --sizes need as many --strides, not {len(args.strides)}'
+        )
+    formats = FigureCanvasAgg.get_supported_filetypes()
+    if args.out_image and Path(args.out_image).suffix.lstrip('.').lower() not in formats:
+        raise UserError(f'--out-image {args.out_image} must end in one of {", ".join(formats)}')
+
+
+def read_boxes(path, image_size):
+    """Read the boxes of a COCO file, resized as mmdet's Resize does with keep_ratio.
+
+    Args:
+        path (str | Path): The file.
+        image_size (int): Long side of the images after resizing, px.
+
+    Raises:
+        UserError: If it is no COCO file, or has no box to fit anchors to.
+    """
+    data = read_json(path)
+    truth = coco_ground_truth(data, path)
+    original = np.array([image_extent(image, path) for image in data['images']]).reshape(-1, 2)
+    scale = image_size / original.max(axis=1, keepdims=True)
+    # mmcv rounds the new width and height, and mmdet scales boxes by what they come to.
+    resized = np.maximum(np.floor(original * scale + 0.5), 1)
+    item = truth.lesions.item
+    corners = truth.lesions.geometry * np.tile(resized / original, 2)[item]
+    ignored = truth.lesions.ignore
+    too_small = ~ignored & ((corners[:, 2:] - corners[:, :2]).min(axis=1) < LEAST_SIDE)
+    kept = ~ignored & ~too_small
+    if not kept.any():
+        raise UserError(
+            f'{path} has no box to fit anchors to: of {len(kept)}, {ignored.sum()} are crowd or '
+            f'ignored and {too_small.sum()} under {LEAST_SIDE} px wide or high'
+        )
+    counts = int(ignored.sum()), int(too_small.sum())
+    return Boxes(corners[kept], resized[item[kept]], *counts)
+
+
+def image_extent(image, path):
+    """Width and height of a COCO image entry, px."""
+    extent = image.get('width'), image.get('height')
+    if not all(isinstance(side, (int, float)) and 0 < side < np.inf for side in extent):
+        raise UserError(f'{path}: image {image["id"]} needs a positive "width" and "height" in px')
+    return extent
+
+
+def search(overlap, args):
+    """Run the search that the options describe, with a line of progress."""
+    with tqdm(desc='differential evolution', unit=' generations') as progress:
+
+        def advance(variables, convergence):
+            progress.set_postfix(convergence=f'{min(convergence, 1):.0%}', refresh=False)
+            progress.update()
+
+        return search_anchors(
+            overlap,
+            np.reshape(args.ratio_bounds, (-1, 2)),
+            [args.scale_bounds] * args.scales,
+            args.objective,
+            args.seed,
+            args.popsize,
+            args.maxiter,
+            advance,
+        )
+
+
+def fit(ratio_pairs, scales, iou):
+    """Report of one set of anchors."""
+    return dict(
+        ratios=anchor_ratios(ratio_pairs),
+        scales=list(scales),
+        mean_iou=float(iou.mean()),
+        unmatched=int((iou < MATCHED_IOU).sum()),
+    )
+
+
+def anchor_generator(result, args):
+    """The config of mmdet's AnchorGenerator, to four digits, as text."""
+
+    def listed(values):
+        return ', '.join(f'{value:.4g}' for value in values)
+
+    return (
+        'anchor_generator=dict(\n'
+        "    type='AnchorGenerator',\n"
+        f'    strides=[{listed(args.strides)}],\n'
+        f'    base_sizes=[{listed(args.sizes)}],\n'
+        f'    scales=[{listed(result["scales"])}],\n'
+        f'    ratios=[{listed(result["ratios"])}])'
+    )
+
+
+def summary(result, before, args):
+    """What is printed."""
+    count = result['num_boxes']
+    lines = [
+        f'{count} boxes of {args.ann}, long side of images {args.image_size} px',
+        f'left out: {result["num_ignored"]} crowd or ignored boxes and '
+        f'{result["num_too_small"]} under {LEAST_SIDE} px wide or high',
+        f'{"anchors":12}{"mean IoU":>10}{f"under {MATCHED_IOU} IoU":>20}',
+    ]
+    for name, row in (('RetinaNet', before), ('optimised', result)):
+        share = f'{row["unmatched"]} ({row["unmatched"] / count:.1%})'
+        lines.append(f'{name:12}{row["mean_iou"]:10.4f}{share:>20}')
+    lines.append(
+        f'{result["num_evaluations"]} evaluations in {result["seconds"]:.2f} s, seed {args.seed}'
+    )
+    return '\n'.join([*lines, anchor_generator(result, args)])
+
+
+def write(result, panels, shapes, args):
+    """Write the files that were asked for."""
+    try:
+        if args.json:
+            write_json(result, args.json)
+        if args.out_image:
+            draw_anchor_shapes(shapes, panels, args.out_image)
+    except OSError as error:
+        raise UserError(f'{error.filename}: {error.strerror}; name another output file') from None
+
+
+@cli
+def main(argv=None):
+    args = parse_args(argv)
+    check_args(args)
+    boxes = read_boxes(args.ann, args.image_size)
+    shapes = boxes.corners[:, 2:] - boxes.corners[:, :2]
+    if args.positions == 'grid':
+        overlap = GridOverlap(boxes.corners, boxes.extents, args.sizes, args.strides)
+    else:
+        overlap = AlignedOverlap(shapes, args.sizes)
+    found = search(overlap, args)
+    panels, fits = [], []
+    for name, pairs, scales in (
+        ('RetinaNet', RETINANET_RATIO_PAIRS, RETINANET_SCALES),
+        ('optimised', found.ratio_pairs, found.scales),
+    ):
+        iou = overlap.best_iou(pairs, scales)
+        fits.append(fit(pairs, scales, iou))
+        anchors = anchor_shapes(pairs, scales, args.sizes).reshape(-1, 2)
+        panels.append(AnchorPanel(name, anchors, iou))
+    before, after = fits
+    result = dict(
+        **after,
+        num_evaluations=found.num_evaluations,
+        seconds=found.seconds,
+        converged=found.converged,
+        before=before,
+        num_boxes=len(shapes),
+        num_ignored=boxes.num_ignored,
+        num_too_small=boxes.num_too_small,
+        settings={key: value for key, value in vars(args).items() if key != 'json'},
+    )
+    write(result, panels, shapes, args)
+    print(summary(result, before, args))
+    if not found.converged:
+        print(
+            f'warning: not converged after {args.maxiter} generations: raise --maxiter',
+            file=sys.stderr,
+        )
+
+
+if __name__ == '__main__':
+    main()
