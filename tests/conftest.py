@@ -3,6 +3,13 @@ import json
 import cv2
 import numpy as np
 import pytest
+from mmengine.registry import init_default_scope
+
+
+@pytest.fixture(autouse=True)
+def mmdet_scope():
+    """A Runner leaves its own default scope behind; each test begins in mmdet's."""
+    init_default_scope('mmdet')
 
 
 def ramp_hu(index, height=24, width=32):

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# The main job on a synthetic data set: make it, convert it, train, test, find lesions in a volume.
-# Leaves mmengine's dumped config, checkpoints, froc.json and froc.png in work_dirs/quickstart.
+# The main job on a synthetic data set: make it, convert it, train a detector, test it.
+# Leaves mmengine's dumped config, checkpoints, froc.json and froc.png in work_dirs/quickstart, and
+# the same for the network's random weights in work_dirs/quickstart/random. A run that was broken off
+# goes on from its last epoch.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/setup_env.sh
@@ -9,9 +11,61 @@ CONFIG=configs/baselines/faster-rcnn_r18_fpn_trpn_phantom.py
 OUT=work_dirs/quickstart
 DATA=data/phantom
 
+step() { printf '\n[quickstart] %s\n' "$*" >&2; }
+
+# The log of a step that fails is shown in full; of one that succeeds the lines that match are.
+run() { # LOG PATTERN COMMAND...
+  local log="$1" pattern="$2"
+  shift 2
+  "$@" 2>&1 | tee "$log" | { grep --line-buffered -E "$pattern" >&2 || true; } || {
+    cat "$log" >&2
+    exit 1
+  }
+}
+
+score() { # CHECKPOINT FOLDER
+  run "$2/test.log" 'Epoch\(test\)' python tools/test.py $CONFIG "$1" --work-dir "$2" \
+    --cfg-options test_evaluator.outfile_prefix="$2/froc"
+}
+
 if [ ! -f $DATA/test.json ]; then
-  python tools/dataset_converters/make_phantom.py --out $DATA --workers "$(nproc)"
+  step "making the synthetic data set in $DATA"
+  python tools/dataset_converters/make_phantom.py --out $DATA --patients 96 8 16 --overwrite
   python tools/dataset_converters/deeplesion.py $DATA/DL_info.csv --images $DATA/Images_png --out $DATA
 fi
 
-python tools/train.py $CONFIG --work-dir $OUT
+step "training $CONFIG for a few minutes; the whole log is $OUT/train.log"
+mkdir -p $OUT/random
+run $OUT/train.log 'Epoch\((train|val)\)' \
+  python tools/train.py $CONFIG --work-dir $OUT --resume --cfg-options randomness.seed=0
+
+step "testing it, and the same network with random weights"
+python - $CONFIG $OUT/random/random.pth <<'PY' > /dev/null 2>&1
+import sys
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+import mmlesion
+from mmdet.registry import MODELS
+
+init_default_scope('mmdet')
+torch.manual_seed(0)
+model = MODELS.build(Config.fromfile(sys.argv[1]).model)
+model.init_weights()
+torch.save(dict(state_dict=model.state_dict(), meta={}), sys.argv[2])
+PY
+score "$(cat $OUT/last_checkpoint)" $OUT
+score $OUT/random/random.pth $OUT/random
+
+python - $OUT/froc.json $OUT/random/froc.json <<'PY'
+import json
+import sys
+
+from mmlesion.evaluation.tables import froc_table
+
+for path, title in zip(sys.argv[1:], ('trained', 'random weights')):
+    print(froc_table(json.load(open(path)), title))
+PY
+step "done: $OUT/froc.json, $OUT/froc.png"

@@ -2,7 +2,7 @@ def to_original_frame(bboxes, metainfo):
     """Move predicted boxes from the clipped image's frame to the original image's.
 
     mmdet undoes the scale of a test pipeline but no crop, so what
-    :class:`~mmlesion.datasets.transforms.ClipBlackBorder` cut off at the top and left is added here.
+    :class:`~mmlesion.datasets.transforms.ClipBlackBorder` cut off at the top and left is added.
 
     Args:
         bboxes (Tensor | ndarray): (n, 4) boxes x1, y1, x2, y2 in px, already rescaled by mmdet.

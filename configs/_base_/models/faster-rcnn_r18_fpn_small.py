@@ -2,6 +2,8 @@
 _base_ = './faster-rcnn_r50_fpn.py'
 
 model = dict(
+    # mean and std of the phantom, HU -200 to 250 on 0 to 255; one value serves any number of slices
+    data_preprocessor=dict(mean=[34.0], std=[59.0]),
     backbone=dict(
         depth=18,
         base_channels=32,

@@ -1,5 +1,5 @@
 # A few minutes on two CPU cores, from random weights.
-max_epochs = 16
+max_epochs = 6
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

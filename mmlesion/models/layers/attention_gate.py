@@ -1,3 +1,4 @@
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
 
@@ -30,19 +31,25 @@ class AttentionGate(BaseModule):
 
         Args:
             skip (Tensor): Features (N, skip_channels, H, W) of the skip connection.
-            gate (Tensor): Gating signal (N, gate_channels, H, W): the coarser level, upsampled.
+            gate (Tensor): Gating signal (N, gate_channels, H, W), the coarser level, upsampled; or
+                of a smaller size, and then brought to H x W by its nearest neighbours.
 
         Returns:
             Tensor: (N, 1, H, W), between 0 and 1.
         """
-        return self.map_conv((self.skip_conv(skip) + self.gate_conv(gate)).relu()).sigmoid()
+        gate = self.gate_conv(gate)
+        # after the 1x1 convolution, with which upsampling commutes: fewer px and channels
+        if gate.shape[2:] != skip.shape[2:]:
+            gate = F.interpolate(gate, size=skip.shape[2:], mode='nearest')
+        return self.map_conv((self.skip_conv(skip) + gate).relu()).sigmoid()
 
     def forward(self, skip, gate):
         """Gate a skip connection.
 
         Args:
             skip (Tensor): Features (N, skip_channels, H, W) of the skip connection.
-            gate (Tensor): Gating signal (N, gate_channels, H, W): the coarser level, upsampled.
+            gate (Tensor): Gating signal (N, gate_channels, H, W), the coarser level, upsampled; or
+                of a smaller size, and then brought to H x W by its nearest neighbours.
 
         Returns:
             Tensor: The gated features (N, skip_channels, H, W).

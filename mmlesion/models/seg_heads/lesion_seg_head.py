@@ -21,7 +21,7 @@ class UpsamplingStep(BaseModule):
     Args:
         in_channels (int): Channels of the coarser level.
         out_channels (int): Channels of the skip connection and of the output.
-        attention (bool): Whether the upsampled level gates the skip connection.
+        attention (bool): Whether the coarser level gates the skip connection.
         norm_cfg (dict, optional): Config of the normalization.
     """
 
@@ -41,10 +41,10 @@ class UpsamplingStep(BaseModule):
         Returns:
             Tensor: (N, out_channels, H, W).
         """
-        upsampled = F.interpolate(self.reduce(coarser), size=skip.shape[2:], mode='nearest')
+        reduced = self.reduce(coarser)
         if self.gate is not None:
-            skip = self.gate(skip, upsampled)
-        return self.conv(upsampled + skip)
+            skip = self.gate(skip, reduced)
+        return self.conv(skip + F.interpolate(reduced, size=skip.shape[2:], mode='nearest'))
 
 
 @MODELS.register_module()
@@ -53,7 +53,7 @@ class LesionSegHead(BaseSemanticHead):
 
     Two more upsampling steps, to P1 with a skip connection from C1 by a 1x1 convolution and to the
     image's own resolution with one from the image by two 3x3 convolutions; then the segmentation
-    layer, trained by focal cross-entropy. The paper gives no widths: 64 channels at P1 and 32 at
+    layer, trained by focal cross-entropy. The paper gives no widths: 64 channels at P1 and 16 at
     the image's resolution keep the cost of both steps to a few percent of the detector's.
 
     Pixels marked ``ignore_index`` (lesions without a mask; padding) have no part in the loss. As
@@ -79,7 +79,7 @@ class LesionSegHead(BaseSemanticHead):
         in_channels=256,
         c1_channels=64,
         image_channels=3,
-        feat_channels=(64, 32),
+        feat_channels=(64, 16),
         attention=False,
         norm_cfg=None,
         ignore_index=255,

@@ -22,6 +22,13 @@ def test_known_value():
     assert out.flatten().tolist() == [0.125, -1.0]
 
 
+def test_a_coarser_gate_is_upsampled():
+    gate = AttentionGate(6, 4)
+    skip, coarse = torch.randn(2, 6, 8, 6), torch.randn(2, 4, 4, 3)
+    upsampled = coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(gate(skip, coarse), gate(skip, upsampled))
+
+
 def test_against_a_plain_loop():
     torch.manual_seed(0)
     gate = AttentionGate(6, 4)
