@@ -1,4 +1,4 @@
 from .checkpoint import load_from_local
-from .hooks import *  # noqa: F401, F403
+from .hooks import EpochSeedHook, LesionVisualizationHook
 
-__all__ = ['load_from_local']
+__all__ = ['EpochSeedHook', 'LesionVisualizationHook', 'load_from_local']

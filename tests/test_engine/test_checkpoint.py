@@ -1,4 +1,6 @@
 import os
+import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch.utils.data import DataLoader
 
 import mmlesion  # noqa: F401  (registers the loader)
-from mmlesion.engine.checkpoint import load_from_local
+from mmlesion.engine import EpochSeedHook, load_from_local
 from mmlesion.utils import UserError
 
 
@@ -20,7 +22,8 @@ class Line(BaseModel):
         self.layer = torch.nn.Linear(1, 1)
 
     def forward(self, x, mode):
-        return dict(loss=(self.layer(x) - 3 * x).square().mean())
+        noise = torch.rand_like(x)  # as the samplers of mmdet's losses draw
+        return dict(loss=(self.layer(x) - 3 * x + noise).square().mean())
 
 
 class Kill(Hook):
@@ -29,7 +32,7 @@ class Kill(Hook):
             raise KeyboardInterrupt
 
 
-def make_runner(work_dir, **options):
+def make_runner(work_dir, hooks=(), **options):
     torch.manual_seed(0)
     data = [dict(x=torch.full((1,), float(i))) for i in range(8)]
     return Runner(
@@ -41,6 +44,7 @@ def make_runner(work_dir, **options):
         param_scheduler=dict(type='CosineAnnealingLR', T_max=4),
         default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
         randomness=dict(seed=0),
+        custom_hooks=list(hooks),
         experiment_name=work_dir.name,
         **options,
     )
@@ -63,16 +67,35 @@ def test_mmengine_uses_the_loader():
     assert CheckpointLoader._get_checkpoint_loader('work_dirs/epoch_1.pth') is load_from_local
 
 
-def test_resumed_run_equals_an_unbroken_one(tmp_path):
-    whole = make_runner(tmp_path / 'whole').train()
+def broken_and_resumed(work_dir, hooks):
     with pytest.raises(KeyboardInterrupt):
-        make_runner(tmp_path / 'broken', custom_hooks=[Kill()]).train()
-    resumed = make_runner(tmp_path / 'broken', resume=True)
-    model = resumed.train()
-    for name, value in whole.state_dict().items():
-        torch.testing.assert_close(model.state_dict()[name], value, rtol=0, atol=0)
-    history, _ = resumed.message_hub.get_scalar('train/loss').data
-    assert len(history) == 8
+        make_runner(work_dir, hooks=[Kill(), *hooks]).train()
+    runner = make_runner(work_dir, hooks=hooks, resume=True)
+    runner.train()
+    return runner
+
+
+def losses(runner):
+    return runner.message_hub.get_scalar('train/loss').data[0]
+
+
+def test_resumed_run_equals_an_unbroken_one(tmp_path):
+    whole = make_runner(tmp_path / 'whole', hooks=[EpochSeedHook()])
+    whole.train()
+    resumed = broken_and_resumed(tmp_path / 'broken', [EpochSeedHook()])
+    np.testing.assert_array_equal(losses(resumed), losses(whole))
+    assert len(losses(whole)) == 8
+    torch.testing.assert_close(resumed.model.state_dict(), whole.model.state_dict(), rtol=0, atol=0)
+
+
+def test_each_epoch_has_its_seed():
+    def draw(seed, epoch):
+        EpochSeedHook().before_train_epoch(SimpleNamespace(seed=seed, epoch=epoch))
+        return float(torch.rand(1)), float(np.random.rand()), random.random()
+
+    draws = [draw(seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
+    assert draws == [draw(seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
+    assert all(len(set(one)) == 4 for one in zip(*draws))
 
 
 @pytest.mark.parametrize('legacy', [False, True])

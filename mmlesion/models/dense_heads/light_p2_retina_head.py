@@ -7,19 +7,19 @@ class LightP2RetinaHead(RetinaHead):
     """RetinaHead with a narrow subnet of its own on the finest level.
 
     On P2 to P6 three quarters of the subnets' work is on P2, where lesions are small and simple:
-    there a narrower tower does, while the other levels share the full one as ever.
+    there a tower of half the width and depth does, while the other levels share the full one as ever.
 
     Args:
         num_classes (int): Classes without background.
         in_channels (int): Channels of the feature maps.
-        fine_feat_channels (int): Channels of the finest level's subnet. Defaults to 96.
+        fine_feat_channels (int): Channels of the finest level's subnet. Defaults to 128.
         fine_stacked_convs (int): Convolutions of the finest level's subnet. Defaults to 2.
         **kwargs: The other arguments of :class:`mmdet.models.RetinaHead`, which refuses unknown
             ones.
     """
 
     def __init__(
-        self, num_classes, in_channels, fine_feat_channels=96, fine_stacked_convs=2, **kwargs
+        self, num_classes, in_channels, fine_feat_channels=128, fine_stacked_convs=2, **kwargs
     ):
         super().__init__(num_classes, in_channels, **kwargs)
         # the losses and the assignment are the whole head's
