@@ -1,4 +1,4 @@
-# The full network with a head of half the width and depth on P2, where most of the head's time goes.
+# The full network with a head of half the width and depth on P2, where most of its time goes.
 _base_ = './retinanet_vgg19_ag-fpn_anchors-dense_1xb4_deeplesion.py'
 
 model = dict(bbox_head=dict(type='LightP2RetinaHead', fine_feat_channels=128, fine_stacked_convs=2))
