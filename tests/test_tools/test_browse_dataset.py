@@ -41,6 +41,7 @@ def config(ramp_dataset):
     path.write_text(
         f'_base_ = {bases}\n'
         f'train_dataloader = dict(dataset=dict(data_root={root!r}))\n'
+        f'val_dataloader = dict(dataset=dict(data_root={root!r}))\n'
         f'test_dataloader = dict(dataset=dict(data_root={root!r}))\n'
     )
     return path

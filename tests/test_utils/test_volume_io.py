@@ -56,9 +56,12 @@ def messages():
     handler = logging.Handler()
     handler.emit = lambda record: records.append(record.getMessage())
     logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     yield records
     logger.removeHandler(handler)
+    logger.setLevel(level)
 
 
 @pytest.mark.parametrize('name', ['a.nii.gz', 'a.nii', 'a.mha', 'a.mhd'])
