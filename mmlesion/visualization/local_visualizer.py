@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 from mmdet.registry import VISUALIZERS
 from mmdet.visualization import DetLocalVisualizer
@@ -73,6 +74,29 @@ class LesionLocalVisualizer(DetLocalVisualizer):
             return self.window
         windows = [] if data_sample is None else data_sample.metainfo.get('windows') or []
         return np.reshape(windows, (-1, 2))[0] if len(windows) else SOFT_TISSUE
+
+    def _draw_sem_seg(self, image, sem_seg, classes, palette):
+        """Lay a map of lesion probability, or of labels, over a picture as a heat map.
+
+        mmdet's own draws each value of the map as a label, which a probability is not.
+
+        Args:
+            image (ndarray): (H, W, 3) uint8 RGB.
+            sem_seg (PixelData): ``sem_seg`` (1, H, W), probability in 0 to 1 or integer labels, 1
+                for lesion, of which 255 is not known.
+            classes (tuple[str]): Not used.
+            palette (list): Not used.
+
+        Returns:
+            ndarray: (H, W, 3) uint8 RGB, opaque by half where the lesion is certain.
+        """
+        lesion = np.asarray(sem_seg.sem_seg.cpu())[0]
+        lesion = lesion if lesion.dtype.kind == 'f' else (lesion == 1).astype(np.float32)
+        heat = cv2.applyColorMap(np.rint(lesion * 255).astype(np.uint8), cv2.COLORMAP_JET)
+        opacity = 0.5 * lesion[..., None]
+        blended = image * (1 - opacity) + heat[..., ::-1] * opacity
+        self.set_image(np.rint(blended).astype(np.uint8))
+        return self.get_image()
 
     def draw_texts(self, texts, positions, font_sizes=None, vertical_alignments='bottom', **kwargs):
         """Draw texts, which by default end above their position.

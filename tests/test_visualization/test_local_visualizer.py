@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmdet.registry import HOOKS, VISUALIZERS
 from mmdet.structures import DetDataSample
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
 
 from mmlesion.engine.hooks import LesionVisualizationHook
 from mmlesion.engine.hooks.visualization_hook import in_original_frame
@@ -158,3 +158,26 @@ def test_masks_move_with_their_boxes():
     expected = torch.zeros(1, 10, 12, dtype=torch.bool)
     expected[0, 4:7, 4:7] = True
     assert torch.equal(moved.masks, expected) and moved.bboxes.tolist() == [[4, 4, 7, 7]]
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.int64])
+def test_lesion_map_is_laid_over_the_picture(dtype):
+    lesion = torch.zeros(1, 40, 60, dtype=dtype)
+    lesion[0, 10:20, 30:50] = 1
+    if dtype == torch.int64:
+        lesion[0, 30:] = 255
+    sample = DetDataSample(pred_sem_seg=PixelData(sem_seg=lesion))
+    picture = draw(np.full((40, 60), 50, np.float32), sample)
+    assert (picture[0, 0] == picture[35, 35]).all()
+    grey, hot = picture[0, 0].astype(int), picture[15, 40].astype(int)
+    assert np.ptp(grey) == 0
+    # Certain is the dark red end of the map, (128, 0, 0), by half.
+    np.testing.assert_allclose(hot, (grey + [128, 0, 0]) / 2, atol=2)
+
+
+def test_lesion_map_of_a_clipped_image_is_moved_back():
+    sample = DetDataSample(
+        metainfo=dict(border_offset=(3, 2)), pred_sem_seg=PixelData(sem_seg=torch.ones(1, 4, 5))
+    )
+    moved = in_original_frame(sample, (10, 12)).pred_sem_seg.sem_seg
+    assert moved.shape == (1, 10, 12) and moved.sum() == 20 and moved[0, 2:6, 3:8].min() == 1

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.registry import HOOKS
+from mmengine.structures import PixelData
 
 from mmlesion.datasets.transforms.loading import read_slice
 from mmlesion.structures import to_original_frame
@@ -78,15 +79,24 @@ def in_original_frame(data_sample, shape):
     Returns:
         DetDataSample: A copy, or the same where nothing was clipped.
     """
-    if 'border_offset' not in data_sample.metainfo or 'pred_instances' not in data_sample:
+    if 'border_offset' not in data_sample.metainfo:
         return data_sample
-    predictions = data_sample.pred_instances.clone()
-    predictions.bboxes = to_original_frame(predictions.bboxes, data_sample.metainfo)
-    if 'masks' in predictions:
-        x, y = data_sample.border_offset
-        masks = predictions.masks
-        predictions.masks = masks.new_zeros((len(masks), *shape))
-        predictions.masks[:, y : y + masks.shape[1], x : x + masks.shape[2]] = masks
     moved_sample = data_sample.clone()
-    moved_sample.pred_instances = predictions
+    if 'pred_instances' in data_sample:
+        predictions = moved_sample.pred_instances = data_sample.pred_instances.clone()
+        predictions.bboxes = to_original_frame(predictions.bboxes, data_sample.metainfo)
+        if 'masks' in predictions:
+            predictions.masks = _uncropped(predictions.masks, data_sample.border_offset, shape)
+    if 'pred_sem_seg' in data_sample:
+        cropped = data_sample.pred_sem_seg.sem_seg
+        whole = _uncropped(cropped, data_sample.border_offset, shape)
+        moved_sample.pred_sem_seg = PixelData(sem_seg=whole)
     return moved_sample
+
+
+def _uncropped(maps, offset, shape):
+    """Put maps (n, h, w) into zeros (n, H, W) at ``offset``, (x, y) px."""
+    x, y = offset
+    whole = maps.new_zeros((len(maps), *shape))
+    whole[:, y : y + maps.shape[1], x : x + maps.shape[2]] = maps
+    return whole
