@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import mmdet
 import numpy as np
-import torch
 
 import mmlesion
+from mmlesion.engine import load_from_local
 
 CONFIG = """
 _base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
@@ -80,7 +80,7 @@ def test_mmdet_train_tool_with_truncated_rpn(tmp_path):
     scalars = next((tmp_path / 'run').glob('*/vis_data/scalars.json')).read_text()
     losses = [json.loads(line)['loss'] for line in scalars.splitlines()]
     assert len(losses) == 2 and np.isfinite(losses).all()
-    state = torch.load(tmp_path / 'run' / 'epoch_1.pth', weights_only=False)['state_dict']
+    state = load_from_local(str(tmp_path / 'run' / 'epoch_1.pth'))['state_dict']
     assert state['rpn_head.rpn_confidence.weight'].shape == (1, 256, 1, 1)
 
 

@@ -9,6 +9,7 @@ refuses the latter.
 import os.path as osp
 import types
 import zipfile
+from collections import Counter
 
 import torch
 from mmengine.logging import HistoryBuffer
@@ -43,6 +44,7 @@ CHECKPOINT_GLOBALS = {
     **ARRAY_GLOBALS,
     **_torch_globals(),
     ('mmengine.logging.history_buffer', 'HistoryBuffer'): HistoryBuffer,
+    ('collections', 'Counter'): Counter,  # the milestones of MultiStepLR
     ('builtins', 'getattr'): _history_buffer_method,
     ('__builtin__', 'getattr'): _history_buffer_method,
 }

@@ -1,5 +1,6 @@
 import os
 import random
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -106,6 +107,7 @@ def test_tensors_and_plain_values(tmp_path, legacy):
         parameter=torch.nn.Parameter(torch.ones(2, dtype=torch.float16)),
         meta=dict(size=torch.Size([2, 3]), dtype=torch.bfloat16, score=np.float64(0.5)),
         array=np.arange(3),
+        milestones=Counter([8, 11]),
     )
     torch.save(saved, path, _use_new_zipfile_serialization=not legacy)
     loaded = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
@@ -113,6 +115,7 @@ def test_tensors_and_plain_values(tmp_path, legacy):
     torch.testing.assert_close(loaded['parameter'], saved['parameter'])
     assert loaded['meta'] == saved['meta']
     np.testing.assert_array_equal(loaded['array'], saved['array'])
+    assert loaded['milestones'] == Counter([8, 11])
 
 
 @pytest.mark.parametrize('legacy', [False, True])
