@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from mmdet.registry import DATASETS, HOOKS, METRICS, MODELS, VISUALIZERS
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 from torch.nn import Conv2d
 
-import mmlesion  # noqa: F401
+from mmlesion.visualization import LesionLocalVisualizer
 
 ROOT = Path(__file__).parents[1] / 'configs'
 CONFIGS = sorted(
@@ -58,9 +59,10 @@ def test_data(cfg):
 
 @pytest.mark.parametrize('cfg', CONFIGS, indirect=True)
 def test_visualizer_and_hooks(cfg, tmp_path):
-    VISUALIZERS.build(dict(cfg.visualizer, save_dir=str(tmp_path)))
+    visualizer = VISUALIZERS.build(dict(cfg.visualizer, save_dir=str(tmp_path)))
+    assert isinstance(visualizer, LesionLocalVisualizer)
     for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
-        HOOKS.build(hook)
+        assert isinstance(HOOKS.build(hook), Hook)
 
 
 def test_truncated_rpn_configs_differ_in_the_head_alone():

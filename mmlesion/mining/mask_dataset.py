@@ -22,10 +22,10 @@ from tqdm import tqdm
 
 from mmlesion.datasets.transforms.loading import read_slice
 from mmlesion.utils import UserError, path_under
+from mmlesion.visualization.local_visualizer import SOFT_TISSUE
 
 from .recist_masks import recist_from_box, recist_mask
 
-SOFT_TISSUE = (-175.0, 275.0)
 NO_RECIST, NO_IMAGE, BAD_IMAGE, BAD_RECIST = (
     'without RECIST',
     'missing image',

@@ -18,19 +18,10 @@ from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.datasets.phantom import DL_INFO_HEADER
+from mmlesion.evaluation.functional import LESION_TYPES
 from mmlesion.utils import UserError, atomic_write, cli
 
 SPLITS = {1: 'train', 2: 'val', 3: 'test'}
-LESION_TYPES = (
-    'bone',
-    'abdomen',
-    'mediastinum',
-    'liver',
-    'lung',
-    'kidney',
-    'soft_tissue',
-    'pelvis',
-)
 # A box is the RECIST extent padded by 5 px, so that it may reach that far out of the image.
 PADDING = 5.0
 # Of each kind of problem so many are printed; skipped.txt has all.

@@ -6,8 +6,8 @@ from mmdet.registry import MODELS
 class LightP2RetinaHead(RetinaHead):
     """RetinaHead with a narrow subnet of its own on the finest level.
 
-    On P2 to P6 three quarters of the subnets' work is on P2, where lesions are small and simple:
-    there a tower of half the width and depth does, while the other levels share the full one.
+    On P2 to P6 three quarters of the subnets' work is on P2: there the tower has half the width
+    and depth, while the other levels share the full one.
 
     Args:
         num_classes (int): Classes without background.
