@@ -1,4 +1,4 @@
 from .checkpoint import load_from_local
-from .hooks import EpochSeedHook, LesionVisualizationHook
+from .hooks import EpochSeedHook, FreezeModulesHook, LesionVisualizationHook
 
-__all__ = ['EpochSeedHook', 'LesionVisualizationHook', 'load_from_local']
+__all__ = ['EpochSeedHook', 'FreezeModulesHook', 'LesionVisualizationHook', 'load_from_local']

@@ -1,4 +1,6 @@
+from .dense_unet_3d import DenseUNet3D
+from .grouped_slice_backbone import GroupedSliceBackbone
 from .stem_resnet import StemResNet
 from .vgg import VGG
 
-__all__ = ['VGG', 'StemResNet']
+__all__ = ['VGG', 'DenseUNet3D', 'GroupedSliceBackbone', 'StemResNet']

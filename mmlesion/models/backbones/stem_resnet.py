@@ -6,8 +6,9 @@ from mmdet.registry import MODELS
 class StemResNet(ResNet):
     """mmdet's ResNet whose first output is C1, the stem's at stride 2 before its pooling.
 
-    Dense supervision needs C1 beside the stages' outputs (paper 001, section 2.2). Arguments and
-    weights are those of :class:`mmdet.models.ResNet`; C1 has ``stem_channels`` channels (64).
+    Dense supervision needs C1 beside the stages' outputs (improved RetinaNet, section 2.2).
+    Arguments and weights are those of :class:`mmdet.models.ResNet`; C1 has ``stem_channels``
+    channels (64).
     """
 
     def forward(self, x):

@@ -6,7 +6,7 @@ from torch import nn
 
 @MODELS.register_module()
 class VGG(ClassifierVGG, BaseModule):
-    """VGG as a backbone of feature pyramids, VGG-19 by default (paper 001, section 2.1).
+    """VGG as a backbone of feature pyramids, VGG-19 by default (improved RetinaNet, section 2.1).
 
     Its outputs C1 to C5 are those of the five poolings: strides 2, 4, 8, 16, 32 and channels 64,
     128, 256, 512, 512. The weights' names are torchvision's (``features.0.weight``), so that

@@ -1,3 +1,4 @@
 from .attention_gate_fpn import AttentionGateFPN
+from .slice_group_fusion import SliceGroupFusion
 
-__all__ = ['AttentionGateFPN']
+__all__ = ['AttentionGateFPN', 'SliceGroupFusion']

@@ -8,7 +8,7 @@ from ..layers import AttentionGate
 
 @MODELS.register_module()
 class AttentionGateFPN(FPN):
-    """FPN with an attention gate on each skip connection (paper 001, section 2.3).
+    """FPN with an attention gate on each skip connection (improved RetinaNet, section 2.3).
 
     The coarser level, upsampled, gates the lateral features before it is added to them. It takes
     the place of mmdet's FPN in any config. The gates work on the laterals, after their 1x1

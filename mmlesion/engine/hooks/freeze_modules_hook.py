@@ -1,0 +1,51 @@
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mmlesion.utils import UserError
+
+
+@HOOKS.register_module()
+class FreezeModulesHook(Hook):
+    """Train the rest of a detector only: some modules keep their weights and statistics.
+
+    The parameters of these modules get no gradients, and the modules are in evaluation mode while
+    the others train, so that batch normalization neither uses nor updates a batch's statistics and
+    dropout is off. ElixirNet freezes feature extractor and RPN in its second stage, and while it
+    searches its blocks. Give the weights that are to be kept by ``load_from``.
+
+    Args:
+        modules (Sequence[str]): Names of modules of the model; dots lead into them, as in
+            'roi_head.bbox_roi_extractor'.
+
+    Raises:
+        UserError: If the model has no such module.
+    """
+
+    def __init__(self, modules=('backbone', 'neck', 'rpn_head')):
+        self.modules = tuple(modules)
+
+    def before_run(self, runner):
+        """Switch the gradients off, before the weights are loaded."""
+        for module in self._frozen(runner):
+            module.requires_grad_(False)
+        if is_model_wrapper(runner.model):
+            # DistributedDataParallel waits for the gradients of what needed them when it was made.
+            wrapper_cfg = runner.cfg.get('model_wrapper_cfg')
+            runner.model = runner.wrap_model(wrapper_cfg, runner.model.module)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        """Switch to evaluation mode what the training loop has switched to training."""
+        for module in self._frozen(runner):
+            module.eval()
+
+    def _frozen(self, runner):
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        for name in self.modules:
+            try:
+                yield model.get_submodule(name)
+            except AttributeError:
+                names = ', '.join(child for child, _ in model.named_children())
+                raise UserError(
+                    f'FreezeModulesHook: the model has no module {name!r}; it has {names}'
+                ) from None

@@ -1,0 +1,60 @@
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+
+from mmlesion.utils import UserError
+
+
+@MODELS.register_module()
+class GroupedSliceBackbone(BaseModule):
+    """A 2D backbone that sees more slices than it has channels, a group of them at a time.
+
+    Neighbouring slices are grouped to the three channels that a pretrained backbone takes, and each
+    group goes through the same weights (ElixirNet, section "ElixirNet", and its rows with nine
+    slices, after 3DCE). The groups of a level's features lie beside one another in the channels, by
+    growing slice index; :class:`~mmlesion.models.SliceGroupFusion` makes one of them.
+
+    The images need that many slices (``LoadCTSlices(num_slices=9)``), and a data preprocessor with
+    one mean and standard deviation for all of them and ``bgr_to_rgb=False``.
+
+    Args:
+        backbone (dict): Config of the shared backbone, of mmdet or another; its ``in_channels`` are
+            the slices of a group, 3 by default.
+        num_groups (int): Number of groups. Defaults to 3, which makes nine slices.
+        init_cfg (dict | list[dict], optional): Initialization config; the weights of ImageNet
+            belong to that of ``backbone``. Defaults to None.
+    """
+
+    def __init__(self, backbone, num_groups=3, init_cfg=None):
+        super().__init__(init_cfg)
+        if num_groups < 1:
+            raise ValueError(f'num_groups must be at least 1, but got {num_groups}')
+        self.backbone = MODELS.build(backbone)
+        self.num_groups = num_groups
+        self.group_size = backbone.get('in_channels', 3)
+
+    def forward(self, x):
+        """Extract features.
+
+        Args:
+            x (Tensor): Images (N, num_groups * slices of a group, H, W).
+
+        Returns:
+            tuple[Tensor]: For each level of the backbone (N, num_groups * C, h, w).
+
+        Raises:
+            UserError: If the images have another number of channels.
+        """
+        self._check(x)
+        # as one batch: batch normalization takes its statistics from all groups
+        outs = self.backbone(x.reshape(-1, self.group_size, *x.shape[2:]))
+        return tuple(out.reshape(len(x), -1, *out.shape[2:]) for out in outs)
+
+    def _check(self, x):
+        expected = self.num_groups * self.group_size
+        if x.shape[1] != expected:
+            raise UserError(
+                f'GroupedSliceBackbone takes images of {expected} channels, {self.num_groups} '
+                f'groups of {self.group_size} slices, but got {x.shape[1]}: load as many slices '
+                f"(dict(type='LoadCTSlices', num_slices={expected})) and set bgr_to_rgb=False in "
+                'data_preprocessor, which keeps three channels otherwise'
+            )

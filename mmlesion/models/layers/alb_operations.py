@@ -1,0 +1,100 @@
+from functools import partial
+
+import torch
+from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
+from torch import nn
+
+from mmlesion.utils import UserError
+
+from .non_local_relation import NonLocalRelation
+
+CONV_BN = dict(norm_cfg=dict(type='BN'), efficient_conv_bn_eval=True)
+# inputs are shared between operations, which must not change them in place
+RELU_CONV_BN = dict(CONV_BN, order=('act', 'conv', 'norm'), inplace=False)
+
+
+class RegionSequential(nn.Sequential):
+    """Layers that see each region by itself, with an operation's arguments; the identity if empty.
+
+    Args:
+        *layers (nn.Module): Layers of one input.
+    """
+
+    def forward(self, x, num_regions):
+        """Apply the layers to features ``x`` (N, D, h, w), whatever image a region is from."""
+        return super().forward(x)
+
+
+class NoConnection(nn.Module):
+    """Operation that lets nothing through."""
+
+    def forward(self, x, num_regions):
+        """Zeros in the shape of ``x`` (N, D, h, w)."""
+        return torch.zeros_like(x)
+
+
+def _separable_conv(channels, kernel_size):
+    """ReLU, a depthwise and a pointwise convolution, BN; padded to keep the size."""
+    return DepthwiseSeparableConvModule(
+        channels,
+        channels,
+        kernel_size,
+        padding=tuple(size // 2 for size in kernel_size),
+        bias=False,
+        dw_norm_cfg=None,
+        pw_act_cfg=None,
+        **RELU_CONV_BN,
+    )
+
+
+def _separable(channels, *kernel_sizes):
+    return RegionSequential(*[_separable_conv(channels, size) for size in kernel_sizes])
+
+
+def _atrous(channels, rate):
+    conv = ConvModule(channels, channels, 3, padding=rate, dilation=rate, **RELU_CONV_BN)
+    return RegionSequential(conv)
+
+
+def _average_pool(channels):
+    # a mean of the region's own positions, as in DARTS
+    return RegionSequential(nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False))
+
+
+_BUILDERS = {
+    'none': lambda channels: NoConnection(),
+    'skip_connect': lambda channels: RegionSequential(),
+    'avg_pool_3x3': _average_pool,
+    'sep_conv_3x3': lambda channels: _separable(channels, (3, 3)),
+    'sep_conv_5x5': lambda channels: _separable(channels, (5, 5)),
+    'sep_conv_1x3_3x1': lambda channels: _separable(channels, (1, 3), (3, 1)),
+    'atrous_conv_3x3_r3': partial(_atrous, rate=3),
+    'atrous_conv_3x3_r5': partial(_atrous, rate=5),
+    'non_local': NonLocalRelation,
+}
+
+OPERATIONS = tuple(_BUILDERS)
+"""The nine candidate operations of ElixirNet, section "Search Space for ALB"."""
+
+
+def build_operation(name, channels):
+    """Build an operation of an auto-lesion block (ElixirNet, section "Search Space for ALB").
+
+    Convolutions have the order ReLU, convolution, BN; a depthwise-separable one has one ReLU before
+    and one BN behind its two convolutions. 1x3 and 3x1 are two of them in a row. All operations
+    have stride 1 and keep the size.
+
+    Args:
+        name (str): One of :data:`OPERATIONS`.
+        channels (int): Channels D of the features.
+
+    Returns:
+        nn.Module: Its ``forward(x, num_regions)`` takes features (N, D, h, w) of the regions, image
+        after image, and the number of regions of each image (list[int]); it returns (N, D, h, w).
+
+    Raises:
+        UserError: If there is no such operation.
+    """
+    if name not in OPERATIONS:
+        raise UserError(f'no operation {name!r}; an operation is one of {", ".join(OPERATIONS)}')
+    return _BUILDERS[name](channels)

@@ -1,0 +1,82 @@
+import torch
+from torch import nn
+
+
+class RegionGraph(nn.Module):
+    """Graph over the regions of each image: equation 2 of ElixirNet, E = softmax(phi(X) phi(X)^T).
+
+    The nodes are the regions, with self-loops; the weights of the edges that a region is reached by
+    sum to 1. There are no edges between the regions of different images.
+
+    Args:
+        in_channels (int): Channels of the regions' features.
+    """
+
+    def __init__(self, in_channels):
+        super().__init__()
+        self.phi = nn.Linear(in_channels, max(in_channels // 2, 1))
+
+    def forward(self, features, num_regions):
+        """Compute the edges.
+
+        Args:
+            features (Tensor): Features X (N, in_channels) of the regions, image after image.
+            num_regions (list[int]): Regions n of each image; they sum to N.
+
+        Returns:
+            list[Tensor]: E (n, n) of each image; row i holds what region i takes from each region.
+        """
+        nodes = self.phi(features).relu()
+        # in half precision the products could overflow
+        with torch.autocast(nodes.device.type, enabled=False):
+            nodes = nodes.to(self.phi.weight.dtype).split(num_regions)
+            return [(node @ node.T).softmax(-1) for node in nodes]
+
+
+class NonLocalRelation(nn.Module):
+    """Non-local operator over the regions of each image (ElixirNet, section "Non-local Operator").
+
+    Y = relu(E psi(X) W), to half of the channels, and a linear layer back. phi, psi and W are fully
+    connected layers with ReLU. The paper writes it for features (N, D) without saying what becomes
+    of a region's positions. Assumed here: E comes from the mean over the positions; psi, W and the
+    last layer act at each position, and E mixes the features of the regions at the same position.
+
+    Attributes:
+        relations (list[Tensor]): E (n, n) of each image in the last forward, with its graph; not
+            copied or pickled with the module.
+
+    Args:
+        channels (int): Channels D of the regions' features.
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        inner = max(channels // 2, 1)
+        self.graph = RegionGraph(channels)
+        self.psi = nn.Conv2d(channels, inner, 1)
+        self.weight = nn.Conv2d(inner, inner, 1)
+        self.out = nn.Conv2d(inner, channels, 1)
+        self.relations = []
+
+    def forward(self, x, num_regions):
+        """Pass features along the edges.
+
+        Args:
+            x (Tensor): Features (N, D, h, w) of the regions, image after image.
+            num_regions (list[int]): Regions of each image; they sum to N.
+
+        Returns:
+            Tensor: (N, D, h, w).
+        """
+        self.relations = self.graph(x.mean((2, 3)), num_regions)
+        psi = self.psi(x).relu().permute(0, 2, 3, 1)  # no copy in the encoder's memory format
+        mixed = [
+            relation @ regions.flatten(1)
+            for relation, regions in zip(self.relations, psi.split(num_regions))
+        ]
+        mixed = torch.cat(mixed).view_as(psi).permute(0, 3, 1, 2)
+        return self.out(self.weight(mixed).relu())
+
+    def __getstate__(self):
+        # tensors inside an autograd graph can be neither copied nor pickled
+        return {**super().__getstate__(), 'relations': []}

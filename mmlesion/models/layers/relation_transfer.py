@@ -1,0 +1,41 @@
+import torch
+from mmdet.registry import MODELS
+from torch import nn
+
+
+@MODELS.register_module()
+class RelationTransferModule(nn.Module):
+    """Transfers what a lesion is along the relations of the regions (ElixirNet, section "Relation
+    Transfer Module").
+
+    f_E = E Gamma M W_E. M, the weights and biases of a binary classifier of lesions, describes its
+    two classes. Gamma maps them to the regions by the softmax of the regions' binary scores. E are
+    the relations between the regions of an image, W_E a learned matrix.
+
+    Args:
+        in_channels (int): Channels P of the features that the binary classifier sees.
+        out_channels (int): Channels of f_E. Defaults to 128.
+    """
+
+    def __init__(self, in_channels, out_channels=128):
+        super().__init__()
+        self.out_channels = out_channels
+        self.transform = nn.Linear(in_channels + 1, out_channels, bias=False)
+
+    def forward(self, relations, binary_score, classifier):
+        """Compute the transferred features.
+
+        Args:
+            relations (list[Tensor]): E (n, n) of each image.
+            binary_score (Tensor): Scores (N, 2) of the regions, image after image.
+            classifier (nn.Linear): The layer, P to 2, that gave the scores. Its parameters are read
+                as they are: the transferred features do not train them through M.
+
+        Returns:
+            Tensor: f_E (N, out_channels).
+        """
+        embeddings = torch.cat([classifier.weight, classifier.bias[:, None]], 1).detach()
+        mapped = binary_score.softmax(-1) @ self.transform(embeddings)
+        num_regions = [len(relation) for relation in relations]
+        regions = mapped.split(num_regions)
+        return torch.cat([relation @ region for relation, region in zip(relations, regions)])

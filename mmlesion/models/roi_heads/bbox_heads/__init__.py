@@ -1,0 +1,3 @@
+from .relation_bbox_head import RelationBBoxHead
+
+__all__ = ['RelationBBoxHead']

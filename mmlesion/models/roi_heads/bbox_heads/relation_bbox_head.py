@@ -1,0 +1,137 @@
+import inspect
+
+import torch
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.registry import MODELS
+from torch import nn
+
+from mmlesion.models.layers import RegionGraph
+
+
+def _build_encoder(encoder, **inherited):
+    """Build an encoder with those of the ``inherited`` options that it has and are not given."""
+    known = inspect.signature(MODELS.get(encoder['type'])).parameters
+    default_args = {key: value for key, value in inherited.items() if key in known}
+    return MODELS.build(encoder, default_args=default_args)
+
+
+@MODELS.register_module()
+class RelationBBoxHead(BBoxHead):
+    """Box head of ElixirNet: an encoder of regions and, if wanted, relation transfer.
+
+    With relation transfer a binary classifier, lesion or not, has a loss of its own, and the final
+    classification and regression see the transferred features beside the region's. The relations
+    are the encoder's, or where it has none those of a graph of its features.
+
+    It takes the place of mmdet's ``Shared2FCBBoxHead`` in an inherited config: the options
+    ``in_channels``, ``roi_feat_size`` and ``fc_out_channels``, which the latter leaves behind, go
+    to an encoder that has them. It belongs in a :class:`RelationRoIHead`.
+
+    Args:
+        encoder (dict): Encoder of regions, ``ALBEncoder`` or ``FCEncoder``.
+        relation_transfer (dict, optional): ``RelationTransferModule``. Defaults to None, without.
+        loss_binary (dict): Loss of the binary classifier, over two scores. Defaults to
+            cross-entropy.
+        in_channels (int): Channels of the regions' features. Defaults to 256.
+        roi_feat_size (int): Their height and width. Defaults to 7.
+        fc_out_channels (int): Channels of fully connected layers. Defaults to 1024.
+        init_cfg (dict | list[dict], optional): Initialization config.
+        **kwargs: The other arguments of :class:`mmdet.models.BBoxHead`, which refuses unknown ones.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        relation_transfer=None,
+        loss_binary=dict(type='CrossEntropyLoss'),  # noqa: B006 (a config, which is not changed)
+        in_channels=256,
+        roi_feat_size=7,
+        fc_out_channels=1024,
+        init_cfg=None,
+        **kwargs,
+    ):
+        encoder = _build_encoder(
+            encoder,
+            in_channels=in_channels,
+            roi_feat_size=roi_feat_size,
+            fc_out_channels=fc_out_channels,
+        )
+        transfer = relation_transfer and MODELS.build(
+            relation_transfer, default_args=dict(in_channels=encoder.out_channels)
+        )
+        channels = encoder.out_channels + (transfer.out_channels if transfer else 0)
+        # what is classified has no positions left
+        super().__init__(in_channels=channels, roi_feat_size=1, init_cfg=init_cfg, **kwargs)
+        self.encoder = encoder
+        self.relation_transfer = transfer
+        if transfer:
+            self._init_transfer(loss_binary, default_init=init_cfg is None)
+
+    def _init_transfer(self, loss_binary, default_init):
+        channels = self.encoder.out_channels
+        self.fc_binary = nn.Linear(channels, 2)
+        self.loss_binary = MODELS.build(loss_binary)
+        self.graph = None if self.encoder.with_relations else RegionGraph(channels)
+        if default_init:
+            self.init_cfg.append(dict(type='Normal', std=0.01, override=dict(name='fc_binary')))
+
+    def forward(self, x, num_regions):
+        """Classify and locate regions.
+
+        Args:
+            x (Tensor): Features (N, in_channels, h, w) of the regions, image after image.
+            num_regions (list[int]): Regions n of each image; they sum to N.
+
+        Returns:
+            tuple: Scores (N, num_classes + 1); box deltas (N, 4 * num_classes), or (N, 4) if they
+            are class-agnostic; binary scores (N, 2), first lesion, then background, None without
+            relation transfer; relations E (n, n) of each image, list[Tensor], None if there are
+            none.
+        """
+        features, relations = self.encoder(x, num_regions)
+        binary_score = None
+        if self.relation_transfer:
+            if relations is None:
+                relations = self.graph(features, num_regions)
+            binary_score = self.fc_binary(features)
+            transferred = self.relation_transfer(relations, binary_score, self.fc_binary)
+            features = torch.cat([features, transferred], 1)
+        cls_score = self.fc_cls(features) if self.with_cls else None
+        bbox_pred = self.fc_reg(features) if self.with_reg else None
+        return cls_score, bbox_pred, binary_score, relations
+
+    def loss_and_target(
+        self,
+        cls_score,
+        bbox_pred,
+        rois,
+        sampling_results,
+        rcnn_train_cfg,
+        concat=True,
+        reduction_override=None,
+        binary_score=None,
+    ):
+        """Compute the losses and the targets of sampled regions.
+
+        Args and result are those of :class:`mmdet.models.BBoxHead`; ``binary_score`` (N, 2) adds
+        ``loss_binary``.
+        """
+        result = super().loss_and_target(
+            cls_score,
+            bbox_pred,
+            rois,
+            sampling_results,
+            rcnn_train_cfg,
+            concat=concat,
+            reduction_override=reduction_override,
+        )
+        if binary_score is not None:
+            labels, weights = result['bbox_targets'][:2]
+            result['loss_bbox']['loss_binary'] = self.loss_binary(
+                binary_score,
+                (labels == self.num_classes).long(),  # 0 is the lesion, of whatever type
+                weights,
+                avg_factor=(weights > 0).sum().clamp(min=1),
+                reduction_override=reduction_override,
+            )
+        return result

@@ -1,0 +1,4 @@
+from .alb_encoder import ALBEncoder
+from .fc_encoder import FCEncoder
+
+__all__ = ['ALBEncoder', 'FCEncoder']

@@ -1,0 +1,69 @@
+import torch
+from mmcv.cnn import ConvModule
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmlesion.models.layers import DEFAULT_GENOTYPES, AutoLesionBlock, AutoLesionReductionBlock
+from mmlesion.models.layers.alb_operations import CONV_BN
+from mmlesion.utils import UserError
+
+
+@MODELS.register_module()
+class ALBEncoder(BaseModule):
+    """Features of regions by auto-lesion blocks (ElixirNet, section "Implementation Details").
+
+    A 3x3 convolution to B * D channels, an auto-lesion block, reduction blocks, each of which
+    halves the resolution and doubles the channels, and a mean over the positions. The convolution
+    has BN but no ReLU, as the blocks begin with one; there is one before the mean.
+
+    Args:
+        in_channels (int): Channels of the regions' features. Defaults to 256.
+        channels (int): Channels D of each branch of the first block. Defaults to 32.
+        num_reductions (int): Reduction blocks. Defaults to 2.
+        genotypes (dict, optional): Genotypes ``alb`` and ``reduction``, see
+            :func:`mmlesion.models.layers.check_genotype`. Defaults to None, for
+            :data:`mmlesion.models.layers.DEFAULT_GENOTYPES`.
+
+    Attributes:
+        out_channels (int): Channels P of the result, 512 by default.
+        with_relations (bool): Whether the first block has a Non-local operation.
+
+    Raises:
+        UserError: If the genotypes are wrong.
+    """
+
+    def __init__(self, in_channels=256, channels=32, num_reductions=2, genotypes=None):
+        super().__init__()
+        genotypes = DEFAULT_GENOTYPES if genotypes is None else genotypes
+        if set(genotypes) != set(DEFAULT_GENOTYPES):
+            raise UserError(f"genotypes are 'alb' and 'reduction', not {sorted(genotypes)}")
+        width = len(genotypes['alb']) * channels
+        self.conv = ConvModule(in_channels, width, 3, padding=1, act_cfg=None, **CONV_BN)
+        self.alb = AutoLesionBlock(width, channels, genotypes['alb'])
+        self.reductions = nn.ModuleList()
+        for i in range(num_reductions):
+            block = AutoLesionReductionBlock(width, channels * 2**i, genotypes['reduction'])
+            self.reductions.append(block)
+            width = block.out_channels
+        self.out_channels = width
+        # otherwise a tenth of the time on a CPU goes into reordering the many small regions
+        self.to(memory_format=torch.channels_last)
+        self.with_relations = self.alb.with_relations
+
+    def forward(self, x, num_regions):
+        """Encode regions.
+
+        Args:
+            x (Tensor): Features (N, in_channels, h, w) of the regions, image after image.
+            num_regions (list[int]): Regions n of each image; they sum to N.
+
+        Returns:
+            tuple: Features (N, P), and of each image the relations E (n, n) of the first block,
+            list[Tensor], the mean where it has several Non-local operations; None where it has
+            none.
+        """
+        x = self.alb(self.conv(x), num_regions)
+        for block in self.reductions:
+            x = block(x, num_regions)
+        return x.relu().mean((2, 3)), self.alb.relations
