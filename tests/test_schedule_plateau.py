@@ -1,4 +1,4 @@
-"""Paper 001: x0.1 when mAP has not improved for 2 epochs in a row, stop when it has not for 4."""
+"""x0.1 when mAP has not improved for 2 epochs in a row, stop when it has not for 4."""
 
 from pathlib import Path
 from types import SimpleNamespace

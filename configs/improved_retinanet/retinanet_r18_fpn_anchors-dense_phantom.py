@@ -1,11 +1,18 @@
-# Ablation on the phantom, row 3: + dense supervision, which moves the heads to P2 to P6.
+# Ablation on the phantom, row 3: + dense supervision, which moves the heads to P2 to P6, with the
+# anchors of the same search at these strides.
 _base_ = './retinanet_r18_fpn_anchors_phantom.py'
 
 model = dict(
     type='LesionRetinaNet',
     data_preprocessor=dict(pad_seg=True),
     neck=dict(start_level=1),
-    bbox_head=dict(anchor_generator=dict(strides=_base_.p2_to_p6_strides)),
+    bbox_head=dict(
+        anchor_generator=dict(
+            scales=[0.600, 0.757, 0.978],
+            ratios=[0.625, 0.813, 1.0, 1.230, 1.599],
+            strides=_base_.p2_to_p6_strides,
+        )
+    ),
     seg_head=dict(
         type='LesionSegHead',
         in_channels=48,

@@ -1,4 +1,4 @@
-# Three slices at 2 mm, flips and affine maps of paper 001 (section 3.1); window of paper 004.
+# Three slices at 2 mm, flips and affine maps of the improved RetinaNet (section 3.1); LENS' window.
 dataset_type = 'CTSliceDataset'
 data_root = 'data/deeplesion/'
 backend_args = None

@@ -1,4 +1,4 @@
-# Paper 001's additions to RetinaNet, as variables that the configs of the ablation share.
+# The improved RetinaNet's additions, as variables that the configs of the ablation share.
 
 # section 3.1: HU -1024 to 1050 on -1 to 1
 hu_window = dict(type='WindowHU', windows=((-1024, 1050),), output_range=(-1.0, 1.0))

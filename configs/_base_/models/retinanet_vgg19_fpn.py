@@ -1,4 +1,4 @@
-# RetinaNet as published, with the backbone of paper 001: anchors of 32 to 512 px on P3 to P7.
+# RetinaNet as published, on VGG-19: anchors of 32 to 512 px on P3 to P7.
 _base_ = 'mmdet::_base_/models/retinanet_r50_fpn.py'
 
 model = dict(

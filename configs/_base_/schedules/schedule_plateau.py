@@ -1,4 +1,4 @@
-# Paper 001, "Training": Adam, and both plateaus by the mAP on the validation set.
+# The improved RetinaNet, "Training": Adam, and both plateaus by the mAP on the validation set.
 # The paper names no last epoch; early stopping comes before this one.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=50, val_interval=1)
 val_cfg = dict(type='ValLoop')

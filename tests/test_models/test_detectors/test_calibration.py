@@ -2,31 +2,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
-from scipy import ndimage
 
-from mmlesion.models.detectors.calibration import calibrate, calibrated_scores, segment_boxes
-
-
-def test_boxes_around_segments():
-    probability = torch.zeros(20, 30)
-    probability[2:5, 3:9] = 0.9
-    probability[5, 9] = 0.6  # a diagonal neighbour belongs to it
-    probability[10:14, 20] = 0.51
-    probability[17:, 0:2] = 0.5  # not above
-    expected = [[3, 2, 10, 6], [20, 10, 21, 14]]
-    assert segment_boxes(probability).tolist() == expected
-    assert segment_boxes(probability, padding=5).tolist() == [[-2, -3, 15, 11], [15, 5, 26, 19]]
-    assert segment_boxes(torch.zeros(4, 4)).shape == (0, 4)
-    assert segment_boxes(torch.ones(4, 6)).tolist() == [[0, 0, 6, 4]]
-
-
-def test_boxes_against_scipy():
-    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(64, 48)), 2)
-    probability = torch.from_numpy((noise > 0.05).astype(np.float32))
-    labels, count = ndimage.label(probability.numpy(), structure=np.ones((3, 3)))
-    expected = {(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)}
-    found = segment_boxes(probability)
-    assert count > 5 and {tuple(box) for box in found.int().tolist()} == expected
+from mmlesion.models.detectors.calibration import calibrate, calibrated_scores
 
 
 def plain_scores(scores, bboxes, segments):

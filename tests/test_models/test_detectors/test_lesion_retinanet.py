@@ -2,13 +2,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 
-from mmlesion.models.detectors.calibration import calibrate, segment_boxes
+from mmlesion.models.detectors.calibration import calibrate
+from mmlesion.structures import label_segments, meet_segments
 
 FOLDER = Path(__file__).parents[3] / 'configs' / 'improved_retinanet'
 CONFIGS = sorted(path.name for path in FOLDER.glob('*.py'))
@@ -63,8 +64,12 @@ def test_a_training_step_of_every_config(name):
 
 def test_anchors_of_the_rows():
     original, row_two, row_three = (
-        build(f'retinanet_r18_{name}_phantom.py').bbox_head.prior_generator
-        for name in ('fpn_default-anchors', 'fpn_anchors', 'fpn_anchors-dense')
+        TASK_UTILS.build(
+            Config.fromfile(
+                FOLDER / f'retinanet_vgg19_{name}_1xb4_deeplesion.py'
+            ).model.bbox_head.anchor_generator
+        )
+        for name in ('fpn', 'fpn_anchors', 'fpn_anchors-dense')
     )
     assert original.num_base_priors == [9] * 5 and row_two.num_base_priors == [15] * 5
     sizes = [(base[:, 2:] - base[:, :2]).prod(1).sqrt() for base in original.base_anchors]
@@ -109,12 +114,17 @@ def test_calibration_on_and_off(ori, rescale, padding):
     assert torch.equal(probability, calibrated.pred_sem_seg.sem_seg)
     assert 0.2 < (probability > 0.5).float().mean() < 0.8
     in_frame = padding if rescale else padding * 64 / ori
-    segments = segment_boxes(probability[0], padding=in_frame)
+    numbers, segments = label_segments(probability[0], padding=in_frame)
     expected = calibrate(plain.pred_instances, segments)
     assert torch.equal(calibrated.pred_instances.scores, expected.scores)
     assert torch.equal(calibrated.pred_instances.bboxes, expected.bboxes)
     assert not torch.equal(expected.scores, plain.pred_instances.scores)
     assert (expected.scores.diff() <= 0).all()
+    for sample in (plain, calibrated):
+        assert torch.equal(sample.pred_sem_seg.segments[0], numbers)
+        found = sample.pred_instances
+        assert torch.equal(found.segment_ids, meet_segments(found.bboxes, segments)[1])
+        assert (found.segment_ids > 0).any()
 
 
 def test_detections_without_calibration_are_retinanets():
