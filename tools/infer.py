@@ -66,10 +66,11 @@ def at_least(lowest):
 def report(lesions, out_dir):
     print(f'{len(lesions)} lesions written to {out_dir}')
     if lesions:
-        print(f'{"id":>4} {"score":>6} {"diameter mm":>12}  center x, y, z in mm (LPS)  label')
+        print(f'{"id":>4} {"score":>6} {"diameters mm":>13}  center x, y, z in mm (LPS)  label')
     for lesion in lesions[:10]:
         center = ', '.join(f'{value:.1f}' for value in lesion.center_mm)
-        numbers = f'{lesion.id:4} {lesion.score:6.3f} {lesion.diameter_mm:12.1f}'
+        diameters = f'{lesion.diameter_mm:.1f} x {lesion.short_diameter_mm:.1f}'
+        numbers = f'{lesion.id:4} {lesion.score:6.3f} {diameters:>13}'
         print(f'{numbers}  {center:26}  {lesion.label}')
 
 

@@ -2,6 +2,7 @@ import copy
 import os.path as osp
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,7 +18,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 from tqdm import tqdm
 
-from ..structures import to_original_frame
+from ..structures import clip_segment, cut_segments, to_original_frame
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..utils.volume_io import check_ct, read_ct
@@ -26,12 +27,33 @@ from .lesions import DEEPLESION_MARGIN, describe_lesions
 from .stacking import stack_boxes
 
 
+class SliceDetections(NamedTuple):
+    """What a detector finds on the slices of a volume.
+
+    Args:
+        boxes (ndarray): (n, 4) x1, y1, x2, y2 in px of ``CTVolume.array``.
+        scores (ndarray): (n,).
+        slices (ndarray): (n,) slice indices.
+        labels (ndarray): (n,).
+        segments (list[Segment | None]): n segments that the detections meet, within their boxes;
+            None where there is none, or the model predicts no masks.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    slices: np.ndarray
+    labels: np.ndarray
+    segments: list
+
+
 class LesionInferencer:
     """Find lesions in CT volumes with a detector of slices.
 
     A volume is brought to the training orientation, its slices go through the config's test
     pipeline and the detector, and the boxes of neighbouring slices are stacked into 3D lesions,
-    which are told in the coordinates of the original volume.
+    which are told in the coordinates of the original volume. Where the detector predicts masks,
+    as :class:`~mmlesion.models.detectors.LesionRetinaNet` does, lesions have theirs and are
+    measured by them.
 
     Args:
         model (str | Path | Config): The detector's config or its path.
@@ -60,8 +82,8 @@ class LesionInferencer:
         box_margin=DEEPLESION_MARGIN,
         show_progress=True,
     ):
-        cfg = _load_config(model, cfg_options or {})
-        self.model = _load_detector(cfg, weights, device or get_device())
+        cfg = load_config(model, cfg_options or {})
+        self.model = load_detector(cfg, weights, device or get_device())
         self.pipeline = Compose(volume_pipeline(get_test_pipeline_cfg(cfg)))
         self.classes = self.model.dataset_meta['classes']
         self.box_margin = box_margin
@@ -99,9 +121,15 @@ class LesionInferencer:
         if out_dir is not None:
             check_out_dir(out_dir)
         volume = CTVolume(_read(inputs, series))
-        slice_boxes = self.detect_slices(volume, batch_size, pred_score_thr)
-        boxes, scores, labels = stack_boxes(*slice_boxes, iou_thr=iou_thr)
-        lesions = describe_lesions(volume, boxes, scores, labels, self.classes, self.box_margin)
+        found = self.detect_slices(volume, batch_size, pred_score_thr)
+        boxes, scores, labels, lesion_of = stack_boxes(*found[:4], iou_thr=iou_thr)
+        segments = [{} for _ in boxes]
+        for lesion, index, segment in zip(lesion_of, found.slices.tolist(), found.segments):
+            if segment is not None:
+                segments[lesion][index] = segment
+        lesions = describe_lesions(
+            volume, boxes, scores, labels, self.classes, self.box_margin, segments
+        )
         if out_dir is not None:
             detector = dict(
                 self.sources,
@@ -124,10 +152,9 @@ class LesionInferencer:
             score_thr (float): Boxes below this score are left out.
 
         Returns:
-            tuple[ndarray]: (n, 4) boxes x1, y1, x2, y2 in px of ``volume.array``, (n,) scores, (n,)
-            slice indices and (n,) labels.
+            SliceDetections: By slices.
         """
-        boxes, scores, labels, slices = [], [], [], []
+        boxes, scores, labels, slices, segments = [], [], [], [], []
         num_slices = len(volume.array)
         with tqdm(total=num_slices, desc='slices', disable=not self.show_progress) as progress:
             for indices, batch in self._batches(volume, batch_size):
@@ -135,13 +162,14 @@ class LesionInferencer:
                     found = sample.pred_instances
                     found = found[found.scores >= score_thr]
                     boxes.append(to_original_frame(found.bboxes, sample.metainfo).cpu().numpy())
+                    segments += _segments(sample, found, boxes[-1])
                     scores.append(found.scores.cpu().numpy())
                     labels.append(found.labels.cpu().numpy())
                     slices.append(np.full(len(found), index))
                 progress.update(len(indices))
         parts = (boxes, scores, slices, labels)
         boxes, scores, slices, labels = (np.concatenate(part) for part in parts)
-        return boxes.astype(float), scores.astype(float), slices, labels
+        return SliceDetections(boxes.astype(float), scores.astype(float), slices, labels, segments)
 
     def _batches(self, volume, batch_size):
         """Yield slice indices and collated inputs; the next batch is made while one is detected."""
@@ -194,6 +222,18 @@ def volume_pipeline(pipeline):
     return pipeline
 
 
+def _segments(sample, found, boxes):
+    """The segments that the detections of a slice meet, in its frame and within their boxes."""
+    if 'segment_ids' not in found:
+        return [None] * len(found)
+    numbers = sample.pred_sem_seg.segments[0].cpu().numpy()
+    wanted = found.segment_ids.tolist()
+    whole = cut_segments(numbers, wanted, sample.metainfo.get('border_offset', (0, 0)))
+    return [
+        clip_segment(whole[number], box) if number else None for number, box in zip(wanted, boxes)
+    ]
+
+
 def _split_points(num_slices, batch_size):
     return np.arange(num_slices), range(batch_size, num_slices, batch_size)
 
@@ -205,8 +245,19 @@ def _read(inputs, series):
     return inputs
 
 
-def _load_config(config, cfg_options):
-    """A copy of a config, read from its file if it is a path, with options merged."""
+def load_config(config, cfg_options):
+    """Read the config of a detector.
+
+    Args:
+        config (str | Path | Config): The config, of which a copy is made, or its path.
+        cfg_options (dict): Overrides.
+
+    Returns:
+        Config: With the overrides merged.
+
+    Raises:
+        UserError: If the file cannot be read, or is not a detector's.
+    """
     try:
         cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
     except (OSError, SyntaxError, ConfigParsingError) as error:
@@ -219,8 +270,22 @@ def _load_config(config, cfg_options):
     return cfg
 
 
-def _load_detector(cfg, weights, device):
-    """The detector on a device, with the class names of the config's test dataset."""
+def load_detector(cfg, weights, device):
+    """Build a detector for inference.
+
+    Args:
+        cfg (Config): The detector's config.
+        weights (str, optional): A checkpoint, which must have every parameter; None warns and
+            leaves random ones.
+        device (str): As in :class:`torch.device`.
+
+    Returns:
+        nn.Module: The detector, in evaluation mode, with the class names of the config's test
+        dataset.
+
+    Raises:
+        UserError: If the checkpoint does not fit the config, or the device cannot be used.
+    """
     init_default_scope(cfg.get('default_scope') or 'mmdet')
     model = revert_sync_batchnorm(MODELS.build(cfg.model)).eval()
     dataset = dict(copy.deepcopy(cfg.test_dataloader.dataset), lazy_init=True)

@@ -4,10 +4,11 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
+import numpy as np
 import SimpleITK as sitk
 from tqdm import tqdm
 
@@ -25,15 +26,21 @@ COORDINATES = {
     'extends from n - 0.5 to n + 0.5.',
     'slice_range': 'first and last slice along the axis named in volume.slice_axis, 0-based, '
     'inclusive.',
-    'diameter_mm': 'longer in-plane side of the box less detector.box_margin_mm on both sides, '
-    'at least one pixel.',
+    'diameter_mm': 'with diameter_source "mask" the long diameter of the mask on key_slice, where '
+    'it is longest, and short_diameter_mm the longest one at right angles to it (RECIST); with '
+    '"box" the longer and the shorter in-plane side of the box less detector.box_margin_mm on both '
+    'sides, at least one pixel, and key_slice the middle one.',
+    'recist_voxel': 'ends of the long diameter, then of the short one, i, j, k each; null without '
+    'a mask.',
     'label_map': 'lesions.nii.gz, in the geometry of the volume: the voxel value is the lesion id, '
-    'drawn as the ellipsoid inscribed into bbox_voxel.',
+    'drawn as the mask within the box of each slice, or with diameter_source "box" as the '
+    'ellipsoid inscribed into bbox_voxel.',
 }
 CSV_COLUMNS = (
     ('id', 'label', 'score', 'x_mm_lps', 'y_mm_lps', 'z_mm_lps', 'i_voxel', 'j_voxel', 'k_voxel')
     + ('i1_voxel', 'j1_voxel', 'k1_voxel', 'i2_voxel', 'j2_voxel', 'k2_voxel')
-    + ('diameter_mm', 'first_slice', 'last_slice')
+    + ('diameter_mm', 'short_diameter_mm', 'diameter_source')
+    + ('first_slice', 'last_slice', 'key_slice')
 )
 
 
@@ -92,7 +99,10 @@ def _write_json(path, volume, lesions, provenance):
         coordinates=COORDINATES,
         volume=geometry,
         detector=provenance['detector'],
-        lesions=[asdict(lesion) for lesion in lesions],
+        lesions=[
+            {f.name: getattr(lesion, f.name) for f in fields(lesion) if f.name != 'segments'}
+            for lesion in lesions
+        ],
     )
     path.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
 
@@ -105,8 +115,8 @@ def _write_csv(path, lesions):
             numbers = (*lesion.center_mm, *lesion.center_voxel, *lesion.bbox_voxel)
             writer.writerow(
                 [lesion.id, lesion.label, f'{lesion.score:.6f}']
-                + [f'{number:.4f}' for number in (*numbers, lesion.diameter_mm)]
-                + list(lesion.slice_range)
+                + [f'{n:.4f}' for n in (*numbers, lesion.diameter_mm, lesion.short_diameter_mm)]
+                + [lesion.diameter_source, *lesion.slice_range, lesion.key_slice]
             )
 
 
@@ -117,15 +127,27 @@ def _write_label_map(path, volume, lesions):
 
 
 def _write_overlay(path, volume, lesion):
-    x1, y1, z1, x2, y2, z2 = volume.from_voxels(lesion.bbox_voxel)[0]
-    index = min(max(int((z1 + z2) / 2), 0), len(volume.array) - 1)
-    center = volume.to_voxels([x1, y1, index, x2, y2, index + 1])[0]
-    axis = volume.slice_axis
-    slice_name = f'{"ijk"[axis]}={round((center[axis] + center[axis + 3]) / 2)}'
+    """Draw a lesion on its key slice."""
+    x1, y1, _, x2, y2, _ = volume.from_voxels(lesion.bbox_voxel)[0]
+    place = np.array(lesion.center_voxel)
+    place[volume.slice_axis] = lesion.key_slice
+    index = round(volume.points_from_voxels(place)[0, 2])
+    recist = lesion.recist_voxel
+    if recist is not None:
+        recist = volume.points_from_voxels(recist)[:, :2]
     text = (
-        f'{lesion.id} {lesion.label} {lesion.score:.2f}  {lesion.diameter_mm:.1f} mm  {slice_name}'
+        f'{lesion.id} {lesion.label} {lesion.score:.2f}  {lesion.diameter_mm:.1f} x '
+        f'{lesion.short_diameter_mm:.1f} mm ({lesion.diameter_source})  '
+        f'{"ijk"[volume.slice_axis]}={lesion.key_slice}'
     )
-    picture = draw_lesion(volume.array[index], (x1, y1, x2, y2), volume.spacing[:2], text)
+    picture = draw_lesion(
+        volume.array[index],
+        (x1, y1, x2, y2),
+        volume.spacing[:2],
+        text,
+        lesion.segments.get(index),
+        recist,
+    )
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(cv2.imencode('.png', picture)[1].tobytes())
 

@@ -1,6 +1,8 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from ..structures import measure_recist
 
 DEEPLESION_MARGIN = 4.0
 """mm by which DeepLesion's boxes exceed the lesion on each side: 5 px of about 0.8 mm."""
@@ -13,17 +15,25 @@ class Lesion:
     Attributes:
         id (int): From 1, by falling score; the lesion's value in the label map.
         label (str): Class name.
-        score (float): The detector's confidence, 0 to 1.
+        score (float): The detector's confidence, 0 to 1, or to 2 where it calibrates scores.
         center_mm (tuple[float]): World point x, y, z in mm, LPS.
         center_voxel (tuple[float]): The same point as voxel coordinates i, j, k of the original
             volume; integers are voxel centres.
         bbox_voxel (tuple[float]): The box i1, j1, k1, i2, j2, k2 in voxel coordinates of the
             original volume; its faces lie between voxels, where voxel n extends from n - 0.5 to
             n + 0.5.
-        diameter_mm (float): The longer in-plane side of the box less the margin on both sides, at
-            least one pixel.
+        diameter_mm (float): The long RECIST diameter of the lesion's mask on its key slice. From a
+            detector without masks, or where the lesion meets none: the longer in-plane side of the
+            box less the margin on both sides, at least one pixel.
+        short_diameter_mm (float): The short diameter, or the same of the shorter side.
+        diameter_source (str): 'mask' or 'box'.
         slice_range (tuple[int]): First and last slice, 0-based and inclusive, along the original
             volume's slice axis.
+        key_slice (int): The slice where the mask's long diameter is longest, or the middle one.
+        recist_voxel (tuple[tuple[float]], optional): The ends i, j, k of the long diameter, then of
+            the short one, in voxel coordinates of the original volume; None without a mask.
+        segments (dict[int, Segment]): The lesion's mask within its box on the slices of
+            ``CTVolume.array`` by their index; empty without a mask.
     """
 
     id: int
@@ -33,10 +43,17 @@ class Lesion:
     center_voxel: tuple
     bbox_voxel: tuple
     diameter_mm: float
+    short_diameter_mm: float
+    diameter_source: str
     slice_range: tuple
+    key_slice: int
+    recist_voxel: tuple = None
+    segments: dict = field(default_factory=dict, repr=False, compare=False)
 
 
-def describe_lesions(volume, boxes, scores, labels, classes, box_margin=DEEPLESION_MARGIN):
+def describe_lesions(
+    volume, boxes, scores, labels, classes, box_margin=DEEPLESION_MARGIN, segments=None
+):
     """Bring detected 3D boxes to the coordinates of the original volume.
 
     Args:
@@ -47,6 +64,8 @@ def describe_lesions(volume, boxes, scores, labels, classes, box_margin=DEEPLESI
         labels (ndarray): (n,) class labels.
         classes (Sequence[str]): Class names.
         box_margin (float): mm by which boxes exceed lesions on each side in the slice plane.
+        segments (Sequence[dict[int, Segment]], optional): The n lesions' masks by slices of
+            ``volume.array``.
 
     Returns:
         list[Lesion]: The lesions in the same order.
@@ -54,7 +73,7 @@ def describe_lesions(volume, boxes, scores, labels, classes, box_margin=DEEPLESI
     bboxes = volume.to_voxels(boxes)
     centers = (bboxes[:, :3] + bboxes[:, 3:]) / 2
     world = volume.to_world(centers)
-    diameters = _diameters(boxes, volume.spacing, box_margin)
+    segments = [{}] * len(boxes) if segments is None else segments
     return [
         Lesion(
             id=index + 1,
@@ -63,8 +82,13 @@ def describe_lesions(volume, boxes, scores, labels, classes, box_margin=DEEPLESI
             center_mm=tuple(world[index].tolist()),
             center_voxel=tuple(centers[index].tolist()),
             bbox_voxel=tuple(bboxes[index].tolist()),
-            diameter_mm=float(diameters[index]),
             slice_range=_slice_range(bboxes[index], volume.slice_axis),
+            segments=segments[index],
+            **(
+                _measure_mask(volume, segments[index])
+                if segments[index]
+                else _measure_box(volume, boxes[index], box_margin)
+            ),
         )
         for index in range(len(bboxes))
     ]
@@ -73,8 +97,8 @@ def describe_lesions(volume, boxes, scores, labels, classes, box_margin=DEEPLESI
 def label_map(volume, lesions):
     """Draw lesions into an array of the original volume's size.
 
-    Each lesion is the ellipsoid inscribed into its box, at least the voxel at its centre. Where
-    lesions overlap, the higher score is seen.
+    Each lesion is its mask, or without one the ellipsoid inscribed into its box, at least the voxel
+    at its centre. Where lesions overlap, the higher score is seen.
 
     Args:
         volume (CTVolume): The volume.
@@ -86,9 +110,13 @@ def label_map(volume, lesions):
     """
     highest = max((lesion.id for lesion in lesions), default=0)
     labels = np.zeros(volume.image.GetSize()[::-1], np.min_scalar_type(highest))
+    slices = volume.oriented(labels)
     for lesion in reversed(lesions):
-        block, inside = _ellipsoid(lesion, np.array(labels.shape))
-        labels[block][inside] = lesion.id
+        for index, segment in lesion.segments.items():
+            segment.paste(slices[index], lesion.id)
+        if not lesion.segments:
+            block, inside = _ellipsoid(lesion, np.array(labels.shape))
+            labels[block][inside] = lesion.id
     return labels
 
 
@@ -106,9 +134,36 @@ def _ellipsoid(lesion, shape):
     return tuple(slice(a, b + 1) for a, b in zip(low, high)), inside
 
 
-def _diameters(boxes, spacing, margin):
-    sides = (boxes[:, 3:5] - boxes[:, :2]) * spacing[:2]
-    return np.maximum(sides.max(axis=1) - 2 * margin, min(spacing[:2]))
+def _measure_mask(volume, segments):
+    """The diameters of a lesion's mask on the slice where it is longest, as Lesion has them."""
+    spacing = volume.spacing[:2]
+    measured = {
+        index: measure_recist(segment.mask, spacing, segment.corner)
+        for index, segment in segments.items()
+    }
+    key = max(measured, key=lambda index: measured[index].diameters_mm[0])
+    long, short = measured[key].diameters_mm
+    ends = volume.points_to_voxels(np.column_stack([measured[key].points, np.full(4, key)]))
+    return dict(
+        diameter_mm=long,
+        short_diameter_mm=short,
+        diameter_source='mask',
+        key_slice=volume.slice_number(key),
+        recist_voxel=tuple(map(tuple, ends.tolist())),
+    )
+
+
+def _measure_box(volume, box, margin):
+    """The diameters that the sides of a 3D box stand for, as Lesion has them."""
+    spacing = np.array(volume.spacing[:2])
+    sides = np.maximum((box[3:5] - box[:2]) * spacing - 2 * margin, spacing.min())
+    middle = np.clip(int((box[2] + box[5]) / 2), 0, len(volume.array) - 1)
+    return dict(
+        diameter_mm=float(sides.max()),
+        short_diameter_mm=float(sides.min()),
+        diameter_source='box',
+        key_slice=volume.slice_number(middle),
+    )
 
 
 def _slice_range(bbox, axis):

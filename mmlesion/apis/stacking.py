@@ -52,7 +52,8 @@ def stack_boxes(boxes, scores, slices, labels, iou_thr=0.5):
 
     Returns:
         tuple[ndarray]: (m, 6) boxes x1, y1, z1, x2, y2, z2, where slice n extends from n to n + 1,
-        with their (m,) scores and (m,) labels, by falling score.
+        with their (m,) scores and (m,) labels, by falling score; and the (n,) index of the 3D box
+        that each 2D box belongs to.
     """
     tracks = link_boxes(boxes, scores, slices, labels, iou_thr)
     num_tracks = tracks.max(initial=-1) + 1
@@ -69,7 +70,7 @@ def stack_boxes(boxes, scores, slices, labels, iou_thr=0.5):
     np.maximum.at(scores_3d, tracks, scores)
     labels_3d[tracks] = labels
     order = np.argsort(-scores_3d, kind='stable')
-    return boxes_3d[order], scores_3d[order], labels_3d[order]
+    return boxes_3d[order], scores_3d[order], labels_3d[order], np.argsort(order)[tracks]
 
 
 def _match(boxes, scores, labels, before, here, iou_thr):

@@ -1,3 +1,25 @@
 from .frames import to_original_frame
+from .recist import Recist, measure_recist
+from .rle import encode_mask
+from .segments import Segment, clip_segment, cut_segments, label_segments, meet_segments
+from .source_dataset import batch_dataset
+from .sphere_boxes import SphereBoxes
+from .sphere_overlaps import check_shape, sphere_overlaps
+from .volume_grid import VolumeGrid
 
-__all__ = ['to_original_frame']
+__all__ = [
+    'Recist',
+    'Segment',
+    'SphereBoxes',
+    'VolumeGrid',
+    'batch_dataset',
+    'check_shape',
+    'clip_segment',
+    'cut_segments',
+    'encode_mask',
+    'label_segments',
+    'measure_recist',
+    'meet_segments',
+    'sphere_overlaps',
+    'to_original_frame',
+]

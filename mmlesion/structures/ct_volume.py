@@ -67,6 +67,40 @@ class CTVolume:
         boxes = np.asarray(boxes, float).reshape(-1, 6)
         return _transform_boxes(np.linalg.inv(self._to_voxels), boxes) + 0.5
 
+    def points_to_voxels(self, points):
+        """Take points from the training frame to the original volume.
+
+        Args:
+            points (ndarray): (n, 3) x, y, z in voxels of ``array``; integers are voxel centres.
+
+        Returns:
+            ndarray: (n, 3) voxel coordinates i, j, k of ``image``.
+        """
+        return _transform(self._to_voxels, np.asarray(points, float).reshape(-1, 3))
+
+    def points_from_voxels(self, points):
+        """The inverse of :meth:`points_to_voxels`."""
+        points = np.asarray(points, float).reshape(-1, 3)
+        return _transform(np.linalg.inv(self._to_voxels), points)
+
+    def slice_number(self, index):
+        """The number along ``slice_axis`` of ``image`` that a slice of ``array`` has."""
+        return round(self.points_to_voxels((0, 0, index))[0, self.slice_axis])
+
+    def oriented(self, array):
+        """Look at an array of the original volume in the training orientation.
+
+        Args:
+            array (ndarray): (k, j, i) of ``image``'s size.
+
+        Returns:
+            ndarray: (z, y, x) view; what is written to it is written to ``array``.
+        """
+        axes = self._to_voxels[:3, :3]  # from x, y, z to i, j, k, a 1 or -1 in each column
+        order = 2 - np.abs(axes).argmax(axis=0)[::-1]
+        steps = axes.sum(axis=0).astype(int)[::-1]
+        return array.transpose(order)[tuple(slice(None, None, step) for step in steps)]
+
     def to_world(self, points):
         """Take points from voxel coordinates of the original volume to the world.
 

@@ -1,9 +1,10 @@
 import cv2
 import numpy as np
 
+from .mask_overlay import BOX_COLOR, RECIST_COLOR, draw_contour
+
 SOFT_TISSUE = (-160.0, 240.0)
 LUNG = (-1350.0, 150.0)
-BOX_COLOR = (0, 220, 255)
 TEXT_COLOR = (255, 255, 255)
 BANNER = 28
 SHORT_SIDE = 512
@@ -30,14 +31,17 @@ def choose_window(slice_hu, bbox):
     return LUNG if lung.size and lung.mean() > 1 / 3 else SOFT_TISSUE
 
 
-def draw_lesion(slice_hu, bbox, spacing, text):
-    """Draw a lesion's box over its slice, windowed and with square pixels.
+def draw_lesion(slice_hu, bbox, spacing, text, segment=None, recist=None):
+    """Draw a lesion's box, mask and diameters over its slice, windowed and with square pixels.
 
     Args:
         slice_hu (ndarray): (H, W) HU, rows to posterior and columns to the patient's left.
         bbox (Sequence[float]): x1, y1, x2, y2 in px; pixel n extends from n to n + 1.
         spacing (Sequence[float]): x, y mm per px.
         text (str): Written over the picture, before the window.
+        segment (Segment, optional): The lesion's mask, drawn as a red contour.
+        recist (ndarray, optional): (4, 2) ends of the two diameters in px, pixel n with its centre
+            at n, drawn as green lines.
 
     Returns:
         ndarray: (h, w, 3) BGR picture, uint8, its shorter side at least 512 px below the banner,
@@ -50,9 +54,16 @@ def draw_lesion(slice_hu, bbox, spacing, text):
     width, height = np.rint(size_mm * pixels_per_mm).astype(int).tolist()
     gray = cv2.resize(gray, (width, height), interpolation=cv2.INTER_LINEAR)
     picture = cv2.cvtColor(gray.astype(np.uint8), cv2.COLOR_GRAY2BGR)
+    if segment is not None:
+        mask = np.zeros(slice_hu.shape, bool)
+        segment.paste(mask, True)
+        draw_contour(picture, mask)
     corners = np.array(bbox).reshape(2, 2) * spacing * pixels_per_mm
     first, second = np.rint(corners).astype(int).tolist()
     cv2.rectangle(picture, first, second, BOX_COLOR, 1)
+    if recist is not None:
+        ends = np.rint((recist + 0.5) * spacing * pixels_per_mm).astype(int)
+        cv2.polylines(picture, list(ends.reshape(2, 2, 2)), False, RECIST_COLOR, 1, cv2.LINE_AA)
     for letter, place in _letters(width, height):
         _write(picture, letter, place)
     picture = cv2.copyMakeBorder(picture, BANNER, 0, 0, 0, cv2.BORDER_CONSTANT)

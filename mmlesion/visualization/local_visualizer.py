@@ -1,11 +1,17 @@
 import cv2
 import numpy as np
+import torch
 from mmdet.registry import VISUALIZERS
 from mmdet.visualization import DetLocalVisualizer
+
+from ..structures import cut_segments, measure_recist
+from .mask_overlay import RECIST_COLOR
 
 SOFT_TISSUE = (-175.0, 275.0)
 # Stored value of 0 HU in DeepLesion's 16-bit PNG.
 _PNG_OFFSET = 32768.0
+# Of matplotlib's font at 100 dots per inch, px per point of its size.
+_CHARACTER_WIDTH = 0.8
 
 
 def slice_to_rgb(image, window=SOFT_TISSUE):
@@ -36,9 +42,18 @@ def _is_windowed(image):
     return image.dtype.kind == 'f' and image.min() >= 0 and image.max() <= 255
 
 
+def display_window(metainfo):
+    """The first of a sample's own ``windows`` in its meta information, or soft tissue; HU."""
+    windows = metainfo.get('windows') or []
+    return np.reshape(windows, (-1, 2))[0] if len(windows) else SOFT_TISSUE
+
+
 @VISUALIZERS.register_module()
 class LesionLocalVisualizer(DetLocalVisualizer):
     """mmdet's visualizer for CT: the middle slice of any number of channels, in a HU window.
+
+    Where the model predicts masks, their probability is a heat map, and a detection that meets a
+    segment shows its long and short diameter, in mm if the sample has its ``spacing``.
 
     Labels stand above their boxes, so that they do not cover small lesions.
 
@@ -67,13 +82,38 @@ class LesionLocalVisualizer(DetLocalVisualizer):
             **kwargs: As mmdet's ``DetLocalVisualizer.add_datasample``.
         """
         picture = slice_to_rgb(image, self._window(data_sample))
+        if data_sample is not None and 'segment_ids' in data_sample.get('pred_instances', ()):
+            data_sample = _with_diameters(data_sample, self.dataset_meta.get('classes'))
         super().add_datasample(name, picture, data_sample, *args, **kwargs)
 
     def _window(self, data_sample):
         if self.window is not None:
             return self.window
-        windows = [] if data_sample is None else data_sample.metainfo.get('windows') or []
-        return np.reshape(windows, (-1, 2))[0] if len(windows) else SOFT_TISSUE
+        return display_window({} if data_sample is None else data_sample.metainfo)
+
+    def _draw_instances(self, image, instances, classes, palette):
+        """Draw boxes and labels as mmdet does, over their heat map, and diameters over both.
+
+        Args:
+            image (ndarray): (H, W, 3) uint8 RGB.
+            instances (InstanceData): n instances, maybe with ``recist`` (n, 4, 2) px, NaN where
+                none, and with these ``heat_map`` in the meta information.
+            classes (list[str], optional): Names of the classes.
+            palette (list[tuple], optional): Colors of the classes.
+
+        Returns:
+            ndarray: (H, W, 3) uint8 RGB.
+        """
+        if 'recist' in instances:
+            image = self._draw_sem_seg(image, instances.heat_map, classes, palette)
+        super()._draw_instances(image, instances, classes, palette)
+        if 'recist' in instances:
+            # in pictures, as in boxes, px n extends from n to n + 1
+            ends = instances.recist[~instances.recist.isnan().any(-1).any(-1)] + 0.5
+            if len(ends):
+                x, y = ends.reshape(-1, 2, 2).unbind(-1)
+                self.draw_lines(x, y, colors=RECIST_COLOR[::-1], line_widths=self.line_width)
+        return self.get_image()
 
     def _draw_sem_seg(self, image, sem_seg, classes, palette):
         """Lay a map of lesion probability, or of labels, over a picture as a heat map.
@@ -109,8 +149,43 @@ class LesionLocalVisualizer(DetLocalVisualizer):
             **kwargs: As mmengine's ``Visualizer.draw_texts``.
         """
         lifted = positions - 2.5 * self.line_width
-        # A text above the picture's edge would be cut off.
+        # A text beyond the picture's edge would be cut off.
         lifted[..., 1] = lifted[..., 1].clip(min=12)
+        if isinstance(texts, str) and isinstance(font_sizes, int):
+            room = self.width - _CHARACTER_WIDTH * font_sizes * len(texts)
+            lifted[..., 0] = lifted[..., 0].clip(max=max(room, 0))
         return super().draw_texts(
             texts, lifted, font_sizes=font_sizes, vertical_alignments=vertical_alignments, **kwargs
         )
+
+
+def _with_diameters(data_sample, classes):
+    """A copy whose predictions have the ``recist`` of their segments, and diameters as text.
+
+    The map moves to them, as mmdet would lay it over them.
+    """
+    found = data_sample.pred_instances
+    spacing = data_sample.metainfo.get('spacing')
+    wanted = found.segment_ids.tolist()
+    segments = cut_segments(data_sample.pred_sem_seg.segments[0].cpu().numpy(), wanted)
+    measured = {
+        number: measure_recist(segment.mask, spacing or (1, 1), segment.corner)
+        for number, segment in segments.items()
+    }
+    shown = data_sample.new()
+    del shown.pred_sem_seg
+    shown.pred_instances = found.new(metainfo=dict(heat_map=data_sample.pred_sem_seg))
+    nothing = np.full((4, 2), np.nan)
+    recist = [measured[number].points if number else nothing for number in wanted]
+    shown.pred_instances.recist = torch.from_numpy(np.array(recist).reshape(-1, 4, 2))
+    names = [classes[label] if classes else f'class {label}' for label in found.labels]
+    shown.pred_instances.label_names = [
+        f'{name} {_diameters(measured[number], spacing)}' if number else name
+        for name, number in zip(names, wanted)
+    ]
+    return shown
+
+
+def _diameters(recist, spacing):
+    long, short = recist.diameters_mm
+    return f'{long:.1f} x {short:.1f} {"mm" if spacing else "px"}'

@@ -29,17 +29,26 @@ def draw_mask(slice_hu, mask, recist, bbox, window):
     bare = cv2.resize(np.rint(gray).clip(0, 255).astype(np.uint8), size)
     bare = cv2.cvtColor(bare, cv2.COLOR_GRAY2BGR)
     drawn = bare.copy()
-    enlarged = cv2.resize(
-        mask[y1:y2, x1:x2].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
-    )
-    contours, _ = cv2.findContours(enlarged, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(drawn, contours, -1, MASK_COLOR, 1)
+    draw_contour(drawn, mask[y1:y2, x1:x2])
     corners = np.reshape(bbox, (2, 2))[[[0, 0], [1, 0], [1, 1], [0, 1]], [0, 1]]
     _draw_polygon(drawn, corners, (x1, y1), scale, BOX_COLOR)
     if recist is not None:
         ends = np.reshape(recist, (4, 2))[[0, 2, 1, 3]]
         _draw_polygon(drawn, ends, (x1, y1), scale, RECIST_COLOR)
     return np.hstack([bare, drawn])
+
+
+def draw_contour(picture, mask):
+    """Draw a mask's contour in red over a picture of the same field of view.
+
+    Args:
+        picture (ndarray): (h, w, 3) BGR, uint8, which is changed.
+        mask (ndarray): (H, W) bool, of any size.
+    """
+    size = picture.shape[1::-1]
+    enlarged = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    contours, _ = cv2.findContours(enlarged, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, contours, -1, MASK_COLOR, 1)
 
 
 def _surroundings(bbox, shape):

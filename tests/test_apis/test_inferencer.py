@@ -9,16 +9,19 @@ from mmdet.models.detectors import BaseDetector
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
 from scipy import ndimage
 
 from mmlesion.apis import LesionInferencer
 from mmlesion.apis.inferencer import volume_pipeline
+from mmlesion.apis.lesions import label_map
+from mmlesion.structures import label_segments, meet_segments
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
 REPO = Path(__file__).parents[2]
 CONFIG = REPO / 'configs/baselines/faster-rcnn_r18_fpn_phantom.py'
+DENSE = REPO / 'configs/improved_retinanet/retinanet_r18_ag-fpn_anchors-dense_phantom.py'
 SMALL = {
     'test_dataloader.dataset.pipeline.2.scale': (64, 64),
     'model.test_cfg.rcnn.max_per_img': 4,
@@ -49,7 +52,24 @@ class ThresholdDetector(BaseDetector):
     extract_feat = _forward = loss
 
 
-def threshold_config(*transforms):
+@MODELS.register_module(force=True)
+class ThresholdSegmenter(ThresholdDetector):
+    """The same with masks, in boxes that exceed them by 2 px."""
+
+    def predict(self, batch_inputs, batch_data_samples, rescale=True):
+        samples = super().predict(batch_inputs, batch_data_samples, rescale)
+        for image, sample in zip(batch_inputs, samples):
+            height, width = sample.ori_shape
+            probability = (image[1, :height, :width] > 500).float()
+            numbers, boxes = label_segments(probability)
+            sample.pred_sem_seg = PixelData(sem_seg=probability[None], segments=numbers[None])
+            found = sample.pred_instances
+            found.bboxes += torch.tensor([-2.0, -2, 2, 2])
+            found.segment_ids = meet_segments(found.bboxes, boxes)[1]
+        return samples
+
+
+def threshold_config(*transforms, detector='ThresholdDetector'):
     pipeline = [
         dict(type='LoadCTSlices', num_slices=3, slice_interval=None),
         *transforms,
@@ -62,9 +82,7 @@ def threshold_config(*transforms):
     dataset = dict(type='CTSliceDataset', ann_file='none.json', pipeline=pipeline)
     return Config(
         dict(
-            model=dict(
-                type='ThresholdDetector', data_preprocessor=dict(type='DetDataPreprocessor')
-            ),
+            model=dict(type=detector, data_preprocessor=dict(type='DetDataPreprocessor')),
             test_dataloader=dict(dataset=dataset),
         )
     )
@@ -90,9 +108,9 @@ def inferencer():
         return LesionInferencer(CONFIG, device='cpu', cfg_options=SMALL, show_progress=False)
 
 
-def threshold_inferencer(*transforms):
+def threshold_inferencer(*transforms, **options):
     with pytest.warns(UserWarning, match='random'):
-        cfg = threshold_config(*transforms)
+        cfg = threshold_config(*transforms, **options)
         return LesionInferencer(cfg, device='cpu', show_progress=False)
 
 
@@ -131,8 +149,88 @@ def test_world_points_do_not_depend_on_the_axes(body, order, flips, turn):
     np.testing.assert_allclose(world[1], world[0], atol=1e-4)
 
 
+@pytest.mark.parametrize('order, flips', [((0, 1, 2), (0, 0, 0)), ((2, 0, 1), (1, 0, 1))])
+def test_masks_come_back_to_their_voxels(body, order, flips):
+    """Through a clipped border, three slices a batch and any orientation of the volume."""
+    array = sitk.GetArrayFromImage(body)
+    array[5, 20:30, 18:20] = 1000  # the first block is longest there
+    array[5, 19, 12:14] = array[5, 18, 12] = 1000  # and no rectangle
+    image = sitk.GetImageFromArray(array)
+    image.CopyInformation(body)
+    image = sitk.Flip(sitk.PermuteAxes(image, order), [bool(flip) for flip in flips])
+    # Clipped at 1.6 mm, the pipeline keeps the px of the volume.
+    clip = [dict(type='ClipBlackBorder', margin=3), dict(type='NormalizeSpacing', spacing=1.6)]
+    lesions = threshold_inferencer(*clip, detector='ThresholdSegmenter')(image, batch_size=3)
+    volume = CTVolume(image)
+    bright = sitk.GetArrayFromImage(image) == 1000
+    labels = label_map(volume, lesions)
+    np.testing.assert_array_equal(labels > 0, bright)
+    assert {lesion.diameter_source for lesion in lesions} == {'mask'}
+    large, small = sorted(lesions, key=lambda lesion: -lesion.diameter_mm)
+    assert (labels == small.id).sum() == 4 * 6 and (labels == large.id).sum() == 4 * 80 + 23
+    assert small.diameter_mm == pytest.approx(1.6 * np.hypot(6, 3))
+    # Across the diagonal, from the longer side to the longer side.
+    assert small.short_diameter_mm == pytest.approx(1.6 * 4 * np.hypot(6, 3) / 6, abs=0.5)
+    center = image.TransformContinuousIndexToPhysicalPoint(large.recist_voxel[0])
+    assert center[2] == pytest.approx(300.25 + 5 * 3), 'the key slice is where it is longest'
+    assert large.key_slice == round(large.recist_voxel[0][volume.slice_axis])
+    ends = np.array([image.TransformContinuousIndexToPhysicalPoint(p) for p in large.recist_voxel])
+    lengths = np.linalg.norm(ends[1::2] - ends[::2], axis=1)
+    np.testing.assert_allclose(lengths, [large.diameter_mm, large.short_diameter_mm])
+
+
+def test_masks_of_the_improved_retinanet(body, tmp_path):
+    torch.manual_seed(0)
+    scale = {'test_dataloader.dataset.pipeline.2.scale': (64, 64)}
+    with pytest.warns(UserWarning, match='random'):
+        dense = LesionInferencer(DENSE, device='cpu', cfg_options=scale, show_progress=False)
+    volume = CTVolume(body)
+    bias = dense.model.seg_head.segmentation.bias
+    maps = []
+    label = dense.model.seg_head.predict
+    dense.model.seg_head.predict = lambda *a, **k: maps.append(label(*a, **k)) or maps[-1]
+    dense.detect_slices(volume, 12, 0.0)
+    bias.data -= torch.cat(maps[0]).logit().median()  # so that half of it is segments
+    lesions = dense(body, out_dir=tmp_path, pred_score_thr=0.0, max_overlays=1)
+    masked = [lesion for lesion in lesions if lesion.diameter_source == 'mask']
+    assert masked
+    for lesion in masked:
+        for index, segment in lesion.segments.items():
+            (x, y), (height, width) = segment.corner, segment.mask.shape
+            probability = maps[1 + index // 4][index % 4][0]
+            assert (probability[y : y + height, x : x + width][segment.mask] > 0.5).all()
+    written = json.loads((tmp_path / 'lesions.json').read_text())['lesions']
+    assert [one['diameter_source'] for one in written] == [one.diameter_source for one in lesions]
+
+
+def test_a_mask_ends_at_its_box(body):
+    detect = threshold_inferencer(dict(type='NormalizeSpacing', spacing=1.6))
+    volume = CTVolume(body)
+    found = detect.detect_slices(volume, 4, 0.0)
+    assert found.segments == [None] * len(found.boxes), 'a model without masks'
+    lesions = detect(body)
+    assert {lesion.diameter_source for lesion in lesions} == {'box'}
+    detect = threshold_inferencer(
+        dict(type='NormalizeSpacing', spacing=1.6), detector='ThresholdSegmenter'
+    )
+    whole = detect.model.predict
+
+    def shifted(*args, **kwargs):
+        samples = whole(*args, **kwargs)
+        for sample in samples:
+            sample.pred_instances.bboxes += torch.tensor([6.0, 0, 6, 0])
+        return samples
+
+    detect.model.predict = shifted
+    labels = label_map(volume, detect(body, iou_thr=0.3))
+    # The boxes of columns 8 to 19 and 28 to 37 begin at 14 and 34.
+    expected = sitk.GetArrayFromImage(body) == 1000
+    expected[:, :, :14] = expected[:, :, 28:34] = False
+    np.testing.assert_array_equal(labels > 0, expected)
+
+
 def test_boxes_are_the_detectors_own(inferencer, body):
-    boxes, scores, slices, labels = inferencer.detect_slices(CTVolume(body), 4, 0.0)
+    boxes, scores, slices, labels, _ = inferencer.detect_slices(CTVolume(body), 4, 0.0)
     array = sitk.GetArrayFromImage(body)[::-1].astype(np.float32)
     image = np.stack([array[4], array[5], array[6]], axis=-1)
     # 2 mm steps on slices 3 mm apart: two thirds of the way to the neighbour.
@@ -154,7 +252,7 @@ def test_batch_size_changes_nothing(inferencer, body):
     single = inferencer.detect_slices(CTVolume(body), 1, 0.0)
     for batch_size in (5, 100):
         batched = inferencer.detect_slices(CTVolume(body), batch_size, 0.0)
-        for one, other in zip(single, batched):
+        for one, other in zip(single[:4], batched):
             np.testing.assert_allclose(one, other, atol=1e-3)
 
 

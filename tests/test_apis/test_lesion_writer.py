@@ -9,8 +9,10 @@ import SimpleITK as sitk
 from mmlesion.apis import lesion_writer
 from mmlesion.apis.lesion_writer import check_out_dir, write_lesions
 from mmlesion.apis.lesions import describe_lesions
+from mmlesion.structures import Segment
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
+from mmlesion.visualization.mask_overlay import MASK_COLOR
 
 PROVENANCE = dict(source='scan.nii.gz', detector=dict(config='c.py', score_thr=0.3))
 BOXES = np.array([[4, 2, 1, 24, 12, 4], [5, 7, 6, 15, 14, 7]], float)
@@ -32,7 +34,11 @@ def volume():
 
 @pytest.fixture
 def lesions(volume):
-    return describe_lesions(volume, BOXES, np.array([0.9, 0.4]), [0, 0], ('lesion',))
+    """One with a mask around its middle and one without."""
+    segments = [{2: Segment(np.ones((4, 8), bool), (10, 5))}, {}]
+    return describe_lesions(
+        volume, BOXES, np.array([0.9, 0.4]), [0, 0], ('lesion',), segments=segments
+    )
 
 
 def write(out_dir, volume, lesions, **options):
@@ -60,6 +66,15 @@ def test_json_and_csv_tell_the_same(tmp_path, volume, lesions):
         expected = volume.image.TransformContinuousIndexToPhysicalPoint(lesion['center_voxel'])
         np.testing.assert_allclose(lesion['center_mm'], expected, atol=1e-6)
         assert [int(row['first_slice']), int(row['last_slice'])] == lesion['slice_range']
+        assert int(row['key_slice']) == lesion['key_slice']
+        assert row['diameter_source'] == lesion['diameter_source']
+        diameters = [float(row['diameter_mm']), float(row['short_diameter_mm'])]
+        expected = [lesion['diameter_mm'], lesion['short_diameter_mm']]
+        np.testing.assert_allclose(diameters, expected, atol=1e-4)
+    assert [lesion['diameter_source'] for lesion in content['lesions']] == ['mask', 'box']
+    first, second = content['lesions']
+    assert np.shape(first['recist_voxel']) == (4, 3) and second['recist_voxel'] is None
+    assert 'segments' not in first
 
 
 def test_label_map_lies_over_the_volume(tmp_path, volume, lesions):
@@ -82,6 +97,16 @@ def test_overlays_are_drawn_and_limited(tmp_path, volume, lesions):
     # The training frame is 30 x 20 px of 0.625 x 0.75 mm, 18.75 x 15 mm.
     picture = cv2.imread(str(tmp_path / 'out/overlays/lesion_001.png'))
     assert picture.shape == (512 + 28, 640, 3)
+    # The mask, on slice 2, has columns 10 to 17 and rows 5 to 8; a column is 21.3 px wide.
+    rows, columns = np.nonzero((picture[28:] == MASK_COLOR).all(-1))
+    found = [columns.min(), columns.max(), rows.min(), rows.max()]
+    np.testing.assert_allclose(
+        found, np.multiply([10, 18, 5, 9], [640 / 30] * 2 + [25.6] * 2), atol=2
+    )
+    second = cv2.imread(str(tmp_path / 'out/overlays/lesion_002.png'))
+    green = [one[..., 1] > one[..., [0, 2]].max(-1) + 100.0 for one in (picture, second)]
+    assert green[0].sum() > 100 and not green[1].any()
+    assert not (second == MASK_COLOR).all(-1).any()
     write(tmp_path / 'out', volume, lesions, max_overlays=1)
     assert files_in(tmp_path / 'out') == names + pictures[:1], 'an older picture must not stay'
     write(tmp_path / 'out', volume, [], max_overlays=1)

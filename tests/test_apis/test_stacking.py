@@ -13,7 +13,7 @@ def stack(rows, **options):
 
 
 def test_average_is_weighted_by_score():
-    boxes, scores, labels = stack(
+    boxes, scores, labels, _ = stack(
         [[0, 0, 10, 10, 0.9, 4, 0], [2, 0, 12, 10, 0.3, 5, 0], [1, 1, 11, 11, 0.6, 6, 0]]
     )
     # x1: (0 * 0.9 + 2 * 0.3 + 1 * 0.6) / 1.8, y1: 1 * 0.6 / 1.8
@@ -25,24 +25,25 @@ def test_average_is_weighted_by_score():
 @pytest.mark.parametrize('x, joined', [(3.9, True), (4, False), (4.1, False)])
 def test_iou_must_exceed_one_half(x, joined):
     # IoU of two squares of side 12 shifted by x is (12 - x) / (12 + x), 1/2 at x = 4.
-    boxes, _, _ = stack([[0, 0, 12, 12, 0.5, 0, 0], [x, 0, x + 12, 12, 0.5, 1, 0]])
+    boxes, *_ = stack([[0, 0, 12, 12, 0.5, 0, 0], [x, 0, x + 12, 12, 0.5, 1, 0]])
     assert len(boxes) == (1 if joined else 2)
 
 
 def test_chain_follows_the_last_box_not_the_average():
     rows = [[3 * k, 0, 3 * k + 10, 10, 0.5, k, 0] for k in range(5)]
-    boxes, _, _ = stack(rows)
+    boxes, *_ = stack(rows)
     np.testing.assert_allclose(boxes, [[6, 0, 0, 16, 10, 5]])
 
 
 def test_missing_slice_and_other_label_separate():
     same = [0, 0, 10, 10]
-    boxes, scores, labels = stack(
+    boxes, scores, labels, members = stack(
         [[*same, 0.5, 0, 0], [*same, 0.7, 2, 0], [*same, 0.6, 3, 1], [*same, 0.4, 3, 0]]
     )
     np.testing.assert_allclose(boxes[:, [2, 5]], [[2, 4], [3, 4], [0, 1]])
     np.testing.assert_allclose(scores, [0.7, 0.6, 0.5])
     assert labels.tolist() == [0, 1, 0]
+    assert members.tolist() == [2, 0, 1, 0]
 
 
 def test_greedy_by_iou_one_to_one():
@@ -60,9 +61,9 @@ def test_equal_ious_go_to_the_higher_score():
 
 
 def test_nothing_and_zero_scores():
-    boxes, scores, labels = stack([])
+    boxes, scores, labels, _ = stack([])
     assert boxes.shape == (0, 6) and len(scores) == len(labels) == 0
-    boxes, scores, _ = stack([[0, 0, 10, 10, 0, 0, 0], [2, 0, 12, 10, 0, 1, 0]])
+    boxes, scores, *_ = stack([[0, 0, 10, 10, 0, 0, 0], [2, 0, 12, 10, 0, 1, 0]])
     np.testing.assert_allclose(boxes, [[1, 0, 0, 11, 10, 2]])
     assert scores.tolist() == [0]
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from mmdet.registry import METRICS
 from mmdet.structures import DetDataSample
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
+from pycocotools import mask as mask_utils
 
 from mmlesion.evaluation import FROCMetric
 from mmlesion.utils import UserError
@@ -101,6 +102,54 @@ def test_written_files_and_warnings(ann_file, tmp_path):
     boxes = json.loads((tmp_path / 'run' / 'froc.bbox.json').read_text())
     moved = {'image_id': 4, 'bbox': [30, 30, 9, 9], 'score': 0.5, 'category_id': 20}
     assert moved in boxes and len(boxes) == 4
+
+
+def segmented(img_id, rows, numbers, ids, **meta):
+    out = sample(img_id, rows, **meta)
+    out['pred_instances']['segment_ids'] = torch.tensor(ids)
+    out['pred_sem_seg'] = PixelData(segments=torch.from_numpy(numbers)[None]).to_dict()
+    return out
+
+
+def test_segments_are_written(ann_file, tmp_path):
+    truth = json.loads(open(ann_file).read())
+    truth['images'][0]['spacing'] = [0.5, 0.5]
+    open(ann_file, 'w').write(json.dumps(truth))
+    numbers = np.zeros((64, 64), np.int32)
+    numbers[4, 2:8] = 1
+    numbers[31:36, 31:33] = 2
+    clipped = np.zeros((20, 30), np.int32)
+    clipped[7, 9] = 1
+    rows = [[0, 0, 9, 9, 0.9, 1], [30, 30, 39, 39, 0.8, 1], [50, 50, 55, 55, 0.7, 1]]
+    samples = [
+        segmented(4, [[5, 0, 14, 9, 0.5, 1]], clipped, [1], border_offset=(20, 30)),
+        segmented(3, [*rows, [1, 1, 9, 9, 0.2, 0]], numbers, [1, 2, 0, 1]),
+        segmented(5, np.zeros((0, 6)), numbers * 0, np.zeros(0, int)),
+    ]
+    prefix = str(tmp_path / 'run')
+    evaluate(build(ann_file, outfile_prefix=prefix), samples)
+    boxes, found = (json.loads((tmp_path / f'run.{k}.json').read_text()) for k in ('bbox', 'segm'))
+    assert [one['score'] for one in found] == pytest.approx([0.9, 0.8, 0.2, 0.5])
+    fields = ('image_id', 'bbox', 'score', 'category_id')
+    assert all({key: one[key] for key in fields} in boxes for one in found)
+    masks = [mask_utils.decode(one['segmentation']) for one in found]
+    for mask, number in zip(masks, (1, 2, 1)):
+        np.testing.assert_array_equal(mask, numbers == number)
+    np.testing.assert_array_equal(np.argwhere(masks[3]), [[37, 29]])
+    assert found[0]['diameters_mm'] == [3, 0.5] and found[2] == {
+        **found[0],
+        'score': found[2]['score'],
+        'bbox': [1, 1, 8, 8],
+        'category_id': 10,
+    }
+    assert sorted(found[0]['recist'][:4:2]) == [1.5, 7.5] and found[0]['recist'][1] == 4
+    assert 'diameters_mm' not in found[3], 'its image has no spacing'
+    assert len(found[3]['recist']) == 8
+
+
+def test_no_file_of_segments_without_masks(ann_file, tmp_path):
+    evaluate(build(ann_file, outfile_prefix=str(tmp_path / 'run')))
+    assert not (tmp_path / 'run.segm.json').exists()
 
 
 def test_format_only(ann_file, tmp_path):

@@ -63,6 +63,22 @@ def test_training_orientation_and_round_trip(direction, tilt):
     np.testing.assert_allclose(volume.from_voxels(volume.to_voxels(boxes)), boxes, atol=1e-6)
 
 
+@pytest.mark.parametrize('direction', FLIPS_AND_PERMUTATIONS)
+def test_arrays_points_and_slices_go_the_same_way(direction):
+    image = make_image(rotation(12, -20) @ direction)
+    volume = CTVolume(image)
+    array = sitk.GetArrayFromImage(image)
+    seen = volume.oriented(array)
+    np.testing.assert_array_equal(seen, volume.array)
+    seen[1, 2, 3] = -7
+    i, j, k = volume.points_to_voxels((3, 2, 1))[0].astype(int)
+    assert array[k, j, i] == -7, 'it is a view'
+    assert (i, j, k)[volume.slice_axis] == volume.slice_number(1)
+    points = np.random.default_rng(0).uniform(0, 5, (10, 3))
+    there = volume.points_to_voxels(points)
+    np.testing.assert_allclose(volume.points_from_voxels(there), points, atol=1e-9)
+
+
 def test_known_box_and_slice_axis():
     volume = CTVolume(make_image(np.eye(3)))  # LPS: only the slices are reversed
     np.testing.assert_allclose(

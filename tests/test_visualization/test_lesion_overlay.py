@@ -1,5 +1,6 @@
 import numpy as np
 
+from mmlesion.structures import Segment
 from mmlesion.visualization.lesion_overlay import (
     BANNER,
     BOX_COLOR,
@@ -8,6 +9,7 @@ from mmlesion.visualization.lesion_overlay import (
     choose_window,
     draw_lesion,
 )
+from mmlesion.visualization.mask_overlay import MASK_COLOR
 
 
 def test_window_follows_the_surroundings():
@@ -32,6 +34,22 @@ def test_square_pixels_window_and_box():
     colored = np.argwhere((picture == BOX_COLOR).all(-1))
     np.testing.assert_allclose(colored.min(0), (8 * 32, 32 * 8), atol=1)
     np.testing.assert_allclose(colored.max(0), (16 * 32, 48 * 8), atol=1)
+
+
+def test_mask_and_diameters():
+    slice_hu = np.full((32, 64), -1000.0)
+    segment = Segment(np.ones((3, 10), bool), (20, 10))
+    # px n has its centre at n: at n + 1/2 of the picture, 8 px by 32 px of it a px
+    recist = np.array([[19.5, 11], [29.5, 11], [25, 9.5], [25, 12.5]])
+    picture = draw_lesion(slice_hu, (60, 2, 62, 4), (0.5, 2.0), '', segment, recist)[BANNER:]
+    y, x = np.nonzero((picture == MASK_COLOR).all(-1))
+    found = [x.min(), x.max(), y.min(), y.max()]
+    np.testing.assert_allclose(found, [20 * 8, 30 * 8, 10 * 32, 13 * 32], atol=1)
+    green = picture[..., 1] > picture[..., [0, 2]].max(-1) + 100.0
+    y, x = np.nonzero(green)
+    found = [x.min(), x.max(), y.min(), y.max()]
+    np.testing.assert_allclose(found, [20 * 8, 30 * 8, 10 * 32, 13 * 32], atol=2)
+    assert green[int(11.5 * 32), 22 * 8] and green[11 * 32, int(25.5 * 8)]
 
 
 def test_boxes_over_the_border_are_drawn():

@@ -181,3 +181,59 @@ def test_lesion_map_of_a_clipped_image_is_moved_back():
     )
     moved = in_original_frame(sample, (10, 12)).pred_sem_seg.sem_seg
     assert moved.shape == (1, 10, 12) and moved.sum() == 20 and moved[0, 2:6, 3:8].min() == 1
+    numbers = torch.ones(1, 4, 5, dtype=torch.int32)
+    sample.pred_sem_seg.segments = numbers
+    moved = in_original_frame(sample, (10, 12)).pred_sem_seg.segments
+    assert moved.dtype == torch.int32 and moved.sum() == 20 and moved[0, 2:6, 3:8].min() == 1
+
+
+def segmented_sample(**meta):
+    """Two detections on a map with a segment of 21 x 11 px, which the first meets."""
+    sample = sample_with([[20, 30, 60, 50], [90, 30, 100, 50]], **meta)
+    numbers = torch.zeros(1, 80, 160, dtype=torch.int32)
+    numbers[0, 35:46, 30:51] = 1
+    sample.pred_sem_seg = PixelData(sem_seg=numbers.float(), segments=numbers)
+    sample.pred_instances.segment_ids = torch.tensor([1, 0])
+    return sample
+
+
+@pytest.mark.parametrize(
+    'meta, text', [(dict(spacing=(0.5, 0.5)), '11.6 x 6.1 mm'), ({}, '23.3 x 12.2 px')]
+)
+def test_diameters_of_the_segment_a_detection_meets(meta, text, monkeypatch):
+    texts = []
+    plain = LesionLocalVisualizer.draw_texts
+
+    def record(self, said, positions, *args, **kwargs):
+        texts.append(said)
+        return plain(self, said, positions, *args, **kwargs)
+
+    monkeypatch.setattr(LesionLocalVisualizer, 'draw_texts', record)
+    image = np.full((80, 160), 50, np.float32)
+    image[0, 0] = -1000
+    sample = segmented_sample(**meta)
+    picture = draw(image, sample)
+    # 21 x 11 px: the long diameter is a diagonal of the outline through the px' edges
+    assert texts == [f'lesion {text}: 90.0', 'lesion: 50.0']
+    green = (picture[..., 1] > 180) & (picture[..., 0] < 100) & (picture[..., 2] < 100)
+    y, x = np.nonzero(green)
+    np.testing.assert_allclose([x.min(), x.max(), y.min(), y.max()], [30, 51, 35, 46], atol=1.5)
+    hot = picture[36, 33].astype(int)
+    np.testing.assert_allclose(hot, (picture[60, 140].astype(int) + [128, 0, 0]) / 2, atol=2)
+    assert 'pred_sem_seg' in sample and 'recist' not in sample.pred_instances, 'left as it was'
+    only_second = draw(image, sample, pred_score_thr=0.95)
+    assert not ((only_second[..., 1] > 180) & (only_second[..., 0] < 100)).any()
+
+
+def test_heat_map_without_detections():
+    sample = segmented_sample()
+    sample.pred_instances = sample.pred_instances[:0]
+    picture = draw(np.full((80, 160), 50, np.float32), sample)
+    assert picture[40, 40, 0] > picture[40, 40, 1]
+
+
+def test_texts_stay_in_the_picture():
+    sample = sample_with([[120, 30, 155, 70]])
+    picture = draw(np.full((80, 160), 50, np.float32), sample)
+    black = (picture.max(-1) < 40).nonzero()
+    assert len(black[1]) and black[1].max() < 158

@@ -88,9 +88,11 @@ def in_original_frame(data_sample, shape):
         if 'masks' in predictions:
             predictions.masks = _uncropped(predictions.masks, data_sample.border_offset, shape)
     if 'pred_sem_seg' in data_sample:
-        cropped = data_sample.pred_sem_seg.sem_seg
-        whole = _uncropped(cropped, data_sample.border_offset, shape)
-        moved_sample.pred_sem_seg = PixelData(sem_seg=whole)
+        whole = {
+            name: _uncropped(maps, data_sample.border_offset, shape)
+            for name, maps in data_sample.pred_sem_seg.items()
+        }
+        moved_sample.pred_sem_seg = PixelData(**whole)
     return moved_sample
 
 

@@ -23,6 +23,7 @@ from ..files import (
     write_json,
 )
 from ..functional import PER_IMAGE_LEVELS, Detections, OverlapCriterion, Protocol, evaluate_froc
+from ..segments import segment_results
 from ..tables import froc_table
 
 MAP_THRESHOLDS = np.linspace(0.5, 0.9, 9)
@@ -51,7 +52,9 @@ class FROCMetric(BaseMetric):
         seed (int): Of these draws. Defaults to 0.
         format_only (bool): Whether to write the predictions and evaluate nothing.
         outfile_prefix (str, optional): Where to write: ``<prefix>.bbox.json``, the predictions as
-            COCO results, ``<prefix>.json`` and ``<prefix>.png``, the FROC. Defaults to None.
+            COCO results; ``<prefix>.segm.json``, those that meet a segment, if the model predicts
+            masks, with what :func:`~mmlesion.evaluation.segments.segment_results` says of it;
+            ``<prefix>.json`` and ``<prefix>.png``, the FROC. Defaults to None.
         backend_args (dict, optional): Arguments of the file backend of ``ann_file``.
         collect_device (str): 'cpu' or 'gpu', for results from several processes.
         prefix (str, optional): Put before the names of results; 'froc' by default.
@@ -94,6 +97,7 @@ class FROCMetric(BaseMetric):
             self.coco = read_json(local_path)
         self.ann_file = ann_file
         self.truth = coco_ground_truth(self.coco, ann_file)
+        self.images = {image['id']: image for image in self.coco['images']}
         self.groups = self._pick_groups(groups)
 
     def _pick_groups(self, kinds):
@@ -107,13 +111,22 @@ class FROCMetric(BaseMetric):
         Args:
             data_batch (dict): Not used.
             data_samples (Sequence[dict]): ``img_id``, meta information and ``pred_instances`` with
-                (n, 4) ``bboxes`` in px, (n,) ``scores`` and (n,) ``labels``.
+                (n, 4) ``bboxes`` in px, (n,) ``scores`` and (n,) ``labels``, and with masks what
+                :func:`~mmlesion.evaluation.segments.segment_results` takes.
         """
         for sample in data_samples:
             pred = sample['pred_instances']
             boxes = to_original_frame(pred['bboxes'].cpu().numpy(), sample)
             scores, labels = pred['scores'].cpu().numpy(), pred['labels'].cpu().numpy()
-            self.results.append((sample['img_id'], boxes, scores, labels))
+            segments = self._segments(sample)
+            self.results.append((sample['img_id'], boxes, scores, labels, segments))
+
+    def _segments(self, sample):
+        """What is to be written of a sample's segments; None if nothing is or it has no map."""
+        if self.outfile_prefix is None or 'segment_ids' not in sample['pred_instances']:
+            return None
+        image = self.images.get(sample['img_id'])
+        return [] if image is None else segment_results(sample, image)
 
     def compute_metrics(self, results):
         """Evaluate the predictions of all processes.
@@ -129,6 +142,7 @@ class FROCMetric(BaseMetric):
         coco_results = self._coco_results(predictions.detections)
         if self.outfile_prefix is not None:
             write_json(coco_results, f'{self.outfile_prefix}.bbox.json')
+            self._write_segments(coco_results, results)
         if self.format_only:
             return {}
         for line in coverage_warnings(self.truth, predictions):
@@ -139,6 +153,15 @@ class FROCMetric(BaseMetric):
         )
         self._report(result)
         return _scalars(result)
+
+    def _write_segments(self, coco_results, results):
+        """Write the detections that meet a segment, if the model predicts masks."""
+        found = {img_id: segments for img_id, *_, segments in results}
+        if all(segments is None for segments in found.values()):
+            return
+        segments = [one for item in self.truth.items for one in found.get(item) or ()]
+        met = [{**row, **segment} for row, segment in zip(coco_results, segments) if segment]
+        write_json(met, f'{self.outfile_prefix}.segm.json')
 
     def _categories(self):
         """Category id to name, by the order of labels, as CocoDataset has them."""
@@ -157,7 +180,7 @@ class FROCMetric(BaseMetric):
         listed = [(number, found[i]) for number, i in enumerate(items) if i in found]
         item = np.repeat(
             np.array([number for number, _ in listed], dtype=int),
-            [len(scores) for _, (_, scores, _) in listed],
+            [len(scores) for _, (_, scores, *_) in listed],
         )
         boxes, scores, labels = (
             np.concatenate([empty, *(columns[place] for _, columns in listed)])

@@ -2,12 +2,14 @@ from mmdet.models.detectors import RetinaNet
 from mmdet.registry import MODELS
 from mmengine.structures import PixelData
 
-from .calibration import calibrate, segment_boxes
+from mmlesion.structures import label_segments, meet_segments
+
+from .calibration import calibrate
 
 
 @MODELS.register_module()
 class LesionRetinaNet(RetinaNet):
-    """RetinaNet with dense supervision and calibrated scores (paper 001, section 2.2).
+    """RetinaNet with dense supervision and calibrated scores (improved RetinaNet, section 2.2).
 
     ``seg_head`` segments lesions at the image's resolution from the image itself, the backbone's
     first output (C1) and the neck's first one (P2). At test a detection's probability p becomes
@@ -91,26 +93,29 @@ class LesionRetinaNet(RetinaNet):
         Returns:
             list[DetDataSample]: With ``pred_instances`` as RetinaNet has them, and
             ``pred_sem_seg.sem_seg``, the probability map (1, H, W) of lesions, of size
-            ``ori_shape`` if rescaled.
+            ``ori_shape`` if rescaled. ``pred_sem_seg.segments`` (1, H, W) numbers its segments,
+            where the probability exceeds 0.5, from 1, and ``pred_instances.segment_ids`` has the
+            number of the segment that each detection meets, 0 for none.
         """
         pyramid, seg_feat = self.extract_seg_feat(batch_inputs)
         metas = [sample.metainfo for sample in batch_data_samples]
         results = self.bbox_head.predict(pyramid, batch_data_samples, rescale=rescale)
         maps = self.seg_head.predict(seg_feat, metas, rescale=rescale)
-        if self.calibrate:
-            results = [
-                calibrate(result, self._segment_boxes(probability[0], meta, rescale))
-                for result, probability, meta in zip(results, maps, metas)
-            ]
-        for sample, probability in zip(batch_data_samples, maps):
-            sample.pred_sem_seg = PixelData(sem_seg=probability)
+        results = [
+            self._with_segments(result, probability, sample, rescale)
+            for result, probability, sample in zip(results, maps, batch_data_samples)
+        ]
         return self.add_pred_to_datasample(batch_data_samples, results)
 
-    def _segment_boxes(self, probability, meta, rescale):
+    def _with_segments(self, result, probability, sample, rescale):
+        """Put a map and its segments into a sample; pair and calibrate its detections."""
         padding = self.segment_padding
         if padding and not rescale:
-            padding *= meta['scale_factor'][0]
-        return segment_boxes(probability, padding=padding)
+            padding *= sample.metainfo['scale_factor'][0]
+        numbers, boxes = label_segments(probability[0], padding=padding)
+        sample.pred_sem_seg = PixelData(sem_seg=probability, segments=numbers[None])
+        result.segment_ids = meet_segments(result.bboxes, boxes)[1]
+        return calibrate(result, boxes) if self.calibrate else result
 
     def _forward(self, batch_inputs, batch_data_samples=None):
         """Run the network without post-processing.

@@ -1,0 +1,40 @@
+"""The segments that detections meet, as COCO results."""
+
+import numpy as np
+
+from mmlesion.structures import cut_segments, encode_mask, measure_recist
+
+
+def segment_results(sample, image):
+    """Describe the segment that each detection of an image meets.
+
+    Args:
+        sample (dict): Predictions: ``pred_instances`` with (n,) ``segment_ids``, ``pred_sem_seg``
+            with the (1, H, W) map ``segments``, as ``LesionRetinaNet`` has them, and
+            ``border_offset`` where a border was clipped.
+        image (dict): The image of the annotation file: ``height``, ``width`` and ``spacing`` mm.
+
+    Returns:
+        list[dict | None]: For each detection ``segmentation``, the segment's RLE in the original
+        image; ``recist``, x1, y1, ..., x4, y4 px; and ``diameters_mm``, long and short, where the
+        image has its spacing. None where the detection meets no segment.
+    """
+    wanted = sample['pred_instances']['segment_ids'].tolist()
+    numbers = sample['pred_sem_seg']['segments'][0].cpu().numpy()
+    segments = cut_segments(numbers, wanted, sample.get('border_offset', (0, 0)))
+    described = {number: _describe(segment, image) for number, segment in segments.items()}
+    return [described.get(number) for number in wanted]
+
+
+def _describe(segment, image):
+    mask = np.zeros((image['height'], image['width']), bool)
+    segment.paste(mask, True)
+    spacing = image.get('spacing')
+    recist = measure_recist(segment.mask, spacing or (1, 1), segment.corner)
+    result = dict(
+        segmentation=encode_mask(mask),
+        recist=recist.points.ravel().round(3).tolist(),
+    )
+    if spacing:
+        result['diameters_mm'] = np.round(recist.diameters_mm, 3).tolist()
+    return result

@@ -1,0 +1,108 @@
+"""Segments of a map of lesion probability, and which of them a detection meets.
+
+Boxes are x1, y1, x2, y2 in px, and px n extends from n to n + 1.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from mmdet.structures.bbox import bbox_overlaps
+from scipy import ndimage
+
+
+class Segment(NamedTuple):
+    """A lesion's mask on a slice, cut out.
+
+    Args:
+        mask (ndarray): (h, w) bool.
+        corner (tuple[int]): x, y of its first px in the slice.
+    """
+
+    mask: np.ndarray
+    corner: tuple
+
+    def paste(self, image, value):
+        """Write a value into the px of an image (H, W) that belong to the segment."""
+        (x, y), (height, width) = self.corner, self.mask.shape
+        image[y : y + height, x : x + width][self.mask] = value
+
+
+def label_segments(probability, threshold=0.5, padding=0.0):
+    """Number the segments of a probability map, and box them.
+
+    A segment is a connected part, diagonal neighbours included, of what exceeds the threshold.
+
+    Args:
+        probability (Tensor): (H, W).
+        threshold (float): Defaults to 0.5.
+        padding (float): Added to each box on every side, px. Defaults to 0.
+
+    Returns:
+        tuple[Tensor, Tensor]: Numbers (H, W), int32, from 1, and 0 outside all segments; and the
+        boxes (S, 4), float32, that of segment s in row s - 1.
+    """
+    mask = (probability > threshold).to(torch.uint8).cpu().numpy()
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    corners = torch.from_numpy(stats[1:, :4]).to(probability.device, torch.float32)  # 0 is no part
+    corners[:, 2:] += corners[:, :2]
+    corners[:, :2] -= padding
+    corners[:, 2:] += padding
+    return torch.from_numpy(numbers).to(probability.device), corners
+
+
+def meet_segments(bboxes, segments):
+    """Pair each detection with the segment whose box has the largest IoU with its own.
+
+    Args:
+        bboxes (Tensor): (n, 4) detections.
+        segments (Tensor): (S, 4) boxes around the segments.
+
+    Returns:
+        tuple[Tensor, Tensor]: (n,) IoU and (n,) number of the segment, both 0 where a detection
+        meets none.
+    """
+    if not len(segments):
+        return bboxes.new_zeros(len(bboxes)), bboxes.new_zeros(len(bboxes), dtype=torch.long)
+    ious, index = bbox_overlaps(bboxes, segments).max(dim=1)
+    return ious, torch.where(ious > 0, index + 1, 0)
+
+
+def cut_segments(numbers, wanted, offset=(0, 0)):
+    """Cut segments out of their map.
+
+    Args:
+        numbers (ndarray): (H, W) int, the number of the segment of each px.
+        wanted (ndarray): (n,) numbers, of which 0 is none.
+        offset (Sequence[int]): x, y of the map's first px in the slice.
+
+    Returns:
+        dict[int, Segment]: The wanted segments by their numbers.
+    """
+    places = ndimage.find_objects(numbers)
+    return {
+        number: Segment(
+            numbers[places[number - 1]] == number,
+            tuple(place.start + shift for place, shift in zip(places[number - 1][::-1], offset)),
+        )
+        for number in np.unique(wanted).tolist()
+        if number
+    }
+
+
+def clip_segment(segment, bbox):
+    """Keep the px of a segment whose centres lie in a box.
+
+    Args:
+        segment (Segment): A segment.
+        bbox (ndarray): (4,) x1, y1, x2, y2 px.
+
+    Returns:
+        Segment | None: None if nothing is left.
+    """
+    size = segment.mask.shape[::-1]
+    edges = np.ceil(np.reshape(bbox, (2, 2)) - 0.5 - segment.corner).clip(0, size).astype(int)
+    (x1, y1), (x2, y2) = edges.tolist()
+    mask = segment.mask[y1:y2, x1:x2].copy()
+    return Segment(mask, (segment.corner[0] + x1, segment.corner[1] + y1)) if mask.any() else None
