@@ -11,7 +11,15 @@ from .version import __version__
 if not digit_version('3.3.0') <= digit_version(mmdet.__version__) < digit_version('4.0.0'):
     raise ImportError(f'mmlesion {__version__} needs mmdet>=3.3.0,<4.0.0, not {mmdet.__version__}')
 
-from . import datasets, engine, evaluation, models, structures, visualization  # noqa: E402
+from . import (  # noqa: E402
+    datasets,
+    engine,
+    evaluation,
+    models,
+    search,
+    structures,
+    visualization,
+)
 
 __all__ = [
     '__version__',
@@ -19,6 +27,7 @@ __all__ = [
     'engine',
     'evaluation',
     'models',
+    'search',
     'structures',
     'visualization',
 ]

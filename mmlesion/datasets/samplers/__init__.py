@@ -1,0 +1,11 @@
+from .lesion_pair_sampler import LesionPairSampler
+from .lesion_slice_sampler import LesionSliceSampler
+from .patient_half_sampler import PatientHalfSampler
+from .single_dataset_batch_sampler import SingleDatasetBatchSampler
+
+__all__ = [
+    'LesionPairSampler',
+    'LesionSliceSampler',
+    'PatientHalfSampler',
+    'SingleDatasetBatchSampler',
+]

@@ -1,0 +1,38 @@
+import numpy as np
+from mmdet.registry import DATA_SAMPLERS
+from mmengine.dataset import DefaultSampler
+
+
+@DATA_SAMPLERS.register_module()
+class LesionPairSampler(DefaultSampler):
+    """Lesions in pairs of two views of one lesion, for triplet losses.
+
+    Each sample is followed by another one of its ``lesion_group``, at random, or by itself, of
+    which a random pipeline makes another view. So an even ``batch_size`` always has a positive pair
+    for each sample. What is drawn depends on the seed and the epoch alone.
+
+    Args:
+        dataset (Dataset): :class:`~mmlesion.datasets.LesionPatchDataset`, or a ``ConcatDataset``.
+        shuffle (bool): As in mmengine. Defaults to True.
+        seed (int, optional): As in mmengine.
+        round_up (bool): As in mmengine. Defaults to True.
+    """
+
+    def __init__(self, dataset, shuffle=True, seed=None, round_up=True):
+        super().__init__(dataset, shuffle, seed, round_up)
+        self.groups = [dataset.get_data_info(i)['lesion_group'] for i in range(len(dataset))]
+        self.members = {}
+        for index, group in enumerate(self.groups):
+            self.members.setdefault(group, []).append(index)
+
+    def __iter__(self):
+        """Iterate indices into the dataset, pair by pair."""
+        rng = np.random.default_rng([self.seed, self.epoch, self.rank])
+        for index in super().__iter__():
+            others = [other for other in self.members[self.groups[index]] if other != index]
+            yield index
+            yield int(rng.choice(others or [index]))
+
+    def __len__(self):
+        """The number of samples in this process, two for each lesion."""
+        return 2 * super().__len__()

@@ -1,0 +1,134 @@
+import torch
+from mmdet.registry import DATA_SAMPLERS
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+from tqdm import tqdm
+
+from mmlesion.utils import UserError
+
+SERIES_KEYS = 'patient_id', 'study_id', 'series_id'
+
+
+@DATA_SAMPLERS.register_module()
+class LesionSliceSampler(Sampler):
+    """Slices with lesions and slices without, two to one in each epoch (LENS, Implementation).
+
+    Of each lesion that is annotated on several slices, which share its ``lesion_id``, an epoch has
+    one slice at random; it has every slice whose lesions have no ``lesion_id``. Slices without
+    lesions are drawn at random, half as many, or all where there are fewer; those whose only
+    lesions are uncertain are among them. In a ``ConcatDataset`` this holds for each of its
+    datasets, and their slices come one dataset after another:
+    :class:`SingleDatasetBatchSampler` makes batches of them and mixes these.
+
+    What is drawn depends on the seed and the epoch alone, so a resumed run goes on as it was, and
+    several processes share what one process would see. Slices without lesions need
+    ``filter_cfg=dict(filter_empty_gt=False)`` in the datasets.
+
+    Args:
+        dataset (Dataset): A dataset of mmdet, or a ``ConcatDataset`` of them.
+        positive_ratio (float): Slices with lesions for one without. Defaults to 2.
+        shuffle (bool): Whether the slices are drawn anew and shuffled before each epoch; the order
+            is that of the dataset otherwise. Defaults to True.
+        seed (int, optional): The same in every process. Defaults to None, for one that the
+            processes agree on.
+
+    Raises:
+        UserError: If a dataset has no slice with a lesion, or ``positive_ratio`` is not positive.
+    """
+
+    def __init__(self, dataset, positive_ratio=2, shuffle=True, seed=None):
+        if positive_ratio <= 0:
+            raise UserError(f'positive_ratio={positive_ratio} of slices must be positive')
+        self.dataset = dataset
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch = 0
+        self.rank, self.world_size = get_dist_info()
+        self.sources = [
+            _Source(dataset, first, last, positive_ratio) for first, last in _extents(dataset)
+        ]
+
+    def source_indices(self):
+        """Draw this epoch's share of this process.
+
+        Returns:
+            list[list[int]]: Indices into ``dataset``, of each of its datasets; as many in every
+            process, for which the first ones are repeated.
+        """
+        generator = torch.Generator()
+        generator.manual_seed(self.seed + self.epoch)
+        return [self._share(source.draw(generator, self.shuffle)) for source in self.sources]
+
+    def _share(self, indices):
+        missing = -len(indices) % self.world_size
+        repeated = (indices * self.world_size)[:missing]
+        return (indices + repeated)[self.rank :: self.world_size]
+
+    def __iter__(self):
+        """Iterate this process's indices, one dataset after another."""
+        return (index for indices in self.source_indices() for index in indices)
+
+    def __len__(self):
+        """The number of slices of this process in an epoch."""
+        return sum(self.source_lengths)
+
+    @property
+    def source_lengths(self):
+        """list[int]: The number of slices of this process in an epoch, of each dataset."""
+        return [-(-len(source) // self.world_size) for source in self.sources]
+
+    def set_epoch(self, epoch):
+        """Draw by this epoch's number."""
+        self.epoch = epoch
+
+
+class _Source:
+    """The slices ``first`` to ``last`` of a dataset, by what an epoch draws from them."""
+
+    def __init__(self, dataset, first, last, positive_ratio):
+        self.lesions, self.negatives = _group(dataset, first, last)
+        if not self.lesions:
+            raise UserError(
+                f'none of the slices {first} to {last - 1} of the training data, which are those '
+                'of one dataset, has a lesion to train with: check its annotations and classes'
+            )
+        self.num_negatives = min(round(len(self.lesions) / positive_ratio), len(self.negatives))
+
+    def __len__(self):
+        return len(self.lesions) + self.num_negatives
+
+    def draw(self, generator, shuffle):
+        """Indices of an epoch: a slice of each lesion, and negatives."""
+        if not shuffle:
+            return [slices[0] for slices in self.lesions] + self.negatives[: self.num_negatives]
+        draws = torch.rand(len(self.lesions), generator=generator).tolist()
+        positives = [slices[int(draw * len(slices))] for slices, draw in zip(self.lesions, draws)]
+        order = torch.randperm(len(self.negatives), generator=generator)[: self.num_negatives]
+        indices = positives + [self.negatives[i] for i in order.tolist()]
+        return [indices[i] for i in torch.randperm(len(indices), generator=generator).tolist()]
+
+
+def _extents(dataset):
+    """First and past-the-last index of each dataset of a ``ConcatDataset``, or of the only one."""
+    ends = getattr(dataset, 'cumulative_sizes', [len(dataset)])
+    return list(zip([0, *ends[:-1]], ends))
+
+
+def _group(dataset, first, last):
+    """Group a dataset's slices.
+
+    Returns:
+        tuple: The slices of each lesion, list[list[int]], where a slice whose lesions have no
+        identity is a group of its own; and the slices without lesions, list[int].
+    """
+    lesions, negatives = {}, []
+    for index in tqdm(range(first, last), desc='slices with lesions', delay=3, leave=False):
+        sample = dataset.get_data_info(index)
+        if all(instance['ignore_flag'] for instance in sample['instances']):
+            negatives.append(index)
+            continue
+        series = tuple(sample.get(key) for key in SERIES_KEYS)
+        lesion_ids = sample.get('lesion_ids', [])
+        for key in [(series, lesion_id) for lesion_id in lesion_ids] or [index]:
+            lesions.setdefault(key, []).append(index)
+    return list(lesions.values()), negatives

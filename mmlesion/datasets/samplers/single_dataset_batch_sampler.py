@@ -1,0 +1,51 @@
+import torch
+from mmdet.registry import DATA_SAMPLERS
+from torch.utils.data import BatchSampler
+
+from mmlesion.utils import UserError
+
+
+@DATA_SAMPLERS.register_module()
+class SingleDatasetBatchSampler(BatchSampler):
+    """Batches each of which is of one dataset of a ``ConcatDataset``, in random order.
+
+    LENS, section Implementation: "each batch had 4 images sampled from the same dataset". The order
+    of the batches is drawn by the sampler's seed and epoch, the same in every process: at every
+    step all processes have batches of the same dataset, and together the images that one process
+    with as large a batch would have.
+
+    Args:
+        sampler (LesionSliceSampler): Draws the slices of an epoch.
+        batch_size (int): Images in a batch of a process.
+        drop_last (bool): Whether to leave out a dataset's last batch if it is smaller. Defaults to
+            False.
+
+    Raises:
+        UserError: If the sampler is another one.
+    """
+
+    def __init__(self, sampler, batch_size, drop_last=False):
+        if not hasattr(sampler, 'source_indices'):
+            raise UserError(
+                f'SingleDatasetBatchSampler cannot tell the datasets of {type(sampler).__name__} '
+                "apart: set sampler=dict(type='LesionSliceSampler')"
+            )
+        super().__init__(sampler, batch_size, drop_last)
+
+    def __iter__(self):
+        """Iterate batches, lists of indices."""
+        batches = [
+            indices[first : first + self.batch_size]
+            for indices in self.sampler.source_indices()
+            for first in range(0, len(indices), self.batch_size)
+        ]
+        if self.drop_last:
+            batches = [batch for batch in batches if len(batch) == self.batch_size]
+        generator = torch.Generator()
+        generator.manual_seed(self.sampler.seed + self.sampler.epoch)
+        return (batches[i] for i in torch.randperm(len(batches), generator=generator).tolist())
+
+    def __len__(self):
+        """The number of batches of this process in an epoch."""
+        extra = 0 if self.drop_last else self.batch_size - 1
+        return sum((length + extra) // self.batch_size for length in self.sampler.source_lengths)

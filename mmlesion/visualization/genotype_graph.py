@@ -1,0 +1,91 @@
+"""Drawing the genotypes of auto-lesion blocks as graphs."""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from mmlesion.utils import atomic_write
+
+TITLES = dict(alb='auto-lesion block (ALB)', reduction='auto-lesion reduction block (ALBr)')
+CURVE = 0.85
+"""Height of an edge's arc, in halves of the distance between its ends."""
+
+
+def draw_genotypes(genotypes, strengths, path):
+    """Draw the cells of genotypes as graphs, one above the other.
+
+    The nodes are a block's input, its branches in their order and its output, the concatenation of
+    all branches. An arc is an edge with its operation: above the nodes a branch's first one, below
+    them its second.
+
+    Args:
+        genotypes (dict[str, list[tuple]]): Of each kind of block, for each branch ``(input1,
+            operation1, input2, operation2)``; input 0 is the block's, k the k-th branch.
+        strengths (dict[str, list[float]] | None): Weights of these operations in a search, two for
+            each branch; None where there are none.
+        path (str | Path): The picture to write; its suffix says the format.
+    """
+    with atomic_write(path) as temporary:
+        _figure(genotypes, strengths).savefig(temporary)
+
+
+def render_genotypes(genotypes, strengths):
+    """Draw what :func:`draw_genotypes` does, as an RGB image (H, W, 3), uint8."""
+    canvas = _figure(genotypes, strengths).canvas
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _figure(genotypes, strengths):
+    # The object interface, so that no state of pyplot's is touched and any thread may draw.
+    figure = Figure(figsize=(11, 6.2 * len(genotypes)), dpi=100, layout='constrained')
+    FigureCanvasAgg(figure)
+    all_axes = figure.subplots(len(genotypes), squeeze=False)[:, 0]
+    for axes, (kind, genotype) in zip(all_axes, genotypes.items()):
+        axes.set_title(TITLES.get(kind, kind))
+        _draw_cell(axes, genotype, strengths and strengths[kind])
+    return figure
+
+
+def _draw_cell(axes, genotype, strengths):
+    output = len(genotype) + 1
+    for branch, (source1, operation1, source2, operation2) in enumerate(genotype, 1):
+        first, second = strengths[2 * branch - 2 : 2 * branch] if strengths else (None, None)
+        _draw_edge(axes, source1, branch, operation1, first, upwards=True)
+        _draw_edge(axes, source2, branch, operation2, second, upwards=False)
+    _draw_nodes(axes, output)
+    top = CURVE / 2 * (output - 1) + 0.3
+    axes.set(xlim=(-0.4, output + 0.4), ylim=(-top, top), aspect='equal')
+    axes.set_axis_off()
+
+
+def _draw_edge(axes, source, branch, operation, strength, upwards):
+    """Draw an arc from one node to another, with what is on it at its highest point."""
+    sign = 1 if upwards else -1
+    arc = FancyArrowPatch(
+        (source, 0),
+        (branch, 0),
+        connectionstyle=f'arc3,rad={-sign * CURVE}',
+        arrowstyle='-|>',
+        mutation_scale=14,
+        shrinkB=14,
+        color='tab:blue' if upwards else 'tab:orange',
+    )
+    axes.add_patch(arc)
+    text = operation if strength is None else f'{operation}\n{strength:.3f}'
+    place = (source + branch) / 2, sign * CURVE / 2 * (branch - source)
+    box = dict(boxstyle='round,pad=0.1', facecolor='white', linewidth=0, alpha=0.9)
+    axes.text(*place, text, ha='center', va='center', fontsize=8, bbox=box, zorder=2)
+
+
+def _draw_nodes(axes, output):
+    around = FancyBboxPatch(
+        (0.7, -0.22), output - 1.4, 0.44, boxstyle='round,pad=0.02', color='0.9', zorder=0
+    )
+    axes.add_patch(around)
+    axes.annotate('', (output - 0.25, 0), (output - 0.66, 0), arrowprops=dict(arrowstyle='-|>'))
+    names = ['input', *(f'branch {branch}' for branch in range(1, output)), 'output']
+    box = dict(boxstyle='round', facecolor='white', edgecolor='black')
+    for position, name in enumerate(names):
+        axes.text(position, 0, name, ha='center', va='center', fontsize=9, bbox=box, zorder=3)
