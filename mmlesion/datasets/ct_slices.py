@@ -30,6 +30,15 @@ class CTSliceDataset(CocoDataset):
     The classes are ``('lesion', )``; for annotations by type pass
     ``metainfo=dict(classes=('bone', 'abdomen', ...))`` as for any mmdet dataset.
 
+    Annotations of one lesion on several slices of a series may share a ``lesion_id``: a sample's
+    ``lesion_ids`` are those of the boxes to train with.
+
+    Args:
+        *args: Those of :class:`mmdet.datasets.CocoDataset`.
+        dataset_name (str, optional): What each sample has as ``dataset_name``, by which a model of
+            several datasets tells them apart. Defaults to None, without.
+        **kwargs: Those of :class:`mmdet.datasets.CocoDataset`, which refuses unknown ones.
+
     Raises:
         UserError: If the annotation file is missing, is not COCO JSON, lists no image, has none of
             the classes, or names a file outside ``data_prefix['img']``.
@@ -48,6 +57,10 @@ class CTSliceDataset(CocoDataset):
             (255, 105, 180),
         ],
     )
+
+    def __init__(self, *args, dataset_name=None, **kwargs):
+        self.dataset_name = dataset_name
+        super().__init__(*args, **kwargs)
 
     def load_data_list(self):
         """Load the annotation file.
@@ -100,6 +113,10 @@ class CTSliceDataset(CocoDataset):
         ann_info = [_as_crowd(ann) for ann in raw_data_info['raw_ann_info']]
         data_info = super().parse_data_info(dict(raw_img_info=img_info, raw_ann_info=ann_info))
         data_info.update({key: img_info[key] for key in CT_FIELDS if key in img_info})
+        certain = [ann for ann in ann_info if not ann['iscrowd'] and 'lesion_id' in ann]
+        data_info['lesion_ids'] = list(dict.fromkeys(ann['lesion_id'] for ann in certain))
+        if self.dataset_name is not None:
+            data_info['dataset_name'] = self.dataset_name
         return data_info
 
     def filter_data(self):

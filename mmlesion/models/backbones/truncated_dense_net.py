@@ -1,0 +1,197 @@
+import re
+from collections import OrderedDict
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+# torchvision's own files of weights are older than its names: denselayer1.norm.1 is now norm1
+_OLD_NAME = re.compile(r'(denselayer\d+\.(?:norm|conv))\.([12]\.)')
+
+
+class _DenseLayer(nn.Sequential):
+    """Bottleneck of 1x1 and 3x3 convolutions; its output is joined to its input."""
+
+    def __init__(self, in_channels, growth_rate, bottleneck_ratio):
+        width = bottleneck_ratio * growth_rate
+        super().__init__(
+            OrderedDict(
+                norm1=nn.BatchNorm2d(in_channels),
+                relu1=nn.ReLU(inplace=True),
+                conv1=nn.Conv2d(in_channels, width, 1, bias=False),
+                norm2=nn.BatchNorm2d(width),
+                relu2=nn.ReLU(inplace=True),
+                conv2=nn.Conv2d(width, growth_rate, 3, padding=1, bias=False),
+            )
+        )
+
+    def forward(self, x):
+        return torch.cat([x, super().forward(x)], 1)
+
+
+def _dense_block(in_channels, num_layers, growth_rate, bottleneck_ratio):
+    return nn.Sequential(
+        OrderedDict(
+            (
+                f'denselayer{i + 1}',
+                _DenseLayer(in_channels + i * growth_rate, growth_rate, bottleneck_ratio),
+            )
+            for i in range(num_layers)
+        )
+    )
+
+
+def _transition(in_channels):
+    return nn.Sequential(
+        OrderedDict(
+            norm=nn.BatchNorm2d(in_channels),
+            relu=nn.ReLU(inplace=True),
+            conv=nn.Conv2d(in_channels, in_channels // 2, 1, bias=False),
+            pool=nn.AvgPool2d(2),
+        )
+    )
+
+
+class _GroupFusion(nn.Conv2d):
+    """1x1 convolution of all groups' features, which takes the place of the central group's.
+
+    It begins as the identity of the central group, so that pretrained weights find the features
+    that they know.
+    """
+
+    def __init__(self, channels, num_groups):
+        self.num_groups = num_groups
+        super().__init__(num_groups * channels, channels, 1)
+
+    def reset_parameters(self):
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+        nn.init.eye_(self.weight.data.flatten(1).chunk(self.num_groups, 1)[self.num_groups // 2])
+
+    def forward(self, x):
+        groups = x.unflatten(0, (-1, self.num_groups))
+        middle = self.num_groups // 2
+        fused = super().forward(groups.flatten(1, 2))[:, None]
+        return torch.cat([groups[:, :middle], fused, groups[:, middle + 1 :]], 1).flatten(0, 1)
+
+
+@MODELS.register_module()
+class TruncatedDenseNet(BaseModule):
+    """DenseNet-121 without its last transition and dense block, in 2D or 2.5D.
+
+    The backbone of LENS (section Backbone) and of MULAN, on which it builds. In 2.5D it is the
+    ``backbone`` of a :class:`~mmlesion.models.GroupedSliceBackbone` with as many groups, and 1x1
+    convolutions fuse the groups on the way: at a stage of ``fusion_indices`` the central group's
+    features become those of all groups fused, and the other groups pass unchanged. The papers name
+    no stages; after both transitions is assumed. The last fusion, which leaves one feature map, is
+    that of :class:`~mmlesion.models.SliceFusionFPN`.
+
+    Its outputs are those of the three dense blocks, 256, 512 and 1024 channels at strides 4, 8 and
+    16. The names of the weights are torchvision's, so that
+    ``init_cfg=dict(type='Pretrained', checkpoint='torchvision://densenet121')``, or such a file
+    from disk, loads; what is truncated is left out, and mmengine's log says so.
+
+    Args:
+        in_channels (int): Channels of the images. Defaults to 3.
+        block_layers (Sequence[int]): Layers of each dense block. Defaults to (6, 12, 24).
+        growth_rate (int): Channels that a layer adds. Defaults to 32.
+        stem_channels (int): Channels of the first convolution. Defaults to 64.
+        bottleneck_ratio (int): Channels of a bottleneck over the growth rate. Defaults to 4.
+        num_groups (int): Groups of slices, which lie one after another in the batch. Defaults to 1.
+        fusion_indices (Sequence[int]): Where groups are fused: 0 is after the first pooling, i
+            after transition i. Defaults to (1, 2).
+        norm_eval (bool): Whether batch normalization keeps its running statistics in training.
+            Defaults to False.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Kaiming's.
+
+    Raises:
+        ValueError: If there is no such stage to fuse.
+    """
+
+    def __init__(
+        self,
+        in_channels=3,
+        block_layers=(6, 12, 24),
+        growth_rate=32,
+        stem_channels=64,
+        bottleneck_ratio=4,
+        num_groups=1,
+        fusion_indices=(1, 2),
+        norm_eval=False,
+        init_cfg=None,
+    ):
+        super().__init__(init_cfg)
+        if not set(fusion_indices) <= set(range(len(block_layers))):
+            raise ValueError(
+                f'fusion_indices={tuple(fusion_indices)} of {len(block_layers)} dense blocks: they '
+                f'are from 0 to {len(block_layers) - 1}'
+            )
+        self.norm_eval = norm_eval
+        self.num_blocks = len(block_layers)
+        self.features = nn.Sequential(
+            OrderedDict(
+                conv0=nn.Conv2d(in_channels, stem_channels, 7, stride=2, padding=3, bias=False),
+                norm0=nn.BatchNorm2d(stem_channels),
+                relu0=nn.ReLU(inplace=True),
+                pool0=nn.MaxPool2d(3, stride=2, padding=1),
+            )
+        )
+        self.fusions = nn.ModuleDict()
+        channels = stem_channels
+        for i, num_layers in enumerate(block_layers):
+            if i > 0:
+                self.features.add_module(f'transition{i}', _transition(channels))
+                channels //= 2
+            if num_groups > 1 and i in fusion_indices:
+                self.fusions[str(i)] = _GroupFusion(channels, num_groups)
+            block = _dense_block(channels, num_layers, growth_rate, bottleneck_ratio)
+            self.features.add_module(f'denseblock{i + 1}', block)
+            channels += num_layers * growth_rate
+        for module in self.features.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+
+    def forward(self, x):
+        """Extract features.
+
+        Args:
+            x (Tensor): Images (N * num_groups, in_channels, H, W), the groups of an image one after
+                another by growing slice index.
+
+        Returns:
+            tuple[Tensor]: Outputs (N * num_groups, C_i, H_i, W_i) of the dense blocks.
+        """
+        features = self.features
+        x = features.pool0(features.relu0(features.norm0(features.conv0(x))))
+        outs = []
+        for i in range(self.num_blocks):
+            if i > 0:
+                x = getattr(features, f'transition{i}')(x)
+            if str(i) in self.fusions:
+                x = self.fusions[str(i)](x)
+            x = getattr(features, f'denseblock{i + 1}')(x)
+            outs.append(x)
+        return tuple(outs)
+
+    def train(self, mode=True):
+        """Set training mode, but for batch normalization where ``norm_eval``.
+
+        Args:
+            mode (bool): Training or evaluation.
+
+        Returns:
+            TruncatedDenseNet: Itself.
+        """
+        super().train(mode)
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        for name in [name for name in state_dict if name.startswith(prefix)]:
+            state_dict[_OLD_NAME.sub(r'\1\2', name)] = state_dict.pop(name)
+        super()._load_from_state_dict(state_dict, prefix, *args)

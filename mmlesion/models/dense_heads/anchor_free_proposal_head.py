@@ -1,0 +1,205 @@
+import torch
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.models.utils import multi_apply
+from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.structures.bbox import get_box_tensor
+from mmdet.utils import reduce_mean
+from torch import nn
+
+
+def _offsets(points, boxes):
+    """Distances (k, P, 2) in x and y of points (P, 2) from the centres of boxes (k, 4), in px."""
+    centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+    return (points - centres).abs()
+
+
+def _inside(points, boxes, ratio):
+    """Which points (P, 2) lie in the boxes (k, 4) shrunk to ``ratio``, as a mask (k, P)."""
+    sizes = boxes[:, None, 2:] - boxes[:, None, :2]
+    return (_offsets(points, boxes) <= ratio / 2 * sizes).all(-1)
+
+
+def _nearest(points, boxes):
+    """The index (k,) of the point (P, 2) that is nearest to the centre of each box (k, 4)."""
+    return _offsets(points, boxes).square().sum(-1).argmin(1)
+
+
+@MODELS.register_module()
+class AnchorFreeProposalHead(BaseDenseHead):
+    """Anchor-free proposal network, AFP (LENS, section Anchor-Free Proposal Network).
+
+    A centerness branch says which locations are in the middle of a lesion, and a box branch how far
+    its borders are; each is a 3x3 convolution, ReLU and a 1x1 convolution. The middle of a box is
+    the box shrunk to ``center_ratio``; from there to ``ignore_ratio`` locations are ignored; all
+    others are negative. A location in the middles of several lesions belongs to the smallest. The
+    location nearest to a lesion's centre always belongs to its middle, which for a lesion of less
+    than ``stride / center_ratio`` px, 20 px in LENS, may lie between locations.
+
+    Uncertain lesions, a sample's ``ignored_instances``, have no middle and are ignored whole.
+
+    Not in the paper: ``feat_channels``, of which 128 give its Table IV's model size (1.1 times for
+    four datasets); the sizes of the kernels, CenterNet's; distances in units of the stride, also
+    CenterNet's, whose weight of the L1 loss (0.1) the paper has; and boxes of 32 px to begin with,
+    about DeepLesion's median. The focal loss is divided by the number of positive locations, the L1
+    loss, summed over the four sides, too.
+
+    It takes the place of an RPN in mmdet's two-stage detectors.
+
+    Args:
+        in_channels (int): Channels of the feature maps.
+        feat_channels (int): Channels in the branches. Defaults to 128.
+        center_ratio (float): The paper's r_c. Defaults to 0.2.
+        ignore_ratio (float): The paper's r_i. Defaults to 0.5.
+        num_classes (int): Must be 1.
+        prior_generator (dict): Config of locations. Defaults to those of one level of stride 4.
+        bbox_coder (dict): Config of distances and boxes, in px.
+        loss_cls (dict): Loss of the centerness, equation 1's L center. Defaults to focal loss.
+        loss_bbox (dict): Loss of the distances, equation 1's L size. Defaults to L1 of weight 0.1,
+            its lambda 1.
+        train_cfg (ConfigDict, optional): Not used; mmdet's detectors pass it.
+        test_cfg (ConfigDict, optional): ``nms_pre``, ``nms``, ``max_per_img``, ``min_bbox_size``
+            (0, which leaves out boxes turned inside out) and ``score_thr`` as in mmdet.
+        init_cfg (dict | list[dict], optional): Initialization config.
+
+    Raises:
+        ValueError: If not ``0 < center_ratio <= ignore_ratio <= 1``, or there are several classes.
+    """
+
+    use_sigmoid_cls = True
+    cls_out_channels = 1
+
+    def __init__(
+        self,
+        in_channels,
+        feat_channels=128,
+        center_ratio=0.2,
+        ignore_ratio=0.5,
+        num_classes=1,
+        prior_generator=dict(type='MlvlPointGenerator', strides=[4]),  # noqa: B006 (configs)
+        bbox_coder=dict(type='DistancePointBBoxCoder'),  # noqa: B006
+        loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25),  # noqa: B006
+        loss_bbox=dict(type='L1Loss', loss_weight=0.1),  # noqa: B006
+        train_cfg=None,
+        test_cfg=None,
+        init_cfg=dict(  # noqa: B006
+            type='Normal',
+            layer='Conv2d',
+            std=0.01,
+            override=[
+                dict(type='Normal', name='center_out', std=0.01, bias_prob=0.01),
+                dict(type='Normal', name='size_out', std=0.01, bias=4.0),
+            ],
+        ),
+    ):
+        super().__init__(init_cfg)
+        if not 0 < center_ratio <= ignore_ratio <= 1 or num_classes != 1:
+            raise ValueError(
+                'AnchorFreeProposalHead needs 0 < center_ratio <= ignore_ratio <= 1 and one class, '
+                f'but got {center_ratio}, {ignore_ratio} and {num_classes}'
+            )
+        self.center_ratio = center_ratio
+        self.ignore_ratio = ignore_ratio
+        self.prior_generator = TASK_UTILS.build(prior_generator)
+        self.bbox_coder = TASK_UTILS.build(bbox_coder)
+        self.loss_cls = MODELS.build(loss_cls)
+        self.loss_bbox = MODELS.build(loss_bbox)
+        self.train_cfg = train_cfg
+        self.test_cfg = test_cfg
+        self.center_conv = nn.Conv2d(in_channels, feat_channels, 3, padding=1)
+        self.center_out = nn.Conv2d(feat_channels, 1, 1)
+        self.size_conv = nn.Conv2d(in_channels, feat_channels, 3, padding=1)
+        self.size_out = nn.Conv2d(feat_channels, 4, 1)
+
+    def forward(self, x):
+        """Predict on each level.
+
+        Args:
+            x (tuple[Tensor]): Feature maps (N, in_channels, H, W).
+
+        Returns:
+            tuple[list[Tensor]]: Of each level, centerness (N, 1, H, W) before the sigmoid and
+            distances (N, 4, H, W) of left, top, right and bottom border, px.
+        """
+        return multi_apply(self.forward_single, x, self.prior_generator.strides)
+
+    def forward_single(self, x, stride):
+        """Predict on one level; ``stride`` is its in x and y."""
+        centerness = self.center_out(self.center_conv(x).relu_())
+        sizes = self.size_out(self.size_conv(x).relu_())
+        return centerness, sizes * sizes.new_tensor(stride * 2)[:, None, None]
+
+    def loss_by_feat(
+        self,
+        centerness,
+        sizes,
+        batch_gt_instances,
+        batch_img_metas,
+        batch_gt_instances_ignore=None,
+    ):
+        """Compute the losses.
+
+        Args:
+            centerness (list[Tensor]): (N, 1, H, W) of each level, before the sigmoid.
+            sizes (list[Tensor]): Distances (N, 4, H, W) of each level, px.
+            batch_gt_instances (list[InstanceData]): ``bboxes`` of each image.
+            batch_img_metas (list[dict]): Not used.
+            batch_gt_instances_ignore (list[InstanceData], optional): Uncertain ``bboxes``.
+
+        Returns:
+            dict[str, Tensor]: ``loss_rpn_cls`` and ``loss_rpn_bbox``.
+        """
+        ignored = batch_gt_instances_ignore or [None] * len(batch_gt_instances)
+        priors = self._priors(centerness)
+        targets = multi_apply(self.get_targets, batch_gt_instances, ignored, points=priors[:, :2])
+        labels, weights, boxes = map(torch.stack, targets)
+        logits = torch.cat([level.flatten(2) for level in centerness], 2).transpose(1, 2)
+        sizes = torch.cat([level.flatten(2) for level in sizes], 2).transpose(1, 2)
+        image, location = (labels == 0).nonzero(as_tuple=True)
+        # of all processes: a lesion weighs the same however the images are spread over them
+        num_positives = reduce_mean(sizes.new_tensor(len(image))).clamp(min=1)
+        target = self.bbox_coder.encode(priors[location, :2], boxes[image, location])
+        return dict(
+            loss_rpn_cls=self.loss_cls(
+                logits.reshape(-1, 1), labels.flatten(), weights.flatten(), avg_factor=num_positives
+            ),
+            loss_rpn_bbox=self.loss_bbox(
+                sizes[image, location],
+                target,
+                1 / priors[location, 2:].repeat(1, 2),  # px to strides
+                avg_factor=num_positives,
+            ),
+        )
+
+    def _priors(self, levels):
+        """Locations (P, 4) of all levels: x and y in px, and their strides."""
+        shapes = [level.shape[-2:] for level in levels]
+        priors = self.prior_generator.grid_priors(
+            shapes, levels[0].dtype, levels[0].device, with_stride=True
+        )
+        return torch.cat(priors)
+
+    def get_targets(self, gt_instances, gt_instances_ignore, points):
+        """Say what each location of an image is to predict.
+
+        Args:
+            gt_instances (InstanceData): ``bboxes`` (k, 4), x1, y1, x2, y2 in px.
+            gt_instances_ignore (InstanceData | None): Uncertain ``bboxes`` (m, 4).
+            points (Tensor): Locations (P, 2), x and y in px.
+
+        Returns:
+            tuple[Tensor]: Labels (P,), 0 in the middle of a lesion and 1 elsewhere, weights (P,), 0
+            where a location is ignored, and the lesion's box (P, 4), zeros where there is none.
+        """
+        boxes = get_box_tensor(gt_instances.bboxes)
+        middle = _inside(points, boxes, self.center_ratio)
+        middle[torch.arange(len(boxes)), _nearest(points, boxes)] = True
+        ignored = _inside(points, boxes, self.ignore_ratio).any(0)
+        if gt_instances_ignore is not None:
+            ignored |= _inside(points, get_box_tensor(gt_instances_ignore.bboxes), 1).any(0)
+        positive = middle.any(0)
+        targets = points.new_zeros(len(points), 4)
+        if len(boxes):
+            areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)[:, None]
+            smallest = areas.where(middle, areas.new_tensor(torch.inf)).argmin(0)
+            targets[positive] = boxes[smallest[positive]]
+        return (~positive).long(), (positive | ~ignored).to(targets), targets

@@ -1,0 +1,98 @@
+import torch
+from mmcv.ops import batched_nms
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule, ModuleDict
+from mmengine.structures import InstanceData
+
+from mmlesion.structures import batch_dataset
+
+
+@MODELS.register_module()
+class ProposalEnsemble(BaseModule):
+    """One proposal network per dataset, whose proposals are pooled and merged by NMS.
+
+    LENS, section Lesion Ensemble. The network of the batch's dataset alone is trained; the others
+    propose as well, in training too, so that the detection head sees what it will see. Each
+    network's proposals pass NMS of their own first, as mmdet's heads do it.
+
+    Args:
+        datasets (Sequence[str]): Names of the datasets, one network each.
+        head (dict): Config of a proposal network, ``AnchorFreeProposalHead`` or one of mmdet's.
+        num_classes (int): 1.
+        train_cfg (ConfigDict, optional): That of ``head``.
+        test_cfg (ConfigDict, optional): That of ``head``; ``nms`` and ``max_per_img`` are those of
+            the pooled proposals too.
+        init_cfg (dict | list[dict], optional): Initialization config.
+    """
+
+    def __init__(self, datasets, head, num_classes=1, train_cfg=None, test_cfg=None, init_cfg=None):
+        super().__init__(init_cfg)
+        self.datasets = tuple(datasets)
+        self.test_cfg = test_cfg
+        settings = dict(num_classes=num_classes, train_cfg=train_cfg, test_cfg=test_cfg)
+        self.heads = ModuleDict(
+            {name: MODELS.build(dict(head, **settings)) for name in self.datasets}
+        )
+
+    def loss_and_predict(self, x, batch_data_samples, proposal_cfg=None):
+        """Compute the losses of the batch's dataset and pool the proposals of all.
+
+        Args:
+            x (tuple[Tensor]): Feature maps (N, C, H, W).
+            batch_data_samples (list[DetDataSample]): With ``dataset_name`` in the meta information.
+            proposal_cfg (ConfigDict, optional): Settings of the proposals in training. Defaults to
+                ``test_cfg``.
+
+        Returns:
+            tuple: The losses of one network, and an InstanceData of proposals an image.
+
+        Raises:
+            UserError: If the samples are not all from one known dataset.
+        """
+        trained = batch_dataset(batch_data_samples, self.datasets)
+        cfg = proposal_cfg or self.test_cfg
+        losses, own = self.heads[trained].loss_and_predict(x, batch_data_samples, proposal_cfg=cfg)
+        metas = [sample.metainfo for sample in batch_data_samples]
+        proposals = [
+            own if name == trained else self._propose(head, x, metas, cfg)
+            for name, head in self.heads.items()
+        ]
+        return losses, self._pool(proposals, cfg)
+
+    def predict(self, x, batch_data_samples, rescale=False):
+        """Pool the proposals of all networks.
+
+        Args:
+            x (tuple[Tensor]): Feature maps (N, C, H, W).
+            batch_data_samples (list[DetDataSample]): With meta information.
+            rescale (bool): Whether boxes are those of the original image. Defaults to False.
+
+        Returns:
+            list[InstanceData]: ``bboxes`` (n, 4), ``scores`` and ``labels`` of each image.
+        """
+        metas = [sample.metainfo for sample in batch_data_samples]
+        proposals = [
+            self._propose(head, x, metas, self.test_cfg, rescale) for head in self.heads.values()
+        ]
+        return self._pool(proposals, self.test_cfg)
+
+    @staticmethod
+    @torch.no_grad()
+    def _propose(head, x, metas, cfg, rescale=False):
+        return head.predict_by_feat(*head(x), batch_img_metas=metas, cfg=cfg, rescale=rescale)
+
+    def _pool(self, proposals, cfg):
+        """Merge the proposals of each network, lists over images, into one list over images."""
+        if len(proposals) == 1:
+            return proposals[0]
+        return [self._pool_image(InstanceData.cat(list(image)), cfg) for image in zip(*proposals)]
+
+    @staticmethod
+    def _pool_image(pooled, cfg):
+        if not len(pooled):
+            return pooled
+        boxes, scores, labels = pooled.bboxes, pooled.scores, pooled.labels
+        scored, keep = batched_nms(boxes, scores, labels, cfg.nms, class_agnostic=True)
+        pooled = pooled[keep]
+        pooled.scores = scored[:, -1]  # some kinds of NMS change the scores
+        return pooled[: cfg.max_per_img]

@@ -1,0 +1,56 @@
+from mmdet.models.detectors import TwoStageDetector
+from mmdet.registry import MODELS
+
+
+@MODELS.register_module()
+class LENS(TwoStageDetector):
+    """Lesion ensemble: one detector of several partly labelled datasets (LENS).
+
+    Datasets share backbone, neck and the detection head's first layers; each has a proposal network
+    and an expert, a classification and a regression layer, of its own, which learn from its batches
+    alone (equation 1). All proposals are pooled, all experts score them, and their detections are
+    merged by NMS. Another dataset is another name in ``datasets``; an expert that was never trained
+    scores at random, so name those alone that there is data of.
+
+    A training batch is of one dataset, which its samples name: it takes ``dataset_name`` of
+    ``CTSliceDataset``, that name among the meta keys of ``PackDetInputs``, and
+    ``SingleDatasetBatchSampler``. The branches of other datasets have no gradients then, not
+    gradients of zero, by which an optimizer with momentum would move them; so distributed training
+    needs ``find_unused_parameters=True``.
+
+    Args:
+        datasets (Sequence[str]): Names of the datasets.
+        backbone (dict): As in mmdet.
+        neck (dict): As in mmdet.
+        rpn_head (dict): A dataset's proposal network, ``AnchorFreeProposalHead`` or one of mmdet's.
+        roi_head (dict): ``LENSRoIHead`` without its ``datasets``.
+        train_cfg (dict, optional): ``rpn``, ``rpn_proposal`` and ``rcnn``, as in mmdet.
+        test_cfg (dict, optional): ``rpn``, as in mmdet, and ``rcnn``, that of ``LENSRoIHead``.
+        data_preprocessor (dict, optional): As in mmdet.
+        init_cfg (dict | list[dict], optional): Initialization config.
+    """
+
+    def __init__(
+        self,
+        datasets,
+        backbone,
+        neck,
+        rpn_head,
+        roi_head,
+        train_cfg=None,
+        test_cfg=None,
+        data_preprocessor=None,
+        init_cfg=None,
+    ):
+        datasets = tuple(datasets)
+        super().__init__(
+            backbone=backbone,
+            neck=neck,
+            rpn_head=dict(type='ProposalEnsemble', datasets=datasets, head=rpn_head),
+            roi_head=dict(roi_head, datasets=datasets),
+            train_cfg=train_cfg,
+            test_cfg=test_cfg,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        self.datasets = datasets

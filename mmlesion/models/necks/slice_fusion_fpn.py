@@ -1,0 +1,80 @@
+import torch
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import nn
+from torch.nn import functional as F
+
+
+@MODELS.register_module()
+class SliceFusionFPN(BaseModule):
+    """Top-down path of each slice group, then their fusion into one feature map.
+
+    The neck of LENS (section Backbone), whose structure is MULAN's: on each level a 1x1 lateral
+    convolution, shared by the groups; coarser levels are upsampled by nearest neighbours and added;
+    only the finest level is kept; and a 1x1 convolution fuses the groups' maps, the "3D feature
+    fusion" at the end.
+
+    Without an activation between them all of these are linear, and upsampling and 1x1 convolutions
+    commute. So the weights of lateral and fusion are multiplied rather than run one after another:
+    the result is the same, for a third of the work on the finest level, and the path is walked
+    once for all groups.
+
+    Args:
+        in_channels (Sequence[int]): Channels of one group at each level, the finest first.
+        out_channels (int): Channels of the feature map. Defaults to 512.
+        num_groups (int): Number of groups, which lie beside one another in the channels as
+            :class:`~mmlesion.models.GroupedSliceBackbone` puts them. Defaults to 3.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Xavier's, as FPN.
+    """
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels=512,
+        num_groups=3,
+        init_cfg=dict(type='Xavier', layer='Conv2d', distribution='uniform'),  # noqa: B006
+    ):
+        super().__init__(init_cfg)
+        self.laterals = nn.ModuleList(
+            nn.Conv2d(channels, out_channels, 1) for channels in in_channels
+        )
+        self.num_groups = num_groups
+        self.fusion = nn.Conv2d(num_groups * out_channels, out_channels, 1)
+
+    def forward(self, inputs):
+        """Fuse levels and groups.
+
+        Args:
+            inputs (tuple[Tensor]): Features (N, num_groups * C_i, h_i, w_i) of each level, the
+                finest first.
+
+        Returns:
+            tuple[Tensor]: One feature map (N, out_channels, h_0, w_0).
+
+        Raises:
+            ValueError: If the number of levels, or of a level's channels, is another one.
+        """
+        self._check(inputs)
+        x = None
+        for features, (weight, bias) in zip(reversed(inputs), reversed(self._fused_laterals())):
+            fused = F.conv2d(features, weight, bias)
+            x = fused if x is None else fused + F.interpolate(x, size=features.shape[-2:])
+        return (x + self.fusion.bias[:, None, None],)
+
+    def _fused_laterals(self):
+        """Lateral and fusion in one: weights (out_channels, num_groups * C_i, 1, 1) and biases."""
+        groups = self.fusion.weight.flatten(1).chunk(self.num_groups, 1)
+        fused = []
+        for lateral in self.laterals:
+            weight = torch.cat([group @ lateral.weight.flatten(1) for group in groups], 1)
+            fused.append((weight[..., None, None], sum(groups) @ lateral.bias))
+        return fused
+
+    def _check(self, inputs):
+        found = [x.shape[1] for x in inputs]
+        expected = [self.num_groups * lateral.in_channels for lateral in self.laterals]
+        if found != expected:
+            raise ValueError(
+                f'SliceFusionFPN takes levels of {expected} channels, {self.num_groups} groups in '
+                f"each, but got {found}: set in_channels and num_groups to the backbone's"
+            )

@@ -1,0 +1,194 @@
+import torch
+from mmdet.models.layers import multiclass_nms
+from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.utils import unpack_gt_instances
+from mmdet.registry import MODELS
+from mmdet.structures.bbox import bbox2roi
+from mmdet.utils import reduce_mean
+from mmengine.model import ModuleDict
+from mmengine.structures import InstanceData
+
+from mmlesion.structures import batch_dataset
+from mmlesion.utils import UserError
+
+
+@MODELS.register_module()
+class LENSRoIHead(StandardRoIHead):
+    """Detection head of LENS: shared layers, then an expert per dataset (section Lesion Ensemble).
+
+    An expert is a classification and a box regression layer, which say what is a lesion in the
+    sense of its dataset. The expert of the batch's dataset alone is trained. In inference the
+    experts' detections are pooled and merged by NMS.
+
+    Args:
+        datasets (Sequence[str]): Names of the datasets, one expert each.
+        bbox_roi_extractor (dict): As in mmdet.
+        bbox_head (dict): Config of an expert, mmdet's ``BBoxHead``, on the features of
+            ``shared_head``.
+        shared_head (dict): Encoder of regions that the experts share. Defaults to ``FCEncoder``,
+            two fully connected layers.
+        train_cfg (ConfigDict, optional): ``assigner`` and ``sampler`` as in mmdet.
+        test_cfg (ConfigDict, optional): ``score_thr``, ``nms`` and ``max_per_img`` as in mmdet;
+            ``experts``, the names of those whose detections are pooled, by default all; and
+            ``keep_experts``, whether every expert's own detections, each after NMS among its own,
+            are put into each sample as ``expert_instances`` as well, by default not.
+        init_cfg (dict | list[dict], optional): Initialization config.
+
+    Raises:
+        UserError: If ``experts`` names an unknown dataset or none.
+    """
+
+    def __init__(
+        self,
+        datasets,
+        bbox_roi_extractor,
+        bbox_head,
+        shared_head=dict(type='FCEncoder', in_channels=512),  # noqa: B006 (a config)
+        train_cfg=None,
+        test_cfg=None,
+        init_cfg=None,
+    ):
+        self.datasets = tuple(datasets)
+        super().__init__(
+            bbox_roi_extractor=bbox_roi_extractor,
+            bbox_head=bbox_head,
+            shared_head=shared_head,
+            train_cfg=train_cfg,
+            test_cfg=test_cfg,
+            init_cfg=init_cfg,
+        )
+        self._check_experts()
+
+    def init_bbox_head(self, bbox_roi_extractor, bbox_head):
+        """Build the extractor of regions and the experts."""
+        self.bbox_roi_extractor = MODELS.build(bbox_roi_extractor)
+        self.bbox_head = ModuleDict({name: MODELS.build(bbox_head) for name in self.datasets})
+
+    def _check_experts(self):
+        experts = (self.test_cfg or {}).get('experts')
+        if experts is not None and not (experts and set(experts) <= set(self.datasets)):
+            raise UserError(
+                f'test_cfg.rcnn.experts={list(experts)}: name some of the datasets '
+                f'{", ".join(self.datasets)}, or leave it out to pool all of them'
+            )
+
+    @property
+    def pooled_experts(self):
+        """list[str]: Names of the experts whose detections are pooled."""
+        experts = self.test_cfg.get('experts') or self.datasets
+        return [name for name in self.datasets if name in experts]
+
+    def _bbox_forward(self, x, rois, experts=None):
+        """Run shared layers and experts.
+
+        Args:
+            x (tuple[Tensor]): Feature maps (B, C, H, W) of each level.
+            rois (Tensor): Regions (n, 5): the image's index and x1, y1, x2, y2 in px.
+            experts (Sequence[str], optional): Which experts. Defaults to all.
+
+        Returns:
+            dict[str, Tensor]: ``cls_score`` (E, n, classes + 1), ``bbox_pred`` (E, n, classes * 4)
+            and ``bbox_feats`` (n, C), the shared features.
+        """
+        features = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
+        num_regions = torch.bincount(rois[:, 0].long(), minlength=len(x[0])).tolist()
+        features, _ = self.shared_head(features, num_regions)
+        scores, deltas = zip(*(self.bbox_head[name](features) for name in experts or self.datasets))
+        return dict(
+            cls_score=torch.stack(scores), bbox_pred=torch.stack(deltas), bbox_feats=features
+        )
+
+    def loss(self, x, rpn_results_list, batch_data_samples):
+        """Compute the losses of the expert of the batch's dataset.
+
+        Args:
+            x (tuple[Tensor]): Feature maps (N, C, H, W) of each level.
+            rpn_results_list (list[InstanceData]): Proposals of each image.
+            batch_data_samples (list[DetDataSample]): With ``dataset_name`` in the meta information.
+
+        Returns:
+            dict[str, Tensor]: ``loss_cls``, ``acc`` and ``loss_bbox``.
+
+        Raises:
+            UserError: If the samples are not all from one known dataset.
+        """
+        expert = batch_dataset(batch_data_samples, self.datasets)
+        truths, ignored, _ = unpack_gt_instances(batch_data_samples)
+        sampled = [self._sample(*image) for image in zip(rpn_results_list, truths, ignored)]
+        rois = bbox2roi([result.priors for result in sampled])
+        outputs = self._bbox_forward(x, rois, [expert])
+        losses = self.bbox_head[expert].loss_and_target(
+            outputs['cls_score'][0], outputs['bbox_pred'][0], rois, sampled, self.train_cfg
+        )['loss_bbox']
+        # mmdet divides by the number of this process's regions: make it that of all processes
+        share = len(rois) / reduce_mean(rois.new_tensor(len(rois))).clamp(min=1)
+        return {name: v * share if 'loss' in name else v for name, v in losses.items()}
+
+    def _sample(self, proposals, gt_instances, gt_instances_ignore):
+        proposals = InstanceData(priors=proposals.bboxes)
+        assigned = self.bbox_assigner.assign(proposals, gt_instances, gt_instances_ignore)
+        return self.bbox_sampler.sample(assigned, proposals, gt_instances)
+
+    def predict(self, x, rpn_results_list, batch_data_samples, rescale=False):
+        """Detect lesions.
+
+        Args:
+            x (tuple[Tensor]): Feature maps (N, C, H, W) of each level.
+            rpn_results_list (list[InstanceData]): Proposals of each image.
+            batch_data_samples (list[DetDataSample]): With meta information; each gets
+                ``expert_instances`` if ``keep_experts``.
+            rescale (bool): Whether boxes are those of the original image. Defaults to False.
+
+        Returns:
+            list[InstanceData]: ``bboxes`` (n, 4), ``scores``, ``labels`` and ``expert`` (n,), the
+            index of the detection's expert among ``datasets``, of the pooled detections, the
+            highest score first.
+        """
+        keep = self.test_cfg.get('keep_experts', False)
+        experts = list(self.datasets) if keep else self.pooled_experts
+        outputs = self._expert_outputs(x, rpn_results_list, batch_data_samples, rescale, experts)
+        results = []
+        for sample, output in zip(batch_data_samples, outputs):
+            if keep:
+                own = [self._merge({name: output[name]}) for name in experts]
+                sample.expert_instances = InstanceData.cat(own)
+            results.append(self._merge({name: output[name] for name in self.pooled_experts}))
+        return results
+
+    def _expert_outputs(self, x, proposals, batch_data_samples, rescale, experts):
+        """Of each image, by expert, boxes (n, classes * 4) and probabilities (n, classes + 1)."""
+        numbers = [len(image) for image in proposals]
+        rois = bbox2roi([image.bboxes for image in proposals])
+        outputs = self._bbox_forward(x, rois, experts)
+        split = [outputs[name].split(numbers, dim=1) for name in ('cls_score', 'bbox_pred')]
+        return [
+            {
+                name: self._decode(name, *regions, sample.metainfo, rescale)
+                for name, *regions in zip(experts, [image_rois] * len(experts), scores, deltas)
+            }
+            for image_rois, scores, deltas, sample in zip(
+                rois.split(numbers), *split, batch_data_samples
+            )
+        ]
+
+    def _decode(self, expert, rois, scores, deltas, meta, rescale):
+        head = self.bbox_head[expert]
+        # without settings mmdet's head decodes, and leaves scores and NMS alone
+        raw = head.predict_by_feat([rois], [scores], [deltas], [meta], None, rescale)[0]
+        return raw.bboxes, raw.scores
+
+    def _merge(self, outputs):
+        """Merge boxes and probabilities by expert by one NMS over all of them."""
+        boxes, scores = map(torch.cat, zip(*outputs.values()))
+        cfg = self.test_cfg
+        detections, labels, kept = multiclass_nms(
+            boxes, scores, cfg.score_thr, cfg.nms, cfg.max_per_img, return_inds=True
+        )
+        indices = [self.datasets.index(name) for name in outputs]
+        values_per_expert = (scores.shape[1] - 1) * (len(scores) // len(indices))
+        return InstanceData(
+            bboxes=detections[:, :4],
+            scores=detections[:, 4],
+            labels=labels,
+            expert=labels.new_tensor(indices)[kept // max(values_per_expert, 1)],
+        )

@@ -1,0 +1,41 @@
+from mmdet.registry import TASK_UTILS
+from mmdet.structures.bbox import get_box_tensor
+
+from mmlesion.structures import check_shape, sphere_overlaps
+
+
+@TASK_UTILS.register_module()
+class SphereOverlaps3D:
+    """Overlaps of spheres, as mmdet's assigners ask for them (3D Aggregated Faster R-CNN).
+
+    The paper does not say of which shape its IoU is: cubes, as detectors have boxes, are assumed.
+
+    Args:
+        mode (str): ``'cube'``, overlaps of the bounding cubes, or ``'sphere'``, of the spheres
+            themselves. Defaults to ``'cube'``.
+
+    Raises:
+        ValueError: If ``mode`` is neither.
+    """
+
+    def __init__(self, mode='cube'):
+        check_shape(mode)
+        self.mode = mode
+
+    def __call__(self, bboxes1, bboxes2, mode='iou', is_aligned=False):
+        """Measure overlaps.
+
+        Args:
+            bboxes1 (Tensor | SphereBoxes): (m, 4) z, y, x, diameter.
+            bboxes2 (Tensor | SphereBoxes): (n, 4).
+            mode (str): ``'iou'`` or ``'iof'``, over the volume of the first. Defaults to ``'iou'``.
+            is_aligned (bool): Whether spheres of the same row are measured. Defaults to False.
+
+        Returns:
+            Tensor: (m, n), or (m,) if aligned.
+        """
+        bboxes1, bboxes2 = get_box_tensor(bboxes1), get_box_tensor(bboxes2)
+        return sphere_overlaps(bboxes1, bboxes2, mode, is_aligned, shape=self.mode)
+
+    def __repr__(self):
+        return f'{type(self).__name__}(mode={self.mode!r})'
