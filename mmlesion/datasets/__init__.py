@@ -1,4 +1,20 @@
 from .ct_slices import CTSliceDataset
+from .lesion_patches import LesionPatchDataset
+from .samplers import (
+    LesionPairSampler,
+    LesionSliceSampler,
+    PatientHalfSampler,
+    SingleDatasetBatchSampler,
+)
 from .transforms import *  # noqa: F401,F403
+from .volumes import VolumeDataset
 
-__all__ = ['CTSliceDataset']
+__all__ = [
+    'CTSliceDataset',
+    'LesionPairSampler',
+    'LesionPatchDataset',
+    'LesionSliceSampler',
+    'PatientHalfSampler',
+    'SingleDatasetBatchSampler',
+    'VolumeDataset',
+]

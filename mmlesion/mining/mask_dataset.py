@@ -17,10 +17,10 @@ from typing import Optional
 
 import cv2
 import numpy as np
-from pycocotools import mask as mask_utils
 from tqdm import tqdm
 
 from mmlesion.datasets.transforms.loading import read_slice
+from mmlesion.structures import encode_mask
 from mmlesion.utils import UserError, path_under
 from mmlesion.visualization.local_visualizer import SOFT_TISSUE
 
@@ -247,14 +247,8 @@ def _segment(job, options):
         except ValueError as error:
             problems.append((BAD_RECIST, f'a lesion of {image["file_name"]}: {error}'))
             continue
-        masks[index] = {'segmentation': encode(found.mask), 'mask_source': found.source}
+        masks[index] = {'segmentation': encode_mask(found.mask), 'mask_source': found.source}
     return masks, problems
-
-
-def encode(mask):
-    """COCO's compressed RLE of an (H, W) bool mask, its counts as text."""
-    rle = mask_utils.encode(np.asfortranarray(mask, np.uint8))
-    return {'size': rle['size'], 'counts': rle['counts'].decode('ascii')}
 
 
 def _check_size(path, hu, image):

@@ -1,4 +1,5 @@
 from .errors import UserError, cli
-from .files import atomic_write, path_under
+from .files import atomic_folder, atomic_write, path_under
+from .parallel import run_parallel
 
-__all__ = ['UserError', 'atomic_write', 'cli', 'path_under']
+__all__ = ['UserError', 'atomic_folder', 'atomic_write', 'cli', 'path_under', 'run_parallel']

@@ -41,9 +41,48 @@ def read_ct(path, series=None):
     elif series is not None:
         raise UserError(f'{path} is a file: a DICOM series is chosen only in a DICOM folder')
     else:
-        image = _read_file(path)
+        image = read_image(path)
     check_ct(image, path)
     return image
+
+
+def read_labels(path):
+    """Read a segmentation of a volume.
+
+    Args:
+        path (str | Path): A NIfTI, MHD, MHA or other file that SimpleITK reads.
+
+    Returns:
+        sitk.Image: Three-dimensional, of uint8 labels, with the file's own geometry.
+
+    Raises:
+        UserError: If it is missing or unreadable, or does not hold whole numbers from 0 to 255.
+    """
+    image = read_image(path)
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() > 1:
+        raise UserError(f'{path} is not a segmentation: it has no single label in 3D per voxel')
+    labels = sitk.Cast(image, sitk.sitkUInt8)
+    if (sitk.GetArrayViewFromImage(labels) != sitk.GetArrayViewFromImage(image)).any():
+        raise UserError(f'{path} is not a segmentation: its values are not whole and 0 to 255')
+    return labels
+
+
+def check_same_grid(image, other, names):
+    """Check that the voxels of two volumes lie at the same places.
+
+    Args:
+        image (sitk.Image): A volume.
+        other (sitk.Image): Another.
+        names (str): What to call them in the error message.
+
+    Raises:
+        UserError: If sizes differ, or spacing, origin or direction by more than 0.01.
+    """
+    for what in ('Size', 'Spacing', 'Origin', 'Direction'):
+        values = [getattr(volume, f'Get{what}')() for volume in (image, other)]
+        if not np.allclose(*values, rtol=0, atol=0 if what == 'Size' else 1e-2):
+            texts = ' and '.join(str(np.round(value, 3).tolist()) for value in values)
+            raise UserError(f'{names} have the {what.lower()} {texts}: give those of one scan')
 
 
 def check_ct(image, source):
@@ -82,7 +121,21 @@ def _check_hu(array, source):
         )
 
 
-def _read_file(path):
+def read_image(path):
+    """Read a file that SimpleITK reads, of whatever kind; a mask, for instance.
+
+    Args:
+        path (str | Path): The file.
+
+    Returns:
+        sitk.Image: The image.
+
+    Raises:
+        UserError: If it is missing, unreadable or truncated.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'{path} does not exist')
     with _itk_errors_as_user_errors(path):
         image = sitk.ReadImage(str(path))
         if path.name.endswith(('.nii', '.nii.gz')):

@@ -123,3 +123,21 @@ def test_published_annotations():
         content = json.load(file)
     assert len(dataset) == len(content['images']) == 40
     assert Path(dataset.get_data_info(0)['img_path']).is_file()
+
+
+def test_samples_name_their_dataset(two_images):
+    assert build(two_images, dataset_name='lits').get_data_info(0)['dataset_name'] == 'lits'
+    plain = build(two_images)
+    assert 'dataset_name' not in plain.get_data_info(0)
+    # what a model saves of its data is the same, whatever the name
+    assert build(two_images, dataset_name='lits').metainfo == plain.metainfo
+
+
+def test_lesions_on_several_slices(two_images):
+    two_images.add_lesion(1, [2, 2, 9, 9], lesion_id='b')
+    two_images.add_lesion(1, [12, 2, 9, 9], lesion_id='b')
+    two_images.add_lesion(1, [2, 12, 9, 9], lesion_id='a')
+    two_images.add_lesion(1, [12, 12, 9, 9], lesion_id='c', ignore=1)
+    dataset = build(two_images)
+    assert dataset.get_data_info(0)['lesion_ids'] == ['b', 'a']
+    assert dataset.get_data_info(1)['lesion_ids'] == []

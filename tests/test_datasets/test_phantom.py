@@ -13,9 +13,9 @@ from mmlesion.datasets.phantom import (
     draw_patient,
     make_deeplesion_phantom,
 )
-from mmlesion.datasets.phantom.deeplesion_layout import _merged
 from mmlesion.datasets.phantom.lesions import LESION_TYPES, draw_profile, recist, sample_extents
 from mmlesion.datasets.phantom.shapes import Grid, Lobes, Section, blend, coverage
+from mmlesion.datasets.slice_files import merge_ranges
 from mmlesion.utils import UserError
 
 OPTIONS = PatientOptions(size=160)
@@ -304,4 +304,4 @@ def test_numbers_that_make_no_sense(tmp_path, arguments, message):
 
 
 def test_overlapping_slice_ranges_are_joined():
-    assert _merged([(10, 14), (1, 5), (4, 8), (20, 20)]) == [(1, 8), (10, 14), (20, 20)]
+    assert merge_ranges([(10, 14), (1, 5), (4, 8), (20, 20)]) == [(1, 8), (10, 14), (20, 20)]

@@ -1,6 +1,6 @@
 import pytest
 
-from mmlesion.utils import UserError, atomic_write, cli, path_under
+from mmlesion.utils import UserError, atomic_folder, atomic_write, cli, path_under
 
 
 def test_atomic_write_replaces_whole(tmp_path):
@@ -21,6 +21,26 @@ def test_atomic_write_leaves_the_old_file_on_error(tmp_path):
         _ = 1 / 0
     assert path.read_text() == 'old'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_atomic_folder_replaces_whole(tmp_path):
+    path = tmp_path / 'new' / 'data'
+    for name in ('old', 'whole'):
+        with atomic_folder(path) as temporary:
+            (temporary / name).write_text(name)
+            assert temporary.parent == path.parent
+        assert [child.name for child in path.iterdir()] == [name]
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_atomic_folder_leaves_the_old_one_on_error(tmp_path):
+    path = tmp_path / 'data'
+    path.mkdir()
+    (path / 'old').touch()
+    with pytest.raises(ZeroDivisionError), atomic_folder(path) as temporary:
+        (temporary / 'half').touch()
+        _ = 1 / 0
+    assert [child.name for child in tmp_path.rglob('*')] == ['data', 'old']
 
 
 def test_path_under(tmp_path):

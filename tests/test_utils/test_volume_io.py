@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from mmengine.logging import MMLogger
 
 from mmlesion.utils import UserError
-from mmlesion.utils.volume_io import read_ct
+from mmlesion.utils.volume_io import check_same_grid, read_ct, read_labels
 
 SOP_CLASSES = dict(CT='1.2.840.10008.5.1.4.1.1.2', MR='1.2.840.10008.5.1.4.1.1.4')
 
@@ -200,3 +200,40 @@ def test_values_that_are_not_hu(tmp_path, ct, scale, offset, message):
     sitk.WriteImage(image, str(tmp_path / 'a.mha'))
     with pytest.raises(UserError, match=message):
         read_ct(tmp_path / 'a.mha')
+
+
+@pytest.mark.parametrize('kind', [np.uint8, np.int16, np.float64])
+def test_labels(tmp_path, kind):
+    array = np.arange(4 * 5 * 6).reshape(4, 5, 6).astype(kind)
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / 'a.nii.gz'))
+    labels = sitk.GetArrayFromImage(read_labels(tmp_path / 'a.nii.gz'))
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, array)
+
+
+@pytest.mark.parametrize('value', [0.5, -1.0, 256.0])
+def test_what_is_no_label(tmp_path, value):
+    array = np.zeros((4, 5, 6), np.float32)
+    array[1, 1, 1] = value
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / 'a.nii.gz'))
+    with pytest.raises(UserError, match='its values are not whole and 0 to 255'):
+        read_labels(tmp_path / 'a.nii.gz')
+
+
+def test_labels_in_2d_or_nowhere(tmp_path):
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((5, 6), np.uint8)), str(tmp_path / 'a.mha'))
+    with pytest.raises(UserError, match='no single label in 3D'):
+        read_labels(tmp_path / 'a.mha')
+    with pytest.raises(UserError, match='does not exist'):
+        read_labels(tmp_path / 'b.mha')
+
+
+def test_grids_must_agree(ct):
+    check_same_grid(ct, sitk.Cast(ct, sitk.sitkUInt8), 'a and b')
+    with pytest.raises(UserError, match=r'a and b have the size \[24, 20, 6\] and \[24, 20, 5\]'):
+        check_same_grid(ct, ct[:, :, :5], 'a and b')
+    for what, value in (('Spacing', (0.8, 0.75, 2.5)), ('Origin', (-100, -90, 51))):
+        other = sitk.Image(ct)
+        getattr(other, f'Set{what}')(value)
+        with pytest.raises(UserError, match=f'a and b have the {what.lower()}'):
+            check_same_grid(ct, other, 'a and b')

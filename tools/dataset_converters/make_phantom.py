@@ -1,77 +1,106 @@
-"""Write a synthetic CT data set in DeepLesion's layout (see docs/datasets.md)."""
+"""Write a synthetic CT data set in a benchmark's layout (see docs/datasets.md)."""
 
 import argparse
 import os
+from dataclasses import replace
+from typing import Callable, NamedTuple
 
-from mmlesion.datasets.phantom import PatientOptions, make_deeplesion_phantom
-from mmlesion.utils import cli
+from mmlesion.datasets.phantom import (
+    LUNA16_OPTIONS,
+    PatientOptions,
+    make_deeplesion_phantom,
+    make_kits19_phantom,
+    make_luna16_phantom,
+)
+from mmlesion.utils import UserError, cli
+
+
+class Layout(NamedTuple):
+    """How a layout is written, and its default numbers and kind of patients."""
+
+    make: Callable
+    counts: tuple
+    options: PatientOptions = PatientOptions()
+
+
+LAYOUTS = {
+    'deeplesion': Layout(make_deeplesion_phantom, (24, 8, 8)),
+    'kits19': Layout(make_kits19_phantom, (20, 2)),
+    'luna16': Layout(make_luna16_phantom, (20, 10), LUNA16_OPTIONS),
+}
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', required=True, help='folder to make')
     parser.add_argument(
+        '--layout', choices=LAYOUTS, default='deeplesion', help='whose files to write (deeplesion)'
+    )
+    parser.add_argument(
         '--patients',
         type=int,
-        nargs=3,
-        default=(24, 8, 8),
-        metavar=('TRAIN', 'VAL', 'TEST'),
-        help='patients of each split (24 8 8)',
+        nargs='+',
+        metavar='COUNT',
+        help='deeplesion: patients of the training, validation and test split (24 8 8); '
+        'kits19: cases with and without a segmentation (20 2); '
+        'luna16: scans with and without nodules (20 10)',
     )
-    parser.add_argument('--size', type=int, default=256, help='rows and columns, px (256)')
+    parser.add_argument('--size', type=int, help='rows and columns, px (256; luna16: 128)')
     parser.add_argument('--seed', type=int, default=0, help='the same seed, the same bytes (0)')
     parser.add_argument(
         '--workers', type=int, default=os.cpu_count() or 1, help='processes (one a core)'
     )
     parser.add_argument(
-        '--lesion-scale', type=float, default=1.0, help="factor on DeepLesion's lesion sizes (1)"
+        '--lesion-scale',
+        type=float,
+        help="factor on DeepLesion's lesion sizes (1; luna16: 0.4)",
     )
     parser.add_argument(
         '--slice-intervals',
         type=float,
         nargs='+',
-        default=(1.0, 2.0, 5.0),
-        help='mm, each equally likely (1 2 5)',
-    )
-    parser.add_argument(
-        '--context-mm',
-        type=float,
-        default=8.0,
-        help='height kept above and below a key slice; DeepLesion has 30 (8)',
-    )
-    parser.add_argument(
-        '--unannotated',
-        type=float,
-        default=0.15,
-        help='chance that a level has a lesion that is not annotated (0.15)',
-    )
-    parser.add_argument(
-        '--noisy', type=float, default=0.03, help='chance that a level has a noisy row (0.03)'
+        help='mm, each equally likely (1 2 5; luna16: 1 1.25 2.5)',
     )
     parser.add_argument('--overwrite', action='store_true', help='replace an existing folder')
+    group = parser.add_argument_group('of the layout deeplesion alone')
+    group.add_argument(
+        '--context-mm',
+        type=float,
+        help='height kept above and below a key slice; DeepLesion has 30 (8)',
+    )
+    group.add_argument(
+        '--unannotated',
+        type=float,
+        help='chance that a level has a lesion that is not annotated (0.15)',
+    )
+    group.add_argument('--noisy', type=float, help='chance that a level has a noisy row (0.03)')
     return parser.parse_args()
 
 
 @cli
 def main():
     args = parse_args()
-    options = PatientOptions(
-        size=args.size,
-        lesion_scale=args.lesion_scale,
-        slice_intervals=tuple(args.slice_intervals),
-        unannotated=args.unannotated,
-    )
-    make_deeplesion_phantom(
+    layout = LAYOUTS[args.layout]
+    counts = tuple(args.patients or layout.counts)
+    own = {name: getattr(args, name) for name in ('context_mm', 'unannotated', 'noisy')}
+    own = {name: value for name, value in own.items() if value is not None}
+    if own and args.layout != 'deeplesion':
+        flag = next(iter(own)).replace('_', '-')
+        raise UserError(f'--{flag} is of --layout deeplesion: leave it out for {args.layout}')
+    chosen = {name: getattr(args, name) for name in ('size', 'lesion_scale', 'slice_intervals')}
+    chosen['unannotated'] = own.pop('unannotated', None)
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    options = replace(layout.options, **chosen)
+    layout.make(
         args.out,
-        patients=tuple(args.patients),
+        counts,
         seed=args.seed,
-        context_mm=args.context_mm,
-        noisy=args.noisy,
         workers=args.workers,
         overwrite=args.overwrite,
         options=options,
+        **own,
     )
-    print(f'{sum(args.patients)} patients in {args.out}')
+    print(f'{sum(counts)} patients in {args.out}')
 
 
 if __name__ == '__main__':

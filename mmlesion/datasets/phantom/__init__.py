@@ -1,17 +1,22 @@
 """Synthetic CT: patients with known lesions, and benchmarks' layouts to write them in.
 
 ``shapes``, ``anatomy``, ``lesions`` and ``patient`` make patients and render their slices;
-``deeplesion_layout`` writes them as DeepLesion does. Another benchmark's layout is another module
-on :func:`draw_patient` and :func:`render`.
+``deeplesion_layout``, ``kits19_layout`` and ``luna16_layout`` write them as these benchmarks do.
+Another benchmark's layout is another module on :func:`draw_patient` and :func:`render`.
 """
 
 from .deeplesion_layout import DL_INFO_HEADER, make_deeplesion_phantom
+from .kits19_layout import make_kits19_phantom
+from .luna16_layout import LUNA16_OPTIONS, make_luna16_phantom
 from .patient import PatientOptions, draw_patient, render
 
 __all__ = [
     'DL_INFO_HEADER',
+    'LUNA16_OPTIONS',
     'PatientOptions',
     'draw_patient',
     'make_deeplesion_phantom',
+    'make_kits19_phantom',
+    'make_luna16_phantom',
     'render',
 ]

@@ -2,20 +2,15 @@
 
 import csv
 import json
-import shutil
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import Pool
-from pathlib import Path
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
-from mmlesion.utils import UserError
+from mmlesion.utils import run_parallel
 
+from ..slice_files import merge_ranges, slice_file_name, write_slice
+from .layout import check_options, check_rules, new_data_folder
 from .lesions import BOX_PADDING, recist
 from .patient import PatientOptions, draw_patient, render
 
@@ -26,7 +21,6 @@ DL_INFO_HEADER = (
     'Patient_age,Train_Val_Test'
 ).split(',')
 
-_HU_OFFSET = 32768
 _SERIES = 1
 _NOISY_SHIFT = (20, 40)  # px by which the box of a noisy row misses its lesion
 
@@ -73,7 +67,15 @@ def make_deeplesion_phantom(
         UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
     """
     options = options or PatientOptions()
-    _check(patients, context_mm, noisy, options)
+    check_rules(
+        {
+            f'patients is {patients}: give three counts of at least 0': len(patients) == 3
+            and min(patients) >= 0,
+            f'the context is {context_mm} mm: give at least 0': 0 <= context_mm < np.inf,
+            f'the share of noisy rows is {noisy}: give 0 to 1': 0 <= noisy <= 1,
+        }
+    )
+    check_options(options)
     jobs = [
         (split, index) for split, count in enumerate(patients, start=1) for index in range(count)
     ]
@@ -84,64 +86,14 @@ def make_deeplesion_phantom(
         noisy=noisy,
         options=options,
     )
-    with _new_folder(out, overwrite) as root:
+    with new_data_folder(out, overwrite) as root:
+        (root / 'truth').mkdir()
+        (root / 'Images_png').mkdir()
         tasks = [(root, number, *job) for number, job in enumerate(jobs, start=1)]
-        written = _run(write, tasks, workers)
+        written = run_parallel(write, tasks, workers, 'patients', 'patient')
         _write_csv(root / 'DL_info.csv', [row for part in written for row in part.rows])
         truth = {name: entry for part in written for name, entry in part.truth.items()}
         (root / 'truth' / 'lesions.json').write_text(json.dumps(truth, indent=1) + '\n')
-
-
-def _check(patients, context_mm, noisy, options):
-    rules = {
-        f'patients is {patients}: give three counts of at least 0': len(patients) == 3
-        and min(patients) >= 0,
-        f'the context is {context_mm} mm: give at least 0': 0 <= context_mm < np.inf,
-        f'the share of noisy rows is {noisy}: give 0 to 1': 0 <= noisy <= 1,
-        f'the share of unannotated lesions is {options.unannotated}: give 0 to 1': (
-            0 <= options.unannotated <= 1
-        ),
-        f'the image size is {options.size} px: give 128 to 1024': 128 <= options.size <= 1024,
-        f'the lesion scale is {options.lesion_scale}: give more than 0': (
-            0 < options.lesion_scale < np.inf
-        ),
-        f'the slice intervals are {options.slice_intervals} mm: give at least 0.5': (
-            min(options.slice_intervals) >= 0.5 and max(options.slice_intervals) < np.inf
-        ),
-    }
-    for complaint, holds in rules.items():
-        if not holds:
-            raise UserError(complaint)
-
-
-@contextmanager
-def _new_folder(out, overwrite):
-    """Yield a temporary folder that becomes ``out`` if the block succeeds, and vanishes if not."""
-    out = Path(out)
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise UserError(f'{out} is not a folder: give another one')
-    if out.exists() and any(out.iterdir()) and not overwrite:
-        raise UserError(f'{out} is not empty: give another folder, or --overwrite to replace it')
-    out.parent.mkdir(parents=True, exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
-    try:
-        (root / 'truth').mkdir()
-        (root / 'Images_png').mkdir()
-        yield root
-        root.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        root.rename(out)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-
-
-def _run(write, tasks, workers):
-    progress = partial(tqdm, total=len(tasks), desc='patients', unit='patient')
-    if workers <= 1:
-        return [write(task) for task in progress(tasks)]
-    with Pool(min(workers, len(tasks))) as pool:
-        return list(progress(pool.imap(write, tasks)))
 
 
 def _write_patient(task, seed, context_mm, noisy, options):
@@ -194,29 +146,15 @@ def _write_slices(root, name, patient, study, ranges, options):
     folder = root / 'Images_png' / name
     folder.mkdir()
     slices, masks = [], []
-    for first, last in _merged(ranges):
+    for first, last in merge_ranges(ranges):
         volume, labels = render(patient, study, first - 1, last - 1, options)
         masks.append(labels)
         for index, image in enumerate(volume, start=first):
             slices.append(index)
-            stored = (image.astype(np.int32) + _HU_OFFSET).astype(np.uint16)
-            compression = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-            if not cv2.imwrite(str(folder / f'{index:03d}.png'), stored, compression):
-                raise UserError(f'{folder} cannot be written: is the disk full?')
+            write_slice(folder / slice_file_name(index, study.num_slices), image)
     np.savez_compressed(
         root / 'truth' / f'{name}.npz', labels=np.concatenate(masks), slices=np.array(slices)
     )
-
-
-def _merged(ranges):
-    """Join slice ranges that overlap, in ascending order."""
-    merged = []
-    for first, last in sorted(ranges):
-        if merged and first <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
-            merged.append((first, last))
-    return merged
 
 
 def _site_rows(rng, study, site, trunk, options, noisy):

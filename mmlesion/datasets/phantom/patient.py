@@ -26,6 +26,7 @@ _CANDIDATES = 50  # places that are tried for a finding
 _DIRECTIONS = 8  # that are tried for a vessel
 _GOOD_FIT = 0.95  # share of a finding's rim that should lie in its organ
 _CLEARANCE = 3.0  # mm between the findings of a level
+_ORGAN_EDGE = 1.2  # mm, width of an organ's border
 _TISSUE = -960.0  # HU, above that of air and below that of lung
 _SITE_GAP = 12.0  # mm of height between two sites
 _END_SLICES = 3  # a scan that ends at a site ends within so many slices of it
@@ -39,6 +40,7 @@ class PatientOptions:
         size (int): Rows and columns of a slice, px.
         lesion_scale (float): Factor on DeepLesion's distribution of lesion sizes.
         slice_intervals (tuple[float]): mm, drawn from with equal chances.
+        lesion_types (tuple[int]): DeepLesion's coarse types that occur.
         sites (tuple[int]): Fewest and most levels with lesions.
         lesions_per_site (tuple[float]): Chances of 1, 2, ... annotated lesions at a level.
         vessels_per_lesion (float): Look-alike vessels at a level beside one for each lesion, mean.
@@ -51,6 +53,7 @@ class PatientOptions:
     size: int = 256
     lesion_scale: float = 1.0
     slice_intervals: tuple = (1.0, 2.0, 5.0)
+    lesion_types: tuple = tuple(LESION_TYPES)
     sites: tuple = (2, 4)
     lesions_per_site: tuple = (0.65, 0.27, 0.08)
     vessels_per_lesion: float = 0.5
@@ -173,16 +176,45 @@ def render(patient, study, first, last, options):
     return _add_noise(rng, volume, study, options), labels
 
 
+def organ_mask(patient, study, first, last, options, names):
+    """Where organs show on the slices ``first`` to ``last`` (0-based, inclusive) of a study.
+
+    They are hidden by what :func:`render` paints over them, but for lesions, which lie on them.
+
+    Returns:
+        ndarray: (z, y, x) bool.
+    """
+    grid = study.grid(options.size, first, last)
+    mask = np.zeros((len(grid.z), options.size, options.size), bool)
+    for organ in patient.trunk.organs:
+        _mark(mask, coverage(grid, organ.section(grid.z), _ORGAN_EDGE), organ.name in names)
+    for site in study.sites:
+        for vessel in site.vessels:
+            _mark(mask, _cover_of(grid, vessel), False)
+    return mask
+
+
+def _mark(labels, part, value):
+    if part is not None:
+        where, cover = part
+        labels[where][cover >= 0.5] = value
+
+
+def _cover_of(grid, finding):
+    """What :func:`coverage` says of a lesion or vessel."""
+    profile = finding.profile
+    return coverage(grid, finding.section(grid.z), profile.look.edge, profile.lobes)
+
+
 def _paint_organ(volume, grid, organ):
-    part = coverage(grid, organ.section(grid.z), edge=1.2)
+    part = coverage(grid, organ.section(grid.z), _ORGAN_EDGE)
     if part is not None:
         blend(volume, *part, organ.hu)
 
 
 def _paint_finding(volume, grid, finding, labels=None):
     profile = finding.profile
-    section = finding.section(grid.z)
-    part = coverage(grid, section, profile.look.edge, profile.lobes)
+    part = _cover_of(grid, finding)
     if part is None:
         return
     where, cover = part
@@ -190,6 +222,7 @@ def _paint_finding(volume, grid, finding, labels=None):
     cover = cover * (volume[where] > _TISSUE)
     blend(volume, where, cover, profile.hu + profile.look.rim)
     if profile.look.rim:
+        section = finding.section(grid.z)
         inner = section._replace(radii=0.75 * section.radii)
         blend(volume, *coverage(grid, inner, profile.look.edge, profile.lobes), profile.hu)
     if labels is not None:
@@ -246,14 +279,15 @@ def _draw_site(rng, trunk, heights, number, options):
     extents = sample_extents(rng, len(roles), options.size, options.lesion_scale) * MEAN_SPACING
     lesions, vessels = [], []
     for role, extent in zip(roles, extents):
-        placed = _place(rng, trunk, extent, [*lesions, *vessels], heights)
+        placed = _place(rng, trunk, extent, [*lesions, *vessels], heights, options)
         if placed is None:
             continue
         if role == 'vessel':
             vessels.append(_draw_vessel_inside(rng, trunk, *placed))
         else:
             lesions.append(draw_lesion(rng, *placed, role == 'annotated', number + len(lesions)))
-    return Site((lesions + vessels)[0].center[2], tuple(lesions), tuple(vessels))
+    placed = lesions + vessels  # none, where there is no room left
+    return Site(placed[0].center[2] if placed else 0.0, tuple(lesions), tuple(vessels))
 
 
 def _draw_vessel_inside(rng, trunk, profile, center):
@@ -267,15 +301,16 @@ def _draw_vessel_inside(rng, trunk, profile, center):
     return vessel
 
 
-def _place(rng, trunk, extent, others, heights):
+def _place(rng, trunk, extent, others, heights, options):
     """A profile of ``extent`` (mm) and the centre of a place that suits its type.
 
     The first type, in a random order, that has a place in its organs is taken; for a finding that
     is too large for all of them, the best place in the body, or None where there is no room left.
     """
-    shares = np.array([look.share for look in LESION_TYPES.values()])
+    kinds = options.lesion_types
+    shares = np.array([LESION_TYPES[kind].share for kind in kinds])
     best_fit, best = -1.0, None
-    for kind in rng.choice(list(LESION_TYPES), len(shares), replace=False, p=shares / shares.sum()):
+    for kind in rng.choice(kinds, len(kinds), replace=False, p=shares / shares.sum()):
         profile = draw_profile(rng, int(kind), extent)
         centers = _candidates(rng, trunk, profile.look.hosts, others)
         if len(centers) == 0:

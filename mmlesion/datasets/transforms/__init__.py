@@ -2,14 +2,29 @@ from .dense_masks import LesionMasksToSegMap, LoadLesionAnnotations
 from .geometry import ClipBlackBorder, NormalizeSpacing, RandomCTAffine
 from .intensity import WindowHU
 from .loading import LoadCTSlices, LoadCTSlicesFromVolume
+from .patches import CropLesionPatch, LoadNearbyCTSlices
+from .volumes import (
+    LoadSphereAnnotations,
+    LoadVolume,
+    PackVolumeInputs,
+    RandomFlip3D,
+    RandomLesionCrop,
+)
 
 __all__ = [
     'ClipBlackBorder',
+    'CropLesionPatch',
     'LesionMasksToSegMap',
     'LoadCTSlices',
     'LoadCTSlicesFromVolume',
     'LoadLesionAnnotations',
+    'LoadSphereAnnotations',
+    'LoadVolume',
+    'LoadNearbyCTSlices',
     'NormalizeSpacing',
+    'PackVolumeInputs',
     'RandomCTAffine',
+    'RandomFlip3D',
+    'RandomLesionCrop',
     'WindowHU',
 ]

@@ -22,7 +22,7 @@ class LoadLesionAnnotations(LoadAnnotations):
 
 @TRANSFORMS.register_module()
 class LesionMasksToSegMap(BaseTransform):
-    """Join the lesions' masks to the target of dense supervision (paper 001, section 2.2).
+    """Join the lesions' masks to the target of dense supervision (improved RetinaNet, section 2.2).
 
     A px of a mask is 1, all others are 0, but where it is not known they are ``ignore_index``: in
     the boxes of lesions whose mask is empty and of those that are ignored. Use it after all

@@ -24,7 +24,7 @@ class NormalizeSpacing(Resize):
     - gt_bboxes, gt_masks (optional)
 
     Args:
-        spacing (float): mm/px. Defaults to 0.8 (paper 004, section VI-A).
+        spacing (float): mm/px. Defaults to 0.8 (LENS, section VI-A).
         clip_object_border (bool): Whether to clip boxes to the image. Defaults to True.
         interpolation (str): As in mmdet's ``Resize``. Defaults to 'bilinear'.
 
@@ -68,7 +68,7 @@ class NormalizeSpacing(Resize):
 
 @TRANSFORMS.register_module()
 class ClipBlackBorder(BaseTransform):
-    """Crop the air and the black frame around the body (paper 004, section VI-A: for speed).
+    """Crop the air and the black frame around the body (LENS, section VI-A: for speed).
 
     What is kept is the bounding rectangle of all parts of the middle slice that are denser than
     ``threshold`` and thicker than 5 px, and ``margin`` px around them. Use it before any resize.
@@ -146,7 +146,7 @@ class RandomCTAffine(RandomAffine):
     border, and rotation about the image's centre. A box becomes the bounding box of its
     transformed corners; where it has a mask, it shrinks on each side by as much as the mask is
     narrower than its own transformed bounding box, which keeps the box's margin around the lesion.
-    The defaults are paper 001's (section 3.1): 0.1 rad and 10 %.
+    The defaults are the improved RetinaNet's (section 3.1): 0.1 rad and 10 %.
 
     Required Keys:
 

@@ -19,7 +19,7 @@ class WindowHU(BaseTransform):
 
     Args:
         windows (Sequence[tuple[float]]): (low, high) HU. Defaults to ((-1024, 3071), ), which
-            covers lung, soft tissue and bone (paper 004, section VI-A).
+            covers lung, soft tissue and bone (LENS, section VI-A).
         output_range (tuple[float]): Defaults to (0., 255.).
     """
 

@@ -58,7 +58,7 @@ class LoadCTSlices(BaseTransform):
     The neighbours lie at multiples of ``slice_interval`` mm above and below the key slice, between
     two stored slices by linear interpolation. A neighbour that does not exist is replaced by the
     nearest slice that does (of two as near, the one nearer to the key slice). This is the input of
-    the improved RetinaNet (paper 001, section 3.1) and of ElixirNet: three slices at 2 mm.
+    the improved RetinaNet (improved RetinaNet, section 3.1) and of ElixirNet: three slices at 2 mm.
 
     Required Keys:
 
@@ -155,7 +155,7 @@ class LoadCTSlices(BaseTransform):
 
     def _read(self, results, index):
         """One slice in HU, (H, W) float32; None where there is no such slice."""
-        path = _slice_path(results, index)
+        path = slice_path(results, index)
         try:
             img = read_slice(path, self.backend_args)
         except FileNotFoundError:
@@ -205,8 +205,8 @@ def _ct_field(results, key):
     return results[key]
 
 
-def _slice_path(results, index):
-    """Path of another slice of the series: the number that the file name ends in, exchanged."""
+def slice_path(results, index):
+    """Path of another slice of a sample's series: the number that the name ends in, exchanged."""
     path = results['img_path']
     if index == results.get('slice_index', index):
         return path

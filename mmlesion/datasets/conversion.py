@@ -1,0 +1,79 @@
+"""What converters share: resuming, splitting by patients, and COCO's ids."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+
+from mmlesion.utils import atomic_write
+
+
+def convert_once(record, sources, options, convert):
+    """Convert a volume, or take what an earlier run has made of the same files and options.
+
+    Args:
+        record (Path): JSON file that says so; it is written when ``convert`` is through.
+        sources (Sequence[Path]): The volume's files.
+        options (SliceOptions): How it is converted.
+        convert (Callable): Takes nothing, writes the slices and returns their description.
+
+    Returns:
+        list[dict]: What ``convert`` returned.
+    """
+    states = {path.name: path.stat() for path in sources}
+    made_of = {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
+    made_of['options'] = asdict(options)
+    if record.exists():
+        done = json.loads(record.read_text(encoding='utf-8'))
+        if done['made_of'] == made_of:
+            return done['images']
+    images = convert()
+    with atomic_write(record) as path:
+        text = json.dumps({'made_of': made_of, 'images': images})
+        path.write_text(text, encoding='utf-8')
+    return images
+
+
+def as_coco(images, categories, info):
+    """Make a COCO dictionary of described slices; ids count from 1 in their order.
+
+    Args:
+        images (Iterable[dict]): Images of the schema without ``id``, each with its ``annotations``
+            without ``id`` and ``image_id``.
+        categories (Sequence[str]): Their names, by id from 1.
+        info (dict): COCO's ``info``.
+
+    Returns:
+        dict: COCO's.
+    """
+    coco = {'info': info, 'images': [], 'annotations': []}
+    coco['categories'] = [{'id': i, 'name': name} for i, name in enumerate(categories, start=1)]
+    for image_id, image in enumerate(images, start=1):
+        described = dict(image)
+        annotations = described.pop('annotations')
+        coco['images'].append({'id': image_id, **described})
+        for annotation in annotations:
+            number = len(coco['annotations']) + 1
+            ids = {'id': number, 'image_id': image_id}
+            coco['annotations'].append({**ids, **annotation})
+    return coco
+
+
+def split_patients(patients, seed, val_share, test_share=0.2):
+    """Split patients by chance: the test part does not depend on the validation part's size.
+
+    Args:
+        patients (Sequence): They are sorted first.
+        seed (int): Of the chance.
+        val_share (float): Of all patients, rounded up.
+        test_share (float): Of all patients, rounded up.
+
+    Returns:
+        dict[str, list]: Of 'train', 'val' and 'test'.
+    """
+    patients = sorted(patients)
+    order = np.random.default_rng(seed).permutation(len(patients))
+    counts = np.ceil(np.multiply(len(patients), [test_share, val_share]).round(6)).astype(int)
+    test, val, train = np.split(order, np.cumsum(counts))
+    parts = {'train': train, 'val': val, 'test': test}
+    return {name: [patients[i] for i in sorted(part)] for name, part in parts.items()}

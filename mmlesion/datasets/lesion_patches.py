@@ -1,0 +1,55 @@
+from mmdet.registry import DATASETS
+
+from .ct_slices import CTSliceDataset
+from .repeated_lesions import group_lesions
+
+LESION_FIELDS = ('lesion_type', 'normalized_location', 'lesion_id')
+
+
+@DATASETS.register_module()
+class LesionPatchDataset(CTSliceDataset):
+    """Annotated lesions, a sample each, for a model that tells them apart.
+
+    A sample is that of :class:`CTSliceDataset` with one box, and its annotation's ``lesion_type``
+    (-1 where unknown) and ``normalized_location``. Annotations of one lesion share a
+    ``lesion_group``; see :func:`~mmlesion.datasets.repeated_lesions.group_lesions`. Ignored and
+    noisy annotations are left out.
+
+    Args:
+        *args: Those of :class:`CTSliceDataset`.
+        max_distance (float): See :func:`~mmlesion.datasets.repeated_lesions.group_lesions`.
+            Defaults to 0.03.
+        **kwargs: Those of :class:`CTSliceDataset`, which refuses unknown ones.
+    """
+
+    def __init__(self, *args, max_distance=0.03, **kwargs):
+        self.max_distance = max_distance
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self):
+        """Load the annotation file.
+
+        Returns:
+            list[dict]: A sample a lesion.
+        """
+        samples = [sample for slice_samples in super().load_data_list() for sample in slice_samples]
+        for sample, group in zip(samples, group_lesions(samples, self.max_distance)):
+            sample['lesion_group'] = group
+        return samples
+
+    def parse_data_info(self, raw_data_info):
+        """Parse one slice's annotations.
+
+        Args:
+            raw_data_info (dict): ``raw_img_info`` and ``raw_ann_info`` of the annotation file.
+
+        Returns:
+            list[dict]: A sample for each lesion.
+        """
+        samples = []
+        for annotation in raw_data_info['raw_ann_info']:
+            sample = super().parse_data_info(dict(raw_data_info, raw_ann_info=[annotation]))
+            if sample['instances'] and not sample['instances'][0]['ignore_flag']:
+                fields = {key: annotation[key] for key in LESION_FIELDS if key in annotation}
+                samples.append(dict(sample, lesion_type=-1) | fields)
+        return samples

@@ -1,0 +1,104 @@
+"""Reading LUNA16's folders: scans in subset0 to subset9, and masks of their lungs."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+
+from mmlesion.structures import VolumeGrid
+from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.utils import UserError
+from mmlesion.utils.volume_io import read_ct, read_image
+
+SUBSETS = 10
+LUNG_LABELS = (3, 4)  # 5 is the trachea
+
+
+class LunaScan(NamedTuple):
+    """A scan of LUNA16.
+
+    Args:
+        uid (str): Its series.
+        path (Path): The ``.mhd`` file.
+        fold (int): Its subset, 0 to 9.
+    """
+
+    uid: str
+    path: Path
+    fold: int
+
+
+def find_luna16_scans(root):
+    """Find the scans of all subsets that are there, in the order of their series.
+
+    Args:
+        root (str | Path): The folder with ``subset0`` to ``subset9``.
+
+    Returns:
+        list[LunaScan]: The scans.
+
+    Raises:
+        UserError: If there are none, or a scan is in two subsets.
+    """
+    scans = {}
+    for fold in range(SUBSETS):
+        for path in Path(root, f'subset{fold}').glob('*.mhd'):
+            scan = LunaScan(path.stem, path, fold)
+            if scan.uid in scans:
+                raise UserError(
+                    f'scan {scan.uid} is in subset{scans[scan.uid].fold} and subset{fold}: '
+                    'unpack the subsets again'
+                )
+            scans[scan.uid] = scan
+    if not scans:
+        raise UserError(f'{root} has no scan subset0/*.mhd to subset9/*.mhd: unpack LUNA16 there')
+    return [scans[uid] for uid in sorted(scans)]
+
+
+def read_luna16_scan(path):
+    """Read a scan in the one orientation that all volumes have, :class:`CTVolume`'s.
+
+    Scans whose rows and columns run the other way are thus flipped; a tilted one stays tilted.
+
+    Args:
+        path (str | Path): The ``.mhd`` file.
+
+    Returns:
+        sitk.Image: HU.
+
+    Raises:
+        UserError: If it cannot be read or is not CT.
+    """
+    return sitk.DICOMOrient(read_ct(path), CTVolume.ORIENTATION)
+
+
+def lung_box(path, grid):
+    """Find the lungs of a mask in a scan's grid; mask and scan need not have the same.
+
+    Args:
+        path (str | Path): The mask, ``seg-lungs-LUNA16/<uid>.mhd``.
+        grid (VolumeGrid): The scan's grid.
+
+    Returns:
+        tuple[ndarray, ndarray]: Lowest and highest z, y, x of the lungs in voxels of the grid.
+
+    Raises:
+        UserError: If the mask cannot be read, has no lungs, or they lie outside of the scan.
+    """
+    mask = read_image(path)
+    shapes = sitk.LabelShapeStatisticsImageFilter()
+    shapes.ComputePerimeterOff()
+    shapes.Execute(sitk.Cast(mask, sitk.sitkUInt8))
+    boxes = [shapes.GetBoundingBox(label) for label in LUNG_LABELS if shapes.HasLabel(label)]
+    if not boxes:
+        raise UserError(f'{path} has no lungs, labels 3 and 4: unpack the masks again')
+    starts, sizes = np.array(boxes)[:, :3], np.array(boxes)[:, 3:]
+    low, high = starts.min(0), (starts + sizes).max(0)
+    corners = np.stack(np.meshgrid(*zip(low, high), indexing='ij'), -1).reshape(-1, 3)
+    world = VolumeGrid.of(mask).to_world(corners[:, ::-1])
+    inside = grid.from_world(world)
+    low, high = inside.min(0), inside.max(0)
+    if (high <= 0).any() or (low >= grid.size).any():
+        raise UserError(f'the lungs of {path} lie outside of their scan: unpack the masks again')
+    return low, high

@@ -1,0 +1,182 @@
+"""Synthetic patients in the files of LUNA16: chest scans, lung masks and lists of nodules."""
+
+import csv
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+import SimpleITK as sitk
+
+from mmlesion.utils import run_parallel
+
+from .layout import check_options, check_rules, new_data_folder
+from .patient import PatientOptions, draw_patient, organ_mask, render
+
+SUBSETS = 10
+LUNG_MASKS = 'seg-lungs-LUNA16'
+ANNOTATION_HEADER = ('seriesuid', 'coordX', 'coordY', 'coordZ', 'diameter_mm')
+LUNG_LABELS = {'left': 3, 'right': 4, 'trachea': 5}
+
+_LUNG_TYPE = 5
+LUNA16_OPTIONS = PatientOptions(
+    size=128,
+    lesion_scale=0.4,
+    slice_intervals=(1.0, 1.25, 2.5),
+    lesion_types=(_LUNG_TYPE,),
+    sites=(2, 4),
+    lesions_per_site=(0.8, 0.2),
+    vessels_per_lesion=1.0,
+    unannotated=0.2,
+    studies=(1.0,),
+    at_end=0.0,
+)
+_DIAMETERS = (4.0, 12.0)  # mm, of the smallest and the largest nodule of these small lungs
+_MARGIN = 4.0  # mm of the trunk above and below the lungs
+_FLIPPED = 4  # the rows and columns of every fourth scan run the other way
+_SHIFT = ((-60, 40), (-250, -90), (-350, -100))  # mm, of the trunk's middle in the world
+_UNMEASURED = 2 / 3  # of the excluded findings have no diameter
+
+
+@dataclass
+class _Written:
+    """What one scan adds to the lists."""
+
+    uid: str
+    nodules: list = field(default_factory=list)
+    excluded: list = field(default_factory=list)
+
+
+def make_luna16_phantom(out, scans=(20, 10), seed=0, workers=1, overwrite=False, options=None):
+    """Write a synthetic data set in LUNA16's layout.
+
+    ``subset0`` to ``subset9`` hold the scans as ``<uid>.mhd`` and ``.raw``, ``seg-lungs-LUNA16``
+    the masks of the left (3) and right lung (4) and the trachea (5). ``annotations.csv`` lists the
+    nodules, ``annotations_excluded.csv`` those that are not asked for, most of them with a
+    diameter of -1 as in LUNA16, and ``seriesuids.csv`` the scans. Nodules are balls of 4 to 12 mm.
+    The same ``seed`` and options give the same bytes, whatever ``workers`` is.
+
+    Args:
+        out (str | Path): Folder to make; it appears when all is written.
+        scans (tuple[int]): Scans with nodules and without; both are dealt out to the ten subsets.
+            A third of LUNA16's has none.
+        seed (int): Of everything.
+        workers (int): Processes.
+        overwrite (bool): Whether to replace an existing folder that is not empty.
+        options (PatientOptions, optional): Image size, slice intervals and more. Defaults to None,
+            ``LUNA16_OPTIONS``.
+
+    Raises:
+        UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
+    """
+    options = replace(options or LUNA16_OPTIONS, lesion_types=(_LUNG_TYPE,), studies=(1.0,))
+    complaint = f'scans is {scans}: give two counts of at least 0, with and without nodules'
+    check_rules({complaint: len(scans) == 2 and min(scans) >= 0})
+    check_options(options)
+    write = partial(_write_scan, seed=seed, positives=scans[0], options=options)
+    with new_data_folder(out, overwrite) as root:
+        for folder in (LUNG_MASKS, *map('subset{}'.format, range(SUBSETS))):
+            (root / folder).mkdir()
+        tasks = [(root, number) for number in range(sum(scans))]
+        written = run_parallel(write, tasks, workers, 'scans', 'scan')
+        _write_lists(root, written)
+
+
+def _write_scan(task, seed, positives, options):
+    root, number = task
+    source = np.random.SeedSequence(seed, spawn_key=(number,))
+    plan_seed, patient_seed = source.spawn(2)
+    rng = np.random.default_rng(plan_seed)
+    patient = draw_patient(patient_seed, options)
+    study = _with_nodules(patient.studies[0], number >= positives)
+    first, last = _lung_slices(patient, study)
+    shift = rng.uniform(*zip(*_SHIFT))
+
+    hu, _ = render(patient, study, first, last, options)
+    mask = _lung_mask(patient, study, first, last, options)
+    written = _Written(f'2.25.{source.generate_state(1, np.uint64)[0]}')
+    for folder, array in ((f'subset{number % SUBSETS}', hu), (LUNG_MASKS, mask)):
+        image = _image(array, study, last, shift)
+        if number % _FLIPPED == 0:
+            image = sitk.Flip(image, (True, True, False))
+        path = root / folder / f'{written.uid}.mhd'
+        sitk.WriteImage(image, str(path), useCompression=folder == LUNG_MASKS)
+    for lesion in (lesion for site in study.sites for lesion in site.lesions):
+        diameter = lesion.profile.diameters[0]
+        if not lesion.annotated and rng.random() < _UNMEASURED:
+            diameter = -1
+        row = (written.uid, *(_to_world(lesion.center) + shift).tolist(), diameter)
+        (written.nodules if lesion.annotated else written.excluded).append(row)
+    return written
+
+
+def _with_nodules(study, negative):
+    """A study whose lesions are balls, or that has none; its vessels keep the nodules' calibres."""
+    sites = []
+    for site in study.sites:
+        lesions = () if negative else tuple(_ball(lesion) for lesion in site.lesions)
+        vessels = tuple(
+            replace(vessel, profile=_round(vessel.profile, _diameter(vessel.profile)))
+            for vessel in site.vessels
+        )
+        sites.append(replace(site, lesions=lesions, vessels=vessels))
+    return replace(study, sites=tuple(sites))
+
+
+def _ball(lesion):
+    diameter = _diameter(lesion.profile)
+    return replace(lesion, profile=_round(lesion.profile, diameter), depth=diameter / 2)
+
+
+def _diameter(profile):
+    return float(np.clip(np.sqrt(np.prod(profile.diameters)), *_DIAMETERS))
+
+
+def _round(profile, diameter):
+    return replace(profile, diameters=(diameter, diameter))
+
+
+def _lung_slices(patient, study):
+    """First and last slice, 0-based, that show the lungs."""
+    lungs = patient.trunk.named(['lung'])
+    top = min(lung.center[2] - lung.radii[2] for lung in lungs) - _MARGIN
+    bottom = max(lung.center[2] + lung.radii[2] for lung in lungs) + _MARGIN
+    return max(study.slice_of(top), 0), min(study.slice_of(bottom), study.num_slices - 1)
+
+
+def _lung_mask(patient, study, first, last, options):
+    """(z, y, x) uint8 mask in LUNA16's labels."""
+    lungs, trachea = (
+        organ_mask(patient, study, first, last, options, [name]) for name in ('lung', 'trachea')
+    )
+    left = np.arange(options.size) * study.spacing + study.origin[0] > 0
+    mask = lungs * np.where(left, LUNG_LABELS['left'], LUNG_LABELS['right'])
+    mask[trachea] = LUNG_LABELS['trachea']
+    return mask.astype(np.uint8)
+
+
+def _image(array, study, last, shift):
+    """An image as LUNA16 stores it, slices from inferior to superior."""
+    image = sitk.GetImageFromArray(array[::-1])
+    image.SetSpacing((study.spacing, study.spacing, study.interval))
+    lowest = (*study.origin, study.top + last * study.interval)
+    image.SetOrigin((_to_world(lowest) + shift).tolist())
+    return image
+
+
+def _to_world(point):
+    """From the trunk's x, y, z, which runs to inferior, to LPS, both in mm."""
+    return np.multiply(point, (1, 1, -1))
+
+
+def _write_lists(root, written):
+    nodules = [row for scan in written for row in scan.nodules]
+    excluded = [row for scan in written for row in scan.excluded]
+    for name, rows in (('annotations', nodules), ('annotations_excluded', excluded)):
+        numbers = ((uid, *(f'{value:.10g}' for value in values)) for uid, *values in rows)
+        _write_csv(root / f'{name}.csv', [ANNOTATION_HEADER, *numbers])
+    _write_csv(root / 'seriesuids.csv', [(scan.uid,) for scan in written])
+
+
+def _write_csv(path, rows):
+    with open(path, 'w', newline='') as file:
+        csv.writer(file, lineterminator='\n').writerows(rows)

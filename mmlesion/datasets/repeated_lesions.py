@@ -1,0 +1,59 @@
+"""Which annotations are of one lesion."""
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import cdist
+
+
+def group_lesions(samples, max_distance=0.03):
+    """Group the annotations of one lesion in a patient's slices, series and studies.
+
+    DeepLesion does not say which of its annotations are of one lesion. Two of a patient, on
+    different slices, are taken for it if they share series and ``lesion_id``, or if their
+    ``normalized_location`` is nearly the same and their types, where both are known, do not differ.
+
+    Args:
+        samples (list[dict]): Annotations with ``img_path``, ``patient_id``, ``study_id``,
+            ``series_id``, ``lesion_type`` and, where there are, ``normalized_location`` (x, y as
+            shares of the image, z of the body) and ``lesion_id``.
+        max_distance (float): L2 distance of normalized locations up to which they are nearly the
+            same. Defaults to 0.03, which is 15 px in a slice.
+
+    Returns:
+        list[str]: The group of each sample, '<patient>/<number>'; of annotations without a
+        patient, one each.
+    """
+    by_patient = {}
+    for index, sample in enumerate(samples):
+        patient = sample.get('patient_id')
+        by_patient.setdefault(f'slice {index}' if patient is None else patient, []).append(index)
+    groups = [None] * len(samples)
+    for patient, indices in by_patient.items():
+        same = _same_lesion([samples[index] for index in indices], max_distance)
+        _, numbers = connected_components(coo_matrix(same), directed=False)
+        for index, number in zip(indices, numbers.tolist()):
+            groups[index] = f'{patient}/{number}'
+    return groups
+
+
+def _same_lesion(samples, max_distance):
+    """(n, n) bool, which pairs of a patient's annotations are of one lesion."""
+    nowhere = [np.nan] * 3
+    places = np.array([sample.get('normalized_location', nowhere) for sample in samples], float)
+    types = np.array([sample['lesion_type'] for sample in samples])
+    agree = (types[:, None] == types) | (types < 0) | (types[:, None] < 0)
+    same = (cdist(places, places) <= max_distance) & agree
+    same |= _equal([_numbered_lesion(sample) for sample in samples])
+    return same & ~_equal([sample['img_path'] for sample in samples])
+
+
+def _numbered_lesion(sample):
+    if 'lesion_id' not in sample:
+        return None
+    return sample.get('study_id'), sample.get('series_id'), sample['lesion_id']
+
+
+def _equal(values):
+    """(n, n) bool, which pairs of values are equal and not None."""
+    return np.array([[a is not None and a == b for a in values] for b in values])

@@ -1,0 +1,95 @@
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.registry import TRANSFORMS
+from mmdet.structures.bbox import autocast_box_type
+
+from .loading import LoadCTSlices, slice_path
+
+
+@TRANSFORMS.register_module()
+class LoadNearbyCTSlices(LoadCTSlices):
+    """:class:`LoadCTSlices` about another slice of the same lesion, at random.
+
+    It makes further views of a lesion that is annotated on one slice. The slice lies at most
+    ``reach`` times half the box's shorter side above or below the annotated one; the box stays.
+
+    Required Keys: those of :class:`LoadCTSlices` and
+
+    - instances: one, with ``bbox`` x1, y1, x2, y2 in px
+    - spacing: [x, y] mm/px
+
+    Args:
+        reach (float): Defaults to 0.3: where a ball is still 95 % as wide as on its middle slice.
+        **kwargs: Those of :class:`LoadCTSlices`, which refuses unknown ones.
+    """
+
+    def __init__(self, reach=0.3, **kwargs):
+        super().__init__(**kwargs)
+        self.reach = reach
+
+    def transform(self, results):
+        """Load a slice and its neighbours.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: The sample, of another slice.
+        """
+        x1, y1, x2, y2 = results['instances'][0]['bbox']
+        radius = min(x2 - x1, y2 - y1) * results['spacing'][0] / 2
+        steps = int(self.reach * radius / results['slice_interval'])
+        number = results['slice_index'] + np.random.randint(-steps, steps + 1)
+        number = int(np.clip(number, *results['slice_range']))
+        results['img_path'] = slice_path(results, number)
+        results['slice_index'] = number
+        return super().transform(results)
+
+    def __repr__(self):
+        return f'{super().__repr__()[:-1]}, reach={self.reach})'
+
+
+@TRANSFORMS.register_module()
+class CropLesionPatch(BaseTransform):
+    """Cut out a square about the centre of the first box; what lies outside the image is air.
+
+    Required Keys:
+
+    - img: (H, W, C)
+    - gt_bboxes
+
+    Modified Keys:
+
+    - img, img_shape, gt_bboxes
+
+    Args:
+        size (int): Its side, px. Defaults to 120, which is 96 mm after ``NormalizeSpacing``.
+    """
+
+    def __init__(self, size=120):
+        self.size = size
+
+    @autocast_box_type()
+    def transform(self, results):
+        """Cut out the patch.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: Its patch.
+        """
+        img = results['img']
+        x, y = results['gt_bboxes'].centers[0].round().int().tolist()
+        left, top = x - self.size // 2, y - self.size // 2
+        patch = np.full((self.size, self.size, *img.shape[2:]), img.min(), img.dtype)
+        y1, x1 = max(top, 0), max(left, 0)
+        y2, x2 = min(top + self.size, img.shape[0]), min(left + self.size, img.shape[1])
+        patch[y1 - top : y2 - top, x1 - left : x2 - left] = img[y1:y2, x1:x2]
+        results['img'] = patch
+        results['img_shape'] = patch.shape[:2]
+        results['gt_bboxes'].translate_((-left, -top))
+        return results
+
+    def __repr__(self):
+        return f'{type(self).__name__}(size={self.size})'

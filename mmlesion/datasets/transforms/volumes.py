@@ -1,0 +1,381 @@
+"""Transforms of volumes of 1 mm, (z, y, x) int16 HU, with spheres in their voxels."""
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform, to_tensor
+from mmdet.registry import TRANSFORMS
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+from scipy import ndimage
+
+from mmlesion.structures import SphereBoxes, VolumeGrid
+from mmlesion.utils import UserError
+
+AXES = ('z', 'y', 'x')
+
+
+@TRANSFORMS.register_module()
+class LoadVolume(BaseTransform):
+    """Open a volume; only the parts of it that are used are read.
+
+    Required Keys:
+
+    - volume_path: a ``.npy`` file
+    - size: voxels z, y, x
+
+    Added Keys:
+
+    - volume (np.int16): (z, y, x) HU, mapped from the file; what is written to it stays in memory
+    - img_shape, ori_shape: (z, y, x)
+
+    Raises:
+        UserError: If the file is missing, is not an array, or is another than was annotated.
+    """
+
+    def transform(self, results):
+        """Open the volume.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: The sample with ``volume``, ``img_shape`` and ``ori_shape``.
+        """
+        path = results['volume_path']
+        try:
+            # 'c' rather than 'r', as torch takes no arrays that are read-only
+            volume = np.load(path, mmap_mode='c', allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(
+                f'{path} cannot be read ({error}): convert the dataset again'
+            ) from error
+        if volume.dtype != np.int16 or list(volume.shape) != list(results['size']):
+            raise UserError(
+                f'{path} is {volume.dtype} of {volume.shape} voxels, but is annotated as int16 of '
+                f'{tuple(results["size"])}: convert the dataset again'
+            )
+        results['volume'] = volume
+        results['img_shape'] = results['ori_shape'] = volume.shape
+        return results
+
+    def __repr__(self):
+        return f'{type(self).__name__}()'
+
+
+@TRANSFORMS.register_module()
+class LoadSphereAnnotations(BaseTransform):
+    """Take the spheres of a volume from the world to its voxels.
+
+    Required Keys:
+
+    - instances: with center_mm (x, y, z), diameter_mm, bbox_label, ignore_flag
+    - size, spacing, origin, direction
+
+    Added Keys:
+
+    - gt_bboxes (SphereBoxes): (n, 4) z, y, x, diameter; voxel i extends from i to i + 1
+    - gt_bboxes_labels (np.int64): (n,)
+    - gt_ignore_flags (bool): (n,)
+
+    Args:
+        with_ignored (bool): Whether findings that are ignored in the evaluation, such as LUNA16's
+            excluded ones, are kept, so that they are neither lesions nor background in training.
+            Defaults to True; without them they are background.
+    """
+
+    def __init__(self, with_ignored=True):
+        self.with_ignored = with_ignored
+
+    def transform(self, results):
+        """Load the annotations.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: The sample with ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``.
+        """
+        instances = [
+            instance
+            for instance in results['instances']
+            if self.with_ignored or not instance['ignore_flag']
+        ]
+        grid = VolumeGrid(*(results[key] for key in ('size', 'spacing', 'origin', 'direction')))
+        world = [[*instance['center_mm'], instance['diameter_mm']] for instance in instances]
+        spheres = grid.spheres_from_world(world).astype(np.float32)
+        results['gt_bboxes'] = SphereBoxes(torch.from_numpy(spheres))
+        labels = [instance['bbox_label'] for instance in instances]
+        results['gt_bboxes_labels'] = np.array(labels, dtype=np.int64)
+        flags = [instance['ignore_flag'] for instance in instances]
+        results['gt_ignore_flags'] = np.array(flags, dtype=bool)
+        return results
+
+    def __repr__(self):
+        return f'{type(self).__name__}(with_ignored={self.with_ignored})'
+
+
+@TRANSFORMS.register_module()
+class RandomLesionCrop(BaseTransform):
+    """Cut a crop at random, often around a lesion, at a random scale.
+
+    3D Aggregated Faster R-CNN, section Data Preparation: crops of 128 voxels a side. It does not
+    say where they lie; it follows Liao et al. (2017), of whose crops 70 % contain a lesion and the
+    others lie anywhere. Where :class:`~mmlesion.engine.hooks.HardCropHook` has found
+    ``hard_spots``, ``hard_share`` of the crops contain one of these instead (section Anchor Based
+    Sampling).
+
+    A crop stays within the volume where that is large enough; elsewhere it is padded. A lesion
+    whose centre is cut off, but not all of it, is ignored.
+
+    Required Keys:
+
+    - volume: (z, y, x) int16 HU
+    - gt_bboxes, gt_bboxes_labels, gt_ignore_flags
+    - hard_spots (optional): (m, 4) z, y, x, diameter in voxels of the volume
+
+    Added Keys:
+
+    - crop_offset: z, y, x of the volume's first voxel, in voxels of the scaled volume
+    - crop_scale: Voxels of the crop for one of the volume
+
+    Modified Keys: all of the required ones, img_shape
+
+    Args:
+        crop_size (Sequence[int]): z, y, x. Defaults to (128, 128, 128).
+        lesion_share (float): Share of crops that contain a lesion, in volumes that have one.
+            Defaults to 0.7.
+        hard_share (float): Share of crops that contain a hard spot, in volumes that have one.
+            Defaults to 0.5.
+        scale_range (Sequence[float], optional): Least and largest scale. Defaults to None, none.
+        pad_hu (int): HU of what is outside of the volume. Defaults to -1200, the lower bound of the
+            detector's window, as the paper pads with zeros.
+
+    Raises:
+        ValueError: If a share or a scale makes no sense.
+    """
+
+    def __init__(
+        self,
+        crop_size=(128, 128, 128),
+        lesion_share=0.7,
+        hard_share=0.5,
+        scale_range=None,
+        pad_hu=-1200,
+    ):
+        if not 0 <= lesion_share <= 1 or not 0 <= hard_share <= 1:
+            raise ValueError(f'shares are 0 to 1, not {lesion_share} and {hard_share}')
+        if scale_range is not None and not 0 < scale_range[0] <= scale_range[1]:
+            raise ValueError(f'scale_range must be (low, high) with 0 < low, not {scale_range}')
+        self.crop_size = tuple(crop_size)
+        self.lesion_share = lesion_share
+        self.hard_share = hard_share
+        self.scale_range = scale_range
+        self.pad_hu = pad_hu
+
+    def transform(self, results):
+        """Cut a crop.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: The crop with what is annotated on it.
+        """
+        volume = results['volume']
+        scale = 1.0 if self.scale_range is None else np.random.uniform(*self.scale_range)
+        start = self._start(self._target(results), np.array(volume.shape), scale)
+        results['volume'] = cut_volume(volume, start, self.crop_size, scale, self.pad_hu)
+        results['img_shape'] = self.crop_size
+        results['crop_offset'], results['crop_scale'] = tuple(start.tolist()), scale
+        results['hard_spots'] = []  # in another frame, and of no more use
+        results['gt_bboxes'].rescale_(scale)
+        results['gt_bboxes'].translate_(-start)
+        self._keep_visible(results)
+        return results
+
+    def _target(self, results):
+        """A sphere (4,) that the crop is to contain, or None."""
+        for spheres, share in (
+            (results.get('hard_spots', []), self.hard_share),
+            (results['gt_bboxes'].numpy()[~results['gt_ignore_flags']], self.lesion_share),
+        ):
+            if len(spheres) and np.random.random() < share:
+                return np.asarray(spheres[np.random.randint(len(spheres))], float)
+            # A share that is missed goes on to the next, and the last one to anywhere.
+        return None
+
+    def _start(self, target, shape, scale):
+        """First voxel z, y, x of the crop, in the scaled volume."""
+        size = np.array(self.crop_size)
+        shape = np.rint(shape * scale)
+        first, last = np.minimum(shape - size, 0), np.maximum(shape - size, 0)
+        if target is not None:
+            center, radius = target[:3] * scale, target[3] * scale / 2
+            # the whole sphere if it fits in, and its centre if not
+            reach = np.minimum(radius, size / 2)
+            low, high = center + reach - size, center - reach
+            first, last = np.clip(low, first, last), np.clip(high, first, last)
+        return np.rint(np.random.uniform(first, last)).astype(np.int64)
+
+    def _keep_visible(self, results):
+        """Drop the spheres that are not in the crop, and ignore those whose centre is not."""
+        spheres = results['gt_bboxes']
+        visible = spheres.is_inside(self.crop_size).numpy()
+        centers = spheres.centers.numpy()
+        cut_off = ((centers < 0) | (centers >= self.crop_size)).any(axis=1)
+        results['gt_bboxes'] = spheres[torch.from_numpy(visible)]
+        results['gt_bboxes_labels'] = results['gt_bboxes_labels'][visible]
+        results['gt_ignore_flags'] = (results['gt_ignore_flags'] | cut_off)[visible]
+
+    def __repr__(self):
+        return (
+            f'{type(self).__name__}(crop_size={self.crop_size}, '
+            f'lesion_share={self.lesion_share}, hard_share={self.hard_share}, '
+            f'scale_range={self.scale_range}, pad_hu={self.pad_hu})'
+        )
+
+
+def cut_volume(volume, start, size, scale=1.0, pad_hu=-1200):
+    """Cut a part of a volume, which may reach beyond it, at a scale.
+
+    Args:
+        volume (ndarray): (z, y, x) int16.
+        start (Sequence[int]): First voxel of the part, z, y, x, in the scaled volume.
+        size (Sequence[int]): Its voxels.
+        scale (float): Voxels of the part for one of the volume; in between it is linear.
+        pad_hu (int): What is beyond the volume.
+
+    Returns:
+        ndarray: (z, y, x) of this size, int16, a copy.
+    """
+    start, size = np.asarray(start), np.asarray(size)
+    if scale == 1:
+        return _cut(volume, start, size, pad_hu)
+    # The centre of the scaled volume's voxel i is the point (i + 0.5) / scale of the volume's.
+    first = (start + 0.5) / scale - 0.5
+    corner = np.floor(first).astype(int)
+    extent = np.ceil(first + (size - 1) / scale).astype(int) + 1 - corner
+    part = _cut(volume, corner, extent, pad_hu).astype(np.float32)
+    scaled = ndimage.affine_transform(
+        part, np.full(3, 1 / scale), first - corner, tuple(size), order=1, mode='nearest'
+    )
+    return np.rint(scaled).astype(np.int16)
+
+
+def _cut(volume, start, size, pad_hu):
+    part = np.full(size, pad_hu, volume.dtype)
+    low, high = np.maximum(start, 0), np.minimum(start + size, volume.shape)
+    if (low < high).all():
+        there = tuple(map(slice, low - start, high - start))
+        part[there] = volume[tuple(map(slice, low, high))]
+    return part
+
+
+@TRANSFORMS.register_module()
+class RandomFlip3D(BaseTransform):
+    """Flip a volume along each axis at random, with its spheres.
+
+    Required Keys:
+
+    - volume
+    - gt_bboxes (optional)
+
+    Added Keys:
+
+    - flip_axes: those it was flipped along, of 'z', 'y', 'x'
+
+    Modified Keys: volume, gt_bboxes
+
+    Args:
+        prob (float | Sequence[float]): Chance of each axis, or of z, y and x. Defaults to 0.5.
+    """
+
+    def __init__(self, prob=0.5):
+        self.prob = np.broadcast_to(prob, 3).tolist()
+
+    def transform(self, results):
+        """Flip the volume.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: The flipped sample.
+        """
+        flipped = np.flatnonzero(np.random.random(3) < self.prob)
+        results['flip_axes'] = tuple(AXES[axis] for axis in flipped)
+        volume = results['volume']
+        results['volume'] = np.flip(volume, flipped)
+        if results.get('gt_bboxes') is not None:
+            for axis in results['flip_axes']:
+                results['gt_bboxes'].flip_(volume.shape, axis)
+        return results
+
+    def __repr__(self):
+        return f'{type(self).__name__}(prob={self.prob})'
+
+
+@TRANSFORMS.register_module()
+class PackVolumeInputs(BaseTransform):
+    """Pack a volume for a 3D detector.
+
+    Required Keys:
+
+    - volume: (D, H, W) int16
+    - gt_bboxes, gt_bboxes_labels, gt_ignore_flags (optional)
+
+    Returned Keys:
+
+    - inputs (torch.int16): (1, D, H, W); a view of a mapped file where it is whole
+    - data_samples (DetDataSample): with gt_instances and ignored_instances, each with ``bboxes``
+      (SphereBoxes) and ``labels``, and the meta information
+
+    Args:
+        meta_keys (Sequence[str]): What of the sample becomes meta information, where it is there.
+    """
+
+    def __init__(
+        self,
+        meta_keys=(
+            'volume_id',
+            'volume_path',
+            'series_uid',
+            'size',
+            'spacing',
+            'origin',
+            'direction',
+            'ori_shape',
+            'img_shape',
+            'crop_offset',
+            'crop_scale',
+            'flip_axes',
+        ),
+    ):
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results):
+        """Pack the sample.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: ``inputs`` and ``data_samples``.
+        """
+        volume = np.ascontiguousarray(results['volume'])
+        sample = DetDataSample()
+        if results.get('gt_bboxes') is not None:
+            ignored = results['gt_ignore_flags']
+            sample.gt_instances = self._instances(results, ~ignored)
+            sample.ignored_instances = self._instances(results, ignored)
+        sample.set_metainfo({key: results[key] for key in self.meta_keys if key in results})
+        return dict(inputs=torch.from_numpy(volume)[None], data_samples=sample)
+
+    def _instances(self, results, chosen):
+        return InstanceData(
+            bboxes=results['gt_bboxes'][torch.from_numpy(chosen)],
+            labels=to_tensor(results['gt_bboxes_labels'][chosen]),
+        )
+
+    def __repr__(self):
+        return f'{type(self).__name__}(meta_keys={self.meta_keys})'

@@ -1,0 +1,120 @@
+"""Volumes of 1 mm on disk: resampling, arrays to map into memory, and their annotation file."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from mmlesion.structures import VolumeGrid
+from mmlesion.utils import atomic_write
+
+SPACING = 1.0  # mm (3D Aggregated Faster R-CNN, section Data Preparation)
+HU_RANGE = (-1024, 3071)
+FOLDER = 'volumes'
+
+
+def isotropic_grid(grid, low, high):
+    """A grid of cubes of 1 mm, parallel to another one.
+
+    Args:
+        grid (VolumeGrid): The other one.
+        low (Sequence[float]): z, y, x in its voxels at which the new grid begins.
+        high (Sequence[float]): z, y, x near which it ends, to half a mm.
+
+    Returns:
+        VolumeGrid: Of at least one voxel along each axis.
+    """
+    low, spacing = np.asarray(low, float), np.asarray(grid.spacing)[::-1]
+    size = np.maximum(np.rint((high - low) * spacing / SPACING), 1).astype(int)
+    (origin,) = grid.to_world(low + 0.5 * SPACING / spacing)
+    return VolumeGrid(tuple(size.tolist()), (SPACING,) * 3, tuple(origin.tolist()), grid.direction)
+
+
+def resample(image, grid):
+    """Sample an image on a grid, linearly.
+
+    Args:
+        image (sitk.Image): In HU.
+        grid (VolumeGrid): Where to sample; outside of the image is air.
+
+    Returns:
+        ndarray: (z, y, x) int16 HU, clipped to -1024 to 3071.
+    """
+    low, high = HU_RANGE
+    resampled = sitk.Resample(
+        image,
+        grid.size[::-1],
+        sitk.Transform(),
+        sitk.sitkLinear,
+        grid.origin,
+        grid.spacing,
+        grid.direction,
+        low,
+        sitk.sitkFloat32,
+    )
+    return np.rint(sitk.GetArrayViewFromImage(resampled)).clip(low, high).astype(np.int16)
+
+
+def write_volume(root, name, hu, grid, settings, **fields):
+    """Write a volume and, when it is complete, a record of it that :func:`stored_volume` finds.
+
+    Args:
+        root (str | Path): Folder of the data set.
+        name (str): The volume's file is ``volumes/<name>.npy``.
+        hu (ndarray): (z, y, x) int16.
+        grid (VolumeGrid): Its grid.
+        settings (dict): JSON of what the volume depends on, besides its source.
+        **fields: More of the entry.
+
+    Returns:
+        dict: The volume's entry in the annotation file, without ``id``.
+    """
+    path = Path(root, FOLDER, f'{name}.npy')
+    entry = {'file_name': f'{FOLDER}/{name}.npy', **asdict(grid), 'series_uid': name, **fields}
+    with atomic_write(path) as temporary:
+        np.save(temporary, hu)
+    with atomic_write(_record(root, name)) as temporary:
+        temporary.write_text(json.dumps({'settings': settings, 'entry': entry}))
+    return entry
+
+
+def stored_volume(root, name, settings):
+    """The entry of a volume that :func:`write_volume` has written with these settings, or None."""
+    try:
+        record = json.loads(_record(root, name).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    if record['settings'] != settings or not Path(root, record['entry']['file_name']).is_file():
+        return None
+    return record['entry']
+
+
+def _record(root, name):
+    return Path(root, FOLDER, f'{name}.json')
+
+
+def write_annotations(path, volumes, annotations, category, description):
+    """Write the annotation file of a 3D benchmark (see docs/datasets.md).
+
+    Args:
+        path (str | Path): The JSON file.
+        volumes (list[dict]): Entries of :func:`write_volume`; ids count from 1.
+        annotations (list[list[dict]]): Of each volume ``center_mm`` (x, y, z), ``diameter_mm`` and
+            ``ignore``, and more if there is; ids count from 1.
+        category (str): What is annotated.
+        description (str): Of the data set.
+    """
+    content = {
+        'info': {'description': description},
+        'volumes': [{'id': i, **volume} for i, volume in enumerate(volumes, start=1)],
+        'annotations': [],
+        'categories': [{'id': 1, 'name': category}],
+    }
+    for volume_id, lesions in enumerate(annotations, start=1):
+        for lesion in lesions:
+            ids = {'id': len(content['annotations']) + 1, 'volume_id': volume_id}
+            content['annotations'].append({**ids, 'category_id': 1, **lesion})
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content))

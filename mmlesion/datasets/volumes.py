@@ -1,0 +1,157 @@
+import json
+
+from mmdet.datasets import BaseDetDataset
+from mmdet.registry import DATASETS
+from mmengine.fileio import get_text
+
+from mmlesion.utils import UserError, path_under
+
+from .ct_slices import CTSliceDataset
+
+VOLUME_FIELDS = ('size', 'spacing', 'origin', 'direction', 'series_uid')
+SPLITS = ('train', 'test')
+
+
+@DATASETS.register_module()
+class VolumeDataset(BaseDetDataset):
+    """Volumes of 1 mm with spheres around lesions: the JSON of 3D benchmarks (docs/datasets.md).
+
+    A sample is a whole volume, of which ``RandomLesionCrop`` cuts one crop. Findings marked
+    ``ignore`` are kept out of the training targets (``ignore_flag`` 1).
+
+    The classes are ``('lesion', )``; LUNA16's is ``metainfo=dict(classes=('nodule', ))``.
+
+    Args:
+        fold (int, optional): Of cross-validation: the fold of the volumes that are tested. Defaults
+            to None, all volumes of ``ann_file``.
+        split (str): With ``fold``, 'train' takes the volumes of all other folds, 'test' its own.
+            Defaults to 'train'.
+        crops_per_volume (int): How often a volume comes in an epoch of training. Defaults to 1.
+        **kwargs: Of :class:`mmdet.datasets.BaseDetDataset`, which refuses unknown ones:
+            ``ann_file``, ``data_root``, ``data_prefix=dict(img=...)`` (the folder that
+            ``file_name`` is relative to, ``data_root`` by default), ``pipeline``, ``test_mode``,
+            ``metainfo``, ``indices``, and ``filter_cfg=dict(filter_empty_gt=True)``, which leaves
+            volumes without lesions out of training.
+
+    Attributes:
+        hard_spots (dict[int, list]): Of volume ids the places where a detector was wrong, z, y, x
+            and diameter in voxels; see ``HardCropHook``.
+
+    Raises:
+        UserError: If the annotation file is missing or not of this schema, has no volume of the
+            fold or none of the classes, or names a file outside of ``data_prefix['img']``.
+    """
+
+    METAINFO = CTSliceDataset.METAINFO
+
+    def __init__(self, *args, fold=None, split='train', crops_per_volume=1, **kwargs):
+        if split not in SPLITS:
+            raise UserError(f'split={split!r} of a fold: choose one of {", ".join(SPLITS)}')
+        if crops_per_volume < 1:
+            raise UserError(f'crops_per_volume={crops_per_volume}: give at least 1')
+        self.fold = fold
+        self.split = split
+        self.crops_per_volume = crops_per_volume
+        self.hard_spots = {}
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self):
+        """Load the annotation file.
+
+        Returns:
+            list[dict]: A sample a volume.
+        """
+        content = self._read()
+        try:
+            labels = self._labels(content['categories'])
+            lesions = {volume['id']: [] for volume in content['volumes']}
+            for annotation in content['annotations']:
+                if annotation['category_id'] in labels:
+                    instance = _instance(annotation, labels)
+                    lesions[annotation['volume_id']].append(instance)
+            volumes = [volume for volume in content['volumes'] if self._is_chosen(volume)]
+            samples = [self._sample(volume, lesions[volume['id']]) for volume in volumes]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f'{self.ann_file} is not an annotation file of volumes '
+                f'({type(error).__name__}: {error}): convert the dataset again'
+            ) from error
+        if not samples:
+            of_fold = '' if self.fold is None else f' to {self.split} with fold={self.fold}'
+            raise UserError(f'{self.ann_file} has no volume{of_fold}: convert the whole dataset')
+        return samples
+
+    def _read(self):
+        try:
+            return json.loads(get_text(self.ann_file, backend_args=self.backend_args))
+        except FileNotFoundError as error:
+            raise UserError(
+                f'annotation file {self.ann_file} does not exist: convert the dataset first, or '
+                'set data_root and ann_file'
+            ) from error
+        except ValueError as error:
+            raise UserError(
+                f'{self.ann_file} is not JSON ({error}): convert the dataset again'
+            ) from error
+
+    def _labels(self, categories):
+        """Category id to label."""
+        classes = self.metainfo['classes']
+        ids = {category['name']: category['id'] for category in categories}
+        if missing := [name for name in classes if name not in ids]:
+            raise UserError(
+                f'{self.ann_file} has no category {", ".join(missing)}: set '
+                f'metainfo=dict(classes=...) to its categories {", ".join(ids)}'
+            )
+        return {ids[name]: label for label, name in enumerate(classes)}
+
+    def _is_chosen(self, volume):
+        return self.fold is None or (volume['fold'] == self.fold) == (self.split == 'test')
+
+    def _sample(self, volume, instances):
+        # File and memory map are local, so that a backend would only be in the way.
+        root = self.data_prefix.get('img', self.data_root or '')
+        return {
+            'volume_id': volume['id'],
+            'volume_path': path_under(root, volume['file_name']),
+            'instances': instances,
+            **{key: volume[key] for key in VOLUME_FIELDS},
+        }
+
+    def filter_data(self):
+        """Filter the volumes by ``filter_cfg`` and repeat them; in test mode all stay as they are.
+
+        Returns:
+            list[dict]: The samples of an epoch.
+        """
+        if self.test_mode:
+            return self.data_list
+        kept = self.data_list
+        if (self.filter_cfg or {}).get('filter_empty_gt', False):
+            kept = [sample for sample in kept if _has_lesions(sample)]
+        if not kept:
+            raise UserError(
+                f'filter_cfg={self.filter_cfg} leaves none of the {len(self.data_list)} volumes '
+                f'of {self.ann_file}: loosen it, or annotate lesions'
+            )
+        return [sample for sample in kept for _ in range(self.crops_per_volume)]
+
+    def get_data_info(self, idx):
+        """Get a sample by its index, with the ``hard_spots`` of its volume."""
+        sample = super().get_data_info(idx)
+        sample['hard_spots'] = self.hard_spots.get(sample['volume_id'], [])
+        return sample
+
+
+def _instance(annotation, labels):
+    x, y, z = annotation['center_mm']
+    return {
+        'center_mm': [float(x), float(y), float(z)],
+        'diameter_mm': float(annotation['diameter_mm']),
+        'bbox_label': labels[annotation['category_id']],
+        'ignore_flag': int(bool(annotation.get('ignore', 0))),
+    }
+
+
+def _has_lesions(sample):
+    return any(not instance['ignore_flag'] for instance in sample['instances'])

@@ -1,0 +1,172 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmdet.registry import DATASETS
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmlesion.datasets import VolumeDataset
+from mmlesion.datasets.volume_files import write_annotations, write_volume
+from mmlesion.structures import VolumeGrid
+from mmlesion.utils import UserError
+
+CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
+# the stored grid's directions, as the converter writes them, and its first voxel's centre
+DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+ORIGIN = (-10.0, 20.0, 300.0)
+SIZE = (24, 20, 28)
+
+
+def finding(center, diameter=6.0, ignore=0):
+    return {'center_mm': center, 'diameter_mm': diameter, 'ignore': ignore}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Volumes of the folds 0, 1, 2; the first has a lesion and an excluded finding."""
+    grid = VolumeGrid(SIZE, (1.0, 1.0, 1.0), ORIGIN, DIRECTION)
+    entries = []
+    for fold in range(3):
+        hu = np.random.default_rng(fold).integers(-1000, 400, SIZE, dtype=np.int16)
+        entries.append(write_volume(tmp_path, f'2.25.{fold}', hu, grid, {}, fold=fold))
+    lesions = [
+        [finding([-2.0, 25.0, 290.0]), finding([5.0, 30.0, 285.0], 10.0, 1)],
+        [],
+        [finding([0.0, 30.0, 290.0], 50.0, 1)],
+    ]
+    write_annotations(tmp_path / 'volumes.json', entries, lesions, 'nodule', 'Test')
+    return tmp_path
+
+
+def build(root, **options):
+    options.setdefault('metainfo', dict(classes=('nodule',)))
+    return VolumeDataset(ann_file='volumes.json', data_root=str(root), **options)
+
+
+def edit(root, change):
+    path = root / 'volumes.json'
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def ids(dataset):
+    return [dataset.get_data_info(index)['volume_id'] for index in range(len(dataset))]
+
+
+def test_a_sample(root):
+    sample = build(root).get_data_info(0)
+    assert sample['volume_path'] == str(root / 'volumes' / '2.25.0.npy')
+    assert sample['volume_id'] == 1 and sample['series_uid'] == '2.25.0'
+    assert sample['size'] == list(SIZE) and sample['origin'] == list(ORIGIN)
+    assert sample['direction'] == list(DIRECTION) and sample['spacing'] == [1.0] * 3
+    lesion, excluded = sample['instances']
+    assert lesion == dict(
+        center_mm=[-2.0, 25.0, 290.0], diameter_mm=6.0, bbox_label=0, ignore_flag=0
+    )
+    assert excluded['ignore_flag'] == 1
+
+
+def test_folds(root):
+    assert ids(build(root)) == [1, 2, 3]
+    assert ids(build(root, fold=1)) == [1, 3]
+    assert ids(build(root, fold=1, split='test')) == [2]
+    with pytest.raises(UserError, match='no volume to test with fold=7'):
+        build(root, fold=7, split='test')
+    with pytest.raises(UserError, match="split='val'"):
+        build(root, fold=0, split='val')
+
+
+def test_crops_and_filter(root):
+    assert ids(build(root, crops_per_volume=2)) == [1, 1, 2, 2, 3, 3]
+    filtered = dict(filter_cfg=dict(filter_empty_gt=True), crops_per_volume=2)
+    assert ids(build(root, **filtered)) == [1, 1]
+    assert ids(build(root, test_mode=True, **filtered)) == [1, 2, 3]
+    with pytest.raises(UserError, match='leaves none of the 1 volumes'):
+        build(root, fold=1, split='test', filter_cfg=dict(filter_empty_gt=True))
+    with pytest.raises(UserError, match='crops_per_volume=0'):
+        build(root, crops_per_volume=0)
+
+
+def test_hard_spots(root):
+    dataset = build(root)
+    dataset.hard_spots = {2: [[1.0, 2.0, 3.0, 4.0]]}
+    assert [s['hard_spots'] for s in dataset] == [[], [[1.0, 2.0, 3.0, 4.0]], []]
+
+
+def test_other_classes_are_left_out(root):
+    def add_category(content):
+        content['categories'].append({'id': 2, 'name': 'mass'})
+        content['annotations'][0]['category_id'] = 2
+
+    edit(root, add_category)
+    assert [len(sample['instances']) for sample in build(root)] == [1, 0, 1]
+    both = build(root, metainfo=dict(classes=('mass', 'nodule')))
+    labels = [instance['bbox_label'] for instance in both.get_data_info(0)['instances']]
+    assert labels == [0, 1]
+    with pytest.raises(UserError, match='has no category lesion.* nodule, mass'):
+        build(root, metainfo=None)
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda c: c['volumes'][0].pop('size'), "'size'"),
+        (lambda c: c['volumes'].clear(), 'KeyError'),
+        (lambda c: c['annotations'][0].update(center_mm=[1, 2]), 'ValueError'),
+        (lambda c: c['annotations'][0].update(volume_id=9), 'KeyError: 9'),
+        (lambda c: c.pop('categories'), "'categories'"),
+    ],
+)
+def test_other_schemas(root, change, message):
+    edit(root, change)
+    with pytest.raises(UserError, match='not an annotation file of volumes') as error:
+        build(root)
+    assert message in str(error.value)
+
+
+def test_unusable_files(root):
+    with pytest.raises(UserError, match='does not exist'):
+        VolumeDataset(ann_file='other.json', data_root=str(root))
+    (root / 'volumes.json').write_text('{')
+    with pytest.raises(UserError, match='is not JSON'):
+        build(root)
+
+
+def test_paths_stay_under_the_root(root):
+    edit(root, lambda content: content['volumes'][0].update(file_name='../../secret.npy'))
+    with pytest.raises(UserError, match='leads outside'):
+        build(root)
+
+
+def test_one_config_serves_all_folds(root, monkeypatch):
+    """The fold is that of the environment; all of its crops and scans are read."""
+    monkeypatch.setenv('LUNA16_FOLD', '2')
+    cfg = Config.fromfile(CONFIGS / 'luna16_phantom.py')
+    found = {}
+    for name in ('train', 'val', 'test', 'train_scan'):
+        loader = cfg[f'{name}_dataloader']
+        loader.dataset.update(data_root=str(root), ann_file='volumes.json')
+        loader.num_workers = 0
+        found[name] = Runner.build_dataloader(loader, seed=0)
+    shapes = {
+        name: {tuple(volume.shape) for batch in loader for volume in batch['inputs']}
+        for name, loader in found.items()
+    }
+    assert shapes == dict(
+        train={(1, 64, 64, 64)}, val={(1, *SIZE)}, test={(1, *SIZE)}, train_scan={(1, *SIZE)}
+    )
+    seen = {name: sorted(set(ids(loader.dataset))) for name, loader in found.items()}
+    assert seen == dict(train=[1, 2], val=[3], test=[3], train_scan=[1, 2])
+
+
+@pytest.mark.parametrize('name', ['luna16', 'deeplesion_3d', 'deeplesion_3d_phantom'])
+def test_dataset_configs_build(name, monkeypatch):
+    monkeypatch.delenv('LUNA16_FOLD', raising=False)
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    for split in ('train', 'val', 'test', 'train_scan'):
+        dataset = DATASETS.build(dict(cfg[f'{split}_dataloader'].dataset, lazy_init=True))
+        assert dataset.fold == (0 if name == 'luna16' else None)
+        assert dataset.test_mode == (split != 'train')
