@@ -7,20 +7,24 @@ detections in its own frame. The first config is the one that the others are com
 import argparse
 import json
 import statistics
-import time
+from functools import partial
 from pathlib import Path
 
 import torch
-from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
 
+import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.utils import UserError, atomic_write, cli
+from mmlesion.utils.benchmark import (
+    build_detector,
+    check_turns,
+    clocked,
+    median_ratio,
+    random_image,
+    take_turns,
+)
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'improved_retinanet'
 ROWS = [
@@ -50,44 +54,10 @@ def parse_args():
     return parser.parse_args()
 
 
-def build(config, checkpoint, seed, device):
-    """Build a detector, with random weights if there is no checkpoint."""
-    cfg = Config.fromfile(config).model
-    init_default_scope('mmdet')
-    MMLogger.get_current_instance().setLevel('WARNING')  # mmengine logs each weight
-    torch.manual_seed(seed)
-    cfg.backbone.init_cfg = None
-    model = MODELS.build(cfg)
-    model.init_weights()
-    if checkpoint:
-        load_checkpoint(model, checkpoint, map_location='cpu')
-    return model.to(device).eval()
-
-
-def make_input(size, seed, device):
-    """Draw one image (1, 3, size, size) between -1 and 1, and its sample."""
-    generator = torch.Generator().manual_seed(seed)
-    image = torch.rand((1, 3, size, size), generator=generator) * 2 - 1
-    shape = (size, size)
-    meta = dict(
-        img_shape=shape,
-        ori_shape=shape,
-        pad_shape=shape,
-        batch_input_shape=shape,
-        scale_factor=(1, 1),
-    )
-    return image.to(device), meta
-
-
 def timed(model, image, meta):
     """Run a detector once; return its seconds."""
-    wait = torch.cuda.synchronize if image.is_cuda else (lambda: None)
-    samples = [DetDataSample(metainfo=meta)]
-    wait()
-    start = time.perf_counter()
-    model.predict(image, samples)
-    wait()
-    return time.perf_counter() - start
+    _, seconds = clocked(model.predict, image, [DetDataSample(metainfo=meta)], device=image.device)
+    return seconds.wall
 
 
 def gigamacs(model, image):
@@ -114,20 +84,17 @@ def benchmark(models, size, runs, warmup, device, seed):
         list[dict]: ``name, parameters, gigamacs, seconds`` (the median), ``ratio`` to the first
         (the median over turns) and ``added``, the median of seconds beyond the one before.
     """
-    image, meta = make_input(size, seed, device)
-    names, turns = list(models), []
-    for turn in tqdm(range(warmup + runs), desc='benchmark'):
-        order = names if turn % 2 else names[::-1]
-        turns.append({name: timed(models[name], image, meta) for name in order})
-    turns = turns[warmup:]
-    median = statistics.median
+    image, meta = random_image(size, seed, device)
+    names, median = list(models), statistics.median
+    functions = {name: partial(timed, model, image, meta) for name, model in models.items()}
+    turns = take_turns(functions, runs, warmup)
     return [
         dict(
             name=name,
             parameters=sum(p.numel() for p in models[name].parameters()),
             gigamacs=gigamacs(models[name], image),
             seconds=median(turn[name] for turn in turns),
-            ratio=median(turn[name] / turn[names[0]] for turn in turns),
+            ratio=median_ratio(turns, name, names[0]),
             added=median(turn[name] - turn[before] for turn in turns),
         )
         for before, name in zip([names[0], *names], names)
@@ -149,10 +116,7 @@ def table(figures):
 def check(args):
     if args.size < 128 or args.size % 32:
         raise UserError(f'--size {args.size} is no multiple of 32 px from 128 on')
-    if args.runs < 1 or args.warmup < 0:
-        raise UserError('--runs must be at least 1 and --warmup at least 0')
-    if args.device.startswith('cuda') and not torch.cuda.is_available():
-        raise UserError(f'--device {args.device}: torch finds no CUDA device')
+    check_turns(args.runs, args.warmup, args.device)
     if args.checkpoints and len(args.checkpoints) != len(args.configs):
         raise UserError(
             f'{len(args.checkpoints)} checkpoints for {len(args.configs)} configs: give one each'
@@ -170,7 +134,9 @@ def main():
     check(args)
     checkpoints = args.checkpoints or [None] * len(args.configs)
     models = {
-        Path(config).stem: build(config, checkpoint, args.seed, args.device)
+        Path(config).stem: build_detector(
+            Config.fromfile(config), checkpoint, args.seed, args.device
+        )
         for config, checkpoint in zip(args.configs, checkpoints)
     }
     figures = benchmark(models, args.size, args.runs, args.warmup, args.device, args.seed)

@@ -3,17 +3,17 @@
 import argparse
 import json
 import statistics
-import time
+from functools import partial
 
 import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.utils import select_single_mlvl
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
-from tqdm import trange
 
 from mmlesion.models import TruncatedRPNHead
 from mmlesion.utils import UserError, atomic_write, cli
+from mmlesion.utils.benchmark import check_turns, clocked, median_ratio, take_turns
 
 STRIDES = [4, 8, 16, 32, 64]
 
@@ -63,12 +63,8 @@ def make_inputs(size, channels, device):
 
 def timed(head, features, samples):
     """Run a head once; return its seconds and the number of its proposals."""
-    wait = torch.cuda.synchronize if features[0].is_cuda else (lambda: None)
-    wait()
-    start = time.perf_counter()
-    proposals = head.predict(features, samples)[0]
-    wait()
-    return time.perf_counter() - start, len(proposals)
+    (proposals,), seconds = clocked(head.predict, features, samples, device=features[0].device)
+    return seconds.wall, len(proposals)
 
 
 def kept_fraction(head, features, samples):
@@ -88,20 +84,16 @@ def benchmark(size=512, channels=256, runs=30, warmup=3, device='cpu', seed=0):
     torch.manual_seed(seed)
     plain, truncated = build_heads(channels, device)
     inputs = make_inputs(size, channels, device)
-    seconds = []
-    for run in trange(warmup + runs, desc='benchmark'):
-        # Whichever runs second finds warmer caches: take turns.
-        pair = [timed(head, *inputs) for head in ((plain, truncated), (truncated, plain))[run % 2]]
-        pair = pair[::-1] if run % 2 else pair
-        seconds.append([one[0] for one in pair])
-    seconds = seconds[warmup:]
+    heads = dict(rpn=partial(timed, plain, *inputs), trpn=partial(timed, truncated, *inputs))
+    turns = take_turns(heads, runs, warmup)
+    seconds = [{name: head_seconds for name, (head_seconds, _) in turn.items()} for turn in turns]
     return dict(
-        rpn_seconds=statistics.median(a for a, _ in seconds),
-        trpn_seconds=statistics.median(b for _, b in seconds),
-        ratio=statistics.median(b / a for a, b in seconds),
+        rpn_seconds=statistics.median(turn['rpn'] for turn in seconds),
+        trpn_seconds=statistics.median(turn['trpn'] for turn in seconds),
+        ratio=median_ratio(seconds, 'trpn', 'rpn'),
         kept=kept_fraction(truncated, *inputs),
-        rpn_proposals=pair[0][1],
-        trpn_proposals=pair[1][1],
+        rpn_proposals=turns[-1]['rpn'][1],
+        trpn_proposals=turns[-1]['trpn'][1],
     )
 
 
@@ -111,8 +103,7 @@ def main():
     out = args.pop('out')
     if args['size'] < 64 or args['size'] % 64:
         raise UserError(f'--size {args["size"]} is no multiple of 64, the coarsest stride in px')
-    if args['runs'] < 1 or args['warmup'] < 0:
-        raise UserError('--runs must be at least 1 and --warmup at least 0')
+    check_turns(args['runs'], args['warmup'], args['device'])
     figures = benchmark(**args)
     print(json.dumps(figures, indent=2))
     if out:

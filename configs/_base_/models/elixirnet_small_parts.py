@@ -1,0 +1,12 @@
+# ElixirNet's parts for faster-rcnn_r18_fpn_small.py: half of D and E, so that P is 256, as many
+# channels as that model's fully connected layers have.
+_base_ = './elixirnet_parts.py'
+
+# configs/baselines/README.md says why the paper's confidence needs a loss from random weights
+trpn = dict(loss_confidence=dict(type='CrossEntropyLoss', use_sigmoid=True))
+
+alb = dict(channels=16)
+rtm = dict(out_channels=64)
+alb_head = dict(bbox_head=dict(encoder=alb))
+rtm_head = dict(bbox_head=dict(relation_transfer=rtm))
+alb_rtm_head = dict(bbox_head=dict(encoder=alb, relation_transfer=rtm))

@@ -1,0 +1,7 @@
+# Ablation: auto-lesion blocks and relation transfer.
+_base_ = [
+    '../baselines/faster-rcnn_r50_fpn_4xb2-1x_deeplesion.py',
+    '../_base_/models/elixirnet_parts.py',
+]
+
+model = dict(roi_head=_base_.alb_rtm_head)

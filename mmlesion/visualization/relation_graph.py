@@ -1,0 +1,70 @@
+"""Drawing the relations between the regions of an image."""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from mmlesion.utils import atomic_write
+
+REGION_COLOR = 'cyan'
+EDGE_COLOR = 'gold'
+TRUTH_COLOR = 'red'
+WIDEST = 3.0  # points
+_SIDE = 6.0  # inches
+
+
+def strongest_edges(relation, num_edges):
+    """Find the edges with the greatest weights.
+
+    E of ElixirNet's equation 2 is normalized by rows, so that an edge has one weight in each
+    direction. The graph is drawn undirected, as in the paper: by the mean of the two, and without
+    self-loops.
+
+    Args:
+        relation (ndarray): E (n, n).
+        num_edges (int): At most so many.
+
+    Returns:
+        tuple[ndarray]: (k, 2) the regions of each edge, the lesser index first, by falling weight,
+        and (k,) weights.
+    """
+    first, second = np.triu_indices(len(relation), 1)
+    weights = (relation[first, second] + relation[second, first]) / 2
+    order = np.argsort(-weights, kind='stable')[:num_edges]
+    return np.stack([first, second], 1)[order], weights[order]
+
+
+def draw_relations(picture, boxes, relation, truth, path, num_edges=100):
+    """Draw regions as points at their centres and the strongest relations as lines between them.
+
+    Lines are as thick as their weights are great beside the greatest one. ElixirNet, Figure 5.
+
+    Args:
+        picture (ndarray): (H, W, 3) uint8 RGB slice.
+        boxes (ndarray): (n, 4) regions x1, y1, x2, y2 in px of the picture; pixel k extends from k
+            to k + 1.
+        relation (ndarray): (n, n) their relations E.
+        truth (ndarray): (m, 4) boxes of lesions, drawn in red.
+        path (str | Path): The picture to write; its suffix says the format.
+        num_edges (int): So many edges at most. Defaults to 100.
+    """
+    height, width = picture.shape[:2]
+    figure = Figure(figsize=(_SIDE, _SIDE * height / width), dpi=150)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(picture, extent=(0, width, height, 0))
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    pairs, weights = strongest_edges(relation, num_edges)
+    widths = WIDEST * weights / weights.max(initial=1e-12)
+    lines = LineCollection(centers[pairs], linewidths=widths, colors=EDGE_COLOR, alpha=0.6)
+    axes.add_collection(lines)
+    axes.plot(*centers.T, '.', color=REGION_COLOR, markersize=4)
+    for x1, y1, x2, y2 in truth:
+        box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=TRUTH_COLOR, linewidth=2)
+        axes.add_patch(box)
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
