@@ -5,6 +5,7 @@ import argparse
 from mmengine.config import DictAction
 
 from mmlesion.apis import LesionInferencer
+from mmlesion.apis.inferencer import SLICE_BATCH
 from mmlesion.apis.lesions import DEEPLESION_MARGIN
 from mmlesion.utils import cli
 
@@ -17,27 +18,31 @@ def parse_args():
     parser.add_argument('--out', required=True, help='folder for the results, made if missing')
     parser.add_argument('--device', help='such as cuda:0 or cpu (default: what there is)')
     parser.add_argument(
-        '--batch-size', type=at_least(1), default=4, help='slices at once (default: 4)'
+        '--batch-size',
+        type=at_least(1),
+        help=f'slices at once (default: {SLICE_BATCH}), or windows of a detector of volumes '
+        "(default: the config's)",
     )
     parser.add_argument(
         '--score-thr',
         '--pred-score-thr',
         type=float,
         default=0.3,
-        help='lowest score of a box on a slice (default: 0.3)',
+        help='lowest score of a box on a slice, or of a sphere (default: 0.3)',
     )
     parser.add_argument(
         '--iou-thr',
         type=float,
         default=0.5,
-        help='boxes of consecutive slices are one lesion above this IoU (default: 0.5)',
+        help='boxes of consecutive slices are one lesion above this IoU (default: 0.5); '
+        'a detector of volumes has none',
     )
     parser.add_argument(
         '--box-margin',
         type=float,
-        default=DEEPLESION_MARGIN,
         help='mm by which boxes exceed lesions on each side, subtracted for the diameter '
-        f"(default: {DEEPLESION_MARGIN:g}, DeepLesion's padding; 0 for tight boxes)",
+        f"(default: {DEEPLESION_MARGIN:g}, DeepLesion's padding, and 0 for a detector of volumes; "
+        '0 for tight boxes)',
     )
     parser.add_argument('--series', help='Series Instance UID to take from a DICOM folder')
     parser.add_argument(

@@ -25,6 +25,9 @@ from ..utils.volume_io import check_ct, read_ct
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import DEEPLESION_MARGIN, describe_lesions
 from .stacking import stack_boxes
+from .volume_detection import detect_volume, loads_volumes
+
+SLICE_BATCH = 4
 
 
 class SliceDetections(NamedTuple):
@@ -47,21 +50,26 @@ class SliceDetections(NamedTuple):
 
 
 class LesionInferencer:
-    """Find lesions in CT volumes with a detector of slices.
+    """Find lesions in CT volumes with a detector of slices, or of volumes.
 
-    A volume is brought to the training orientation, its slices go through the config's test
-    pipeline and the detector, and the boxes of neighbouring slices are stacked into 3D lesions,
-    which are told in the coordinates of the original volume. Where the detector predicts masks,
-    as :class:`~mmlesion.models.detectors.LesionRetinaNet` does, lesions have theirs and are
-    measured by them.
+    For a detector of slices a volume is brought to the training orientation, its slices go through
+    the config's test pipeline and the detector, and the boxes of neighbouring slices are stacked
+    into 3D lesions, which are told in the coordinates of the original volume. Where the detector
+    predicts masks, as :class:`~mmlesion.models.detectors.LesionRetinaNet` does, lesions have theirs
+    and are measured by them.
+
+    For a detector of volumes, whose test pipeline begins with ``LoadVolume``, a volume is resampled
+    to 1 mm and seen in overlapping windows (:func:`~mmlesion.apis.volume_detection.detect_volume`);
+    lesions are spheres.
 
     Args:
         model (str | Path | Config): The detector's config or its path.
         weights (str | Path, optional): A checkpoint. By default the model has random weights.
         device (str, optional): As in :class:`torch.device`. By default an accelerator, if there is.
         cfg_options (dict, optional): Overrides of the config.
-        box_margin (float): mm by which the detector's boxes exceed the lesions on each side in the
-            slice plane, subtracted for the diameter. Defaults to the padding of DeepLesion's boxes.
+        box_margin (float, optional): mm by which the detector's boxes exceed the lesions on each
+            side in the slice plane, subtracted for the diameter. Defaults to None, the padding of
+            DeepLesion's boxes for a detector of slices and 0 for one of volumes.
         show_progress (bool): Show progress bars. Defaults to True.
 
     Raises:
@@ -79,14 +87,17 @@ class LesionInferencer:
         weights=None,
         device=None,
         cfg_options=None,
-        box_margin=DEEPLESION_MARGIN,
+        box_margin=None,
         show_progress=True,
     ):
         cfg = load_config(model, cfg_options or {})
         self.model = load_detector(cfg, weights, device or get_device())
-        self.pipeline = Compose(volume_pipeline(get_test_pipeline_cfg(cfg)))
+        pipeline = get_test_pipeline_cfg(cfg)
+        self.takes_volumes = loads_volumes(pipeline)
+        self.pipeline = pipeline if self.takes_volumes else Compose(volume_pipeline(pipeline))
         self.classes = self.model.dataset_meta['classes']
-        self.box_margin = box_margin
+        margin = 0.0 if self.takes_volumes else DEEPLESION_MARGIN
+        self.box_margin = margin if box_margin is None else box_margin
         self.show_progress = show_progress
         self.sources = dict(config=cfg.filename, checkpoint=weights and str(weights))
 
@@ -94,7 +105,7 @@ class LesionInferencer:
         self,
         inputs,
         out_dir=None,
-        batch_size=4,
+        batch_size=None,
         pred_score_thr=0.3,
         iou_thr=0.5,
         max_overlays=50,
@@ -106,9 +117,12 @@ class LesionInferencer:
             inputs (str | Path | sitk.Image): A NIfTI, MHD or MHA file, a DICOM folder, or an image
                 in HU.
             out_dir (str | Path, optional): Where :func:`write_lesions` writes the results.
-            batch_size (int): Slices that the detector sees at once.
-            pred_score_thr (float): Boxes on slices below this score are left out before stacking.
-            iou_thr (float): Boxes of consecutive slices are one lesion if their IoU is greater.
+            batch_size (int, optional): Slices, or windows, that the detector sees at once. Defaults
+                to None, 4 slices or the config's number of windows.
+            pred_score_thr (float): Boxes on slices below this score are left out before stacking,
+                or spheres.
+            iou_thr (float): Boxes of consecutive slices are one lesion if their IoU is greater; not
+                used by a detector of volumes.
             max_overlays (int): At most so many overlay pictures.
             series (str, optional): The Series Instance UID to take from a DICOM folder.
 
@@ -121,26 +135,37 @@ class LesionInferencer:
         if out_dir is not None:
             check_out_dir(out_dir)
         volume = CTVolume(_read(inputs, series))
-        found = self.detect_slices(volume, batch_size, pred_score_thr)
-        boxes, scores, labels, lesion_of = stack_boxes(*found[:4], iou_thr=iou_thr)
-        segments = [{} for _ in boxes]
-        for lesion, index, segment in zip(lesion_of, found.slices.tolist(), found.segments):
-            if segment is not None:
-                segments[lesion][index] = segment
+        if self.takes_volumes:
+            found = detect_volume(
+                self.model, self.pipeline, volume, batch_size, pred_score_thr, self.show_progress
+            )
+        else:
+            found = self._detect_stacks(volume, batch_size, pred_score_thr, iou_thr)
+        boxes, scores, labels, *segments = found
         lesions = describe_lesions(
-            volume, boxes, scores, labels, self.classes, self.box_margin, segments
+            volume, boxes, scores, labels, self.classes, self.box_margin, *segments
         )
         if out_dir is not None:
             detector = dict(
                 self.sources,
                 score_thr=pred_score_thr,
-                iou_thr=iou_thr,
+                iou_thr=None if self.takes_volumes else iou_thr,
                 box_margin_mm=self.box_margin,
             )
             source = 'SimpleITK image' if isinstance(inputs, sitk.Image) else str(inputs)
             provenance = dict(source=source, detector=detector)
             write_lesions(out_dir, volume, lesions, provenance, max_overlays, self.show_progress)
         return lesions
+
+    def _detect_stacks(self, volume, batch_size, score_thr, iou_thr):
+        """Boxes (n, 6) of lesions in voxels of ``array``, scores, labels and segments by slice."""
+        found = self.detect_slices(volume, batch_size or SLICE_BATCH, score_thr)
+        boxes, scores, labels, lesion_of = stack_boxes(*found[:4], iou_thr=iou_thr)
+        segments = [{} for _ in boxes]
+        for lesion, index, segment in zip(lesion_of, found.slices.tolist(), found.segments):
+            if segment is not None:
+                segments[lesion][index] = segment
+        return boxes, scores, labels, segments
 
     @torch.no_grad()
     def detect_slices(self, volume, batch_size, score_thr):
@@ -215,8 +240,8 @@ def volume_pipeline(pipeline):
     pipeline = copy.deepcopy([step for step in pipeline if 'LoadAnnotations' not in step['type']])
     if not pipeline or pipeline[0]['type'].split('.')[-1] != 'LoadCTSlices':
         raise UserError(
-            'the test pipeline of the config does not begin with LoadCTSlices: give the config of '
-            'a detector of CT slices'
+            'the test pipeline of the config does not begin with LoadCTSlices or LoadVolume: give '
+            'the config of a detector of CT slices or volumes'
         )
     pipeline[0]['type'] = 'LoadCTSlicesFromVolume'
     return pipeline

@@ -14,13 +14,13 @@ def convert_once(record, sources, options, convert):
     Args:
         record (Path): JSON file that says so; it is written when ``convert`` is through.
         sources (Sequence[Path]): The volume's files.
-        options (SliceOptions): How it is converted.
-        convert (Callable): Takes nothing, writes the slices and returns their description.
+        options (SliceOptions): How it is converted, a dataclass.
+        convert (Callable): Takes nothing, writes slices or a volume and returns their description.
 
     Returns:
-        list[dict]: What ``convert`` returned.
+        list[dict] | dict: What ``convert`` returned.
     """
-    states = {path.name: path.stat() for path in sources}
+    states = {'/'.join(path.parts[-2:]): path.stat() for path in sources}
     made_of = {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
     made_of['options'] = asdict(options)
     if record.exists():

@@ -8,7 +8,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from mmlesion.structures import VolumeGrid
-from mmlesion.utils import atomic_write
+from mmlesion.utils import UserError, atomic_write
+
+from .conversion import convert_once
 
 SPACING = 1.0  # mm (3D Aggregated Faster R-CNN, section Data Preparation)
 HU_RANGE = (-1024, 3071)
@@ -57,42 +59,48 @@ def resample(image, grid):
     return np.rint(sitk.GetArrayViewFromImage(resampled)).clip(low, high).astype(np.int16)
 
 
-def write_volume(root, name, hu, grid, settings, **fields):
-    """Write a volume and, when it is complete, a record of it that :func:`stored_volume` finds.
+def write_volume(root, name, hu, grid, **fields):
+    """Write a volume.
 
     Args:
         root (str | Path): Folder of the data set.
         name (str): The volume's file is ``volumes/<name>.npy``.
         hu (ndarray): (z, y, x) int16.
         grid (VolumeGrid): Its grid.
-        settings (dict): JSON of what the volume depends on, besides its source.
         **fields: More of the entry.
 
     Returns:
         dict: The volume's entry in the annotation file, without ``id``.
     """
-    path = Path(root, FOLDER, f'{name}.npy')
-    entry = {'file_name': f'{FOLDER}/{name}.npy', **asdict(grid), 'series_uid': name, **fields}
-    with atomic_write(path) as temporary:
+    with atomic_write(Path(root, FOLDER, f'{name}.npy')) as temporary:
         np.save(temporary, hu)
-    with atomic_write(_record(root, name)) as temporary:
-        temporary.write_text(json.dumps({'settings': settings, 'entry': entry}))
-    return entry
+    return {'file_name': f'{FOLDER}/{name}.npy', **asdict(grid), 'series_uid': name, **fields}
 
 
-def stored_volume(root, name, settings):
-    """The entry of a volume that :func:`write_volume` has written with these settings, or None."""
-    try:
-        record = json.loads(_record(root, name).read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-    if record['settings'] != settings or not Path(root, record['entry']['file_name']).is_file():
-        return None
-    return record['entry']
+def store_volume(root, name, sources, options, convert):
+    """Write a volume, or keep what an earlier run has made of the same files and options.
 
+    Args:
+        root (str | Path): Folder of the data set. ``volumes/<name>.json`` says what was made.
+        name (str): Of the volume.
+        sources (Sequence[Path]): The files that it is made of.
+        options (dataclass): How it is made.
+        convert (Callable): Takes nothing, and writes it by :func:`write_volume`.
 
-def _record(root, name):
-    return Path(root, FOLDER, f'{name}.json')
+    Returns:
+        dict: The volume's entry.
+
+    Raises:
+        UserError: If a source is missing.
+    """
+    for source in sources:
+        if not source.is_file():
+            raise UserError(f'there is no {source}')
+    volume = Path(root, FOLDER, f'{name}.npy')
+    record = volume.with_name(f'{name}.json')
+    if not volume.is_file():
+        record.unlink(missing_ok=True)
+    return convert_once(record, sources, options, convert)
 
 
 def write_annotations(path, volumes, annotations, category, description):

@@ -1,4 +1,17 @@
 from .checkpoint import load_from_local
-from .hooks import EpochSeedHook, FreezeModulesHook, LesionVisualizationHook
+from .hooks import (
+    BranchScheduleHook,
+    EpochSeedHook,
+    FreezeModulesHook,
+    HardCropHook,
+    LesionVisualizationHook,
+)
 
-__all__ = ['EpochSeedHook', 'FreezeModulesHook', 'LesionVisualizationHook', 'load_from_local']
+__all__ = [
+    'BranchScheduleHook',
+    'EpochSeedHook',
+    'FreezeModulesHook',
+    'HardCropHook',
+    'LesionVisualizationHook',
+    'load_from_local',
+]

@@ -1,3 +1,3 @@
-from .metrics import FROCMetric
+from .metrics import FROCMetric, LesionRetrievalMetric
 
-__all__ = ['FROCMetric']
+__all__ = ['FROCMetric', 'LesionRetrievalMetric']

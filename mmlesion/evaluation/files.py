@@ -252,6 +252,68 @@ def read_luna16_predictions(path, items):
     return _predictions(item, rows[:, :3], rows[:, 3], unknown)
 
 
+def write_luna16_predictions(path, items, detections):
+    """Write a LUNA16 submission, in full precision.
+
+    Args:
+        path (str | Path): The CSV file.
+        items (list[str]): Series.
+        detections (Detections): x, y, z in mm first; ``item`` points into ``items``.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    rows = zip(detections.item, detections.geometry[:, :3].tolist(), detections.score.tolist())
+    with atomic_write(path) as temporary, open(temporary, 'w', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow(('seriesuid', *MARK_COLUMNS, 'probability'))
+        writer.writerows((items[item], *point, score) for item, point, score in rows)
+
+
+def volume_ground_truth(data, path, fold=None):
+    """Lesions of an annotation file of volumes (docs/datasets.md).
+
+    Annotations with ``ignore`` set, such as LUNA16's excluded findings, are ignored. Groups are by
+    diameter.
+
+    Args:
+        data (dict): The content of the file.
+        path (str | Path): Its name, for error messages.
+        fold (int, optional): Only the volumes of this fold. Defaults to None, all.
+
+    Returns:
+        GroundTruth: Items are ``series_uid``; x, y, z and diameter in mm; labels are category ids.
+    """
+    if not isinstance(data.get('annotations'), list):
+        raise UserError(f'{path} needs a list "annotations": convert the data set again')
+    where = f'{path}: volume'
+    names = dict(zip(_column(data['volumes'], 'id', where), _uids(data['volumes'], where)))
+    chosen = [v for v in data['volumes'] if fold is None or v.get('fold') == fold]
+    if not chosen:
+        raise UserError(f'{path} has no volume of fold {fold}: choose another or convert all')
+    items = [volume['series_uid'] for volume in chosen]
+    annotations, where = data['annotations'], f'{path}: annotation'
+    volume_ids = _column(annotations, 'volume_id', where)
+    if unknown := [i for i in dict.fromkeys(volume_ids) if i not in names]:
+        raise UserError(f'{path}: annotations of volumes that are not listed: {_some(unknown)}')
+    item, _ = _items([names[i] for i in volume_ids], items, path)
+    centres = _numbers(_column(annotations, 'center_mm', where), 3, f'{where}, "center_mm"')
+    diameter = _column(annotations, 'diameter_mm', where)
+    diameter = _numbers(diameter, None, f'{where}, "diameter_mm"')
+    label = _numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
+    ignore = np.array([bool(ann.get('ignore')) for ann in annotations], dtype=bool)
+    lesions = Lesions(item, np.column_stack([centres, diameter]), ignore, label)
+    known = item >= 0
+    return GroundTruth(items, lesions.take(known), {'diameter': diameter_groups(diameter[known])})
+
+
+def _uids(volumes, where):
+    uids = _column(volumes, 'series_uid', where)
+    if len(set(uids)) < len(uids):
+        raise UserError(f'{where}: two have the same series_uid; convert the data set again')
+    return uids
+
+
 def _series_table(path, columns):
     """Series of each row of a CSV file, and (n, k) its named columns."""
     header, *rows = _rows(path) or [[]]

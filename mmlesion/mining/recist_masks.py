@@ -1,4 +1,4 @@
-"""Dense lesion masks from the two RECIST diameters by GrabCut (paper 001, section 2.2).
+"""Dense lesion masks from the two RECIST diameters by GrabCut (improved RetinaNet, section 2.2).
 
 Points and boxes are x, y in px of the image; pixel n has its centre at n. RECIST is DeepLesion's
 ``Measurement_coordinates``: the ends of the long diameter, then those of the short one.

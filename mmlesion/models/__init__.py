@@ -1,30 +1,68 @@
-from .backbones import VGG, DenseUNet3D, GroupedSliceBackbone, StemResNet
-from .dense_heads import LightP2RetinaHead, TruncatedRPNHead
+from .backbones import VGG, DenseUNet3D, GroupedSliceBackbone, StemResNet, TruncatedDenseNet
 from .data_preprocessors import VolumeDataPreprocessor
-from .detectors import LesionRetinaNet
-from .layers import LocalMagnification,  RelationTransferModule
+from .dense_heads import (
+    AnchorFreeProposalHead,
+    LightP2RetinaHead,
+    ProposalEnsemble,
+    SphereRPNHead,
+    TruncatedRPNHead,
+)
+from .detectors import LENS, AggregatedRCNN3D, LesionRetinaNet
+from .embedders import LesionEmbedding
+from .layers import LocalMagnification, RelationTransferModule
 from .losses import FocusShiftLoss
-from .necks import AttentionGateFPN, SliceGroupFusion
-from .roi_heads import ALBEncoder, FCEncoder, RelationBBoxHead, RelationRoIHead
+from .necks import AttentionGateFPN, SliceFusionFPN, SliceGroupFusion
+from .roi_heads import (
+    AggregatedBBoxHead,
+    AggregatedRoIHead,
+    ALBEncoder,
+    DiameterAlignedExtractor,
+    FCEncoder,
+    LENSRoIHead,
+    RelationBBoxHead,
+    RelationRoIHead,
+)
 from .seg_heads import LesionSegHead
+from .task_modules import (
+    SphereAnchorGenerator,
+    SphereDeltaCoder,
+    SphereOverlaps3D,
+    UncertainIoUAssigner,
+)
 
 __all__ = [
+    'LENS',
     'VGG',
     'ALBEncoder',
+    'AggregatedBBoxHead',
+    'AggregatedRCNN3D',
+    'AggregatedRoIHead',
+    'AnchorFreeProposalHead',
     'AttentionGateFPN',
-    'GroupedSliceBackbone',
     'DenseUNet3D',
+    'DiameterAlignedExtractor',
     'FCEncoder',
     'FocusShiftLoss',
+    'GroupedSliceBackbone',
+    'LENSRoIHead',
+    'LesionEmbedding',
     'LesionRetinaNet',
     'LesionSegHead',
     'LightP2RetinaHead',
     'LocalMagnification',
+    'ProposalEnsemble',
     'RelationBBoxHead',
     'RelationRoIHead',
     'RelationTransferModule',
+    'SliceFusionFPN',
     'SliceGroupFusion',
+    'SphereAnchorGenerator',
+    'SphereDeltaCoder',
+    'SphereOverlaps3D',
+    'SphereRPNHead',
     'StemResNet',
+    'TruncatedDenseNet',
     'TruncatedRPNHead',
+    'UncertainIoUAssigner',
     'VolumeDataPreprocessor',
 ]

@@ -1,6 +1,8 @@
 import numpy as np
 import SimpleITK as sitk
 
+from .volume_grid import VolumeGrid
+
 
 def index_to_world(image):
     """The affine that takes voxel indices (i, j, k) to world points (x, y, z) in mm, LPS.
@@ -36,6 +38,7 @@ class CTVolume:
         image (sitk.Image): The volume as given.
         array (ndarray): (z, y, x) HU in the training orientation.
         spacing (tuple[float]): (x, y, z) mm of ``array``.
+        grid (VolumeGrid): Where the voxels of ``array`` lie in the world.
         slice_axis (int): Which axis (0, 1, 2 for i, j, k) of the original volume the slices of
             ``array`` were stacked along.
     """
@@ -47,6 +50,7 @@ class CTVolume:
         oriented = sitk.DICOMOrient(image, self.ORIENTATION)
         self.array = sitk.GetArrayFromImage(oriented)
         self.spacing = oriented.GetSpacing()
+        self.grid = VolumeGrid.of(oriented)
         # Rounding makes exact what is a signed permutation and an integer shift by construction.
         self._to_voxels = np.linalg.solve(index_to_world(image), index_to_world(oriented)).round()
         self.slice_axis = int(np.abs(self._to_voxels[:3, 2]).argmax())

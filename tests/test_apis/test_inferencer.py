@@ -302,7 +302,7 @@ def test_pipeline_of_pictures_is_refused():
     steps = [dict(type='LoadAnnotations'), dict(type='mmdet.LoadCTSlices', num_slices=5)]
     assert volume_pipeline(steps) == [dict(type='LoadCTSlicesFromVolume', num_slices=5)]
     assert steps[1]['type'] == 'mmdet.LoadCTSlices'
-    with pytest.raises(UserError, match='does not begin with LoadCTSlices'):
+    with pytest.raises(UserError, match='does not begin with LoadCTSlices or LoadVolume'):
         volume_pipeline([dict(type='LoadImageFromFile')])
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -7,11 +8,12 @@ import SimpleITK as sitk
 from mmlesion.datasets.volume_files import (
     isotropic_grid,
     resample,
-    stored_volume,
+    store_volume,
     write_annotations,
     write_volume,
 )
 from mmlesion.structures import VolumeGrid
+from mmlesion.utils import UserError
 
 BALLS = [(12.3, 14.8, 9.1, 8.0), (30.2, 21.7, 31.4, 5.0)]  # mm from the corner, diameter
 AIR, LESION = -850, 40
@@ -90,17 +92,40 @@ def test_a_ramp_stays_a_ramp_and_hu_are_clipped():
     assert (resample(wide, outside) == -1024).all()
 
 
-def test_a_written_volume_is_found_again(tmp_path):
+@dataclass
+class Options:
+    margin: float = 10.0
+
+
+def test_a_volume_is_stored_once(tmp_path):
     grid = VolumeGrid((2, 3, 4), (1.0, 1.0, 1.0), (1.0, 2.0, 3.0), tuple(np.eye(3).ravel()))
     hu = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
-    entry = write_volume(tmp_path, '1.2.3', hu, grid, {'margin': 10.0}, fold=4)
+    source = tmp_path / 'scan.mhd'
+    source.write_text('scan')
+    calls = []
+
+    def convert():
+        calls.append(1)
+        return write_volume(tmp_path, '1.2.3', hu, grid, fold=4)
+
+    def store(options):
+        return store_volume(tmp_path, '1.2.3', [source], options, convert)
+
+    entry = store(Options())
     assert entry['file_name'] == 'volumes/1.2.3.npy' and entry['fold'] == 4
     np.testing.assert_array_equal(np.load(tmp_path / entry['file_name']), hu)
-    assert stored_volume(tmp_path, '1.2.3', {'margin': 10.0}) == json.loads(json.dumps(entry))
-    assert stored_volume(tmp_path, '1.2.3', {'margin': 5.0}) is None
-    assert stored_volume(tmp_path, '1.2.4', {'margin': 10.0}) is None
+    assert store(Options()) == json.loads(json.dumps(entry)) and len(calls) == 1
+    store(Options(margin=5.0))
+    assert len(calls) == 2
+    source.write_text('another scan')
+    store(Options(margin=5.0))
+    assert len(calls) == 3
     (tmp_path / entry['file_name']).unlink()
-    assert stored_volume(tmp_path, '1.2.3', {'margin': 10.0}) is None
+    store(Options(margin=5.0))
+    assert len(calls) == 4 and (tmp_path / entry['file_name']).is_file()
+    source.unlink()
+    with pytest.raises(UserError, match='there is no .*scan.mhd'):
+        store(Options())
 
 
 def test_annotations(tmp_path):

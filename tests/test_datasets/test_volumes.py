@@ -30,7 +30,7 @@ def root(tmp_path):
     entries = []
     for fold in range(3):
         hu = np.random.default_rng(fold).integers(-1000, 400, SIZE, dtype=np.int16)
-        entries.append(write_volume(tmp_path, f'2.25.{fold}', hu, grid, {}, fold=fold))
+        entries.append(write_volume(tmp_path, f'2.25.{fold}', hu, grid, fold=fold))
     lesions = [
         [finding([-2.0, 25.0, 290.0]), finding([5.0, 30.0, 285.0], 10.0, 1)],
         [],

@@ -22,6 +22,7 @@ from mmlesion.evaluation.functional import (
     evaluate_froc,
     lens_protocol,
     luna16_protocol,
+    true_negative_patients,
 )
 from mmlesion.evaluation.tables import froc_table
 from mmlesion.utils import UserError, cli
@@ -116,6 +117,9 @@ def main(argv=None):
         key: getattr(args, key) for key in ('protocol', 'overlap', 'threshold') if key in args
     }
     result = {**settings, **result, **coverage(truth, predictions)}
+    if args.protocol == 'luna16':
+        found, num_items = predictions.detections, len(truth.items)
+        result.update(true_negative_patients(found, truth.lesions, num_items, rules))
     try:
         write_json(result, Path(args.out) / 'froc.json')
         draw_froc(result, Path(args.out) / 'froc.png')
@@ -126,6 +130,8 @@ def main(argv=None):
         f'{result["num_detections"]} detections, {result["items_with_lesions"]} items with and '
         f'{result["items_without_lesions"]} without lesions, {result["seconds"]:.3f} s'
     )
+    if 'TNP' in result:
+        print(f'True Negative Patient score at sensitivity 0.95: {result["TNP"]:.4f}')
 
 
 if __name__ == '__main__':

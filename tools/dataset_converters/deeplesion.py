@@ -49,6 +49,7 @@ class Row:
     recist: list
     box: list
     diameters: list
+    location: list
     lesion_type: int
     noisy: int
     slice_range: list
@@ -207,6 +208,7 @@ def parse_row(line):
         recist=_floats(cells, 'Measurement_coordinates', 8),
         box=_floats(cells, 'Bounding_boxes', 4),
         diameters=_floats(cells, 'Lesion_diameters_Pixel_', 2),
+        location=_floats(cells, 'Normalized_lesion_location', 3),
         lesion_type=_integers(cells, 'Coarse_lesion_type', 1)[0],
         noisy=_integers(cells, 'Possibly_noisy', 1)[0],
         slice_range=_integers(cells, 'Slice_range', 2),
@@ -295,6 +297,7 @@ def _annotation(row, box, category):
         'category_id': category,
         'recist': row.recist,
         'diameters_mm': [round(diameter * row.spacing[0], 6) for diameter in row.diameters],
+        'normalized_location': row.location,
         'lesion_type': row.lesion_type,
         'noisy': row.noisy,
         'source': 'annotated',

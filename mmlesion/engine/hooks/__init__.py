@@ -1,5 +1,13 @@
+from .branch_schedule_hook import BranchScheduleHook
 from .epoch_seed_hook import EpochSeedHook
 from .freeze_modules_hook import FreezeModulesHook
+from .hard_crop_hook import HardCropHook
 from .visualization_hook import LesionVisualizationHook
 
-__all__ = ['EpochSeedHook', 'FreezeModulesHook', 'LesionVisualizationHook']
+__all__ = [
+    'BranchScheduleHook',
+    'EpochSeedHook',
+    'FreezeModulesHook',
+    'HardCropHook',
+    'LesionVisualizationHook',
+]

@@ -2,6 +2,7 @@ from .froc import Protocol, evaluate_froc, limit_per_item, score_thresholds, sen
 from .groups import LESION_TYPES, diameter_groups, lesion_type_groups
 from .matching import Detections, Lesions, match
 from .overlaps import OVERLAPS, OverlapCriterion, box_overlaps, centre_in_sphere, slice_overlaps
+from .patients import TNP_SENSITIVITY, true_negative_patients
 from .protocols import (
     PER_IMAGE_LEVELS,
     PER_SCAN_LEVELS,
@@ -15,6 +16,7 @@ __all__ = [
     'OVERLAPS',
     'PER_IMAGE_LEVELS',
     'PER_SCAN_LEVELS',
+    'TNP_SENSITIVITY',
     'Detections',
     'Lesions',
     'OverlapCriterion',
@@ -32,4 +34,5 @@ __all__ = [
     'score_thresholds',
     'sensitivity_at',
     'slice_overlaps',
+    'true_negative_patients',
 ]

@@ -37,7 +37,7 @@ class _Events(NamedTuple):
     hit_item: np.ndarray
 
 
-class _Matched:
+class Matched:
     """A data set after matching, ready to give the curve of any choice of its lesions."""
 
     def __init__(self, detections, lesions, num_items, protocol):
@@ -90,7 +90,7 @@ def evaluate_froc(detections, lesions, num_items, protocol, groups=None, bootstr
     start = time.perf_counter()
     if protocol.max_per_item:
         detections = limit_per_item(detections, protocol.max_per_item)
-    matched = _Matched(detections, lesions, num_items, protocol)
+    matched = Matched(detections, lesions, num_items, protocol)
     wanted = ~lesions.ignore
     levels = np.asarray(protocol.fp_levels, dtype=float)
     fp, sensitivity = matched.curve(wanted)

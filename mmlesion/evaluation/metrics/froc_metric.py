@@ -1,50 +1,47 @@
 import logging
-from contextlib import redirect_stdout
-from io import StringIO
 
 import numpy as np
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from mmlesion.structures import to_original_frame
 from mmlesion.utils import UserError
 from mmlesion.visualization.froc_curve import draw_froc
 
-from ..files import (
-    Predictions,
-    coco_ground_truth,
-    coverage,
-    coverage_warnings,
-    read_json,
-    write_json,
-)
-from ..functional import PER_IMAGE_LEVELS, Detections, OverlapCriterion, Protocol, evaluate_froc
-from ..segments import segment_results
+from ..files import Predictions, coverage, coverage_warnings, read_json, write_json
+from ..functional import Detections, evaluate_froc
 from ..tables import froc_table
-
-MAP_THRESHOLDS = np.linspace(0.5, 0.9, 9)
+from .slice_benchmark import SliceBenchmark
+from .volume_benchmark import VolumeBenchmark
 
 
 @METRICS.register_module()
 class FROCMetric(BaseMetric):
-    """FROC of 2D lesion detection, with COCO's mAP over IoU 0.5 to 0.9 beside it.
+    """FROC of lesion detection in images or volumes, by the kind of ``ann_file``.
 
-    A detection is matched with lesions of its own class. All images in ``ann_file`` count, those
-    without lesions or predictions too. Results are ``sens@<level>`` for each level, ``mean`` over
-    the levels, and ``mAP``; with ``classwise`` also ``<class>_sens@<level>`` and ``<class>_mean``.
+    Images have boxes, and COCO's mAP over IoU 0.5 to 0.9 beside the FROC. Volumes have spheres in
+    the world: a detection is a hit if its centre lies in the lesion, as LUNA16 has it, ignored
+    findings count neither way, and the True Negative Patient score stands beside the FROC.
+
+    A detection is matched with lesions of its own class. All images or volumes in ``ann_file``
+    count, those without lesions or predictions too. Results are ``sens@<level>`` for each level,
+    ``mean`` over the levels, and ``mAP`` or ``TNP``; with ``classwise`` also
+    ``<class>_sens@<level>`` and ``<class>_mean``.
 
     Args:
-        ann_file (str): COCO annotation file.
-        overlap (str): 'iou', 'iobb' (over the detected box), 'iogt' (over the ground truth) or
-            'max' of these two. Defaults to 'iou'.
-        iou_thr (float): The least overlap of a hit. Defaults to 0.5.
-        fp_levels (Sequence[float]): False positives per image at which sensitivity is read.
+        ann_file (str): COCO annotation file, or annotation file of volumes.
+        overlap (str, optional): Of boxes 'iou', 'iobb' (over the detected box), 'iogt' (over the
+            ground truth) or 'max' of these two; of spheres 'centre_in_sphere'. Defaults to None,
+            'iou' or 'centre_in_sphere'.
+        iou_thr (float): The least overlap of boxes that is a hit. Defaults to 0.5.
+        fp_levels (Sequence[float], optional): False positives per image or volume at which
+            sensitivity is read. Defaults to None, DeepLesion's or LUNA16's.
         inclusive (bool): Whether a box covers its last pixel, as in the published programs.
             Defaults to True.
+        max_per_item (int, optional): The most detections of an image or volume that count.
+            Defaults to None, all of an image and LUNA16's 100 of a volume.
+        fold (int, optional): The fold of ``ann_file`` whose volumes count. Defaults to None, all.
         classwise (bool): Whether to evaluate each class apart too. Defaults to False.
         class_agnostic (bool): Whether a detection may hit lesions of any class. Defaults to False.
         groups (Sequence[str]): Groups of lesions to report: 'lesion_type', 'diameter'.
@@ -52,9 +49,10 @@ class FROCMetric(BaseMetric):
         seed (int): Of these draws. Defaults to 0.
         format_only (bool): Whether to write the predictions and evaluate nothing.
         outfile_prefix (str, optional): Where to write: ``<prefix>.bbox.json``, the predictions as
-            COCO results; ``<prefix>.segm.json``, those that meet a segment, if the model predicts
-            masks, with what :func:`~mmlesion.evaluation.segments.segment_results` says of it;
-            ``<prefix>.json`` and ``<prefix>.png``, the FROC. Defaults to None.
+            COCO results or spheres; of volumes ``<prefix>.csv``, a LUNA16 submission;
+            ``<prefix>.segm.json``, those that meet a segment, if the model predicts masks, with
+            what :func:`~mmlesion.evaluation.segments.segment_results` says of it; ``<prefix>.json``
+            and ``<prefix>.png``, the FROC. Defaults to None.
         backend_args (dict, optional): Arguments of the file backend of ``ann_file``.
         collect_device (str): 'cpu' or 'gpu', for results from several processes.
         prefix (str, optional): Put before the names of results; 'froc' by default.
@@ -68,10 +66,12 @@ class FROCMetric(BaseMetric):
     def __init__(
         self,
         ann_file,
-        overlap='iou',
+        overlap=None,
         iou_thr=0.5,
-        fp_levels=PER_IMAGE_LEVELS,
+        fp_levels=None,
         inclusive=True,
+        max_per_item=None,
+        fold=None,
         classwise=False,
         class_agnostic=False,
         groups=(),
@@ -86,7 +86,6 @@ class FROCMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         if format_only and outfile_prefix is None:
             raise UserError('FROCMetric with format_only writes predictions: give outfile_prefix')
-        self.protocol = Protocol(OverlapCriterion(overlap, iou_thr, inclusive), tuple(fp_levels))
         self.classwise = classwise
         self.class_agnostic = class_agnostic
         self.bootstrap = bootstrap
@@ -94,10 +93,17 @@ class FROCMetric(BaseMetric):
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
         with get_local_path(ann_file, backend_args=backend_args) as local_path:
-            self.coco = read_json(local_path)
+            self.content = read_json(local_path)
         self.ann_file = ann_file
-        self.truth = coco_ground_truth(self.coco, ann_file)
-        self.images = {image['id']: image for image in self.coco['images']}
+        self.benchmark = _benchmark(self.content, ann_file, fold)
+        self.truth = self.benchmark.truth
+        self.protocol = self.benchmark.protocol(
+            overlap or self.benchmark.overlap,
+            iou_thr,
+            inclusive,
+            tuple(fp_levels or self.benchmark.levels),
+            max_per_item or self.benchmark.max_per_item,
+        )
         self.groups = self._pick_groups(groups)
 
     def _pick_groups(self, kinds):
@@ -106,27 +112,21 @@ class FROCMetric(BaseMetric):
         return {name: who for kind in kinds for name, who in self.truth.groups[kind].items()}
 
     def process(self, data_batch, data_samples):
-        """Keep the predictions of a batch, in the original images' frame.
+        """Keep the predictions of a batch, in the frame of the annotations.
 
         Args:
             data_batch (dict): Not used.
-            data_samples (Sequence[dict]): ``img_id``, meta information and ``pred_instances`` with
-                (n, 4) ``bboxes`` in px, (n,) ``scores`` and (n,) ``labels``, and with masks what
-                :func:`~mmlesion.evaluation.segments.segment_results` takes.
+            data_samples (Sequence[dict]): Meta information and ``pred_instances`` with (n, 4)
+                ``bboxes``, in px or spheres in voxels, (n,) ``scores`` and (n,) ``labels``, and
+                with masks what :func:`~mmlesion.evaluation.segments.segment_results` takes.
         """
         for sample in data_samples:
             pred = sample['pred_instances']
-            boxes = to_original_frame(pred['bboxes'].cpu().numpy(), sample)
+            item, geometry = self.benchmark.read(sample)
             scores, labels = pred['scores'].cpu().numpy(), pred['labels'].cpu().numpy()
-            segments = self._segments(sample)
-            self.results.append((sample['img_id'], boxes, scores, labels, segments))
-
-    def _segments(self, sample):
-        """What is to be written of a sample's segments; None if nothing is or it has no map."""
-        if self.outfile_prefix is None or 'segment_ids' not in sample['pred_instances']:
-            return None
-        image = self.images.get(sample['img_id'])
-        return [] if image is None else segment_results(sample, image)
+            written = self.outfile_prefix is not None
+            segments = self.benchmark.segments(sample) if written else None
+            self.results.append((item, geometry, scores, labels, segments))
 
     def compute_metrics(self, results):
         """Evaluate the predictions of all processes.
@@ -139,36 +139,25 @@ class FROCMetric(BaseMetric):
         """
         categories = self._categories()
         predictions = self._gather(results, np.array(list(categories)))
-        coco_results = self._coco_results(predictions.detections)
+        detections = predictions.detections
+        rows = self.benchmark.rows(detections)
         if self.outfile_prefix is not None:
-            write_json(coco_results, f'{self.outfile_prefix}.bbox.json')
-            self._write_segments(coco_results, results)
+            segments = {item: segments for item, *_, segments in results}
+            self.benchmark.write(self.outfile_prefix, rows, detections, segments)
         if self.format_only:
             return {}
         for line in coverage_warnings(self.truth, predictions):
             print_log(line, 'current', logging.WARNING)
-        result = self._evaluate(predictions.detections, categories)
-        result.update(
-            coverage(self.truth, predictions), mAP=self._mean_ap(coco_results, categories)
-        )
+        result = self._evaluate(rows, detections, categories)
+        result.update(coverage(self.truth, predictions))
         self._report(result)
         return _scalars(result)
 
-    def _write_segments(self, coco_results, results):
-        """Write the detections that meet a segment, if the model predicts masks."""
-        found = {img_id: segments for img_id, *_, segments in results}
-        if all(segments is None for segments in found.values()):
-            return
-        segments = [one for item in self.truth.items for one in found.get(item) or ()]
-        met = [{**row, **segment} for row, segment in zip(coco_results, segments) if segment]
-        write_json(met, f'{self.outfile_prefix}.segm.json')
-
     def _categories(self):
-        """Category id to name, by the order of labels, as CocoDataset has them."""
+        """Category id to name, by the order of labels."""
         classes = self.dataset_meta['classes']
-        chosen = {
-            c['id']: c['name'] for c in self.coco.get('categories', []) if c['name'] in classes
-        }
+        ids = {c['name']: c['id'] for c in self.content.get('categories', [])}
+        chosen = {ids[name]: name for name in self.benchmark.order_classes(classes, ids)}
         if not chosen:
             raise UserError(f'{self.ann_file} has none of the classes {", ".join(classes)}')
         return chosen
@@ -176,7 +165,7 @@ class FROCMetric(BaseMetric):
     def _gather(self, results, category_ids):
         """Bring all predictions into the order of the annotation file, whoever made them."""
         items = self.truth.items
-        found = {img_id: columns for img_id, *columns in results}
+        found = {item: columns for item, *columns in results}
         listed = [(number, found[i]) for number, i in enumerate(items) if i in found]
         item = np.repeat(
             np.array([number for number, _ in listed], dtype=int),
@@ -190,28 +179,16 @@ class FROCMetric(BaseMetric):
         detections = Detections(item, boxes, scores, category_ids[labels])
         return Predictions(detections, list(unknown), sum(unknown.values()))
 
-    def _coco_results(self, detections):
-        boxes = np.column_stack(
-            [detections.geometry[:, :2], detections.geometry[:, 2:] - detections.geometry[:, :2]]
-        )
-        rows = zip(
-            *(c.tolist() for c in (detections.item, boxes, detections.score, detections.label))
-        )
-        return [
-            {'image_id': self.truth.items[i], 'bbox': bbox, 'score': score, 'category_id': category}
-            for i, bbox, score, category in rows
-        ]
-
-    def _evaluate(self, detections, categories):
-        """FROC over all classes and, with ``classwise``, of each."""
+    def _evaluate(self, rows, detections, categories):
+        """FROC over all classes and, with ``classwise``, of each; and the benchmark's own score."""
         known = np.isin(self.truth.lesions.label, list(categories))
         lesions = self.truth.lesions.take(known)
         groups = {name: member[known] for name, member in self.groups.items()}
+        pooled = detections, lesions
         if self.class_agnostic:
-            detections, pooled = detections._replace(label=None), lesions._replace(label=None)
-        else:
-            pooled = lesions
-        result = self._froc(detections, pooled, groups)
+            pooled = tuple(each._replace(label=None) for each in pooled)
+        result = self._froc(*pooled, groups)
+        result.update(self.benchmark.scores(rows, *pooled, self.protocol, categories))
         if self.classwise and not self.class_agnostic:
             result['classwise'] = {
                 name: self._froc(
@@ -233,45 +210,6 @@ class FROCMetric(BaseMetric):
             self.seed,
         )
 
-    def _mean_ap(self, coco_results, categories):
-        """COCO's mAP over IoU 0.5:0.05:0.9, at most 100 detections per image; NaN if no lesions."""
-        lesions = zip(self.coco['annotations'], self.truth.lesions.label, self.truth.lesions.ignore)
-        truth = [
-            # COCOeval wants these keys, and knows no other sign of an ignored lesion than iscrowd.
-            {
-                'id': number,
-                'image_id': ann['image_id'],
-                'category_id': int(label),
-                'bbox': ann['bbox'],
-                'area': float(np.prod(ann['bbox'][2:])),
-                'iscrowd': int(ignore),
-            }
-            for number, (ann, label, ignore) in enumerate(lesions, 1)
-        ]
-        found = [
-            {**row, 'id': i, 'area': float(np.prod(row['bbox'][2:])), 'iscrowd': 0}
-            for i, row in enumerate(coco_results, 1)
-        ]
-        with redirect_stdout(StringIO()):
-            evaluation = COCOeval(self._coco_api(truth), self._coco_api(found), 'bbox')
-            evaluation.params.catIds = list(categories)
-            evaluation.params.useCats = int(not self.class_agnostic)
-            evaluation.params.iouThrs = MAP_THRESHOLDS
-            evaluation.params.maxDets = [100]
-            evaluation.params.areaRng = [[0, 1e10]]
-            evaluation.params.areaRngLbl = ['all']
-            evaluation.evaluate()
-            evaluation.accumulate()
-        precision = evaluation.eval['precision']
-        return float(precision[precision > -1].mean()) if (precision > -1).any() else float('nan')
-
-    def _coco_api(self, annotations):
-        api = COCO()
-        images, categories = self.coco['images'], self.coco['categories']
-        api.dataset = {'images': images, 'categories': categories, 'annotations': annotations}
-        api.createIndex()
-        return api
-
     def _report(self, result):
         """Print the tables, and write the result and its picture if a place is given."""
         apart = result.get('classwise', {})
@@ -282,9 +220,19 @@ class FROCMetric(BaseMetric):
             draw_froc({'all': result, **apart} if apart else result, f'{self.outfile_prefix}.png')
 
 
+def _benchmark(content, ann_file, fold):
+    """The kind of benchmark that an annotation file has."""
+    if isinstance(content, dict) and isinstance(content.get('volumes'), list):
+        return VolumeBenchmark(content, ann_file, fold)
+    if fold is not None:
+        raise UserError(f'fold={fold}: {ann_file} has images, and no folds: leave it out')
+    return SliceBenchmark(content, ann_file)
+
+
 def _scalars(result):
     """What mmengine logs: one number a name."""
-    values = {'mean': result['mean'], 'mAP': result['mAP'], **_at_levels(result)}
+    beside = {name: result[name] for name in ('mAP', 'TNP') if name in result}
+    values = {'mean': result['mean'], **beside, **_at_levels(result)}
     for kind in ('groups', 'classwise'):
         for name, one in result.get(kind, {}).items():
             values[f'{name}_mean'] = one['mean']

@@ -1,6 +1,7 @@
 from .dense_unet_3d import DenseUNet3D
 from .grouped_slice_backbone import GroupedSliceBackbone
 from .stem_resnet import StemResNet
+from .truncated_dense_net import TruncatedDenseNet
 from .vgg import VGG
 
-__all__ = ['VGG', 'DenseUNet3D', 'GroupedSliceBackbone', 'StemResNet']
+__all__ = ['VGG', 'DenseUNet3D', 'GroupedSliceBackbone', 'StemResNet', 'TruncatedDenseNet']

@@ -4,7 +4,7 @@ from torch import nn
 
 
 class AttentionGate(BaseModule):
-    """Additive attention gate on a skip connection (Schlemper et al.; paper 001, section 2.3).
+    """Additive attention gate on a skip connection (improved RetinaNet, section 2.3).
 
     1x1 convolutions of the skip's features and of the gating signal are added; ReLU, a 1x1
     convolution to one map and a sigmoid make the attention map, which multiplies every channel of

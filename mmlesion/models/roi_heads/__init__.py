@@ -1,5 +1,17 @@
-from .bbox_heads import RelationBBoxHead
+from .aggregated_roi_head import AggregatedRoIHead
+from .bbox_heads import AggregatedBBoxHead, RelationBBoxHead
+from .lens_roi_head import LENSRoIHead
 from .region_encoders import ALBEncoder, FCEncoder
 from .relation_roi_head import RelationRoIHead
+from .roi_extractors import DiameterAlignedExtractor
 
-__all__ = ['ALBEncoder', 'FCEncoder', 'RelationBBoxHead', 'RelationRoIHead']
+__all__ = [
+    'ALBEncoder',
+    'AggregatedBBoxHead',
+    'AggregatedRoIHead',
+    'DiameterAlignedExtractor',
+    'FCEncoder',
+    'LENSRoIHead',
+    'RelationBBoxHead',
+    'RelationRoIHead',
+]

@@ -49,7 +49,7 @@ class UpsamplingStep(BaseModule):
 
 @MODELS.register_module()
 class LesionSegHead(BaseSemanticHead):
-    """Dense lesion masks from the finest pyramid level (paper 001, section 2.2).
+    """Dense lesion masks from the finest pyramid level (improved RetinaNet, section 2.2).
 
     Two more upsampling steps, to P1 with a skip connection from C1 by a 1x1 convolution and to the
     image's own resolution with one from the image by two 3x3 convolutions; then the segmentation

@@ -1,3 +1,4 @@
+from .aggregated_bbox_head import AggregatedBBoxHead
 from .relation_bbox_head import RelationBBoxHead
 
-__all__ = ['RelationBBoxHead']
+__all__ = ['AggregatedBBoxHead', 'RelationBBoxHead']

@@ -1,0 +1,16 @@
+# DeepLesion's sub-volumes at 1 mm, crops of 64 x 128 x 128 (3D Aggregated Faster R-CNN, section V).
+_base_ = './luna16.py'
+
+data_root = 'data/deeplesion_3d/'
+options = dict(data_root=data_root, fold=None, metainfo=dict(classes=('lesion',)))
+crop = dict(_base_.train_pipeline[2], crop_size=(64, 128, 128))
+train_pipeline = [*_base_.train_pipeline[:2], crop, *_base_.train_pipeline[3:]]
+
+train_dataloader = dict(dataset=dict(options, ann_file='train.json', pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(options, ann_file='val.json'))
+# test_below_48mm.json ignores lesions of 48 mm and more
+test_dataloader = dict(dataset=dict(options, ann_file='test.json'))
+train_scan_dataloader = dict(dataset=dict(options, ann_file='train.json'))
+
+val_evaluator = dict(ann_file=data_root + 'val.json', fold=None)
+test_evaluator = dict(ann_file=data_root + 'test.json', fold=None)

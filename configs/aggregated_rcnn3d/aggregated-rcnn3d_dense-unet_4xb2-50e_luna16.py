@@ -1,0 +1,5 @@
+# + FPRN: aggregated features of all levels, a lesion's diameter in voxels of each.
+_base_ = './rpn3d_dense-unet_4xb2-50e_luna16.py'
+
+model = dict(roi_head=_base_.unaligned_fprn)
+custom_hooks = [*_base_.custom_hooks, _base_.joint_training]

@@ -1,0 +1,5 @@
+# Table III's other way of training: the branches in turn.
+_base_ = './rpn3d_dense-unet_4xb2-50e_luna16.py'
+
+model = dict(roi_head=_base_.magnified_fprn)
+custom_hooks = [*_base_.custom_hooks, _base_.alternating_training]

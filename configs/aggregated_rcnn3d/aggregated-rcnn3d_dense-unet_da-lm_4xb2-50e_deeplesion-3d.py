@@ -1,0 +1,5 @@
+# + Local Magnification: 3D-AG-LM of the paper.
+_base_ = './rpn3d_dense-unet_4xb2-50e_deeplesion-3d.py'
+
+model = dict(roi_head=_base_.magnified_fprn)
+custom_hooks = [*_base_.custom_hooks, _base_.joint_training]

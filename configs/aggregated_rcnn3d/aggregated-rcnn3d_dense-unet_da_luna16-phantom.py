@@ -1,0 +1,5 @@
+# + Diameter Alignment: 3D-AG of the paper.
+_base_ = './rpn3d_dense-unet_luna16-phantom.py'
+
+model = dict(roi_head=_base_.fprn)
+custom_hooks = [*_base_.custom_hooks, _base_.joint_training]

@@ -1,0 +1,55 @@
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mmlesion.utils import UserError
+
+
+@HOOKS.register_module()
+class BranchScheduleHook(Hook):
+    """Train the RPN first, then both branches, jointly or in turn.
+
+    3D Aggregated Faster R-CNN, section III-E: the RPN's dense gradients give the backbone its
+    start; then joint training, or alternating, which the paper found less stable. What is trained
+    depends on the epoch and the iteration alone, so a resumed run goes on as it was. Distributed
+    training needs ``find_unused_parameters=True`` in the config.
+
+    Args:
+        rpn_epochs (int): Epochs of the RPN alone. Defaults to 0.
+        alternate (int, optional): After these epochs, iterations until the other branch has its
+            turn, the FPRN's being first. Defaults to None, joint training.
+
+    Raises:
+        UserError: If the model has no branches.
+    """
+
+    def __init__(self, rpn_epochs=0, alternate=None):
+        if rpn_epochs < 0 or (alternate is not None and alternate < 1):
+            raise UserError(
+                'BranchScheduleHook: rpn_epochs must be at least 0 and alternate at least 1, not '
+                f'{rpn_epochs} and {alternate}'
+            )
+        self.rpn_epochs = rpn_epochs
+        self.alternate = alternate
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        """Say which branches are trained in this iteration."""
+        _detector(runner).branches = self._branches(runner)
+
+    def after_train_epoch(self, runner):
+        """Let both branches detect in validation, unless the RPN alone has been trained."""
+        _detector(runner).branches = 'rpn' if runner.epoch < self.rpn_epochs else 'joint'
+
+    def _branches(self, runner):
+        if runner.epoch < self.rpn_epochs:
+            return 'rpn'
+        if self.alternate is None:
+            return 'joint'
+        return 'rpn' if runner.iter // self.alternate % 2 else 'fprn'
+
+
+def _detector(runner):
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    if not hasattr(model, 'branches'):
+        raise UserError(f'BranchScheduleHook: {type(model).__name__} has no branches to train')
+    return model

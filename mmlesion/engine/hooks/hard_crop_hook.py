@@ -1,0 +1,138 @@
+import numpy as np
+import torch
+from mmdet.registry import HOOKS
+from mmengine.dist import all_gather_object, is_main_process
+from mmengine.hooks import Hook
+from tqdm import tqdm
+
+from mmlesion.evaluation.functional import centre_in_sphere
+from mmlesion.utils import UserError
+
+SPOTS = 'hard_spots'
+
+
+@HOOKS.register_module()
+class HardCropHook(Hook):
+    """Train on from where the detector is wrong (anchor-based sampling).
+
+    3D Aggregated Faster R-CNN, section Anchor Based Sampling: after a round of training all
+    training scans are run whole. The lesions that were missed, and the detections that hit no
+    finding, are the ``hard_spots`` of the training data set from then on, and
+    :class:`~mmlesion.datasets.transforms.RandomLesionCrop` cuts ``hard_share`` of its crops around
+    them. They are kept in checkpoints, so that a resumed run goes on as it was.
+
+    Args:
+        dataloader (dict): Of the training scans, whole, with their annotations: a test pipeline on
+            the volumes of the training split, in test mode.
+        epochs (Sequence[int]): After how many epochs the scans are run. The paper has one round,
+            then 30 epochs more. Defaults to (50, ).
+        score_thr (float): The least score of a detection. Defaults to 0.5.
+        max_per_volume (int): The false positives of a volume that count, those with the highest
+            scores. Defaults to 20.
+
+    Raises:
+        UserError: If the training data set has no ``hard_spots`` (it is no ``VolumeDataset``), or
+            the workers of its dataloader, which are persistent, would not see them.
+    """
+
+    def __init__(self, dataloader, epochs=(50,), score_thr=0.5, max_per_volume=20):
+        self.dataloader = dataloader
+        self.epochs = tuple(epochs)
+        self.score_thr = score_thr
+        self.max_per_volume = max_per_volume
+
+    def before_train(self, runner):
+        """Check the training data, and give it what a resumed run had found."""
+        if getattr(runner.train_dataloader, 'persistent_workers', False):
+            raise UserError(
+                'HardCropHook: persistent workers do not see new hard spots: set '
+                'train_dataloader.persistent_workers=False'
+            )
+        if SPOTS in runner.message_hub.runtime_info:
+            _set_spots(runner, runner.message_hub.get_info(SPOTS))
+        else:
+            _training_data(runner)
+
+    def after_train_epoch(self, runner):
+        """Run the training scans, if a round ends."""
+        if runner.epoch + 1 not in self.epochs:
+            return
+        spots = self.find_spots(runner)
+        count = sum(len(spheres) for spheres in spots.values())
+        runner.logger.info(f'HardCropHook: {count} hard spots in {len(spots)} volumes')
+        runner.message_hub.update_info(SPOTS, spots)
+        _set_spots(runner, spots)
+
+    def find_spots(self, runner):
+        """Run the detector on all training scans, in all processes.
+
+        Args:
+            runner (Runner): The runner.
+
+        Returns:
+            dict[int, list]: Of each volume id where the detector was wrong (m, 4) z, y, x and
+            diameter in voxels.
+        """
+        dataloader = runner.build_dataloader(self.dataloader, seed=runner.seed)
+        runner.model.eval()
+        spots = {}
+        for batch in tqdm(dataloader, desc='training scans', disable=not is_main_process()):
+            with torch.no_grad():
+                samples = runner.model.test_step(batch)
+            for sample in samples:
+                spots[sample.volume_id] = self._errors(sample).tolist()
+        runner.model.train()
+        merged = {k: v for part in all_gather_object(spots) for k, v in part.items() if v}
+        return dict(sorted(merged.items()))
+
+    def _errors(self, sample):
+        """(m, 4) spheres of a sample's missed lesions and false positives."""
+        found = sample.pred_instances
+        found = found[found.scores >= self.score_thr]
+        found = found[found.scores.argsort(descending=True)]
+        lesions = sample.gt_instances.bboxes.cpu().numpy()
+        ignored = sample.ignored_instances.bboxes.cpu().numpy()
+        return find_errors(found.bboxes.cpu().numpy(), lesions, ignored, self.max_per_volume)
+
+
+def find_errors(found, lesions, ignored, max_false=None):
+    """Find where a detector was wrong, by the centre-in-sphere criterion of LUNA16.
+
+    Args:
+        found (ndarray): (n, 4) detected spheres, centre and diameter, best first.
+        lesions (ndarray): (m, 4) spheres to find.
+        ignored (ndarray): (k, 4) spheres that need not be found and may be.
+        max_false (int, optional): The most false positives. Defaults to None, all.
+
+    Returns:
+        ndarray: (j, 4) lesions that no detection hits, then detections that hit nothing.
+    """
+    hits = _hits(found, lesions)
+    false = ~hits.any(axis=1) & ~_hits(found, ignored).any(axis=1)
+    return np.concatenate([lesions[~hits.any(axis=0)], found[false][:max_false]])
+
+
+def _hits(found, spheres):
+    """(n, m) whether the centre of each detection lies in each sphere."""
+    return centre_in_sphere(found[:, None, :3], spheres[None])
+
+
+def _training_data(runner):
+    """The innermost data set of the training dataloader.
+
+    Raises:
+        UserError: If it has no ``hard_spots``.
+    """
+    dataset = runner.train_dataloader.dataset
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    if not hasattr(dataset, SPOTS):
+        raise UserError(
+            f'HardCropHook: the training data set is a {type(dataset).__name__}, which has no '
+            'hard spots: use VolumeDataset'
+        )
+    return dataset
+
+
+def _set_spots(runner, spots):
+    _training_data(runner).hard_spots = spots

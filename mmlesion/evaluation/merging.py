@@ -1,0 +1,70 @@
+"""Two detectors' results as one: the ensembles of 3D Aggregated Faster R-CNN, Table III."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from .functional import Detections, box_overlaps
+
+MODES = ('union', 'intersection')
+
+
+def merge_detections(first, second, boxes_of, mode='union', iou_thr=0.1):
+    """Average the detections of two sets that overlap, and keep or drop the others.
+
+    In each item, detections of the same class are paired one to one, so that the sum of their IoUs
+    is the largest there is. Of a pair, place, size and score are averaged.
+
+    Args:
+        first (Detections): The detections of one detector.
+        second (Detections): Those of the other.
+        boxes_of (callable): Takes geometry (n, k), returns boxes (n, 4) x1, y1, x2, y2 or (n, 6)
+            with z.
+        mode (str): 'union' keeps detections without a partner as they are, 'intersection' drops
+            them. Defaults to 'union'.
+        iou_thr (float): A pair's IoU is greater than this. Defaults to 0.1, that of the detector's
+            NMS.
+
+    Returns:
+        Detections: By item, and by falling score in each.
+
+    Raises:
+        ValueError: If there is no such mode.
+    """
+    if mode not in MODES:
+        raise ValueError(f'mode must be one of {MODES}, not {mode!r}')
+    pairs = _pairs(first, second, boxes_of, iou_thr)
+    left, right = first.take(pairs[:, 0]), second.take(pairs[:, 1])
+    geometry = (left.geometry + right.geometry) / 2
+    parts = [left._replace(geometry=geometry, score=(left.score + right.score) / 2)]
+    if mode == 'union':
+        parts += [
+            one.take(np.setdiff1d(np.arange(len(one.score)), paired))
+            for one, paired in zip((first, second), pairs.T)
+        ]
+    merged = Detections(*map(np.concatenate, zip(*parts)))
+    return merged.take(np.lexsort((-merged.score, merged.item)))
+
+
+def _pairs(first, second, boxes_of, iou_thr):
+    """(p, 2) indices of detections that are paired."""
+    boxes = boxes_of(first.geometry), boxes_of(second.geometry)
+    places = _places(first), _places(second)
+    pairs = [np.empty((0, 2), dtype=int)]
+    for key in places[0].keys() & places[1].keys():
+        rows, columns = places[0][key], places[1][key]
+        ious = box_overlaps(boxes[0][rows][:, None], boxes[1][columns][None], inclusive=False)
+        ious = np.where(ious > iou_thr, ious, 0)  # boxes without extent have none
+        row, column = linear_sum_assignment(ious, maximize=True)
+        chosen = ious[row, column] > 0
+        pairs.append(np.column_stack([rows[row[chosen]], columns[column[chosen]]]))
+    return np.concatenate(pairs)
+
+
+def _places(detections):
+    """Of each item and class, the indices of its detections."""
+    keys, inverse = np.unique(
+        np.column_stack([detections.item, detections.label]), axis=0, return_inverse=True
+    )
+    order = np.argsort(inverse.ravel(), kind='stable')
+    cuts = np.cumsum(np.bincount(inverse.ravel(), minlength=len(keys)))[:-1]
+    return dict(zip(map(tuple, keys.tolist()), np.split(order, cuts)))

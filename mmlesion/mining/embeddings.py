@@ -1,0 +1,113 @@
+"""Embeddings of a volume's annotations and tracklets (LENS, Intra-Patient Lesion Matching)."""
+
+import numpy as np
+import torch
+
+from .propagation import meet_annotations
+from .proposals import Proposals
+from .tracklets import SliceBoxes, build_tracklets, representatives
+from .volumes import pipeline_sample
+
+
+class VolumeLesions:
+    """Annotations, proposals and tracklets of a volume.
+
+    Args:
+        volume (Volume): A series.
+        arrays (dict): Its proposals, as the pass of detection left them.
+        theta (float): The IoU above which boxes meet, or are of one tracklet.
+
+    Attributes:
+        proposals (Proposals): All of them.
+        tracklets (ndarray): (n,) index of the tracklet of each pooled proposal.
+        lesions (list[dict]): The m annotations that are certain.
+        annotated (SliceBoxes): Their boxes.
+        all_annotated (SliceBoxes): Those of ignored and noisy annotations too.
+        unknown (ndarray): (t,) tracklets that meet none of the m annotations.
+        unknown_boxes (ndarray): (t,) the proposal of each of them with the highest score.
+    """
+
+    def __init__(self, volume, arrays, theta):
+        self.volume = volume
+        self.proposals = Proposals.from_arrays(arrays)
+        self.tracklets = build_tracklets(self.proposals.pooled, theta)
+        self.lesions = [a for a in volume.annotations if is_certain(a)]
+        self.annotated = annotated_boxes(volume, self.lesions)
+        self.all_annotated = annotated_boxes(volume, volume.annotations)
+        meets = meet_annotations(self.proposals.pooled, self.tracklets, self.annotated, theta)
+        self.unknown = np.flatnonzero(~meets.any(axis=1))
+        self.unknown_boxes = representatives(self.proposals.pooled, self.tracklets)[self.unknown]
+
+
+def is_certain(annotation):
+    """Whether an annotation is a lesion to train with."""
+    return not any(annotation.get(key) for key in ('iscrowd', 'noisy', 'ignore'))
+
+
+def annotated_boxes(volume, annotations):
+    """The boxes of COCO annotations of a volume.
+
+    Args:
+        volume (Volume): A series.
+        annotations (list[dict]): Some of its annotations.
+
+    Returns:
+        SliceBoxes: In their order; the scores are 1.
+    """
+    number_of = {image['id']: number for number, image in volume.images.items()}
+    boxes = np.array([a['bbox'] for a in annotations], float).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    slices = np.array([number_of[a['image_id']] for a in annotations], int)
+    return SliceBoxes(boxes, slices, np.ones(len(annotations)))
+
+
+class EmbeddingSteps:
+    """The parts of a :class:`VolumePass` that differ between models, for an embedding.
+
+    Args:
+        model (nn.Module): A model as :class:`~mmlesion.models.LesionEmbedding`.
+        root (str | Path): The folder of the images.
+        store (VolumeStore): Where the proposals are.
+        theta (float): See :class:`VolumeLesions`.
+    """
+
+    def __init__(self, model, root, store, theta):
+        self.model = model
+        self.root = root
+        self.store = store
+        self.theta = theta
+
+    def samples_of(self, volume):
+        """Inputs of the pipeline: a lesion each, annotations first, then unknown tracklets."""
+        known = VolumeLesions(volume, self.store.load(volume.name), self.theta)
+        tracked = known.proposals.pooled.take(known.unknown_boxes)
+        lesions = SliceBoxes.cat([known.annotated, tracked])
+        places = np.searchsorted(volume.slices, lesions.slices).tolist()
+        return [
+            pipeline_sample(
+                volume.image(place),
+                self.root,
+                [dict(bbox=box.tolist(), bbox_label=0, ignore_flag=0)],
+            )
+            for place, box in zip(places, lesions.boxes)
+        ]
+
+    @torch.no_grad()
+    def predict(self, batch):
+        """List an array ``embeddings`` (1, D) for each lesion of a batch."""
+        found = self.model.test_step(batch)
+        return [dict(embeddings=sample.embedding[None].cpu().numpy()) for sample in found]
+
+
+def split_embeddings(arrays, known):
+    """Embeddings of a volume as a pass of :class:`EmbeddingSteps` left them.
+
+    Args:
+        arrays (dict): The volume's arrays.
+        known (VolumeLesions): Of the same volume.
+
+    Returns:
+        tuple[ndarray, ndarray]: (m, D) of the annotations, (t, D) of the unknown tracklets.
+    """
+    embeddings = arrays.get('embeddings', np.zeros((0, 0)))
+    return np.split(embeddings, [len(known.lesions)])

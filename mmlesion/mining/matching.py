@@ -1,0 +1,24 @@
+"""Lesions annotated elsewhere in the same patient (LENS, section Intra-Patient Lesion Matching)."""
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+
+def match_embeddings(tracklets, annotations, delta=0.15):
+    """Find the annotation whose embedding is nearest to that of each tracklet.
+
+    Args:
+        tracklets (ndarray): (t, D) embeddings of the tracklets of a patient.
+        annotations (ndarray): (m, D) embeddings of the annotated lesions of the same patient, of
+            all studies and series.
+        delta (float): A pair matches if its L2 distance is smaller. Defaults to 0.15.
+
+    Returns:
+        tuple[ndarray, ndarray]: (t,) index of the annotation, -1 where none is near enough, and
+        (t,) distance to the nearest, infinite if there are no annotations.
+    """
+    if not len(annotations) or not len(tracklets):
+        return np.full(len(tracklets), -1), np.full(len(tracklets), np.inf)
+    distances = cdist(tracklets, annotations)
+    nearest, least = distances.argmin(axis=1), distances.min(axis=1)
+    return np.where(least < delta, nearest, -1), least

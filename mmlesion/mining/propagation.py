@@ -1,0 +1,53 @@
+"""Boxes of annotated lesions on other slices (LENS, section Cross-Slice Box Propagation)."""
+
+import numpy as np
+
+from .tracklets import free_of, slice_overlap_pairs, suppress
+
+
+def meet_annotations(proposals, tracklets, annotations, theta=0.5):
+    """Find which tracklets meet which annotations on their key slices ("key-slice IoU").
+
+    Args:
+        proposals (SliceBoxes): n boxes of a volume.
+        tracklets (ndarray): (n,) index of each box's tracklet.
+        annotations (SliceBoxes): m annotated boxes of the same volume.
+        theta (float): A box meets an annotation if their IoU is greater. Defaults to 0.5.
+
+    Returns:
+        ndarray: (T, m) bool.
+    """
+    meets = np.zeros((tracklets.max(initial=-1) + 1, len(annotations.scores)), bool)
+    rows, columns, ious = slice_overlap_pairs(proposals, annotations)
+    hit = ious > theta
+    meets[tracklets[rows[hit]], columns[hit]] = True
+    return meets
+
+
+def propagate(proposals, tracklets, annotations, theta=0.5):
+    """Take over the boxes that a tracklet which meets an annotation has on the other slices.
+
+    Where a tracklet meets annotations on several slices, each of its boxes belongs to that on the
+    nearest slice. Boxes that are on its slice, or meet any annotation, say nothing new and are left
+    out; of two that meet each other the one with the higher score is taken.
+
+    Args:
+        proposals (SliceBoxes): n boxes of a volume.
+        tracklets (ndarray): (n,) index of each box's tracklet.
+        annotations (SliceBoxes): m annotated boxes of the same volume.
+        theta (float): The IoU above which boxes meet. Defaults to 0.5.
+
+    Returns:
+        tuple[ndarray, ndarray]: (k,) indices of mined boxes in ``proposals``, ascending, and (k,)
+        of their annotations.
+    """
+    if not len(annotations.scores) or not len(proposals.scores):
+        return np.zeros(0, int), np.zeros(0, int)
+    allowed = meet_annotations(proposals, tracklets, annotations, theta)[tracklets]
+    distance = np.abs(proposals.slices[:, None] - annotations.slices).astype(float)
+    distance[~allowed] = np.inf
+    nearest = distance.min(axis=1)
+    new = np.isfinite(nearest) & (nearest > 0) & free_of(proposals, annotations, theta)
+    mined = np.flatnonzero(new)
+    mined = mined[suppress(proposals.take(mined), theta)]
+    return mined, distance[mined].argmin(axis=1)

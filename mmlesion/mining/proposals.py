@@ -1,0 +1,95 @@
+"""What a detector and its experts propose on all slices of a volume."""
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from mmlesion.structures import to_original_frame
+
+from .tracklets import SliceBoxes
+from .volumes import pipeline_sample
+
+
+class Proposals(NamedTuple):
+    """2D boxes on the slices of a volume, in px of its images.
+
+    Args:
+        pooled (SliceBoxes): n boxes after merging.
+        experts (SliceBoxes): m boxes by each expert of LENS; empty for other detectors.
+        expert (ndarray): (m,) int, which expert's.
+    """
+
+    pooled: SliceBoxes
+    experts: SliceBoxes
+    expert: np.ndarray
+
+    @classmethod
+    def from_arrays(cls, arrays):
+        """Read what :func:`detect` found, by a :class:`VolumeStore`."""
+        pooled, experts = (
+            SliceBoxes(*(arrays[f'{group}_{column}'] for column in SliceBoxes._fields))
+            if f'{group}_boxes' in arrays
+            else SliceBoxes.empty()
+            for group in ('pooled', 'expert')
+        )
+        return cls(pooled, experts, arrays.get('expert_index', np.zeros(0, int)))
+
+
+def slice_samples(volume, root):
+    """Inputs of a test pipeline, one for each slice of a :class:`Volume`."""
+    indices = range(len(volume.slices))
+    return [pipeline_sample(volume.image(index), root) for index in indices]
+
+
+@torch.no_grad()
+def detect(model, score_thr, batch):
+    """Run a detector over slices.
+
+    Args:
+        model (nn.Module): A detector of mmdet; a LENS with ``keep_experts`` gives its experts' own
+            detections too.
+        score_thr (float): Boxes below this score are left out.
+        batch (dict): Collated outputs of a test pipeline, with ``slice_index`` among the meta keys.
+
+    Returns:
+        list[dict]: Arrays ``pooled_*`` of each slice, and ``expert_*`` if there are.
+    """
+    return [_arrays(sample, score_thr) for sample in model.test_step(batch)]
+
+
+def _arrays(sample, score_thr):
+    arrays = _columns('pooled', sample.pred_instances, sample.metainfo, score_thr)
+    if 'expert_instances' in sample:
+        own = sample.expert_instances
+        arrays.update(_columns('expert', own, sample.metainfo, score_thr))
+        arrays['expert_index'] = own.expert[own.scores >= score_thr].cpu().numpy()
+    return arrays
+
+
+def _columns(group, instances, metainfo, score_thr):
+    found = instances[instances.scores >= score_thr]
+    slices = np.full(len(found), metainfo['slice_index'])
+    boxes = to_original_frame(found.bboxes, metainfo).cpu().numpy()
+    return {
+        f'{group}_boxes': boxes,
+        f'{group}_slices': slices,
+        f'{group}_scores': found.scores.cpu().numpy(),
+    }
+
+
+def detection_steps(model, root, score_thr):
+    """The parts of a :class:`VolumePass` that differ between models, for a detector.
+
+    Args:
+        model (nn.Module): A detector.
+        root (str | Path): The folder of the images.
+        score_thr (float): Boxes below this score are left out.
+
+    Returns:
+        dict: ``samples_of`` and ``predict``.
+    """
+    return dict(
+        samples_of=partial(slice_samples, root=root), predict=partial(detect, model, score_thr)
+    )

@@ -1,0 +1,177 @@
+"""What mining has added, and how much of it is right."""
+
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from mmlesion.utils import UserError
+
+from .embeddings import is_certain
+from .miner import RULES
+from .recist_masks import BOX_PADDING
+from .tracklets import SliceBoxes, slice_overlap_pairs
+
+
+def count_rows(coco, rules):
+    """Count as Table III of LENS does, after each rule.
+
+    Args:
+        coco (dict): Mined COCO content.
+        rules (Sequence[str]): The rules that were applied.
+
+    Returns:
+        list[dict]: ``rules``, lesions in 3D and 2D, uncertain regions and slices, with the rules
+        before added; the last row, where there are any, counts the slices without a lesion too.
+    """
+    rows = [_row('no mining', coco['annotations'], ())]
+    for number, rule in enumerate(RULES, 1):
+        if rule in rules:
+            rows.append(_row(f'+ {rule}', coco['annotations'], RULES[:number]))
+    if len(coco['images']) > rows[-1]['slices']:
+        rows.append(_row('+ unlabelled', coco['annotations'], RULES, coco['images']))
+    return rows
+
+
+def _row(name, annotations, rules, images=None):
+    taken = [a for a in annotations if a['source'] not in set(RULES) - set(rules)]
+    lesions = [a for a in taken if is_certain(a)]
+    labelled = {a['image_id'] for a in lesions}
+    listed = labelled if images is None else {image['id'] for image in images}
+    uncertain = [a for a in taken if a['source'] == RULES[-1] and a['image_id'] in listed]
+    return {
+        'rules': name,
+        'lesions_3d': len({a['lesion_id'] for a in lesions}),
+        'lesions_2d': len(lesions),
+        'uncertain_2d': len(uncertain),
+        'slices': len(listed),
+    }
+
+
+class TrueLesions(NamedTuple):
+    """All lesions of a series on all its slices.
+
+    Args:
+        boxes (SliceBoxes): n boxes, padded as DeepLesion pads its own.
+        label (ndarray): (n,) int, which lesion each is of.
+    """
+
+    boxes: SliceBoxes
+    label: np.ndarray
+
+
+def read_truth(folder, series):
+    """Read a series' masks, as the phantom's ``truth`` has them, as boxes.
+
+    Args:
+        folder (str | Path): The phantom's folder ``truth``.
+        series (str): Name of the series.
+
+    Returns:
+        TrueLesions: Boxes of the masks with a margin of 5 px.
+
+    Raises:
+        UserError: If there is no such file.
+    """
+    path = Path(folder) / f'{series}.npz'
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            masks, numbers = arrays['labels'], arrays['slices']
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} cannot be read as a phantom's truth: {error}") from None
+    rows = [
+        (number, label, *_padded_box(place, mask.shape))
+        for number, mask in zip(numbers.tolist(), masks)
+        for label, place in enumerate(ndimage.find_objects(mask), 1)
+        if place is not None
+    ]
+    table = np.array(rows, float).reshape(-1, 6)
+    boxes = SliceBoxes(table[:, 2:], table[:, 0].astype(int), np.ones(len(table)))
+    return TrueLesions(boxes, table[:, 1].astype(int))
+
+
+def _padded_box(place, shape):
+    rows, columns = place
+    low = np.array([columns.start, rows.start]) - BOX_PADDING
+    high = np.array([columns.stop, rows.stop]) + BOX_PADDING
+    return [*low.clip(0), *high.clip(0, shape[::-1])]
+
+
+def score_rows(coco, rules, truth_folder, theta=0.5):
+    """Compare what each rule has found with the truth.
+
+    A box is right if its IoU with a lesion's box on its slice is over ``theta``. Missing are the
+    lesions' boxes that no existing annotation meets so, on the slices of the truth; withheld are
+    the lesions that have no annotation on any slice of their series.
+
+    Args:
+        coco (dict): Mined COCO content.
+        rules (Sequence[str]): The rules that were applied.
+        truth_folder (str | Path): The phantom's folder ``truth``.
+        theta (float): Defaults to 0.5.
+
+    Returns:
+        list[dict]: By rule: 2D ``boxes``, ``right`` ones, ``missing`` and ``found``, 3D
+        ``withheld`` and ``withheld_found``, ``precision`` and ``recall`` of the 2D boxes; a share
+        of nothing is None.
+    """
+    totals = {rule: np.zeros(6, int) for rule in rules}
+    for series, sources in _boxes_by_series(coco).items():
+        truth = read_truth(truth_folder, series)
+        existing = sources.pop('annotated', SliceBoxes.empty())
+        missing = ~_meet(existing, truth.boxes, theta)[1]
+        withheld = np.setdiff1d(truth.label, truth.label[~missing])
+        for rule in rules:
+            boxes = sources.get(rule, SliceBoxes.empty())
+            right, hit = _meet(boxes, truth.boxes, theta)
+            found = np.intersect1d(withheld, truth.label[hit])
+            counts = [right.size, right.sum(), missing.sum(), (hit & missing).sum()]
+            totals[rule] += [*counts, withheld.size, found.size]
+    names = ('boxes', 'right', 'missing', 'found', 'withheld', 'withheld_found')
+    rows = [dict(rule=rule, **dict(zip(names, total.tolist()))) for rule, total in totals.items()]
+    return [_with_shares(row) for row in rows]
+
+
+def _with_shares(row):
+    shares = {'precision': ('right', 'boxes'), 'recall': ('found', 'missing')}
+    return row | {
+        name: round(row[part] / row[whole], 4) if row[whole] else None
+        for name, (part, whole) in shares.items()
+    }
+
+
+def _meet(boxes, truth, theta):
+    """Which boxes meet a true one, and which true ones are met."""
+    rows, columns, ious = slice_overlap_pairs(boxes, truth)
+    return tuple(
+        np.isin(np.arange(len(side.scores)), index[ious > theta])
+        for side, index in ((boxes, rows), (truth, columns))
+    )
+
+
+def _boxes_by_series(coco):
+    """{series: {source: SliceBoxes}} of COCO content without what was ignored before."""
+    image_of = {image['id']: image for image in coco['images']}
+    series = {}
+    for image in coco['images']:
+        series.setdefault(str(PurePosixPath(image['file_name']).parent), {})
+    for annotation in coco['annotations']:
+        if annotation['source'] not in RULES and not is_certain(annotation):
+            continue
+        image = image_of[annotation['image_id']]
+        sources = series[str(PurePosixPath(image['file_name']).parent)]
+        source = annotation['source'] if annotation['source'] in RULES else 'annotated'
+        sources.setdefault(source, []).append((annotation, image['slice_index']))
+    return {
+        name: {source: _slice_boxes(found) for source, found in sources.items()}
+        for name, sources in series.items()
+    }
+
+
+def _slice_boxes(found):
+    annotations, numbers = zip(*found)
+    boxes = np.array([a['bbox'] for a in annotations], float)
+    boxes[:, 2:] += boxes[:, :2]
+    scores = np.array([a.get('score', 1) for a in annotations], float)
+    return SliceBoxes(boxes, np.array(numbers), scores)

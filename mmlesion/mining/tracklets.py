@@ -1,0 +1,120 @@
+"""Boxes on the slices of a volume, and those of one lesion on consecutive slices.
+
+Boxes are x1, y1, x2, y2 in px, slices are numbers as the files of a series have them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mmlesion.apis.stacking import link_boxes
+from mmlesion.evaluation.functional import box_overlaps
+
+
+class SliceBoxes(NamedTuple):
+    """n boxes on the slices of a volume.
+
+    Args:
+        boxes (ndarray): (n, 4) px.
+        slices (ndarray): (n,) int.
+        scores (ndarray): (n,).
+    """
+
+    boxes: np.ndarray
+    slices: np.ndarray
+    scores: np.ndarray
+
+    def take(self, index):
+        """The boxes that a boolean mask or an array of indices picks, in its order."""
+        return SliceBoxes(*(column[index] for column in self))
+
+    @classmethod
+    def cat(cls, parts):
+        """Join several, in their order."""
+        return cls(*map(np.concatenate, zip(*parts)))
+
+    @classmethod
+    def empty(cls):
+        """No boxes."""
+        return cls(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
+
+
+def build_tracklets(proposals, theta=0.5):
+    """Join the boxes of consecutive slices (LENS, section Cross-Slice Box Propagation).
+
+    Args:
+        proposals (SliceBoxes): n boxes.
+        theta (float): Two boxes are joined if their IoU is greater. Defaults to 0.5.
+
+    Returns:
+        ndarray: (n,) index of each box's tracklet, from 0.
+    """
+    labels = np.zeros(len(proposals.scores), int)
+    return link_boxes(proposals.boxes, proposals.scores, proposals.slices, labels, theta)
+
+
+def representatives(proposals, tracklets):
+    """The box of each tracklet with the highest score, the first of equal ones.
+
+    Args:
+        proposals (SliceBoxes): n boxes.
+        tracklets (ndarray): (n,) index of each box's tracklet.
+
+    Returns:
+        ndarray: (T,) indices into ``proposals``.
+    """
+    order = np.argsort(-proposals.scores, kind='stable')
+    _, first = np.unique(tracklets[order], return_index=True)
+    return order[first]
+
+
+def slice_overlap_pairs(first, second):
+    """IoU of all pairs of boxes on the same slice.
+
+    Args:
+        first (SliceBoxes): n boxes.
+        second (SliceBoxes): m boxes.
+
+    Returns:
+        tuple[ndarray]: (p,) indices into ``first``, ascending, (p,) into ``second``, and (p,) IoU.
+    """
+    rows, columns = np.nonzero(first.slices[:, None] == second.slices)
+    ious = box_overlaps(first.boxes[rows], second.boxes[columns], inclusive=False)
+    return rows, columns, np.nan_to_num(ious)
+
+
+def free_of(boxes, known, theta):
+    """Which boxes meet no known one: none on their slice has an IoU over ``theta`` with them.
+
+    Args:
+        boxes (SliceBoxes): n boxes.
+        known (SliceBoxes): m boxes.
+        theta (float): 0 for those that do not even touch.
+
+    Returns:
+        ndarray: (n,) bool.
+    """
+    rows, _, ious = slice_overlap_pairs(boxes, known)
+    free = np.ones(len(boxes.scores), bool)
+    free[rows[ious > theta]] = False
+    return free
+
+
+def suppress(boxes, theta=0.5):
+    """Non-maximum suppression on each slice.
+
+    Args:
+        boxes (SliceBoxes): n boxes.
+        theta (float): Of two boxes with a greater IoU the one with the higher score stays.
+
+    Returns:
+        ndarray: (k,) indices of those that stay, ascending.
+    """
+    order = np.argsort(-boxes.scores, kind='stable')
+    rows, columns, ious = slice_overlap_pairs(boxes.take(order), boxes.take(order))
+    conflict = (rows < columns) & (ious > theta)
+    kept = np.ones(len(order), bool)
+    for winner, loser in zip(rows[conflict], columns[conflict]):
+        if kept[winner]:
+            kept[loser] = False
+    return np.sort(order[kept])

@@ -1,0 +1,147 @@
+"""A model's pass over many volumes: distributed, taken up again by volume, with flat memory."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.dataset import pseudo_collate
+from mmengine.dist import barrier, broadcast_object_list, get_dist_info
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from tqdm import tqdm
+
+from mmlesion.evaluation.files import read_json
+from mmlesion.utils import UserError, atomic_write
+
+
+class VolumeStore:
+    """What a pass finds in each volume, a file ``<volume>.npz`` each.
+
+    Args:
+        folder (str | Path): Where. It is made, or taken up if it belongs to the same run.
+        fingerprint (str): What the results belong to.
+
+    Raises:
+        UserError: If the folder is of another run, or cannot be written.
+    """
+
+    def __init__(self, folder, fingerprint):
+        self.folder = Path(folder)
+        run = self.folder / 'run.json'
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not run.exists():
+                with atomic_write(run) as temporary:
+                    temporary.write_text(json.dumps(dict(fingerprint=fingerprint)))
+        except OSError as error:
+            raise UserError(f'{folder} cannot be written: {error.strerror}') from None
+        if read_json(run).get('fingerprint') != fingerprint:
+            raise UserError(
+                f'{folder} holds results of another model, other options or other slices: give '
+                'another --work-dir, or delete it to start again'
+            )
+
+    def path(self, name):
+        """The file of a volume."""
+        return self.folder / f'{name.replace("/", "--")}.npz'
+
+    def save(self, name, arrays):
+        """Write a volume's arrays, by their names, whole or not at all."""
+        with atomic_write(self.path(name)) as temporary:
+            np.savez_compressed(temporary, **arrays)
+
+    def load(self, name):
+        """Read a volume's arrays, by their names."""
+        with np.load(self.path(name), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+
+class VolumePass:
+    """Run a model over the slices of volumes.
+
+    Each process takes its share of the volumes that are not finished, and each worker of its loader
+    whole volumes of that share. A volume's results are written when all its slices are done; no
+    more volumes are in memory than there are workers.
+
+    Args:
+        store (VolumeStore): Where results go.
+        samples_of (callable): Takes a :class:`Volume`; gives the inputs of ``pipeline``, a list.
+        pipeline (callable): Makes what a model takes of one of them.
+        predict (callable): Takes collated inputs; gives a list with a dictionary of arrays for each
+            of them, whose first axes are joined over a volume.
+        batch_size (int): Inputs at once. Defaults to 4.
+        num_workers (int): Processes that load. Defaults to 2.
+    """
+
+    def __init__(self, store, samples_of, pipeline, predict, batch_size=4, num_workers=2):
+        self.store = store
+        self.samples_of = samples_of
+        self.pipeline = pipeline
+        self.predict = predict
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+
+    def run(self, volumes, desc):
+        """Do the volumes that are not finished.
+
+        Args:
+            volumes (list[Volume]): All volumes.
+            desc (str): What the progress bar says.
+        """
+        rank, world_size = get_dist_info()
+        todo = [[i for i, v in enumerate(volumes) if not self.store.path(v.name).exists()]]
+        broadcast_object_list(todo)  # what is not finished when the first process looks
+        share = [volumes[index] for index in todo[0][rank::world_size]]
+        loader = DataLoader(
+            _VolumeSamples(share, self.samples_of, self.pipeline),
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            collate_fn=list,
+            worker_init_fn=_single_thread,
+        )
+        done = len(volumes) - len(todo[0])
+        total = done + len(share)
+        with tqdm(total=total, initial=done, desc=desc, unit='volume', disable=rank > 0) as bar:
+            self._collect(loader, share, bar)
+        barrier()
+
+    def _collect(self, loader, share, bar):
+        results = {}
+        for batch in loader:
+            inputs = [data for _, _, data in batch if data is not None]
+            found = iter(self.predict(pseudo_collate(inputs)) if inputs else ())
+            for index, count, data in batch:
+                rows = results.setdefault(index, [])
+                rows += [] if data is None else [next(found)]
+                if len(rows) == count:
+                    self.store.save(share[index].name, _joined(results.pop(index)))
+                    bar.update()
+
+
+class _VolumeSamples(IterableDataset):
+    """(volume's index, its number of samples, a sample), None for a volume without samples."""
+
+    def __init__(self, volumes, samples_of, pipeline):
+        self.volumes = volumes
+        self.samples_of = samples_of
+        self.pipeline = pipeline
+
+    def __iter__(self):
+        worker = get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        for index in range(first, len(self.volumes), step):
+            samples = self.samples_of(self.volumes[index])
+            if not samples:
+                yield index, 0, None
+            for sample in samples:
+                yield index, len(samples), self.pipeline(sample)
+
+
+def _joined(rows):
+    names = rows[0] if rows else ()
+    return {name: np.concatenate([row[name] for row in rows]) for name in names}
+
+
+def _single_thread(_):
+    # Threads of several workers would only get into each other's way.
+    cv2.setNumThreads(0)

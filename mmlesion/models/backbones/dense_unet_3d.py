@@ -1,0 +1,109 @@
+import torch
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import nn
+
+from ..layers import DenseBlock3D, pre_act_conv3d
+
+STRIDE = 16
+
+
+class _Upsample(nn.Module):
+    """Transposed convolution to the size of the encoder's features, concatenation, 1x1x1 conv."""
+
+    def __init__(self, channels, skip_channels, norm_cfg):
+        super().__init__()
+        self.deconv = pre_act_conv3d(channels, channels, 2, norm_cfg, transposed=True)
+        self.conv = pre_act_conv3d(channels + skip_channels, channels, 1, norm_cfg)
+
+    def forward(self, x, skip):
+        return self.conv(torch.cat([self.deconv(x), skip], 1))
+
+
+@MODELS.register_module()
+class DenseUNet3D(BaseModule):
+    """U-Net of dense blocks for volumes (3D Aggregated Faster R-CNN, section III-A and Table I).
+
+    A PreBlock and three dense blocks halve the size four times; two decoder stages, each a
+    transposed convolution, the concatenation of the encoder's features of that size and a dense
+    block, come back to a quarter of it. Levels of strides 4, 8 and 16 have the same channels.
+
+    Table I names no channels but the growth and the levels': the PreBlock has twice the growth, as
+    in DenseNet, and the first convolution, on HU, neither normalization nor ReLU before it.
+
+    Args:
+        in_channels (int): Channels of the volumes. Defaults to 1.
+        growth_rate (int): Channels that a bottleneck adds. Defaults to 16.
+        num_bottlenecks (int): Bottlenecks of a dense block. Defaults to 2.
+        stem_channels (int): Channels of the PreBlock. Defaults to 32.
+        out_channels (int): Channels of transitions and levels. Defaults to 32.
+        norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming's.
+    """
+
+    def __init__(
+        self,
+        in_channels=1,
+        growth_rate=16,
+        num_bottlenecks=2,
+        stem_channels=32,
+        out_channels=32,
+        norm_cfg=None,
+        init_cfg=None,
+    ):
+        super().__init__(
+            init_cfg or dict(type='Kaiming', layer=['Conv3d', 'ConvTranspose3d'], mode='fan_in')
+        )
+
+        def dense(channels):
+            return DenseBlock3D(channels, growth_rate, num_bottlenecks, norm_cfg=norm_cfg)
+
+        def transition(block):
+            return pre_act_conv3d(block.out_channels, out_channels, 1, norm_cfg)
+
+        self.pre_block = nn.Sequential(
+            nn.Conv3d(in_channels, stem_channels, 3, padding=1, bias=False),
+            pre_act_conv3d(stem_channels, stem_channels, 3, norm_cfg),
+            nn.MaxPool3d(2),
+        )
+        self.encode = nn.ModuleList(
+            dense(channels) for channels in (stem_channels, out_channels, out_channels)
+        )
+        self.encode_transition = nn.ModuleList(
+            nn.Sequential(transition(block), nn.AvgPool3d(2)) for block in self.encode
+        )
+        self.upsample = nn.ModuleList(
+            _Upsample(out_channels, block.out_channels, norm_cfg) for block in self.encode[1:]
+        )
+        self.decode = nn.ModuleList(dense(out_channels) for _ in self.upsample)
+        self.decode_transition = nn.ModuleList(transition(block) for block in self.decode)
+
+    def forward(self, x):
+        """Extract the pyramid.
+
+        Args:
+            x (Tensor): Volumes (N, in_channels, D, H, W) with sides that are multiples of 16.
+
+        Returns:
+            tuple[Tensor]: Levels (N, out_channels, D / s, H / s, W / s) of s = 4, 8, 16.
+
+        Raises:
+            ValueError: If a side is no multiple of 16.
+        """
+        size = tuple(x.shape[2:])
+        if any(side % STRIDE for side in size):
+            raise ValueError(
+                f'sides of volumes must be multiples of {STRIDE} voxels, not {size}: pad them'
+            )
+        x = self.pre_block(x)
+        skips = []
+        for block, transition in zip(self.encode, self.encode_transition):
+            x = block(x)
+            skips.append(x)
+            x = transition(x)
+        levels = [x]
+        for i in reversed(range(len(self.upsample))):
+            x = self.upsample[i](x, skips[i + 1])
+            x = self.decode_transition[i](self.decode[i](x))
+            levels.append(x)
+        return tuple(levels[::-1])

@@ -1,0 +1,74 @@
+from mmdet.models.utils import samplelist_boxtype2tensor
+from mmdet.registry import MODELS
+from mmengine.model import BaseDataPreprocessor, stack_batch
+
+
+@MODELS.register_module()
+class VolumeDataPreprocessor(BaseDataPreprocessor):
+    """Stack volumes of HU and window them, on the device.
+
+    They stay 16-bit until then. Boxes become plain tensors, as mmdet's heads want them. Volumes of
+    unequal size are padded at their ends with the window's lower bound.
+
+    Args:
+        hu_window (Sequence[float]): Lower and upper bound, HU. Defaults to (-1200, 600).
+        value_range (Sequence[float]): What the bounds become. Defaults to (-1, 1).
+        pad_size_divisor (int): Sides are padded to multiples of it. Defaults to 16, which
+            ``DenseUNet3D`` needs.
+        non_blocking (bool): Whether the transfer to the device is asynchronous. Defaults to False.
+
+    Raises:
+        ValueError: If the window has no width.
+    """
+
+    def __init__(
+        self,
+        hu_window=(-1200, 600),
+        value_range=(-1.0, 1.0),
+        pad_size_divisor=16,
+        non_blocking=False,
+    ):
+        super().__init__(non_blocking)
+        low, high = hu_window
+        if not low < high:
+            raise ValueError(f'hu_window must be (low, high) with low < high, not {hu_window}')
+        self.hu_window = low, high
+        self.value_range = tuple(value_range)
+        self.pad_size_divisor = pad_size_divisor
+
+    def forward(self, data, training=False):
+        """Prepare a batch.
+
+        Args:
+            data (dict): ``inputs``, volumes (1, D, H, W) in HU, and ``data_samples``, if there are
+                any.
+            training (bool): Not used.
+
+        Returns:
+            dict: ``inputs`` (N, 1, D, H, W), windowed, and ``data_samples`` with ``pad_shape``, the
+            volume's own size, and ``batch_input_shape`` in their meta information.
+        """
+        data = self.cast_data(data)
+        volumes, samples = data['inputs'], data.get('data_samples')
+        inputs = stack_batch(volumes, self.pad_size_divisor, self.hu_window[0])
+        if samples is not None:
+            for volume, sample in zip(volumes, samples):
+                shapes = dict(
+                    pad_shape=tuple(volume.shape[1:]), batch_input_shape=tuple(inputs.shape[2:])
+                )
+                sample.set_metainfo(shapes)
+            samplelist_boxtype2tensor(samples)
+        return dict(inputs=self.window(inputs), data_samples=samples)
+
+    def window(self, volumes):
+        """Map the window linearly to ``value_range``, and what is outside to its bounds.
+
+        Args:
+            volumes (Tensor): HU, of any shape and type.
+
+        Returns:
+            Tensor: Of the same shape, float32.
+        """
+        (low, high), (bottom, top) = self.hu_window, self.value_range
+        values = volumes.float().clamp(low, high)
+        return values.sub_(low).mul_((top - bottom) / (high - low)).add_(bottom)

@@ -1,0 +1,213 @@
+import torch
+from mmdet.models.dense_heads import RPNHead
+from mmdet.registry import MODELS
+from mmengine.structures import InstanceData
+from torch import nn
+
+from ..layers import DenseBlock3D, batched_nms_3d, pre_act_conv3d
+
+
+def _rows(maps, num_values):
+    """Lay maps (N, A * num_values, D, H, W) out as (N, D * H * W * A, num_values)."""
+    return maps.permute(0, 2, 3, 4, 1).reshape(len(maps), -1, num_values)
+
+
+@MODELS.register_module()
+class SphereRPNHead(RPNHead):
+    """RPN of spheres in volumes, with a head for each level of the pyramid.
+
+    3D Aggregated Faster R-CNN, section III-B: the Detector of Table I, two bottlenecks and a 1x1x1
+    convolution, on each level with weights of its own, as the paper found it better.
+
+    Anchors, targets and losses are mmdet's, of spheres (z, y, x, diameter) in voxels. All levels
+    enter the losses together, as equation 3 counts samples of the whole batch, and NMS too, as a
+    lesion may be found on two levels.
+
+    Args:
+        in_channels (int): Channels of each level. Defaults to 32.
+        growth_rate (int): Channels that a bottleneck adds. Defaults to 16.
+        num_bottlenecks (int): Bottlenecks of a head. Defaults to 2.
+        shared (bool): Whether the levels share a head. Defaults to False.
+        norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
+        anchor_generator (dict): Defaults to the paper's anchors for LUNA16.
+        bbox_coder (dict): Defaults to ``SphereDeltaCoder``.
+        loss_cls (dict): Defaults to ``FocusShiftLoss``.
+        loss_bbox (dict): Defaults to smooth L1.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming's
+            and a standard deviation of 0.01 for what predicts.
+        **kwargs: ``num_classes``, which must be 1, ``train_cfg`` and ``test_cfg`` of
+            :class:`mmdet.models.RPNHead`, which refuses unknown ones. Test settings are ``nms_pre``
+            (proposals of each level before NMS), ``score_thr``, ``nms.iou_threshold`` and
+            ``max_per_img``.
+
+    Raises:
+        ValueError: If levels that share a head have different numbers of anchors.
+    """
+
+    def __init__(
+        self,
+        in_channels=32,
+        growth_rate=16,
+        num_bottlenecks=2,
+        shared=False,
+        norm_cfg=None,
+        anchor_generator=dict(type='SphereAnchorGenerator'),  # noqa: B006 (configs, not changed)
+        bbox_coder=dict(type='SphereDeltaCoder'),  # noqa: B006
+        loss_cls=dict(type='FocusShiftLoss'),  # noqa: B006
+        loss_bbox=dict(type='SmoothL1Loss'),  # noqa: B006
+        init_cfg=None,
+        **kwargs,
+    ):
+        self.growth_rate = growth_rate
+        self.num_bottlenecks = num_bottlenecks
+        self.shared = shared
+        self.norm_cfg = norm_cfg
+        super().__init__(
+            in_channels,
+            anchor_generator=anchor_generator,
+            bbox_coder=bbox_coder,
+            loss_cls=loss_cls,
+            loss_bbox=loss_bbox,
+            init_cfg=init_cfg or dict(type='Kaiming', layer='Conv3d', mode='fan_in'),
+            **kwargs,
+        )
+        self.default_init = init_cfg is None
+
+    def _init_layers(self):
+        numbers = list(self.prior_generator.num_base_priors)
+        if self.shared and len(set(numbers)) > 1:
+            raise ValueError(f'levels with {numbers} anchors cannot share a head')
+        heads = numbers[:1] if self.shared else numbers
+        self.detectors = nn.ModuleList(self._detector(number) for number in heads)
+
+    def _detector(self, num_anchors):
+        block = DenseBlock3D(
+            self.in_channels, self.growth_rate, self.num_bottlenecks, norm_cfg=self.norm_cfg
+        )
+        values = num_anchors * (1 + self.bbox_coder.encode_size)
+        predict = pre_act_conv3d(block.out_channels, values, 1, self.norm_cfg, bias=True)
+        return nn.Sequential(block, predict)
+
+    def init_weights(self):
+        """Initialize the weights, small ones where scores and deltas are predicted."""
+        super().init_weights()
+        if self.default_init:
+            for _, predict in self.detectors:
+                nn.init.normal_(predict.conv.weight, std=0.01)
+
+    def forward(self, x):
+        """Predict on each level.
+
+        Args:
+            x (tuple[Tensor]): Levels (N, in_channels, D, H, W), the finest first.
+
+        Returns:
+            tuple[list[Tensor]]: Of each level, scores (N, A, D, H, W) before the sigmoid and deltas
+            (N, A * 4, D, H, W) of the A anchors of every voxel.
+        """
+        heads = list(self.detectors) * (len(x) if self.shared else 1)
+        numbers = self.prior_generator.num_base_priors
+        return tuple(
+            map(list, zip(*(_split(head(level), n) for head, level, n in zip(heads, x, numbers))))
+        )
+
+    def loss_by_feat(
+        self,
+        cls_scores,
+        bbox_preds,
+        batch_gt_instances,
+        batch_img_metas,
+        batch_gt_instances_ignore=None,
+    ):
+        """Compute the losses of all levels.
+
+        Args:
+            cls_scores (list[Tensor]): Scores (N, A, D, H, W) of each level.
+            bbox_preds (list[Tensor]): Deltas (N, A * 4, D, H, W) of each level.
+            batch_gt_instances (list[InstanceData]): ``bboxes`` (n, 4) and ``labels`` (n,) of each
+                volume.
+            batch_img_metas (list[dict]): ``pad_shape`` (D, H, W) and ``img_shape`` of each volume.
+            batch_gt_instances_ignore (list[InstanceData], optional): Spheres to ignore.
+
+        Returns:
+            dict[str, Tensor]: ``loss_rpn_cls`` and ``loss_rpn_bbox``.
+        """
+        sizes = [scores.shape[-3:] for scores in cls_scores]
+        anchors, flags = self.get_anchors(sizes, batch_img_metas, cls_scores[0].device)
+        *targets, avg_factor = self.get_targets(
+            anchors, flags, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore
+        )
+        _, label_weights, deltas, delta_weights = (
+            torch.cat(levels, 1).flatten(0, 1) for levels in targets
+        )
+        labels = (delta_weights[:, 0] == 0).long()  # 0 is a lesion, of whatever type
+        scores, preds = (values.flatten(0, 1) for values in self._all_rows(cls_scores, bbox_preds))
+        return dict(
+            loss_rpn_cls=self.loss_cls(scores, labels, label_weights, avg_factor=avg_factor),
+            loss_rpn_bbox=self.loss_bbox(preds, deltas, delta_weights, avg_factor=avg_factor),
+        )
+
+    def _all_rows(self, cls_scores, bbox_preds):
+        """Scores (N, n, 1) and deltas (N, n, 4) of the n anchors of all levels."""
+        return (
+            torch.cat([_rows(scores, 1) for scores in cls_scores], 1),
+            torch.cat([_rows(deltas, self.bbox_coder.encode_size) for deltas in bbox_preds], 1),
+        )
+
+    @torch.no_grad()
+    def predict_by_feat(
+        self,
+        cls_scores,
+        bbox_preds,
+        batch_img_metas=None,
+        cfg=None,
+        rescale=False,
+    ):
+        """Propose spheres in all volumes of a batch at once.
+
+        Args:
+            cls_scores (list[Tensor]): Scores (N, A, D, H, W) of each level.
+            bbox_preds (list[Tensor]): Deltas (N, A * 4, D, H, W) of each level.
+            batch_img_metas (list[dict], optional): Not used; a prediction has the voxels of its
+                input.
+            cfg (ConfigDict, optional): Test settings. Defaults to None, those of the head.
+            rescale (bool): Not used; volumes are not resized on their way.
+
+        Returns:
+            list[InstanceData]: Of each volume ``bboxes`` (n, 4), ``scores`` (n,), highest first,
+            ``labels`` (n,) of zeros, and ``level`` (n,), the pyramid level that proposed it.
+        """
+        cfg = self.test_cfg if cfg is None else cfg
+        sizes = [scores.shape[-3:] for scores in cls_scores]
+        priors = self.prior_generator.grid_priors(sizes, device=cls_scores[0].device)
+        tops = [self._top(*level, cfg) for level in zip(cls_scores, bbox_preds, priors)]
+        scores, boxes = (torch.cat(values, 1) for values in zip(*tops))
+        counts = torch.tensor([level.shape[1] for level, _ in tops], device=scores.device)
+        levels = torch.arange(len(tops), device=scores.device).repeat_interleave(counts)
+
+        volume, place = (scores > cfg.get('score_thr', 0)).nonzero(as_tuple=True)
+        boxes, scores, levels = boxes[volume, place], scores[volume, place], levels[place]
+        keep = batched_nms_3d(boxes, scores, volume, cfg['nms']['iou_threshold'])
+        kept = (keep[volume[keep] == i][: cfg['max_per_img']] for i in range(len(cls_scores[0])))
+        return [
+            InstanceData(
+                bboxes=boxes[chosen],
+                scores=scores[chosen],
+                labels=torch.zeros_like(levels[chosen]),
+                level=levels[chosen],
+            )
+            for chosen in kept
+        ]
+
+    def _top(self, cls_score, bbox_pred, priors, cfg):
+        """The best ``nms_pre`` of a level in each volume: scores (N, k) and spheres (N, k, 4)."""
+        scores = _rows(cls_score, 1).squeeze(2).float().sigmoid()
+        deltas = _rows(bbox_pred, self.bbox_coder.encode_size).float()
+        scores, index = scores.topk(min(cfg.get('nms_pre', 1000), scores.shape[1]))
+        deltas = deltas.take_along_dim(index[..., None], 1)
+        boxes = self.bbox_coder.decode(priors[index.flatten()], deltas.flatten(0, 1))
+        return scores, boxes.reshape(*index.shape, -1)
+
+
+def _split(values, num_anchors):
+    return values[:, :num_anchors], values[:, num_anchors:]

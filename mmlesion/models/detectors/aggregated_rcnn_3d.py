@@ -1,0 +1,184 @@
+import torch
+from mmdet.models.detectors import TwoStageDetector
+from mmdet.models.utils import samplelist_boxtype2tensor
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+
+from .sliding_windows import SlidingWindows
+
+BRANCHES = ('joint', 'rpn', 'fprn')
+
+
+@MODELS.register_module()
+class AggregatedRCNN3D(TwoStageDetector):
+    """3D Aggregated Faster R-CNN: lesions as spheres in volumes of 1 mm.
+
+    An RPN on a U-Net's pyramid, and an FPRN that scores its proposals again. ``branches`` says
+    which of them is trained (section III-E): 'joint', 'rpn' or 'fprn'; ``BranchScheduleHook``
+    changes it as training proceeds. While it is 'rpn' the RPN also detects alone.
+
+    With ``test_cfg.window`` scans are tested in overlapping windows, whose size bounds the memory:
+    a scan stays where it is, such as in a mapped file, and is windowed on the device a batch of
+    windows at a time.
+
+    Args:
+        backbone (dict): Config of the backbone, ``DenseUNet3D``.
+        rpn_head (dict): ``SphereRPNHead``.
+        roi_head (dict, optional): ``AggregatedRoIHead``. Defaults to None: the RPN detects alone.
+        neck (dict, optional): Config of a neck. Defaults to None.
+        train_cfg (dict, optional): ``rpn``, ``rpn_proposal`` and ``rcnn``, as in mmdet.
+        test_cfg (dict, optional): ``rpn`` and ``rcnn``, as in mmdet, and ``window``, the options
+            of :class:`~mmlesion.models.detectors.sliding_windows.SlidingWindows`; without it a scan
+            is seen whole.
+        data_preprocessor (dict, optional): ``VolumeDataPreprocessor``.
+        init_cfg (dict | list[dict], optional): Initialization config.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        rpn_head,
+        roi_head=None,
+        neck=None,
+        train_cfg=None,
+        test_cfg=None,
+        data_preprocessor=None,
+        init_cfg=None,
+    ):
+        if roi_head is not None and 'anchor_generator' in rpn_head:
+            roi_head = roi_head.copy()
+            roi_head['anchor_generator'] = rpn_head['anchor_generator']
+        super().__init__(
+            backbone, neck, rpn_head, roi_head, train_cfg, test_cfg, data_preprocessor, init_cfg
+        )
+        self._branches = 'joint'
+        window = (test_cfg or {}).get('window')
+        self.windows = None if window is None else SlidingWindows(**window)
+
+    @property
+    def branches(self):
+        """str: What is trained, 'joint' at first.
+
+        Raises:
+            ValueError: When it is set to what is none of 'joint', 'rpn' and 'fprn'.
+        """
+        return self._branches
+
+    @branches.setter
+    def branches(self, branches):
+        if branches not in BRANCHES:
+            raise ValueError(f'branches must be one of {BRANCHES}, not {branches!r}')
+        self._branches = branches
+
+    @property
+    def uses_fprn(self):
+        """bool: Whether proposals are scored again."""
+        return self.with_roi_head and self.branches != 'rpn'
+
+    def loss(self, batch_inputs, batch_data_samples):
+        """Compute the losses of the branches that are trained.
+
+        Args:
+            batch_inputs (Tensor): Volumes (N, 1, D, H, W).
+            batch_data_samples (list[DetDataSample]): With ``gt_instances``.
+
+        Returns:
+            dict[str, Tensor]: ``loss_rpn_cls`` and ``loss_rpn_bbox`` of the RPN, ``loss_cls`` of
+            the FPRN.
+        """
+        if not self.uses_fprn:
+            return self.rpn_head.loss(self.extract_feat(batch_inputs), batch_data_samples)
+        losses = super().loss(batch_inputs, batch_data_samples)
+        return {
+            name: loss
+            for name, loss in losses.items()
+            if self.branches == 'joint' or not name.startswith('loss_rpn')
+        }
+
+    def predict(self, batch_inputs, batch_data_samples, rescale=True):
+        """Detect lesions.
+
+        Args:
+            batch_inputs (Tensor): Volumes (N, 1, D, H, W).
+            batch_data_samples (list[DetDataSample]): With meta information.
+            rescale (bool): Not used; volumes are not resized on their way.
+
+        Returns:
+            list[DetDataSample]: With ``pred_instances``: ``bboxes`` (n, 4), z, y, x and diameter in
+            voxels of the input, ``scores``, highest first, ``labels`` and ``level``.
+        """
+        results = self.detect(batch_inputs, batch_data_samples)
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def test_step(self, data):
+        """Detect the lesions of whole scans, in windows where the config has some.
+
+        Args:
+            data (dict): ``inputs``, scans (1, D, H, W) in HU, and ``data_samples``.
+
+        Returns:
+            list[DetDataSample]: As :meth:`predict` has them.
+        """
+        if self.windows is None:
+            return super().test_step(data)
+        samples = data['data_samples']
+        samplelist_boxtype2tensor(samples)
+        results = [self.detect_scan(volume) for volume in data['inputs']]
+        return self.add_pred_to_datasample(samples, results)
+
+    def val_step(self, data):
+        """As :meth:`test_step`."""
+        return self.test_step(data)
+
+    @torch.no_grad()
+    def detect_scan(self, volume, batch_size=None, progress=iter):
+        """Detect the lesions of a scan, in windows where the config has some.
+
+        Args:
+            volume (Tensor): (1, D, H, W) HU, of any type; not changed.
+            batch_size (int, optional): Windows at once. Defaults to None, that of the config.
+            progress (callable): Takes the list of batches and iterates over it, as tqdm does.
+
+        Returns:
+            InstanceData: As :meth:`predict` has it, in voxels of the scan.
+        """
+        if self.windows is None:
+            return self._detect_crops([volume])[0]
+        shape, fill = volume.shape[1:], self.data_preprocessor.hu_window[0]
+        starts, size = self.windows.place(shape)
+        found = []
+        for batch in progress(starts.split(batch_size or self.windows.batch_size)):
+            crops = [self.windows.cut(volume, start, size, fill) for start in batch.tolist()]
+            for start, results in zip(batch, self._detect_crops(crops)):
+                found.append(self.windows.in_volume(results, start, size, shape))
+        return self.windows.merge(found)
+
+    def _detect_crops(self, crops):
+        samples = [DetDataSample() for _ in crops]
+        data = self.data_preprocessor(dict(inputs=crops, data_samples=samples))
+        return self.detect(data['inputs'], data['data_samples'])
+
+    def detect(self, batch_inputs, batch_data_samples):
+        """Detect lesions; of each volume an InstanceData as in :meth:`predict`."""
+        x = self.extract_feat(batch_inputs)
+        results = self.rpn_head.predict(x, batch_data_samples)
+        if self.uses_fprn:
+            results = self.roi_head.predict(x, results, batch_data_samples)
+        return results
+
+    def _forward(self, batch_inputs, batch_data_samples=None):
+        """Run the network without post-processing but that of proposals.
+
+        Args:
+            batch_inputs (Tensor): Volumes (N, 1, D, H, W).
+            batch_data_samples (list[DetDataSample], optional): Not used.
+
+        Returns:
+            tuple: Scores and deltas of each level, and the FPRN's scores of all proposals (n,) if
+            there is one.
+        """
+        x = self.extract_feat(batch_inputs)
+        outs = self.rpn_head(x)
+        if not self.uses_fprn:
+            return outs
+        return *outs, self.roi_head(x, self.rpn_head.predict_by_feat(*outs))

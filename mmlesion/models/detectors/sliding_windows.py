@@ -1,0 +1,142 @@
+import torch
+from mmengine.structures import InstanceData
+from torch.nn import functional as F
+
+from ..layers import nms_3d
+
+
+class SlidingWindows:
+    """Overlapping windows over a volume, and what is found in them brought together.
+
+    3D Aggregated Faster R-CNN, section Data Preparation: a scan is divided into overlapping cubes
+    and their detections are merged.
+
+    Windows begin at multiples of ``divisor``, so that the anchors of all lie on one grid, and are
+    spread evenly. A detection centred near a face that cuts through the scan is left to the
+    neighbouring window, which sees all of it.
+
+    Args:
+        size (Sequence[int]): z, y, x of a window; less where the volume is smaller. Defaults to
+            (128, 128, 128).
+        overlap (int): The least that neighbours share along an axis, voxels. Defaults to 32.
+        batch_size (int): Windows that the detector sees at once. Defaults to 1.
+        border (int, optional): Voxels from a face within which detections are left to the
+            neighbour. Defaults to None, a quarter of ``overlap``: between two such borders is a
+            half of it, where both windows' detections are kept and merged.
+        iou_threshold (float): NMS of what all windows have found, IoU of the bounding cubes.
+            Defaults to 0.1.
+        max_per_img (int): The most detections of a volume. Defaults to 100, as many as LUNA16
+            counts.
+        divisor (int): What sizes are rounded up to, the detector's coarsest stride. Defaults to 16.
+
+    Raises:
+        ValueError: If windows of this size cannot overlap so much, or a number makes no sense.
+    """
+
+    def __init__(
+        self,
+        size=(128, 128, 128),
+        overlap=32,
+        batch_size=1,
+        border=None,
+        iou_threshold=0.1,
+        max_per_img=100,
+        divisor=16,
+    ):
+        if len(size) != 3 or any(side % divisor or side < divisor for side in size):
+            raise ValueError(f'window sizes are three multiples of {divisor}, not {size}')
+        if not 0 <= overlap <= min(size) - divisor:
+            raise ValueError(
+                f'windows of {size} that begin {divisor} voxels apart overlap by 0 to '
+                f'{min(size) - divisor}, not {overlap}'
+            )
+        border = overlap // 4 if border is None else border
+        if not 0 <= border <= overlap // 2:
+            raise ValueError(f'border must be 0 to half of the overlap of {overlap}, not {border}')
+        if batch_size < 1:
+            raise ValueError(f'batch_size must be at least 1, not {batch_size}')
+        self.size = tuple(size)
+        self.overlap = overlap
+        self.batch_size = batch_size
+        self.border = border
+        self.iou_threshold = iou_threshold
+        self.max_per_img = max_per_img
+        self.divisor = divisor
+
+    def place(self, shape):
+        """Place windows over a volume.
+
+        Args:
+            shape (Sequence[int]): Voxels z, y, x of the volume.
+
+        Returns:
+            tuple: First voxels (n, 3) z, y, x of the windows (Tensor), and their size (tuple). The
+            last windows may reach up to ``divisor`` - 1 voxels beyond the volume.
+        """
+        rounded = [-(-side // self.divisor) * self.divisor for side in shape]
+        size = tuple(min(side, whole) for side, whole in zip(self.size, rounded))
+        axes = [self._starts(whole, side) for whole, side in zip(rounded, size)]
+        return torch.cartesian_prod(*axes), size
+
+    def _starts(self, length, size):
+        """Where windows begin along an axis; all numbers are multiples of the divisor."""
+        last = length - size
+        if not last:
+            return torch.zeros(1, dtype=torch.long)
+        widest = (size - self.overlap) // self.divisor * self.divisor
+        steps = -(-last // widest)
+        step = -(-last // (steps * self.divisor)) * self.divisor
+        return (torch.arange(steps + 1) * step).clamp(max=last)
+
+    def cut(self, volume, start, size, fill):
+        """Copy a window out of a volume.
+
+        Args:
+            volume (Tensor): (1, D, H, W), which may be mapped from a file.
+            start (Sequence[int]): First voxel z, y, x.
+            size (Sequence[int]): z, y, x.
+            fill (float): What is beyond the volume's end.
+
+        Returns:
+            Tensor: (1, *size), of the volume's type.
+        """
+        stop = [first + side for first, side in zip(start, size)]
+        part = volume[(slice(None), *map(slice, start, stop))]
+        missing = [whole - there for whole, there in zip(size, part.shape[1:])]
+        padding = [amount for axis in reversed(missing) for amount in (0, axis)]
+        return F.pad(part, padding, value=fill)
+
+    def in_volume(self, results, start, size, shape):
+        """Move a window's detections to the volume, without those left to its neighbours.
+
+        Args:
+            results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter in voxels of the window.
+            start (Tensor): (3,) first voxel of the window.
+            size (Sequence[int]): z, y, x of the window.
+            shape (Sequence[int]): z, y, x of the volume.
+
+        Returns:
+            InstanceData: In voxels of the volume.
+        """
+        boxes = results.bboxes
+        start, side, end = start.to(boxes), boxes.new_tensor(size), boxes.new_tensor(shape)
+        # beyond an outer face there is no neighbour, and all is kept
+        low = torch.where(start > 0, self.border, -torch.inf)
+        high = torch.where(start + side < end, side - self.border, torch.inf)
+        inside = ((boxes[:, :3] >= low) & (boxes[:, :3] < high)).all(1)
+        moved = results[inside]
+        moved.bboxes = moved.bboxes + torch.cat([start, start.new_zeros(1)])
+        return moved
+
+    def merge(self, found):
+        """Bring the detections of all windows together.
+
+        Args:
+            found (list[InstanceData]): Of each window, in voxels of the volume.
+
+        Returns:
+            InstanceData: The best ``max_per_img`` after NMS, highest ``scores`` first.
+        """
+        results = InstanceData.cat(found)
+        keep = nms_3d(results.bboxes, results.scores, self.iou_threshold, self.max_per_img)
+        return results[keep]

@@ -1,0 +1,3 @@
+from .lesion_embedding import LesionEmbedding
+
+__all__ = ['LesionEmbedding']

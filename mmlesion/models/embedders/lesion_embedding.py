@@ -1,0 +1,105 @@
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures.bbox import bbox2roi
+from mmengine.model import BaseModel
+from torch import nn
+from torch.nn import functional as F
+
+from mmlesion.utils import UserError
+
+
+@MODELS.register_module()
+class LesionEmbedding(BaseModel):
+    """A vector for a lesion, near those of the same lesion at other times (Intra-Patient Matching).
+
+    LENS takes the embedding of LesaNet. This one is learnt from DeepLesion's own fields alone: the
+    features of the lesion's box on one level of a backbone and the mean of its last level, which
+    sees what surrounds the lesion, go through a fully connected layer to a vector of length 1. Two
+    triplet losses with the hardest pairs of a batch: annotations of one lesion are nearer to each
+    other than to other lesions, lesions of one type nearer than those of other types.
+
+    Args:
+        backbone (dict): Config of a backbone.
+        bbox_roi_extractor (dict): Config of mmdet's extractor for the backbone's first output.
+        channels (int): Channels of the backbone's last output.
+        out_channels (int): Length D of the embedding. Defaults to 256.
+        loss_lesion (dict): Of the lesions of ``lesion_group``. Defaults to mmdet's ``TripletLoss``
+            with a margin of 0.3.
+        loss_type (dict): Of the lesions with a known ``lesion_type``. Defaults to the same with a
+            weight of 0.5.
+        data_preprocessor (dict, optional): As in mmdet.
+        init_cfg (dict | list[dict], optional): Initialization config.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        bbox_roi_extractor,
+        channels,
+        out_channels=256,
+        loss_lesion=dict(type='TripletLoss', margin=0.3),  # noqa: B006 (a config)
+        loss_type=dict(type='TripletLoss', margin=0.3, loss_weight=0.5),  # noqa: B006 (a config)
+        data_preprocessor=None,
+        init_cfg=None,
+    ):
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.bbox_roi_extractor = MODELS.build(bbox_roi_extractor)
+        roi_layer = self.bbox_roi_extractor.roi_layers[0]
+        area = roi_layer.output_size[0] * roi_layer.output_size[1]
+        box_channels = self.bbox_roi_extractor.out_channels * area
+        self.fc = nn.Linear(box_channels + channels, out_channels)
+        self.loss_lesion = MODELS.build(loss_lesion)
+        self.loss_type = MODELS.build(loss_type)
+
+    def forward(self, inputs, data_samples, mode='tensor'):
+        """Embed lesions.
+
+        Args:
+            inputs (Tensor): (N, C, H, W) patches.
+            data_samples (list[DetDataSample]): N samples, each with the box of its lesion in
+                ``gt_instances``; for a loss with ``lesion_group`` and ``lesion_type``.
+            mode (str): 'tensor', 'predict' or 'loss'.
+
+        Returns:
+            Tensor | list[DetDataSample] | dict[str, Tensor]: (N, D) embeddings of length 1, the
+            samples with ``embedding`` (D,), or the losses.
+        """
+        embeddings = self._embed(inputs, data_samples)
+        if mode == 'loss':
+            return self._losses(embeddings, data_samples)
+        if mode == 'predict':
+            for sample, embedding in zip(data_samples, embeddings):
+                sample.embedding = embedding
+            return data_samples
+        return embeddings
+
+    def _embed(self, inputs, data_samples):
+        features = self.backbone(inputs)
+        rois = bbox2roi([sample.gt_instances.bboxes[:1] for sample in data_samples])
+        box = self.bbox_roi_extractor(features[:1], rois.to(inputs.device)).flatten(1)
+        surroundings = features[-1].mean(dim=(2, 3))
+        return F.normalize(self.fc(torch.cat([box, surroundings], dim=1)))
+
+    def _losses(self, embeddings, data_samples):
+        groups = [sample.metainfo.get('lesion_group') for sample in data_samples]
+        if None in groups:
+            raise UserError(
+                "samples have no lesion_group: train on LesionPatchDataset, with 'lesion_group' "
+                "and 'lesion_type' among the meta keys of PackDetInputs"
+            )
+        names = sorted(set(groups))
+        lesions = embeddings.new_tensor([names.index(group) for group in groups]).long()
+        types = embeddings.new_tensor([s.metainfo.get('lesion_type', -1) for s in data_samples])
+        typed = types > 0
+        return dict(
+            loss_lesion=_triplet_loss(self.loss_lesion, embeddings, lesions),
+            loss_type=_triplet_loss(self.loss_type, embeddings[typed], types[typed].long()),
+        )
+
+
+def _triplet_loss(loss, embeddings, labels):
+    """The loss, or 0 where a batch has no two labels to tell apart."""
+    if len(labels.unique()) < 2:
+        return embeddings.sum() * 0
+    return loss(embeddings, labels)

@@ -1,0 +1,89 @@
+import torch
+from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
+from torch import nn
+
+
+def pre_act_conv3d(
+    in_channels, out_channels, kernel_size, norm_cfg=None, transposed=False, bias='auto'
+):
+    """Normalization, ReLU and a 3D convolution, in this order as DenseNet has them.
+
+    Args:
+        in_channels (int): Channels of the input.
+        out_channels (int): Channels of the output.
+        kernel_size (int): Odd, with padding that keeps the size; of a transposed convolution the
+            stride too, so that it magnifies as many times.
+        norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
+        transposed (bool): Whether the convolution is transposed. Defaults to False.
+        bias (bool | str): Whether it has a bias. Defaults to 'auto', without.
+
+    Returns:
+        ConvModule: Takes (N, in_channels, D, H, W).
+    """
+    return ConvModule(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=kernel_size if transposed else 1,
+        padding=0 if transposed else kernel_size // 2,
+        bias=bias,
+        conv_cfg=dict(type='deconv3d' if transposed else 'Conv3d'),
+        norm_cfg=norm_cfg or dict(type='BN3d'),
+        order=('norm', 'act', 'conv'),
+    )
+
+
+class DenseBlock3D(BaseModule):
+    """Bottlenecks that each see the input and what the ones before have added (DenseNet-B).
+
+    A bottleneck is a 1x1x1 convolution to four times the growth and a 3x3x3 convolution to the
+    growth, each after normalization and ReLU: the blocks of Table I of 3D Aggregated Faster R-CNN.
+
+    Args:
+        in_channels (int): Channels of the input.
+        growth_rate (int): Channels that a bottleneck adds. Defaults to 16.
+        num_bottlenecks (int): How many. Defaults to 2.
+        keep_input (bool): Whether the input is part of the output. Defaults to True; if not, the
+            output is what the bottlenecks have added.
+        norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
+        init_cfg (dict | list[dict], optional): Initialization config.
+
+    Attributes:
+        out_channels (int): Channels of the output.
+    """
+
+    def __init__(
+        self,
+        in_channels,
+        growth_rate=16,
+        num_bottlenecks=2,
+        keep_input=True,
+        norm_cfg=None,
+        init_cfg=None,
+    ):
+        super().__init__(init_cfg)
+        width = 4 * growth_rate
+        self.skipped = 0 if keep_input else 1
+        self.out_channels = num_bottlenecks * growth_rate + (in_channels if keep_input else 0)
+        self.bottlenecks = nn.ModuleList(
+            nn.Sequential(
+                pre_act_conv3d(in_channels + i * growth_rate, width, 1, norm_cfg),
+                pre_act_conv3d(width, growth_rate, 3, norm_cfg),
+            )
+            for i in range(num_bottlenecks)
+        )
+
+    def forward(self, x):
+        """Add features.
+
+        Args:
+            x (Tensor): (N, in_channels, D, H, W).
+
+        Returns:
+            Tensor: (N, out_channels, D, H, W).
+        """
+        features = [x]
+        for bottleneck in self.bottlenecks:
+            features.append(bottleneck(torch.cat(features, 1)))
+        return torch.cat(features[self.skipped :], 1)

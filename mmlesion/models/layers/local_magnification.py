@@ -1,0 +1,72 @@
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+
+from .dense_block_3d import DenseBlock3D, pre_act_conv3d
+
+SCALE = 4  # two transposed convolutions
+MARGIN = 2  # voxels of a result that two 3x3x3 convolutions take from either side
+
+
+@MODELS.register_module()
+class LocalMagnification(BaseModule):
+    """Magnify crops of features four times (3D Aggregated Faster R-CNN, section III-D).
+
+    Two rounds of Table I: a 2x2x2 transposed convolution and two bottlenecks. The margins of the
+    crop are for the convolutions: of the magnified crop the middle is returned, and what it does
+    not depend on is not computed in the second round.
+
+    Of a round the features that the bottlenecks add are kept, 2 x 16 = 32 channels, as Table I's
+    classifier takes 32 from each level.
+
+    Args:
+        channels (int): Channels of crops and results. Defaults to 32.
+        crop_size (int): Side of the crops, voxels of the feature map. Defaults to 3.
+        output_size (int): Side of the results, magnified voxels; odd. Defaults to 5.
+        norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
+        init_cfg (dict | list[dict], optional): Initialization config.
+
+    Raises:
+        ValueError: If the output is even or has no margins in the crop, or channels are odd.
+    """
+
+    def __init__(self, channels=32, crop_size=3, output_size=5, norm_cfg=None, init_cfg=None):
+        super().__init__(init_cfg)
+        self.crop_size, self.output_size = crop_size, output_size
+        self.start = SCALE * crop_size // 2 - 1 - output_size // 2
+        if output_size % 2 == 0 or self.start < MARGIN or channels % 2:
+            raise ValueError(
+                f'a crop of {crop_size} voxels is magnified to an odd output_size of at most '
+                f'{SCALE * crop_size - 2 * MARGIN - 1} and an even number of channels, but '
+                f'output_size={output_size} and channels={channels}'
+            )
+        growth, norm = channels // 2, norm_cfg
+        self.upsample1 = pre_act_conv3d(channels, channels, 2, norm, transposed=True)
+        self.refine1 = DenseBlock3D(channels, growth, keep_input=False, norm_cfg=norm)
+        self.upsample2 = pre_act_conv3d(channels, channels, 2, norm, transposed=True)
+        self.refine2 = DenseBlock3D(channels, growth, keep_input=False, norm_cfg=norm)
+
+    @property
+    def center_offset(self):
+        """float: Where the middle of a result lies beside the middle of its crop, crop's voxels.
+
+        A crop magnified has an even number of voxels and the result an odd one.
+        """
+        return -0.5 / SCALE
+
+    def forward(self, x):
+        """Magnify crops.
+
+        Args:
+            x (Tensor): Crops (N, channels) + (crop_size,) * 3.
+
+        Returns:
+            Tensor: (N, channels) + (output_size,) * 3, four voxels for one of the crop's.
+        """
+        x = self.upsample2(self.refine1(self.upsample1(x)))
+        x = self.refine2(_cut(x, self.start - MARGIN, self.output_size + 2 * MARGIN))
+        return _cut(x, MARGIN, self.output_size)
+
+
+def _cut(x, start, size):
+    along = slice(start, start + size)
+    return x[..., along, along, along]

@@ -1,0 +1,172 @@
+"""Greedy non-maximum suppression of spheres, without a loop over them.
+
+Spheres are taken in blocks by falling score. What the kept ones of earlier blocks suppress is
+dropped from a block, and the rest of it settles in rounds: a sphere is kept once no better one that
+overlaps it is left, and what it overlaps is dropped. That is what going through them one by one
+does, in as many rounds as overlaps make a chain, which are few.
+
+Overlaps are computed between neighbours alone, which a hash of cells finds. Volumes of spheres, and
+of cubes, whose IoU exceeds t differ by less than 1 / t. So a sphere has its neighbours in its own
+class of sizes or the next ones, when diameters of a class differ by less than t^(-1/3); and in its
+cell of a class or the next ones, when cells are as large as what two of them may reach.
+"""
+
+import math
+
+import torch
+from mmdet.structures.bbox import get_box_tensor
+
+from mmlesion.structures import sphere_overlaps
+
+FIRST_BLOCK, BLOCK = 256, 2048  # spheres of the first block, and most of one; they double
+MAX_PAIRS = 2**19  # that are compared at once: some 50 MB
+SIDE = 2**10  # cells along an axis, so that a cell's number is an int64
+ROUNDING = 1e-3  # how much wider cells and classes are than they need be with exact numbers
+
+
+def nms_3d(boxes, scores, iou_threshold, max_num=-1, mode='cube'):
+    """Keep the best of spheres that overlap.
+
+    Args:
+        boxes (Tensor | SphereBoxes): (n, 4) z, y, x, diameter.
+        scores (Tensor): (n,).
+        iou_threshold (float): IoU over which the sphere of the lower score is dropped; of equal
+            scores, the later one.
+        max_num (int): Most spheres to keep, or -1 for all. Defaults to -1.
+        mode (str): ``'cube'``, IoU of the bounding cubes, or ``'sphere'``, of the spheres
+            themselves. Defaults to ``'cube'``.
+
+    Returns:
+        Tensor: Indices (k,) of the kept spheres, highest scores first.
+    """
+    idxs = torch.zeros_like(scores, dtype=torch.long)
+    return batched_nms_3d(boxes, scores, idxs, iou_threshold, max_num, mode)
+
+
+@torch.no_grad()
+def batched_nms_3d(boxes, scores, idxs, iou_threshold, max_num=-1, mode='cube'):
+    """Keep the best of spheres that overlap, in each group for itself.
+
+    Args:
+        boxes (Tensor | SphereBoxes): (n, 4) z, y, x, diameter. One that is not finite overlaps
+            nothing.
+        scores (Tensor): (n,).
+        idxs (Tensor): Groups (n,), integers from 0: indices of volumes or classes.
+        iou_threshold (float): IoU over which the sphere of the lower score is dropped; of equal
+            scores, the later one.
+        max_num (int): Most spheres to keep in all groups together, or -1 for all. Defaults to -1.
+        mode (str): ``'cube'``, IoU of the bounding cubes, or ``'sphere'``, of the spheres
+            themselves. Defaults to ``'cube'``.
+
+    Returns:
+        Tensor: Indices (k,) of the kept spheres, highest scores first.
+
+    Raises:
+        ValueError: If numbers of spheres, scores and groups differ.
+    """
+    boxes = get_box_tensor(boxes)
+    if not len(boxes) == len(scores) == len(idxs):
+        raise ValueError(f'{len(boxes)} boxes, {len(scores)} scores and {len(idxs)} groups')
+    order = scores.argsort(descending=True, stable=True)
+    if not len(boxes) or iou_threshold >= 1:
+        return order[: max_num if max_num >= 0 else None]
+    boxes = boxes[order].to(torch.promote_types(boxes.dtype, torch.float32))
+    # empty spheres overlap nothing, and have cells
+    boxes = boxes.where(boxes.isfinite().all(1, keepdim=True), boxes.new_zeros(()))
+    cells = _Cells(boxes, idxs[order], iou_threshold)
+    kept, ranks = order[:0], torch.arange(len(order), device=order.device)
+    for block in ranks.split(_block_sizes(len(ranks))):
+        dropped = torch.zeros_like(ranks, dtype=torch.bool)
+        for later, _ in _overlapping(boxes, cells, block, kept, iou_threshold, mode):
+            dropped[later] = True
+        kept = torch.cat([kept, _settle(boxes, cells, block[~dropped[block]], iou_threshold, mode)])
+        if 0 <= max_num <= len(kept):
+            return order[kept[:max_num]]
+    return order[kept]
+
+
+def _block_sizes(number):
+    """Sizes of the blocks; the first one drops most where many overlap, and is small."""
+    sizes = []
+    while sum(sizes) < number:
+        size = min(2 * sizes[-1], BLOCK) if sizes else FIRST_BLOCK
+        sizes.append(min(size, number - sum(sizes)))
+    return sizes
+
+
+def _settle(boxes, cells, block, iou_threshold, mode):
+    """Suppress within a block (n,) of rising ranks; return the ranks that are kept."""
+    pairs = [block.new_empty(2, 0)]
+    for later, earlier in _overlapping(boxes, cells, block, block, iou_threshold, mode):
+        ordered = later > earlier
+        pairs.append(torch.stack([later[ordered], earlier[ordered]]))
+    later, earlier = torch.cat(pairs, 1)
+    dropped = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    while len(later):
+        waiting = torch.zeros_like(dropped)
+        waiting[later] = True
+        dropped[later[~waiting[earlier]]] = True
+        left = ~(dropped[later] | dropped[earlier])
+        later, earlier = later[left], earlier[left]
+    return block[~dropped[block]]
+
+
+def _overlapping(boxes, cells, queries, targets, iou_threshold, mode):
+    """Yield pairs (query, target) of indices whose IoU exceeds the threshold, some at a time."""
+    for query, target in cells.neighbours(queries, targets):
+        overlaps = sphere_overlaps(boxes[query], boxes[target], is_aligned=True, shape=mode)
+        over = overlaps > iou_threshold
+        yield query[over], target[over]
+
+
+class _Cells:
+    """Cells of spheres, numbered by group, class of size, z, y and, in a row, x.
+
+    Args:
+        boxes (Tensor): (n, 4), finite.
+        groups (Tensor): (n,), integers from 0.
+        iou_threshold (float): Under 1.
+    """
+
+    def __init__(self, boxes, groups, iou_threshold):
+        boxes = boxes.double()
+        diameters, places = boxes[:, 3].clamp(min=1e-6), boxes[:, :3] - boxes[:, :3].amin(0)
+        least, most = diameters.aminmax()
+        # without a threshold all sizes may meet, and are one class
+        growth = ROUNDING - math.log(iou_threshold) / 3 if iou_threshold > 0 else math.inf
+        classes = ((diameters / least).log() / growth).long() + 1
+        count = int(classes.max()) + 2  # one before and one behind, for steps
+        upper = torch.arange(2, count + 2, device=boxes.device, dtype=boxes.dtype)
+        reach = torch.minimum(least * (growth * upper).exp(), most)  # of the next class
+        sizes = (reach * (1 + ROUNDING)).clamp(min=places.max() / (SIDE - 4))
+        # of each sphere, its cell in its own class and those before and behind
+        steps = classes + torch.tensor([[-1], [0], [1]], device=boxes.device)
+        z, y, x = ((places / sizes[steps - 1, None]).long() + 1).unbind(-1)
+        self.numbers = (((groups.long() * count + steps) * SIDE + z) * SIDE + y) * SIDE + x
+
+    def neighbours(self, queries, targets):
+        """Yield pairs that may overlap, at most about ``MAX_PAIRS`` at a time.
+
+        Args:
+            queries (Tensor): Indices (m,) of spheres.
+            targets (Tensor): Indices (n,) of spheres.
+
+        Yields:
+            tuple[Tensor, Tensor]: Indices of a query and of a target.
+        """
+        numbers, order = self.numbers[1, targets].sort()
+        queries = queries[self.numbers[1, queries].argsort()]  # memory is searched in its order
+        near = torch.arange(-1, 2, device=queries.device)
+        rows = (near[:, None] * SIDE + near).flatten() * SIDE
+        middles = (self.numbers[:, None, queries] + rows[:, None]).flatten()
+        first = torch.searchsorted(numbers, middles - 1)
+        counts = torch.searchsorted(numbers, middles + 1, right=True) - first
+        queries = queries.repeat(27)
+        some = counts.nonzero().squeeze(1)
+        first, counts, queries = first[some], counts[some], queries[some]
+        parts = counts.cumsum(0).div(MAX_PAIRS, rounding_mode='floor')
+        sizes = parts.unique_consecutive(return_counts=True)[1].tolist()
+        for start, count, query in zip(*(v.split(sizes) for v in (first, counts, queries))):
+            place = torch.arange(int(count.sum()), device=count.device)
+            place += (start - count.cumsum(0) + count).repeat_interleave(count)
+            yield query.repeat_interleave(count), targets[order[place]]

@@ -1,0 +1,180 @@
+"""RoIAlign of cuboids in volumes, on torch's own operations."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.modules.utils import _triple
+
+MAX_VALUES = 2**21  # of features that are copied at once: 8 MB of single precision
+
+
+class RoIAlign3D(nn.Module):
+    """Resample regions of feature maps (3D Aggregated Faster R-CNN, section III-C).
+
+    It is mmcv's ``RoIAlign`` with ``aligned=True`` in three dimensions: a bin is the mean of
+    samples between the voxels, which are interpolated; those within a voxel beyond the map have its
+    border's value and those further out are zero.
+
+    Args:
+        output_size (int | tuple[int]): Bins along all axes, or along z, y, x.
+        spatial_scale (float): Voxels of the feature map over those that regions are in: one over
+            the stride. Defaults to 1.
+        sampling_ratio (int): Samples of a bin along an axis, at least 1. Defaults to 2.
+    """
+
+    def __init__(self, output_size, spatial_scale=1.0, sampling_ratio=2):
+        super().__init__()
+        self.output_size = _triple(output_size)
+        self.spatial_scale = spatial_scale
+        self.sampling_ratio = sampling_ratio
+
+    def forward(self, features, rois):
+        """Resample; see :func:`roi_align_3d`.
+
+        Args:
+            features (Tensor): (B, C, D, H, W).
+            rois (Tensor): (n, 5) or (n, 7).
+
+        Returns:
+            Tensor: (n, C) + ``output_size``.
+        """
+        return roi_align_3d(
+            features, rois, self.output_size, self.spatial_scale, self.sampling_ratio
+        )
+
+    def extra_repr(self):
+        return (
+            f'output_size={self.output_size}, spatial_scale={self.spatial_scale}, '
+            f'sampling_ratio={self.sampling_ratio}'
+        )
+
+
+def roi_align_3d(features, rois, output_size, spatial_scale=1.0, sampling_ratio=2):
+    """Resample regions of feature maps to bins, with gradients of the features alone.
+
+    Interpolation and mean are linear along each axis. So the voxels that a region touches are
+    copied, and three small matrix products make bins of them. Regions that touch about as many
+    voxels are computed together.
+
+    Args:
+        features (Tensor): (B, C, D, H, W).
+        rois (Tensor): (n, 5): index in the batch, centre z, y, x and the side of a cube (a sphere's
+            diameter), or (n, 7): index, centre z, y, x and sides z, y, x. Voxel i extends from i to
+            i + 1.
+        output_size (int | tuple[int]): Bins along all axes, or along z, y, x.
+        spatial_scale (float): Voxels of the feature map over those that regions are in. Defaults to
+            1.
+        sampling_ratio (int): Samples of a bin along an axis, at least 1. Defaults to 2.
+
+    Returns:
+        Tensor: (n, C) + ``output_size``, of the features' type.
+
+    Raises:
+        ValueError: If regions are neither (n, 5) nor (n, 7), or samples are under 1.
+    """
+    if rois.dim() != 2 or rois.shape[1] not in (5, 7):
+        raise ValueError(f'rois must be (n, 5) or (n, 7), not {tuple(rois.shape)}')
+    if sampling_ratio < 1:
+        raise ValueError(f'sampling_ratio must be at least 1, not {sampling_ratio}')
+    output_size = _triple(output_size)
+    if not len(rois):
+        return features.new_zeros(0, features.shape[1], *output_size)
+    batch, sizes = rois[:, 0].long(), features.shape[2:]
+    rois = rois[:, 1:].detach().to(torch.promote_types(features.dtype, torch.float32))
+    centers, sides = rois[:, :3] * spatial_scale, rois[:, 3:].expand(-1, 3) * spatial_scale
+    axes = [
+        _Axis.sample(centers[:, axis], sides[:, axis], bins * sampling_ratio, sizes[axis])
+        for axis, bins in enumerate(output_size)
+    ]
+    # rows of channels are copied quickly, and a matrix is transposed more quickly than by permute
+    table = features.transpose(0, 1).flatten(1).t().contiguous()
+    groups = _group_by_span(torch.stack([axis.span() for axis in axes], 1), features.shape[1])
+    bins = [
+        _resample(table, batch[chosen], [axis.take(chosen) for axis in axes], output_size)
+        for chosen in groups
+    ]
+    back = torch.cat(groups).argsort()
+    return torch.cat(bins)[back].movedim(-1, 1).to(features.dtype)
+
+
+class _Axis(NamedTuple):
+    """Samples of n regions along an axis, in voxels of the map; voxel i is at i.
+
+    Args:
+        positions (Tensor): (n, samples), rising, within the map.
+        inside (Tensor): (n, samples), whether they were within a voxel of the map.
+        size (int): Voxels of the map.
+    """
+
+    positions: torch.Tensor
+    inside: torch.Tensor
+    size: int
+
+    @classmethod
+    def sample(cls, centers, sides, num_samples, size):
+        """Place samples in regions of centres (n,) and sides (n,); voxel i is from i to i + 1."""
+        steps = torch.arange(num_samples, device=centers.device, dtype=centers.dtype) + 0.5
+        steps = steps / num_samples - 0.5
+        positions = centers[:, None] - 0.5 + sides[:, None] * steps
+        inside = (positions >= -1) & (positions <= size)
+        return cls(positions.clamp(0, size - 1), inside, size)
+
+    def take(self, chosen):
+        """Those of some regions."""
+        return _Axis(self.positions[chosen], self.inside[chosen], self.size)
+
+    def span(self):
+        """Voxels (n,) that the samples are interpolated from, first to last."""
+        return self._floor(-1) + 2 - self._floor(0)
+
+    def voxels(self, span):
+        """Indices (n, span) of the voxels, some beyond the map's end."""
+        return self._floor(0)[:, None] + torch.arange(span, device=self.positions.device)
+
+    def weights(self, voxels, bins):
+        """Weights (n, bins, span) of the voxels in the mean of each bin."""
+        distances = (self.positions[:, :, None] - voxels[:, None]).abs()
+        weights = (1 - distances).clamp(min=0) * self.inside[:, :, None]
+        return weights.unflatten(1, (bins, -1)).mean(2)
+
+    def _floor(self, index):
+        # the clamp gives what is not a number an index
+        return self.positions[:, index].long().clamp(0, self.size - 1)
+
+
+def _group_by_span(spans, channels):
+    """Split the indices of regions (n, 3) that touch about as many voxels, within memory."""
+    width = spans.amax(1).add(1).div(2, rounding_mode='floor')
+    order = width.argsort()
+    groups = order.split(width[order].unique_consecutive(return_counts=True)[1].tolist())
+    numbers = [MAX_VALUES // (channels * int(spans[group].amax(0).prod())) for group in groups]
+    return [part for group, n in zip(groups, numbers) for part in group.split(max(n, 1))]
+
+
+def _resample(table, batch, axes, output_size):
+    """Resample regions of one group.
+
+    Args:
+        table (Tensor): (B * D * H * W, C).
+        batch (Tensor): (n,) indices in the batch.
+        axes (list[_Axis]): Samples along z, y and x.
+        output_size (tuple[int]): Bins along z, y and x.
+
+    Returns:
+        Tensor: (n,) + ``output_size`` + (C,).
+    """
+    voxels = [axis.voxels(int(axis.span().max())) for axis in axes]
+    weights = [axis.weights(v, bins) for axis, v, bins in zip(axes, voxels, output_size)]
+    rows = batch[:, None]
+    for axis, v in zip(axes, voxels):
+        rows = (rows[:, :, None] * axis.size + v.clamp(max=axis.size - 1)[:, None]).flatten(1)
+    values = table.index_select(0, rows.flatten()).to(weights[0].dtype)
+    values = values.view(len(batch), -1)
+    done = 1  # bins so far
+    for weight in weights:
+        values = weight.repeat_interleave(done, 0) @ values.view(
+            len(batch) * done, weight.shape[2], -1
+        )
+        done *= weight.shape[1]
+    return values.reshape(len(batch), *output_size, -1)

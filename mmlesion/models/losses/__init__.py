@@ -1,0 +1,3 @@
+from .focus_shift_loss import FocusShiftLoss
+
+__all__ = ['FocusShiftLoss']

@@ -1,0 +1,70 @@
+import math
+
+import torch.nn.functional as F
+from mmdet.registry import MODELS
+from mmengine.logging import MessageHub
+from torch import nn
+
+
+@MODELS.register_module()
+class FocusShiftLoss(nn.Module):
+    """Classification loss of an RPN whose focus moves from negatives to positives.
+
+    Equation 3 of 3D Aggregated Faster R-CNN, section III-B:
+
+        T log(N_TN) / N_TN * sum over negatives of L_F + 1 / N_pos * sum over positives of L_CE
+
+    L_F = -alpha p^gamma log(1 - p) is the focal loss and L_CE = -log(p) cross-entropy, of the
+    probability p of a lesion. N_TN counts negatives with p < 0.5, the true ones. T grows linearly
+    with the iterations of training, which are read from mmengine's message hub, so that a resumed
+    run goes on where it was.
+
+    The paper gives neither T's first value nor its slope: here it is 1 + 0.001 iterations. N_TN
+    counts at least e, below which log(N) / N would fall to zero, and the loss with it.
+
+    Args:
+        alpha (float): Weight of negatives. Defaults to 0.8.
+        gamma (float): Exponent that lowers the loss of easy negatives. Defaults to 5.
+        t_init (float): T at the first iteration. Defaults to 1.
+        t_slope (float): What T grows by in an iteration. Defaults to 0.001.
+        loss_weight (float): Of the whole. Defaults to 1.
+    """
+
+    def __init__(self, alpha=0.8, gamma=5.0, t_init=1.0, t_slope=1e-3, loss_weight=1.0):
+        super().__init__()
+        self.alpha = alpha
+        self.gamma = gamma
+        self.t_init = t_init
+        self.t_slope = t_slope
+        self.loss_weight = loss_weight
+
+    @property
+    def focus_shift(self):
+        """float: T of the present iteration; of the first one outside a run."""
+        iteration = MessageHub.get_current_instance().get_info('iter', 0)
+        return self.t_init + self.t_slope * iteration
+
+    def forward(self, pred, target, weight, avg_factor=None):
+        """Compute the loss of all anchors of a batch.
+
+        Args:
+            pred (Tensor): Scores (n, 1) before the sigmoid.
+            target (Tensor): Labels (n,) as mmdet has them: 0 of a lesion, 1 of background.
+            weight (Tensor): (n,), zero where an anchor is ignored.
+            avg_factor (float, optional): Not used, as equation 3 counts for itself; mmdet's heads
+                give it to each loss.
+
+        Returns:
+            Tensor: The loss, a scalar.
+        """
+        pred = pred.squeeze(1).float()  # of 10^5 anchors half precision would lose the sum
+        chosen = weight > 0
+        positive, negative = chosen & (target == 0), chosen & (target != 0)
+        logits = pred[negative]
+        focal = self.alpha * logits.sigmoid() ** self.gamma * F.softplus(logits)
+        true_negatives = (logits < 0).sum().float().clamp(min=math.e)
+        factor = self.focus_shift * true_negatives.log() / true_negatives
+        negatives = factor * (focal * weight[negative]).sum()
+        entropy = (F.softplus(-pred[positive]) * weight[positive]).sum()
+        positives = entropy / positive.sum().clamp(min=1)
+        return self.loss_weight * (negatives + positives)

@@ -1,0 +1,159 @@
+import torch
+from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.utils import unpack_gt_instances
+from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.structures.bbox import bbox2roi
+from mmengine.structures import InstanceData
+
+SCORES = ('mean', 'rpn', 'fprn')
+
+
+@MODELS.register_module()
+class AggregatedRoIHead(StandardRoIHead):
+    """False positive reduction of 3D Aggregated Faster R-CNN (section III-C), the FPRN branch.
+
+    It classifies the RPN's proposals again, those of all levels and volumes in one batch. A
+    detection's score is the mean of both branches' probabilities.
+
+    Args:
+        bbox_roi_extractor (dict): ``DiameterAlignedExtractor``.
+        bbox_head (dict): ``AggregatedBBoxHead``.
+        anchor_generator (dict): That of the RPN, by whose anchors a true lesion that is added to
+            the proposals finds the level that would propose it. ``AggregatedRCNN3D`` gives it;
+            defaults to the paper's for LUNA16.
+        score (str): Which probability becomes the score: 'mean' of both branches, 'rpn' or 'fprn',
+            the columns of the paper's Table III. Defaults to 'mean'.
+        train_cfg (ConfigDict, optional): ``assigner`` and ``sampler`` of mmdet.
+        test_cfg (ConfigDict, optional): Not used; proposals are neither added nor moved.
+        init_cfg (dict | list[dict], optional): Initialization config.
+
+    Raises:
+        ValueError: If ``score`` is none of these.
+    """
+
+    def __init__(
+        self,
+        bbox_roi_extractor,
+        bbox_head,
+        anchor_generator=dict(type='SphereAnchorGenerator'),  # noqa: B006 (a config)
+        score='mean',
+        train_cfg=None,
+        test_cfg=None,
+        init_cfg=None,
+    ):
+        if score not in SCORES:
+            raise ValueError(f'score must be one of {SCORES}, not {score!r}')
+        super().__init__(
+            bbox_roi_extractor,
+            bbox_head,
+            train_cfg=train_cfg,
+            test_cfg=test_cfg,
+            init_cfg=init_cfg,
+        )
+        self.score = score
+        self.anchor_diameters = TASK_UTILS.build(anchor_generator).diameters
+
+    def reference_levels(self, diameters):
+        """Find the levels with the anchor nearest to each diameter, by their ratio.
+
+        Args:
+            diameters (Tensor): (n,), voxels.
+
+        Returns:
+            Tensor: Indices (n,) of the levels.
+        """
+        distances = [
+            (diameters[:, None] / diameters.new_tensor(anchors)).log().abs().amin(1)
+            for anchors in self.anchor_diameters
+        ]
+        return torch.stack(distances).argmin(0)
+
+    def loss(self, x, rpn_results_list, batch_data_samples):
+        """Compute the loss of sampled proposals.
+
+        Args:
+            x (tuple[Tensor]): Levels (N, C, D, H, W) of the pyramid.
+            rpn_results_list (list[InstanceData]): ``bboxes`` (n, 4) and ``level`` (n,) of each
+                volume's proposals.
+            batch_data_samples (list[DetDataSample]): With ``gt_instances``.
+
+        Returns:
+            dict[str, Tensor]: ``loss_cls``.
+        """
+        truths, ignored, _ = unpack_gt_instances(batch_data_samples)
+        sampled = [self._sample(*volume) for volume in zip(rpn_results_list, truths, ignored)]
+        regions, labels = zip(*sampled)
+        rois = bbox2roi(regions)
+        if not len(rois):
+            # batch normalization has no mean of nothing; every parameter still has a gradient
+            return dict(loss_cls=0 * sum(parameter.sum() for parameter in self.parameters()))
+        scores = self._bbox_forward(x, rois)['cls_score']
+        return dict(loss_cls=self.bbox_head.loss(scores, torch.cat(labels)))
+
+    def _sample(self, proposals, gt_instances, gt_instances_ignore):
+        """Sample one volume's regions (n, 5), sphere and level, and their labels (n,)."""
+        proposals = InstanceData(priors=proposals.bboxes, level=proposals.level)
+        assigned = self.bbox_assigner.assign(proposals, gt_instances, gt_instances_ignore)
+        result = self.bbox_sampler.sample(assigned, proposals, gt_instances)
+        # a sampler may have put the true lesions before the proposals
+        num_added = len(assigned.gt_inds) - len(proposals)
+        added = self.reference_levels(gt_instances.bboxes[:num_added, 3])
+        levels = torch.cat([added, proposals.level])[torch.cat([result.pos_inds, result.neg_inds])]
+        labels = torch.ones_like(levels)
+        labels[: len(result.pos_inds)] = 0
+        return torch.cat([result.priors, levels[:, None].to(result.priors)], 1), labels
+
+    def forward(self, x, rpn_results_list, batch_data_samples=None):
+        """Score proposals.
+
+        Args:
+            x (tuple[Tensor]): Levels (N, C, D, H, W) of the pyramid.
+            rpn_results_list (list[InstanceData]): ``bboxes`` (n, 4) and ``level`` (n,) of each
+                volume's proposals.
+            batch_data_samples (list[DetDataSample], optional): Not used.
+
+        Returns:
+            Tensor: Scores (n,) of all volumes' proposals before the sigmoid.
+        """
+        rois = bbox2roi(
+            [
+                torch.cat([proposals.bboxes, proposals.level[:, None].to(proposals.bboxes)], 1)
+                for proposals in rpn_results_list
+            ]
+        )
+        return self._bbox_forward(x, rois)['cls_score'].squeeze(1) if len(rois) else rois[:, 0]
+
+    def predict_bbox(self, x, batch_img_metas, rpn_results_list, rcnn_test_cfg=None, rescale=False):
+        """Score proposals by both branches.
+
+        Args:
+            x (tuple[Tensor]): Levels (N, C, D, H, W) of the pyramid.
+            batch_img_metas (list[dict]): Not used.
+            rpn_results_list (list[InstanceData]): Each volume's proposals.
+            rcnn_test_cfg (ConfigDict, optional): Not used.
+            rescale (bool): Not used; volumes are not resized on their way.
+
+        Returns:
+            list[InstanceData]: The proposals, highest ``scores`` first, with ``rpn_scores`` and
+            ``fprn_scores``, the probabilities (n,) of either branch.
+        """
+        numbers = [len(proposals) for proposals in rpn_results_list]
+        fprn_scores = self(x, rpn_results_list).float().sigmoid().split(numbers)
+        return [
+            self._scored(proposals, scores)
+            for proposals, scores in zip(rpn_results_list, fprn_scores)
+        ]
+
+    def _scored(self, proposals, fprn_scores):
+        rpn_scores = proposals.scores
+        mean = (rpn_scores + fprn_scores) / 2
+        scores = dict(mean=mean, rpn=rpn_scores, fprn=fprn_scores)[self.score]
+        results = InstanceData(
+            bboxes=proposals.bboxes,
+            labels=proposals.labels,
+            level=proposals.level,
+            scores=scores,
+            rpn_scores=rpn_scores,
+            fprn_scores=fprn_scores,
+        )
+        return results[scores.argsort(descending=True)]

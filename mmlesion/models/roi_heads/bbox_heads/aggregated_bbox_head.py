@@ -1,0 +1,59 @@
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import nn
+
+
+@MODELS.register_module()
+class AggregatedBBoxHead(BaseModule):
+    """Classifier of the aggregated features of regions, lesion or false positive.
+
+    Two fully connected layers (3D Aggregated Faster R-CNN, Table I: 768 x 256, 256 x 1). Spheres
+    are not regressed again.
+
+    Args:
+        in_channels (int): Of all levels of the pyramid together. Defaults to 768.
+        fc_out_channels (int): Channels of the hidden layer. Defaults to 256.
+        loss_cls (dict): Loss of one score, by a sigmoid. Defaults to cross-entropy.
+        init_cfg (dict | list[dict], optional): Initialization config.
+    """
+
+    def __init__(
+        self,
+        in_channels=768,
+        fc_out_channels=256,
+        loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True),  # noqa: B006 (a config)
+        init_cfg=None,
+    ):
+        super().__init__(
+            init_cfg
+            or [
+                dict(type='Xavier', distribution='uniform', layer='Linear'),
+                dict(type='Normal', std=0.01, override=dict(name='fc_cls')),
+            ]
+        )
+        self.fc = nn.Sequential(nn.Linear(in_channels, fc_out_channels), nn.ReLU(inplace=True))
+        self.fc_cls = nn.Linear(fc_out_channels, 1)
+        self.loss_cls = MODELS.build(loss_cls)
+
+    def forward(self, x):
+        """Classify regions.
+
+        Args:
+            x (Tensor): Features (n, in_channels).
+
+        Returns:
+            tuple: Scores (n, 1) before the sigmoid, and None, as there is no regression.
+        """
+        return self.fc_cls(self.fc(x)), None
+
+    def loss(self, cls_score, labels):
+        """Compute the loss.
+
+        Args:
+            cls_score (Tensor): Scores (n, 1) before the sigmoid.
+            labels (Tensor): (n,) as mmdet has them: 0 of a lesion, 1 of background.
+
+        Returns:
+            Tensor: The loss, a scalar.
+        """
+        return self.loss_cls(cls_score, labels, avg_factor=max(len(labels), 1))

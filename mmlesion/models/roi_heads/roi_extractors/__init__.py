@@ -1,0 +1,3 @@
+from .diameter_aligned_extractor import DiameterAlignedExtractor
+
+__all__ = ['DiameterAlignedExtractor']

@@ -1,0 +1,112 @@
+import torch
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+
+from ...layers import RoIAlign3D
+from ...layers.local_magnification import SCALE
+
+
+@MODELS.register_module()
+class DiameterAlignedExtractor(BaseModule):
+    """Features of a region from every level of the pyramid, side by side.
+
+    3D Aggregated Faster R-CNN, sections III-C and III-D. With Diameter Alignment the region's
+    diameter in voxels of its own level, the one that proposed it, is its side on every level, about
+    the same centre: coarser levels add what surrounds a small lesion, finer ones what is inside a
+    large one. Without, its side on a level is its diameter in voxels of that level.
+
+    With Local Magnification each level's crop is magnified, with the same weights, before RoIAlign.
+
+    Args:
+        featmap_strides (Sequence[int]): Strides of the levels. Defaults to (4, 8, 16).
+        out_channels (int): Channels of each level. Defaults to 32.
+        output_size (int): Side of the result of RoIAlign on a level. Defaults to 2.
+        sampling_ratio (int): Samples of RoIAlign along each side of a bin. Defaults to 2.
+        diameter_alignment (bool): Whether diameters are aligned. Defaults to True.
+        magnification (dict, optional): ``LocalMagnification``. Defaults to None, without. A crop
+            has a fixed size: a region wider than what is magnified, 1.25 voxels of its level, is
+            classified by its middle.
+        init_cfg (dict | list[dict], optional): Initialization config.
+
+    Raises:
+        ValueError: If there is magnification without Diameter Alignment: on fine levels a large
+            lesion would have no place in a crop of fixed size.
+    """
+
+    def __init__(
+        self,
+        featmap_strides=(4, 8, 16),
+        out_channels=32,
+        output_size=2,
+        sampling_ratio=2,
+        diameter_alignment=True,
+        magnification=None,
+        init_cfg=None,
+    ):
+        super().__init__(init_cfg)
+        if magnification and not diameter_alignment:
+            raise ValueError('magnification has crops of a fixed size: it needs diameter_alignment')
+        self.featmap_strides = tuple(featmap_strides)
+        self.diameter_alignment = diameter_alignment
+        self.out_channels = out_channels * output_size**3 * len(self.featmap_strides)
+        self.magnify = magnification and MODELS.build(
+            magnification, default_args=dict(channels=out_channels)
+        )
+        self.aligns = [
+            RoIAlign3D(output_size, 1 / stride, sampling_ratio) for stride in self.featmap_strides
+        ]
+        if self.magnify:
+            # one sample to a voxel: a shifted copy of the features
+            self.crops = [
+                RoIAlign3D(self.magnify.crop_size, 1 / stride, 1) for stride in self.featmap_strides
+            ]
+            self.align_magnified = RoIAlign3D(output_size, 1, sampling_ratio)
+
+    @property
+    def num_inputs(self):
+        """int: Levels of the pyramid that it takes."""
+        return len(self.featmap_strides)
+
+    def forward(self, feats, rois):
+        """Extract the features of all regions.
+
+        Args:
+            feats (tuple[Tensor]): Levels (B, C, D, H, W), the finest first.
+            rois (Tensor): Regions (n, 6): the volume's index in the batch, centre z, y, x and
+                diameter in voxels of the input, index of the level that proposed it.
+
+        Returns:
+            Tensor: (n, levels * C * output_size^3), level after level.
+        """
+        extract = self._magnified if self.magnify else self._aligned
+        return extract(feats, rois).transpose(0, 1).flatten(1)
+
+    def _sides(self, rois):
+        """Sides (n,) of regions in voxels of their own level."""
+        strides = rois.new_tensor(self.featmap_strides)
+        return rois[:, 4] / strides[rois[:, 5].long()]
+
+    def _aligned(self, feats, rois):
+        """RoIAlign on each level: (levels, n, C, output_size, output_size, output_size)."""
+        sides = self._sides(rois)
+        levels = []
+        for feat, stride, align in zip(feats, self.featmap_strides, self.aligns):
+            diameters = sides * stride if self.diameter_alignment else rois[:, 4]
+            levels.append(align(feat, torch.cat([rois[:, :4], diameters[:, None]], 1)))
+        return torch.stack(levels)
+
+    def _magnified(self, feats, rois):
+        """Crops of each level, magnified, in one batch, and RoIAlign on them; as _aligned."""
+        magnify = self.magnify
+        crops = []
+        for feat, stride, crop in zip(feats, self.featmap_strides, self.crops):
+            cubes = torch.cat([rois[:, :4], rois.new_full((len(rois), 1), magnify.crop_size)], 1)
+            cubes[:, 1:4] -= magnify.center_offset * stride
+            cubes[:, 4] *= stride
+            crops.append(crop(feat, cubes))
+        magnified = magnify(torch.cat(crops))
+        sides = (self._sides(rois) * SCALE).clamp(max=magnify.output_size)
+        cubes = rois.new_full((len(magnified), 5), magnify.output_size / 2)
+        cubes[:, 0] = torch.arange(len(magnified), device=rois.device)
+        cubes[:, 4] = sides.repeat(len(feats))
+        return self.align_magnified(magnified, cubes).unflatten(0, (len(feats), len(rois)))

@@ -1,0 +1,3 @@
+from .sphere_delta_coder import SphereDeltaCoder
+
+__all__ = ['SphereDeltaCoder']

@@ -1,0 +1,76 @@
+import math
+
+import torch
+from mmdet.models.task_modules.coders import BaseBBoxCoder
+from mmdet.registry import TASK_UTILS
+from mmdet.structures.bbox import get_box_tensor
+
+from mmlesion.structures import SphereBoxes
+
+
+@TASK_UTILS.register_module()
+class SphereDeltaCoder(BaseBBoxCoder):
+    """Deltas between spheres (3D Aggregated Faster R-CNN): those of R-CNN, in three dimensions.
+
+    The offset of the centre along z, y and x over the diameter, and the logarithm of the ratio of
+    the diameters.
+
+    Args:
+        target_means (Sequence[float]): Means of the four deltas, which are subtracted. Defaults to
+            zeros.
+        target_stds (Sequence[float]): Standard deviations of the deltas, which they are divided by.
+            Defaults to ones.
+        use_box_type (bool): Whether decoded spheres are :class:`SphereBoxes`, and not a tensor.
+            Defaults to False.
+    """
+
+    encode_size = 4
+
+    def __init__(
+        self,
+        target_means=(0.0, 0.0, 0.0, 0.0),
+        target_stds=(1.0, 1.0, 1.0, 1.0),
+        use_box_type=False,
+    ):
+        super().__init__(use_box_type=use_box_type)
+        self.means = tuple(target_means)
+        self.stds = tuple(target_stds)
+
+    def encode(self, bboxes, gt_bboxes):
+        """Compute the deltas that lead from spheres to others.
+
+        Args:
+            bboxes (Tensor | SphereBoxes): (..., 4), anchors for instance.
+            gt_bboxes (Tensor | SphereBoxes): (..., 4), lesions for instance.
+
+        Returns:
+            Tensor: Deltas (..., 4).
+        """
+        bboxes, gt_bboxes = get_box_tensor(bboxes), get_box_tensor(gt_bboxes)
+        diameters = bboxes[..., 3:]
+        offsets = (gt_bboxes[..., :3] - bboxes[..., :3]) / diameters
+        deltas = torch.cat([offsets, (gt_bboxes[..., 3:] / diameters).log()], -1)
+        return (deltas - deltas.new_tensor(self.means)) / deltas.new_tensor(self.stds)
+
+    def decode(self, bboxes, pred_bboxes, max_shape=None, diameter_ratio_clip=16 / 1000):
+        """Apply deltas to spheres.
+
+        Args:
+            bboxes (Tensor | SphereBoxes): (..., 4), anchors for instance.
+            pred_bboxes (Tensor): Deltas (..., 4).
+            max_shape (tuple[int], optional): Volume (D, H, W), which mmdet's heads give. Not used:
+                a sphere that the border of a volume cuts stays as it is.
+            diameter_ratio_clip (float): Least ratio of a decoded diameter to that before, and its
+                reciprocal the largest. Defaults to 16 / 1000, mmdet's.
+
+        Returns:
+            Tensor | SphereBoxes: (..., 4).
+        """
+        bboxes = get_box_tensor(bboxes)
+        deltas = pred_bboxes * pred_bboxes.new_tensor(self.stds)
+        deltas = deltas + pred_bboxes.new_tensor(self.means)
+        limit = abs(math.log(diameter_ratio_clip))
+        centers = bboxes[..., :3] + deltas[..., :3] * bboxes[..., 3:]
+        diameters = bboxes[..., 3:] * deltas[..., 3:].clamp(-limit, limit).exp()
+        decoded = torch.cat([centers, diameters], -1)
+        return SphereBoxes(decoded, clone=False) if self.use_box_type else decoded

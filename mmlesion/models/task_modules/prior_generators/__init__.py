@@ -1,0 +1,3 @@
+from .sphere_anchor_generator import SphereAnchorGenerator
+
+__all__ = ['SphereAnchorGenerator']

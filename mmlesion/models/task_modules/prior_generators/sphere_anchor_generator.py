@@ -1,0 +1,127 @@
+import math
+
+import torch
+from mmdet.registry import TASK_UTILS
+from torch.nn.modules.utils import _triple
+
+from mmlesion.structures import SphereBoxes
+
+
+@TASK_UTILS.register_module()
+class SphereAnchorGenerator:
+    """Spheres about the voxels of feature maps (3D Aggregated Faster R-CNN, section III-A).
+
+    A voxel of a map of stride s covers s voxels of the input along an axis, and its anchors are in
+    the middle of them: those of voxel i at (i + 0.5) s, where voxel 0 of the input extends from 0
+    to 1. It has the interface that mmdet's heads use of their generators.
+
+    Args:
+        strides (Sequence[int | tuple[int]]): Of each level, along all axes or z, y, x, voxels.
+            Defaults to the paper's.
+        diameters (Sequence[Sequence[float]]): Of each level's anchors, voxels, which are mm in an
+            input of 1 mm. Defaults to the paper's for LUNA16.
+        use_box_type (bool): Whether anchors are :class:`SphereBoxes`, and not a tensor. Defaults to
+            False.
+
+    Raises:
+        ValueError: If strides and diameters are of different numbers of levels, or a diameter is
+            not positive.
+    """
+
+    def __init__(
+        self, strides=(4, 8, 16), diameters=((4, 6), (8, 12), (16, 24)), use_box_type=False
+    ):
+        if len(strides) != len(diameters):
+            raise ValueError(f'{len(strides)} strides, but diameters of {len(diameters)} levels')
+        if not all(level and min(level) > 0 for level in diameters):
+            raise ValueError(f'each level needs diameters over 0, not {diameters}')
+        self.strides = [_triple(stride) for stride in strides]
+        self.diameters = [tuple(level) for level in diameters]
+        self.use_box_type = use_box_type
+
+    @property
+    def num_levels(self):
+        """int: Levels of the pyramid."""
+        return len(self.strides)
+
+    @property
+    def num_base_priors(self):
+        """list[int]: Anchors of a voxel of each level."""
+        return [len(level) for level in self.diameters]
+
+    def grid_priors(self, featmap_sizes, dtype=torch.float32, device='cuda'):
+        """Place the anchors of all levels.
+
+        Args:
+            featmap_sizes (list[tuple[int]]): Size (D, H, W) of each level.
+            dtype (torch.dtype): Of the anchors. Defaults to torch.float32.
+            device (str | torch.device): Of the anchors. Defaults to ``'cuda'``, as in mmdet.
+
+        Returns:
+            list[Tensor | SphereBoxes]: (D * H * W * A, 4) of each level, the A anchors of a voxel
+            after each other, then the next voxel along x.
+
+        Raises:
+            ValueError: If there are other than ``num_levels`` sizes.
+        """
+        self._check_levels(featmap_sizes)
+        return [
+            self.single_level_grid_priors(size, level, dtype, device)
+            for level, size in enumerate(featmap_sizes)
+        ]
+
+    def single_level_grid_priors(self, featmap_size, level_idx, dtype=torch.float32, device='cuda'):
+        """Place the anchors of one level.
+
+        Args:
+            featmap_size (tuple[int]): Its size (D, H, W).
+            level_idx (int): Its index.
+            dtype (torch.dtype): Of the anchors. Defaults to torch.float32.
+            device (str | torch.device): Of the anchors. Defaults to ``'cuda'``, as in mmdet.
+
+        Returns:
+            Tensor | SphereBoxes: (D * H * W * A, 4).
+        """
+        centers = [
+            (torch.arange(size, device=device, dtype=dtype) + 0.5) * stride
+            for size, stride in zip(featmap_size, self.strides[level_idx])
+        ]
+        diameters = torch.tensor(self.diameters[level_idx], device=device, dtype=dtype)
+        anchors = torch.cartesian_prod(*centers, diameters)
+        return SphereBoxes(anchors, clone=False) if self.use_box_type else anchors
+
+    def valid_flags(self, featmap_sizes, pad_shape, device='cuda'):
+        """Flag the anchors of voxels that the padded volume reaches, of all levels.
+
+        Args:
+            featmap_sizes (list[tuple[int]]): Size (D, H, W) of each level.
+            pad_shape (tuple[int]): Size (D, H, W) of the padded volume.
+            device (str | torch.device): Of the flags. Defaults to ``'cuda'``, as in mmdet.
+
+        Returns:
+            list[BoolTensor]: (D * H * W * A,) of each level.
+
+        Raises:
+            ValueError: If there are other than ``num_levels`` sizes.
+        """
+        self._check_levels(featmap_sizes)
+        return [
+            self._level_flags(size, stride, pad_shape, device).repeat_interleave(number)
+            for size, stride, number in zip(featmap_sizes, self.strides, self.num_base_priors)
+        ]
+
+    def _level_flags(self, featmap_size, strides, pad_shape, device):
+        flags = torch.zeros(tuple(featmap_size), dtype=torch.bool, device=device)
+        depth, height, width = (math.ceil(n / stride) for n, stride in zip(pad_shape, strides))
+        flags[:depth, :height, :width] = True
+        return flags.flatten()
+
+    def _check_levels(self, featmap_sizes):
+        if len(featmap_sizes) != self.num_levels:
+            raise ValueError(f'{len(featmap_sizes)} feature maps, but {self.num_levels} levels')
+
+    def __repr__(self):
+        return (
+            f'{type(self).__name__}(strides={self.strides}, diameters={self.diameters}, '
+            f'use_box_type={self.use_box_type})'
+        )

@@ -1,0 +1,193 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+from scipy import ndimage
+from torch import nn
+
+from mmlesion.apis import LesionInferencer
+from mmlesion.apis.volume_detection import boxes_around, loads_volumes
+from mmlesion.models import AggregatedRCNN3D
+from mmlesion.models.detectors.sliding_windows import SlidingWindows
+from mmlesion.structures import VolumeGrid
+from mmlesion.structures.ct_volume import index_to_world
+
+REPO = Path(__file__).parents[2]
+CONFIG = REPO / 'configs/aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'
+REAL_CT = REPO.parent / 'shared/data/ct/abdomen_ct_3mm.nii.gz'
+DIAMETER = 12.0
+
+
+@MODELS.register_module(force=True)
+class BrightBallDetector(nn.Module):
+    """Finds what is brighter than a threshold in each window, with AggregatedRCNN3D's windows."""
+
+    detect_scan = AggregatedRCNN3D.detect_scan
+    _detect_crops = AggregatedRCNN3D._detect_crops
+
+    def __init__(self):
+        super().__init__()
+        self.windows = SlidingWindows((64, 64, 64), overlap=32)
+        self.data_preprocessor = MODELS.build(dict(type='VolumeDataPreprocessor'))
+
+    def detect(self, inputs, samples):
+        return [self._balls(crop[0].numpy()) for crop in inputs]
+
+    def _balls(self, crop):
+        bright = crop > 0.9  # of the window from -1200 to 600 HU: 510
+        parts, count = ndimage.label(bright)
+        weights, numbers = np.where(bright, crop + 1, 0), np.arange(1, count + 1)
+        centers = np.reshape(ndimage.center_of_mass(weights, parts, numbers), (-1, 3)) + 0.5
+        volumes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+        spheres = np.column_stack([centers, (volumes * 6 / np.pi) ** (1 / 3)])
+        scores = torch.linspace(0.9, 0.5, count)
+        return InstanceData(
+            bboxes=torch.from_numpy(spheres).float(), scores=scores, labels=scores.long() * 0
+        )
+
+
+def detector_config():
+    steps = ('LoadVolume', 'LoadSphereAnnotations', 'PackVolumeInputs')
+    pipeline = [dict(type=step) for step in steps]
+    dataset = dict(type='VolumeDataset', ann_file='none.json', pipeline=pipeline)
+    model = dict(type='BrightBallDetector')
+    return Config(dict(model=model, test_dataloader=dict(dataset=dataset)))
+
+
+@pytest.fixture
+def inferencer():
+    with pytest.warns(UserWarning, match='random'):
+        return LesionInferencer(detector_config(), device='cpu', show_progress=False)
+
+
+def grid_like(size, spacing, rotation=(0, 0, 0), flip=(1, 1, 1), origin=(-30.0, 45.5, 210.25)):
+    """An image of air; rotation in degrees about x, y, z."""
+    image = sitk.Image(*size, sitk.sitkInt16) - 1000
+    turn = sitk.Euler3DTransform((0, 0, 0), *np.radians(rotation))
+    direction = np.reshape(turn.GetMatrix(), (3, 3)) * flip
+    image.SetDirection(direction.ravel().tolist())
+    image.SetSpacing(spacing)
+    image.SetOrigin(origin)
+    return image
+
+
+def with_balls(image, centers_ijk, hu=1000):
+    """Draw balls of DIAMETER mm; each voxel has the share of its ball, sampled 3 x 3 x 3."""
+    array = sitk.GetArrayFromImage(image).astype(np.float32)
+    affine = index_to_world(image)
+    indices = np.stack(np.indices(array.shape)[::-1], -1).astype(float)
+    steps = np.stack(np.meshgrid(*[[-1 / 3, 0, 1 / 3]] * 3), -1).reshape(-1, 3)
+    points = [affine[:3, :3] @ center + affine[:3, 3] for center in np.asarray(centers_ijk, float)]
+    for point in points:
+        share = np.zeros(array.shape, np.float32)
+        near = np.argwhere(
+            np.linalg.norm(indices @ affine[:3, :3].T + affine[:3, 3] - point, axis=-1) < DIAMETER
+        )
+        for z, y, x in near:
+            world = (indices[z, y, x] + steps) @ affine[:3, :3].T + affine[:3, 3]
+            share[z, y, x] = (np.linalg.norm(world - point, axis=-1) < DIAMETER / 2).mean()
+        array = array * (1 - share) + hu * share
+    drawn = sitk.GetImageFromArray(np.rint(array).astype(np.int16))
+    drawn.CopyInformation(image)
+    return drawn, np.array(points)
+
+
+def assert_found(lesions, points, image):
+    assert len(lesions) == len(points)
+    found = np.array([lesion.center_mm for lesion in lesions])
+    distances = np.linalg.norm(found[:, None] - points, axis=-1)
+    assert sorted(distances.argmin(axis=1)) == list(range(len(points)))
+    assert distances.min(axis=1).max() < 0.5, 'mm'
+    for lesion in lesions:
+        place = image.TransformContinuousIndexToPhysicalPoint(lesion.center_voxel)
+        assert place == pytest.approx(lesion.center_mm)
+        assert lesion.diameter_mm == pytest.approx(DIAMETER, abs=1.5)
+        assert lesion.short_diameter_mm == pytest.approx(lesion.diameter_mm)
+        low, high = np.split(np.array(lesion.bbox_voxel), 2)
+        sides = (high - low) * image.GetSpacing()
+        np.testing.assert_allclose(sides, lesion.diameter_mm)
+
+
+@pytest.mark.parametrize(
+    'spacing, rotation, flip',
+    [
+        ((1.0, 1.0, 1.0), (0, 0, 0), (1, 1, 1)),
+        ((0.8, 0.8, 2.0), (0, 0, 0), (-1, 1, -1)),
+        ((1.1, 0.9, 1.5), (12, -8, 20), (1, 1, 1)),
+        ((0.9, 1.3, 1.2), (0, 95, 10), (1, -1, 1)),
+    ],
+)
+def test_centres_in_any_orientation(inferencer, spacing, rotation, flip):
+    air = grid_like((70, 64, 50), spacing, rotation, flip)
+    image, points = with_balls(air, [(15.3, 20.0, 12.4), (52.0, 44.7, 36.1)])
+    image[0, 0, 0] = 20  # so that the values are a CT's whatever the balls are
+    assert_found(inferencer(image), points, image)
+
+
+@pytest.mark.skipif(not REAL_CT.is_file(), reason='shared/data/ct is not there')
+def test_centres_in_a_real_scan(inferencer):
+    """Balls in the air around a patient and in the soft tissue, far from what is bright itself."""
+    image = sitk.ReadImage(str(REAL_CT))
+    array = sitk.GetArrayViewFromImage(image)
+    dim = sitk.GetImageFromArray(np.minimum(array, 300))
+    dim.CopyInformation(image)
+    size = np.array(image.GetSize())
+    dim, points = with_balls(dim, [size * 0.3 + 0.3, size * 0.6 + 0.1], hu=1500)
+    assert_found(inferencer(dim), points, image)
+
+
+def test_options(inferencer):
+    image, _ = with_balls(
+        grid_like((70, 64, 50), (1.0, 1.0, 1.0)), [(15, 20, 12), (52, 45, 36)], hu=900
+    )
+    image[0, 0, 0] = 20
+    assert inferencer.box_margin == 0
+    lesions = inferencer(image, batch_size=3)
+    assert [lesion.id for lesion in lesions] == [1, 2]
+    assert inferencer(image) == lesions
+    assert len(inferencer(image, pred_score_thr=0.95)) == 0
+    labels = {lesion.label for lesion in lesions}
+    assert labels == {'lesion'} and all(lesion.diameter_source == 'box' for lesion in lesions)
+
+
+def test_written_results(inferencer, tmp_path):
+    image, _ = with_balls(grid_like((40, 44, 30), (1.0, 1.0, 1.5)), [(15, 20, 12)])
+    image[0, 0, 0] = 20
+    inferencer(image, out_dir=tmp_path / 'out')
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / 'out/lesions.nii.gz')))
+    volume = (labels == 1).sum() * 1.5
+    assert volume == pytest.approx(np.pi / 6 * DIAMETER**3, rel=0.25)
+    assert (tmp_path / 'out/overlays/lesion_001.png').is_file()
+
+
+def test_the_real_detector():
+    options = {'model.test_cfg.rpn.score_thr': 0.0, 'model.test_cfg.window.size': (32, 32, 32)}
+    options['model.test_cfg.window.overlap'] = 0
+    options['model.test_cfg.window.max_per_img'] = 7
+    torch.manual_seed(0)
+    with pytest.warns(UserWarning, match='random'):
+        inferencer = LesionInferencer(
+            CONFIG, device='cpu', cfg_options=options, show_progress=False
+        )
+    values = np.random.default_rng(0).integers(-1000, 300, (20, 24, 36)).astype(np.int16)
+    image = sitk.GetImageFromArray(values)
+    lesions = inferencer(image, pred_score_thr=0.0)
+    assert len(lesions) == 7 and {lesion.label for lesion in lesions} == {'nodule'}
+    scores = [lesion.score for lesion in lesions]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_boxes_around():
+    grid = VolumeGrid((9, 9, 9), (0.5, 1.0, 2.0), (10.0, 20.0, 30.0), (1, 0, 0, 0, 1, 0, 0, 0, -1))
+    boxes = boxes_around(np.array([[11.0, 23.0, 26.0, 4.0]]), grid)
+    assert boxes.tolist() == [[2.5 - 4, 3.5 - 2, 2.5 - 1, 2.5 + 4, 3.5 + 2, 2.5 + 1]]
+
+
+def test_kinds_of_pipelines():
+    assert loads_volumes([dict(type='mmdet.LoadVolume')])
+    assert not loads_volumes([dict(type='LoadCTSlices')]) and not loads_volumes([])

@@ -1,0 +1,141 @@
+"""The rules together, on proposals and embeddings written by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from mmdet.registry import DATASETS
+
+from mmlesion.mining import AnnotationMiner, VolumeStore, list_volumes
+from mmlesion.mining.report import count_rows, score_rows
+
+LESION = [10, 10, 20, 20]
+WITHHELD = [40, 30, 50, 40]
+
+
+def arrays(rows, group='pooled'):
+    boxes, slices, scores = zip(*rows)
+    columns = np.array(boxes, float), np.array(slices), np.array(scores)
+    names = (f'{group}_{name}' for name in ('boxes', 'slices', 'scores'))
+    return dict(zip(names, columns))
+
+
+@pytest.fixture
+def mined(two_studies):
+    """Mine the two studies by a function of the miner's options; gives the COCO content."""
+    proposals = VolumeStore(two_studies / 'proposals', 'a')
+    embeddings = VolumeStore(two_studies / 'embeddings', 'a')
+    lesion = [(LESION, number, 0.9) for number in (4, 5, 6)]
+    first = arrays([*lesion, (WITHHELD, 2, 0.4)])
+    # the LUNA16 expert's second box is the lesion's, and DeepLesion's own do not count
+    first |= arrays([(WITHHELD, 2, 0.8), (LESION, 5, 0.9), (WITHHELD, 2, 0.7)], 'expert')
+    first['expert_index'] = np.array([1, 1, 0])
+    proposals.save('000001_01_01', first)
+    second = arrays(lesion) | arrays([(LESION, 9, 0.9), (WITHHELD, 9, 0.4)], 'expert')
+    proposals.save('000001_02_01', second | dict(expert_index=np.array([1, 1])))
+    # the annotation, then the withheld lesion's tracklet; the other study's tracklet
+    embeddings.save('000001_01_01', dict(embeddings=np.eye(2)))
+    embeddings.save('000001_02_01', dict(embeddings=np.array([[0.95, 0.0]])))
+
+    def mine(**options):
+        coco = json.loads((two_studies / 'train.json').read_text())
+        volumes = list_volumes(coco, two_studies / 'images')
+        options = dict(single_type={1: 'luna16'}, embeddings=embeddings) | options
+        AnnotationMiner(coco, proposals, **options).run(volumes)
+        return coco
+
+    return mine
+
+
+def found(coco, source):
+    slices = {image['id']: image['file_name'] for image in coco['images']}
+    return [(slices[a['image_id']], a) for a in coco['annotations'] if a['source'] == source]
+
+
+def test_propagation(mined):
+    coco = mined(rules=('propagation',))
+    names, annotations = zip(*found(coco, 'propagation'))
+    assert names == ('000001_01_01/004.png', '000001_01_01/006.png')
+    lesion_id = coco['annotations'][0]['lesion_id']
+    for annotation in annotations:
+        assert annotation['bbox'] == [10, 10, 10, 10] and annotation['score'] == 0.9
+        assert annotation['lesion_id'] == lesion_id and annotation['lesion_type'] == 4
+    assert coco['annotations'][0]['source'] == 'annotated'
+    ids = [a['id'] for a in coco['annotations']]
+    assert len(set(ids)) == len(ids) and len(coco['images']) == 4
+
+
+def test_matching_across_studies(mined):
+    coco = mined(rules=('matching',))
+    names, annotations = zip(*found(coco, 'matching'))
+    assert names == tuple(f'000001_02_01/00{number}.png' for number in (4, 5, 6))
+    assert len({a['lesion_id'] for a in annotations}) == 1
+    assert annotations[0]['lesion_id'] not in {a['lesion_id'] for a in coco['annotations'][:2]}
+    assert {(a['matched_id'], a['distance']) for a in annotations} == {(3, 0.05)}
+    assert not found(mined(rules=('matching',), delta=0.05), 'matching')
+
+
+def test_cross_dataset_on_listed_slices_alone(mined):
+    coco = mined()
+    assert not found(coco, 'cross_dataset') and len(coco['images']) == 6
+    everywhere = mined(unlabelled=True)
+    names, annotations = zip(*found(everywhere, 'cross_dataset'))
+    assert names == ('000001_01_01/002.png', '000001_02_01/009.png')
+    assert all(a['ignore'] == 1 and a['expert'] == 'luna16' for a in annotations)
+    assert len(everywhere['images']) == 20
+
+
+def test_counts(mined):
+    coco = mined(unlabelled=True)
+    rows = count_rows(coco, ('propagation', 'matching', 'cross_dataset'))
+    assert [list(row.values()) for row in rows] == [
+        ['no mining', 1, 1, 0, 1],
+        ['+ propagation', 1, 3, 0, 3],
+        ['+ matching', 2, 6, 0, 6],
+        ['+ cross_dataset', 2, 6, 0, 6],
+        ['+ unlabelled', 2, 6, 2, 20],
+    ]
+
+
+def test_against_the_truth(mined, tmp_path):
+    """With masks 10 px narrower than boxes: DeepLesion pads its boxes by 5 px."""
+    for study in (1, 2):
+        labels = np.zeros((10, 60, 60), np.uint8)
+        labels[3:5, 15:16, 15:16] = 1  # not on slice 6, where a box is mined
+        if study == 1:
+            labels[1, 35, 45] = 2
+        path = tmp_path / f'00000{1}_0{study}_01.npz'
+        np.savez(path, labels=labels, slices=np.arange(1, 11))
+    rules = ('propagation', 'matching', 'cross_dataset')
+    rows = {row['rule']: row for row in score_rows(mined(unlabelled=True), rules, tmp_path)}
+    names = ('boxes', 'right', 'missing', 'found', 'withheld', 'withheld_found')
+    values = {rule: [row[name] for name in names] for rule, row in rows.items()}
+    # missing: slice 4 and the second lesion of study 1; slices 4 and 5 of study 2
+    assert values['propagation'] == [2, 1, 4, 1, 2, 0]
+    assert values['matching'] == [3, 2, 4, 2, 2, 1]
+    assert values['cross_dataset'] == [2, 1, 4, 1, 2, 1]
+    assert rows['matching']['precision'] == round(2 / 3, 4)
+    assert rows['matching']['recall'] == 0.5
+
+
+def test_the_dataset_takes_it(mined, two_studies):
+    (two_studies / 'mined.json').write_text(json.dumps(mined(unlabelled=True)))
+    dataset = DATASETS.build(
+        dict(
+            type='CTSliceDataset',
+            ann_file=str(two_studies / 'mined.json'),
+            data_prefix=dict(img=str(two_studies / 'images')),
+        )
+    )
+    flags = {
+        tuple(instance['bbox']): instance['ignore_flag']
+        for index in range(len(dataset))
+        for instance in dataset.get_data_info(index)['instances']
+    }
+    assert flags[(40, 30, 50, 40)] == 1 and flags[(10, 10, 20, 20)] in (0, 1)
+    certain = [
+        dataset.get_data_info(index)['lesion_ids']
+        for index in range(len(dataset))
+        if dataset.get_data_info(index)['lesion_ids']
+    ]
+    assert len(certain) == 6

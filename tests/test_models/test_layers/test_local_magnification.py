@@ -1,0 +1,51 @@
+import pytest
+import torch
+from torch import nn
+
+from mmlesion.models import LocalMagnification
+
+
+def whole(magnify, x):
+    """All of the magnified crop, by both rounds in full."""
+    x = magnify.refine1(magnify.upsample1(x))
+    return magnify.refine2(magnify.upsample2(x))
+
+
+@torch.no_grad()
+def test_output_of_table_1():
+    assert LocalMagnification()(torch.randn(2, 32, 3, 3, 3)).shape == (2, 32, 5, 5, 5)
+
+
+@pytest.mark.parametrize('crop_size, output_size', [(3, 5), (3, 7), (4, 5), (4, 11)])
+@torch.no_grad()
+def test_it_is_the_middle_of_the_whole(crop_size, output_size):
+    torch.manual_seed(0)
+    magnify = LocalMagnification(8, crop_size, output_size).eval()
+    x = torch.randn(2, 8, *[crop_size] * 3)
+    start = 2 * crop_size - 1 - output_size // 2
+    cut = slice(start, start + output_size)
+    torch.testing.assert_close(magnify(x), whole(magnify, x)[:, :, cut, cut, cut])
+
+
+@torch.no_grad()
+def test_center_offset():
+    """Voxel centres of the result, in the crop's voxels, are where the crop's mean position is."""
+    magnify = LocalMagnification(2).eval()
+    magnified = (torch.arange(12) + 0.5) / 4  # centres of the whole magnified crop
+    middle = magnified[magnify.start : magnify.start + 5].mean()
+    assert middle == 3 / 2 + magnify.center_offset
+
+
+def test_a_gradient_for_every_weight():
+    magnify = LocalMagnification(8)
+    magnify(torch.randn(3, 8, 3, 3, 3)).square().sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in magnify.parameters())
+    layers = [m for m in magnify.modules() if isinstance(m, (nn.Conv3d, nn.ConvTranspose3d))]
+    sizes = [(isinstance(m, nn.ConvTranspose3d), m.kernel_size[0]) for m in layers]
+    assert sizes == [(True, 2), (False, 1), (False, 3), (False, 1), (False, 3)] * 2
+
+
+@pytest.mark.parametrize('options', [dict(output_size=4), dict(output_size=9), dict(channels=3)])
+def test_bad_sizes(options):
+    with pytest.raises(ValueError, match='odd output_size of at most 7'):
+        LocalMagnification(**options)

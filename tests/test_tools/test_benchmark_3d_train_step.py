@@ -1,0 +1,69 @@
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / 'tools' / 'analysis_tools' / 'benchmark_3d_train_step.py'
+CONFIG = f"""_base_ = [
+    '{ROOT}/configs/_base_/models/aggregated_rcnn3d_small.py',
+    '{ROOT}/configs/_base_/schedules/schedule_3d_phantom.py',
+]
+model = dict(roi_head=_base_.magnified_fprn)
+"""
+
+
+@pytest.fixture
+def tool():
+    spec = importlib.util.spec_from_file_location('benchmark_3d_train_step', SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / 'small.py'
+    path.write_text(CONFIG)
+    return path
+
+
+def run(tool, monkeypatch, *args):
+    monkeypatch.setattr(sys, 'argv', ['benchmark', *map(str, args)])
+    tool.main()
+
+
+@pytest.mark.parametrize('branches', ['joint', 'rpn'])
+def test_figures(tool, config, monkeypatch, tmp_path, branches):
+    out = tmp_path / 'step.json'
+    options = '--size', 32, '--runs', 1, '--warmup', 0, '--branches', branches, '--out', out
+    run(tool, monkeypatch, config, *options)
+    figures = json.loads(out.read_text())
+    assert figures['config'] == 'small' and figures['parameters'] > 100_000
+    assert 0 < figures['seconds'] < 120 and figures['processor_seconds'] > 0
+    assert figures['peak_gib'] > 0.1 and figures['added_gib'] >= 0
+
+
+def test_a_batch_has_lesions_in_it(tool):
+    batch = tool.make_batch(32, 2, seed=0)
+    assert [tuple(crop.shape) for crop in batch['inputs']] == [(1, 32, 32, 32)] * 2
+    for crop, sample in zip(batch['inputs'], batch['data_samples']):
+        spheres = sample.gt_instances.bboxes
+        assert len(spheres) == 4 and (spheres[:, :3] >= 0).all() and (spheres[:, :3] <= 32).all()
+        assert -1000 <= crop.min() and crop.max() < 400
+
+
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (['--size', '100'], '--size 100'),
+        (['--batch', '0'], '--batch 0'),
+        (['--runs', '0'], '--runs'),
+        (['nowhere.py'], 'nowhere.py does not exist'),
+    ],
+)
+def test_bad_input(tool, monkeypatch, config, args, message):
+    with pytest.raises(SystemExit, match=f'error: .*{message}'):
+        run(tool, monkeypatch, *([] if args[0].endswith('.py') else [config]), *args)

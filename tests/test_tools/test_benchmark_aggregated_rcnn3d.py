@@ -1,0 +1,71 @@
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / 'tools' / 'analysis_tools' / 'benchmark_aggregated_rcnn3d.py'
+CONFIG = ROOT / 'configs/aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'
+
+
+@pytest.fixture
+def tool():
+    spec = importlib.util.spec_from_file_location('benchmark_aggregated_rcnn3d', SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(tool, monkeypatch, *args):
+    monkeypatch.setattr(sys, 'argv', ['benchmark', *map(str, args)])
+    tool.main()
+
+
+def test_figures(tool, monkeypatch, tmp_path):
+    out = tmp_path / 'scan.json'
+    size = '--size', 64, 48, 48, '--window', 48, '--proposals', 5, '--doublings', 1
+    run(tool, monkeypatch, CONFIG, *size, '--runs', 1, '--warmup', 0, '--out', out)
+    figures = json.loads(out.read_text())
+    scans = figures['scans']
+    assert list(scans) == ['RPN', '+ FPRN', '+ Local Magnification']
+    assert scans['RPN']['seconds_ratio'] == scans['RPN']['processor_seconds_ratio'] == 1
+    assert all(scan['processor_seconds'] > 0 for scan in scans.values())
+    assert [(row['shape'][0], row['windows']) for row in figures['doubled']] == [(64, 2), (128, 6)]
+    assert all(row['peak_mib'] >= 0 for row in figures['doubled'])
+
+
+def test_memory_is_seen(tool):
+    with tool.PeakMemory('cpu') as peak:
+        block = np.ones(2**23)  # 64 MiB
+        for _ in range(20):
+            block += 1
+    assert 60 < peak.mib < 120
+
+
+def test_the_scan_is_mapped(tool, tmp_path):
+    with tool.PeakMemory('cpu') as peak:
+        scan = tool.draw_scan(str(tmp_path), (64, 512, 512), 0)  # 32 MiB
+        assert scan.shape == (1, 64, 512, 512) and -1000 <= scan.min() and scan.max() < 400
+    assert peak.mib < 25
+
+
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (['--batch', '0'], '--batch 1'),
+        (['--runs', '0'], '--runs'),
+        (['nowhere.py'], 'nowhere.py does not exist'),
+    ],
+)
+def test_bad_input(tool, monkeypatch, args, message):
+    with pytest.raises(SystemExit, match=f'error: .*{message}'):
+        run(tool, monkeypatch, *args)
+
+
+def test_a_config_of_something_else(tool, monkeypatch):
+    other = ROOT / 'configs/baselines/faster-rcnn_r18_fpn_phantom.py'
+    with pytest.raises(SystemExit, match='has no fprn'):
+        run(tool, monkeypatch, other, '--size', 32, 32, 32)

@@ -1,0 +1,130 @@
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / 'tools' / 'mine_annotations.py'
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location(TOOL.stem, TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def data(ramp_dataset):
+    """Two studies of a patient, seven slices each, with a lesion on one slice."""
+    for study in (1, 2):
+        image = ramp_dataset.add_image(size=(64, 64))
+        image.update(patient_id=1, study_id=study)
+    ramp_dataset.add_lesion(1, [10, 10, 20, 20])
+    ramp_dataset.write()
+    return ramp_dataset.root
+
+
+def write_config(data, name, model, num_slices=3):
+    """A config of a model with random weights, and its checkpoint."""
+    pipeline = [
+        dict(type='LoadCTSlices', num_slices=num_slices),
+        dict(type='LoadAnnotations', with_bbox=True),
+        dict(type='PackDetInputs', meta_keys=('img_path', 'img_shape', 'ori_shape')),
+    ]
+    if name == 'detector':
+        pipeline.insert(1, dict(type='Resize', scale=(64, 64), keep_ratio=True))
+        pipeline[-1]['meta_keys'] += ('scale_factor',)
+    dataset = dict(
+        type='CTSliceDataset',
+        data_root=f'{data}/',
+        ann_file='train.json',
+        data_prefix=dict(img='Images_png/'),
+        dataset_name='deeplesion',
+        pipeline=pipeline,
+    )
+    loader = dict(dataset=dataset)
+    cfg = Config(dict(model=model, train_dataloader=loader, test_dataloader=loader))
+    cfg.dump(data / f'{name}.py')
+    torch.manual_seed(0)
+    checkpoint = data / f'{name}.pth'
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), checkpoint)
+    return [str(data / f'{name}.py'), str(checkpoint)]
+
+
+@pytest.fixture
+def detector(data):
+    """A detector without training, which finds something everywhere."""
+    cfg = Config.fromfile(ROOT / 'configs/_base_/models/faster-rcnn_r18_fpn_small.py')
+    cfg.model.test_cfg.rcnn.max_per_img = 5
+    return write_config(data, 'detector', cfg.model)
+
+
+@pytest.fixture
+def embedder(data):
+    cfg = Config.fromfile(ROOT / 'configs/lens/lesion-embedding_r18_phantom.py')
+    return write_config(data, 'embedder', cfg.model)
+
+
+@pytest.fixture
+def run(tool, data, monkeypatch):
+    def call(*args):
+        command = [str(TOOL), *args, '--num-workers', '0', '--device', 'cpu']
+        monkeypatch.setattr(sys, 'argv', [*command, '--out', str(data / 'mined.json')])
+        tool.main()
+
+    return call
+
+
+def test_whole_and_again(run, data, detector, embedder, capsys):
+    rules = ['--rules', 'propagation', 'matching', '--unlabelled', '--delta', '2.1']
+    run(*detector, *rules, '--embedder', *embedder)
+    coco = json.loads((data / 'mined.json').read_text())
+    report = json.loads((data / 'mined.report.json').read_text())
+    assert len(coco['images']) == 14 and report['counts'][-1]['slices'] == 14
+    # of unit vectors all are nearer than 2.1
+    assert 'matching' in {annotation['source'] for annotation in coco['annotations']}
+    assert '+ matching' in capsys.readouterr().out
+    files = sorted((data / 'mined.json.mining').glob('*/*.npz'))
+    times = [path.stat().st_mtime_ns for path in files]
+    assert len(files) == 4
+    run(*detector, *rules, '--embedder', *embedder)
+    assert [path.stat().st_mtime_ns for path in files] == times
+    assert json.loads((data / 'mined.json').read_text()) == coco
+
+
+def fails(run, capsys, *args):
+    with pytest.raises(SystemExit) as stop:
+        run(*args)
+    return str(stop.value)
+
+
+def test_errors(run, data, detector, capsys):
+    assert '--embedder' in fails(run, capsys, *detector)
+    message = fails(run, capsys, *detector, '--rules', 'cross_dataset')
+    assert 'as LENS has; this one has none' in message
+    message = fails(run, capsys, detector[0], str(data / 'no.pth'), '--rules', 'propagation')
+    assert 'no.pth' in message
+    message = fails(
+        run, capsys, *detector, '--rules', 'propagation', '--truth', str(data / 'truth')
+    )
+    assert "phantom's truth" in message
+    assert not (data / 'mined.json').exists()
+
+
+def test_experts_of_lens(run, data, capsys):
+    cfg = Config.fromfile(ROOT / 'configs/_base_/models/lens_small.py')
+    cfg.model.test_cfg.rcnn.score_thr = 0.01
+    lens = write_config(data, 'detector', cfg.model, num_slices=9)
+    run(*lens, '--rules', 'cross_dataset', '--unlabelled', '--sigma', '0.02', '--score-thr', '0.01')
+    coco = json.loads((data / 'mined.json').read_text())
+    uncertain = [a for a in coco['annotations'] if a['source'] == 'cross_dataset']
+    experts = {annotation['expert'] for annotation in uncertain}
+    assert uncertain and experts <= {'luna16', 'lits', 'nih_ln'}
+    assert all(annotation['ignore'] == 1 for annotation in uncertain)

@@ -1,0 +1,220 @@
+"""Convert LUNA16 to volumes of 1 mm that are cropped to the lungs, and luna16.json.
+
+The schema is described in docs/datasets.md. Volumes that an earlier run has made of the same files
+and margin are kept, so that an interrupted run goes on where it was.
+"""
+
+import argparse
+import csv
+import os
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+from terminaltables import AsciiTable
+
+from mmlesion.datasets.luna16_files import find_luna16_scans, lung_box, read_luna16_scan
+from mmlesion.datasets.volume_files import (
+    isotropic_grid,
+    resample,
+    store_volume,
+    write_annotations,
+    write_volume,
+)
+from mmlesion.evaluation.files import read_luna16_ground_truth
+from mmlesion.structures import VolumeGrid
+from mmlesion.utils import UserError, atomic_write, cli, run_parallel
+
+MASKS = 'seg-lungs-LUNA16'
+
+
+@dataclass(frozen=True)
+class CropOptions:
+    """What a volume depends on besides its scan: ``margin`` mm around the lungs."""
+
+    margin: float
+
+
+class Converted(NamedTuple):
+    """What became of a scan: its entry in the annotation file, or what is wrong with it."""
+
+    entry: dict
+    problem: str = None
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('root', help='the folder with subset0 to subset9')
+    parser.add_argument('--out', required=True, help='folder for luna16.json and the volumes')
+    parser.add_argument('--masks', help=f'the folder of lung masks (<root>/{MASKS})')
+    parser.add_argument('--annotations', help='(<root>/annotations.csv)')
+    parser.add_argument('--excluded', help='(<root>/annotations_excluded.csv)')
+    parser.add_argument(
+        '--margin', type=float, default=10.0, help='mm that are kept around the lungs (10)'
+    )
+    parser.add_argument(
+        '--workers', type=int, default=os.cpu_count() or 1, help='processes (one a core)'
+    )
+    parser.add_argument(
+        '--strict', action='store_true', help='stop at the first scan that cannot be used'
+    )
+    args = parser.parse_args()
+    args.masks = Path(args.masks or Path(args.root, MASKS))
+    args.annotations = args.annotations or Path(args.root, 'annotations.csv')
+    args.excluded = args.excluded or Path(args.root, 'annotations_excluded.csv')
+    return args
+
+
+@cli
+def main():
+    args = parse_args()
+    if not 0 <= args.margin < np.inf:
+        raise UserError(f'the margin is {args.margin} mm: give at least 0')
+    if not args.masks.is_dir():
+        raise UserError(f'{args.masks} is not a folder: give that of the lung masks by --masks')
+    scans = find_luna16_scans(args.root)
+    read_findings(args, [scan.uid for scan in scans])  # so that a bad list is found at once
+    convert = partial(
+        convert_scan,
+        masks=args.masks,
+        out=args.out,
+        options=CropOptions(args.margin),
+        strict=args.strict,
+    )
+    converted = run_parallel(convert, scans, args.workers, 'LUNA16', 'scan')
+    volumes = [scan.entry for scan in converted if scan.entry is not None]
+    problems = [scan.problem for scan in converted if scan.problem is not None]
+    if not volumes:
+        raise UserError(f'no scan can be used; the first: {problems[0]}')
+    findings = read_findings(args, [volume['series_uid'] for volume in volumes])
+    write(args.out, volumes, findings, problems)
+    report(volumes, findings, problems)
+
+
+def convert_scan(scan, masks, out, options, strict=False):
+    """Make a scan's volume, if that is not done.
+
+    Args:
+        scan (LunaScan): The scan.
+        masks (Path): The folder of lung masks.
+        out (str | Path): The data set's folder.
+        options (CropOptions): How it is cropped.
+        strict (bool): Whether a scan that cannot be used is an error.
+
+    Returns:
+        Converted: Its entry, or its problem.
+
+    Raises:
+        UserError: With ``strict``, if the scan cannot be used.
+    """
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # as there are several processes
+    mask = masks / f'{scan.uid}.mhd'
+    convert = partial(crop_scan, scan, mask, out, options.margin)
+    try:
+        entry = store_volume(out, scan.uid, [scan.path, mask], options, convert)
+    except UserError as error:
+        if strict:
+            raise UserError(f'{error}. Without --strict such scans are skipped') from None
+        return Converted(None, f'{scan.uid}: {error}')
+    return Converted({**entry, 'fold': scan.fold})
+
+
+def crop_scan(scan, mask, out, margin):
+    """Crop a scan to its lungs, resample it to 1 mm and write it; see :func:`convert_scan`."""
+    image = read_luna16_scan(scan.path)
+    source = VolumeGrid.of(image)
+    grid = crop_grid(source, *lung_box(mask, source), margin)
+    return write_volume(out, scan.uid, resample(image, grid), grid)
+
+
+def crop_grid(grid, low, high, margin):
+    """The grid of 1 mm from ``low`` to ``high``, and ``margin`` mm beyond, as far as there is CT.
+
+    Args:
+        grid (VolumeGrid): The scan's.
+        low (ndarray): Lowest z, y, x in its voxels.
+        high (ndarray): Highest z, y, x.
+        margin (float): mm.
+    """
+    margin = margin / np.asarray(grid.spacing)[::-1]
+    return isotropic_grid(
+        grid, np.clip(low - margin, 0, grid.size), np.clip(high + margin, 0, grid.size)
+    )
+
+
+def read_findings(args, uids):
+    """Nodules and excluded findings of some scans, in the schema of the annotation file.
+
+    Returns:
+        list[list[dict]]: Of each scan.
+    """
+    write_series(args.out, uids)
+    truth = read_luna16_ground_truth(
+        args.annotations, args.excluded, Path(args.out, 'seriesuids.csv')
+    )
+    findings = [[] for _ in uids]
+    for item, (*center, diameter), ignore in zip(*truth.lesions[:3]):
+        finding = {
+            'center_mm': [float(mm) for mm in center],
+            'diameter_mm': float(diameter),
+            'ignore': int(ignore),
+        }
+        findings[item].append(finding)
+    return findings
+
+
+def write_series(out, uids):
+    """Write ``seriesuids.csv``, the scans that there are, as ``eval_froc.py luna16`` reads it."""
+    with atomic_write(Path(out, 'seriesuids.csv')) as temporary:
+        with open(temporary, 'w', newline='') as file:
+            csv.writer(file, lineterminator='\n').writerows([uid] for uid in uids)
+
+
+def write(out, volumes, findings, problems):
+    """Write ``luna16.json``; ``skipped.txt`` names every scan that was skipped."""
+    skipped = Path(out, 'skipped.txt')
+    if problems:
+        with atomic_write(skipped) as temporary:
+            temporary.write_text(''.join(f'{problem}\n' for problem in problems))
+    else:
+        skipped.unlink(missing_ok=True)
+    write_annotations(Path(out, 'luna16.json'), volumes, findings, 'nodule', 'LUNA16')
+
+
+def report(volumes, findings, problems):
+    """Print what is in each subset, and what to know of it."""
+    rows = {fold: [0, 0, 0] for fold in range(10)}
+    outside = 0
+    for volume, found in zip(volumes, findings):
+        nodules = [finding for finding in found if not finding['ignore']]
+        counts = (1, len(nodules), len(found) - len(nodules))
+        rows[volume['fold']] = [sum(pair) for pair in zip(rows[volume['fold']], counts)]
+        outside += count_outside(volume, nodules)
+    table = [['subset', 'scans', 'nodules', 'excluded'], *([k, *v] for k, v in rows.items())]
+    print(AsciiTable(table).table)
+    for problem in problems:
+        print(f'skipped: {problem}', file=sys.stderr)
+    if missing := [fold for fold, counts in rows.items() if not counts[0]]:
+        print(f'warning: there is no scan of the subsets {missing}', file=sys.stderr)
+    if outside:
+        print(
+            f'warning: {outside} nodules lie outside of the volumes and cannot be found; a larger '
+            '--margin keeps more',
+            file=sys.stderr,
+        )
+
+
+def count_outside(volume, nodules):
+    """How many nodules have their centre outside of a volume."""
+    names = ('size', 'spacing', 'origin', 'direction')
+    grid = VolumeGrid(*(volume[name] for name in names))
+    centers = grid.from_world([nodule['center_mm'] for nodule in nodules])
+    return int(((centers < 0) | (centers >= grid.size)).any(axis=1).sum())
+
+
+if __name__ == '__main__':
+    main()

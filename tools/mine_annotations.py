@@ -1,0 +1,291 @@
+"""Mine missing annotations of a partly labelled training set (see docs/mining.md).
+
+A detector sees all slices of the series in the config's training annotation file. OUT is that file
+with what the rules find: boxes with "source" and "score", uncertain ones with "ignore". A run that
+was stopped goes on where it was when the same command is given again. On several processes:
+torchrun --nproc_per_node N tools/mine_annotations.py CONFIG CHECKPOINT ... --launcher pytorch
+"""
+
+import argparse
+import os
+from hashlib import sha256
+from pathlib import Path
+
+from mmengine.config import DictAction
+from mmengine.dataset import Compose
+from mmengine.device import get_device
+from mmengine.dist import init_dist, is_main_process
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from terminaltables import AsciiTable
+from torch import distributed
+
+from mmlesion.apis.inferencer import load_config, load_detector
+from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
+from mmlesion.mining import RULES, AnnotationMiner, VolumePass, VolumeStore, list_volumes
+from mmlesion.mining.embeddings import EmbeddingSteps
+from mmlesion.mining.proposals import detection_steps
+from mmlesion.mining.report import count_rows, read_truth, score_rows
+from mmlesion.utils import UserError, cli
+from mmlesion.utils.mmdet_tools import without_worker_traceback
+
+META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'border_offset')
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file of the detector')
+    parser.add_argument('checkpoint', help='checkpoint file of the detector')
+    parser.add_argument('--out', required=True, help='the COCO file to write')
+    parser.add_argument(
+        '--rules', nargs='+', choices=RULES, default=RULES, help='which rules (default: all)'
+    )
+    parser.add_argument(
+        '--unlabelled',
+        action='store_true',
+        help='list the slices without a lesion too, with the uncertain regions on them',
+    )
+    parser.add_argument(
+        '--dataset',
+        default='deeplesion',
+        help='dataset_name of the training set to mine, if there are several (default: deeplesion)',
+    )
+    parser.add_argument(
+        '--embedder',
+        nargs=2,
+        metavar=('CONFIG', 'CHECKPOINT'),
+        help='config and checkpoint of the embedding, for the rule matching',
+    )
+    parser.add_argument(
+        '--theta', type=float, default=0.5, help='IoU above which boxes meet (default: 0.5)'
+    )
+    parser.add_argument(
+        '--delta',
+        type=float,
+        default=0.15,
+        help='distance of embeddings below which lesions match (default: 0.15)',
+    )
+    parser.add_argument(
+        '--sigma',
+        type=float,
+        default=0.5,
+        help='score above which an expert marks an uncertain region (default: 0.5)',
+    )
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.05,
+        help='lowest score of a proposal; no lower than in the config (default: 0.05)',
+    )
+    parser.add_argument('--truth', help="a phantom's folder truth, to compare with")
+    parser.add_argument(
+        '--work-dir', help='folder of the proposals, to resume from (default: OUT.mining)'
+    )
+    parser.add_argument('--batch-size', type=int, default=4, help='slices at once (default: 4)')
+    parser.add_argument('--num-workers', type=int, default=2, help='that load slices (default: 2)')
+    parser.add_argument('--device', help='such as cuda:0 or cpu (default: what there is)')
+    launchers = ['none', 'pytorch', 'slurm', 'mpi']
+    parser.add_argument('--launcher', choices=launchers, default='none', help='job launcher')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='overrides of the config, key=value'
+    )
+    # torchrun and torch.distributed.launch
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='by the launcher')
+    return parser.parse_args()
+
+
+@cli
+def main():
+    args = parse_args()
+    check_args(args)
+    device = init_process(args)
+    cfg = load_config(args.config, args.cfg_options or {})
+    source = training_set(cfg, args.dataset)
+    check_out(args, source['ann_file'])
+    experts = prepare_experts(cfg, args)
+    coco = read_json(source['ann_file'])
+    coco_ground_truth(coco, source['ann_file'])
+    volumes = list_volumes(coco, source['images'])
+    check_truth(args, volumes)
+    fingerprint = digest(
+        args.checkpoint, cfg.model, test_pipeline(cfg), args.score_thr, listing(volumes, 'images')
+    )
+    stores = [VolumeStore(Path(args.work_dir) / 'proposals', fingerprint)]
+    try:
+        find_proposals(args, cfg, device, source, stores[0], volumes)
+        if 'matching' in args.rules:
+            stores.append(embed(args, device, source, stores[0], volumes, fingerprint))
+    except UserError as error:
+        raise UserError(without_worker_traceback(str(error))) from error
+    if is_main_process():
+        mine(args, coco, volumes, stores, experts)
+
+
+def check_args(args):
+    for name in ('theta', 'score_thr', 'sigma'):
+        if not 0 <= getattr(args, name) < 1:
+            raise UserError(f'--{name.replace("_", "-")} must be at least 0 and below 1')
+    if args.delta <= 0 or args.batch_size < 1 or args.num_workers < 0:
+        raise UserError('--delta and --batch-size must be positive, --num-workers at least 0')
+    if 'matching' in args.rules and not args.embedder:
+        raise UserError(
+            'the rule matching needs --embedder CONFIG CHECKPOINT: train one by '
+            'configs/lens/lesion-embedding_*.py, or leave the rule out of --rules'
+        )
+    args.work_dir = args.work_dir or f'{args.out}.mining'
+
+
+def init_process(args):
+    """Join the other processes; return the device of this one."""
+    device = args.device or get_device()
+    if args.launcher == 'none':
+        return device
+    if device.startswith('cpu'):
+        distributed.init_process_group('gloo')  # mmengine's launcher wants an accelerator
+        return device
+    init_dist(args.launcher)
+    return f'{device.split(":")[0]}:{os.environ.get("LOCAL_RANK", args.local_rank)}'
+
+
+def training_set(cfg, name):
+    """Paths ``ann_file`` and ``images`` of the dataset to mine, and its ``dataset_name``."""
+    found = list(find_datasets(cfg.train_dataloader.dataset))
+    picked = [dataset for dataset in found if dataset.get('dataset_name') == name]
+    picked = picked or (found if len(found) == 1 else [])
+    if len(picked) != 1:
+        names = ', '.join(str(dataset.get('dataset_name')) for dataset in found)
+        raise UserError(f'the config trains on {names or "no COCO file"}: choose by --dataset')
+    dataset = picked[0]
+    root = dataset.get('data_root') or ''
+    images = os.path.join(root, dataset.get('data_prefix', {}).get('img', ''))
+    ann_file = os.path.join(root, dataset.ann_file)
+    return dict(ann_file=ann_file, images=images, name=dataset.get('dataset_name'))
+
+
+def find_datasets(cfg):
+    """Yield the configs with an annotation file in that of a dataset or of its wrappers."""
+    if 'ann_file' in cfg:
+        yield cfg
+        return
+    inner = [cfg['dataset']] if 'dataset' in cfg else cfg.get('datasets', [])
+    for dataset in inner:
+        yield from find_datasets(dataset)
+
+
+def check_out(args, ann_file):
+    if os.path.realpath(args.out) == os.path.realpath(ann_file):
+        raise UserError(f'--out {args.out} is the annotation file itself: give another name')
+
+
+def prepare_experts(cfg, args):
+    """Numbers and names of the single-type experts, whose own detections the config then keeps."""
+    if 'cross_dataset' not in args.rules:
+        return {}
+    names = list(cfg.model.get('datasets', []))
+    others = {number: name for number, name in enumerate(names) if name != args.dataset}
+    if not others or len(others) == len(names):
+        raise UserError(
+            f'the rule cross_dataset needs a detector with experts, {args.dataset} among them, as '
+            f'LENS has; this one has {", ".join(names) or "none"}. Leave the rule out of --rules'
+        )
+    cfg.model.test_cfg.rcnn.keep_experts = True
+    return others
+
+
+def check_truth(args, volumes):
+    if args.truth:
+        read_truth(args.truth, volumes[0].name)
+
+
+def test_pipeline(cfg):
+    """The config's test pipeline without annotations, and with the meta keys that mining needs."""
+    pipeline = cfg.test_dataloader.dataset.pipeline.copy()
+    steps = [dict(step) for step in pipeline if 'LoadAnnotations' not in step['type']]
+    keys = steps[-1].get('meta_keys', ())
+    steps[-1]['meta_keys'] = tuple(dict.fromkeys([*keys, *META_KEYS]))
+    return steps
+
+
+def digest(checkpoint, *parts):
+    """Digest of a checkpoint's content and of the text of anything else."""
+    try:
+        total = sha256(Path(checkpoint).read_bytes())
+    except OSError as error:
+        raise UserError(f'the checkpoint {checkpoint}: {error.strerror}') from None
+    for part in parts:
+        total.update(repr(part).encode())
+    return total.hexdigest()
+
+
+def listing(volumes, *parts):
+    """Digest of which slices there are, and of other attributes of the volumes."""
+    total = sha256()
+    for volume in volumes:
+        found = [getattr(volume, part) for part in ('name', 'files', *parts)]
+        total.update(repr(found).encode())
+    return total.hexdigest()
+
+
+def find_proposals(args, cfg, device, source, store, volumes):
+    model = load_detector(cfg, args.checkpoint, device)
+    steps = detection_steps(model, source['images'], args.score_thr)
+    run_pass(args, store, steps, test_pipeline(cfg), volumes, 'proposals')
+
+
+def embed(args, device, source, proposals, volumes, fingerprint):
+    """Embed annotations and tracklets; return the store of the embeddings."""
+    config, checkpoint = args.embedder
+    cfg = load_config(config, {})
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    lesions = listing(volumes, 'annotations')
+    mark = digest(checkpoint, fingerprint, cfg.model, pipeline, args.theta, lesions)
+    store = VolumeStore(Path(args.work_dir) / f'embeddings-{mark[:8]}', mark)
+    steps = EmbeddingSteps(
+        load_detector(cfg, checkpoint, device), source['images'], proposals, args.theta
+    )
+    parts = dict(samples_of=steps.samples_of, predict=steps.predict)
+    run_pass(args, store, parts, pipeline, volumes, 'embeddings')
+    return store
+
+
+def run_pass(args, store, steps, pipeline, volumes, desc):
+    init_default_scope('mmdet')
+    sizes = dict(batch_size=args.batch_size, num_workers=args.num_workers)
+    VolumePass(store, pipeline=Compose(pipeline), **steps, **sizes).run(volumes, desc)
+
+
+def mine(args, coco, volumes, stores, experts):
+    """Apply the rules, write the file and print the report."""
+    options = dict(theta=args.theta, delta=args.delta, sigma=args.sigma)
+    rules = [rule for rule in RULES if rule in args.rules]
+    miner = AnnotationMiner(
+        coco,
+        stores[0],
+        rules,
+        experts,
+        embeddings=stores[1] if len(stores) > 1 else None,
+        unlabelled=args.unlabelled,
+        **options,
+    )
+    miner.run(volumes)
+    report = dict(rules=rules, **options, counts=count_rows(coco, rules))
+    if args.truth:
+        report['truth'] = score_rows(coco, rules, args.truth)
+    write_json(coco, args.out)
+    write_json(report, Path(args.out).with_suffix('.report.json'))
+    print_table('mined', report['counts'])
+    print_table('against the truth', report.get('truth'))
+    print(f'{len(coco["annotations"])} annotations of {len(coco["images"])} slices in {args.out}')
+
+
+def print_table(title, rows):
+    if rows:
+        cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+        print(AsciiTable(cells, title).table)
+
+
+if __name__ == '__main__':
+    MMLogger.get_current_instance().setLevel('WARNING')
+    main()
