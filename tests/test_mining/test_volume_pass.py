@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mmlesion.mining import Volume, VolumePass, VolumeStore
+from mmlesion.mining import volume_pass as module
 from mmlesion.utils import UserError
 
 
@@ -84,3 +85,20 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
     make(tmp_path, Recorder())
     with pytest.raises(UserError, match='another model'):
         make(tmp_path, Recorder(), fingerprint='b')
+
+
+def test_processes_share_the_volumes(tmp_path, monkeypatch):
+    volumes = volumes_of(1, 2, 1, 2, 1)
+    make(tmp_path, Recorder()).run(volumes[:1], 'test')  # finished before
+    todo = [[1, 2, 3, 4]]
+    seen = []
+    for rank in range(2):
+        monkeypatch.setattr(module, 'get_dist_info', lambda rank=rank: (rank, 2))
+        # what the first process saw, though volumes are finished meanwhile
+        monkeypatch.setattr(
+            module, 'broadcast_object_list', lambda data: data.__setitem__(slice(None), todo)
+        )
+        recorder = Recorder()
+        make(tmp_path, recorder).run(volumes, 'test')
+        seen.append({name for name, _ in recorder.seen})
+    assert seen == [{'v1', 'v3'}, {'v2', 'v4'}]

@@ -1,24 +1,28 @@
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.registry import HOOKS
 from mmengine.structures import PixelData
 
 from mmlesion.datasets.transforms.loading import read_slice
 from mmlesion.structures import to_original_frame
+from mmlesion.visualization.sphere_slices import sphere_slices
 
 
 @HOOKS.register_module()
 class LesionVisualizationHook(DetVisualizationHook):
-    """Draw predictions over the key slice, for ``--show`` and ``--show-dir`` of ``tools/test.py``.
+    """Draw predictions over slices, for ``--show`` and ``--show-dir`` of ``tools/test.py``.
 
     The options are mmdet's ``DetVisualizationHook``'s. The slice is read with its 16 bits, which
     :class:`~mmlesion.visualization.LesionLocalVisualizer` windows, and predictions of a pipeline
-    that clips the border are moved back. Pictures are named ``<series>_<slice>.png``.
+    that clips the border are moved back. Pictures are named ``<series>_<slice>.png``. Of a volume
+    the slices through the centres of its lesions and best detections are drawn.
     """
 
     def after_val_iter(self, runner, batch_idx, data_batch, outputs):
-        """Draw the first sample of a batch at every ``interval`` iterations.
+        """Draw the first slice of a batch at every ``interval`` iterations.
 
         Args:
             runner (Runner): The runner of the validation.
@@ -28,7 +32,8 @@ class LesionVisualizationHook(DetVisualizationHook):
         """
         step = runner.iter + batch_idx
         if self.draw and step % self.interval == 0:
-            self._draw_sample(outputs[0], 'val_img', step)
+            for picture in islice(self._pictures(outputs[0]), 1):
+                self._draw(*picture, 'val_img', step)
 
     def after_test_iter(self, runner, batch_idx, data_batch, outputs):
         """Draw every sample.
@@ -42,19 +47,30 @@ class LesionVisualizationHook(DetVisualizationHook):
         if not self.draw:
             return
         for data_sample in outputs:
-            self._test_index += 1
-            out_file = None
-            if self.test_out_dir is not None:
-                folder = Path(runner.work_dir, runner.timestamp, self.test_out_dir)
-                out_file = str(folder / slice_name(data_sample.img_path))
-            self._draw_sample(data_sample, 'test_img', self._test_index, out_file)
+            for picture in self._pictures(data_sample):
+                self._test_index += 1
+                out_file = None
+                if self.test_out_dir is not None:
+                    folder = Path(runner.work_dir, runner.timestamp, self.test_out_dir)
+                    out_file = str(folder / picture[0])
+                self._draw(*picture, 'test_img', self._test_index, out_file)
 
-    def _draw_sample(self, data_sample, name, step, out_file=None):
-        image = read_slice(data_sample.img_path, self.backend_args)
+    def _pictures(self, data_sample):
+        """Yield the name of each slice to draw, its HU and its sample in its frame."""
+        if 'volume_path' in data_sample:
+            volume = np.load(data_sample.volume_path, mmap_mode='r', allow_pickle=False)
+            for number, *drawn in sphere_slices(volume, data_sample, self.score_thr):
+                yield f'{data_sample.series_uid}_{number:03d}.png', *drawn
+        else:
+            image = read_slice(data_sample.img_path, self.backend_args)
+            shown = in_original_frame(data_sample, image.shape)
+            yield slice_name(data_sample.img_path), image, shown
+
+    def _draw(self, file_name, image, data_sample, name, step, out_file=None):
         self._visualizer.add_datasample(
-            slice_name(data_sample.img_path) if self.show else name,
+            file_name if self.show else name,
             image,
-            data_sample=in_original_frame(data_sample, image.shape),
+            data_sample=data_sample,
             show=self.show,
             wait_time=self.wait_time,
             pred_score_thr=self.score_thr,
