@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmlesion.apis.stacking import link_boxes
-from mmlesion.evaluation.functional import box_overlaps
+from mmlesion.evaluation.functional import box_overlaps, link_boxes
 
 
 class SliceBoxes(NamedTuple):

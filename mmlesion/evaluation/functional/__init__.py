@@ -10,6 +10,7 @@ from .protocols import (
     lens_protocol,
     luna16_protocol,
 )
+from .stacking import link_boxes, stack_boxes
 
 __all__ = [
     'LESION_TYPES',
@@ -29,10 +30,12 @@ __all__ = [
     'lens_protocol',
     'lesion_type_groups',
     'limit_per_item',
+    'link_boxes',
     'luna16_protocol',
     'match',
     'score_thresholds',
     'sensitivity_at',
     'slice_overlaps',
+    'stack_boxes',
     'true_negative_patients',
 ]

@@ -16,7 +16,7 @@ import math
 import torch
 from mmdet.structures.bbox import get_box_tensor
 
-from mmlesion.structures import sphere_overlaps
+from mmlesion.structures import check_shape, sphere_overlaps
 
 FIRST_BLOCK, BLOCK = 256, 2048  # spheres of the first block, and most of one; they double
 MAX_PAIRS = 2**19  # that are compared at once: some 50 MB
@@ -62,8 +62,9 @@ def batched_nms_3d(boxes, scores, idxs, iou_threshold, max_num=-1, mode='cube'):
         Tensor: Indices (k,) of the kept spheres, highest scores first.
 
     Raises:
-        ValueError: If numbers of spheres, scores and groups differ.
+        ValueError: If numbers of spheres, scores and groups differ, or ``mode`` is none of these.
     """
+    check_shape(mode)
     boxes = get_box_tensor(boxes)
     if not len(boxes) == len(scores) == len(idxs):
         raise ValueError(f'{len(boxes)} boxes, {len(scores)} scores and {len(idxs)} groups')

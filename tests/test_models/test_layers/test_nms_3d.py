@@ -129,4 +129,4 @@ def test_none_and_errors():
     with pytest.raises(ValueError, match='3 boxes, 2 scores and 2 groups'):
         nms_3d(torch.rand(3, 4), torch.rand(2), 0.5)
     with pytest.raises(ValueError, match="'cube', 'sphere'.*not 'ball'"):
-        nms_3d(torch.rand(3, 4), torch.rand(3), 0.5, mode='ball')
+        nms_3d(none, none[:, 0], 0.5, mode='ball')

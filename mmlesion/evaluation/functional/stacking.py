@@ -1,6 +1,6 @@
 import numpy as np
 
-from ..evaluation.functional.overlaps import box_overlaps
+from .overlaps import box_overlaps
 
 
 def link_boxes(boxes, scores, slices, labels, iou_thr=0.5):

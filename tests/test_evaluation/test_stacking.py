@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmlesion.apis.stacking import link_boxes, stack_boxes
+from mmlesion.evaluation.functional import link_boxes, stack_boxes
 
 
 def stack(rows, **options):

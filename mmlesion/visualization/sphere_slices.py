@@ -1,0 +1,58 @@
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+from .lesion_overlay import choose_window
+
+
+def sphere_slices(volume, data_sample, score_thr=0.3, max_slices=8):
+    """Show a volume's lesions and detections on the slices through their centres.
+
+    Args:
+        volume (ndarray): (z, y, x) HU.
+        data_sample (DetDataSample): ``pred_instances`` with (n, 4) ``bboxes`` z, y, x, diameter in
+            voxels, ``scores`` and ``labels``, and ``gt_instances``, if there are any.
+        score_thr (float): The least score of a detection. Defaults to 0.3.
+        max_slices (int): The most slices: those of lesions first, then of the best detections.
+            Defaults to 8.
+
+    Yields:
+        tuple[int, ndarray, DetDataSample]: A slice's number; its HU (y, x); and what it cuts, as
+        squares around the cut circles, x1, y1, x2, y2 in px, with the window that suits the first
+        of them.
+    """
+    found = data_sample.pred_instances
+    found = found[found.scores >= score_thr].cpu()
+    found = found[found.scores.argsort(descending=True)]
+    kinds = {'pred_instances': found}
+    if 'gt_instances' in data_sample:
+        kinds = {'gt_instances': data_sample.gt_instances.cpu(), **kinds}
+    spheres = torch.cat([instances.bboxes for instances in kinds.values()])
+    numbers = spheres[:, 0].floor().clamp(0, len(volume) - 1).int().tolist()
+    sphere_of = dict(zip(reversed(numbers), reversed(spheres)))  # the first on each slice
+    for number in list(dict.fromkeys(numbers))[:max_slices]:
+        hu = np.array(volume[number])
+        _, y, x, diameter = sphere_of[number].tolist()
+        around = [side + sign * diameter / 2 for sign in (-1, 1) for side in (x, y)]
+        shapes = dict.fromkeys(('img_shape', 'ori_shape'), hu.shape)
+        sample = DetDataSample(metainfo=dict(shapes, windows=[choose_window(hu, around)]))
+        for name, instances in kinds.items():
+            setattr(sample, name, _cut(instances, number + 0.5))
+        yield number, hu, sample
+
+
+def _cut(instances, z):
+    """Squares around the circles in which the plane at ``z`` cuts spheres."""
+    spheres = instances.bboxes
+    squared = (spheres[:, 3] / 2) ** 2 - (spheres[:, 0] - z) ** 2
+    nearest = (spheres[:, 0] - z).abs() <= 0.5  # through the centre, however small the sphere is
+    crossed = (squared > 0) | nearest
+    radii = squared.clamp(min=0.25).sqrt()[crossed, None]
+    middles = spheres[crossed][:, [2, 1]]
+    columns = dict(
+        bboxes=torch.cat([middles - radii, middles + radii], 1), labels=instances.labels[crossed]
+    )
+    if 'scores' in instances:
+        columns['scores'] = instances.scores[crossed]
+    return InstanceData(**columns)
