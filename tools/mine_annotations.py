@@ -270,7 +270,7 @@ def mine(args, coco, volumes, stores, experts):
         **options,
     )
     miner.run(volumes)
-    report = dict(rules=rules, **options, counts=count_rows(coco, rules))
+    report = dict(rules=rules, **options, counts=count_rows(coco, rules, args.unlabelled))
     if args.truth:
         report['truth'] = score_rows(coco, rules, args.truth)
     write_json(coco, args.out)

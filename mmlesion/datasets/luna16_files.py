@@ -1,14 +1,16 @@
 """Reading LUNA16's folders: scans in subset0 to subset9, and masks of their lungs."""
 
+import csv
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
 
+from mmlesion.evaluation.files import read_luna16_ground_truth
 from mmlesion.structures import VolumeGrid
 from mmlesion.structures.ct_volume import CTVolume
-from mmlesion.utils import UserError
+from mmlesion.utils import UserError, atomic_write
 from mmlesion.utils.volume_io import read_ct, read_image
 
 SUBSETS = 10
@@ -71,6 +73,34 @@ def read_luna16_scan(path):
         UserError: If it cannot be read or is not CT.
     """
     return sitk.DICOMOrient(read_ct(path), CTVolume.ORIENTATION)
+
+
+def read_luna16_findings(annotations, excluded, out, uids):
+    """Read nodules and excluded findings of some scans, and write the list of these.
+
+    Args:
+        annotations (str | Path): ``annotations.csv``.
+        excluded (str | Path): ``annotations_excluded.csv``.
+        out (str | Path): Folder of ``seriesuids.csv``, the scans that there are, as
+            ``eval_froc.py luna16`` reads it.
+        uids (list[str]): The scans.
+
+    Returns:
+        list[list[dict]]: Of each scan ``center_mm``, ``diameter_mm`` and ``ignore``.
+    """
+    series = Path(out, 'seriesuids.csv')
+    with atomic_write(series) as temporary, open(temporary, 'w', newline='') as file:
+        csv.writer(file, lineterminator='\n').writerows([uid] for uid in uids)
+    truth = read_luna16_ground_truth(annotations, excluded, series)
+    findings = [[] for _ in uids]
+    for item, (*center, diameter), ignore in zip(*truth.lesions[:3]):
+        finding = {
+            'center_mm': [float(mm) for mm in center],
+            'diameter_mm': float(diameter),
+            'ignore': int(ignore),
+        }
+        findings[item].append(finding)
+    return findings
 
 
 def lung_box(path, grid):

@@ -14,22 +14,23 @@ from .recist_masks import BOX_PADDING
 from .tracklets import SliceBoxes, slice_overlap_pairs
 
 
-def count_rows(coco, rules):
+def count_rows(coco, rules, unlabelled=False):
     """Count as Table III of LENS does, after each rule.
 
     Args:
         coco (dict): Mined COCO content.
         rules (Sequence[str]): The rules that were applied.
+        unlabelled (bool): Whether slices without a lesion were listed.
 
     Returns:
         list[dict]: ``rules``, lesions in 3D and 2D, uncertain regions and slices, with the rules
-        before added; the last row, where there are any, counts the slices without a lesion too.
+        before added; with ``unlabelled`` a last row counts the slices without a lesion too.
     """
     rows = [_row('no mining', coco['annotations'], ())]
     for number, rule in enumerate(RULES, 1):
         if rule in rules:
             rows.append(_row(f'+ {rule}', coco['annotations'], RULES[:number]))
-    if len(coco['images']) > rows[-1]['slices']:
+    if unlabelled:
         rows.append(_row('+ unlabelled', coco['annotations'], RULES, coco['images']))
     return rows
 

@@ -87,7 +87,7 @@ def test_cross_dataset_on_listed_slices_alone(mined):
 
 def test_counts(mined):
     coco = mined(unlabelled=True)
-    rows = count_rows(coco, ('propagation', 'matching', 'cross_dataset'))
+    rows = count_rows(coco, ('propagation', 'matching', 'cross_dataset'), unlabelled=True)
     assert [list(row.values()) for row in rows] == [
         ['no mining', 1, 1, 0, 1],
         ['+ propagation', 1, 3, 0, 3],

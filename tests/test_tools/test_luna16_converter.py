@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from mmlesion.datasets import VolumeDataset
+from mmlesion.datasets.luna16_files import read_luna16_findings
 from mmlesion.datasets.phantom import make_luna16_phantom
 from mmlesion.datasets.transforms import LoadSphereAnnotations, LoadVolume
 from mmlesion.evaluation.files import read_luna16_ground_truth
@@ -200,13 +201,10 @@ def test_masks_that_are_not_of_the_scan(tool, phantom, tmp_path):
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f'{SHARED} is not there')
-def test_the_official_lists(tool, tmp_path):
-    class Args:
-        out = tmp_path
-        annotations, excluded = SHARED / 'annotations.csv', SHARED / 'annotations_excluded.csv'
-
+def test_the_official_lists(tmp_path):
+    lists = SHARED / 'annotations.csv', SHARED / 'annotations_excluded.csv'
     uids = (SHARED / 'seriesuids.csv').read_text().split()
-    findings = tool.read_findings(Args, uids)
+    findings = read_luna16_findings(*lists, tmp_path, uids)
     ignored = sum(finding['ignore'] for found in findings for finding in found)
     assert sum(map(len, findings)) - ignored == 1186 and ignored == 35192
     positives = [any(not f['ignore'] for f in found) for found in findings]

@@ -5,7 +5,6 @@ and margin are kept, so that an interrupted run goes on where it was.
 """
 
 import argparse
-import csv
 import os
 import sys
 from dataclasses import dataclass
@@ -17,7 +16,12 @@ import numpy as np
 import SimpleITK as sitk
 from terminaltables import AsciiTable
 
-from mmlesion.datasets.luna16_files import find_luna16_scans, lung_box, read_luna16_scan
+from mmlesion.datasets.luna16_files import (
+    find_luna16_scans,
+    lung_box,
+    read_luna16_findings,
+    read_luna16_scan,
+)
 from mmlesion.datasets.volume_files import (
     isotropic_grid,
     resample,
@@ -25,7 +29,6 @@ from mmlesion.datasets.volume_files import (
     write_annotations,
     write_volume,
 )
-from mmlesion.evaluation.files import read_luna16_ground_truth
 from mmlesion.structures import VolumeGrid
 from mmlesion.utils import UserError, atomic_write, cli, run_parallel
 
@@ -77,7 +80,8 @@ def main():
     if not args.masks.is_dir():
         raise UserError(f'{args.masks} is not a folder: give that of the lung masks by --masks')
     scans = find_luna16_scans(args.root)
-    read_findings(args, [scan.uid for scan in scans])  # so that a bad list is found at once
+    # now, so that a bad list is found at once
+    read_luna16_findings(args.annotations, args.excluded, args.out, [scan.uid for scan in scans])
     convert = partial(
         convert_scan,
         masks=args.masks,
@@ -90,7 +94,8 @@ def main():
     problems = [scan.problem for scan in converted if scan.problem is not None]
     if not volumes:
         raise UserError(f'no scan can be used; the first: {problems[0]}')
-    findings = read_findings(args, [volume['series_uid'] for volume in volumes])
+    uids = [volume['series_uid'] for volume in volumes]
+    findings = read_luna16_findings(args.annotations, args.excluded, args.out, uids)
     write(args.out, volumes, findings, problems)
     report(volumes, findings, problems)
 
@@ -144,34 +149,6 @@ def crop_grid(grid, low, high, margin):
     return isotropic_grid(
         grid, np.clip(low - margin, 0, grid.size), np.clip(high + margin, 0, grid.size)
     )
-
-
-def read_findings(args, uids):
-    """Nodules and excluded findings of some scans, in the schema of the annotation file.
-
-    Returns:
-        list[list[dict]]: Of each scan.
-    """
-    write_series(args.out, uids)
-    truth = read_luna16_ground_truth(
-        args.annotations, args.excluded, Path(args.out, 'seriesuids.csv')
-    )
-    findings = [[] for _ in uids]
-    for item, (*center, diameter), ignore in zip(*truth.lesions[:3]):
-        finding = {
-            'center_mm': [float(mm) for mm in center],
-            'diameter_mm': float(diameter),
-            'ignore': int(ignore),
-        }
-        findings[item].append(finding)
-    return findings
-
-
-def write_series(out, uids):
-    """Write ``seriesuids.csv``, the scans that there are, as ``eval_froc.py luna16`` reads it."""
-    with atomic_write(Path(out, 'seriesuids.csv')) as temporary:
-        with open(temporary, 'w', newline='') as file:
-            csv.writer(file, lineterminator='\n').writerows([uid] for uid in uids)
 
 
 def write(out, volumes, findings, problems):

@@ -10,7 +10,9 @@ from mmlesion.datasets.phantom import (
     PatientOptions,
     make_deeplesion_phantom,
     make_kits19_phantom,
+    make_lits_phantom,
     make_luna16_phantom,
+    make_nih_ln_phantom,
 )
 from mmlesion.utils import UserError, cli
 
@@ -26,7 +28,9 @@ class Layout(NamedTuple):
 LAYOUTS = {
     'deeplesion': Layout(make_deeplesion_phantom, (24, 8, 8)),
     'kits19': Layout(make_kits19_phantom, (20, 2)),
+    'lits': Layout(make_lits_phantom, (20, 2)),
     'luna16': Layout(make_luna16_phantom, (20, 10), LUNA16_OPTIONS),
+    'nih_ln': Layout(make_nih_ln_phantom, (10, 10)),
 }
 
 
@@ -42,8 +46,9 @@ def parse_args():
         nargs='+',
         metavar='COUNT',
         help='deeplesion: patients of the training, validation and test split (24 8 8); '
-        'kits19: cases with and without a segmentation (20 2); '
-        'luna16: scans with and without nodules (20 10)',
+        'kits19 and lits: cases with and without a segmentation (20 2); '
+        'luna16: scans with and without nodules (20 10); '
+        'nih_ln: abdomens and mediastina (10 10)',
     )
     parser.add_argument('--size', type=int, help='rows and columns, px (256; luna16: 128)')
     parser.add_argument('--seed', type=int, default=0, help='the same seed, the same bytes (0)')

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from mmlesion.utils import run_parallel
 
 from .layout import check_options, check_rules, new_data_folder
-from .patient import PatientOptions, draw_patient, organ_mask, render
+from .patient import PatientOptions, draw_patient, organ_mask, render, slices_around
 
 KIDNEY, TUMOUR = 1, 2  # KiTS19's labels
 _KIDNEY_TYPE = 6  # DeepLesion's
@@ -59,7 +59,7 @@ def make_kits19_phantom(out, cases=(20, 2), seed=0, workers=1, overwrite=False, 
 def _write_case(number, root, seed, segmented, options):
     patient = draw_patient(np.random.SeedSequence(seed, spawn_key=(number,)), options)
     (study,) = patient.studies
-    first, last = _kidney_slices(patient, study)
+    first, last = slices_around(patient, study, ('kidney',), _MARGIN)
     volume, tumours = render(patient, study, first, last, options)
     folder = root / f'case_{number:05d}'
     folder.mkdir()
@@ -68,15 +68,6 @@ def _write_case(number, root, seed, segmented, options):
         kidneys = organ_mask(patient, study, first, last, options, _KIDNEY_ORGANS)
         labels = np.where(tumours > 0, TUMOUR, KIDNEY * kidneys).astype(np.uint8)
         _write_volume(folder / 'segmentation.nii.gz', labels, study, first)
-
-
-def _kidney_slices(patient, study):
-    """First and last slice, from 0, of the scan's part around kidneys and tumours."""
-    kidneys = patient.trunk.named(('kidney',))
-    ends = [kidney.center[2] + side * kidney.radii[2] for kidney in kidneys for side in (-1, 1)]
-    ends += [site.z for site in study.sites]
-    first, last = study.slice_of(min(ends) - _MARGIN), study.slice_of(max(ends) + _MARGIN)
-    return max(first, 0), min(last, study.num_slices - 1)
 
 
 def _write_volume(path, array, study, first):

@@ -176,6 +176,22 @@ def render(patient, study, first, last, options):
     return _add_noise(rng, volume, study, options), labels
 
 
+def slices_around(patient, study, names, margin):
+    """First and last slice, 0-based, of a scan's part around organs and all findings.
+
+    Args:
+        patient (Patient): The patient.
+        study (Study): One of its scans.
+        names (Sequence[str]): Of the organs.
+        margin (float): mm above and below.
+    """
+    organs = patient.trunk.named(names)
+    ends = [organ.center[2] + side * organ.radii[2] for organ in organs for side in (-1, 1)]
+    ends += [site.z for site in study.sites]
+    first, last = study.slice_of(min(ends) - margin), study.slice_of(max(ends) + margin)
+    return max(first, 0), min(last, study.num_slices - 1)
+
+
 def organ_mask(patient, study, first, last, options, names):
     """Where organs show on the slices ``first`` to ``last`` (0-based, inclusive) of a study.
 

@@ -8,6 +8,9 @@ from mmlesion.models.layers import DEFAULT_GENOTYPES, AutoLesionBlock, AutoLesio
 from mmlesion.models.layers.alb_operations import CONV_BN
 from mmlesion.utils import UserError
 
+# so few of 256 channels and 7 x 7 positions stay in a CPU's cache
+REGIONS_AT_ONCE = 128
+
 
 @MODELS.register_module()
 class ALBEncoder(BaseModule):
@@ -63,7 +66,12 @@ class ALBEncoder(BaseModule):
             list[Tensor], the mean where it has several Non-local operations; None where it has
             none.
         """
-        x = self.alb(self.conv(x), num_regions)
+        x = self.alb(self._reduce_channels(x), num_regions)
         for block in self.reductions:
             x = block(x, num_regions)
         return x.relu().mean((2, 3)), self.alb.relations
+
+    def _reduce_channels(self, x):
+        if self.training:  # batch normalization needs all regions
+            return self.conv(x)
+        return torch.cat([self.conv(regions) for regions in x.split(REGIONS_AT_ONCE)])

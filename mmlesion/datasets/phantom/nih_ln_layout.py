@@ -1,0 +1,121 @@
+"""Synthetic patients in the files of NIH-LN: DICOM series, masks and lists of lymph nodes."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import SimpleITK as sitk
+
+from mmlesion.utils import run_parallel
+
+from .layout import check_options, check_rules, new_data_folder
+from .lits_layout import upright_image
+from .patient import PatientOptions, draw_patient, render, slices_around
+
+IMAGES, MASKS, MARKERS = 'CT Lymph Nodes', 'MED_ABD_LYMPH_MASKS', 'MED_ABD_LYMPH_ANNOTATIONS'
+_MARGIN = 10.0  # mm of the scan above and below
+_CT_STORAGE = '1.2.840.10008.5.1.4.1.1.2'
+# Prefix of a patient's name, DeepLesion's lesion type, and the organs that a scan shows.
+_ABDOMEN = ('ABD', 2, ('pancreas', 'kidney'))
+_MEDIASTINUM = ('MED', 3, ('heart',))
+
+
+def make_nih_ln_phantom(out, patients=(10, 10), seed=0, workers=1, overwrite=False, options=None):
+    """Write a synthetic data set in the layout of TCIA's CT Lymph Nodes.
+
+    ``CT Lymph Nodes/<patient>/<study>/<series>/*.dcm`` are the slices of a scan,
+    ``MED_ABD_LYMPH_MASKS/<patient>/<patient>_mask.nii.gz`` its lymph nodes, numbered from 1, and
+    ``MED_ABD_LYMPH_ANNOTATIONS/<patient>/<patient>_lymphnodes_*.txt`` their centres (world mm and
+    voxels) and diameters: the shortest in the mediastinum, the longest and shortest in the abdomen.
+    The same ``seed`` and options give the same volumes, whatever ``workers`` is.
+
+    Args:
+        out (str | Path): Folder to make; it appears when all is written.
+        patients (tuple[int]): Patients ``ABD_LYMPH_*`` and ``MED_LYMPH_*``.
+        seed (int): Of everything.
+        workers (int): Processes.
+        overwrite (bool): Whether to replace an existing folder that is not empty.
+        options (PatientOptions, optional): Image size, lesion sizes, intervals. Which lesions there
+            are, and how many scans of a patient, is NIH-LN's.
+
+    Raises:
+        UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
+    """
+    options = replace(options or PatientOptions(), unannotated=0.0, studies=(1.0,))
+    complaint = f'patients is {patients}: give two counts of at least 0, abdomens and mediastina'
+    check_rules({complaint: len(patients) == 2 and min(patients) >= 0})
+    check_options(options)
+    regions = [_ABDOMEN] * patients[0] + [_MEDIASTINUM] * patients[1]
+    numbers = [*range(1, patients[0] + 1), *range(1, patients[1] + 1)]
+    with new_data_folder(out, overwrite) as root:
+        write = partial(_write_patient, root=root, seed=seed, options=options)
+        run_parallel(write, list(zip(numbers, regions)), workers, 'patients', 'patient')
+
+
+def _write_patient(task, root, seed, options):
+    number, (prefix, lesion_type, organs) = task
+    options = replace(options, lesion_types=(lesion_type,))
+    source = np.random.SeedSequence(seed, spawn_key=(lesion_type, number))
+    patient = draw_patient(source, options)
+    (study,) = patient.studies
+    first, last = slices_around(patient, study, organs, _MARGIN)
+    volume, nodes = render(patient, study, first, last, options)
+    name, uid = f'{prefix}_LYMPH_{number:03d}', f'2.25.{source.generate_state(1, np.uint64)[0]}'
+    series = root / IMAGES / name / 'study' / 'lymphnodes'
+    write_dicom(series, upright_image(volume, study, last), uid, name)
+    (root / MASKS / name).mkdir(parents=True)
+    mask = root / MASKS / name / f'{name}_mask.nii.gz'
+    sitk.WriteImage(upright_image(nodes, study, last), str(mask), useCompression=True)
+    lesions = [lesion for site in study.sites for lesion in site.lesions]
+    _write_markers(root / MARKERS / name, name, lesions, study, last)
+
+
+def write_dicom(folder, image, uid, patient):
+    """Write a volume as a DICOM series.
+
+    Args:
+        folder (Path): To make, for ``000000.dcm`` and so on.
+        image (sitk.Image): HU; its axes run to the left, to posterior and to superior.
+        uid (str): Of the series; study, frame and slices have longer ones.
+        patient (str): The patient's id.
+    """
+    folder.mkdir(parents=True)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for index in range(image.GetDepth()):
+        plane = image[:, :, index]
+        position = image.TransformIndexToPhysicalPoint((0, 0, index))
+        tags = {
+            '0008|0016': _CT_STORAGE,
+            '0008|0018': f'{uid}.{index + 1}',
+            '0008|0060': 'CT',
+            '0010|0020': patient,
+            '0018|0050': f'{image.GetSpacing()[2]:g}',
+            '0020|000d': f'{uid}.0.1',
+            '0020|000e': uid,
+            '0020|0013': str(index + 1),
+            '0020|0032': '\\'.join(f'{mm:.6f}' for mm in position),
+            '0020|0037': '1\\0\\0\\0\\1\\0',
+        }
+        for key, value in tags.items():
+            plane.SetMetaData(key, value)
+        writer.SetFileName(str(folder / f'{index:06d}.dcm'))
+        writer.Execute(plane)
+
+
+def _write_markers(folder, name, lesions, study, last):
+    folder.mkdir(parents=True)
+    centers = np.array([np.multiply(lesion.center, (1, 1, -1)) for lesion in lesions])
+    lowest = (*study.origin, -(study.top + last * study.interval))
+    steps = (study.spacing, study.spacing, study.interval)
+    sizes = [sorted(lesion.profile.diameters, reverse=True) for lesion in lesions]
+    if name.startswith('MED'):
+        sizes = [size[1:] for size in sizes]
+    columns = {
+        'physicalPoints': centers,
+        'indices': np.rint((centers - lowest) / steps).astype(int),
+        'sizes': sizes,
+    }
+    for kind, rows in columns.items():
+        text = ''.join(' '.join(f'{value:g}' for value in row) + '\n' for row in rows)
+        (folder / f'{name}_lymphnodes_{kind}.txt').write_text(text)
