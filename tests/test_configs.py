@@ -28,6 +28,12 @@ def cfg(request):
     return cfg
 
 
+def single_datasets(cfg):
+    """The datasets of a loader: the one, or those that it joins."""
+    inner = cfg.get('datasets')
+    return [one for part in inner for one in single_datasets(part)] if inner else [cfg]
+
+
 def accepts(registry, cfg):
     """Raise TypeError where a component, which may need files to be built, lacks an option."""
     options = dict(cfg)
@@ -44,7 +50,7 @@ def test_model_and_schedule(cfg):
         schedulers = sum(schedulers.values(), [])
     for scheduler in schedulers:
         assert PARAM_SCHEDULERS.get(scheduler.type) is not None
-    loader = cfg.train_dataloader.dataset.pipeline[0]
+    loader = single_datasets(cfg.train_dataloader.dataset)[0].pipeline[0]
     first_conv = next(m for m in model.backbone.modules() if isinstance(m, (Conv2d, Conv3d)))
     groups = getattr(model.backbone, 'num_groups', 1)
     # a volume has one channel
@@ -54,10 +60,11 @@ def test_model_and_schedule(cfg):
 @pytest.mark.parametrize('cfg', CONFIGS, indirect=True)
 def test_data(cfg):
     for split in ('train', 'val', 'test'):
-        dataset = DATASETS.build(dict(cfg[f'{split}_dataloader'].dataset, lazy_init=True))
-        loader = dataset.pipeline.transforms[0]
-        trained = cfg.train_dataloader.dataset.pipeline[0]
-        assert getattr(loader, 'num_slices', 1) == trained.get('num_slices', 1)
+        for single in single_datasets(cfg[f'{split}_dataloader'].dataset):
+            dataset = DATASETS.build(dict(single, lazy_init=True))
+            loader = dataset.pipeline.transforms[0]
+            trained = single_datasets(cfg.train_dataloader.dataset)[0].pipeline[0]
+            assert getattr(loader, 'num_slices', 1) == trained.get('num_slices', 1)
     accepts(METRICS, cfg.val_evaluator)
     accepts(METRICS, cfg.test_evaluator)
     if cfg.val_evaluator.get('fold') is None:  # cross-validation has no third part

@@ -167,6 +167,31 @@ def read_lens_ground_truth(path, split=None):
     return GroundTruth(items, Lesions(item, boxes, np.zeros(len(item), dtype=bool)), {})
 
 
+def sub_volume_ground_truth(data, path):
+    """Lesions of a COCO dictionary of every slice of sub-volumes (docs/datasets.md).
+
+    Args:
+        data (dict): The content of the file: ``sub_volumes`` has the boxes of each, as the manual
+            annotation has them, and ``sub_volume`` of an image says where it belongs.
+        path (str | Path): Its name, for error messages.
+
+    Returns:
+        GroundTruth: Items are sub-volumes; inclusive boxes in px and slices; labels are the id of
+        the first category.
+    """
+    if not isinstance(data['sub_volumes'], dict) or not data.get('categories'):
+        raise UserError(f'{path} needs "sub_volumes" with boxes, and "categories": convert again')
+    items = list(data['sub_volumes'])
+    index = dict(zip(items, range(len(items))))
+    names = _column(data.get('images', []), 'sub_volume', f'{path}: image')
+    _column(data.get('images', []), 'slice_index', f'{path}: image')
+    if unknown := [name for name in dict.fromkeys(names) if name not in index]:
+        raise UserError(f'{path}: images of sub-volumes that are not listed: {_some(unknown)}')
+    item, boxes = _boxes_by_item(data['sub_volumes'], index, 6, path)
+    label = np.full(len(item), data['categories'][0]['id'])
+    return GroundTruth(items, Lesions(item, boxes, np.zeros(len(item), dtype=bool), label), {})
+
+
 def _pick_split(data, split, path):
     if not isinstance(data, dict) or not data:
         raise UserError(f'{path} must be a dictionary of sub-volumes and their boxes')

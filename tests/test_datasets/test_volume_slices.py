@@ -5,7 +5,14 @@ import SimpleITK as sitk
 from pycocotools import mask as mask_utils
 
 from mmlesion.datasets.slice_files import slice_file_name
-from mmlesion.datasets.volume_slices import SliceOptions, mask_regions, write_key_slices
+from mmlesion.datasets.volume_slices import (
+    SliceOptions,
+    mask_regions,
+    number_lesions,
+    sphere_regions,
+    write_key_slices,
+)
+from mmlesion.structures import VolumeGrid
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
@@ -66,7 +73,7 @@ def test_slices_with_lesions_and_those_around(volume, tmp_path):
         'slice_index': 2,
         'slice_range': [1, 4],
         'windows': [[-175.0, 275.0]],
-        'annotations': mask_regions(mask[1], (0.5, 0.5)),
+        'annotations': [{**mask_regions(mask[1], (0.5, 0.5))[0], 'lesion_id': 1}],
     }
     written = sorted(path.name for path in (tmp_path / 'scan').iterdir())
     assert written == [f'{number:03d}.png' for number in (1, 2, 3, 4, 7, 8, 9, 10)]
@@ -78,6 +85,63 @@ def test_a_volume_without_lesions_leaves_an_empty_folder(volume, tmp_path):
     mask = np.zeros(volume.array.shape, bool)
     assert write_key_slices(volume, mask, tmp_path / 'scan', SliceOptions()) == []
     assert list((tmp_path / 'scan').iterdir()) == []
+
+
+def test_every_slice_is_an_image(volume, tmp_path):
+    mask = np.zeros(volume.array.shape, bool)
+    mask[1, 4:8, 10:16] = mask[2, 5:9, 12:18] = mask[2, 15:18, 2:5] = True
+    mask[4, 0, 0] = True
+    options = SliceOptions(1.0, 4.0, every_slice=True)
+    images = write_key_slices(volume, mask, tmp_path / 'scan', options)
+    assert [image['slice_index'] for image in images] == list(range(1, 11))
+    assert {tuple(image['slice_range']) for image in images} == {(1, 10)}
+    found = [[(a['lesion_id'], a['ignore']) for a in image['annotations']] for image in images]
+    assert found == [[], [(1, 0)], [(1, 0), (2, 0)], [], [(3, 1)], *[[]] * 5]
+    assert len(list((tmp_path / 'scan').iterdir())) == 10
+
+
+def test_numbered_lesions_that_touch_have_their_own_boxes(volume, tmp_path):
+    nodes = np.zeros(volume.array.shape, np.uint8)
+    nodes[3, 4:8, 10:14], nodes[3, 4:8, 14:16] = 7, 5
+    (image,) = write_key_slices(volume, nodes, tmp_path / 'scan', SliceOptions(0.0))
+    found = {a['lesion_id']: a['bbox'] for a in image['annotations']}
+    assert found == {7: [10, 4, 4, 4], 5: [14, 4, 2, 4]}
+
+
+def test_lesions_are_what_is_connected_in_3d():
+    mask = np.zeros((4, 9, 9), bool)
+    mask[0, 1, 1] = mask[1, 2, 2] = True  # by their corners
+    mask[3, 2, 2] = mask[0, 7, 7] = True
+    numbers = number_lesions(mask)
+    assert numbers[0, 1, 1] == numbers[1, 2, 2] != numbers[0, 7, 7]
+    assert len(np.unique(numbers[mask])) == 3 and (numbers > 0).sum() == 4
+    assert not number_lesions(np.zeros((2, 3, 3), bool)).any()
+
+
+def test_sections_of_spheres():
+    """A ball of 10 mm round the centre of voxel (4, 20, 30), whose slices are 2 mm apart."""
+    grid = VolumeGrid((9, 40, 60), (0.5, 1.0, 2.0), (5, 6, 7), (1, 0, 0, 0, 1, 0, 0, 0, -1))
+    center = (5 + 30 * 0.5, 6 + 20 * 1.0, 7 - 4 * 2.0)
+    findings = [
+        dict(center_mm=center, diameter_mm=10, ignore=0),
+        dict(center_mm=(5, 26, 7 - 1.5), diameter_mm=1.4, ignore=1),
+    ]
+    regions = sphere_regions(findings, grid, min_area=30.0)
+    # 2 and 4 mm off its centre the section has a radius of sqrt(21) and 3 mm
+    assert {index: len(found) for index, found in regions.items()} == {
+        **dict.fromkeys(range(2, 7), 1),
+        1: 1,
+    }
+    (middle,), (end,) = regions[4], regions[6]
+    np.testing.assert_allclose(middle['bbox'], [20.5, 15.5, 20, 10], atol=1e-3)
+    np.testing.assert_allclose(end['bbox'], [24.5, 17.5, 12, 6], atol=1e-3)
+    assert middle['area'] == pytest.approx(np.pi * 25 / 0.5) and not middle['ignore']
+    assert end['ignore'] == 1, '28 mm2'
+    assert {found[0]['lesion_id'] for index, found in regions.items() if index > 1} == {1}
+    # Between two slices, and half out of the image: the whole section, clipped.
+    (between,) = regions[1]
+    np.testing.assert_allclose(between['bbox'], [0, 19.8, 1.9, 1.4], atol=1e-3)
+    assert between['ignore'] == 1 and between['lesion_id'] == 2
 
 
 def test_file_names_of_a_series_have_one_width():

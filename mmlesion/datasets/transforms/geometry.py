@@ -25,6 +25,8 @@ class NormalizeSpacing(Resize):
 
     Args:
         spacing (float): mm/px. Defaults to 0.8 (LENS, section VI-A).
+        ratio_range (tuple[float]): Least and largest factor on the size, drawn at random for each
+            sample. Defaults to (1.0, 1.0); LENS trains with (0.8, 1.2).
         clip_object_border (bool): Whether to clip boxes to the image. Defaults to True.
         interpolation (str): As in mmdet's ``Resize``. Defaults to 'bilinear'.
 
@@ -32,13 +34,26 @@ class NormalizeSpacing(Resize):
         UserError: If a sample has no positive spacing.
     """
 
-    def __init__(self, spacing=0.8, clip_object_border=True, interpolation='bilinear'):
+    def __init__(
+        self,
+        spacing=0.8,
+        ratio_range=(1.0, 1.0),
+        clip_object_border=True,
+        interpolation='bilinear',
+    ):
         if spacing <= 0:
             raise ValueError(f'spacing must be positive, but got {spacing} mm/px')
+        if not 0 < ratio_range[0] <= ratio_range[1]:
+            raise ValueError(f'ratio_range {ratio_range} must be positive and ascending')
         super().__init__(
             scale_factor=1.0, clip_object_border=clip_object_border, interpolation=interpolation
         )
         self.spacing = spacing
+        self.ratio_range = ratio_range
+
+    @cache_randomness
+    def _random_ratio(self):
+        return np.random.uniform(*self.ratio_range)
 
     def transform(self, results):
         """Resize the image and what is annotated on it.
@@ -55,12 +70,13 @@ class NormalizeSpacing(Resize):
                 f'{results.get("img_path")}: spacing {original} is not [x, y] in mm/px: correct '
                 'the annotation file, or use Resize instead of NormalizeSpacing'
             )
-        self.scale_factor = tuple(mm / self.spacing for mm in original)
+        ratio = self._random_ratio()
+        self.scale_factor = tuple(ratio * mm / self.spacing for mm in original)
         return super().transform(results)
 
     def __repr__(self):
         return (
-            f'{type(self).__name__}(spacing={self.spacing}, '
+            f'{type(self).__name__}(spacing={self.spacing}, ratio_range={self.ratio_range}, '
             f'clip_object_border={self.clip_object_border}, '
             f'interpolation={self.interpolation!r})'
         )
@@ -158,6 +174,7 @@ class RandomCTAffine(RandomAffine):
     Args:
         max_rotate_degree (float): Defaults to 5.73 (0.1 rad).
         max_translate_ratio (float): Of the image's size. Defaults to 0.1.
+        max_translate_px (int): Shift by whole px in x and y, after all else. Defaults to 0.
         scaling_ratio_range (tuple[float]): Defaults to (0.9, 1.1).
         max_shear_degree (float): Defaults to 5.73 (0.1 rad).
         border_val (float, optional): Value beyond the border. Defaults to None, the image's
@@ -173,6 +190,7 @@ class RandomCTAffine(RandomAffine):
         max_shear_degree=5.73,
         border_val=None,
         bbox_clip_border=True,
+        max_translate_px=0,
     ):
         super().__init__(
             max_rotate_degree=max_rotate_degree,
@@ -182,11 +200,15 @@ class RandomCTAffine(RandomAffine):
             border_val=border_val,
             bbox_clip_border=bbox_clip_border,
         )
+        self.max_translate_px = max_translate_px
 
     @cache_randomness
     def _get_random_homography_matrix(self, height, width):
         matrix = super()._get_random_homography_matrix(height, width)
-        return _about(matrix, width / 2, height / 2)
+        matrix = _about(matrix, width / 2, height / 2)
+        reach = self.max_translate_px
+        x, y = np.random.randint(-reach, reach + 1, 2) if reach else (0, 0)
+        return self._get_translation_matrix(x, y) @ matrix
 
     @autocast_box_type()
     def transform(self, results):

@@ -13,16 +13,19 @@ from ..files import Predictions, coverage, coverage_warnings, read_json, write_j
 from ..functional import Detections, evaluate_froc
 from ..tables import froc_table
 from .slice_benchmark import SliceBenchmark
+from .sub_volume_benchmark import SubVolumeBenchmark
 from .volume_benchmark import VolumeBenchmark
 
 
 @METRICS.register_module()
 class FROCMetric(BaseMetric):
-    """FROC of lesion detection in images or volumes, by the kind of ``ann_file``.
+    """FROC of lesion detection in images, volumes or sub-volumes, by the kind of ``ann_file``.
 
     Images have boxes, and COCO's mAP over IoU 0.5 to 0.9 beside the FROC. Volumes have spheres in
     the world: a detection is a hit if its centre lies in the lesion, as LUNA16 has it, ignored
     findings count neither way, and the True Negative Patient score stands beside the FROC.
+    Sub-volumes are evaluated as in LENS (section Metric): what is found on their slices is stacked
+    to 3D boxes, of which IoBB over 0.3 is a hit.
 
     A detection is matched with lesions of its own class. All images or volumes in ``ann_file``
     count, those without lesions or predictions too. Results are ``sens@<level>`` for each level,
@@ -30,13 +33,15 @@ class FROCMetric(BaseMetric):
     ``<class>_sens@<level>`` and ``<class>_mean``.
 
     Args:
-        ann_file (str): COCO annotation file, or annotation file of volumes.
+        ann_file (str): COCO annotation file, annotation file of volumes, or the file of
+            tools/dataset_converters/deeplesion_subvolumes.py.
         overlap (str, optional): Of boxes 'iou', 'iobb' (over the detected box), 'iogt' (over the
             ground truth) or 'max' of these two; of spheres 'centre_in_sphere'. Defaults to None,
-            'iou' or 'centre_in_sphere'.
-        iou_thr (float): The least overlap of boxes that is a hit. Defaults to 0.5.
+            'iou', or 'centre_in_sphere' in volumes and 'iobb' in sub-volumes.
+        iou_thr (float, optional): The least overlap of boxes that is a hit. Defaults to None, 0.5,
+            and 0.3 in sub-volumes.
         fp_levels (Sequence[float], optional): False positives per image or volume at which
-            sensitivity is read. Defaults to None, DeepLesion's or LUNA16's.
+            sensitivity is read. Defaults to None, DeepLesion's, or LUNA16's in (sub-)volumes.
         inclusive (bool): Whether a box covers its last pixel, as in the published programs.
             Defaults to True.
         max_per_item (int, optional): The most detections of an image or volume that count.
@@ -49,7 +54,8 @@ class FROCMetric(BaseMetric):
         seed (int): Of these draws. Defaults to 0.
         format_only (bool): Whether to write the predictions and evaluate nothing.
         outfile_prefix (str, optional): Where to write: ``<prefix>.bbox.json``, the predictions as
-            COCO results or spheres; of volumes ``<prefix>.csv``, a LUNA16 submission;
+            COCO results or spheres; of volumes ``<prefix>.csv``, a LUNA16 submission; of
+            sub-volumes ``<prefix>.boxes3d.json`` alone, as ``eval_froc.py lens`` reads it;
             ``<prefix>.segm.json``, those that meet a segment, if the model predicts masks, with
             what :func:`~mmlesion.evaluation.segments.segment_results` says of it; ``<prefix>.json``
             and ``<prefix>.png``, the FROC. Defaults to None.
@@ -67,7 +73,7 @@ class FROCMetric(BaseMetric):
         self,
         ann_file,
         overlap=None,
-        iou_thr=0.5,
+        iou_thr=None,
         fp_levels=None,
         inclusive=True,
         max_per_item=None,
@@ -99,7 +105,7 @@ class FROCMetric(BaseMetric):
         self.truth = self.benchmark.truth
         self.protocol = self.benchmark.protocol(
             overlap or self.benchmark.overlap,
-            iou_thr,
+            self.benchmark.iou_thr if iou_thr is None else iou_thr,
             inclusive,
             tuple(fp_levels or self.benchmark.levels),
             max_per_item or self.benchmark.max_per_item,
@@ -165,19 +171,23 @@ class FROCMetric(BaseMetric):
     def _gather(self, results, category_ids):
         """Bring all predictions into the order of the annotation file, whoever made them."""
         items = self.truth.items
-        found = {item: columns for item, *columns in results}
+        found = self.benchmark.join({item: columns[:3] for item, *columns in results})
         listed = [(number, found[i]) for number, i in enumerate(items) if i in found]
         item = np.repeat(
             np.array([number for number, _ in listed], dtype=int),
-            [len(scores) for _, (_, scores, *_) in listed],
+            [len(scores) for _, (_, scores, _) in listed],
         )
         boxes, scores, labels = (
             np.concatenate([empty, *(columns[place] for _, columns in listed)])
-            for place, empty in enumerate((np.empty((0, 4)), np.empty(0), np.empty(0, dtype=int)))
+            for place, empty in enumerate(self._nothing())
         )
         unknown = {i: len(found[i][1]) for i in found.keys() - set(items)}
         detections = Detections(item, boxes, scores, category_ids[labels])
         return Predictions(detections, list(unknown), sum(unknown.values()))
+
+    def _nothing(self):
+        """Places, scores and labels of no detection."""
+        return np.empty((0, self.benchmark.num_numbers)), np.empty(0), np.empty(0, dtype=int)
 
     def _evaluate(self, rows, detections, categories):
         """FROC over all classes and, with ``classwise``, of each; and the benchmark's own score."""
@@ -226,6 +236,8 @@ def _benchmark(content, ann_file, fold):
         return VolumeBenchmark(content, ann_file, fold)
     if fold is not None:
         raise UserError(f'fold={fold}: {ann_file} has images, and no folds: leave it out')
+    if isinstance(content, dict) and 'sub_volumes' in content:
+        return SubVolumeBenchmark(content, ann_file)
     return SliceBenchmark(content, ann_file)
 
 

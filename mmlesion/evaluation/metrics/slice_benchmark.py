@@ -25,7 +25,8 @@ class SliceBenchmark:
         UserError: If it is not of that kind.
     """
 
-    overlap, levels, max_per_item = 'iou', PER_IMAGE_LEVELS, None
+    overlap, iou_thr, levels = 'iou', 0.5, PER_IMAGE_LEVELS
+    max_per_item, num_numbers = None, 4
 
     def __init__(self, content, ann_file):
         self.content = content
@@ -52,6 +53,10 @@ class SliceBenchmark:
             return None
         image = self.images.get(sample['img_id'])
         return [] if image is None else segment_results(sample, image)
+
+    def join(self, found):
+        """What is found in each item: of a slice, what is found on it."""
+        return found
 
     def rows(self, detections):
         """COCO results (list[dict]) of detections whose labels are category ids."""

@@ -22,7 +22,8 @@ class VolumeBenchmark:
         UserError: If it is not of that kind, or has no volume of the fold.
     """
 
-    overlap, levels, max_per_item = CENTRE, LUNA16.fp_levels, LUNA16.max_per_item
+    overlap, iou_thr, levels = CENTRE, None, LUNA16.fp_levels
+    max_per_item, num_numbers = LUNA16.max_per_item, 4
 
     def __init__(self, content, ann_file, fold=None):
         self.truth = volume_ground_truth(content, ann_file, fold)
@@ -45,6 +46,10 @@ class VolumeBenchmark:
 
     def segments(self, sample):
         """None: there are no masks in volumes."""
+
+    def join(self, found):
+        """What is found in each item: of a volume, what is found in it."""
+        return found
 
     def rows(self, detections):
         """Spheres (list[dict]) of detections whose labels are category ids."""

@@ -1,0 +1,147 @@
+"""The rows of LENS' Table I: what sets them apart, and a step of training on all four layouts."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmlesion.datasets.phantom import (
+    PatientOptions,
+    make_deeplesion_phantom,
+    make_lits_phantom,
+    make_luna16_phantom,
+    make_nih_ln_phantom,
+)
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / 'configs' / 'lens'
+NAMES = ['deeplesion', 'luna16', 'lits', 'nih_ln']
+ROWS = {
+    'densenet121': ['_1xb4-8e_deeplesion', '_deeplesion-expert_1xb4-8e_4datasets',
+                    '_1xb4-8e_4datasets', '_mined_1xb4-8e_4datasets'],
+    'small': ['_deeplesion-phantom', '_deeplesion-expert_phantom', '_phantom', '_mined_phantom'],
+}  # fmt: skip
+SMALL = PatientOptions(size=128, slice_intervals=(5.0,))
+
+
+def load(size, row):
+    return Config.fromfile(CONFIGS / f'lens_{size}{ROWS[size][row]}.py')
+
+
+def training_sets(cfg):
+    return cfg.train_dataloader.dataset.datasets
+
+
+@pytest.mark.parametrize('size', ROWS)
+def test_rows(size):
+    a, b, c, d = (load(size, row) for row in range(4))
+    assert [one.dataset_name for one in training_sets(c)] == NAMES == list(c.model.datasets)
+    assert len({one.data_root for one in training_sets(c)}) == 4
+    assert all(one.filter_cfg == dict(filter_empty_gt=False) for one in training_sets(c))
+    assert c.model.test_cfg.rcnn.experts is None
+
+    assert list(a.model.datasets) == ['deeplesion'] and training_sets(a) == training_sets(c)[:1]
+    assert b.model.test_cfg.rcnn.pop('experts') == ['deeplesion']
+    c.model.test_cfg.rcnn.pop('experts')
+    assert b.model == c.model and b.train_dataloader == c.train_dataloader
+
+    assert training_sets(d)[1:] == training_sets(c)[1:]
+    assert training_sets(d)[0].pop('ann_file') == 'train_mined.json'
+    training_sets(c)[0].pop('ann_file')
+    assert training_sets(d)[0] == training_sets(c)[0]
+    for one in (a, b, d):
+        assert one.test_dataloader == c.test_dataloader and one.val_evaluator == c.val_evaluator
+
+
+def test_the_papers_recipe():
+    cfg = load('densenet121', 2)
+    pipeline = {step.type: step for step in training_sets(cfg)[0].pipeline}
+    assert pipeline['LoadCTSlices'].num_slices == 9 and pipeline['LoadCTSlices'].slice_interval == 2
+    assert pipeline['NormalizeSpacing'].spacing == 0.8
+    assert tuple(pipeline['NormalizeSpacing'].ratio_range) == (0.8, 1.2)
+    assert pipeline['RandomCTAffine'].max_translate_px == 8
+    assert tuple(map(tuple, pipeline['WindowHU'].windows)) == ((-1024, 3071),)
+    assert cfg.train_dataloader.batch_size == 4 and cfg.train_cfg.max_epochs == 8
+    assert cfg.train_dataloader.sampler.positive_ratio == 2
+    assert cfg.optim_wrapper.optimizer == dict(type='RAdam', lr=1e-4)
+    steps = [step.type for step in training_sets(cfg)[0].pipeline]
+    assert steps.index('ClipBlackBorder') < steps.index('WindowHU'), 'its threshold is in HU'
+
+
+def run_tool(monkeypatch, name, *arguments):
+    path = ROOT / 'tools' / 'dataset_converters' / f'{name}.py'
+    spec = importlib.util.spec_from_file_location(f'{name}_converter', path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
+    module.main()
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """All four layouts, under the folder ``data``."""
+    monkeypatch.chdir(tmp_path)
+    make_deeplesion_phantom('data/phantom', (2, 1, 1), options=SMALL)
+    images = ('--images', 'data/phantom/Images_png')
+    flags = (*images, '--out', 'data/phantom')
+    run_tool(monkeypatch, 'deeplesion', 'data/phantom/DL_info.csv', *flags)
+    for split in ('val', 'test'):
+        flags = (*images, '--out', f'data/phantom/manual_{split}.json')
+        truth = ('--truth', 'data/phantom/truth')
+        run_tool(
+            monkeypatch, 'deeplesion_subvolumes', f'data/phantom/{split}.json', *flags, *truth
+        )
+    for tool, folder, make, options in (
+        ('lits', 'lits_phantom', make_lits_phantom, SMALL),
+        ('nih_ln', 'nih_ln_phantom', make_nih_ln_phantom, SMALL),
+        ('luna16_slices', 'luna16_slices_phantom', make_luna16_phantom, None),
+    ):
+        make(f'data/{folder}/raw', (2, 0), options=options)
+        run_tool(
+            monkeypatch, tool, f'data/{folder}/raw', '--out', f'data/{folder}', '--workers', 1
+        )
+    return tmp_path
+
+
+def test_a_step_on_each_dataset_and_stacked_results(data, monkeypatch):
+    """Each batch is of one dataset; the result is what eval_froc.py lens reads."""
+    cfg = load('small', 2)
+    cfg.train_dataloader.update(num_workers=0, batch_size=2)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+    seen = {}
+    for batch in loader:
+        names = {sample.dataset_name for sample in batch['data_samples']}
+        assert len(names) == 1
+        if not names & seen.keys():
+            losses, _ = model.parse_losses(model(**model.data_preprocessor(batch, True), mode='loss'))
+            assert torch.isfinite(losses)
+            seen[names.pop()] = losses
+    assert sorted(seen) == sorted(NAMES)
+
+    cfg.test_dataloader.update(num_workers=0)
+    cfg.test_evaluator.outfile_prefix = 'out/froc'
+    cfg.test_dataloader.dataset.indices = 3
+    runner = Runner(
+        model=model,
+        work_dir=str(data / 'work'),
+        test_dataloader=cfg.test_dataloader,
+        test_cfg=cfg.test_cfg,
+        test_evaluator=cfg.test_evaluator,
+        default_scope='mmdet',
+        experiment_name='lens',
+    )
+    metrics = runner.test()
+    assert 'froc/mean' in metrics and 'froc/sens@0.125' in metrics
+    written = json.loads((data / 'out' / 'froc.boxes3d.json').read_text())
+    manual = json.loads((data / 'data' / 'phantom' / 'manual_test.boxes3d.json').read_text())
+    assert written.keys() == manual.keys()
+    assert all(len(row) == 7 for rows in written.values() for row in rows)
