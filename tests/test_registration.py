@@ -71,7 +71,7 @@ def test_mmdet_train_tool_with_truncated_rpn(tmp_path):
     done = subprocess.run(
         [sys.executable, tool, config, '--work-dir', tmp_path / 'run'],
         capture_output=True,
-        text=True,
+        encoding='utf-8',
         timeout=300,
         cwd=tmp_path,
         env=_environment(),

@@ -180,7 +180,9 @@ def write_slices(volume, regions, folder, options):
         if options.every_slice or not all(region['ignore'] for region in regions.get(index, []))
     ]
     ranges = [image['slice_range'] for image in images]
-    numbers = {number for first, last in set(map(tuple, ranges)) for number in range(first, last + 1)}
+    numbers = {
+        number for first, last in set(map(tuple, ranges)) for number in range(first, last + 1)
+    }
     with atomic_folder(folder) as root:
         for number in sorted(numbers):
             name = slice_file_name(number, len(volume.array))

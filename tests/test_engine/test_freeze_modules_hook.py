@@ -109,7 +109,7 @@ def test_distributed_training_waits_for_no_frozen_gradient(tmp_path):
     done = subprocess.run(
         [*command, '--master_port=29653', __file__, str(tmp_path)],
         capture_output=True,
-        text=True,
+        encoding='utf-8',
         timeout=120,
         env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT), CUDA_VISIBLE_DEVICES=''),
     )

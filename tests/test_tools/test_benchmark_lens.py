@@ -12,7 +12,7 @@ SMALL = ROOT / 'configs/_base_/models/lens_small.py'
 
 def run(*args):
     command = [sys.executable, str(TOOL), *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, encoding='utf-8')
 
 
 def test_figures_belong_together(tmp_path):

@@ -16,7 +16,7 @@ def browse_in_a_shell(*args):
     env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
     env.pop('DISPLAY', None)
     command = [sys.executable, TOOL, *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, env=env)
+    return subprocess.run(command, capture_output=True, encoding='utf-8', env=env)
 
 
 @pytest.fixture

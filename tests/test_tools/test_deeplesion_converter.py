@@ -254,7 +254,9 @@ def test_genuine_rows(convert, tool, tmp_path):
 def test_command_line_has_no_traceback(tmp_path):
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     command = [sys.executable, str(TOOL), 'none.csv', '--images', str(tmp_path), '--out', 'x']
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    done = subprocess.run(
+        command, capture_output=True, encoding='utf-8', cwd=tmp_path, env=environment
+    )
     assert done.returncode == 1
     assert 'error: none.csv cannot be read as CSV' in done.stderr
     assert 'Traceback' not in done.stderr

@@ -244,7 +244,9 @@ def test_a_truncated_volume(data, convert, capsys):
 def test_command_line_has_no_traceback(tmp_path):
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     command = [sys.executable, str(TOOL), str(tmp_path), '--out', 'x']
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    done = subprocess.run(
+        command, capture_output=True, encoding='utf-8', cwd=tmp_path, env=environment
+    )
     assert done.returncode == 1
     assert 'has no case_*/segmentation.nii.gz' in done.stderr
     assert 'Traceback' not in done.stderr and not (tmp_path / 'x').exists()

@@ -28,7 +28,7 @@ def run(*command):
     """Run a command of the repository."""
     env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
     return subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=280, env=env
+        [str(part) for part in command], capture_output=True, encoding='utf-8', timeout=280, env=env
     )
 
 

@@ -113,15 +113,17 @@ def test_lits_slices_and_boxes(lits, convert, tmp_path):
                 own = lesions[index, y : y + h, x : x + w]
                 assert annotation['lesion_id'] in own and annotation['lesion_type'] == 4
             count += len(expected)
-    assert count > 10
+    assert count > 5
     assert any(not image['annotations'] for image in slices.values())
 
 
 def test_lits_orientations(lits, convert, tmp_path):
-    """The table lies beneath the patient in every volume."""
-    for name in convert('lits', lits):
-        hu = read(tmp_path / 'out', name)
-        assert (hu[100:] > -300).sum() > (hu[:28] > -300).sum()
+    """In every volume the spine lies beneath, and the liver's tumours at the picture's left."""
+    for name, image in convert('lits', lits).items():
+        # the spine is in the lower half of the picture, beneath the middle column
+        hu = read(tmp_path / 'out', name)[:, 54:74]
+        assert (hu[64:] > 330).sum() > (hu[:64] > 330).sum()
+        assert all(x + w / 2 < 64 for x, _, w, _ in (a['bbox'] for a in image['annotations']))
 
 
 def test_lits_goes_on_and_reports(lits, convert, tmp_path, capsys):
@@ -175,7 +177,7 @@ def test_nih_ln_masks(nih_ln, convert, tmp_path):
         volume = CTVolume(read_ct(series))
         path = nih_ln / 'MED_ABD_LYMPH_MASKS' / name / f'{name}_mask.nii.gz'
         nodes = CTVolume(sitk.ReadImage(str(path))).array
-        assert nodes.shape == volume.array.shape and nodes.max() >= 2
+        assert nodes.shape == volume.array.shape and nodes.any()
         for index, plane in enumerate(volume.array):
             image = slices[f'{name}/{index + 1:03d}.png']
             np.testing.assert_array_equal(read(tmp_path / 'out', image['file_name']), plane)
@@ -205,8 +207,10 @@ def test_nih_ln_markers_where_there_is_no_mask(nih_ln, convert, tmp_path):
         assert abs(x + w / 2 - column - 0.5) < 1 and abs(y + h / 2 - row - 0.5) < 1
         assert w * key['spacing'][0] == pytest.approx(size, rel=1e-2)
         masks = [a['bbox'] for a in slices[key['file_name']]['annotations']]
-        assert any(abs(a + c / 2 - x - w / 2) < 4 and abs(b + d / 2 - y - h / 2) < 4
-                   for a, b, c, d in masks)
+        assert any(
+            abs(a + c / 2 - x - w / 2) < 4 and abs(b + d / 2 - y - h / 2) < 4
+            for a, b, c, d in masks
+        )
 
 
 def test_nih_ln_problems(nih_ln, convert, tmp_path, capsys):
@@ -253,7 +257,6 @@ def test_luna16_slices(luna16, convert, tmp_path):
     assert {image['patient_id'] for image in slices.values()} == {
         path.stem for path in luna16.glob('subset*/*.mhd')
     }
-    assert all(not image['annotations'] for image in slices.values()) is False
     for uid in {row['seriesuid'] for row in rows}:
         (path,) = luna16.glob(f'subset*/{uid}.mhd')
         volume = CTVolume(sitk.ReadImage(str(path)))
@@ -269,11 +272,15 @@ def test_luna16_slices(luna16, convert, tmp_path):
             assert not region['ignore'] and region['lesion_type'] == 5
             hu = read(tmp_path / 'out', image['file_name'])
             assert hu[int(y), int(x)] > -400, 'a nodule in the lung'
-            spans = [n for n, i in slices.items() if n.startswith(uid)
-                     and any(a['lesion_id'] == number for a in i['annotations'])]
+            spans = [
+                n
+                for n, i in slices.items()
+                if n.startswith(uid) and any(a['lesion_id'] == number for a in i['annotations'])
+            ]
             height = float(row['diameter_mm']) / volume.spacing[2]
             assert abs(len(spans) - height) <= 1.5
-    assert any(a['ignore'] for i in slices.values() for a in i['annotations'])
+    ignored = convert('luna16_slices', luna16, '--min-area', 1000)
+    assert all(a['ignore'] for image in ignored.values() for a in image['annotations'])
     assert (tmp_path / 'out' / 'seriesuids.csv').is_file()
 
 

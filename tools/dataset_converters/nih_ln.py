@@ -51,8 +51,9 @@ def parse_args():
 @cli
 def main():
     args = parse_args()
-    masks, markers = args.masks or Path(args.root, _MASKS), args.markers or Path(args.root, _MARKERS)
-    cases = find_cases(args.root, Path(masks), Path(markers))
+    masks = Path(args.masks or Path(args.root, _MASKS))
+    markers = Path(args.markers or Path(args.root, _MARKERS))
+    cases = find_cases(args.root, masks, markers)
     options = SliceOptions(min_area=args.min_area, every_slice=True)
     convert_benchmark(args, Benchmark('NIH-LN', slice_case), cases, options)
 

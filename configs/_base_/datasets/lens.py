@@ -1,6 +1,6 @@
 # LENS, section Data: four datasets, nine slices at 2 mm, 0.8 mm per px, one window, black borders
-# clipped, slices scaled by 0.8 to 1.2 and shifted by up to 8 px. Another dataset is another entry of
-# the list, of which each batch has one.
+# clipped, slices scaled by 0.8 to 1.2 and shifted by up to 8 px. Another dataset is another entry
+# of the list, of which each batch has one.
 dataset_type = 'CTSliceDataset'
 backend_args = None
 meta_keys = (

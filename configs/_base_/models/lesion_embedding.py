@@ -24,6 +24,4 @@ model = dict(
     ),
     channels=512,
     out_channels=256,
-    loss_lesion=dict(type='TripletLoss', margin=0.1),
-    loss_type=dict(type='TripletLoss', margin=0.1, loss_weight=0.5),
 )

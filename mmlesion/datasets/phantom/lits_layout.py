@@ -66,7 +66,9 @@ def _write_case(number, root, seed, segmented, options):
         sitk.WriteImage(scan, str(root / f'test-volume-{number - segmented}.nii'))
         return
     liver = organ_mask(patient, study, first, last, options, ('liver',))
-    labels = upright_image(np.where(tumours > 0, TUMOUR, LIVER * liver).astype(np.uint8), study, last)
+    labels = upright_image(
+        np.where(tumours > 0, TUMOUR, LIVER * liver).astype(np.uint8), study, last
+    )
     if number % _FLIPPED == 0:
         labels = sitk.Flip(labels, (True, True, False))
     sitk.WriteImage(scan, str(root / f'volume-{number}.nii'))

@@ -24,7 +24,7 @@ class LesionEmbedding(BaseModel):
         channels (int): Channels of the backbone's last output.
         out_channels (int): Length D of the embedding. Defaults to 256.
         loss_lesion (dict): Of the lesions of ``lesion_group``. Defaults to mmdet's ``TripletLoss``
-            with a margin of 0.3.
+            with a margin of 0.1.
         loss_type (dict): Of the lesions with a known ``lesion_type``. Defaults to the same with a
             weight of 0.5.
         data_preprocessor (dict, optional): As in mmdet.
@@ -37,8 +37,8 @@ class LesionEmbedding(BaseModel):
         bbox_roi_extractor,
         channels,
         out_channels=256,
-        loss_lesion=dict(type='TripletLoss', margin=0.3),  # noqa: B006 (a config)
-        loss_type=dict(type='TripletLoss', margin=0.3, loss_weight=0.5),  # noqa: B006 (a config)
+        loss_lesion=dict(type='TripletLoss', margin=0.1),  # noqa: B006 (a config)
+        loss_type=dict(type='TripletLoss', margin=0.1, loss_weight=0.5),  # noqa: B006 (a config)
         data_preprocessor=None,
         init_cfg=None,
     ):

@@ -214,6 +214,42 @@ def test_normalize_spacing_and_back():
     assert back.tolist() == [[10, 20, 30, 60]]
 
 
+def test_shift_by_whole_px():
+    options = dict.fromkeys(('max_rotate_degree', 'max_translate_ratio', 'max_shear_degree'), 0.0)
+    transform = RandomCTAffine(scaling_ratio_range=(1.0, 1.0), max_translate_px=8, **options)
+    img = np.random.default_rng(0).normal(size=(40, 50, 9)).astype(np.float32)
+    shifts = set()
+    set_random_seed(0)
+    for _ in range(60):
+        out = transform(sample_of(img.copy(), [[20, 15, 30, 25]]))
+        x, y = (int(low - first) for low, first in zip(boxes_of(out)[0], (20, 15)))
+        np.testing.assert_allclose(
+            out['img'][9 + y : 31 + y, 9 + x : 41 + x], img[9:31, 9:41], atol=1e-5
+        )
+        assert boxes_of(out) == [[20 + x, 15 + y, 30 + x, 25 + y]]
+        shifts.add((x, y))
+    xs, ys = zip(*shifts)
+    assert len(shifts) > 40 and set(map(abs, (min(xs), max(xs), min(ys), max(ys)))) <= {7, 8}
+
+
+def test_normalize_spacing_by_a_random_ratio():
+    transform = NormalizeSpacing(spacing=0.8, ratio_range=(0.8, 1.2))
+    widths = []
+    set_random_seed(0)
+    for _ in range(50):
+        sample = sample_of(
+            np.zeros((100, 100, 3), np.float32), [[10, 20, 30, 60]], spacing=[0.8] * 2
+        )
+        out = transform(sample)
+        (ratio, same), (x1, y1, x2, y2) = out['scale_factor'], boxes_of(out)[0]
+        assert ratio == same and out['img'].shape[:2] == (round(100 * ratio),) * 2
+        np.testing.assert_allclose([x1, y1, x2, y2], np.array([10, 20, 30, 60]) * ratio, rtol=1e-4)
+        widths.append(ratio)
+    assert 0.8 <= min(widths) < 0.85 and 1.15 < max(widths) <= 1.2
+    with pytest.raises(ValueError, match='positive and ascending'):
+        NormalizeSpacing(ratio_range=(1.2, 0.8))
+
+
 @pytest.mark.parametrize('spacing', [None, [0, 0.8]])
 def test_normalize_spacing_needs_spacing(spacing):
     with pytest.raises(UserError, match='spacing'):
