@@ -34,7 +34,7 @@ FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'aggregated_rcnn3d'
 CONFIG = FOLDER / 'aggregated-rcnn3d_dense-unet_da-lm_4xb2-50e_luna16.py'
 RPN, FPRN, MAGNIFIED = 'RPN', '+ FPRN', '+ Local Magnification'
 HEADS = {FPRN: 'fprn', MAGNIFIED: 'magnified_fprn'}
-STATUS = Path('/proc/self/status')
+STATUS = Path('/proc/self/smaps_rollup')
 SAMPLED = 0.005  # seconds
 
 
@@ -105,7 +105,8 @@ class PeakMemory:
 
 def private_bytes():
     """Resident memory of this process that is no file's."""
-    lines = (line for line in STATUS.read_text().splitlines() if line.startswith('RssAnon:'))
+    # status has it too, but the kernel may count huge pages there only later
+    lines = (line for line in STATUS.read_text().splitlines() if line.startswith('Anonymous:'))
     return int(next(lines).split()[1]) * 1024
 
 

@@ -6,13 +6,7 @@ window = dict(type='WindowHU', windows=((-200, 250),), output_range=(0.0, 255.0)
 train_pipeline = [*_base_.train_pipeline[:3], window, *_base_.train_pipeline[4:]]
 test_pipeline = [*_base_.test_pipeline[:2], window, *_base_.test_pipeline[3:]]
 
-train_set = dict(
-    type='CTSliceDataset',
-    ann_file='train.json',
-    data_prefix=dict(img='Images_png/'),
-    filter_cfg=dict(filter_empty_gt=False),
-    pipeline=train_pipeline,
-)
+train_set = dict(_base_.train_set, pipeline=train_pipeline)
 deeplesion = dict(train_set, dataset_name='deeplesion', data_root='data/phantom/')
 luna16 = dict(train_set, dataset_name='luna16', data_root='data/luna16_slices_phantom/')
 lits = dict(train_set, dataset_name='lits', data_root='data/lits_phantom/')
