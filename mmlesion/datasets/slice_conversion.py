@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 import SimpleITK as sitk
 from terminaltables import AsciiTable
@@ -53,7 +53,7 @@ class Benchmark(NamedTuple):
     """
 
     name: str
-    slice_case: callable
+    slice_case: Callable
     test_share: float = 0.0
     missing: str = 'download it again'
 
