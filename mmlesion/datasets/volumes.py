@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 from mmdet.datasets import BaseDetDataset
 from mmdet.registry import DATASETS
 from mmengine.fileio import get_text
@@ -22,8 +23,8 @@ class VolumeDataset(BaseDetDataset):
     The classes are ``('lesion', )``; LUNA16's is ``metainfo=dict(classes=('nodule', ))``.
 
     Args:
-        fold (int, optional): Of cross-validation: the fold of the volumes that are tested. Defaults
-            to None, all volumes of ``ann_file``.
+        fold (int | Sequence[int], optional): Of cross-validation: the fold, or folds, of the
+            volumes that are tested. Defaults to None, all volumes of ``ann_file``.
         split (str): With ``fold``, 'train' takes the volumes of all other folds, 'test' its own.
             Defaults to 'train'.
         crops_per_volume (int): How often a volume comes in an epoch of training. Defaults to 1.
@@ -106,7 +107,7 @@ class VolumeDataset(BaseDetDataset):
         return {ids[name]: label for label, name in enumerate(classes)}
 
     def _is_chosen(self, volume):
-        return self.fold is None or (volume['fold'] == self.fold) == (self.split == 'test')
+        return self.fold is None or np.isin(volume['fold'], self.fold) == (self.split == 'test')
 
     def _sample(self, volume, instances):
         # File and memory map are local, so that a backend would only be in the way.

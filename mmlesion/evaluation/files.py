@@ -304,7 +304,8 @@ def volume_ground_truth(data, path, fold=None):
     Args:
         data (dict): The content of the file.
         path (str | Path): Its name, for error messages.
-        fold (int, optional): Only the volumes of this fold. Defaults to None, all.
+        fold (int | Sequence[int], optional): Only the volumes of this fold, or of these. Defaults
+            to None, all.
 
     Returns:
         GroundTruth: Items are ``series_uid``; x, y, z and diameter in mm; labels are category ids.
@@ -313,7 +314,7 @@ def volume_ground_truth(data, path, fold=None):
         raise UserError(f'{path} needs a list "annotations": convert the data set again')
     where = f'{path}: volume'
     names = dict(zip(_column(data['volumes'], 'id', where), _uids(data['volumes'], where)))
-    chosen = [v for v in data['volumes'] if fold is None or v.get('fold') == fold]
+    chosen = [v for v in data['volumes'] if fold is None or np.isin(v.get('fold'), fold)]
     if not chosen:
         raise UserError(f'{path} has no volume of fold {fold}: choose another or convert all')
     items = [volume['series_uid'] for volume in chosen]

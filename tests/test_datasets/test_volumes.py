@@ -73,6 +73,8 @@ def test_folds(root):
     assert ids(build(root)) == [1, 2, 3]
     assert ids(build(root, fold=1)) == [1, 3]
     assert ids(build(root, fold=1, split='test')) == [2]
+    assert ids(build(root, fold=(0, 2), split='train')) == [2]
+    assert ids(build(root, fold=(0, 2), split='test')) == [1, 3]
     with pytest.raises(UserError, match='no volume to test with fold=7'):
         build(root, fold=7, split='test')
     with pytest.raises(UserError, match="split='val'"):
@@ -144,7 +146,7 @@ def test_paths_stay_under_the_root(root):
 def test_one_config_serves_all_folds(root, monkeypatch):
     """The fold is that of the environment; all of its crops and scans are read."""
     monkeypatch.setenv('LUNA16_FOLD', '2')
-    cfg = Config.fromfile(CONFIGS / 'luna16_phantom.py')
+    cfg = Config.fromfile(CONFIGS / 'luna16.py')
     found = {}
     for name in ('train', 'val', 'test', 'train_scan'):
         loader = cfg[f'{name}_dataloader']
@@ -156,7 +158,7 @@ def test_one_config_serves_all_folds(root, monkeypatch):
         for name, loader in found.items()
     }
     assert shapes == dict(
-        train={(1, 64, 64, 64)}, val={(1, *SIZE)}, test={(1, *SIZE)}, train_scan={(1, *SIZE)}
+        train={(1, 128, 128, 128)}, val={(1, *SIZE)}, test={(1, *SIZE)}, train_scan={(1, *SIZE)}
     )
     seen = {name: sorted(set(ids(loader.dataset))) for name, loader in found.items()}
     assert seen == dict(train=[1, 2], val=[3], test=[3], train_scan=[1, 2])

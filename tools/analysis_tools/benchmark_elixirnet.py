@@ -1,8 +1,10 @@
 """Parameters and inference time of ElixirNet beside mmdet's Faster R-CNN, in one run.
 
-For each backbone three detectors, from random weights, are timed in turn on the same image with as
-many proposals: mmdet's own config for COCO, the same for one class of lesions with ElixirNet's
-anchors, and ElixirNet. The first is the one that the others are compared with.
+For each backbone three detectors, from random weights, are timed in turn on the same image: mmdet's
+own config for COCO, the same for one class of lesions with ElixirNet's anchors, and ElixirNet. The
+first is the one that the others are compared with. All RoI heads get the same regions, the best of
+the first detector's RPN: the time of RoIAlign depends on their sizes, which random weights make
+different in each.
 """
 
 import argparse
@@ -14,7 +16,7 @@ from pathlib import Path
 import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import DetDataSample
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
@@ -58,7 +60,7 @@ def parse_args():
         '--backbones', nargs='+', choices=BACKBONES, default=list(BACKBONES), help='default: all'
     )
     parser.add_argument(
-        '--proposals', nargs='+', type=int, default=[1000], help='at most so many (default 1000)'
+        '--proposals', nargs='+', type=int, default=[None], help="at most so many (each config's)"
     )
     parser.add_argument('--size', type=int, default=512, help='image side, px (default 512)')
     parser.add_argument('--runs', type=int, default=10, help='timed runs of each (default 10)')
@@ -74,13 +76,23 @@ def load_config(path):
     return get_config(path) if path.startswith('mmdet::') else Config.fromfile(path)
 
 
-def run_parts(model, image, meta):
+def best_regions(model, image, meta, count):
+    """The best ``count`` proposals (InstanceData) that a two-stage detector's RPN finds."""
+    test_cfg = ConfigDict(model.rpn_head.test_cfg, max_per_img=count)
+    outputs = model.rpn_head(model.extract_feat(image))
+    (found,) = model.rpn_head.predict_by_feat(*outputs, batch_img_metas=[meta], cfg=test_cfg)
+    return found
+
+
+def run_parts(model, image, meta, regions):
     """Run a two-stage detector once, as its ``predict`` does.
 
     Args:
         model (nn.Module): The detector.
         image (Tensor): (1, 3, H, W).
         meta (dict): Meta information of its sample.
+        regions (InstanceData): What the RoI head gets, the best first: as many of these as the RPN
+            has found proposals.
 
     Returns:
         dict: :class:`Seconds` of ``features`` (backbone and neck), ``rpn``, ``roi_head`` and all
@@ -90,14 +102,14 @@ def run_parts(model, image, meta):
     samples = [DetDataSample(metainfo=meta)]
     features, seconds = clock(model.extract_feat, image)
     proposals, rpn = clock(partial(model.rpn_head.predict, rescale=False), features, samples)
-    count = len(proposals[0])
-    _, roi_head = clock(partial(model.roi_head.predict, rescale=True), features, proposals, samples)
+    regions = regions[: len(proposals[0])]
+    _, roi_head = clock(partial(model.roi_head.predict, rescale=True), features, [regions], samples)
     return dict(
         features=seconds,
         rpn=rpn,
         roi_head=roi_head,
         total=seconds + rpn + roi_head,
-        proposals=count,
+        proposals=len(regions),
     )
 
 
@@ -107,7 +119,7 @@ def benchmark(models, proposals, size, runs, warmup, device, seed):
 
     Args:
         models (dict[str, nn.Module]): Detectors by name, the one to compare with first.
-        proposals (int): How many the RPN may give.
+        proposals (int, optional): How many the RPNs may give, None for what each config says.
         size (int): Image side, px.
         runs (int): Timed runs of each.
         warmup (int): Untimed runs of each before them.
@@ -122,10 +134,15 @@ def benchmark(models, proposals, size, runs, warmup, device, seed):
     """
     inputs = random_image(size, seed, device)
     for model in models.values():
-        model.rpn_head.test_cfg.max_per_img = proposals
-    functions = {name: partial(run_parts, model, *inputs) for name, model in models.items()}
-    turns = take_turns(functions, runs, warmup)
+        if proposals is not None:
+            model.rpn_head.test_cfg.max_per_img = proposals
     reference = next(iter(models))
+    count = max(model.rpn_head.test_cfg.max_per_img for model in models.values())
+    regions = best_regions(models[reference], *inputs, count)
+    functions = {
+        name: partial(run_parts, model, *inputs, regions) for name, model in models.items()
+    }
+    turns = take_turns(functions, runs, warmup)
     return [
         dict(
             name=name,
@@ -184,7 +201,7 @@ def table(figures):
 def check(args):
     if args.size < 64 or args.size % 64:
         raise UserError(f'--size {args.size} is no multiple of 64, the coarsest stride in px')
-    if min(args.proposals) < 1:
+    if any(count is not None and count < 1 for count in args.proposals):
         raise UserError('--proposals must be at least 1')
     check_turns(args.runs, args.warmup, args.device)
     for path in args.configs:

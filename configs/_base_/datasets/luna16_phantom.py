@@ -2,17 +2,18 @@
 _base_ = './luna16.py'
 
 data_root = 'data/luna16_phantom/'
+fold = (0, 1, 2, 3, 4)  # half of the scans are tested: 30, in place of 6
 crop = dict(_base_.train_pipeline[2], crop_size=(64, 64, 64))
 train_pipeline = [*_base_.train_pipeline[:2], crop, *_base_.train_pipeline[3:]]
 
 train_dataloader = dict(
     batch_size=4,
     num_workers=2,
-    dataset=dict(data_root=data_root, crops_per_volume=4, pipeline=train_pipeline),
+    dataset=dict(data_root=data_root, fold=fold, crops_per_volume=4, pipeline=train_pipeline),
 )
-val_dataloader = dict(dataset=dict(data_root=data_root))
-test_dataloader = dict(dataset=dict(data_root=data_root))
-train_scan_dataloader = dict(dataset=dict(data_root=data_root))
+val_dataloader = dict(dataset=dict(data_root=data_root, fold=fold))
+test_dataloader = dict(dataset=dict(data_root=data_root, fold=fold))
+train_scan_dataloader = dict(dataset=dict(data_root=data_root, fold=fold))
 
-val_evaluator = dict(ann_file=data_root + 'luna16.json')
+val_evaluator = dict(ann_file=data_root + 'luna16.json', fold=fold)
 test_evaluator = val_evaluator

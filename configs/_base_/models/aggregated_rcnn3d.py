@@ -5,7 +5,7 @@ sphere_iou = dict(type='SphereOverlaps3D')  # of the bounding cubes
 # voxels of stride 4 has no anchor of IoU 0.5: the best one is then its positive, as in the paper's
 # reference [9].
 assigner = dict(
-    type='MaxIoUAssigner',
+    type='UncertainIoUAssigner',  # ignores excluded findings in crops without nodules, too
     pos_iou_thr=0.5,
     neg_iou_thr=0.02,
     min_pos_iou=0.02,

@@ -22,5 +22,5 @@ model = dict(
     train_cfg=dict(
         rpn_proposal=dict(nms_pre=300, max_per_img=300), rcnn=dict(sampler=dict(num=32))
     ),
-    test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=300), rcnn=dict(score_thr=0.01)),
+    test_cfg=dict(rcnn=dict(score_thr=0.01)),
 )

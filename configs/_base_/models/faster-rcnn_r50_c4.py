@@ -13,4 +13,6 @@ model = dict(
         shared_head=dict(style='pytorch', init_cfg=imagenet),
         bbox_head=dict(num_classes=1),
     ),
+    # mmdet's 1000 are for COCO's many objects: a slice has a lesion or two
+    test_cfg=dict(rpn=dict(max_per_img=300)),
 )

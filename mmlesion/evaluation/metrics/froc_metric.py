@@ -25,7 +25,7 @@ class FROCMetric(BaseMetric):
     the world: a detection is a hit if its centre lies in the lesion, as LUNA16 has it, ignored
     findings count neither way, and the True Negative Patient score stands beside the FROC.
     Sub-volumes are evaluated as in LENS (section Metric): what is found on their slices is stacked
-    to 3D boxes, of which IoBB over 0.3 is a hit.
+    to 3D boxes, or found as such, of which IoBB over 0.3 is a hit.
 
     A detection is matched with lesions of its own class. All images or volumes in ``ann_file``
     count, those without lesions or predictions too. Results are ``sens@<level>`` for each level,
@@ -46,7 +46,8 @@ class FROCMetric(BaseMetric):
             Defaults to True.
         max_per_item (int, optional): The most detections of an image or volume that count.
             Defaults to None, all of an image and LUNA16's 100 of a volume.
-        fold (int, optional): The fold of ``ann_file`` whose volumes count. Defaults to None, all.
+        fold (int | Sequence[int], optional): The fold, or folds, of ``ann_file`` whose volumes
+            count. Defaults to None, all.
         classwise (bool): Whether to evaluate each class apart too. Defaults to False.
         class_agnostic (bool): Whether a detection may hit lesions of any class. Defaults to False.
         groups (Sequence[str]): Groups of lesions to report: 'lesion_type', 'diameter'.

@@ -16,7 +16,8 @@ class VolumeBenchmark:
     Args:
         content (dict): Of the annotation file.
         ann_file (str): Its name, for error messages.
-        fold (int, optional): The fold whose volumes count. Defaults to None, all.
+        fold (int | Sequence[int], optional): The fold, or folds, whose volumes count. Defaults to
+            None, all.
 
     Raises:
         UserError: If it is not of that kind, or has no volume of the fold.
