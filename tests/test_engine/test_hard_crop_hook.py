@@ -1,10 +1,17 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
-from torch import nn
+from torch import distributed, nn
 
 from mmlesion.datasets.volume_files import write_annotations, write_volume
 from mmlesion.engine import HardCropHook
@@ -12,6 +19,7 @@ from mmlesion.engine.hooks.hard_crop_hook import find_errors
 from mmlesion.structures import VolumeGrid
 from mmlesion.utils import UserError
 
+ROOT = Path(__file__).parents[2]
 SIZE = (20, 20, 20)
 LESION = [6.0, 7.0, 8.0, 6.0]
 EXCLUDED = [15.0, 15.0, 15.0, 4.0]
@@ -80,7 +88,7 @@ def dataloader(root, pipeline, **options):
     )
 
 
-def make_runner(root, max_epochs, loader=None, resume=False, **options):
+def make_runner(root, max_epochs, loader=None, resume=False, runner_options=None, **options):
     hook = HardCropHook(dataloader(root, TEST, test_mode=True), **options)
     return Runner(
         Detector(),
@@ -92,6 +100,7 @@ def make_runner(root, max_epochs, loader=None, resume=False, **options):
         default_scope='mmdet',
         experiment_name=f'{root.name}-{max_epochs}',
         resume=resume,
+        **(runner_options or {}),
     )
 
 
@@ -169,3 +178,38 @@ def test_training_data_that_cannot_use_it(root):
     loader = dict(dataloader(root, TRAIN), num_workers=1, persistent_workers=True)
     with pytest.raises(UserError, match='persistent workers'):
         make_runner(root, 1, loader).train()
+
+
+def test_two_processes_find_what_one_does(root):
+    """Three scans for two processes: one is run twice."""
+    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
+    done = subprocess.run(
+        [*command, '--master_port=29654', __file__, str(root)],
+        capture_output=True,
+        encoding='utf-8',
+        timeout=120,
+        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT), CUDA_VISIBLE_DEVICES=''),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (json.loads((root / f'{rank}.json').read_text()) for rank in range(2))
+    assert first['spots'] == second['spots'] == {str(k): v for k, v in EXPECTED.items()}
+    scanned = first['scanned'] + second['scanned']
+    assert len(scanned) == 4 and set(scanned) == {1, 2, 3}
+    crops = first['crops'][2:] + second['crops'][2:]  # of the second epoch
+    assert crops_hold_spots(crops) == [volume_id in EXPECTED for volume_id, _ in crops]
+
+
+def main(root):
+    """Train in one of two processes, and write down what it saw."""
+    distributed.init_process_group('gloo')
+    wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    cfg = Config(dict(model_wrapper_cfg=wrapper))
+    runner = make_runner(root, 2, epochs=[1], runner_options=dict(launcher='pytorch', cfg=cfg))
+    runner.train()
+    detector = runner.model.module
+    seen = dict(spots=spots_of(runner), scanned=detector.scanned, crops=detector.crops)
+    (root / f'{distributed.get_rank()}.json').write_text(json.dumps(seen))
+
+
+if __name__ == '__main__':
+    main(Path(sys.argv[1]))
