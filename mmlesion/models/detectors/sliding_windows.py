@@ -107,7 +107,9 @@ class SlidingWindows:
         return F.pad(part, padding, value=fill)
 
     def in_volume(self, results, start, size, shape):
-        """Move a window's detections to the volume, without those left to its neighbours.
+        """Move a window's detections to the volume.
+
+        Those left to its neighbours are dropped, and those whose centre is not in the volume.
 
         Args:
             results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter in voxels of the window.
@@ -120,9 +122,9 @@ class SlidingWindows:
         """
         boxes = results.bboxes
         start, side, end = start.to(boxes), boxes.new_tensor(size), boxes.new_tensor(shape)
-        # beyond an outer face there is no neighbour, and all is kept
-        low = torch.where(start > 0, self.border, -torch.inf)
-        high = torch.where(start + side < end, side - self.border, torch.inf)
+        # at an outer face there is no neighbour
+        low = torch.where(start > 0, self.border, 0)
+        high = torch.where(start + side < end, side - self.border, end - start)
         inside = ((boxes[:, :3] >= low) & (boxes[:, :3] < high)).all(1)
         moved = results[inside]
         moved.bboxes = moved.bboxes + torch.cat([start, start.new_zeros(1)])
