@@ -241,6 +241,16 @@ def test_luna16(tmp_path, luna16, capsys):
     assert '2 of 4 items have no predictions' in error and '(s9)' in error
 
 
+def test_true_negative_patients_at_another_sensitivity(tmp_path, luna16, capsys):
+    marks = [SUBMISSION[0], [0.5, 's1', 0, 0, 0], [0.4, 's3', 0, 0, 0], [0.3, 's2', 50, 0, 0]]
+    args = *luna16, '--pred', write_csv(marks, tmp_path / 'submission.csv')
+    assert 'at most 1' in refused(tmp_path, *args, '--tnp-sensitivity', 95)
+    assert run(tmp_path, *args)['TNP'] == 0.5, 'both nodules at 0.3, below the mark in s3'
+    half = run(tmp_path, *args, '--tnp-sensitivity', 0.5)
+    assert (half['TNP'], half['TNP_threshold'], half['TNP_sensitivity']) == (1, 0.5, 0.5)
+    assert 'score at sensitivity 0.5: 1.0000' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ('rows', 'message'),
     [

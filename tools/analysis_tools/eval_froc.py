@@ -18,6 +18,7 @@ from mmlesion.evaluation.files import (
 )
 from mmlesion.evaluation.functional import (
     OVERLAPS,
+    TNP_SENSITIVITY,
     deeplesion_protocol,
     evaluate_froc,
     lens_protocol,
@@ -51,6 +52,12 @@ def parse_args(argv=None):
     luna16.add_argument('--excluded', required=True, help='annotations_excluded.csv')
     luna16.add_argument('--series', required=True, help='seriesuids.csv')
     luna16.add_argument('--pred', required=True, help='submission.csv, in world mm')
+    luna16.add_argument(
+        '--tnp-sensitivity',
+        type=float,
+        default=TNP_SENSITIVITY,
+        help='at which the True Negative Patient score is read (default: %(default)s)',
+    )
     _add_groups(luna16, ['diameter'])
     for protocol in (deeplesion, lens, luna16):
         protocol.add_argument('--out', required=True, help='folder for froc.json and froc.png')
@@ -82,6 +89,8 @@ def read(args):
         truth = read_lens_ground_truth(args.gt, args.split)
         rules = lens_protocol(args.overlap, args.threshold)
         return truth, read_lens_predictions(args.pred, truth.items), rules
+    if not 0 < args.tnp_sensitivity <= 1:
+        raise UserError(f'--tnp-sensitivity {args.tnp_sensitivity} must be over 0, at most 1')
     truth = read_luna16_ground_truth(args.gt, args.excluded, args.series)
     return truth, read_luna16_predictions(args.pred, truth.items), luna16_protocol()
 
@@ -119,7 +128,8 @@ def main(argv=None):
     result = {**settings, **result, **coverage(truth, predictions)}
     if args.protocol == 'luna16':
         found, num_items = predictions.detections, len(truth.items)
-        result.update(true_negative_patients(found, truth.lesions, num_items, rules))
+        patients = (found, truth.lesions, num_items, rules, args.tnp_sensitivity)
+        result.update(true_negative_patients(*patients))
     try:
         write_json(result, Path(args.out) / 'froc.json')
         draw_froc(result, Path(args.out) / 'froc.png')
@@ -131,7 +141,8 @@ def main(argv=None):
         f'{result["items_without_lesions"]} without lesions, {result["seconds"]:.3f} s'
     )
     if 'TNP' in result:
-        print(f'True Negative Patient score at sensitivity 0.95: {result["TNP"]:.4f}')
+        level = args.tnp_sensitivity
+        print(f'True Negative Patient score at sensitivity {level}: {result["TNP"]:.4f}')
 
 
 if __name__ == '__main__':
