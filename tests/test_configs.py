@@ -53,8 +53,9 @@ def test_model_and_schedule(cfg):
     loader = single_datasets(cfg.train_dataloader.dataset)[0].pipeline[0]
     first_conv = next(m for m in model.backbone.modules() if isinstance(m, (Conv2d, Conv3d)))
     groups = getattr(model.backbone, 'num_groups', 1)
-    # a volume has one channel
-    assert groups * first_conv.in_channels == loader.get('num_slices', 1)
+    # a volume has one channel, however many slices it has
+    flat = isinstance(first_conv, Conv2d)
+    assert groups * first_conv.in_channels == (loader.get('num_slices', 1) if flat else 1)
 
 
 @pytest.mark.parametrize('cfg', CONFIGS, indirect=True)

@@ -180,17 +180,22 @@ def check_out(args, ann_file):
 
 
 def prepare_experts(cfg, args):
-    """Numbers and names of the single-type experts, whose own detections the config then keeps."""
-    if 'cross_dataset' not in args.rules:
-        return {}
+    """Numbers and names of the single-type experts, if the rules ask for them.
+
+    Their own detections are kept in any case, so that other rules can use the same proposals.
+    """
     names = list(cfg.model.get('datasets', []))
     others = {number: name for number, name in enumerate(names) if name != args.dataset}
-    if not others or len(others) == len(names):
+    there = 0 < len(others) < len(names)
+    if there:
+        cfg.model.test_cfg.rcnn.keep_experts = True
+    if 'cross_dataset' not in args.rules:
+        return {}
+    if not there:
         raise UserError(
             f'the rule cross_dataset needs a detector with experts, {args.dataset} among them, as '
             f'LENS has; this one has {", ".join(names) or "none"}. Leave the rule out of --rules'
         )
-    cfg.model.test_cfg.rcnn.keep_experts = True
     return others
 
 

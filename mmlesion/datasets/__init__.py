@@ -1,9 +1,11 @@
 from .ct_slices import CTSliceDataset
 from .lesion_patches import LesionPatchDataset
+from .proposal_patches import ProposalPatchDataset
 from .samplers import (
     LesionPairSampler,
     LesionSliceSampler,
     PatientHalfSampler,
+    ProposalRatioSampler,
     SingleDatasetBatchSampler,
 )
 from .transforms import *  # noqa: F401,F403
@@ -15,6 +17,8 @@ __all__ = [
     'LesionPatchDataset',
     'LesionSliceSampler',
     'PatientHalfSampler',
+    'ProposalPatchDataset',
+    'ProposalRatioSampler',
     'SingleDatasetBatchSampler',
     'VolumeDataset',
 ]

@@ -1,4 +1,5 @@
 from .cross_dataset import uncertain_regions
+from .hard_negatives import label_tracklets, label_volume
 from .mask_dataset import MaskOptions, MaskRun, PartialFile, read_hu
 from .matching import match_embeddings
 from .miner import RULES, AnnotationMiner
@@ -21,6 +22,8 @@ __all__ = [
     'VolumeStore',
     'build_tracklets',
     'ellipse_mask',
+    'label_tracklets',
+    'label_volume',
     'list_volumes',
     'match_embeddings',
     'meet_annotations',

@@ -41,6 +41,24 @@ class VolumeStore:
                 'another --work-dir, or delete it to start again'
             )
 
+    @classmethod
+    def open(cls, folder):
+        """Open what a pass has left, whatever it belongs to.
+
+        Args:
+            folder (str | Path): Where.
+
+        Returns:
+            VolumeStore: The same store.
+
+        Raises:
+            UserError: If it is none.
+        """
+        run = Path(folder) / 'run.json'
+        if not run.exists():
+            raise UserError(f'{folder} holds no results of a pass: there is no {run.name} in it')
+        return cls(folder, read_json(run).get('fingerprint'))
+
     def path(self, name):
         """The file of a volume."""
         return self.folder / f'{name.replace("/", "--")}.npz'

@@ -1,4 +1,12 @@
-from .backbones import VGG, DenseUNet3D, GroupedSliceBackbone, StemResNet, TruncatedDenseNet
+from .backbones import (
+    VGG,
+    DenseUNet3D,
+    GroupedSliceBackbone,
+    InflatedResNet3D,
+    StemResNet,
+    TruncatedDenseNet,
+)
+from .classifiers import ProposalClassifier3D
 from .data_preprocessors import VolumeDataPreprocessor
 from .dense_heads import (
     AnchorFreeProposalHead,
@@ -9,7 +17,7 @@ from .dense_heads import (
 )
 from .detectors import LENS, AggregatedRCNN3D, LesionRetinaNet
 from .embedders import LesionEmbedding
-from .layers import LocalMagnification, RelationTransferModule
+from .layers import InflatedConv3d, LocalMagnification, RelationTransferModule
 from .losses import FocusShiftLoss
 from .necks import AttentionGateFPN, SliceFusionFPN, SliceGroupFusion
 from .roi_heads import (
@@ -44,12 +52,15 @@ __all__ = [
     'FCEncoder',
     'FocusShiftLoss',
     'GroupedSliceBackbone',
+    'InflatedConv3d',
+    'InflatedResNet3D',
     'LENSRoIHead',
     'LesionEmbedding',
     'LesionRetinaNet',
     'LesionSegHead',
     'LightP2RetinaHead',
     'LocalMagnification',
+    'ProposalClassifier3D',
     'ProposalEnsemble',
     'RelationBBoxHead',
     'RelationRoIHead',

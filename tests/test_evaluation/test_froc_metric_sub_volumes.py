@@ -134,3 +134,37 @@ def test_bad_files(ann_file):
         broken(images=[{'id': 1}])
     with pytest.raises(UserError, match='not 6 finite numbers'):
         broken(sub_volumes={**TRUTH, '000001_01_01_010-011': [[1, 2, 3]]})
+
+
+def test_scored_3d_boxes_are_taken_as_they_are(ann_file, tmp_path):
+    """A sample a proposal, in any order: what the file has of stacked boxes comes out again."""
+    first, _, third = TRUTH
+    rows = [
+        (third, [5, 5, 1.0, 14, 14.25, 3], 0.9),
+        (first, [10.1, 10, 3, 29, 29, 5], 0.4),
+        (first, [80, 80, 3, 89, 89, 3], 0.7),
+        ('000009_01_01_001-003', [0, 0, 1, 9, 9, 1], 0.95),
+    ]
+    options = dict(type='FROCMetric', ann_file=str(ann_file), outfile_prefix=str(tmp_path / 'fpr'))
+    metric = METRICS.build(options)
+    metric.dataset_meta = {'classes': ('lesion',)}
+    for name, box, score in rows:
+        pred = InstanceData(
+            bboxes=torch.tensor([box], dtype=torch.float64),
+            scores=torch.tensor([score], dtype=torch.float64),
+            labels=torch.zeros(1, dtype=torch.long),
+        )
+        sample = DetDataSample(metainfo=dict(sub_volume=name), pred_instances=pred)
+        metric.process({}, [sample.to_dict()])
+    result = metric.evaluate(4)
+    written = json.loads((tmp_path / 'fpr.boxes3d.json').read_text())
+    assert written == {
+        first: [[10.1, 10, 3, 29, 29, 5, 0.4], [80, 80, 3, 89, 89, 3, 0.7]],
+        '000001_01_01_010-011': [],
+        third: [[5, 5, 1, 14, 14.25, 3, 0.9]],
+    }
+    # of three sub-volumes: a hit, an error, a hit
+    assert result['froc/sens@0.25'] == pytest.approx(1 / 3)
+    assert result['froc/sens@0.5'] == pytest.approx(2 / 3)
+    detail = json.loads((tmp_path / 'fpr.json').read_text())
+    assert detail['unknown_items'] == 1 and detail['num_detections'] == 3

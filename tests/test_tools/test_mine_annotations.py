@@ -128,3 +128,7 @@ def test_experts_of_lens(run, data, capsys):
     experts = {annotation['expert'] for annotation in uncertain}
     assert uncertain and experts <= {'luna16', 'lits', 'nih_ln'}
     assert all(annotation['ignore'] == 1 for annotation in uncertain)
+    proposals = next((data / 'mined.json.mining').glob('proposals/*.npz'))
+    before = proposals.stat().st_mtime_ns
+    run(*lens, '--rules', 'propagation', '--score-thr', '0.01')
+    assert proposals.stat().st_mtime_ns == before, 'other rules use the same proposals'

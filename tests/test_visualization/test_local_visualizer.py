@@ -8,6 +8,7 @@ from mmengine.structures import InstanceData, PixelData
 
 from mmlesion.engine.hooks import LesionVisualizationHook
 from mmlesion.engine.hooks.visualization_hook import in_original_frame
+from mmlesion.utils import UserError
 from mmlesion.visualization import LesionLocalVisualizer, slice_to_rgb
 
 
@@ -147,6 +148,12 @@ def test_hook_draws_at_its_interval(ramp_dataset, hook):
     finally:
         del hook._visualizer.add_datasample
     assert steps == [0, 50, 100]
+
+
+def test_hook_refuses_3d_proposals(hook, tmp_path):
+    data_sample = DetDataSample(metainfo=dict(proposal_box=[1, 2, 3, 4, 5, 6]))
+    with pytest.raises(UserError, match='3D proposals are not drawn'):
+        hook.after_test_iter(Runner(tmp_path), 0, {}, [data_sample])
 
 
 def test_masks_move_with_their_boxes():

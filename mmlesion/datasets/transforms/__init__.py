@@ -3,6 +3,7 @@ from .geometry import ClipBlackBorder, NormalizeSpacing, RandomCTAffine
 from .intensity import WindowHU
 from .loading import LoadCTSlices, LoadCTSlicesFromVolume
 from .patches import CropLesionPatch, LoadNearbyCTSlices
+from .proposal_patches import LoadProposalPatch
 from .volumes import (
     LoadSphereAnnotations,
     LoadVolume,
@@ -18,6 +19,7 @@ __all__ = [
     'LoadCTSlices',
     'LoadCTSlicesFromVolume',
     'LoadLesionAnnotations',
+    'LoadProposalPatch',
     'LoadSphereAnnotations',
     'LoadVolume',
     'LoadNearbyCTSlices',

@@ -8,6 +8,7 @@ from mmengine.structures import PixelData
 
 from mmlesion.datasets.transforms.loading import read_slice
 from mmlesion.structures import to_original_frame
+from mmlesion.utils import UserError
 from mmlesion.visualization.sphere_slices import sphere_slices
 
 
@@ -19,6 +20,9 @@ class LesionVisualizationHook(DetVisualizationHook):
     :class:`~mmlesion.visualization.LesionLocalVisualizer` windows, and predictions of a pipeline
     that clips the border are moved back. Pictures are named ``<series>_<slice>.png``. Of a volume
     the slices through the centres of its lesions and best detections are drawn.
+
+    Raises:
+        UserError: If it is to draw scored 3D proposals, of which every one is a sample.
     """
 
     def after_val_iter(self, runner, batch_idx, data_batch, outputs):
@@ -57,6 +61,11 @@ class LesionVisualizationHook(DetVisualizationHook):
 
     def _pictures(self, data_sample):
         """Yield the name of each slice to draw, its HU and its sample in its frame."""
+        if 'proposal_box' in data_sample:
+            raise UserError(
+                'scored 3D proposals are not drawn: leave out --show and --show-dir, or give them '
+                "with the detector's config"
+            )
         if 'volume_path' in data_sample:
             volume = np.load(data_sample.volume_path, mmap_mode='r', allow_pickle=False)
             for number, *drawn in sphere_slices(volume, data_sample, self.score_thr):

@@ -13,7 +13,8 @@ class SubVolumeBenchmark:
 
     The annotation file is COCO of every slice, with ``sub_volume`` on its images and the true boxes
     as ``sub_volumes`` beside them. Boxes found on consecutive slices are stacked to 3D ones (LENS,
-    section Lesion Ensemble).
+    section Lesion Ensemble); 3D boxes, such as ``ProposalClassifier3D`` scores, are taken as they
+    are.
 
     Args:
         content (dict): Of the annotation file.
@@ -42,28 +43,45 @@ class SubVolumeBenchmark:
         return [name for name in categories if name in classes]
 
     def read(self, sample):
-        """A sample's image and its boxes (n, 4) x1, y1, x2, y2 in px of the original image."""
+        """What a sample is of, and its boxes.
+
+        Args:
+            sample (dict): Of a slice, with 2D boxes; or of a sub-volume's proposal, which it names
+                as ``sub_volume``, with its 3D box.
+
+        Returns:
+            tuple: The image's id and boxes (n, 4) x1, y1, x2, y2 in px of the original image; or
+            the sub-volume with the proposal's corners, and its box (1, 6) as it is.
+        """
         boxes = sample['pred_instances']['bboxes'].cpu().numpy()
+        if boxes.shape[1] == self.num_numbers:
+            return (sample['sub_volume'], *boxes[0].tolist()), boxes
         return sample['img_id'], to_original_frame(boxes, sample)
 
     def segments(self, sample):
         """None: masks are not stacked."""
 
     def join(self, found):
-        """Stack the boxes of the slices of each sub-volume.
+        """Stack the boxes of the slices of each sub-volume; 3D boxes stay as they are.
 
         Args:
-            found (dict): Of each image boxes (n, 4), scores (n,) and labels (n,).
+            found (dict): By what :meth:`read` tells, boxes (n, 4) or (1, 6), scores (n,) and labels
+                (n,).
 
         Returns:
             dict: Of each sub-volume boxes (m, 6), x1, y1, z1, x2, y2, z2 in px and slice numbers,
             the last ones inclusive as in the manual annotation, scores and labels.
         """
-        slices = {}
-        for image, columns in found.items():
-            name, number = self.place.get(image, (image, 0))  # an unknown one is reported later
+        slices, proposals = {}, {}
+        for item, columns in found.items():
+            if isinstance(item, tuple):
+                proposals.setdefault(item[0], []).append(columns)
+                continue
+            name, number = self.place.get(item, (item, 0))  # an unknown one is reported later
             slices.setdefault(name, []).append((*columns, np.full(len(columns[1]), number)))
-        return {name: _stack(*map(np.concatenate, zip(*rows))) for name, rows in slices.items()}
+        stacked = {name: _stack(*map(np.concatenate, zip(*rows))) for name, rows in slices.items()}
+        whole = {name: (*map(np.concatenate, zip(*rows)),) for name, rows in proposals.items()}
+        return {**stacked, **whole}
 
     def rows(self, detections):
         """Of each sub-volume its boxes and scores, as ``eval_froc.py lens`` reads them."""

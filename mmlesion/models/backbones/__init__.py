@@ -1,7 +1,15 @@
 from .dense_unet_3d import DenseUNet3D
 from .grouped_slice_backbone import GroupedSliceBackbone
+from .inflated_resnet_3d import InflatedResNet3D
 from .stem_resnet import StemResNet
 from .truncated_dense_net import TruncatedDenseNet
 from .vgg import VGG
 
-__all__ = ['VGG', 'DenseUNet3D', 'GroupedSliceBackbone', 'StemResNet', 'TruncatedDenseNet']
+__all__ = [
+    'VGG',
+    'DenseUNet3D',
+    'GroupedSliceBackbone',
+    'InflatedResNet3D',
+    'StemResNet',
+    'TruncatedDenseNet',
+]

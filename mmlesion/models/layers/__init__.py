@@ -7,6 +7,7 @@ from .alb import (
 from .alb_operations import OPERATIONS, build_operation
 from .attention_gate import AttentionGate
 from .dense_block_3d import DenseBlock3D, pre_act_conv3d
+from .inflated_conv_3d import InflatedConv3d
 from .local_magnification import LocalMagnification
 from .nms_3d import batched_nms_3d, nms_3d
 from .non_local_relation import NonLocalRelation, RegionGraph
@@ -20,6 +21,7 @@ __all__ = [
     'AutoLesionBlock',
     'AutoLesionReductionBlock',
     'DenseBlock3D',
+    'InflatedConv3d',
     'LocalMagnification',
     'NonLocalRelation',
     'RegionGraph',

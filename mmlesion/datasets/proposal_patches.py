@@ -1,0 +1,126 @@
+import os.path as osp
+from pathlib import PurePath
+
+import numpy as np
+from mmdet.registry import DATASETS
+
+from mmlesion.evaluation.files import read_json
+from mmlesion.utils import UserError
+
+from .ct_slices import CTSliceDataset
+from .sub_volumes import SubVolume
+from .transforms.loading import slice_path
+
+SERIES_FIELDS = ('height', 'width', 'spacing', 'slice_interval')
+
+
+@DATASETS.register_module()
+class ProposalPatchDataset(CTSliceDataset):
+    """3D proposals of a detector, a sample each, for a network that classifies them (LENS).
+
+    A sample names the slice at the proposal's centre, from which ``LoadProposalPatch`` finds the
+    others, and has ``sub_volume``, ``proposal_box`` (x1, y1, z1, x2, y2, z2 in px and slice
+    numbers, inclusive) and ``proposal_score``; for training also ``proposal_label``, 1 of a lesion
+    and 0 of a false positive.
+
+    ``proposal_file`` is, under ``test_mode``, the ``<prefix>.boxes3d.json`` that ``FROCMetric``
+    writes; otherwise what ``tools/label_proposals.py`` writes, with the label as an eighth number
+    in each row. ``ann_file`` is one that lists a slice of each series, such as the one that the
+    detector was run on: size and spacing are taken from there.
+
+    Args:
+        *args: Those of :class:`CTSliceDataset`.
+        proposal_file (str): The proposals, relative to ``data_root``.
+        **kwargs: Those of :class:`CTSliceDataset`, which refuses unknown ones.
+
+    Raises:
+        UserError: As :class:`CTSliceDataset`; and if the proposals are missing, are not of that
+            kind, or are of a series that ``ann_file`` does not list.
+    """
+
+    def __init__(self, *args, proposal_file, **kwargs):
+        super().__init__(*args, proposal_file=proposal_file, **kwargs)
+
+    def load_proposals(self):
+        """Load the proposals, which take the place of the slices as samples."""
+        path = osp.join(self.data_root or '', self.proposal_file)
+        if not osp.exists(path):
+            raise UserError(
+                f'there are no proposals {path}: make them by tools/label_proposals.py for '
+                "training, or by tools/test.py with the detector's config and "
+                'test_evaluator.outfile_prefix, or set proposal_file'
+            )
+        proposals = read_proposals(path, labelled=not self.test_mode)
+        series = self._series()
+        if unknown := [name for name in proposals if SubVolume.parse(name).series not in series]:
+            raise UserError(
+                f'{path} has {unknown[0]}, but {self.ann_file} no image of its series: give the '
+                'annotation file that the detector was run on'
+            )
+        self.data_list = [
+            sample
+            for name, rows in proposals.items()
+            for sample in _samples(name, series[SubVolume.parse(name).series], rows)
+        ]
+        if not self.data_list:
+            raise UserError(f'{path} has no proposals: run the detector with a lower threshold')
+
+    def _series(self):
+        """A slice of each series, by the name that sub-volumes have of it."""
+        root = self.data_prefix['img']
+        folders = (PurePath(osp.relpath(one['img_path'], root)).parent for one in self.data_list)
+        return {'_'.join(folder.parts): one for folder, one in zip(folders, self.data_list)}
+
+
+def read_proposals(path, labelled=False):
+    """Read 3D proposals of sub-volumes.
+
+    Args:
+        path (str | Path): JSON, ``{sub-volume: [[x1, y1, z1, x2, y2, z2, score], ...]}``.
+        labelled (bool): Whether rows have a label, 0 or 1, as an eighth number. Defaults to False.
+
+    Returns:
+        dict[str, ndarray]: Of each sub-volume (n, 7), or (n, 8) with labels.
+
+    Raises:
+        UserError: If the file is not of that kind.
+    """
+    data, width = read_json(path), 7 + labelled
+    if not isinstance(data, dict):
+        raise UserError(f'{path} must be a dictionary of sub-volumes and their proposals')
+    proposals = {name: _read_rows(rows, width) for name, rows in data.items()}
+    if bad := [name for name, rows in proposals.items() if rows is None]:
+        wanted = 'six of the box, score and label 0 or 1' if labelled else 'six of the box, score'
+        raise UserError(f'{path}: proposals of {bad[0]} must have {width} finite numbers: {wanted}')
+    return proposals
+
+
+def _read_rows(rows, width):
+    """(n, width), or None if they are something else."""
+    try:
+        rows = np.asarray(rows, float).reshape(len(rows), width)
+    except (TypeError, ValueError):
+        return None
+    good = np.isfinite(rows).all() and np.isin(rows[:, 7:], (0, 1)).all()
+    return rows if good else None
+
+
+def _samples(name, series, rows):
+    """A sample for each of a sub-volume's proposals.
+
+    Args:
+        name (str): Of the sub-volume.
+        series (dict): The sample of any of its series' slices.
+        rows (ndarray): (n, 7) or (n, 8).
+    """
+    sub_volume = SubVolume.parse(name)
+    limits = sub_volume.first, sub_volume.last
+    fields = {key: series[key] for key in SERIES_FIELDS if key in series}
+    fields.update(sub_volume=name, slice_range=list(limits))
+    keys = np.clip(np.floor((rows[:, 2] + rows[:, 5] + 1) / 2), *limits).astype(int)
+    for key, (*box, score), label in zip(keys.tolist(), rows[:, :7].tolist(), rows[:, 7:].tolist()):
+        sample = dict(fields, img_path=slice_path(series, key), slice_index=key)
+        sample.update(proposal_box=box, proposal_score=score)
+        if label:
+            sample['proposal_label'] = int(label[0])
+        yield sample

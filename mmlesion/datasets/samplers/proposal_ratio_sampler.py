@@ -1,0 +1,63 @@
+import torch
+from mmdet.registry import DATA_SAMPLERS
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from mmlesion.utils import UserError
+
+
+@DATA_SAMPLERS.register_module()
+class ProposalRatioSampler(Sampler):
+    """All proposals that are lesions, and so many false positives (LENS, Implementation).
+
+    "The ratio of TP and FP is 1:2 in each epoch": the false positives are drawn anew for each
+    epoch, or are all of them where there are fewer. What is drawn depends on the seed and the epoch
+    alone, so a resumed run goes on as it was, and several processes share what one process would
+    see.
+
+    Args:
+        dataset (Dataset): :class:`~mmlesion.datasets.ProposalPatchDataset`, labelled, or a
+            ``ConcatDataset`` of such.
+        negative_ratio (float): False positives for one lesion. Defaults to 2.
+        seed (int, optional): The same in every process. Defaults to None, for one that the
+            processes agree on.
+
+    Raises:
+        UserError: If no proposal is a lesion, samples have no labels, or ``negative_ratio`` is
+            negative.
+    """
+
+    def __init__(self, dataset, negative_ratio=2, seed=None):
+        if negative_ratio < 0:
+            raise UserError(f'negative_ratio={negative_ratio} of proposals must not be negative')
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch = 0
+        self.rank, self.world_size = get_dist_info()
+        labels = [dataset.get_data_info(i).get('proposal_label') for i in range(len(dataset))]
+        self.positives = [i for i, label in enumerate(labels) if label == 1]
+        self.negatives = [i for i, label in enumerate(labels) if label == 0]
+        if not self.positives:
+            raise UserError(
+                f'none of the {len(labels)} proposals to train with is labelled as a lesion: check '
+                'the annotation file and --images of tools/label_proposals.py'
+            )
+        wanted = round(negative_ratio * len(self.positives))
+        self.num_negatives = min(wanted, len(self.negatives))
+
+    def __iter__(self):
+        """Iterate this process's indices into the dataset."""
+        generator = torch.Generator()
+        generator.manual_seed(self.seed + self.epoch)
+        drawn = torch.randperm(len(self.negatives), generator=generator)[: self.num_negatives]
+        indices = self.positives + [self.negatives[i] for i in drawn.tolist()]
+        order = torch.randperm(len(indices), generator=generator).tolist()
+        total = len(self) * self.world_size  # the first ones again, until all have as many
+        return (indices[order[i % len(order)]] for i in range(self.rank, total, self.world_size))
+
+    def __len__(self):
+        """The number of proposals of this process in an epoch."""
+        return -(-(len(self.positives) + self.num_negatives) // self.world_size)
+
+    def set_epoch(self, epoch):
+        """Draw by this epoch's number."""
+        self.epoch = epoch

@@ -1,0 +1,194 @@
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from mmdet.registry import TRANSFORMS
+
+from mmlesion.utils import UserError
+
+from .loading import LoadCTSlices, slice_path
+
+MAX_CACHED = 64  # slices, for the next proposal of the same series: 64 MB of 512 px
+
+
+class PatchFrame(NamedTuple):
+    """Where the voxels of a patch lie in a series.
+
+    Points of the series are z, y, x in slice numbers and px, those of the patch in its voxels;
+    number i extends from i to i + 1 in both.
+
+    Args:
+        center (ndarray): (3,) point of the series at the patch's centre.
+        step (ndarray): (3,) slices and px of the series from a voxel of the patch to the next;
+            negative along an axis that is flipped.
+        size (ndarray): (3,) voxels of the patch.
+    """
+
+    center: np.ndarray
+    step: np.ndarray
+    size: np.ndarray
+
+    def to_patch(self, box):
+        """Take a box (6,) z1, y1, x1, z2, y2, x2 from the series to the patch, clipped to it."""
+        corners = (np.reshape(box, (2, 3)) - self.center) / self.step + self.size / 2
+        return np.clip(np.r_[corners.min(0), corners.max(0)], 0, np.tile(self.size, 2))
+
+    def slices(self):
+        """(D,) numbers of slices, mostly between two of them, at the patch's planes."""
+        return self._positions(0)
+
+    def pixel_map(self):
+        """(2, 3) affine map from px x, y of the patch to those of a slice, both by px centres."""
+        (y, x), (step_y, step_x) = self._first()[1:], self.step[1:]
+        return np.array([[step_x, 0, x], [0, step_y, y]])
+
+    def _positions(self, axis):
+        return self._first()[axis] + np.arange(self.size[axis]) * self.step[axis]
+
+    def _first(self):
+        """Index z, y, x in the series, by voxel centres, of the patch's first voxel."""
+        return self.center - 0.5 + (0.5 - self.size / 2) * self.step
+
+
+@TRANSFORMS.register_module()
+class LoadProposalPatch(LoadCTSlices):
+    """Load a 3D patch about a proposal's centre (LENS, sections 3D FPR and Data).
+
+    Its slices are 2 mm apart and its px 0.8 mm wide, by linear interpolation. Only the slices of
+    the series that it needs are read. Beyond the series' ends it has the last slice there is, as
+    :class:`LoadCTSlices`, and beyond the slices' borders air. In training it may be scaled, shifted
+    and flipped at random, the proposal's box with it.
+
+    Required Keys:
+
+    - img_path, slice_index, slice_range, slice_interval, spacing: of a slice of the series
+    - proposal_box: x1, y1, z1, x2, y2, z2 in px and slice numbers, the last ones inclusive
+
+    Added Keys:
+
+    - volume (np.int16): (num_slices, size, size) HU
+    - img_shape, ori_shape: (z, y, x)
+    - patch_box: z1, y1, x1, z2, y2, x2 of the proposal in voxels of the patch, clipped to it; voxel
+      i extends from i to i + 1
+
+    Args:
+        num_slices (int): Slices of the patch, odd. Defaults to 25, which are 50 mm.
+        size (int): Its side, px. Defaults to 96, which are 77 mm.
+        slice_interval (float): mm. Defaults to 2.0.
+        spacing (float): mm/px. Defaults to 0.8.
+        ratio_range (Sequence[float]): Least and largest factor on the size of what is seen, drawn
+            at random. Defaults to (1.0, 1.0).
+        max_shift_mm (float): The patch is shifted by at most so much along each axis, at random.
+            Defaults to 0.
+        flip_prob (float): Chance of a flip along each axis. Defaults to 0.
+        pad_hu (int): HU beyond the slices' borders. Defaults to -1024.
+        **kwargs: Those of :class:`LoadCTSlices`, which refuses unknown ones.
+
+    Raises:
+        ValueError: If an option is out of its range.
+        UserError: As :class:`LoadCTSlices`, and if a sample has no positive spacing.
+    """
+
+    def __init__(
+        self,
+        num_slices=25,
+        size=96,
+        slice_interval=2.0,
+        spacing=0.8,
+        ratio_range=(1.0, 1.0),
+        max_shift_mm=0.0,
+        flip_prob=0.0,
+        pad_hu=-1024,
+        **kwargs,
+    ):
+        super().__init__(num_slices=num_slices, slice_interval=slice_interval, **kwargs)
+        if slice_interval is None or spacing <= 0 or size < 1:
+            raise ValueError(
+                f'a patch has a positive size, spacing and slice_interval, not {size}, {spacing} '
+                f'and {slice_interval}'
+            )
+        if not 0 < ratio_range[0] <= ratio_range[1]:
+            raise ValueError(f'ratio_range {ratio_range} must be positive and ascending')
+        if not 0 <= flip_prob <= 1 or max_shift_mm < 0:
+            raise ValueError(
+                f'flip_prob={flip_prob} must be 0 to 1, and max_shift_mm={max_shift_mm} at least 0'
+            )
+        self.size = size
+        self.spacing = spacing
+        self.ratio_range = tuple(ratio_range)
+        self.max_shift_mm = max_shift_mm
+        self.flip_prob = flip_prob
+        self.pad_hu = pad_hu
+        self._cached = {}
+
+    def transform(self, results):
+        """Load the patch.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: The sample with ``volume``, ``img_shape``, ``ori_shape`` and ``patch_box``.
+        """
+        x1, y1, z1, x2, y2, z2 = results['proposal_box']
+        box = np.array([z1, y1, x1, z2 + 1, y2 + 1, x2 + 1])
+        frame = results['patch_frame'] = self._draw_frame(results, box)
+        patch = super().transform(results).pop('img')
+        results['volume'] = np.rint(patch.transpose(2, 0, 1)).astype(np.int16)
+        results['img_shape'] = results['ori_shape'] = results['volume'].shape
+        results['patch_box'] = frame.to_patch(box).tolist()
+        return results
+
+    def _draw_frame(self, results, box):
+        """The patch of a box (6,) z1, y1, x1, z2, y2, x2."""
+        mm = self._voxel_mm(results)
+        step = np.array([self.slice_interval, self.spacing, self.spacing]) / mm
+        step /= np.random.uniform(*self.ratio_range)
+        shift = np.random.uniform(-self.max_shift_mm, self.max_shift_mm, 3) / mm
+        flip = np.where(np.random.random(3) < self.flip_prob, -1, 1)
+        size = np.array([self.num_slices, self.size, self.size])
+        return PatchFrame((box[:3] + box[3:]) / 2 + shift, step * flip, size)
+
+    def _voxel_mm(self, results):
+        """mm z, y, x of a voxel of the series."""
+        x, y = results.get('spacing') or (0, 0)
+        z = results.get('slice_interval') or 0
+        if min(x, y, z) <= 0:
+            raise UserError(
+                f'{results.get("img_path")}: spacing {results.get("spacing")} and slice_interval '
+                f'{results.get("slice_interval")} are not in mm: correct the annotation file'
+            )
+        return np.array([z, y, x])
+
+    def _positions(self, results, key, key_range):
+        return np.clip(np.round(results['patch_frame'].slices(), 6), *key_range).tolist()
+
+    def _read(self, results, index):
+        """The part of a slice that is in the patch, (size, size) float32; None if there is none."""
+        img = self._read_cached(results, index)
+        if img is None:
+            return None
+        return cv2.warpAffine(
+            img,
+            results['patch_frame'].pixel_map(),
+            (self.size, self.size),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=self.pad_hu,
+        )
+
+    def _read_cached(self, results, index):
+        path = slice_path(results, index)
+        if path not in self._cached:
+            self._cached[path] = super()._read(results, index)
+            if len(self._cached) > MAX_CACHED:
+                del self._cached[next(iter(self._cached))]
+        return self._cached[path]
+
+    def __repr__(self):
+        return (
+            f'{type(self).__name__}(num_slices={self.num_slices}, size={self.size}, '
+            f'slice_interval={self.slice_interval}, spacing={self.spacing}, '
+            f'ratio_range={self.ratio_range}, max_shift_mm={self.max_shift_mm}, '
+            f'flip_prob={self.flip_prob}, pad_hu={self.pad_hu})'
+        )

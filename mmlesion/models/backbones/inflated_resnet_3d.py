@@ -1,0 +1,82 @@
+from mmdet.models.backbones import ResNet
+from mmdet.registry import MODELS
+from torch import nn
+
+
+@MODELS.register_module()
+class InflatedResNet3D(ResNet):
+    """A ResNet of volumes, whose weights begin as those of the 2D one (LENS, section 3D FPR).
+
+    "We convert the 3x3 Conv filters of a ResNet-18 to 1x3x3 in ResBlocks 1-3 and to 3x3x3 in
+    ResBlock 4." The stem stays in the slice, as ResBlocks 1-3 do. Slices are nowhere subsampled:
+    the paper does not say, and a patch has few. The names of the weights are torchvision's, so that
+    ``init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18')``, or such a file from
+    disk, loads and is inflated (:class:`~mmlesion.models.InflatedConv3d`).
+
+    Args:
+        depth (int): 18 or 34, or 50 and more of bottlenecks. Defaults to 18.
+        in_channels (int): Channels of the volumes. Defaults to 1.
+        base_channels (int): Channels of ResBlock 1 and of the stem. Defaults to 64.
+        kernel_depths (Sequence[int]): Slices that the filters of each ResBlock span. Defaults to
+            (1, 1, 1, 3).
+        norm_eval (bool): Whether batch normalization keeps its running statistics in training.
+            Defaults to False.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming's.
+
+    Raises:
+        ValueError: If ``kernel_depths`` are not four odd numbers.
+    """
+
+    def __init__(
+        self,
+        depth=18,
+        in_channels=1,
+        base_channels=64,
+        kernel_depths=(1, 1, 1, 3),
+        norm_eval=False,
+        init_cfg=None,
+    ):
+        if len(kernel_depths) != 4:
+            raise ValueError(f'kernel_depths={tuple(kernel_depths)}: give one for each ResBlock')
+        self.kernel_depths = list(kernel_depths)
+        super().__init__(
+            depth,
+            in_channels=in_channels,
+            base_channels=base_channels,
+            conv_cfg=dict(type='InflatedConv3d'),
+            norm_cfg=dict(type='BN3d', requires_grad=True),
+            norm_eval=norm_eval,
+            init_cfg=init_cfg
+            or [
+                dict(type='Kaiming', layer='Conv3d'),
+                dict(type='Constant', val=1, layer='_BatchNorm'),
+            ],
+        )
+
+    def _make_stem_layer(self, in_channels, stem_channels):
+        super()._make_stem_layer(in_channels, stem_channels)
+        self.maxpool = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+
+    def make_res_layer(self, conv_cfg, **kwargs):
+        """Pack all blocks of a stage, with filters of its depth.
+
+        Args:
+            conv_cfg (dict): Config of the convolutions.
+            **kwargs: As of mmdet's ResNet.
+
+        Returns:
+            ResLayer: The stage.
+        """
+        depth = self.kernel_depths[len(self.res_layers)]
+        return super().make_res_layer(conv_cfg=dict(conv_cfg, depth=depth), **kwargs)
+
+    def forward(self, x):
+        """Extract features.
+
+        Args:
+            x (Tensor): Volumes (N, in_channels, D, H, W).
+
+        Returns:
+            tuple[Tensor]: Of ResBlocks 1 to 4 (N, C_i, D, H / s, W / s), s = 4, 8, 16, 32.
+        """
+        return super().forward(x)

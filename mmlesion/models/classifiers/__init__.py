@@ -1,0 +1,3 @@
+from .proposal_classifier_3d import ProposalClassifier3D
+
+__all__ = ['ProposalClassifier3D']

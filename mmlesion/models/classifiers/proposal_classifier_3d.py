@@ -1,0 +1,120 @@
+import torch
+from mmdet.registry import MODELS
+from mmengine.model import BaseModel
+from mmengine.structures import InstanceData
+from torch import nn
+from torch.nn import functional as F
+
+from mmlesion.utils import UserError
+
+from ..layers import RoIAlign3D
+
+
+@MODELS.register_module()
+class ProposalClassifier3D(BaseModel):
+    """Says whether a 3D proposal of a detector is a lesion (LENS, section 3D FPR).
+
+    A patch about the proposal goes through a backbone. The features of the proposal's box on all
+    levels but the last, and those of the whole patch on the last, are pooled to one size, joined
+    and classified by two fully connected layers. The score of a proposal is then the average of the
+    detector's and of this one's (equation 2).
+
+    Each sample has, in its meta information, what
+    :class:`~mmlesion.datasets.transforms.LoadProposalPatch` and
+    :class:`~mmlesion.datasets.ProposalPatchDataset` tell: ``patch_box``, the proposal in voxels of
+    the patch; ``proposal_label`` for a loss; ``proposal_box`` and ``proposal_score`` for a
+    prediction.
+
+    Args:
+        backbone (dict): Config of a 3D backbone, ``InflatedResNet3D``.
+        in_channels (Sequence[int]): Channels of the backbone's outputs.
+        roi_size (int | Sequence[int]): Bins of a region, along all axes or along z, y, x. Defaults
+            to 3.
+        fc_out_channels (int): Of the first fully connected layer. Defaults to 256.
+        loss_cls (dict): Of one class by a sigmoid. Defaults to mmdet's ``FocalLoss``.
+        data_preprocessor (dict, optional): As in mmdet.
+        init_cfg (dict | list[dict], optional): Initialization config.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        in_channels,
+        roi_size=3,
+        fc_out_channels=256,
+        loss_cls=dict(type='FocalLoss'),  # noqa: B006 (a config)
+        data_preprocessor=None,
+        init_cfg=None,
+    ):
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.roi_align = RoIAlign3D(roi_size)
+        bins = torch.Size(self.roi_align.output_size).numel()
+        self.fc = nn.Linear(sum(in_channels) * bins, fc_out_channels)
+        self.fc_cls = nn.Linear(fc_out_channels, 1)
+        self.loss_cls = MODELS.build(loss_cls)
+
+    def forward(self, inputs, data_samples, mode='tensor'):
+        """Classify proposals.
+
+        Args:
+            inputs (Tensor): (N, C, D, H, W) patches.
+            data_samples (list[DetDataSample]): N samples, a proposal each.
+            mode (str): 'tensor', 'predict' or 'loss'.
+
+        Returns:
+            Tensor | list[DetDataSample] | dict[str, Tensor]: (N, 1) logits; the samples with
+            ``pred_instances``, the proposal's box (1, 6) as it was, its new score (1,) and label
+            (1,); or the loss.
+        """
+        logits = self._classify(inputs, _column(data_samples, 'patch_box'))
+        if mode == 'loss':
+            lesion = logits.new_tensor(_column(data_samples, 'proposal_label')).long()
+            return dict(loss_cls=self.loss_cls(logits, 1 - lesion))  # 1 is mmdet's background
+        if mode == 'predict':
+            return self._predict(logits, data_samples)
+        return logits
+
+    def _classify(self, inputs, boxes):
+        feats = self.backbone(inputs)
+        rois = _corners_to_rois(inputs.new_tensor(boxes))
+        pooled = [self.roi_align(f, _scale_rois(rois, inputs, f)) for f in feats[:-1]]
+        pooled.append(F.adaptive_avg_pool3d(feats[-1], self.roi_align.output_size))
+        hidden = F.relu(self.fc(torch.cat(pooled, dim=1).flatten(1)))
+        return self.fc_cls(hidden)
+
+    def _predict(self, logits, data_samples):
+        boxes = torch.tensor(_column(data_samples, 'proposal_box'), dtype=torch.float64)
+        own = logits[:, 0].sigmoid().double().cpu()
+        detector = torch.tensor(_column(data_samples, 'proposal_score'), dtype=torch.float64)
+        scores = (own + detector) / 2
+        for i, sample in enumerate(data_samples):
+            row = slice(i, i + 1)
+            sample.pred_instances = InstanceData(
+                bboxes=boxes[row], scores=scores[row], labels=torch.zeros(1, dtype=torch.long)
+            )
+        return data_samples
+
+
+def _column(data_samples, key):
+    """Of each sample what its meta information has by that name."""
+    values = [sample.metainfo.get(key) for sample in data_samples]
+    if any(value is None for value in values):
+        raise UserError(
+            f'samples have no {key}: load them by ProposalPatchDataset, for training one that is '
+            f"labelled, and LoadProposalPatch, with '{key}' among the meta keys"
+        )
+    return values
+
+
+def _corners_to_rois(boxes):
+    """(N, 6) z1, y1, x1, z2, y2, x2, one of each patch, as RoIAlign3D takes them: (N, 7)."""
+    low, high = boxes[:, :3], boxes[:, 3:]
+    index = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)
+    return torch.cat([index[:, None], (low + high) / 2, high - low], dim=1)
+
+
+def _scale_rois(rois, inputs, feature):
+    """Take regions (N, 7) from voxels of the inputs to those of a feature map."""
+    scales = [f / i for f, i in zip(feature.shape[2:], inputs.shape[2:])]
+    return rois * rois.new_tensor([1, *scales, *scales])

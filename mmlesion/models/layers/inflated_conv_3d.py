@@ -1,0 +1,65 @@
+from mmengine.registry import MODELS
+from torch import nn
+
+# In mmengine's registry, in which mmcv's `build_conv_layer` looks whatever the scope.
+
+
+@MODELS.register_module()
+class InflatedConv3d(nn.Conv3d):
+    """A 2D convolution that sees neighbouring slices too, for the ``conv_cfg`` of a 2D network.
+
+    Inflated 3D, as LENS takes it from Carreira and Zisserman (2017): a k x k filter becomes one of
+    depth x k x k; 1 x 1 filters stay single. Weights of the 2D filter load as they are and are
+    repeated over the depth, divided by it, so that slices which are all equal give what the 2D
+    filter gives of one. Where the layer takes one channel, those of colour are summed.
+
+    Args:
+        in_channels (int): As of ``Conv2d``.
+        out_channels (int): As of ``Conv2d``.
+        kernel_size (int): Side of the filter in the slice.
+        stride (int): In the slice; 1 from slice to slice. Defaults to 1.
+        padding (int): In the slice; across slices as many come out as went in. Defaults to 0.
+        dilation (int): In the slice. Defaults to 1.
+        bias (bool): As of ``Conv2d``. Defaults to True.
+        depth (int): Slices that a filter spans, odd. Defaults to 1.
+
+    Raises:
+        ValueError: If the depth is not odd.
+    """
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        bias=True,
+        depth=1,
+    ):
+        if depth < 1 or depth % 2 == 0:
+            raise ValueError(f'depth must be odd and positive, but got {depth}')
+        depth = depth if kernel_size > 1 else 1
+        super().__init__(
+            in_channels,
+            out_channels,
+            (depth, kernel_size, kernel_size),
+            (1, stride, stride),
+            (depth // 2, padding, padding),
+            (1, dilation, dilation),
+            bias=bias,
+        )
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        weight = state_dict.get(f'{prefix}weight')
+        if weight is not None and weight.dim() == 4:
+            state_dict[f'{prefix}weight'] = self._inflate(weight)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _inflate(self, weight):
+        """2D weights (out, in, k, k) as (out, in_channels, depth, k, k)."""
+        if self.in_channels == 1:
+            weight = weight.sum(1, keepdim=True)
+        depth = self.kernel_size[0]
+        return weight[:, :, None].repeat_interleave(depth, 2) / depth

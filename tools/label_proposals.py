@@ -1,0 +1,82 @@
+"""Label a detector's proposals for the false positive reduction of LENS (see docs/mining.md).
+
+The proposals are those that mine_annotations.py has found on all slices of the training set. They
+are stacked to 3D boxes as FROCMetric does; a box is a lesion or a false positive by its overlap
+with what is annotated and mined, and left out in between.
+"""
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mmlesion.datasets.sub_volumes import consecutive_runs
+from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
+from mmlesion.mining import VolumeStore, label_volume, list_volumes
+from mmlesion.mining.proposals import Proposals
+from mmlesion.utils import UserError, cli
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('annotations', help='the COCO file, with mined annotations')
+    parser.add_argument('--images', required=True, help='the folder of its images')
+    parser.add_argument(
+        '--work-dir', required=True, help='that of mine_annotations.py, which has the proposals'
+    )
+    parser.add_argument('--out', required=True, help='the JSON file to write')
+    parser.add_argument(
+        '--theta',
+        type=float,
+        default=0.5,
+        help='a lesion has a greater IoU with an annotation on its slice (default: 0.5)',
+    )
+    parser.add_argument(
+        '--theta-fp',
+        type=float,
+        default=0.3,
+        help='a false positive has a smaller IoU with all of them (default: 0.3)',
+    )
+    return parser.parse_args()
+
+
+@cli
+def main():
+    args = parse_args()
+    if not 0 < args.theta_fp <= args.theta < 1:
+        raise UserError(
+            '--theta-fp must be positive, and no greater than --theta, which is below 1'
+        )
+    coco = read_json(args.annotations)
+    coco_ground_truth(coco, args.annotations)
+    volumes = list_volumes(coco, args.images)
+    store = VolumeStore.open(Path(args.work_dir) / 'proposals')
+    rows = {}
+    for volume in tqdm(volumes, 'volumes', delay=3):
+        rows.update(label(volume, read_pooled(store, volume), args))
+    write_json(rows, args.out)
+    labels = [row[-1] for found in rows.values() for row in found]
+    print(
+        f'{sum(labels)} lesions and {len(labels) - sum(labels)} false positives in {len(rows)} '
+        f'sub-volumes: {args.out}'
+    )
+
+
+def read_pooled(store, volume):
+    """The detector's 2D boxes on the slices of a volume."""
+    if not store.path(volume.name).exists():
+        raise UserError(
+            f'{store.folder} has no proposals of {volume.name}: run mine_annotations.py to its '
+            'end, on the same images'
+        )
+    return Proposals.from_arrays(store.load(volume.name)).pooled
+
+
+def label(volume, pooled, args):
+    """Of each run of consecutive slices the rows that the file has."""
+    found = label_volume(volume, pooled, args.theta, args.theta_fp)
+    return {run.name: found.rows(run) for run in consecutive_runs(volume.name, volume.slices)}
+
+
+if __name__ == '__main__':
+    main()
