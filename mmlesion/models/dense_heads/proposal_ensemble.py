@@ -70,16 +70,13 @@ class ProposalEnsemble(BaseModule):
         Returns:
             list[InstanceData]: ``bboxes`` (n, 4), ``scores`` and ``labels`` of each image.
         """
-        metas = [sample.metainfo for sample in batch_data_samples]
-        proposals = [
-            self._propose(head, x, metas, self.test_cfg, rescale) for head in self.heads.values()
-        ]
+        proposals = [head.predict(x, batch_data_samples, rescale) for head in self.heads.values()]
         return self._pool(proposals, self.test_cfg)
 
     @staticmethod
     @torch.no_grad()
-    def _propose(head, x, metas, cfg, rescale=False):
-        return head.predict_by_feat(*head(x), batch_img_metas=metas, cfg=cfg, rescale=rescale)
+    def _propose(head, x, metas, cfg):
+        return head.predict_by_feat(*head(x), batch_img_metas=metas, cfg=cfg)
 
     def _pool(self, proposals, cfg):
         """Merge the proposals of each network, lists over images, into one list over images."""

@@ -8,6 +8,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import build_optim_wrapper
 from mmengine.structures import InstanceData
+from torch import nn
 
 from mmlesion.models import AnchorFreeProposalHead
 
@@ -192,6 +193,23 @@ def test_decoding():
     # boxes that are turned inside out are left out, those that leave the image are cut
     assert result.bboxes.tolist() == [[10, 12, 22, 28], [25, 0, 32, 7]]
     torch.testing.assert_close(result.scores, torch.tensor([2.0, 1.0]).sigmoid())
+
+
+@pytest.mark.parametrize('count', [1, 5, 60, 64, 100, -1])
+def test_boxes_at_the_best_locations_are_those_of_all_locations(count):
+    """In the corners and on the borders of two images, too."""
+    head = make_head()
+    head.test_cfg = ConfigDict(TEST_CFG, nms_pre=count)
+    nn.init.normal_(head.size_out.weight, std=0.1)
+    nn.init.constant_(head.size_out.bias, 1.0)
+    x = (torch.randn(2, 3, 8, 8),)
+    metas = [META, META]
+    found = head.predict(x, [DetDataSample(metainfo=META)] * 2)
+    wanted = head.predict_by_feat(*head(x), batch_img_metas=metas)
+    for result, plain in zip(found, wanted):
+        torch.testing.assert_close(result.bboxes, plain.bboxes)
+        torch.testing.assert_close(result.scores, plain.scores)
+        assert len(result) > 0
 
 
 @pytest.mark.parametrize('ratios', [(0.0, 0.5), (0.6, 0.5), (0.2, 1.5)])
