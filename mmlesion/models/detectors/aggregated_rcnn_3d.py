@@ -119,8 +119,6 @@ class AggregatedRCNN3D(TwoStageDetector):
         Returns:
             list[DetDataSample]: As :meth:`predict` has them.
         """
-        if self.windows is None:
-            return super().test_step(data)
         samples = data['data_samples']
         samplelist_boxtype2tensor(samples)
         results = [self.detect_scan(volume) for volume in data['inputs']]
@@ -142,9 +140,11 @@ class AggregatedRCNN3D(TwoStageDetector):
         Returns:
             InstanceData: As :meth:`predict` has it, in voxels of the scan.
         """
-        if self.windows is None:
-            return self._detect_crops([volume])[0]
         shape, fill = volume.shape[1:], self.data_preprocessor.hu_window[0]
+        if self.windows is None:
+            (found,) = self._detect_crops([volume])
+            centres = found.bboxes[:, :3]
+            return found[((centres >= 0) & (centres < centres.new_tensor(shape))).all(1)]
         starts, size = self.windows.place(shape)
         found = []
         for batch in progress(starts.split(batch_size or self.windows.batch_size)):

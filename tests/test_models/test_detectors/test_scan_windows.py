@@ -56,6 +56,8 @@ def test_windows_and_their_batches(scan):
         (results,) = model._detect_crops([crop])
         expected.append(results.bboxes + torch.tensor([*start, 0]))
     expected = torch.cat(expected)
+    expected = expected[(expected[:, :3] < torch.tensor(SHAPE)).all(1)]  # not in the padding
+    assert 0 < len(expected) < 1600
     assert len(found) == len(expected)
     order = [torch.from_numpy(np.lexsort(b.numpy().T)) for b in (found.bboxes, expected)]
     torch.testing.assert_close(found.bboxes[order[0]], expected[order[1]])
