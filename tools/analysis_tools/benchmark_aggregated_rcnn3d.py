@@ -9,6 +9,7 @@ or of this process's private pages (mapped ones are the system's to drop).
 
 import argparse
 import copy
+import gc
 import json
 import statistics
 import tempfile
@@ -85,6 +86,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self.device)
             self.before = torch.cuda.memory_allocated(self.device)
             return self
+        gc.collect()  # or what was left behind before would be freed in the meantime
         self.before = self.highest = private_bytes()
         self.sampler = threading.Thread(target=self._sample, daemon=True)
         self.sampler.start()
