@@ -27,6 +27,7 @@ from mmlesion.mining.embeddings import EmbeddingSteps
 from mmlesion.mining.proposals import detection_steps
 from mmlesion.mining.report import count_rows, read_truth, score_rows
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.distributed import leave_process_group
 from mmlesion.utils.mmdet_tools import without_worker_traceback
 
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'border_offset')
@@ -119,7 +120,9 @@ def main():
             stores.append(embed(args, device, source, stores[0], volumes, fingerprint))
     except UserError as error:
         raise UserError(without_worker_traceback(str(error))) from error
-    if is_main_process():
+    main_process = is_main_process()
+    leave_process_group()
+    if main_process:
         mine(args, coco, volumes, stores, experts)
 
 

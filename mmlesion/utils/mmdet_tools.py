@@ -13,6 +13,7 @@ from mmengine.config.utils import ConfigParsingError
 from mmengine.device import get_device
 from torch import distributed
 
+from .distributed import leave_process_group
 from .errors import UserError
 
 # what mmengine's registries say of a type, and Python of an option, that does not exist
@@ -38,6 +39,7 @@ def run_mmdet_tool(name):
         if message is None:
             raise
         raise UserError(message) from error
+    leave_process_group()
 
 
 def prepare_cpu_launch():

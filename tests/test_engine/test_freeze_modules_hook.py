@@ -12,6 +12,7 @@ from torch import distributed, nn
 
 from mmlesion.engine import FreezeModulesHook
 from mmlesion.utils import UserError
+from mmlesion.utils.distributed import leave_process_group
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,3 +123,4 @@ if __name__ == '__main__':
     wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     cfg = Config(dict(model_wrapper_cfg=wrapper))
     make_runner(sys.argv[1], 2, launcher='pytorch', cfg=cfg).train()
+    leave_process_group()

@@ -18,6 +18,7 @@ from mmlesion.engine import HardCropHook
 from mmlesion.engine.hooks.hard_crop_hook import find_errors
 from mmlesion.structures import VolumeGrid
 from mmlesion.utils import UserError
+from mmlesion.utils.distributed import leave_process_group
 
 ROOT = Path(__file__).parents[2]
 SIZE = (20, 20, 20)
@@ -213,3 +214,4 @@ def main(root):
 
 if __name__ == '__main__':
     main(Path(sys.argv[1]))
+    leave_process_group()

@@ -14,6 +14,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 import mmlesion  # noqa: F401
+from mmlesion.utils.distributed import leave_process_group
 
 BASE = Path(__file__).parents[3] / 'configs/_base_'
 BRANCHES = 'rpn_head.heads', 'roi_head.bbox_head'
@@ -179,3 +180,4 @@ def test_two_processes_train_what_one_does(tmp_path):
 
 if __name__ == '__main__':
     main(*sys.argv[1:])
+    leave_process_group()

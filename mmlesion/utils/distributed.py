@@ -1,0 +1,19 @@
+"""End a process's part in a distributed run."""
+
+import gc
+
+from torch import distributed
+
+
+def leave_process_group():
+    """End the process group, where there is one, once the work is done.
+
+    Gloo's threads drop what they sent last when they come to it. One that does so after the
+    interpreter has begun to end aborts the process (SIGABRT, "terminate called without an active
+    exception"), so they are waited for here. Not to be called after an error: the other processes
+    may never answer.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return
+    gc.collect()  # a runner is a cycle; its model holds the group
+    distributed.destroy_process_group()
