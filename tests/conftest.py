@@ -1,15 +1,73 @@
+import importlib.util
 import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
 
+ROOT = Path(__file__).parents[1]
+TOOLS = ROOT / 'tools'
+
 
 @pytest.fixture(autouse=True)
 def mmdet_scope():
     """A Runner leaves its own default scope behind; each test begins in mmdet's."""
     init_default_scope('mmdet')
+
+
+@pytest.fixture(scope='session')
+def load_tool():
+    """Import a script by its path, which may be relative to ``tools``."""
+
+    def load(path):
+        path = TOOLS / path
+        spec = importlib.util.spec_from_file_location(f'tool_{path.stem}', path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # a dataclass looks its module up while it is made
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def run_tool(load_tool, monkeypatch):
+    """Run a script of ``tools`` in this process, with these arguments."""
+
+    def run(path, *arguments):
+        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, arguments)])
+        load_tool(path).main()
+
+    return run
+
+
+@pytest.fixture(scope='session')
+def launch():
+    """Run a script in processes that gloo joins, as ``torchrun`` does; they must end well."""
+
+    def run(script, *arguments, processes=2):
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            port = free.getsockname()[1]
+        settings = dict(OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
+        command = [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={processes}']
+        done = subprocess.run(
+            [*command, f'--master_port={port}', str(script), *map(str, arguments)],
+            capture_output=True,
+            encoding='utf-8',
+            timeout=280,
+            env=dict(os.environ, CUDA_VISIBLE_DEVICES='', **settings),
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    return run
 
 
 def ramp_hu(index, height=24, width=32):

@@ -1,8 +1,6 @@
 """Table I, row (e): the papers' recipe, and the network from proposals to a score."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,9 @@ PAPER, SMALL = (
     ROOT / 'configs' / 'lens' / f'fpr_{name}.py'
     for name in ('r18-3d_1xb32-6e_deeplesion', 'small_phantom')
 )
+
+DEEPLESION = 'dataset_converters/deeplesion.py'
+SUB_VOLUMES = 'dataset_converters/deeplesion_subvolumes.py'
 
 
 def test_the_papers_recipe():
@@ -42,30 +43,20 @@ def test_the_papers_recipe():
     torch.testing.assert_close(spread, torch.tensor(255 / 31))
 
 
-def run_tool(monkeypatch, name, *arguments):
-    path = ROOT / 'tools' / 'dataset_converters' / f'{name}.py'
-    spec = importlib.util.spec_from_file_location(f'{name}_converter', path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
-    module.main()
-
-
 @pytest.fixture
-def data(tmp_path, monkeypatch):
+def data(tmp_path, monkeypatch, run_tool):
     """A phantom under ``data/phantom`` with proposals: true boxes, and others that are not."""
     monkeypatch.chdir(tmp_path)
     folder = Path('data/phantom')
     options = PatientOptions(size=128, slice_intervals=(5.0,))
     make_deeplesion_phantom(folder, (1, 1, 1), options=options)
     images = ('--images', folder / 'Images_png')
-    run_tool(monkeypatch, 'deeplesion', folder / 'DL_info.csv', *images, '--out', folder)
+    run_tool(DEEPLESION, folder / 'DL_info.csv', *images, '--out', folder)
     rng = np.random.default_rng(0)
     for split in ('train', 'val', 'test'):
         out, truth = folder / f'manual_{split}.json', ('--truth', folder / 'truth')
         options = (*images, *truth, '--out', out)
-        run_tool(monkeypatch, 'deeplesion_subvolumes', folder / f'{split}.json', *options)
+        run_tool(SUB_VOLUMES, folder / f'{split}.json', *options)
         boxes = json.loads(out.read_text())['sub_volumes']
         rows = {
             name: [row for box in found for row in ([*box, 0.4, 1], [*elsewhere(box, rng), 0.6, 0])]

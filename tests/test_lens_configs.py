@@ -1,8 +1,6 @@
 """The rows of LENS' Table I: what sets them apart, and a step of training on all four layouts."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -74,35 +72,27 @@ def test_the_papers_recipe():
     assert steps.index('ClipBlackBorder') < steps.index('WindowHU'), 'its threshold is in HU'
 
 
-def run_tool(monkeypatch, name, *arguments):
-    path = ROOT / 'tools' / 'dataset_converters' / f'{name}.py'
-    spec = importlib.util.spec_from_file_location(f'{name}_converter', path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
-    module.main()
-
-
 @pytest.fixture
-def data(tmp_path, monkeypatch):
+def data(tmp_path, monkeypatch, run_tool):
     """All four layouts, under the folder ``data``."""
     monkeypatch.chdir(tmp_path)
     make_deeplesion_phantom('data/phantom', (2, 1, 1), options=SMALL)
     images = ('--images', 'data/phantom/Images_png')
     flags = (*images, '--out', 'data/phantom')
-    run_tool(monkeypatch, 'deeplesion', 'data/phantom/DL_info.csv', *flags)
+    run_tool('dataset_converters/deeplesion.py', 'data/phantom/DL_info.csv', *flags)
     for split in ('val', 'test'):
         flags = (*images, '--out', f'data/phantom/manual_{split}.json')
         truth = ('--truth', 'data/phantom/truth')
-        run_tool(monkeypatch, 'deeplesion_subvolumes', f'data/phantom/{split}.json', *flags, *truth)
+        tool = 'dataset_converters/deeplesion_subvolumes.py'
+        run_tool(tool, f'data/phantom/{split}.json', *flags, *truth)
     for tool, folder, make, options in (
         ('lits', 'lits_phantom', make_lits_phantom, SMALL),
         ('nih_ln', 'nih_ln_phantom', make_nih_ln_phantom, SMALL),
         ('luna16_slices', 'luna16_slices_phantom', make_luna16_phantom, None),
     ):
         make(f'data/{folder}/raw', (2, 0), options=options)
-        run_tool(monkeypatch, tool, f'data/{folder}/raw', '--out', f'data/{folder}', '--workers', 1)
+        flags = ('--out', f'data/{folder}', '--workers', 1)
+        run_tool(f'dataset_converters/{tool}.py', f'data/{folder}/raw', *flags)
     return tmp_path
 
 

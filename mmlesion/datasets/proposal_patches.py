@@ -4,7 +4,7 @@ from pathlib import PurePath
 import numpy as np
 from mmdet.registry import DATASETS
 
-from mmlesion.evaluation.files import read_json
+from mmlesion.evaluation.files import boxes_of_sub_volumes, read_json
 from mmlesion.utils import UserError
 
 from .ct_slices import CTSliceDataset
@@ -50,18 +50,16 @@ class ProposalPatchDataset(CTSliceDataset):
                 "training, or by tools/test.py with the detector's config and "
                 'test_evaluator.outfile_prefix, or set proposal_file'
             )
-        proposals = read_proposals(path, labelled=not self.test_mode)
-        series = self._series()
-        if unknown := [name for name in proposals if SubVolume.parse(name).series not in series]:
-            raise UserError(
-                f'{path} has {unknown[0]}, but {self.ann_file} no image of its series: give the '
-                'annotation file that the detector was run on'
-            )
-        self.data_list = [
-            sample
-            for name, rows in proposals.items()
-            for sample in _samples(name, series[SubVolume.parse(name).series], rows)
-        ]
+        series, samples = self._series(), []
+        for name, rows in read_proposals(path, labelled=not self.test_mode).items():
+            sub_volume = SubVolume.parse(name)
+            if sub_volume.series not in series:
+                raise UserError(
+                    f'{path} has {name}, but {self.ann_file} no image of its series: give the '
+                    'annotation file that the detector was run on'
+                )
+            samples += _samples(name, sub_volume, series[sub_volume.series], rows)
+        self.data_list = samples
         if not self.data_list:
             raise UserError(f'{path} has no proposals: run the detector with a lower threshold')
 
@@ -85,35 +83,24 @@ def read_proposals(path, labelled=False):
     Raises:
         UserError: If the file is not of that kind.
     """
-    data, width = read_json(path), 7 + labelled
-    if not isinstance(data, dict):
-        raise UserError(f'{path} must be a dictionary of sub-volumes and their proposals')
-    proposals = {name: _read_rows(rows, width) for name, rows in data.items()}
-    if bad := [name for name, rows in proposals.items() if rows is None]:
-        wanted = 'six of the box, score and label 0 or 1' if labelled else 'six of the box, score'
-        raise UserError(f'{path}: proposals of {bad[0]} must have {width} finite numbers: {wanted}')
+    proposals = boxes_of_sub_volumes(read_json(path), 7 + labelled, path)
+    if bad := [name for name, rows in proposals.items() if not np.isin(rows[:, 7:], (0, 1)).all()]:
+        raise UserError(
+            f'{path}: labels of {bad[0]}, the eighth numbers, must be 0 or 1: make it anew by '
+            'tools/label_proposals.py'
+        )
     return proposals
 
 
-def _read_rows(rows, width):
-    """(n, width), or None if they are something else."""
-    try:
-        rows = np.asarray(rows, float).reshape(len(rows), width)
-    except (TypeError, ValueError):
-        return None
-    good = np.isfinite(rows).all() and np.isin(rows[:, 7:], (0, 1)).all()
-    return rows if good else None
-
-
-def _samples(name, series, rows):
+def _samples(name, sub_volume, series, rows):
     """A sample for each of a sub-volume's proposals.
 
     Args:
-        name (str): Of the sub-volume.
+        name (str): Of the sub-volume, as the file has it.
+        sub_volume (SubVolume): What it says.
         series (dict): The sample of any of its series' slices.
         rows (ndarray): (n, 7) or (n, 8).
     """
-    sub_volume = SubVolume.parse(name)
     limits = sub_volume.first, sub_volume.last
     fields = {key: series[key] for key in SERIES_FIELDS if key in series}
     fields.update(sub_volume=name, slice_range=list(limits))

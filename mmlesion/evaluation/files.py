@@ -218,23 +218,36 @@ def read_lens_predictions(path, items):
         Predictions: Inclusive boxes in px and slices.
     """
     data = read_json(path)
-    if not isinstance(data, dict):
-        raise UserError(f'{path} must be a dictionary of sub-volumes and their boxes')
     index = dict(zip(items, range(len(items))))
     item, rows = _boxes_by_item(data, index, 7, path)
     return _predictions(item, rows[:, :6], rows[:, 6], [name for name in data if name not in index])
 
 
-def _boxes_by_item(boxes_of, index, width, path):
-    """(n,) item, -1 if not in ``index``, and (n, width) rows of a dictionary of lists of rows."""
-    rows = []
-    for name, value in boxes_of.items():
-        if not isinstance(value, (list, np.ndarray)):
-            raise UserError(f'{path}: {name} must have a list of boxes, not {value!r:.80}')
-        rows.append(_numbers(value, width, f'{path}: {name}, box'))
-    numbers = [index.get(name, -1) for name in boxes_of]
-    item = np.repeat(np.array(numbers, dtype=int), [len(value) for value in rows])
-    return item, np.concatenate([np.empty((0, width)), *rows])
+def boxes_of_sub_volumes(data, width, path):
+    """Boxes, with what else their rows have, as arrays.
+
+    Args:
+        data (dict): ``{sub-volume: [[x1, y1, z1, x2, y2, z2, ...], ...]}``.
+        width (int): Numbers in a row.
+        path (str | Path): Where they are from, for error messages.
+
+    Returns:
+        dict[str, ndarray]: (n, width) of each sub-volume.
+    """
+    if not isinstance(data, dict):
+        raise UserError(f'{path} must be a dictionary of sub-volumes and their boxes')
+    for name, rows in data.items():
+        if not isinstance(rows, (list, np.ndarray)):
+            raise UserError(f'{path}: {name} must have a list of boxes, not {rows!r:.80}')
+    return {name: _numbers(rows, width, f'{path}: {name}, box') for name, rows in data.items()}
+
+
+def _boxes_by_item(data, index, width, path):
+    """(n,) item, -1 if not in ``index``, and (n, width) rows of all sub-volumes."""
+    boxes = boxes_of_sub_volumes(data, width, path)
+    numbers = [index.get(name, -1) for name in boxes]
+    item = np.repeat(np.array(numbers, dtype=int), [len(rows) for rows in boxes.values()])
+    return item, np.concatenate([np.empty((0, width)), *boxes.values()])
 
 
 def read_luna16_ground_truth(annotations, excluded, series):

@@ -61,11 +61,11 @@ def test_in_a_test_there_are_no_labels(config):
 def test_errors(config):
     with pytest.raises(UserError, match='there are no proposals .*label_proposals.py'):
         DATASETS.build(config)
-    with pytest.raises(UserError, match='must have 8 finite numbers'):
+    with pytest.raises(UserError, match='box 0 .* not 8 finite numbers'):
         build(config, {NAME: [[4, 4, 3, 11, 9, 4, 0.9]]})
-    with pytest.raises(UserError, match='label 0 or 1'):
+    with pytest.raises(UserError, match='must be 0 or 1'):
         build(config, {NAME: [[4, 4, 3, 11, 9, 4, 0.9, 2]]})
-    with pytest.raises(UserError, match='must have 7 finite numbers'):
+    with pytest.raises(UserError, match='box 0 .* not 7 finite numbers'):
         build(config, {NAME: [[4, 4, 3, 11, 9, 4, None]]}, test_mode=True)
     with pytest.raises(UserError, match='no image of its series'):
         build(config, {'000007_01_02_003-009': [[4, 4, 3, 11, 9, 4, 0.9, 1]]})

@@ -1,8 +1,6 @@
 """DeepLesion's types as classes: converter, phantom_types.py, sensitivity of each type."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,15 +16,11 @@ BASE = ROOT / 'configs' / '_base_'
 
 
 @pytest.fixture(scope='module')
-def cfg(tmp_path_factory):
+def cfg(load_tool, tmp_path_factory):
     """The config on a phantom, converted as its comment says."""
     root = tmp_path_factory.mktemp('phantom') / 'phantom'
     make_deeplesion_phantom(root, (1, 4, 2), options=PatientOptions(size=128))
-    tool = ROOT / 'tools' / 'dataset_converters' / 'deeplesion.py'
-    spec = importlib.util.spec_from_file_location('deeplesion_converter', tool)
-    converter = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = converter
-    spec.loader.exec_module(converter)
+    converter = load_tool('dataset_converters/deeplesion.py')
     converted = converter.convert(root / 'DL_info.csv', root / 'Images_png', multi_type=True)
     converter.write(root / 'types', *converted[:2])
     cfg = Config.fromfile(BASE / 'datasets' / 'phantom_types.py')

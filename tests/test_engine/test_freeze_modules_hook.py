@@ -1,7 +1,4 @@
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +10,6 @@ from torch import distributed, nn
 from mmlesion.engine import FreezeModulesHook
 from mmlesion.utils import UserError
 from mmlesion.utils.distributed import leave_process_group
-
-ROOT = Path(__file__).parents[2]
 
 
 class SmallModel(BaseModel):
@@ -105,16 +100,8 @@ def test_dots_lead_into_modules(tmp_path):
     assert not runner.model.head[1].weight.requires_grad
 
 
-def test_distributed_training_waits_for_no_frozen_gradient(tmp_path):
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
-    done = subprocess.run(
-        [*command, '--master_port=29653', __file__, str(tmp_path)],
-        capture_output=True,
-        encoding='utf-8',
-        timeout=120,
-        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT), CUDA_VISIBLE_DEVICES=''),
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_distributed_training_waits_for_no_frozen_gradient(launch, tmp_path):
+    launch(__file__, tmp_path)
     assert (tmp_path / 'epoch_2.pth').exists()
 
 

@@ -1,6 +1,4 @@
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,7 +18,6 @@ from mmlesion.structures import VolumeGrid
 from mmlesion.utils import UserError
 from mmlesion.utils.distributed import leave_process_group
 
-ROOT = Path(__file__).parents[2]
 SIZE = (20, 20, 20)
 LESION = [6.0, 7.0, 8.0, 6.0]
 EXCLUDED = [15.0, 15.0, 15.0, 4.0]
@@ -181,17 +178,9 @@ def test_training_data_that_cannot_use_it(root):
         make_runner(root, 1, loader).train()
 
 
-def test_two_processes_find_what_one_does(root):
+def test_two_processes_find_what_one_does(launch, root):
     """Three scans for two processes: one is run twice."""
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
-    done = subprocess.run(
-        [*command, '--master_port=29654', __file__, str(root)],
-        capture_output=True,
-        encoding='utf-8',
-        timeout=120,
-        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT), CUDA_VISIBLE_DEVICES=''),
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    launch(__file__, root)
     first, second = (json.loads((root / f'{rank}.json').read_text()) for rank in range(2))
     assert first['spots'] == second['spots'] == {str(k): v for k, v in EXPECTED.items()}
     scanned = first['scanned'] + second['scanned']

@@ -1,6 +1,4 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ from mmengine.structures import InstanceData
 
 from mmlesion.utils import UserError
 
-SCRIPT = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'eval_froc.py'
 # inclusive px and slices, as the manual annotation has them
 TRUTH = {
     '000001_01_01_003-006': [[10, 10, 3, 29, 29, 5], [50, 50, 6, 59, 59, 6]],
@@ -93,7 +90,7 @@ def test_order_of_the_slices_changes_nothing(ann_file):
     assert evaluate(ann_file) == evaluate(ann_file, order=-1)
 
 
-def test_the_tool_scores_what_is_written_alike(ann_file, tmp_path):
+def test_the_tool_scores_what_is_written_alike(ann_file, load_tool, tmp_path):
     generator = np.random.default_rng(0)
     found = {}
     for image in range(1, 10):
@@ -103,9 +100,7 @@ def test_the_tool_scores_what_is_written_alike(ann_file, tmp_path):
         found[image] = [*FOUND.get(image, []), *rows.tolist()]
     result = evaluate(ann_file, found, outfile_prefix=str(tmp_path / 'froc'))
     (tmp_path / 'gt.json').write_text(json.dumps(TRUTH))
-    spec = importlib.util.spec_from_file_location('eval_froc', SCRIPT)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool('analysis_tools/eval_froc.py')
     paths = ['--gt', 'gt.json', '--pred', 'froc.boxes3d.json', '--out', 'tool']
     paths = [name if name.startswith('--') else str(tmp_path / name) for name in paths]
     tool.main(['lens', *paths])

@@ -1,5 +1,4 @@
 import csv
-import importlib.util
 import json
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from mmengine.structures import InstanceData
 from mmlesion.structures import VolumeGrid
 from mmlesion.utils import UserError
 
-SCRIPT = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'eval_froc.py'
 TILTED = (0.8, -0.6, 0, 0.6, 0.8, 0, 0, 0, -1)
 GRIDS = {
     uid: VolumeGrid((40, 50, 60), (1.0, 1.0, 1.0), origin, TILTED)
@@ -118,10 +116,8 @@ def test_negative_patients(ann_file):
     assert evaluate(ann_file, found)['froc/TNP'] == 0
 
 
-def test_the_submission_has_the_same_froc_by_the_lists(ann_file, tmp_path):
-    spec = importlib.util.spec_from_file_location('eval_froc', SCRIPT)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+def test_the_submission_has_the_same_froc_by_the_lists(ann_file, load_tool, tmp_path):
+    tool = load_tool('analysis_tools/eval_froc.py')
     prefix = str(tmp_path / 'run')
     generator = np.random.default_rng(0)
     found = {}

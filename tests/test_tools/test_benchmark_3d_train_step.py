@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -16,11 +15,8 @@ model = dict(roi_head=_base_.magnified_fprn)
 
 
 @pytest.fixture
-def tool():
-    spec = importlib.util.spec_from_file_location('benchmark_3d_train_step', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool(SCRIPT)
 
 
 @pytest.fixture

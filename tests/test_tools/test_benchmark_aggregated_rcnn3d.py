@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import mmap
 import sys
@@ -13,11 +12,8 @@ CONFIG = ROOT / 'configs/aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da-lm_lu
 
 
 @pytest.fixture
-def tool():
-    spec = importlib.util.spec_from_file_location('benchmark_aggregated_rcnn3d', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool(SCRIPT)
 
 
 def run(tool, monkeypatch, *args):

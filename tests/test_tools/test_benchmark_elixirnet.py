@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -23,11 +22,8 @@ CONFIGS = [
 
 
 @pytest.fixture
-def tool():
-    spec = importlib.util.spec_from_file_location('benchmark_elixirnet', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool(SCRIPT)
 
 
 def run(tool, monkeypatch, *args):

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -11,11 +10,8 @@ FOLDER = ROOT / 'configs' / 'improved_retinanet'
 
 
 @pytest.fixture
-def tool():
-    spec = importlib.util.spec_from_file_location('benchmark_improved_retinanet', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool(SCRIPT)
 
 
 def run(tool, monkeypatch, *args):

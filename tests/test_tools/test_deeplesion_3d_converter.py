@@ -1,7 +1,5 @@
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,21 +7,12 @@ import pytest
 from mmlesion.datasets.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.structures import VolumeGrid
 
-TOOLS = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
 SPLITS = 'train', 'val', 'test'
 
 
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(f'{name}_tool', TOOLS / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope='module')
-def tool():
-    return load_tool('deeplesion_3d')
+def tool(load_tool):
+    return load_tool('dataset_converters/deeplesion_3d.py')
 
 
 def run(tool, *arguments):
@@ -35,11 +24,11 @@ def run(tool, *arguments):
 
 
 @pytest.fixture(scope='module')
-def phantom(tmp_path_factory):
+def phantom(load_tool, tmp_path_factory):
     root = tmp_path_factory.mktemp('phantom') / 'phantom'
     options = PatientOptions(size=160, unannotated=0.0)
     make_deeplesion_phantom(root, (2, 1, 1), seed=5, noisy=0.0, options=options)
-    tool = load_tool('deeplesion')
+    tool = load_tool('dataset_converters/deeplesion.py')
     run(tool, root / 'DL_info.csv', '--images', root / 'Images_png', '--out', root)
     return root
 

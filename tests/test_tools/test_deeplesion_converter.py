@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import subprocess
@@ -32,13 +31,8 @@ ROWS = [
 
 
 @pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('deeplesion_converter', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    # A dataclass looks its module up while it is made.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool(TOOL)
 
 
 @pytest.fixture

@@ -1,20 +1,8 @@
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from mmdet.registry import DATASETS
-
-TOOLS = Path(__file__).parents[2] / 'tools'
-
-
-def load_tool(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -28,12 +16,11 @@ def data(ramp_dataset):
 
 
 @pytest.fixture
-def run(data, monkeypatch):
+def run(data, run_tool):
     def run(*flags):
         out = data.root / 'slices.json'
         arguments = [data.root / 'test.json', '--images', data.images_dir, '--out', out, *flags]
-        monkeypatch.setattr(sys, 'argv', ['deeplesion_subvolumes.py', *map(str, arguments)])
-        load_tool(TOOLS / 'dataset_converters' / 'deeplesion_subvolumes.py').main()
+        run_tool('dataset_converters/deeplesion_subvolumes.py', *arguments)
         return json.loads(out.read_text())
 
     return run

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import shutil
@@ -20,12 +19,8 @@ SPLITS = ('train', 'val', 'test')
 
 
 @pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('kits19_converter', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool(TOOL)
 
 
 @pytest.fixture(scope='module')

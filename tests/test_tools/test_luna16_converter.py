@@ -1,5 +1,4 @@
 import csv
-import importlib.util
 import json
 import shutil
 import sys
@@ -22,12 +21,8 @@ SHARED = ROOT.parent / 'shared' / 'data' / 'luna16'
 
 
 @pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('luna16_converter', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool(TOOL)
 
 
 @pytest.fixture(scope='module')

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 from pathlib import Path
 
@@ -11,10 +10,8 @@ HEADER = 'seriesuid,coordX,coordY,coordZ,probability'
 
 
 @pytest.fixture
-def merge():
-    spec = importlib.util.spec_from_file_location('merge_detections', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def merge(load_tool):
+    module = load_tool(SCRIPT)
     return lambda *args: module.main([str(arg) for arg in args])
 
 

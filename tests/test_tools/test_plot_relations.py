@@ -1,4 +1,3 @@
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -15,11 +14,8 @@ RELATIONS = 'elixirnet/elixirnet_r18_fpn_phantom.py'
 
 
 @pytest.fixture
-def tool():
-    spec = importlib.util.spec_from_file_location('plot_relations', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool(SCRIPT)
 
 
 @pytest.fixture

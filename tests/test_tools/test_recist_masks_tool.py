@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import subprocess
@@ -20,17 +19,9 @@ KEY_SLICES = ROOT.parent / 'shared' / 'data' / 'deeplesion'
 SIZE = 96
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope='module')
-def tool():
-    return load(TOOL)
+def tool(load_tool):
+    return load_tool(TOOL)
 
 
 @pytest.fixture
@@ -303,18 +294,15 @@ def test_a_worker_that_dies_is_reported(dataset, tmp_path, monkeypatch):
         MaskRun(dataset, tmp_path / 'Images_png', MaskOptions()).run(workers=2)
 
 
-def test_masks_of_the_phantom_are_near_the_true_ones(tmp_path, monkeypatch, run, capsys):
+def test_masks_of_the_phantom_are_near_the_true_ones(tmp_path, run_tool, run, capsys):
     options = PatientOptions(size=128, lesion_scale=0.8)
     root = tmp_path / 'phantom'
     make_deeplesion_phantom(root, (4, 1, 1), context_mm=0.0, noisy=0.0, options=options)
-    folder = ROOT / 'tools'
     arguments = [root / 'DL_info.csv', '--images', root / 'Images_png', '--out', root]
-    monkeypatch.setattr(sys, 'argv', ['deeplesion.py', *map(str, arguments)])
-    load(folder / 'dataset_converters' / 'deeplesion.py').main()
+    run_tool('dataset_converters/deeplesion.py', *arguments)
     run(json.loads((root / 'train.json').read_text()), '--images', root / 'Images_png')
     arguments = [tmp_path / 'out/masks.json', '--truth', root / 'truth', '--out', root / 'iou.json']
-    monkeypatch.setattr(sys, 'argv', ['eval_recist_masks.py', *map(str, arguments)])
-    load(folder / 'analysis_tools' / 'eval_recist_masks.py').main()
+    run_tool('analysis_tools/eval_recist_masks.py', *arguments)
     figures = json.loads((root / 'iou.json').read_text())
     assert figures['all masks']['lesions'] >= 10
     assert figures['all masks']['mean_iou'] > 0.85
@@ -322,12 +310,11 @@ def test_masks_of_the_phantom_are_near_the_true_ones(tmp_path, monkeypatch, run,
     assert 'mean IoU' in capsys.readouterr().out
 
 
-def test_benchmark(dataset, tmp_path, monkeypatch, capsys):
+def test_benchmark(dataset, tmp_path, monkeypatch, run_tool, capsys):
     (tmp_path / 'ann.json').write_text(json.dumps(dataset))
     monkeypatch.chdir(tmp_path)
     arguments = ['ann.json', '--images', 'Images_png', '--workers', '1', '2', '--out', 'b.json']
-    monkeypatch.setattr(sys, 'argv', ['benchmark_recist_masks.py', *arguments])
-    load(ROOT / 'tools' / 'analysis_tools' / 'benchmark_recist_masks.py').main()
+    run_tool('analysis_tools/benchmark_recist_masks.py', *arguments)
     figures = json.loads((tmp_path / 'b.json').read_text())
     assert [row['workers'] for row in figures['throughput']] == [1, 2]
     assert figures['crop']['masks'] == 8 and figures['crop']['mean_iou'] > 0.97

@@ -70,13 +70,11 @@ def baseline(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def searched(data, baseline, tmp_path_factory):
+def searched(launch, data, baseline, tmp_path_factory):
     """The work folder of a search in two processes."""
     work_dir = tmp_path_factory.mktemp('search')
-    launcher = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
-    tool = ['--master_port=29647', ROOT / 'tools/search_alb.py', CONFIG, '--launcher', 'pytorch']
-    done = run(*launcher, *tool, '--work-dir', work_dir, *options(data, load_from=baseline))
-    assert done.returncode == 0, done.stderr[-3000:]
+    arguments = [CONFIG, '--launcher', 'pytorch', '--work-dir', work_dir]
+    launch(ROOT / 'tools/search_alb.py', *arguments, *options(data, load_from=baseline))
     return work_dir
 
 

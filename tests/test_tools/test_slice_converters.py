@@ -1,10 +1,8 @@
 """The converters whose every slice is an image: LiTS, NIH-LN and LUNA16's slices."""
 
 import csv
-import importlib.util
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import cv2
@@ -23,24 +21,14 @@ from mmlesion.datasets.phantom import (
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils.volume_io import read_ct
 
-TOOLS = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
 SMALL = PatientOptions(size=128, slice_intervals=(2.5, 5.0))
 
 
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(f'{name}_converter', TOOLS / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def convert(tmp_path, monkeypatch):
+def convert(tmp_path, run_tool):
     def run(name, root, *flags, out=tmp_path / 'out'):
         arguments = [root, '--out', out, '--workers', 1, '--val-share', 0.5, *flags]
-        monkeypatch.setattr(sys, 'argv', [f'{name}.py', *map(str, arguments)])
-        load_tool(name).main()
+        run_tool(f'dataset_converters/{name}.py', *arguments)
         assert not (out / 'test.json').exists()
         splits = [json.loads((out / f'{split}.json').read_text()) for split in ('train', 'val')]
         patients = [{image['patient_id'] for image in coco['images']} for coco in splits]

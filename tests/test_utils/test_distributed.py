@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +7,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmlesion.utils.distributed import leave_process_group
 
-ROOT = Path(__file__).parents[2]
 THREADS = Path('/proc/self/task')
 
 
@@ -28,17 +24,8 @@ def train():
 
 
 @pytest.mark.skipif(not THREADS.is_dir(), reason='threads are listed on Linux alone')
-def test_no_thread_of_the_group_outlives_it():
-    address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT='29657', RANK='0', WORLD_SIZE='1')
-    done = subprocess.run(
-        [sys.executable, __file__],
-        capture_output=True,
-        encoding='utf-8',
-        timeout=120,
-        env=dict(os.environ, PYTHONPATH=str(ROOT), **address),
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    before, after = done.stdout.splitlines()
+def test_no_thread_of_the_group_outlives_it(launch):
+    before, after = launch(__file__, processes=1).splitlines()
     assert 'pt_gloo_runloop' in before
     assert after == '[]'
 

@@ -1,16 +1,16 @@
 import torch
 from mmdet.registry import DATA_SAMPLERS
-from mmengine.dist import get_dist_info, sync_random_seed
-from torch.utils.data import Sampler
 from tqdm import tqdm
 
 from mmlesion.utils import UserError
+
+from .epoch_sampler import EpochSampler
 
 SERIES_KEYS = 'patient_id', 'study_id', 'series_id'
 
 
 @DATA_SAMPLERS.register_module()
-class LesionSliceSampler(Sampler):
+class LesionSliceSampler(EpochSampler):
     """Slices with lesions and slices without, two to one in each epoch (LENS, Implementation).
 
     Of each lesion that is annotated on several slices, which share its ``lesion_id``, an epoch has
@@ -39,11 +39,9 @@ class LesionSliceSampler(Sampler):
     def __init__(self, dataset, positive_ratio=2, shuffle=True, seed=None):
         if positive_ratio <= 0:
             raise UserError(f'positive_ratio={positive_ratio} of slices must be positive')
+        super().__init__(seed)
         self.dataset = dataset
         self.shuffle = shuffle
-        self.seed = sync_random_seed() if seed is None else seed
-        self.epoch = 0
-        self.rank, self.world_size = get_dist_info()
         self.sources = [
             _Source(dataset, first, last, positive_ratio) for first, last in _extents(dataset)
         ]
@@ -55,14 +53,8 @@ class LesionSliceSampler(Sampler):
             list[list[int]]: Indices into ``dataset``, of each of its datasets; as many in every
             process, for which the first ones are repeated.
         """
-        generator = torch.Generator()
-        generator.manual_seed(self.seed + self.epoch)
-        return [self._share(source.draw(generator, self.shuffle)) for source in self.sources]
-
-    def _share(self, indices):
-        missing = -len(indices) % self.world_size
-        repeated = (indices * self.world_size)[:missing]
-        return (indices + repeated)[self.rank :: self.world_size]
+        generator = self.generator()
+        return [self.share(source.draw(generator, self.shuffle)) for source in self.sources]
 
     def __iter__(self):
         """Iterate this process's indices, one dataset after another."""
@@ -75,11 +67,7 @@ class LesionSliceSampler(Sampler):
     @property
     def source_lengths(self):
         """list[int]: The number of slices of this process in an epoch, of each dataset."""
-        return [-(-len(source) // self.world_size) for source in self.sources]
-
-    def set_epoch(self, epoch):
-        """Draw by this epoch's number."""
-        self.epoch = epoch
+        return [self.share_length(len(source)) for source in self.sources]
 
 
 class _Source:

@@ -1,13 +1,13 @@
 import torch
 from mmdet.registry import DATA_SAMPLERS
-from mmengine.dist import get_dist_info, sync_random_seed
-from torch.utils.data import Sampler
 
 from mmlesion.utils import UserError
 
+from .epoch_sampler import EpochSampler
+
 
 @DATA_SAMPLERS.register_module()
-class ProposalRatioSampler(Sampler):
+class ProposalRatioSampler(EpochSampler):
     """All proposals that are lesions, and so many false positives (LENS, Implementation).
 
     "The ratio of TP and FP is 1:2 in each epoch": the false positives are drawn anew for each
@@ -30,9 +30,7 @@ class ProposalRatioSampler(Sampler):
     def __init__(self, dataset, negative_ratio=2, seed=None):
         if negative_ratio < 0:
             raise UserError(f'negative_ratio={negative_ratio} of proposals must not be negative')
-        self.seed = sync_random_seed() if seed is None else seed
-        self.epoch = 0
-        self.rank, self.world_size = get_dist_info()
+        super().__init__(seed)
         labels = [dataset.get_data_info(i).get('proposal_label') for i in range(len(dataset))]
         self.positives = [i for i, label in enumerate(labels) if label == 1]
         self.negatives = [i for i, label in enumerate(labels) if label == 0]
@@ -46,18 +44,12 @@ class ProposalRatioSampler(Sampler):
 
     def __iter__(self):
         """Iterate this process's indices into the dataset."""
-        generator = torch.Generator()
-        generator.manual_seed(self.seed + self.epoch)
+        generator = self.generator()
         drawn = torch.randperm(len(self.negatives), generator=generator)[: self.num_negatives]
         indices = self.positives + [self.negatives[i] for i in drawn.tolist()]
         order = torch.randperm(len(indices), generator=generator).tolist()
-        total = len(self) * self.world_size  # the first ones again, until all have as many
-        return (indices[order[i % len(order)]] for i in range(self.rank, total, self.world_size))
+        return iter(self.share([indices[i] for i in order]))
 
     def __len__(self):
         """The number of proposals of this process in an epoch."""
-        return -(-(len(self.positives) + self.num_negatives) // self.world_size)
-
-    def set_epoch(self, epoch):
-        """Draw by this epoch's number."""
-        self.epoch = epoch
+        return self.share_length(len(self.positives) + self.num_negatives)

@@ -41,9 +41,8 @@ class SingleDatasetBatchSampler(BatchSampler):
         ]
         if self.drop_last:
             batches = [batch for batch in batches if len(batch) == self.batch_size]
-        generator = torch.Generator()
-        generator.manual_seed(self.sampler.seed + self.sampler.epoch)
-        return (batches[i] for i in torch.randperm(len(batches), generator=generator).tolist())
+        order = torch.randperm(len(batches), generator=self.sampler.generator())
+        return (batches[i] for i in order.tolist())
 
     def __len__(self):
         """The number of batches of this process in an epoch."""

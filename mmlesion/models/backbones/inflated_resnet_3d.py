@@ -13,6 +13,9 @@ class InflatedResNet3D(ResNet):
     ``init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18')``, or such a file from
     disk, loads and is inflated (:class:`~mmlesion.models.InflatedConv3d`).
 
+    It takes volumes (N, in_channels, D, H, W) and gives the features of ResBlocks 1 to 4, a tuple
+    of (N, C_i, D, H / s, W / s) with s = 4, 8, 16, 32.
+
     Args:
         depth (int): 18 or 34, or 50 and more of bottlenecks. Defaults to 18.
         in_channels (int): Channels of the volumes. Defaults to 1.
@@ -69,14 +72,3 @@ class InflatedResNet3D(ResNet):
         """
         depth = self.kernel_depths[len(self.res_layers)]
         return super().make_res_layer(conv_cfg=dict(conv_cfg, depth=depth), **kwargs)
-
-    def forward(self, x):
-        """Extract features.
-
-        Args:
-            x (Tensor): Volumes (N, in_channels, D, H, W).
-
-        Returns:
-            tuple[Tensor]: Of ResBlocks 1 to 4 (N, C_i, D, H / s, W / s), s = 4, 8, 16, 32.
-        """
-        return super().forward(x)

@@ -151,10 +151,11 @@ class AnchorFreeProposalHead(BaseDenseHead):
 
     def _predict_best(self, x, stride):
         """As :meth:`forward_single`; elsewhere than at the best locations centerness is -inf."""
-        centerness = self._centerness(x)
-        logits, count = centerness.flatten(1), self.test_cfg.get('nms_pre', -1)
-        if not 0 < count < logits.shape[1]:
+        count = self.test_cfg.get('nms_pre', -1)
+        if not 0 < count < x.shape[-2:].numel():
             return self.forward_single(x, stride)
+        centerness = self._centerness(x)
+        logits = centerness.flatten(1)
         best, index = logits.topk(count)
         sizes = self._sizes_at(x, index) * x.new_tensor(stride * 2)[:, None]
         everywhere = index[:, None].expand(-1, 4, -1)

@@ -4,7 +4,7 @@ from mmdet.models.utils import samplelist_boxtype2tensor
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 
-from .sliding_windows import SlidingWindows
+from .sliding_windows import SlidingWindows, centred_within
 
 BRANCHES = ('joint', 'rpn', 'fprn')
 
@@ -143,8 +143,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         shape, fill = volume.shape[1:], self.data_preprocessor.hu_window[0]
         if self.windows is None:
             (found,) = self._detect_crops([volume])
-            centres = found.bboxes[:, :3]
-            return found[((centres >= 0) & (centres < centres.new_tensor(shape))).all(1)]
+            return centred_within(found, 0, found.bboxes.new_tensor(shape))
         starts, size = self.windows.place(shape)
         found = []
         for batch in progress(starts.split(batch_size or self.windows.batch_size)):

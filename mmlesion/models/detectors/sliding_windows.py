@@ -5,6 +5,21 @@ from torch.nn import functional as F
 from ..layers import nms_3d
 
 
+def centred_within(results, low, high):
+    """The detections whose centre is in a cuboid.
+
+    Args:
+        results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter.
+        low (Tensor | float): (3,) z, y, x of its first corner, which is within.
+        high (Tensor | float): (3,) of its last one, which is not.
+
+    Returns:
+        InstanceData: Those of ``results``.
+    """
+    centres = results.bboxes[:, :3]
+    return results[((centres >= low) & (centres < high)).all(1)]
+
+
 class SlidingWindows:
     """Overlapping windows over a volume, and what is found in them brought together.
 
@@ -125,8 +140,7 @@ class SlidingWindows:
         # at an outer face there is no neighbour
         low = torch.where(start > 0, self.border, 0)
         high = torch.where(start + side < end, side - self.border, end - start)
-        inside = ((boxes[:, :3] >= low) & (boxes[:, :3] < high)).all(1)
-        moved = results[inside]
+        moved = centred_within(results, low, high)
         moved.bboxes = moved.bboxes + torch.cat([start, start.new_zeros(1)])
         return moved
 

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 from mmdet.registry import DATA_SAMPLERS
 
-from mmlesion.datasets.samplers import lesion_slice_sampler as module
+from mmlesion.datasets.samplers import epoch_sampler as module
 from mmlesion.utils import UserError
 
 

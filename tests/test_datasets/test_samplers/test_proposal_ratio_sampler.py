@@ -62,7 +62,7 @@ def test_processes_share_an_epoch(monkeypatch):
     shares = []
     for rank in range(4):
         monkeypatch.setattr(
-            'mmlesion.datasets.samplers.proposal_ratio_sampler.get_dist_info', lambda r=rank: (r, 4)
+            'mmlesion.datasets.samplers.epoch_sampler.get_dist_info', lambda r=rank: (r, 4)
         )
         sampler = build()
         shares.append(list(sampler))

@@ -2,7 +2,7 @@ import pytest
 from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import DefaultSampler
 
-from mmlesion.datasets.samplers import lesion_slice_sampler
+from mmlesion.datasets.samplers import epoch_sampler
 from mmlesion.utils import UserError
 
 LESION = dict(instances=[dict(ignore_flag=0)])
@@ -20,7 +20,7 @@ class Slices:
 
 
 def batches(monkeypatch, batch_size=4, rank=0, world_size=1, epoch=0, seed=0, **options):
-    monkeypatch.setattr(lesion_slice_sampler, 'get_dist_info', lambda: (rank, world_size))
+    monkeypatch.setattr(epoch_sampler, 'get_dist_info', lambda: (rank, world_size))
     sampler = DATA_SAMPLERS.build(dict(type='LesionSliceSampler', dataset=Slices(), seed=seed))
     cfg = dict(type='SingleDatasetBatchSampler', sampler=sampler, batch_size=batch_size, **options)
     batch_sampler = DATA_SAMPLERS.build(cfg)

@@ -1,0 +1,38 @@
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+
+class EpochSampler(Sampler):
+    """Base of samplers that draw each epoch's samples anew.
+
+    What is drawn depends on the seed and the epoch alone, so a resumed run goes on as it was, and
+    several processes share what one process would see.
+
+    Args:
+        seed (int, optional): The same in every process. Defaults to None, for one that the
+            processes agree on.
+    """
+
+    def __init__(self, seed=None):
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch = 0
+        self.rank, self.world_size = get_dist_info()
+
+    def set_epoch(self, epoch):
+        """Draw by this epoch's number."""
+        self.epoch = epoch
+
+    def generator(self):
+        """torch.Generator: That of this epoch, the same in every process."""
+        return torch.Generator().manual_seed(self.seed + self.epoch)
+
+    def share(self, indices):
+        """This process's part of a list; the first ones again, until all have as many."""
+        missing = -len(indices) % self.world_size
+        repeated = (indices * self.world_size)[:missing]
+        return (indices + repeated)[self.rank :: self.world_size]
+
+    def share_length(self, length):
+        """How long this process's part of a list of ``length`` is."""
+        return -(-length // self.world_size)
