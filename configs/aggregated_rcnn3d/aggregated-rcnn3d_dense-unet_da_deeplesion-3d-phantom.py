@@ -3,15 +3,15 @@ _base_ = [
     '../_base_/datasets/deeplesion_3d_phantom.py',
     '../_base_/models/aggregated_rcnn3d_small.py',
     '../_base_/schedules/schedule_3d_phantom.py',
-    '../_base_/default_runtime.py',
+    '../_base_/default_runtime_3d.py',
 ]
 
 model = dict(
     rpn_head=dict(anchor_generator=dict(diameters=[[3, 5, 7], [10, 13, 17], [22, 30, 40]])),
     roi_head=_base_.fprn,
 )
-max_epochs = 6
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+max_epochs = 18
+train_cfg = dict(max_epochs=max_epochs, val_interval=6)
 param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=max_epochs)]
-joint_training = dict(_base_.joint_training, rpn_epochs=2)
+joint_training = dict(_base_.joint_training, rpn_epochs=5)
 custom_hooks = [*_base_.custom_hooks, joint_training]

@@ -2,5 +2,5 @@ _base_ = [
     '../_base_/datasets/luna16_phantom.py',
     '../_base_/models/aggregated_rcnn3d_small.py',
     '../_base_/schedules/schedule_3d_phantom.py',
-    '../_base_/default_runtime.py',
+    '../_base_/default_runtime_3d.py',
 ]
