@@ -1,3 +1,4 @@
+import functools
 import importlib.util
 import json
 import os
@@ -21,28 +22,30 @@ def mmdet_scope():
     init_default_scope('mmdet')
 
 
+@functools.cache
+def import_script(path):
+    """The module of a script, which is loaded once."""
+    spec = importlib.util.spec_from_file_location(f'tool_{path.stem}', path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # a dataclass looks its module up while it is made
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope='session')
 def load_tool():
     """Import a script by its path, which may be relative to ``tools``."""
-
-    def load(path):
-        path = TOOLS / path
-        spec = importlib.util.spec_from_file_location(f'tool_{path.stem}', path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # a dataclass looks its module up while it is made
-        spec.loader.exec_module(module)
-        return module
-
-    return load
+    return lambda path: import_script(TOOLS / path)
 
 
-@pytest.fixture
-def run_tool(load_tool, monkeypatch):
-    """Run a script of ``tools`` in this process, with these arguments."""
+@pytest.fixture(scope='session')
+def run_tool(load_tool):
+    """Run a script, named as for ``load_tool``, in this process with these arguments."""
 
     def run(path, *arguments):
-        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, arguments)])
-        load_tool(path).main()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, 'argv', [str(path), *map(str, arguments)])
+            load_tool(path).main()
 
     return run
 

@@ -1,5 +1,4 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -26,16 +25,11 @@ def config(tmp_path):
     return path
 
 
-def run(tool, monkeypatch, *args):
-    monkeypatch.setattr(sys, 'argv', ['benchmark', *map(str, args)])
-    tool.main()
-
-
 @pytest.mark.parametrize('branches', ['joint', 'rpn'])
-def test_figures(tool, config, monkeypatch, tmp_path, branches):
+def test_figures(config, run_tool, tmp_path, branches):
     out = tmp_path / 'step.json'
     options = '--size', 32, '--runs', 1, '--warmup', 0, '--branches', branches, '--out', out
-    run(tool, monkeypatch, config, *options)
+    run_tool(SCRIPT, config, *options)
     figures = json.loads(out.read_text())
     assert figures['config'] == 'small' and figures['parameters'] > 100_000
     assert 0 < figures['seconds'] < 120 and figures['processor_seconds'] > 0
@@ -60,6 +54,6 @@ def test_a_batch_has_lesions_in_it(tool):
         (['nowhere.py'], 'nowhere.py does not exist'),
     ],
 )
-def test_bad_input(tool, monkeypatch, config, args, message):
+def test_bad_input(run_tool, config, args, message):
     with pytest.raises(SystemExit, match=f'error: .*{message}'):
-        run(tool, monkeypatch, *([] if args[0].endswith('.py') else [config]), *args)
+        run_tool(SCRIPT, *([] if args[0].endswith('.py') else [config]), *args)

@@ -1,6 +1,5 @@
 import json
 import mmap
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +15,10 @@ def tool(load_tool):
     return load_tool(SCRIPT)
 
 
-def run(tool, monkeypatch, *args):
-    monkeypatch.setattr(sys, 'argv', ['benchmark', *map(str, args)])
-    tool.main()
-
-
-def test_figures(tool, monkeypatch, tmp_path):
+def test_figures(run_tool, tmp_path):
     out = tmp_path / 'scan.json'
     size = '--size', 64, 48, 48, '--window', 48, '--proposals', 5, '--doublings', 1
-    run(tool, monkeypatch, CONFIG, *size, '--runs', 1, '--warmup', 0, '--out', out)
+    run_tool(SCRIPT, CONFIG, *size, '--runs', 1, '--warmup', 0, '--out', out)
     figures = json.loads(out.read_text())
     scans = figures['scans']
     assert list(scans) == ['RPN', '+ FPRN', '+ Local Magnification']
@@ -59,12 +53,12 @@ def test_the_scan_is_mapped(tool, tmp_path):
         (['nowhere.py'], 'nowhere.py does not exist'),
     ],
 )
-def test_bad_input(tool, monkeypatch, args, message):
+def test_bad_input(run_tool, args, message):
     with pytest.raises(SystemExit, match=f'error: .*{message}'):
-        run(tool, monkeypatch, *args)
+        run_tool(SCRIPT, *args)
 
 
-def test_a_config_of_something_else(tool, monkeypatch):
+def test_a_config_of_something_else(run_tool):
     other = ROOT / 'configs/baselines/faster-rcnn_r18_fpn_phantom.py'
     with pytest.raises(SystemExit, match='has no fprn'):
-        run(tool, monkeypatch, other, '--size', 32, 32, 32)
+        run_tool(SCRIPT, other, '--size', 32, 32, 32)

@@ -1,5 +1,4 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -26,15 +25,10 @@ def tool(load_tool):
     return load_tool(SCRIPT)
 
 
-def run(tool, monkeypatch, *args):
-    monkeypatch.setattr(sys, 'argv', ['benchmark', *map(str, args)])
-    tool.main()
-
-
-def test_figures_of_two_detectors(tool, monkeypatch, tmp_path, capsys):
+def test_figures_of_two_detectors(tool, run_tool, tmp_path, capsys):
     out = tmp_path / 'cost.json'
     settings = ['--size', 128, '--runs', 2, '--warmup', 0, '--proposals', 40, 20]
-    run(tool, monkeypatch, *CONFIGS, *settings, '--out', out)
+    run_tool(SCRIPT, *CONFIGS, *settings, '--out', out)
     many, few = json.loads(out.read_text())
     assert [row['proposals'] for row in many + few] == [40, 40, 20, 20]
     plain, elixirnet = many
@@ -69,9 +63,9 @@ def test_configs_of_every_backbone_are_alike_in_their_features(tool):
         ([ROOT / 'configs/baselines/retinanet_r18_fpn_phantom.py'], 'not of a two-stage detector'),
     ],
 )
-def test_bad_input(tool, monkeypatch, args, message):
+def test_bad_input(run_tool, args, message):
     with pytest.raises(SystemExit, match=f'error: .*{message}'):
-        run(tool, monkeypatch, *args)
+        run_tool(SCRIPT, *args)
 
 
 def test_turns_change_direction_and_leave_the_warm_up_out():

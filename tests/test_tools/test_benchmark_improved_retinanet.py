@@ -1,5 +1,4 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,11 @@ def tool(load_tool):
     return load_tool(SCRIPT)
 
 
-def run(tool, monkeypatch, *args):
-    monkeypatch.setattr(sys, 'argv', ['benchmark', *map(str, args)])
-    tool.main()
-
-
-def test_figures_of_two_rows(tool, monkeypatch, tmp_path, capsys):
+def test_figures_of_two_rows(run_tool, tmp_path, capsys):
     names = ['retinanet_r18_fpn_default-anchors_phantom', 'retinanet_r18_fpn_anchors-dense_phantom']
     configs = [FOLDER / f'{name}.py' for name in names]
     out = tmp_path / 'cost.json'
-    run(tool, monkeypatch, *configs, '--size', 128, '--runs', 2, '--warmup', 1, '--out', out)
+    run_tool(SCRIPT, *configs, '--size', 128, '--runs', 2, '--warmup', 1, '--out', out)
     first, second = json.loads(out.read_text())
     assert [first['name'], second['name']] == names
     assert first['ratio'] == 1 and first['added'] == 0
@@ -47,7 +41,7 @@ def test_default_rows_exist(tool):
         (['--checkpoints', 'a.pth'], '1 checkpoints for 5 configs'),
     ],
 )
-def test_bad_input(tool, monkeypatch, args, message):
+def test_bad_input(run_tool, args, message):
     # sys.exit of a text: it goes to stderr, and the status is 1
     with pytest.raises(SystemExit, match=f'error: .*{message}'):
-        run(tool, monkeypatch, *args)
+        run_tool(SCRIPT, *args)

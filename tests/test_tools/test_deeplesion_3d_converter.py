@@ -1,5 +1,4 @@
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -7,37 +6,30 @@ import pytest
 from mmlesion.datasets.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.structures import VolumeGrid
 
+TOOL = 'dataset_converters/deeplesion_3d.py'
 SPLITS = 'train', 'val', 'test'
 
 
 @pytest.fixture(scope='module')
 def tool(load_tool):
-    return load_tool('dataset_converters/deeplesion_3d.py')
-
-
-def run(tool, *arguments):
-    argv, sys.argv = sys.argv, ['tool', *map(str, arguments)]
-    try:
-        tool.main()
-    finally:
-        sys.argv = argv
+    return load_tool(TOOL)
 
 
 @pytest.fixture(scope='module')
-def phantom(load_tool, tmp_path_factory):
+def phantom(run_tool, tmp_path_factory):
     root = tmp_path_factory.mktemp('phantom') / 'phantom'
     options = PatientOptions(size=160, unannotated=0.0)
     make_deeplesion_phantom(root, (2, 1, 1), seed=5, noisy=0.0, options=options)
-    tool = load_tool('dataset_converters/deeplesion.py')
-    run(tool, root / 'DL_info.csv', '--images', root / 'Images_png', '--out', root)
+    arguments = [root / 'DL_info.csv', '--images', root / 'Images_png', '--out', root]
+    run_tool('dataset_converters/deeplesion.py', *arguments)
     return root
 
 
 @pytest.fixture
-def convert(tool, phantom, tmp_path):
+def convert(run_tool, phantom, tmp_path):
     def convert(*flags, annotations=phantom):
         images, out = phantom / 'Images_png', tmp_path / 'out'
-        run(tool, annotations, '--images', images, '--out', out, '--workers', 1, *flags)
+        run_tool(TOOL, annotations, '--images', images, '--out', out, '--workers', 1, *flags)
         return {path.stem: json.loads(path.read_text()) for path in out.glob('*.json')}
 
     return convert
@@ -172,7 +164,7 @@ def test_missing_slices(tool, convert, phantom, tmp_path, capsys):
         moved.rename(slices[0])
 
 
-def test_unusable_input(convert, tool, phantom, tmp_path):
+def test_unusable_input(convert, run_tool, phantom, tmp_path):
     with pytest.raises(SystemExit, match='run tools/dataset_converters/deeplesion.py first'):
         convert(annotations=tmp_path)
     (tmp_path / 'train.json').write_text('{"images": [{}], "annotations": []}')
@@ -181,4 +173,4 @@ def test_unusable_input(convert, tool, phantom, tmp_path):
     with pytest.raises(SystemExit, match='diameter'):
         convert('--max-diameter', 0)
     with pytest.raises(SystemExit, match='Images_png'):
-        run(tool, phantom, '--images', tmp_path / 'nowhere', '--out', tmp_path / 'out')
+        run_tool(TOOL, phantom, '--images', tmp_path / 'nowhere', '--out', tmp_path / 'out')

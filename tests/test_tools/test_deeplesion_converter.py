@@ -36,7 +36,7 @@ def tool(load_tool):
 
 
 @pytest.fixture
-def convert(tool, tmp_path, monkeypatch):
+def convert(run_tool, tmp_path):
     """Run the tool on rows, with a picture for each name in ``slices``."""
 
     def run(rows, *flags, slices=('000089_01_01/037', '000091_03_01/093'), header=HEADER):
@@ -48,8 +48,7 @@ def convert(tool, tmp_path, monkeypatch):
             cv2.imwrite(str(path), np.full((4, 4), 32768, np.uint16))
         out = tmp_path / 'out'
         arguments = [table, '--images', tmp_path / 'Images_png', '--out', out, *flags]
-        monkeypatch.setattr(sys, 'argv', ['deeplesion.py', *map(str, arguments)])
-        tool.main()
+        run_tool(TOOL, *arguments)
         return {s: json.loads((out / f'{s}.json').read_text()) for s in ('train', 'val', 'test')}
 
     return run

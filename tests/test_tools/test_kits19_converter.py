@@ -37,11 +37,10 @@ def data(phantom, tmp_path):
 
 
 @pytest.fixture
-def convert(tool, tmp_path, monkeypatch):
+def convert(run_tool, tmp_path):
     def run(root, *flags, out=tmp_path / 'out', workers=1):
         arguments = [root, '--out', out, '--workers', workers, *flags]
-        monkeypatch.setattr(sys, 'argv', ['kits19.py', *map(str, arguments)])
-        tool.main()
+        run_tool(TOOL, *arguments)
         return {split: json.loads((out / f'{split}.json').read_text()) for split in SPLITS}
 
     return run

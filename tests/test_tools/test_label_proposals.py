@@ -1,5 +1,4 @@
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,6 @@ from mmlesion.mining import VolumeStore
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'label_proposals.py'
 SERIES = '000001_01_02'
-
-
-@pytest.fixture(scope='module')
-def tool(load_tool):
-    return load_tool(TOOL)
 
 
 @pytest.fixture
@@ -32,12 +26,10 @@ def data(ramp_dataset):
 
 
 @pytest.fixture
-def run(tool, data, monkeypatch):
+def run(run_tool, data):
     def call(annotations='train.json', work_dir='mined.json.mining', *options):
         paths = ['--images', data / 'Images_png', '--work-dir', data / work_dir]
-        command = [TOOL, data / annotations, *paths, '--out', data / 'proposals.json', *options]
-        monkeypatch.setattr(sys, 'argv', list(map(str, command)))
-        tool.main()
+        run_tool(TOOL, data / annotations, *paths, '--out', data / 'proposals.json', *options)
 
     return call
 

@@ -1,7 +1,6 @@
 import csv
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +37,10 @@ def copy(phantom, tmp_path):
 
 
 @pytest.fixture
-def convert(tool, tmp_path, monkeypatch):
+def convert(run_tool, tmp_path):
     def run(root, *flags):
         arguments = [root, '--out', tmp_path / 'out', '--workers', 1, *flags]
-        monkeypatch.setattr(sys, 'argv', ['luna16.py', *map(str, arguments)])
-        tool.main()
+        run_tool(TOOL, *arguments)
         return json.loads((tmp_path / 'out' / 'luna16.json').read_text())
 
     return run
@@ -207,8 +205,7 @@ def test_the_official_lists(tmp_path):
     assert findings[0][0]['center_mm'] == [-128.6994211, -175.3192718, -298.3875064]
 
 
-def test_help(tool, monkeypatch, capsys):
-    monkeypatch.setattr(sys, 'argv', ['luna16.py', '--help'])
+def test_help(run_tool, capsys):
     with pytest.raises(SystemExit):
-        tool.main()
+        run_tool(TOOL, '--help')
     assert 'LUNA16' in capsys.readouterr().out

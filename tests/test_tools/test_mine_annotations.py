@@ -1,5 +1,4 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,6 @@ from mmengine.config import Config
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'mine_annotations.py'
-
-
-@pytest.fixture(scope='module')
-def tool(load_tool):
-    return load_tool(TOOL)
 
 
 @pytest.fixture
@@ -69,11 +63,10 @@ def embedder(data):
 
 
 @pytest.fixture
-def run(tool, data, monkeypatch):
+def run(run_tool, data):
     def call(*args):
-        command = [str(TOOL), *args, '--num-workers', '0', '--device', 'cpu']
-        monkeypatch.setattr(sys, 'argv', [*command, '--out', str(data / 'mined.json')])
-        tool.main()
+        settings = ['--num-workers', 0, '--device', 'cpu', '--out', data / 'mined.json']
+        run_tool(TOOL, *args, *settings)
 
     return call
 

@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import cv2
@@ -42,11 +41,6 @@ def write_config(ramp_dataset):
     return write
 
 
-def run(tool, monkeypatch, *args):
-    monkeypatch.setattr(sys, 'argv', ['plot_relations', *map(str, args)])
-    tool.main()
-
-
 def load(tool, config, checkpoint):
     cfg = tool.load_config(config, {})
     model = tool.load_detector(cfg, checkpoint, 'cpu')
@@ -66,11 +60,11 @@ def test_relations_of_the_proposals(tool, write_config):
     torch.testing.assert_close(relation, graph.relations[0])
 
 
-def test_pictures(tool, write_config, monkeypatch, tmp_path, capsys):
+def test_pictures(write_config, run_tool, tmp_path, capsys):
     config, checkpoint = write_config(RELATIONS)
     out = tmp_path / 'out'
     settings = ['--regions', 10, '--edges', 5, '--num', 1, '--window', -600, 200, '--device', 'cpu']
-    run(tool, monkeypatch, config, checkpoint, '--out', out, *settings)
+    run_tool(SCRIPT, config, checkpoint, '--out', out, *settings)
     (path,) = out.iterdir()
     assert path.name == '000001_01_02_005.png'
     picture = cv2.imread(str(path)).astype(int)
@@ -109,22 +103,22 @@ NO_GRAPH = (
         ('elixirnet/faster-rcnn_r18_fpn_alb_phantom.py', NO_GRAPH),
     ],
 )
-def test_no_relations(tool, write_config, monkeypatch, tmp_path, base, extra):
+def test_no_relations(write_config, run_tool, tmp_path, base, extra):
     config, checkpoint = write_config(base, extra)
     out = tmp_path / 'out'
     with pytest.raises(SystemExit, match='error: .*keeps no relations'):
-        run(tool, monkeypatch, config, checkpoint, '--out', out)
+        run_tool(SCRIPT, config, checkpoint, '--out', out)
     assert not out.exists()
 
 
-def test_missing_checkpoint(tool, write_config, monkeypatch, tmp_path):
+def test_missing_checkpoint(write_config, run_tool, tmp_path):
     config, _ = write_config(RELATIONS)
     with pytest.raises(SystemExit, match='error: .*nowhere.pth does not exist'):
-        run(tool, monkeypatch, config, 'nowhere.pth', '--out', tmp_path / 'out')
+        run_tool(SCRIPT, config, 'nowhere.pth', '--out', tmp_path / 'out')
 
 
 @pytest.mark.parametrize('options', [['--num', 0], ['--edges', 0], ['--window', 5, 5]])
-def test_bad_options(tool, monkeypatch, options):
+def test_bad_options(run_tool, options):
     with pytest.raises(SystemExit) as error:
-        run(tool, monkeypatch, 'config.py', 'weights.pth', '--out', 'out', *options)
+        run_tool(SCRIPT, 'config.py', 'weights.pth', '--out', 'out', *options)
     assert error.value.code == 2

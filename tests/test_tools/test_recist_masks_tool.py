@@ -57,18 +57,17 @@ def annotation(coco, image_id, center, radius):
 
 
 @pytest.fixture
-def run(tool, tmp_path, monkeypatch):
+def run(run_tool, tmp_path):
     """Run the tool on a COCO dictionary; return the bytes that it writes."""
 
-    def run_tool(coco, *flags, out='out/masks.json'):
+    def run(coco, *flags, out='out/masks.json'):
         ann = tmp_path / 'ann.json'
         ann.write_text(json.dumps(coco))
         arguments = [ann, '--images', tmp_path / 'Images_png', '--out', tmp_path / out, *flags]
-        monkeypatch.setattr(sys, 'argv', ['recist_masks.py', *map(str, arguments)])
-        tool.main()
+        run_tool(TOOL, *arguments)
         return (tmp_path / out).read_bytes()
 
-    return run_tool
+    return run
 
 
 def failure(run, *args, **kwargs):
@@ -100,7 +99,7 @@ def test_any_number_of_workers_gives_the_same_file(run, dataset):
 
 @pytest.mark.parametrize('torn', [b'', b'{"annotation": 5, "segm', b'{"annotation": 5}'])
 def test_a_killed_run_goes_on_to_the_same_file(
-    tool, run, dataset, tmp_path, monkeypatch, capsys, torn
+    tool, run, run_tool, dataset, tmp_path, monkeypatch, capsys, torn
 ):
     whole = run(dataset, out='whole.json')
 
@@ -120,12 +119,7 @@ def test_a_killed_run_goes_on_to_the_same_file(
     read = []
     monkeypatch.setattr('mmlesion.mining.mask_dataset.read_hu', lambda p: read.append(p) or hu(p))
     hu = read_hu
-    monkeypatch.setattr(
-        sys,
-        'argv',
-        ['recist_masks.py', 'ann.json', '--images', 'Images_png', '--out', 'out/masks.json'],
-    )
-    tool.main()
+    run_tool(TOOL, 'ann.json', '--images', 'Images_png', '--out', 'out/masks.json')
     assert (tmp_path / 'out' / 'masks.json').read_bytes() == whole
     assert not partial.exists()
     assert 'going on after 3 lesions' in capsys.readouterr().out
@@ -325,11 +319,10 @@ def test_benchmark(dataset, tmp_path, monkeypatch, run_tool, capsys):
 
 
 @pytest.mark.skipif(not KEY_SLICES.is_dir(), reason='needs ../shared/data')
-def test_real_key_slices(tool, tmp_path, monkeypatch):
+def test_real_key_slices(run_tool, tmp_path):
     source, out = KEY_SLICES / 'key_slices_coco.json', tmp_path / 'masks.json'
     arguments = [source, '--images', KEY_SLICES / 'key_slices', '--out', out, '--recist-from-box']
-    monkeypatch.setattr(sys, 'argv', ['recist_masks.py', *map(str, arguments)])
-    tool.main()
+    run_tool(TOOL, *arguments)
     annotations = json.loads(out.read_text())['annotations']
     assert [ann['mask_source'] for ann in annotations].count('grabcut') == 41
     for ann in annotations:
