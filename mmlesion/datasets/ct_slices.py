@@ -3,6 +3,7 @@ import json
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 
+from mmlesion.structures import file_shift
 from mmlesion.utils import UserError, path_under
 
 CT_FIELDS = (
@@ -32,6 +33,10 @@ class CTSliceDataset(CocoDataset):
 
     Annotations of one lesion on several slices of a series may share a ``lesion_id``: a sample's
     ``lesion_ids`` are those of the boxes to train with.
+
+    Samples have mmdet's frame, in which pixel n extends from n to n + 1: where an image has
+    ``pixel_center``, as DeepLesion's have, its boxes are moved there (docs/datasets.md). The
+    diameters' ends of a slice's annotations are its ``recist`` as they are in the file.
 
     Args:
         *args: Those of :class:`mmdet.datasets.CocoDataset`.
@@ -110,9 +115,11 @@ class CTSliceDataset(CocoDataset):
         """
         img_info = raw_data_info['raw_img_info']
         path_under(self.data_prefix['img'], img_info['file_name'])
-        ann_info = [_as_crowd(ann) for ann in raw_data_info['raw_ann_info']]
+        shift = file_shift(img_info)
+        ann_info = [_shifted(_as_crowd(ann), shift) for ann in raw_data_info['raw_ann_info']]
         data_info = super().parse_data_info(dict(raw_img_info=img_info, raw_ann_info=ann_info))
         data_info.update({key: img_info[key] for key in CT_FIELDS if key in img_info})
+        data_info['recist'] = [ann['recist'] for ann in ann_info if ann.get('recist')]
         certain = [ann for ann in ann_info if not ann['iscrowd'] and 'lesion_id' in ann]
         data_info['lesion_ids'] = list(dict.fromkeys(ann['lesion_id'] for ann in certain))
         if self.dataset_name is not None:
@@ -138,3 +145,8 @@ def _as_crowd(annotation):
     # mmdet drops `ignore` annotations, which would make background of them.
     ignored = any(annotation.get(key) for key in ('iscrowd', 'noisy', 'ignore'))
     return {**annotation, 'iscrowd': int(ignored), 'ignore': False}
+
+
+def _shifted(annotation, shift):
+    x, y, w, h = annotation['bbox']
+    return {**annotation, 'bbox': [x + shift, y + shift, w, h]}

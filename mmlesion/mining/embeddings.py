@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from mmlesion.structures import file_box
+
 from .propagation import meet_annotations
 from .proposals import Proposals
 from .tracklets import SliceBoxes, build_tracklets, representatives
@@ -52,13 +54,13 @@ def annotated_boxes(volume, annotations):
         annotations (list[dict]): Some of its annotations.
 
     Returns:
-        SliceBoxes: In their order; the scores are 1.
+        SliceBoxes: In their order, in mmdet's frame; the scores are 1.
     """
     number_of = {image['id']: number for number, image in volume.images.items()}
-    boxes = np.array([a['bbox'] for a in annotations], float).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    slices = np.array([number_of[a['image_id']] for a in annotations], int)
-    return SliceBoxes(boxes, slices, np.ones(len(annotations)))
+    slices = [number_of[a['image_id']] for a in annotations]
+    boxes = [file_box(a, volume.images[number]) for a, number in zip(annotations, slices)]
+    boxes = np.array(boxes, float).reshape(-1, 4)
+    return SliceBoxes(boxes, np.array(slices, int), np.ones(len(annotations)))
 
 
 class EmbeddingSteps:

@@ -4,6 +4,8 @@ from itertools import count, groupby
 
 import numpy as np
 
+from mmlesion.structures import file_shift
+
 from .cross_dataset import uncertain_regions
 from .embeddings import VolumeLesions, split_embeddings
 from .matching import match_embeddings
@@ -146,7 +148,8 @@ class AnnotationMiner:
         image_id = self._image_id(volume, place)
         image = volume.images[int(boxes.slices[index])]
         size = [image['width'], image['height']]
-        low, high = boxes.boxes[index].astype(float).clip(0, [*size, *size]).reshape(2, 2).round(2)
+        box = boxes.boxes[index].astype(float).clip(0, [*size, *size]) - file_shift(image)
+        low, high = box.reshape(2, 2).round(2)
         width, height = (high - low).round(2).tolist()
         annotation = dict(
             id=next(self._ids),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from mmlesion.structures import file_box
 from mmlesion.utils import UserError
 
 from .embeddings import is_certain
@@ -163,7 +164,7 @@ def _boxes_by_series(coco):
         image = image_of[annotation['image_id']]
         sources = series[str(PurePosixPath(image['file_name']).parent)]
         source = annotation['source'] if annotation['source'] in RULES else 'annotated'
-        sources.setdefault(source, []).append((annotation, image['slice_index']))
+        sources.setdefault(source, []).append((annotation, image))
     return {
         name: {source: _slice_boxes(found) for source, found in sources.items()}
         for name, sources in series.items()
@@ -171,8 +172,7 @@ def _boxes_by_series(coco):
 
 
 def _slice_boxes(found):
-    annotations, numbers = zip(*found)
-    boxes = np.array([a['bbox'] for a in annotations], float)
-    boxes[:, 2:] += boxes[:, :2]
-    scores = np.array([a.get('score', 1) for a in annotations], float)
-    return SliceBoxes(boxes, np.array(numbers), scores)
+    boxes = np.array([file_box(annotation, image) for annotation, image in found], float)
+    numbers = np.array([image['slice_index'] for _, image in found])
+    scores = np.array([annotation.get('score', 1) for annotation, _ in found], float)
+    return SliceBoxes(boxes, numbers, scores)

@@ -1,4 +1,4 @@
-from .frames import to_original_frame
+from .frames import file_box, file_shift, to_original_frame
 from .recist import Recist, measure_recist
 from .rle import encode_mask
 from .segments import Segment, clip_segment, cut_segments, label_segments, meet_segments
@@ -17,6 +17,8 @@ __all__ = [
     'clip_segment',
     'cut_segments',
     'encode_mask',
+    'file_box',
+    'file_shift',
     'label_segments',
     'measure_recist',
     'meet_segments',

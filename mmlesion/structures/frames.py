@@ -1,3 +1,33 @@
+def file_shift(image):
+    """Return what is added to x and y of an image's boxes in the file to have mmdet's frame.
+
+    In mmdet's frame pixel n extends from n to n + 1; ``docs/datasets.md`` (Coordinates) says which
+    frame the files have.
+
+    Args:
+        image (dict): Of a COCO file.
+
+    Returns:
+        float: px; 0 where the image has no ``pixel_center``.
+    """
+    return 0.5 - image.get('pixel_center', 0.5)
+
+
+def file_box(annotation, image):
+    """Return the box of an annotation in mmdet's frame.
+
+    Args:
+        annotation (dict): Of a COCO file, with ``bbox`` x, y, w, h.
+        image (dict): Its image.
+
+    Returns:
+        list[float]: x1, y1, x2, y2 px, pixel n from n to n + 1.
+    """
+    x, y, w, h = annotation['bbox']
+    x, y = x + file_shift(image), y + file_shift(image)
+    return [x, y, x + w, y + h]
+
+
 def to_original_frame(bboxes, metainfo):
     """Move predicted boxes from the clipped image's frame to the original image's.
 

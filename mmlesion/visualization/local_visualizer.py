@@ -96,15 +96,15 @@ class LesionLocalVisualizer(DetLocalVisualizer):
 
         Args:
             image (ndarray): (H, W, 3) uint8 RGB.
-            instances (InstanceData): n instances, maybe with ``recist`` (n, 4, 2) px, NaN where
-                none, and with these ``heat_map`` in the meta information.
+            instances (InstanceData): Instances, maybe with ``recist`` (m, 4, 2) px, NaN where
+                none, and in the meta information with ``heat_map``.
             classes (list[str], optional): Names of the classes.
             palette (list[tuple], optional): Colors of the classes.
 
         Returns:
             ndarray: (H, W, 3) uint8 RGB.
         """
-        if 'recist' in instances:
+        if 'heat_map' in instances:
             image = self._draw_sem_seg(image, instances.heat_map, classes, palette)
         super()._draw_instances(image, instances, classes, palette)
         if 'recist' in instances:

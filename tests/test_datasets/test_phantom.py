@@ -233,6 +233,25 @@ def test_truth_has_every_lesion_and_masks_end_where_lesions_do(phantom):
     assert 0.95 < np.median(ratios) < 1.15
 
 
+def test_rows_count_pixels_from_one_and_the_truth_from_zero(phantom):
+    truth = json.loads((phantom / 'truth' / 'lesions.json').read_text())
+    rows = [row for row in rows_of(phantom) if row['Possibly_noisy'] == '0']
+    for row in rows:
+        name, key = row['File_name'][:12], int(row['Key_slice_index'])
+        box = numbers(row['Bounding_boxes']) - 1
+        ends = numbers(row['Measurement_coordinates']).reshape(4, 2) - 1
+        lesions = [le for le in truth[name]['lesions'] if le['key_slice'] == key]
+        extents = [[*le['bbox'][:2], *np.add(le['bbox'][:2], le['bbox'][2:])] for le in lesions]
+        best = min(extents, key=lambda extent: np.abs(extent - box).sum())
+        np.testing.assert_allclose(box + [5, 5, -5, -5], best, atol=2e-3)
+        # the middle of what the mask shows
+        label = lesions[extents.index(best)]['label']
+        with np.load(phantom / 'truth' / f'{name}.npz') as stored:
+            mask = stored['labels'][stored['slices'].tolist().index(key)] == label
+        middle = np.mean(mask.nonzero(), axis=1)[::-1]
+        np.testing.assert_allclose(ends.mean(axis=0), middle, atol=0.1 * np.ptp(ends) + 0.3)
+
+
 def test_findings_stand_out_on_their_key_slice(phantom):
     """A lung nodule is bright in the lung: the mask covers what the picture shows."""
     truth = json.loads((phantom / 'truth' / 'lesions.json').read_text())

@@ -7,6 +7,7 @@ import pytest
 from mmdet.registry import DATASETS
 
 from mmlesion.mining import AnnotationMiner, VolumeStore, list_volumes
+from mmlesion.mining.embeddings import annotated_boxes
 from mmlesion.mining.report import count_rows, score_rows
 
 LESION = [10, 10, 20, 20]
@@ -63,6 +64,22 @@ def test_propagation(mined):
     assert coco['annotations'][0]['source'] == 'annotated'
     ids = [a['id'] for a in coco['annotations']]
     assert len(set(ids)) == len(ids) and len(coco['images']) == 4
+
+
+def test_mined_boxes_have_the_frame_of_their_file(mined, two_studies):
+    """With pixel centers at whole numbers the same lesion's box begins half a pixel lower."""
+    path = two_studies / 'train.json'
+    coco = json.loads(path.read_text())
+    for image in coco['images']:
+        image['pixel_center'] = 0.0
+    for annotation in coco['annotations']:
+        annotation['bbox'] = [value - 0.5 for value in annotation['bbox'][:2]] + [10, 10]
+    path.write_text(json.dumps(coco))
+    done = mined(rules=('propagation',))
+    assert [a['bbox'] for _, a in found(done, 'propagation')] == [[9.5, 9.5, 10, 10]] * 2
+    assert all(image['pixel_center'] == 0 for image in done['images'])
+    (volume, _) = list_volumes(coco, two_studies / 'images')
+    np.testing.assert_allclose(annotated_boxes(volume, volume.annotations).boxes, [LESION])
 
 
 def test_matching_across_studies(mined):

@@ -1,3 +1,4 @@
+import json
 import os
 import runpy
 import subprocess
@@ -69,6 +70,33 @@ def test_pictures_of_the_test_phase(config, browse, capsys):
     hu = 500 + 2 * (y / 3.2) + x / 3.2 - 1000
     assert picture[y, x, 0] == pytest.approx((hu + 600) / 800 * 255, abs=2)
     assert '2/2' in capsys.readouterr().err
+
+
+def green_extent(picture):
+    picture = picture.astype(int)
+    y, x = np.nonzero(picture[..., 1] - picture[..., 2] > 100)
+    return [x.min(), x.max(), y.min(), y.max()]
+
+
+@pytest.mark.parametrize('phase', ['train', 'test'])
+def test_diameters_go_with_the_boxes(config, browse, phase):
+    """Through resize, flip and affine map: the box around the ends is the box, at any chance."""
+    path = config.parent / f'{phase}.json'
+    content = json.loads(path.read_text())
+    for annotation in content['annotations']:
+        # the ends of both diameters on the edges of the box, pixel n with its center at n
+        annotation['recist'] = [29.5, 27.5, 53.5, 27.5, 41.5, 19.5, 41.5, 35.5]
+    path.write_text(json.dumps(content))
+    out = config.parent / 'out'
+    options = []
+    if phase == 'train':
+        affine = 'train_dataloader.dataset.pipeline.5'
+        options = [f'{affine}.max_rotate_degree=0', f'{affine}.max_shear_degree=0']
+        options = ['--cfg-options', *options]
+    browse(config, '--phase', phase, '--output-dir', out, *options)
+    for picture in out.iterdir():
+        picture = cv2.imread(str(picture))
+        np.testing.assert_allclose(green_extent(picture), box_extent(picture), atol=2.5)
 
 
 def test_number_and_options(config, browse):

@@ -37,7 +37,11 @@ def convert(run_tool, phantom, tmp_path):
 
 def image(key=10, first=5, last=15, interval=5.0):
     return dict(
-        spacing=[0.8, 0.8], slice_interval=interval, slice_index=key, slice_range=[first, last]
+        spacing=[0.8, 0.8],
+        slice_interval=interval,
+        slice_index=key,
+        slice_range=[first, last],
+        pixel_center=0.0,
     )
 
 
@@ -51,6 +55,10 @@ def test_sphere(tool):
     expected = [88.0, 52.0, -45.0, 17.0]
     np.testing.assert_allclose(tool.sphere(image(), lesion(bbox, 17.0)), expected)
     assert tool.sphere(image(), lesion(bbox, 30.0))[3] == 24.0
+    # in a file whose boxes run from edge to edge of pixels, the first center is at 0.5
+    in_edges = dict(image(), pixel_center=0.5)
+    moved = tool.sphere(in_edges, lesion([100.5, 50.5, 20, 30], 17.0))
+    np.testing.assert_allclose(moved, expected)
 
 
 def test_annotations_of_one_lesion_are_merged(tool):

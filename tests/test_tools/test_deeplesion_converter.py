@@ -13,7 +13,10 @@ from mmlesion.utils import UserError
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'dataset_converters' / 'deeplesion.py'
-SAMPLE = ROOT.parent / 'shared' / 'data' / 'deeplesion' / 'DL_info_sample.csv'
+OFFICIAL_FILES = ROOT.parent / 'shared' / 'data' / 'deeplesion'
+SAMPLE = OFFICIAL_FILES / 'DL_info_sample.csv'
+OFFICIAL = OFFICIAL_FILES / 'DL_info_val.csv'
+PUBLISHED = OFFICIAL_FILES / 'deeplesion_val_coco.json'
 
 HEADER = ','.join(DL_INFO_HEADER)
 # A training slice of 5 mm with one lesion, two lesions on a test slice of 2 mm.
@@ -83,13 +86,14 @@ def test_known_row(convert):
             'study_id': 1,
             'series_id': 1,
             'windows': [[-175.0, 275.0]],
+            'pixel_center': 0.0,
         }
     ]
     (annotation,) = train['annotations']
-    assert annotation['bbox'] == [132.977, 171.808, 32.962, 42.221]
+    assert annotation['bbox'] == [131.977, 170.808, 32.962, 42.221]
     assert annotation['area'] == pytest.approx(32.962 * 42.221)
     assert annotation['diameters_mm'] == pytest.approx([29.0879, 21.2763], abs=1e-3)
-    assert annotation['recist'][:4] == [154.273, 176.808, 143.903, 209.029]
+    assert annotation['recist'][:4] == [153.273, 175.808, 142.903, 208.029]
     expected = {'id': 1, 'image_id': 1, 'category_id': 1, 'lesion_type': -1, 'iscrowd': 0}
     expected |= {'noisy': 0, 'source': 'annotated'}
     assert {key: annotation[key] for key in expected} == expected
@@ -142,7 +146,7 @@ BAD = {
     'no spacing': ('Spacing_mm_px_', '0, 0, 5', 'Spacing_mm_px_ is not positive'),
     'box inside out': ('Bounding_boxes', '9, 9, 5, 20', 'not x1 < x2'),
     'box outside': ('Bounding_boxes', '600, 9, 650, 20', 'outside its image of 512 x 512'),
-    'box too far out': ('Bounding_boxes', '500, 9, 517.1, 20', 'outside its image'),
+    'box too far out': ('Bounding_boxes', '508.1, 9, 517.1, 20', 'outside its image'),
     'other patient': ('Patient_index', '90', 'does not fit'),
     'key slice out of range': ('Slice_range', '40, 43', 'does not hold the key slice 37'),
     'another type': ('Coarse_lesion_type', '9', 'not -1 or 1 to 8'),
@@ -188,10 +192,57 @@ def test_missing_key_slice(convert, capsys, tmp_path):
     assert not (tmp_path / 'out' / 'skipped.txt').exists()
 
 
-def test_padding_that_reaches_out_is_clipped(convert):
-    row = edit(ROWS[0], 'Bounding_boxes', '-4.5, 500, 20, 517')
+def test_a_box_that_reaches_out_stays_as_published(convert):
+    row = edit(ROWS[0], 'Bounding_boxes', '-4.5, 500, 20, 520')
     (annotation,) = convert([row])['train']['annotations']
-    assert annotation['bbox'] == [0, 500, 20, 12]
+    assert annotation['bbox'] == [-5.5, 499, 24.5, 20]
+
+
+def test_first_row_of_the_official_list(convert):
+    """Its genuine numbers; the published JSON has its box as asserted."""
+    row = (
+        '000001_01_01_109.png,1,1,1,109,"233.537, 95.0204, 234.057, 106.977, 231.169, 101.605, '
+        '236.252, 101.143","226.169, 90.0204, 241.252, 111.977","11.9677, 5.10387","0.44666, '
+        '0.283794, 0.434454",3,0,"103, 115","0.488281, 0.488281, 5","512, 512","-175, 275",F,62,3'
+    )
+    (annotation,) = convert([row], slices=['000001_01_01/109'])['test']['annotations']
+    assert annotation['bbox'] == [225.169, 89.0204, 15.083, 21.9566]
+    # the padding of 5 px between the box and the ends of the diameters stays
+    ends = np.reshape(annotation['recist'], (4, 2))
+    np.testing.assert_allclose(ends.min(axis=0) - 5, annotation['bbox'][:2], atol=1e-3)
+
+
+def test_all_official_validation_rows_agree_with_the_published_boxes(tool):
+    for path in (OFFICIAL, PUBLISHED):
+        if not path.exists():
+            pytest.skip(f'{path} is not there')
+    coco = json.loads(PUBLISHED.read_text())
+    names = {image['id']: image['file_name'] for image in coco['images']}
+    published = boxes_by_name((names[a['image_id']], *a['bbox']) for a in coco['annotations'])
+    rows = [tool.parse_row(line) for _, line in tool.read_lines(OFFICIAL)]
+    for row in rows:
+        tool.check_box(row)  # refuses none
+    ours = boxes_by_name((row.file_name, *tool._annotation(row, 1)['bbox']) for row in rows)
+    assert sum(map(len, ours.values())) == 4889
+    assert ours.keys() == published.keys()
+    for name, boxes in ours.items():
+        np.testing.assert_allclose(boxes, published[name], rtol=0, atol=1e-6, err_msg=name)
+
+
+def boxes_by_name(found):
+    boxes = {}
+    for name, *box in found:
+        boxes.setdefault(name, []).append(box)
+    return {name: sorted(found) for name, found in boxes.items()}
+
+
+def test_a_genuine_row_may_reach_beyond_its_image(convert):
+    """By 6.6 px: the lesion itself is measured 1.6 px beyond the last column."""
+    if not OFFICIAL.exists():
+        pytest.skip(f'{OFFICIAL} is not there')
+    (row,) = [row for row in OFFICIAL.read_text().splitlines() if '000211_02_01_018.png' in row]
+    (annotation,) = convert([row], '--strict', slices=['000211_02_01/018'])['val']['annotations']
+    assert annotation['bbox'] == [445.759, 221.073, 71.889, 48.345]
 
 
 def test_rows_that_disagree_about_an_image(convert, capsys):

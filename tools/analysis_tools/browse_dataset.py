@@ -1,8 +1,11 @@
-"""Browse what a config's pipeline makes of its dataset: windowed slices with their boxes."""
+"""Browse what a config's pipeline makes of its dataset: windowed slices, boxes and diameters."""
 
 import argparse
 import os.path as osp
 
+import numpy as np
+import torch
+from mmdet.datasets.transforms import PackDetInputs
 from mmdet.models.utils import mask2ndarray
 from mmdet.registry import DATASETS, VISUALIZERS
 from mmengine.config import Config, DictAction
@@ -67,25 +70,48 @@ def build_dataset(cfg, phase):
         is_loader = [step['type'] == 'LoadAnnotations' for step in pipeline]
         if any(is_loader):
             pipeline.insert(1, pipeline.pop(is_loader.index(True)))
-    return DATASETS.build(dataset_cfg)
+    dataset = DATASETS.build(dataset_cfg)
+    for step in find_steps(dataset, PackDetInputs):
+        step.meta_keys = (*step.meta_keys, 'recist', 'homography_matrix')
+    return dataset
 
 
-def find_window(dataset):
-    """The pipeline's WindowHU, by which pictures are taken back to HU, or None."""
+def find_steps(dataset, kind):
+    """Those steps of a dataset's pipeline that are of a class."""
     while hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
+    if hasattr(dataset, 'datasets'):
+        return [step for part in dataset.datasets for step in find_steps(part, kind)]
     steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
-    return next((step for step in steps if isinstance(step, WindowHU)), None)
+    return [step for step in steps if isinstance(step, kind)]
 
 
 def drawable(data_sample):
-    """Exchange mmdet's box and mask types for what its visualizer draws."""
+    """Exchange mmdet's box and mask types for what its visualizer draws, and add the diameters."""
     instances = data_sample.gt_instances
     if 'bboxes' in instances:
         instances.bboxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
     if 'masks' in instances:
         instances.masks = mask2ndarray(instances.masks).astype(bool)
+    if recist := data_sample.get('recist'):
+        matrix = data_sample.get('homography_matrix', np.eye(3))
+        instances.set_metainfo(dict(recist=torch.from_numpy(project(recist, matrix))))
     return data_sample
+
+
+def project(recist, matrix):
+    """Take the diameters of a file to the picture that a pipeline makes.
+
+    Args:
+        recist (list): n times x1, y1, ..., x4, y4 px, pixel n with its center at n.
+        matrix (ndarray): (3, 3) map of coordinates in which pixel n extends from n to n + 1.
+
+    Returns:
+        ndarray: (n, 4, 2) px, pixel n with its center at n.
+    """
+    points = np.reshape(recist, (-1, 4, 2)) + 0.5
+    points = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1) @ matrix.T
+    return points[..., :2] / points[..., 2:] - 0.5
 
 
 @cli
@@ -94,7 +120,7 @@ def main():
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     dataset = build_dataset(cfg, args.phase)
-    window = find_window(dataset)
+    window = next(iter(find_steps(dataset, WindowHU)), None)  # takes pictures back to HU
     visualizer = VISUALIZERS.build(cfg.get('visualizer', dict(type='LesionLocalVisualizer')))
     visualizer.dataset_meta = dataset.metainfo
     for index in tqdm(range(len(dataset))[: args.num]):

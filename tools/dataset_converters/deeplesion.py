@@ -22,8 +22,6 @@ from mmlesion.evaluation.functional import LESION_TYPES
 from mmlesion.utils import UserError, atomic_write, cli
 
 SPLITS = {1: 'train', 2: 'val', 3: 'test'}
-# A box is the RECIST extent padded by 5 px, so that it may reach that far out of the image.
-PADDING = 5.0
 # Of each kind of problem so many are printed; skipped.txt has all.
 PRINTED = 20
 _FILE_NAME = re.compile(r'(\d{6}_\d{2}_\d{2})_(\d{3,4})\.png', re.ASCII)
@@ -39,7 +37,11 @@ class RowError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One measured lesion, as in ``DL_info.csv``; pixels, mm and 1-based slices."""
+    """One measured lesion of ``DL_info.csv``.
+
+    Pixels, mm and slices; ``recist`` and ``box`` have the first pixel's center at 0, slices count
+    from 1.
+    """
 
     series: str
     key_slice: int
@@ -115,7 +117,8 @@ def convert(path, images, multi_type=False, strict=False):
             elif multi_type and row.lesion_type == -1:
                 left_out['without a type'] += 1
             else:
-                converted[row.split].add(row, check_box(row), images)
+                check_box(row)
+                converted[row.split].add(row, images)
         except RowError as error:
             message = f'{path}, line {number}: {error}'
             if strict:
@@ -138,7 +141,7 @@ class Split:
             'categories': [{'id': i, 'name': name} for i, name in enumerate(names, start=1)],
         }
 
-    def add(self, row, box, images):
+    def add(self, row, images):
         """Add a lesion, and its image if it is new.
 
         Raises:
@@ -155,7 +158,7 @@ class Split:
             self.coco['images'].append({'id': image_id, **image})
         else:
             _check_same(self.coco['images'][image_id - 1], image)
-        annotation = _annotation(row, box, row.lesion_type if self.multi_type else 1)
+        annotation = _annotation(row, row.lesion_type if self.multi_type else 1)
         number = len(self.coco['annotations']) + 1
         self.coco['annotations'].append({'id': number, 'image_id': image_id, **annotation})
 
@@ -205,8 +208,8 @@ def parse_row(line):
         patient=_integers(cells, 'Patient_index', 1)[0],
         study=_integers(cells, 'Study_index', 1)[0],
         series_id=_integers(cells, 'Series_ID', 1)[0],
-        recist=_floats(cells, 'Measurement_coordinates', 8),
-        box=_floats(cells, 'Bounding_boxes', 4),
+        recist=_from_zero(_floats(cells, 'Measurement_coordinates', 8)),
+        box=_from_zero(_floats(cells, 'Bounding_boxes', 4)),
         diameters=_floats(cells, 'Lesion_diameters_Pixel_', 2),
         location=_floats(cells, 'Normalized_lesion_location', 3),
         lesion_type=_integers(cells, 'Coarse_lesion_type', 1)[0],
@@ -222,20 +225,20 @@ def parse_row(line):
 
 
 def check_box(row):
-    """The box clipped to the image.
+    """Refuse a box whose middle is not in the image.
+
+    A genuine one may reach out, by its padding and even by the lesion's measured end.
 
     Raises:
-        RowError: If it reaches out by more than the padding, or lies outside.
+        RowError: If it lies outside.
     """
     x1, y1, x2, y2 = row.box
     height, width = row.size
-    clipped = [max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))]
-    reach = max(abs(a - b) for a, b in zip(row.box, clipped))
-    if reach > PADDING or clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
-        box = ', '.join(f'{value:g}' for value in row.box)
+    x, y = (x1 + x2 + 1) / 2, (y1 + y2 + 1) / 2
+    if not (0 <= x <= width and 0 <= y <= height):
+        box = ', '.join(f'{value + 1:g}' for value in row.box)  # as the file has it
         message = f'the box {box} is outside its image of {width} x {height} px'
         raise RowError('box outside its image', message)
-    return clipped
 
 
 def write(out, converted, problems):
@@ -283,11 +286,12 @@ def _image(row):
         'study_id': row.study,
         'series_id': row.series_id,
         'windows': [row.window],
+        'pixel_center': 0.0,
     }
 
 
-def _annotation(row, box, category):
-    x1, y1, x2, y2 = box
+def _annotation(row, category):
+    x1, y1, x2, y2 = row.box
     # The file's six significant digits leave nothing to keep below 1e-6 px.
     w, h = round(x2 - x1, 6), round(y2 - y1, 6)
     return {
@@ -353,6 +357,11 @@ def _floats(cells, column, count):
         expected = 'a number' if count == 1 else f'{count} numbers'
         raise RowError('malformed row', f'{column} is {cells[column]!r}, not {expected}')
     return values
+
+
+def _from_zero(coordinates):
+    # The file counts pixels from 1, as MATLAB does; it has six digits, at most three decimals.
+    return [round(value - 1, 6) for value in coordinates]
 
 
 def _integers(cells, column, count):

@@ -30,7 +30,7 @@ from mmlesion.datasets.volume_files import (
     write_volume,
 )
 from mmlesion.evaluation.functional import centre_in_sphere
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import VolumeGrid, file_box
 from mmlesion.utils import UserError, atomic_write, cli, path_under, run_parallel
 
 SPLITS = ('train', 'val', 'test')
@@ -178,12 +178,13 @@ def sphere(image, annotation):
     Returns:
         ndarray: (4,) x, y, z, diameter in mm, the frame of :class:`SubVolume`.
     """
-    x, y, w, h = annotation['bbox']
+    x1, y1, x2, y2 = file_box(annotation, image)
     dx, dy = image['spacing']
-    diameter = min(max(w * dx, h * dy), annotation['diameters_mm'][0])
-    # A box is the RECIST extent, padded; a RECIST point n is the centre of pixel n.
+    diameter = min(max((x2 - x1) * dx, (y2 - y1) * dy), annotation['diameters_mm'][0])
+    # The world's origin is the first pixel's center, which the box has at 0.5.
+    x, y = (x1 + x2 - 1) / 2 * dx, (y1 + y2 - 1) / 2 * dy
     z = -(image['slice_index'] - 1) * image['slice_interval']
-    return np.array([(x + w / 2) * dx, (y + h / 2) * dy, z, diameter])
+    return np.array([x, y, z, diameter])
 
 
 def merge_spheres(spheres):

@@ -169,11 +169,12 @@ def _site_rows(rng, study, site, trunk, options, noisy):
 
 def _lesion_row(study, lesion, trunk, options, shift=(0.0, 0.0)):
     center, profile = _in_pixels(study, lesion)
-    coordinates = _rounded(recist(profile, center + shift))
+    # DeepLesion counts pixels from 1.
+    coordinates = _rounded(recist(profile, center + shift) + 1)
     points = coordinates.reshape(4, 2)
     low, high = points.min(axis=0), points.max(axis=0)
     box = [*(low - BOX_PADDING), *(high + BOX_PADDING)]
-    location = [*((low + high) / 2 / options.size), min(lesion.center[2] / trunk.length, 1)]
+    location = [*(((low + high) / 2 - 1) / options.size), min(lesion.center[2] / trunk.length, 1)]
     return {
         'Measurement_coordinates': _numbers(coordinates),
         'Bounding_boxes': _numbers(box),

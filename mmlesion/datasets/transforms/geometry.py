@@ -99,6 +99,7 @@ class ClipBlackBorder(BaseTransform):
     Added Keys:
 
     - border_offset: (x, y) px of the original image that were cut off at the left and top
+    - homography_matrix
 
     Modified Keys:
 
@@ -127,6 +128,7 @@ class ClipBlackBorder(BaseTransform):
         results['img'] = np.ascontiguousarray(results['img'][y1:y2, x1:x2])
         results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
         results['border_offset'] = (x1, y1)
+        _record(results, np.array([[1, 0, -x1], [0, 1, -y1], [0, 0, 1]], np.float32))
         if results.get('gt_masks') is not None:
             results['gt_masks'] = results['gt_masks'].crop(np.array([x1, y1, x2, y2]))
         if results.get('gt_bboxes') is not None:
@@ -170,6 +172,10 @@ class RandomCTAffine(RandomAffine):
     - gt_bboxes, gt_bboxes_labels, gt_ignore_flags, gt_masks (optional)
 
     Modified Keys: all of these; instances that leave the image are dropped.
+
+    Added Keys:
+
+    - homography_matrix
 
     Args:
         max_rotate_degree (float): Defaults to 5.73 (0.1 rad).
@@ -224,6 +230,7 @@ class RandomCTAffine(RandomAffine):
         matrix = self._get_random_homography_matrix(*img.shape[:2])
         border = float(img.min()) if self.border_val is None else self.border_val
         results['img'] = warp_channels(img, matrix, border)
+        _record(results, matrix)
         results['img_shape'] = results['img'].shape[:2]
         if results.get('gt_bboxes') is not None:
             self._warp_instances(results, matrix)
@@ -269,6 +276,11 @@ def warp_channels(img, matrix, border, interpolation=cv2.INTER_LINEAR):
         for i in range(0, img.shape[-1], 4)
     ]
     return np.dstack(groups)
+
+
+def _record(results, matrix):
+    """Note a map of px coordinates, as mmdet's transforms do."""
+    results['homography_matrix'] = matrix @ results.get('homography_matrix', np.eye(3))
 
 
 def _about(matrix, x, y):

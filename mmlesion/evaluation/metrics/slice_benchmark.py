@@ -5,7 +5,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmlesion.structures import to_original_frame
+from mmlesion.structures import file_shift, to_original_frame
 
 from ..files import coco_ground_truth, write_json
 from ..functional import PER_IMAGE_LEVELS, OverlapCriterion, Protocol
@@ -43,9 +43,9 @@ class SliceBenchmark:
         return [name for name in categories if name in classes]
 
     def read(self, sample):
-        """A sample's item and its boxes (n, 4) x1, y1, x2, y2 in px of the original image."""
-        boxes = sample['pred_instances']['bboxes'].cpu().numpy()
-        return sample['img_id'], to_original_frame(boxes, sample)
+        """A sample's item and its boxes (n, 4) x1, y1, x2, y2 in px, as the file has them."""
+        boxes = to_original_frame(sample['pred_instances']['bboxes'].cpu().numpy(), sample)
+        return sample['img_id'], boxes - file_shift(self.images.get(sample['img_id'], {}))
 
     def segments(self, sample):
         """What is to be written of a sample's segments; None if it has no map of them."""
