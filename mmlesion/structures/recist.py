@@ -1,6 +1,7 @@
 """RECIST diameters of a mask (RECIST 1.1: the longest diameter, and the longest at right angles).
 
-Points are x, y in px, and px n has its centre at n, as in annotations.
+Points are x, y in px, and px n has its center at n, as in annotations (docs/datasets.md,
+Coordinates).
 """
 
 from typing import NamedTuple

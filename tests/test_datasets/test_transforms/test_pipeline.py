@@ -13,6 +13,8 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 
+import mmlesion  # noqa: F401
+
 CONFIGS = Path(__file__).parents[3] / 'configs/_base_/datasets'
 
 
@@ -124,3 +126,32 @@ def test_boxes_go_with_their_pixels(dataset_files):
         box = sample['data_samples'].gt_instances.bboxes.tensor[0]
         # Interpolating 32 x 24 to 256 x 192 px widens an edge by half an original pixel at most.
         torch.testing.assert_close(box, torch.tensor(seen).float(), atol=5, rtol=0)
+
+
+@pytest.mark.parametrize('direction', ['horizontal', 'vertical', 'diagonal'])
+@pytest.mark.parametrize('pixel_center, bbox', [(0.0, [9.5, 4.5, 10, 8]), (None, [10, 5, 10, 8])])
+def test_a_box_stays_on_its_pixels_when_flipped(ramp_dataset, direction, pixel_center, bbox):
+    """Of a lesion of 10 x 8 px whose outer edges a file has in either frame."""
+    image = ramp_dataset.add_image()
+    hu = np.zeros((24, 32), int)
+    hu[5:13, 10:20] = 500
+    cv2.imwrite(ramp_dataset.sample(image)['img_path'], (hu + 32768).astype(np.uint16))
+    if pixel_center is not None:
+        image['pixel_center'] = pixel_center
+    ramp_dataset.add_lesion(image['id'], bbox)
+    dataset = DATASETS.build(
+        dict(
+            type='CTSliceDataset',
+            ann_file=str(ramp_dataset.write()),
+            data_prefix=dict(img=str(ramp_dataset.images_dir)),
+            pipeline=[
+                dict(type='LoadCTSlices', num_slices=1),
+                dict(type='LoadAnnotations', with_bbox=True),
+                dict(type='RandomFlip', prob=1.0, direction=direction),
+            ],
+        )
+    )
+    sample = dataset[0]
+    rows, columns = np.nonzero(sample['img'][..., 0] == 500)
+    shown = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    np.testing.assert_array_equal(sample['gt_bboxes'].tensor, [shown])
