@@ -1,8 +1,8 @@
 """Dense lesion masks from the two RECIST diameters by GrabCut (improved RetinaNet, section 2.2).
 
 Points and boxes are x, y in px of the image; pixel n has its center at n (docs/datasets.md,
-Coordinates). RECIST is DeepLesion's ``Measurement_coordinates`` less 1: the ends of the long diameter,
-then those of the short one.
+Coordinates). RECIST is DeepLesion's ``Measurement_coordinates`` less 1: the ends of the long
+diameter, then those of the short one.
 """
 
 from typing import NamedTuple
