@@ -28,11 +28,13 @@ class GroundTruth(NamedTuple):
         items (list): The n names or ids of the images or scans, in the order of their file.
         lesions (Lesions): The m lesions; ``lesions.item`` points into ``items``.
         groups (dict[str, dict[str, ndarray]]): Kind of group to name to (m,) bool.
+        patients (list): The patient of each item: what is drawn together in a comparison.
     """
 
     items: list
     lesions: Lesions
     groups: dict
+    patients: list
 
 
 class Predictions(NamedTuple):
@@ -115,7 +117,8 @@ def coco_ground_truth(data, path):
     ignore = [bool(ann.get('iscrowd') or ann.get('ignore')) for ann in annotations]
     label = _numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
     lesions = Lesions(item, _corners(boxes), np.array(ignore, dtype=bool), label)
-    return GroundTruth(items, lesions, _coco_groups(annotations, where))
+    patients = [image.get('patient_id', image['id']) for image in data['images']]
+    return GroundTruth(items, lesions, _coco_groups(annotations, where), patients)
 
 
 def _coco_groups(annotations, where):
@@ -164,7 +167,13 @@ def read_lens_ground_truth(path, split=None):
     boxes_of = _pick_split(data, split, path)
     items = list(boxes_of)
     item, boxes = _boxes_by_item(boxes_of, dict(zip(items, range(len(items)))), 6, path)
-    return GroundTruth(items, Lesions(item, boxes, np.zeros(len(item), dtype=bool)), {})
+    lesions = Lesions(item, boxes, np.zeros(len(item), dtype=bool))
+    return GroundTruth(items, lesions, {}, _sub_volume_patients(items))
+
+
+def _sub_volume_patients(items):
+    """DeepLesion's patients: sub-volumes are named patient_study_series_first-last."""
+    return [str(name).split('_')[0] for name in items]
 
 
 def sub_volume_ground_truth(data, path):
@@ -189,7 +198,8 @@ def sub_volume_ground_truth(data, path):
         raise UserError(f'{path}: images of sub-volumes that are not listed: {_some(unknown)}')
     item, boxes = _boxes_by_item(data['sub_volumes'], index, 6, path)
     label = np.full(len(item), data['categories'][0]['id'])
-    return GroundTruth(items, Lesions(item, boxes, np.zeros(len(item), dtype=bool), label), {})
+    lesions = Lesions(item, boxes, np.zeros(len(item), dtype=bool), label)
+    return GroundTruth(items, lesions, {}, _sub_volume_patients(items))
 
 
 def _pick_split(data, split, path):
@@ -272,7 +282,7 @@ def read_luna16_ground_truth(annotations, excluded, series):
     item, spheres, ignore = (np.concatenate(column) for column in zip(*parts))
     groups = {'diameter': diameter_groups(np.where(spheres[:, 3] < 0, np.nan, spheres[:, 3]))}
     spheres[:, 3] = np.where(spheres[:, 3] < 0, EXCLUDED_DIAMETER, spheres[:, 3])
-    return GroundTruth(items, Lesions(item, spheres, ignore), groups)
+    return GroundTruth(items, Lesions(item, spheres, ignore), groups, items)
 
 
 def read_luna16_predictions(path, items):
@@ -343,7 +353,9 @@ def volume_ground_truth(data, path, fold=None):
     ignore = np.array([bool(ann.get('ignore')) for ann in annotations], dtype=bool)
     lesions = Lesions(item, np.column_stack([centres, diameter]), ignore, label)
     known = item >= 0
-    return GroundTruth(items, lesions.take(known), {'diameter': diameter_groups(diameter[known])})
+    groups = {'diameter': diameter_groups(diameter[known])}
+    patients = [volume.get('patient_id', volume['series_uid']) for volume in chosen]
+    return GroundTruth(items, lesions.take(known), groups, patients)
 
 
 def _uids(volumes, where):

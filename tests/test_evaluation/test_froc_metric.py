@@ -9,6 +9,7 @@ from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as mask_utils
 
 from mmlesion.evaluation import FROCMetric
+from mmlesion.evaluation.case_files import read_cases
 from mmlesion.utils import UserError
 
 CLASSES = ('liver', 'lung')
@@ -99,6 +100,9 @@ def test_written_files_and_warnings(ann_file, tmp_path):
     assert written['sensitivity'] == [result[f'froc/sens@{n}'] for n in (0.5, 1, 2, 3, 4, 8, 16)]
     assert written['mAP'] == result['froc/mAP'] and written['items_without_predictions'] == 1
     assert (tmp_path / 'run' / 'froc.png').read_bytes()[:4] == b'\x89PNG'
+    cases = read_cases(f'{prefix}.json')
+    once = cases.sensitivity(np.ones(1 + cases.patient.max()))
+    assert once.tolist() == written['sensitivity'] and cases.items == [3, 5, 4]
     boxes = json.loads((tmp_path / 'run' / 'froc.bbox.json').read_text())
     moved = {'image_id': 4, 'bbox': [30, 30, 9, 9], 'score': 0.5, 'category_id': 20}
     assert moved in boxes and len(boxes) == 4

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmlesion.evaluation.case_files import SUFFIX, write_cases
 from mmlesion.evaluation.files import (
     coco_ground_truth,
     coverage,
@@ -21,6 +22,7 @@ from mmlesion.evaluation.functional import (
     TNP_SENSITIVITY,
     deeplesion_protocol,
     evaluate_froc,
+    froc_cases,
     lens_protocol,
     luna16_protocol,
     true_negative_patients,
@@ -130,8 +132,10 @@ def main(argv=None):
         found, num_items = predictions.detections, len(truth.items)
         patients = (found, truth.lesions, num_items, rules, args.tnp_sensitivity)
         result.update(true_negative_patients(*patients))
+    cases = froc_cases(predictions.detections, truth.lesions, truth.items, truth.patients, rules)
     try:
         write_json(result, Path(args.out) / 'froc.json')
+        write_cases(cases, Path(args.out) / f'froc{SUFFIX}')
         draw_froc(result, Path(args.out) / 'froc.png')
     except OSError as error:
         raise UserError(f'{args.out}: {error.strerror}; name another folder as --out') from None

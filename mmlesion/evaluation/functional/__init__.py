@@ -1,3 +1,5 @@
+from .cases import Cases, froc_cases
+from .comparison import Comparison, PairedDifference, RowScore, compare_rows
 from .froc import Protocol, evaluate_froc, limit_per_item, score_thresholds, sensitivity_at
 from .groups import LESION_TYPES, diameter_groups, lesion_type_groups
 from .matching import Detections, Lesions, match
@@ -18,15 +20,21 @@ __all__ = [
     'PER_IMAGE_LEVELS',
     'PER_SCAN_LEVELS',
     'TNP_SENSITIVITY',
+    'Cases',
+    'Comparison',
     'Detections',
     'Lesions',
     'OverlapCriterion',
+    'PairedDifference',
     'Protocol',
+    'RowScore',
     'box_overlaps',
     'centre_in_sphere',
+    'compare_rows',
     'deeplesion_protocol',
     'diameter_groups',
     'evaluate_froc',
+    'froc_cases',
     'lens_protocol',
     'lesion_type_groups',
     'limit_per_item',

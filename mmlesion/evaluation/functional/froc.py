@@ -27,7 +27,7 @@ class Protocol:
     max_per_item: Optional[int] = None
 
 
-class _Events(NamedTuple):
+class CurveEvents(NamedTuple):
     """What moves the curve: at which of its points, and in which item."""
 
     num_points: int
@@ -54,12 +54,11 @@ class Matched:
         found = chosen & (self.first_hit < len(self.point_of))
         hit_point = self.point_of[self.first_hit[found]]
         hit_item = self.lesion_item[found]
-        return _Events(len(self.score), self.fp_point, self.fp_item, hit_point, hit_item)
+        return CurveEvents(len(self.score), self.fp_point, self.fp_item, hit_point, hit_item)
 
     def curve(self, chosen):
         """(p + 1,) false positives per item and (p + 1,) sensitivities, from (0, 0)."""
-        fp, hits = _counts(self.events(chosen))
-        return _curve(fp, hits, self.num_items, chosen.sum(), self.as_roc)
+        return curve_of(self.events(chosen), self.num_items, chosen.sum(), self.as_roc)
 
 
 def evaluate_froc(detections, lesions, num_items, protocol, groups=None, bootstrap=0, seed=0):
@@ -206,13 +205,25 @@ def _counts(events, weight=None):
     return tuple(np.append(0.0, np.cumsum(step)) for step in steps)
 
 
-def _curve(fp, hits, num_items, num_lesions, as_roc=False):
-    """Turn counts into false positives per item and sensitivity.
+def curve_of(events, num_items, num_lesions, as_roc=False, weight=None):
+    """Turn events into false positives per item and sensitivity.
 
-    With ``as_roc`` they are divided, multiplied and divided again as LUNA16's program does after
+    With ``as_roc`` counts are divided, multiplied and divided again as LUNA16's program does after
     its ROC analysis: its levels are whole numbers of false positives on 888 scans, so that the last
     bit decides which end of a vertical step is read.
+
+    Args:
+        events (CurveEvents): At p points.
+        num_items (float): Number of items, or the sum of their weights.
+        num_lesions (float): Number of lesions, or the sum of their items' weights.
+        as_roc (bool): Whether to divide as LUNA16's program does. Defaults to False.
+        weight (ndarray, optional): (num_items,) how often each item counts. Defaults to None, once.
+
+    Returns:
+        tuple[ndarray, ndarray]: (p + 1,) false positives per item and (p + 1,) sensitivities, from
+        (0, 0).
     """
+    fp, hits = _counts(events, weight)
     if as_roc:
         fp, hits = (c / c[-1] * c[-1] if c[-1] else c for c in (fp, hits))
     with np.errstate(invalid='ignore'):
@@ -228,7 +239,7 @@ def _bootstrap(matched, wanted, levels, count, seed):
     for sample in samples:
         drawn = generator.integers(num_items, size=num_items)
         weight = np.bincount(drawn, minlength=num_items).astype(float)
-        curve = _curve(*_counts(events, weight), num_items, weight[item_of_lesion].sum())
+        curve = curve_of(events, num_items, weight[item_of_lesion].sum(), weight=weight)
         sample[:] = sensitivity_at(*curve, levels)
     return samples
 

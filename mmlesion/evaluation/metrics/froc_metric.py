@@ -9,8 +9,9 @@ from mmengine.logging import print_log
 from mmlesion.utils import UserError
 from mmlesion.visualization.froc_curve import draw_froc
 
+from ..case_files import SUFFIX, write_cases
 from ..files import Predictions, coverage, coverage_warnings, read_json, write_json
-from ..functional import Detections, evaluate_froc
+from ..functional import Detections, evaluate_froc, froc_cases
 from ..tables import froc_table
 from .slice_benchmark import SliceBenchmark
 from .sub_volume_benchmark import SubVolumeBenchmark
@@ -59,7 +60,8 @@ class FROCMetric(BaseMetric):
             sub-volumes ``<prefix>.boxes3d.json`` alone, as ``eval_froc.py lens`` reads it;
             ``<prefix>.segm.json``, those that meet a segment, if the model predicts masks, with
             what :func:`~mmlesion.evaluation.segments.segment_results` says of it; ``<prefix>.json``
-            and ``<prefix>.png``, the FROC. Defaults to None.
+            and ``<prefix>.png``, the FROC; ``<prefix>.cases.json``, what moves it by patients, for
+            ``compare_froc.py``. Defaults to None.
         backend_args (dict, optional): Arguments of the file backend of ``ann_file``.
         collect_device (str): 'cpu' or 'gpu', for results from several processes.
         prefix (str, optional): Put before the names of results; 'froc' by default.
@@ -158,7 +160,14 @@ class FROCMetric(BaseMetric):
         result = self._evaluate(rows, detections, categories)
         result.update(coverage(self.truth, predictions))
         self._report(result)
+        if self.outfile_prefix is not None:
+            write_cases(self._cases(detections, categories), f'{self.outfile_prefix}{SUFFIX}')
         return _scalars(result)
+
+    def _cases(self, detections, categories):
+        """What moves the curve of all classes, by patients."""
+        pooled = self._pooled(detections, categories)
+        return froc_cases(*pooled, self.truth.items, self.truth.patients, self.protocol)
 
     def _categories(self):
         """Category id to name, by the order of labels."""
@@ -192,12 +201,10 @@ class FROCMetric(BaseMetric):
 
     def _evaluate(self, rows, detections, categories):
         """FROC over all classes and, with ``classwise``, of each; and the benchmark's own score."""
-        known = np.isin(self.truth.lesions.label, list(categories))
+        known = self._of_classes(categories)
         lesions = self.truth.lesions.take(known)
         groups = {name: member[known] for name, member in self.groups.items()}
-        pooled = detections, lesions
-        if self.class_agnostic:
-            pooled = tuple(each._replace(label=None) for each in pooled)
+        pooled = self._pooled(detections, categories)
         result = self._froc(*pooled, groups)
         result.update(self.benchmark.scores(rows, *pooled, self.protocol, categories))
         if self.classwise and not self.class_agnostic:
@@ -209,6 +216,16 @@ class FROCMetric(BaseMetric):
                 for category, name in categories.items()
             }
         return result
+
+    def _of_classes(self, categories):
+        return np.isin(self.truth.lesions.label, list(categories))
+
+    def _pooled(self, detections, categories):
+        """Detections and lesions of all classes together."""
+        pooled = detections, self.truth.lesions.take(self._of_classes(categories))
+        if self.class_agnostic:
+            pooled = tuple(each._replace(label=None) for each in pooled)
+        return pooled
 
     def _froc(self, detections, lesions, groups=None):
         return evaluate_froc(

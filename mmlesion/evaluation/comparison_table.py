@@ -1,0 +1,82 @@
+"""A paired comparison as a Markdown table and as JSON."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .functional import Comparison
+
+
+def comparison_table(
+    comparison: Comparison, fp_levels, num_lesions: int, extra: dict | None = None
+) -> str:
+    """Return a Markdown table of rows, with intervals and differences from the reference.
+
+    Args:
+        comparison (Comparison): The rows.
+        fp_levels (Sequence[float]): (l,) false positives per item.
+        num_lesions (int): Lesions of the test set.
+        extra (dict[str, dict[str, str]], optional): Further columns: header to cells by row.
+            Defaults to None.
+
+    Returns:
+        str: Several lines, the last one saying how they were made.
+    """
+    header = ['row', 'runs', *(f'{level:g}' for level in fp_levels), 'mean ± SE', '95 % interval']
+    extra = extra or {}
+    header += [f'difference from {comparison.reference}', 'p', *extra]
+    lines = [_line(header), _line(['---'] * len(header))]
+    for name in comparison.rows:
+        lines.append(_line(_cells(name, comparison) + [cells[name] for cells in extra.values()]))
+    return '\n'.join(lines) + f'\n\n{_footnote(comparison, num_lesions)}\n'
+
+
+def _line(cells):
+    return f'| {" | ".join(cells)} |'
+
+
+def _cells(name, comparison):
+    row = comparison.rows[name]
+    at_levels = [f'{value:.3f}' for value in row.value[:-1]]
+    error = '' if np.isnan(row.standard_error) else f' ± {row.standard_error:.3f}'
+    interval = f'{row.lower[-1]:.3f} to {row.upper[-1]:.3f}'
+    cells = [name, str(len(row.run_means)), *at_levels, f'**{row.value[-1]:.3f}**{error}', interval]
+    if name not in comparison.differences:
+        return [*cells, 'reference', '']
+    one = comparison.differences[name]
+    difference = f'{one.value[-1]:+.3f} ({one.lower[-1]:+.3f} to {one.upper[-1]:+.3f})'
+    return [*cells, difference, f'{one.p[-1]:.3f}']
+
+
+def _footnote(comparison, num_lesions):
+    text = f'{num_lesions} lesions; SE over runs; paired bootstrap over patients'
+    if np.isnan(comparison.training_noise):
+        return f'{text}; one run a row, so that the noise of training is not in the intervals.'
+    noise = f'{comparison.training_noise:.3f} of the mean over seeds'
+    return f'{text}, with the noise of training (standard deviation {noise}).'
+
+
+def comparison_json(comparison: Comparison, fp_levels, settings: dict) -> dict:
+    """Return the comparison as what JSON can hold; NaN becomes null when it is written.
+
+    Args:
+        comparison (Comparison): The rows.
+        fp_levels (Sequence[float]): (l,) false positives per item.
+        settings (dict): What else is to be said, such as the number of draws.
+
+    Returns:
+        dict: ``fp_levels``, ``rows`` and ``differences`` by name; each list has the levels and,
+        last, the mean.
+    """
+    return {
+        **settings,
+        'fp_levels': np.asarray(fp_levels).tolist(),
+        'reference': comparison.reference,
+        'training_noise': comparison.training_noise,
+        'rows': {name: _plain(row) for name, row in comparison.rows.items()},
+        'differences': {name: _plain(one) for name, one in comparison.differences.items()},
+    }
+
+
+def _plain(record):
+    return {name: np.asarray(value).tolist() for name, value in record._asdict().items()}

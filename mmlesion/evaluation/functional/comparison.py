@@ -1,0 +1,161 @@
+"""Paired comparison of FROC scores: is one row of a table better than another?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .cases import Cases
+
+
+class RowScore(NamedTuple):
+    """The score of a row: one configuration, trained with one or several seeds.
+
+    The columns of each array are the levels and, last, the mean over the levels.
+
+    Args:
+        value (ndarray): (l + 1,) sensitivities, averaged over the runs.
+        lower (ndarray): (l + 1,) lower bounds of their confidence intervals.
+        upper (ndarray): (l + 1,) upper bounds.
+        run_means (ndarray): (r,) mean sensitivity of each run.
+        standard_error (float): Of ``value[-1]`` over the runs, NaN for a single one.
+    """
+
+    value: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    run_means: np.ndarray
+    standard_error: float
+
+
+class PairedDifference(NamedTuple):
+    """How much a row is above the reference; columns as in :class:`RowScore`.
+
+    Args:
+        value (ndarray): (l + 1,) differences of sensitivity.
+        lower (ndarray): (l + 1,) lower bounds of their confidence intervals.
+        upper (ndarray): (l + 1,) upper bounds.
+        p (ndarray): (l + 1,) two-sided p-values of no difference.
+    """
+
+    value: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    p: np.ndarray
+
+
+class Comparison(NamedTuple):
+    """The rows of a table, and all but the reference against it.
+
+    Args:
+        rows (dict[str, RowScore]): By name, in the order given.
+        differences (dict[str, PairedDifference]): By name of the row that is compared.
+        reference (str): The row they are compared with.
+        training_noise (float): Standard deviation of the mean sensitivity over seeds, pooled over
+            the rows; NaN if no row has two runs.
+    """
+
+    rows: dict
+    differences: dict
+    reference: str
+    training_noise: float
+
+
+def compare_rows(
+    rows: dict[str, list[Cases]],
+    reference: str | None = None,
+    draws: int = 2000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Comparison:
+    """Compare rows by a paired bootstrap over patients.
+
+    Each draw takes patients with replacement, all items of a patient together, and the same ones
+    for every run: what makes a test set easy or hard for all rows cancels out. A row's score in a
+    draw is the average over its runs. Where rows have several runs, the noise of training is added:
+    its variance, pooled over the rows, divided by the row's number of runs, drawn from Student's t
+    of the pooled degrees of freedom. With one run a row the intervals speak of these trained
+    models, not of their training.
+
+    Args:
+        rows (dict[str, list[Cases]]): The runs of each row, all on the same items and lesions.
+        reference (str, optional): The row that the others are compared with. Defaults to None, the
+            first.
+        draws (int): Number of draws. Defaults to 2000.
+        seed (int): Of the draws. Defaults to 0.
+        confidence (float): Of the intervals. Defaults to 0.95.
+
+    Returns:
+        Comparison: Scores and differences with their intervals.
+    """
+    generator = np.random.default_rng(seed)
+    reference = next(iter(rows)) if reference is None else reference
+    read = {name: np.stack([_read_once(run) for run in runs]) for name, runs in rows.items()}
+    drawn = _draw(rows, draws, generator)
+    deviation, freedom = _training_noise(read)
+    for name, samples in drawn.items():
+        scale = deviation / np.sqrt(len(rows[name]))
+        samples += scale * generator.standard_t(max(freedom, 1), samples.shape)
+    scores = {name: _row_score(read[name], drawn[name], confidence) for name in rows}
+    base = scores[reference].value
+    differences = {
+        name: _difference(scores[name].value - base, drawn[name] - drawn[reference], confidence)
+        for name in rows
+        if name != reference
+    }
+    noise = float(deviation[-1]) if freedom else float('nan')
+    return Comparison(scores, differences, reference, noise)
+
+
+def _read_once(run: Cases) -> np.ndarray:
+    """(l + 1,) sensitivities of the test set as it is, and their mean."""
+    return _with_mean(run.sensitivity(np.ones(1 + run.patient.max())))
+
+
+def _with_mean(sensitivity: np.ndarray) -> np.ndarray:
+    return np.append(sensitivity, sensitivity.mean())
+
+
+def _draw(rows, draws, generator):
+    """Of each row (draws, l + 1) scores, each on patients drawn with replacement."""
+    first = next(iter(rows.values()))[0]
+    num_patients = 1 + first.patient.max()
+    even = np.full(num_patients, 1 / num_patients)
+    drawn = {name: np.empty((draws, len(first.fp_levels) + 1)) for name in rows}
+    for number in range(draws):
+        weight = generator.multinomial(num_patients, even)
+        for name, runs in rows.items():
+            read = np.mean([run.sensitivity(weight) for run in runs], axis=0)
+            drawn[name][number] = _with_mean(read)
+    return drawn
+
+
+def _training_noise(read):
+    """(l + 1,) standard deviation over runs of one row, pooled over the rows, and its freedom."""
+    freedom = sum(len(runs) - 1 for runs in read.values())
+    squares = sum(((runs - runs.mean(axis=0)) ** 2).sum(axis=0) for runs in read.values())
+    return np.sqrt(squares / max(freedom, 1)), freedom
+
+
+def _row_score(read, samples, confidence):
+    lower, upper = _interval(samples, confidence)
+    runs = read[:, -1]
+    several = len(runs) > 1
+    error = runs.std(ddof=1) / np.sqrt(len(runs)) if several else float('nan')
+    return RowScore(read.mean(axis=0), lower, upper, runs, float(error))
+
+
+def _difference(value, samples, confidence):
+    lower, upper = _interval(samples, confidence)
+    samples = samples[np.isfinite(samples).all(axis=1)]
+    beyond = np.minimum((samples <= 0).sum(axis=0), (samples >= 0).sum(axis=0))
+    # One more draw on each side, so that no p-value is 0 for want of draws.
+    p = np.minimum(2 * (beyond + 1) / (len(samples) + 1), 1)
+    return PairedDifference(value, lower, upper, p)
+
+
+def _interval(samples, confidence):
+    """Percentiles of the draws; those without any lesion have no sensitivity, and are left out."""
+    outside = 50 * (1 - confidence)
+    return np.nanpercentile(samples, [outside, 100 - outside], axis=0)

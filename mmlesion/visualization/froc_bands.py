@@ -1,0 +1,58 @@
+"""Drawing the FROC of several rows with their confidence bands."""
+
+from __future__ import annotations
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mmlesion.utils import atomic_write
+
+
+def draw_comparison(comparison, fp_levels, path) -> None:
+    """Draw sensitivity at each level with a band for each row, and the differences beside it.
+
+    Args:
+        comparison (Comparison): What
+            :func:`~mmlesion.evaluation.functional.compare_rows` returns.
+        fp_levels (Sequence[float]): (l,) false positives per item.
+        path (str | Path): The picture to write; its suffix says the format.
+    """
+    # The object interface, so that no state of pyplot's is touched.
+    figure = Figure(figsize=(11, 4.8), dpi=130, layout='constrained')
+    FigureCanvasAgg(figure)
+    curves, differences = figure.subplots(1, 2, width_ratios=(3, 2))
+    colors = {name: f'C{number % 10}' for number, name in enumerate(comparison.rows)}
+    for name, row in comparison.rows.items():
+        label = f'{name}: {row.value[-1]:.3f}'
+        curves.plot(fp_levels, row.value[:-1], 'o-', markersize=3, color=colors[name], label=label)
+        curves.fill_between(
+            fp_levels, row.lower[:-1], row.upper[:-1], color=colors[name], alpha=0.12, linewidth=0
+        )
+    _levels_axis(curves, fp_levels)
+    curves.set_ylim(0, 1)
+    curves.set(xlabel='false positives per image or scan', ylabel='sensitivity')
+    curves.legend(loc='upper left', bbox_to_anchor=(0, -0.14), ncols=2, fontsize='small')
+    _draw_differences(differences, comparison, colors)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
+
+
+def _levels_axis(axes, fp_levels):
+    axes.set_xscale('log', base=2)
+    axes.set_xticks(fp_levels, [f'{level:g}' for level in fp_levels])
+    axes.set_xticks([], minor=True)
+    axes.grid(alpha=0.4)
+
+
+def _draw_differences(axes, comparison, colors):
+    """Differences of the mean sensitivity with their intervals, the first row at the top."""
+    names = list(comparison.differences)
+    for place, name in enumerate(names):
+        one = comparison.differences[name]
+        axes.hlines(place, one.lower[-1], one.upper[-1], color=colors[name], linewidth=2)
+        axes.plot(one.value[-1], place, 'o', color=colors[name])
+    axes.axvline(0, color='black', linewidth=1)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(alpha=0.4, axis='x')
+    axes.set_xlabel(f'mean sensitivity, difference from {comparison.reference}')

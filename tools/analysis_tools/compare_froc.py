@@ -1,0 +1,89 @@
+"""Compare FROC scores on the same test set: a paired bootstrap over patients.
+
+Each argument is a row of the table: FILE, or NAME=FILE[,FILE...] with the runs of several seeds. A
+FILE is a froc.json of test.py or eval_froc.py, whose froc.cases.json lies beside it; a pattern such
+as 'work_dirs/rows/trpn/seed*/froc.json' stands for all files that it matches.
+"""
+
+import argparse
+import glob
+from pathlib import Path
+
+from mmlesion.evaluation.case_files import check_same_cases, read_cases
+from mmlesion.evaluation.comparison_table import comparison_json, comparison_table
+from mmlesion.evaluation.files import write_json
+from mmlesion.evaluation.functional import compare_rows
+from mmlesion.utils import UserError, atomic_write, cli
+from mmlesion.visualization.froc_bands import draw_comparison
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('rows', nargs='+', metavar='[NAME=]FILE[,FILE...]', help='a row each')
+    parser.add_argument('--reference', help='name of the row to compare with (default: the first)')
+    parser.add_argument('--draws', type=int, default=2000, help='of patients (default: 2000)')
+    parser.add_argument('--seed', type=int, default=0, help='of the draws (default: 0)')
+    parser.add_argument(
+        '--out', help='folder for comparison.md, .json and .png (default: the table is printed)'
+    )
+    return parser.parse_args(argv)
+
+
+def parse_row(text: str) -> tuple:
+    """Return a row's name and its files."""
+    name, _, patterns = text.rpartition('=')
+    files = []
+    for pattern in patterns.split(','):
+        found = sorted(glob.glob(pattern))
+        if not found:
+            raise UserError(f'{text}: no file matches {pattern!r}')
+        files += found
+    return name or Path(files[0]).parent.name or files[0], files
+
+
+def read_rows(texts: list) -> dict:
+    """Return the runs of each row by its name; all are on the same test set."""
+    rows, runs = {}, {}
+    for name, files in map(parse_row, texts):
+        if name in rows:
+            raise UserError(f'two rows are named {name}: give each a name, as NAME=FILE')
+        cases = {file: read_cases(file) for file in files}
+        rows[name] = list(cases.values())
+        runs.update(cases)
+    check_same_cases(runs)
+    if not len(next(iter(runs.values())).lesion_item):
+        raise UserError('the test set has no lesions, so that there is no sensitivity to compare')
+    return rows
+
+
+@cli
+def main(argv=None):
+    args = parse_args(argv)
+    if args.draws < 1 or args.seed < 0:
+        raise UserError('--draws takes a number from 1 on, --seed from 0 on')
+    rows = read_rows(args.rows)
+    if args.reference is not None and args.reference not in rows:
+        raise UserError(f'--reference {args.reference} is none of the rows {", ".join(rows)}')
+    comparison = compare_rows(rows, args.reference, args.draws, args.seed)
+    cases = next(iter(rows.values()))[0]
+    num_lesions = len(cases.lesion_item)
+    table = comparison_table(comparison, cases.fp_levels, num_lesions)
+    print(table, end='')
+    if args.out is None:
+        return
+    settings = {'draws': args.draws, 'seed': args.seed, 'num_lesions': num_lesions}
+    settings['files'] = args.rows
+    out = Path(args.out)
+    try:
+        write_json(comparison_json(comparison, cases.fp_levels, settings), out / 'comparison.json')
+        with atomic_write(out / 'comparison.md') as path:
+            path.write_text(table, encoding='utf-8')
+        draw_comparison(comparison, cases.fp_levels, out / 'comparison.png')
+    except OSError as error:
+        raise UserError(f'{args.out}: {error.strerror}; name another folder as --out') from None
+
+
+if __name__ == '__main__':
+    main()

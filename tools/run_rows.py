@@ -1,0 +1,373 @@
+"""Train and test the rows of a table, each with several seeds, and write the table.
+
+ROWS is a YAML file (docs/rows.md):
+
+    seeds: [0, 1, 2]
+    reference: FPN                      # the row that the others are compared with
+    options: {train_cfg.max_epochs: 6}  # --cfg-options of all rows
+    test_options: {}                    # --cfg-options of their tests alone
+    rows:
+      FPN: configs/baselines/faster-rcnn_r18_fpn_lidc2d.py
+      three slices:
+        config: configs/baselines/faster-rcnn_r18_fpn_lidc2d.py
+        options: {model.rpn_head.num_convs: 2}
+      other window:
+        of: FPN                         # tests the checkpoints of that row
+        test_options: {...}
+
+A run that is finished is kept, one that was broken off goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from mmengine.config import Config
+
+from mmlesion.evaluation.case_files import check_same_cases, read_cases
+from mmlesion.evaluation.comparison_table import comparison_json, comparison_table
+from mmlesion.evaluation.files import write_json
+from mmlesion.evaluation.functional import compare_rows
+from mmlesion.utils import UserError, atomic_write, cli
+from mmlesion.visualization.froc_bands import draw_comparison
+
+TOOLS = Path(__file__).parent
+_FILE_KEYS = {'seeds', 'reference', 'options', 'test_options', 'rows'}
+_ROW_KEYS = {'config', 'of', 'options', 'test_options'}
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('rows', help='YAML file of rows and seeds')
+    parser.add_argument('--work-dir', required=True, help='folder: <row>/seed<k> for each run')
+    parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
+    parser.add_argument('--only', nargs='+', metavar='ROW', help='run these rows alone')
+    parser.add_argument('--seeds', nargs='+', type=int, help='run these seeds alone')
+    parser.add_argument(
+        '--table',
+        help='Markdown file in which the table between <!-- rows: NAME --> and '
+        '<!-- /rows --> is replaced; NAME is that of the YAML file',
+    )
+    parser.add_argument('--draws', type=int, default=2000, help='of patients (default: 2000)')
+    return parser.parse_args(argv)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: how its runs are trained and tested."""
+
+    name: str
+    config: str
+    trained_as: str  # the row whose checkpoints are tested, mostly itself
+    options: dict = field(default_factory=dict)
+    test_options: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row with one seed."""
+
+    row: Row
+    seed: int
+    work_dir: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.work_dir / folder_name(self.row.name) / f'seed{self.seed}'
+
+    @property
+    def trained_in(self) -> Path:
+        return self.work_dir / folder_name(self.row.trained_as) / f'seed{self.seed}'
+
+
+def folder_name(row: str) -> str:
+    """Return a row's name as a folder's that --cfg-options can hold: without spaces and slashes."""
+    return re.sub(r'[^\w.+-]+', '-', row).strip('.-')
+
+
+def read_rows(path) -> tuple:
+    """Return the rows, the seeds and the reference's name.
+
+    Raises:
+        UserError: If the file is not as described above.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f'{path} cannot be read: {" ".join(str(error).split())}') from None
+    _check_keys(content, _FILE_KEYS, {'rows'}, path)
+    if not isinstance(content['rows'], dict) or not content['rows']:
+        raise UserError(f'{path} has no row under "rows"')
+    rows = {}
+    for name, entry in content['rows'].items():
+        entry = {'config': entry} if isinstance(entry, str) else entry
+        _check_keys(entry, _ROW_KEYS, set(), f'{path}: row {name}')
+        rows[name] = _row(str(name), entry, content, rows, path)
+    seeds = content.get('seeds', [0])
+    reference = content.get('reference', next(iter(rows)))
+    if reference not in rows:
+        raise UserError(f'{path}: reference {reference!r} is none of the rows {", ".join(rows)}')
+    if not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
+        raise UserError(f'{path}: seeds must be a list of numbers from 0 on')
+    return rows, seeds, reference
+
+
+def _check_keys(entry, known, needed, where):
+    if not isinstance(entry, dict) or not entry:
+        raise UserError(f'{where} must have keys, of {", ".join(sorted(known))}')
+    if unknown := sorted(set(map(str, entry)) - known):
+        raise UserError(f'{where}: unknown {", ".join(unknown)}; known: {", ".join(sorted(known))}')
+    if missing := sorted(needed - set(entry)):
+        raise UserError(f'{where} has no {", ".join(missing)}')
+
+
+def _row(name, entry, content, rows, path):
+    """The row of an entry, with the options that all rows have before its own."""
+    if ('config' in entry) == ('of' in entry):
+        raise UserError(f'{path}: row {name} needs one of config and of')
+    if folder_name(name) in ('', *map(folder_name, rows)):
+        raise UserError(f'{path}: row {name!r} becomes a folder: give it a name of its own')
+    other = entry.get('of')
+    if other is not None and (other not in rows or 'options' in entry):
+        raise UserError(
+            f'{path}: row {name} is "of" {other!r}: that must be a row before it, whose options '
+            'it has; give test_options alone'
+        )
+    base = rows[other] if other else None
+    config = base.config if base else entry['config']
+    if not Path(config).is_file():
+        raise UserError(f'{path}: row {name}: there is no config {config}')
+    options = base.options if base else {**content.get('options', {}), **entry.get('options', {})}
+    tested = {**content.get('test_options', {}), **entry.get('test_options', {})}
+    return Row(name, config, base.trained_as if base else name, options, tested)
+
+
+class Runner:
+    """Run commands for a run, with its log; all end when this process is told to.
+
+    Args:
+        threads (int): Of each process.
+    """
+
+    def __init__(self, threads: int):
+        self.environment = {'OMP_NUM_THREADS': str(threads), **os.environ}
+        self.processes = set()
+        self.stopped = False
+
+    def stop(self):
+        self.stopped = True
+        for process in list(self.processes):
+            process.terminate()
+
+    def call(self, command: list, log: Path) -> dict:
+        """Run a command; return its wall and processor time in s."""
+        if self.stopped:
+            raise UserError('it was not begun')
+        start = time.perf_counter()
+        with open(log, 'a', encoding='utf-8') as file:
+            process = subprocess.Popen(
+                [sys.executable, *command], stdout=file, stderr=file, env=self.environment
+            )
+            self.processes.add(process)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.processes.discard(process)
+        if process.returncode:
+            last = log.read_text(encoding='utf-8', errors='replace').strip().splitlines()[-1:]
+            raise UserError(f'{" ".join(last)} (status {process.returncode}; log: {log})')
+        wall = time.perf_counter() - start
+        return {'wall_s': round(wall, 1), 'cpu_s': round(usage.ru_utime + usage.ru_stime, 1)}
+
+
+def options_of(options: dict) -> list:
+    """Return --cfg-options of a dictionary."""
+    return ['--cfg-options', *(f'{key}={_plain(value)}' for key, value in options.items())]
+
+
+def _plain(value) -> str:
+    """A value as mmengine's DictAction reads it: without spaces in a list."""
+    return f'[{",".join(map(_plain, value))}]' if isinstance(value, list) else str(value)
+
+
+@functools.cache
+def config_text(path: str) -> str:
+    """Return a config with all that it inherits."""
+    return Config.fromfile(path).pretty_text
+
+
+def made_of(run: Run) -> str:
+    """Return what a run's score depends on, as a hash: its whole config and its options."""
+    text = config_text(run.row.config)
+    options = json.dumps([run.row.options, run.row.test_options, run.seed], sort_keys=True)
+    return hashlib.sha256(f'{text}\n{options}'.encode()).hexdigest()
+
+
+def is_finished(run: Run) -> bool:
+    """Say whether a run's score is there.
+
+    Raises:
+        UserError: If it is of another config or other options.
+    """
+    record = run.folder / 'run.json'
+    if not record.is_file():
+        return False
+    if json.loads(record.read_text(encoding='utf-8'))['made_of'] != made_of(run):
+        raise UserError(
+            f'{run.folder} holds a run of another config or other options: delete the folder to '
+            'run it again, or name another --work-dir'
+        )
+    return True
+
+
+def carry_out(run: Run, runner: Runner) -> None:
+    """Train and test a run, and write ``run.json``, which says that it is finished."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    log = run.folder / 'run.log'
+    times = {}
+    if run.folder == run.trained_in:
+        options = {'default_hooks.checkpoint.max_keep_ckpts': 1, **run.row.options}
+        options['randomness.seed'] = run.seed
+        work = ['--work-dir', run.folder, '--resume']
+        times['resumed'] = (run.folder / 'last_checkpoint').is_file()
+        command = [TOOLS / 'train.py', run.row.config, *work, *options_of(options)]
+        times['train'] = runner.call(list(map(str, command)), log)
+    checkpoint = (run.trained_in / 'last_checkpoint').read_text(encoding='utf-8').strip()
+    options = {**run.row.options, **run.row.test_options}
+    options['test_evaluator.outfile_prefix'] = run.folder / 'froc'
+    command = [TOOLS / 'test.py', run.row.config, checkpoint]
+    command += ['--work-dir', run.folder / 'test', *options_of(options)]
+    times['test'] = runner.call(list(map(str, command)), log)
+    machine = f'{os.cpu_count()} cores, {platform.processor() or platform.machine()}'
+    record = {'made_of': made_of(run), 'config': run.row.config, 'seed': run.seed, **times}
+    write_json({**record, 'machine': machine}, run.folder / 'run.json')
+
+
+def carry_out_all(runs: list, jobs: int) -> dict:
+    """Run what is not finished, and return what went wrong by the run's folder.
+
+    Rows that test the checkpoints of others come after these.
+    """
+    runner = Runner(max(1, (os.cpu_count() or 1) // jobs))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    failures = {}
+
+    def attempt(run):
+        print(f'{run.folder}: begun', file=sys.stderr, flush=True)
+        try:
+            carry_out(run, runner)
+        except (UserError, OSError) as error:
+            failures[run.folder] = str(error)
+            return
+        mean = json.loads((run.folder / 'froc.json').read_text(encoding='utf-8'))['mean']
+        print(f'{run.folder}: mean sensitivity {mean:.4f}', file=sys.stderr, flush=True)
+
+    pending = [run for run in runs if not is_finished(run)]
+    own = [run for run in pending if run.folder == run.trained_in]
+    others = [run for run in pending if run.folder != run.trained_in]
+    for stage in (own, others):
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                list(pool.map(attempt, stage))
+            except BaseException:
+                runner.stop()  # inside of the block, which waits for the commands
+                raise
+    return failures
+
+
+def write_table(rows, seeds, reference, args) -> str:
+    """Compare the rows; write comparison.md, .json and .png into the work folder."""
+    work_dir = Path(args.work_dir)
+    files = {
+        row.name: [Run(row, seed, work_dir).folder / 'froc.cases.json' for seed in seeds]
+        for row in rows.values()
+    }
+    runs = {name: [read_cases(path) for path in paths] for name, paths in files.items()}
+    check_same_cases({f'{n}, run {k}': r for n, of in runs.items() for k, r in enumerate(of)})
+    cases = runs[reference][0]
+    comparison = compare_rows(runs, reference, args.draws)
+    minutes = {name: minutes_of(paths) for name, paths in files.items()}
+    extra = {'processor time of training, min': minutes}
+    table = comparison_table(comparison, cases.fp_levels, len(cases.lesion_item), extra)
+    settings = {'draws': args.draws, 'num_lesions': len(cases.lesion_item), 'seeds': seeds}
+    content = comparison_json(comparison, cases.fp_levels, settings)
+    write_json(content, work_dir / 'comparison.json')
+    with atomic_write(work_dir / 'comparison.md') as path:
+        path.write_text(table, encoding='utf-8')
+    draw_comparison(comparison, cases.fp_levels, work_dir / 'comparison.png')
+    return table
+
+
+def minutes_of(case_files) -> str:
+    """Return the mean processor time of training in min; a dash where none is known in full."""
+    seconds = []
+    for path in case_files:
+        record = json.loads((path.parent / 'run.json').read_text(encoding='utf-8'))
+        if 'train' in record and not record.get('resumed'):
+            seconds.append(record['train']['cpu_s'])
+    return f'{sum(seconds) / len(seconds) / 60:.1f}' if seconds else '–'
+
+
+def replace_table(path, name: str, table: str) -> None:
+    """Put a table between its two marks in a Markdown file.
+
+    Raises:
+        UserError: If the file has no such marks.
+    """
+    begin, end = f'<!-- rows: {name} -->', '<!-- /rows -->'
+    text = Path(path).read_text(encoding='utf-8')
+    before, found, after = text.partition(begin)
+    _, closed, rest = after.partition(end)
+    if not found or not closed:
+        raise UserError(f'{path} has no {begin} followed by {end}: add both where the table goes')
+    with atomic_write(path) as temporary:
+        temporary.write_text(f'{before}{begin}\n{table}{end}{rest}', encoding='utf-8')
+
+
+@cli
+def main(argv=None):
+    args = parse_args(argv)
+    if args.jobs < 1 or args.draws < 1:
+        raise UserError('--jobs and --draws take numbers from 1 on')
+    rows, seeds, reference = read_rows(args.rows)
+    chosen = rows if args.only is None else {name: rows[name] for name in _known(args, rows)}
+    seeds = seeds if args.seeds is None else args.seeds
+    work_dir = Path(args.work_dir)
+    runs = [Run(row, seed, work_dir) for seed in seeds for row in chosen.values()]
+    failures = carry_out_all(runs, args.jobs)
+    if failures:
+        told = '; '.join(f'{folder}: {why}' for folder, why in failures.items())
+        raise UserError(f'{len(failures)} of {len(runs)} runs failed: {told}')
+    complete = reference in chosen and len(chosen) > 1
+    if not complete:
+        print('no table: it needs the reference and another row')
+        return
+    table = write_table(chosen, seeds, reference, args)
+    print(table, end='')
+    if args.table is not None:
+        replace_table(args.table, Path(args.rows).stem, table)
+
+
+def _known(args, rows):
+    if unknown := [name for name in args.only if name not in rows]:
+        raise UserError(f'--only {", ".join(unknown)}: {args.rows} has {", ".join(rows)}')
+    return args.only
+
+
+if __name__ == '__main__':
+    main()
