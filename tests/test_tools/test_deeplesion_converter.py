@@ -127,11 +127,12 @@ def test_multi_type(convert, capsys):
     assert 'train.json has no image' in printed.err
 
 
-def test_noisy_rows_are_dropped_with_their_image(convert, capsys):
+def test_noisy_rows_of_the_training_split_are_dropped_with_their_image(convert, capsys):
     # A noisy row may have a box anywhere; that is not reported.
     noisy = edit(edit(ROWS[0], 'Possibly_noisy', '1'), 'Bounding_boxes', '900, 900, 950, 950')
-    done = convert([noisy, ROWS[1]])
+    done = convert([noisy, edit(ROWS[1], 'Possibly_noisy', '1')])
     assert done['train']['images'] == [] and len(done['test']['images']) == 1
+    assert [a['noisy'] for a in done['test']['annotations']] == [1]  # the test split counts it
     printed = capsys.readouterr()
     assert '| noisy    | 1    |' in printed.out
     assert 'skipped' not in printed.err

@@ -112,8 +112,8 @@ def convert(path, images, multi_type=False, strict=False):
     for number, line in tqdm(list(read_lines(path)), desc=Path(path).name, unit='row'):
         try:
             row = parse_row(line)
-            if row.noisy:
-                left_out['noisy'] += 1
+            if row.noisy and row.split == 'train':
+                left_out['noisy'] += 1  # the published validation and test splits count them
             elif multi_type and row.lesion_type == -1:
                 left_out['without a type'] += 1
             else:

@@ -57,8 +57,8 @@ def make_deeplesion_phantom(
         seed (int): Of everything.
         context_mm (float): Height of the slices kept above and below each key slice. DeepLesion
             has 30 mm.
-        noisy (float): Chance of each level to get one more row, with a wrong box and marked
-            ``Possibly_noisy``.
+        noisy (float): Chance of each level of the training split to get one more row, with a wrong
+            box and marked ``Possibly_noisy``.
         workers (int): Processes.
         overwrite (bool): Whether to replace an existing folder that is not empty.
         options (PatientOptions, optional): Image size, lesions, intervals.
@@ -111,8 +111,10 @@ def _write_patient(task, seed, context_mm, noisy, options):
         common |= _study_columns(patient, study, study_index, options)
         for site, slices in zip(study.sites, ranges):
             common |= _slice_columns(name, study, site, slices)
-            rows = _site_rows(rng, study, site, patient.trunk, options, noisy)
-            written.rows += [common | row for row in rows]
+            rows = list(_site_rows(rng, study, site, patient.trunk, options, noisy))
+            # Noisy rows count in the other splits: there no wrong box is to be found.
+            kept = [row for row in rows if split == 1 or not row['Possibly_noisy']]
+            written.rows += [common | row for row in kept]
         written.truth[name] = _truth(study, options)
     return written
 
