@@ -33,10 +33,8 @@ FAMILIES = {
     'lens': 'lens/lens_small_phantom.py',
     'fpr': 'lens/fpr_small_phantom.py',
     'embedding': 'lens/lesion-embedding_r18_phantom.py',
-    'aggregated-rcnn3d': (
-        'aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'
-    ),
-}  # fmt: skip
+    'aggregated-rcnn3d': ('aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'),
+}
 FPRN = 'aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_luna16-phantom.py'
 
 
@@ -48,9 +46,7 @@ def data(tmp_path_factory, run_tool):
     small = PatientOptions(size=128, slice_intervals=(5.0,))
     make_deeplesion_phantom(phantom, (2, 1, 1), options=small)
     images = ('--images', phantom / 'Images_png')
-    run_tool(
-        'dataset_converters/deeplesion.py', phantom / 'DL_info.csv', *images, '--out', phantom
-    )
+    run_tool('dataset_converters/deeplesion.py', phantom / 'DL_info.csv', *images, '--out', phantom)
     masks = phantom / 'train_masks.json'
     run_tool('dataset_converters/recist_masks.py', phantom / 'train.json', *images, '--out', masks)
     _write_proposals(phantom)
@@ -93,6 +89,9 @@ class OneLayer(BaseModel):
     def __init__(self):
         super().__init__()
         self.layer = torch.nn.Linear(1, 1)
+
+    def forward(self, x):
+        return self.layer(x)
 
 
 def small_config(name):
@@ -198,11 +197,8 @@ def train(name):
 
 def wrapper(name, extra):
     """What a config wraps its model in: the type, and whether unused parameters are looked for."""
-    cfg = Config(dict(work_dir='work/wrappers', experiment_name=name, launcher='pytorch', **extra))
-    runner = CPURunner(
-        OneLayer(), cfg.work_dir, launcher='pytorch', cfg=cfg, experiment_name=name,
-        model_wrapper_cfg=cfg.get('model_wrapper_cfg'),
-    )  # fmt: skip
+    cfg = Config(dict(work_dir='work/wrappers', **extra))
+    runner = CPURunner(OneLayer(), cfg.work_dir, launcher='pytorch', cfg=cfg, experiment_name=name)
     model = runner.model
     inner = model if isinstance(model, DistributedDataParallel) else model.module.layer
     return [type(model).__name__, inner.find_unused_parameters]
