@@ -14,7 +14,6 @@ from mmengine.dist import all_gather_object
 from mmengine.model import BaseModel
 from mmengine.registry import RUNNERS
 from torch import distributed
-from torch.nn.parallel import DistributedDataParallel
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.datasets.phantom import PatientOptions, make_deeplesion_phantom, make_luna16_phantom
@@ -200,7 +199,7 @@ def wrapper(name, extra):
     cfg = Config(dict(work_dir='work/wrappers', **extra))
     runner = CPURunner(OneLayer(), cfg.work_dir, launcher='pytorch', cfg=cfg, experiment_name=name)
     model = runner.model
-    inner = model if isinstance(model, DistributedDataParallel) else model.module.layer
+    inner = model.module.layer if 'Separate' in type(model).__name__ else model
     return [type(model).__name__, inner.find_unused_parameters]
 
 

@@ -63,7 +63,7 @@ class Benchmark(NamedTuple):
     slice_case: Callable
     test_share: float = 0.0
     missing: str = 'download it again'
-    warn: Callable = lambda done: None
+    warn: Optional[Callable] = None
 
 
 def add_slice_options(parser, val_share=0.2, min_area=SliceOptions.min_area):
@@ -136,7 +136,8 @@ def convert_benchmark(args, benchmark, cases, options, left_out=None):
     left_out = Counter({**(left_out or {}), 'unusable': len(problems)})
     left_out['without a lesion'] = sum(not (one.images or one.problem) for one in done)
     _report(converted, problems, left_out)
-    benchmark.warn(done)
+    if benchmark.warn is not None:
+        benchmark.warn(done)
     skipped = Path(args.out, 'skipped.txt')
     check_skipped(len(problems), len(cases), args.allow_skipped, 'case', skipped)
 

@@ -153,7 +153,8 @@ BAD = {
 @pytest.mark.parametrize('name', BAD)
 def test_bad_row_is_skipped_with_its_line(convert, capsys, name):
     column, value, message = BAD[name]
-    done = convert([ROWS[1], edit(ROWS[0], column, value), ROWS[2]])
+    rows = [ROWS[1], edit(ROWS[0], column, value), ROWS[2]]
+    done = convert(rows, '--allow-skipped', 1)
     assert done['train']['images'] == [] and len(done['test']['annotations']) == 2
     error = capsys.readouterr().err
     assert 'DL_info.csv, line 3: ' in error and message in error
@@ -169,14 +170,17 @@ def test_strict_stops_and_writes_nothing(convert, tmp_path, name):
 
 
 def test_broken_quote_spoils_one_row_only(convert, capsys):
-    done = convert([ROWS[0][:80], 'a,"b', ROWS[1]])
+    done = convert([ROWS[0][:80], 'a,"b', ROWS[1]], '--allow-skipped', 2)
     assert len(done['test']['annotations']) == 1
     error = capsys.readouterr().err
     assert 'line 2' in error and 'line 3' in error
 
 
 def test_missing_key_slice(convert, capsys, tmp_path):
-    done = convert(ROWS, slices=('000089_01_01/037',))
+    slices = ('000089_01_01/037',)
+    with pytest.raises(SystemExit, match='2 of 3 rows were skipped.*--allow-skipped 2'):
+        convert(ROWS, slices=slices)
+    done = convert(ROWS, '--allow-skipped', 2, slices=slices)
     assert len(done['train']['images']) == 1 and done['test']['images'] == []
     printed = capsys.readouterr()
     assert '| missing key slice | 2    |' in printed.out
@@ -188,6 +192,12 @@ def test_missing_key_slice(convert, capsys, tmp_path):
     assert not (tmp_path / 'out' / 'skipped.txt').exists()
 
 
+def test_nothing_is_written_if_no_row_can_be_used(convert, tmp_path):
+    with pytest.raises(SystemExit, match='no row can be used; the first: .*no key slice'):
+        convert(ROWS, '--allow-skipped', 3, slices=('000001_01_01/001',))
+    assert not (tmp_path / 'out').exists()
+
+
 def test_padding_that_reaches_out_is_clipped(convert):
     row = edit(ROWS[0], 'Bounding_boxes', '-4.5, 500, 20, 517')
     (annotation,) = convert([row])['train']['annotations']
@@ -195,7 +205,8 @@ def test_padding_that_reaches_out_is_clipped(convert):
 
 
 def test_rows_that_disagree_about_an_image(convert, capsys):
-    done = convert([ROWS[1], edit(ROWS[2], 'Spacing_mm_px_', '0.5, 0.5, 2')])
+    rows = [ROWS[1], edit(ROWS[2], 'Spacing_mm_px_', '0.5, 0.5, 2')]
+    done = convert(rows, '--allow-skipped', 1)
     assert len(done['test']['annotations']) == 1
     assert 'line 3: spacing of 000091_03_01/093.png is [0.5, 0.5]' in capsys.readouterr().err
 
