@@ -1,4 +1,4 @@
-"""Every family of models trains in two processes without a GPU, as tools/dist_train.sh starts them."""
+"""Every family of models trains in two processes without a GPU."""
 
 import json
 import os

@@ -5,11 +5,12 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from typing import Callable, Optional, Sequence
+from typing import Callable, Optional
 
 from tqdm import tqdm
 
@@ -77,9 +78,7 @@ def parallel_map(
             yield map
             return
         others = set(multiprocessing.active_children())
-        executor = ProcessPoolExecutor(
-            workers, initializer=_begin_worker, initargs=(initializer,)
-        )
+        executor = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(initializer,))
         try:
             yield lambda function, tasks: executor.map(
                 partial(_call, function), tasks, chunksize=chunksize
