@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.registry import HOOKS, PARAM_SCHEDULERS, init_default_scope
 
 SCHEDULE = Path(__file__).parents[1] / 'configs' / '_base_' / 'schedules' / 'schedule_plateau.py'
@@ -28,6 +29,7 @@ def test_stops_at_the_fourth_epoch_without_improvement():
     hook = HOOKS.build(Config.fromfile(SCHEDULE).early_stopping)
     runner = SimpleNamespace(train_loop=SimpleNamespace(stop_training=False), logger=None)
     runner.logger = SimpleNamespace(info=lambda text: None)
+    runner.message_hub = MessageHub('plateau')
     stopped = []
     for mean_ap in MEAN_APS:
         hook.after_val_epoch(runner, {'froc/mAP': mean_ap})

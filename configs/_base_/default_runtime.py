@@ -3,7 +3,13 @@ _base_ = 'mmdet::_base_/default_runtime.py'
 custom_imports = dict(imports=['mmlesion'], allow_failed_imports=False)
 
 default_hooks = dict(
-    checkpoint=dict(interval=1, max_keep_ckpts=3, save_best='froc/mean', rule='greater'),
+    checkpoint=dict(
+        type='ValidatedCheckpointHook',
+        interval=1,
+        max_keep_ckpts=3,
+        save_best='froc/mean',
+        rule='greater',
+    ),
     visualization=dict(type='LesionVisualizationHook'),
 )
 visualizer = dict(type='LesionLocalVisualizer')

@@ -1,11 +1,11 @@
-"""What converters share: resuming, splitting by patients, and COCO's ids."""
+"""What converters share: resuming, what is skipped, splitting by patients, and COCO's ids."""
 
 import json
 from dataclasses import asdict
 
 import numpy as np
 
-from mmlesion.utils import atomic_write
+from mmlesion.utils import UserError, atomic_write
 
 
 def convert_once(record, sources, options, convert):
@@ -32,6 +32,45 @@ def convert_once(record, sources, options, convert):
         text = json.dumps({'made_of': made_of, 'images': images})
         path.write_text(text, encoding='utf-8')
     return images
+
+
+def add_skip_options(parser, unit):
+    """Add the options about what cannot be converted to an ``ArgumentParser``.
+
+    Args:
+        parser (ArgumentParser): It gets ``--strict`` and ``--allow-skipped``.
+        unit (str): What the converter calls what it converts, such as 'case'.
+    """
+    parser.add_argument(
+        '--strict', action='store_true', help=f'stop at the first {unit} that cannot be used'
+    )
+    parser.add_argument(
+        '--allow-skipped',
+        type=int,
+        default=0,
+        metavar='N',
+        help=f'exit with status 0 if at most N {unit}s cannot be used (0)',
+    )
+
+
+def check_skipped(skipped, total, allowed, unit, named):
+    """End a converter with an error that has skipped more than was allowed.
+
+    Args:
+        skipped (int): How many could not be used.
+        total (int): Of how many.
+        allowed (int): The option ``--allow-skipped``.
+        unit (str): As in :func:`add_skip_options`.
+        named (str | Path): Where they are named.
+
+    Raises:
+        UserError: If so. What could be converted has been written by then.
+    """
+    if skipped > allowed:
+        raise UserError(
+            f'{skipped} of {total} {unit}s were skipped, and the rest is converted: see {named}, '
+            f'mend them and run the same command again, or give --allow-skipped {skipped}'
+        )
 
 
 def as_coco(images, categories, info):

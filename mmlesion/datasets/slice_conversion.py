@@ -15,7 +15,13 @@ from terminaltables import AsciiTable
 from mmlesion.utils import UserError, atomic_write, run_parallel
 from mmlesion.utils.volume_io import read_ct
 
-from .conversion import as_coco, convert_once, split_patients
+from .conversion import (
+    add_skip_options,
+    as_coco,
+    check_skipped,
+    convert_once,
+    split_patients,
+)
 from .volume_slices import SliceOptions
 
 
@@ -50,12 +56,14 @@ class Benchmark(NamedTuple):
             :func:`~mmlesion.datasets.volume_slices.write_slices` does.
         test_share (float): Of the patients; 0 leaves ``test.json`` out.
         missing (str): What to do where a source is missing.
+        warn (Callable, optional): Takes the list of :class:`Converted`, to print warnings.
     """
 
     name: str
     slice_case: Callable
     test_share: float = 0.0
     missing: str = 'download it again'
+    warn: Optional[Callable] = None
 
 
 def add_slice_options(parser, val_share=0.2, min_area=SliceOptions.min_area):
@@ -80,9 +88,7 @@ def add_slice_options(parser, val_share=0.2, min_area=SliceOptions.min_area):
         default=os.cpu_count() or 1,
         help='processes, each with a whole volume in memory (one a core)',
     )
-    parser.add_argument(
-        '--strict', action='store_true', help='stop at the first case that cannot be used'
-    )
+    add_skip_options(parser, 'case')
 
 
 def convert_benchmark(args, benchmark, cases, options, left_out=None):
@@ -97,11 +103,10 @@ def convert_benchmark(args, benchmark, cases, options, left_out=None):
         options (SliceOptions): Which slices and regions.
         left_out (dict[str, int], optional): Why, and how many cases were not listed.
 
-    Returns:
-        list[Converted]: Of each case.
-
     Raises:
-        UserError: With ``--strict``, if a case cannot be used, or if an option makes no sense.
+        UserError: If an option makes no sense, or no case can be used; with ``--strict`` at the
+            first that cannot. If more cannot be used than ``--allow-skipped`` says, when all else
+            has been written.
     """
     if not 0 <= args.val_share <= 1 - benchmark.test_share:
         raise UserError(
@@ -111,7 +116,10 @@ def convert_benchmark(args, benchmark, cases, options, left_out=None):
     convert = partial(
         _convert_case, benchmark=benchmark, out=Path(args.out), options=options, strict=args.strict
     )
-    done = run_parallel(convert, cases, args.workers, benchmark.name, 'case')
+    done = run_parallel(convert, cases, args.workers, benchmark.name, 'case', resumable=True)
+    problems = [one.problem for one in done if one.problem]
+    if len(problems) == len(cases):
+        raise UserError(f'no case can be used; the first: {problems[0]}')
     images = {one.case: one.images for one in done}
     splits = split_patients(images, args.seed, args.val_share, benchmark.test_share)
     if not benchmark.test_share:
@@ -124,12 +132,14 @@ def convert_benchmark(args, benchmark, cases, options, left_out=None):
         )
         for split, names in splits.items()
     }
-    problems = [one.problem for one in done if one.problem]
     _write(args.out, converted, problems)
     left_out = Counter({**(left_out or {}), 'unusable': len(problems)})
     left_out['without a lesion'] = sum(not (one.images or one.problem) for one in done)
     _report(converted, problems, left_out)
-    return done
+    if benchmark.warn is not None:
+        benchmark.warn(done)
+    skipped = Path(args.out, 'skipped.txt')
+    check_skipped(len(problems), len(cases), args.allow_skipped, 'case', skipped)
 
 
 def _convert_case(case, benchmark, out, options, strict):

@@ -1,7 +1,7 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
-
-from mmlesion.utils import UserError
 
 HU_OFFSET = 32768
 
@@ -19,11 +19,12 @@ def write_slice(path, hu):
         hu (ndarray): (H, W) whole HU, -32768 to 32767.
 
     Raises:
-        UserError: If it cannot be written.
+        OSError: If it cannot be written.
     """
     stored = (hu.astype(np.int32) + HU_OFFSET).astype(np.uint16)
-    if not cv2.imwrite(str(path), stored, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-        raise UserError(f'{path} cannot be written: is the disk full?')
+    # cv2.imwrite does not say why it fails
+    _, png = cv2.imencode('.png', stored, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    Path(path).write_bytes(png)
 
 
 def merge_ranges(ranges):

@@ -6,9 +6,6 @@ it belongs to. A killed run loses at most the images that were being worked on.
 
 import json
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
@@ -22,6 +19,8 @@ from tqdm import tqdm
 from mmlesion.datasets.transforms.loading import read_slice
 from mmlesion.structures import encode_mask
 from mmlesion.utils import UserError, path_under
+from mmlesion.utils.files import writing
+from mmlesion.utils.parallel import parallel_map
 from mmlesion.visualization.local_visualizer import SOFT_TISSUE
 
 from .recist_masks import recist_from_box, recist_mask
@@ -97,7 +96,8 @@ class MaskRun:
         todo = sum(len(lesions) for _, lesions in jobs)
         done = len(self.masks)
         progress = tqdm(total=done + todo, initial=done, desc='masks', unit='lesion')
-        with progress, _mapper(workers) as run_all:
+        pool = parallel_map(workers, _single_thread, chunksize=4, resumable=True)
+        with progress, pool as run_all:
             for masks, problems in run_all(partial(_segment, options=self.options), jobs):
                 if partial_file is not None:
                     partial_file.add(masks)
@@ -173,16 +173,18 @@ class PartialFile:
         records = [{'annotation': index, **mask} for index, mask in masks.items()]
         if records and self._file.tell() == 0:
             records.insert(0, {'fingerprint': self.fingerprint})
-        for record in records:
-            self._file.write(json.dumps(record).encode() + b'\n')
-        self._file.flush()
+        with writing(self.path):
+            for record in records:
+                self._file.write(json.dumps(record).encode() + b'\n')
+            self._file.flush()
 
     def close(self):
         """Close the file, and delete it if nothing is in it."""
-        empty = self._file.tell() == 0
-        self._file.close()
-        if empty:
-            self.path.unlink()
+        with writing(self.path):
+            empty = self._file.tell() == 0
+            self._file.close()
+            if empty:
+                self.path.unlink()
 
     def remove(self):
         """Delete the closed file, once the result is written."""
@@ -257,25 +259,6 @@ def _check_size(path, hu, image):
         raise UserError(
             f'{path} is {hu.shape[1]} x {hu.shape[0]} px, but annotated as {size[1]} x {size[0]} px'
         )
-
-
-@contextmanager
-def _mapper(workers):
-    """Yield a map over jobs that keeps their order, in this process or in several."""
-    if workers == 1:
-        _single_thread()
-        yield map
-        return
-    executor = ProcessPoolExecutor(workers, initializer=_single_thread)
-    try:
-        yield partial(executor.map, chunksize=4)
-    except BrokenProcessPool:
-        raise UserError(
-            'a worker process died, perhaps for want of memory: run the same command again, it '
-            'goes on where it stopped; --workers 1 needs least'
-        ) from None
-    finally:
-        executor.shutdown(cancel_futures=True)
 
 
 def _single_thread():

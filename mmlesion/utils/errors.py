@@ -1,4 +1,5 @@
 import functools
+import signal
 import sys
 
 
@@ -6,14 +7,30 @@ class UserError(Exception):
     """Input that mmlesion cannot use. The message says what, where and what to do."""
 
 
+class OutputError(OSError):
+    """A file of the result that cannot be written. It ends a run; a bad case is skipped."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a run as Ctrl-C does."""
+
+
 def cli(main):
-    """Let a command-line ``main`` report a :class:`UserError` as one line and exit status 1."""
+    """Let a command-line ``main`` end in one line, where the program is not at fault.
+
+    :class:`UserError` and :class:`OutputError` give exit status 1, Ctrl-C 130 and SIGTERM, where it
+    is heard, 143.
+    """
 
     @functools.wraps(main)
     def wrapped(*args):
         try:
             return main(*args)
-        except UserError as error:
+        except (UserError, OutputError) as error:
             sys.exit(f'error: {error}')
+        except KeyboardInterrupt as error:
+            number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+            print(f'\nerror: interrupted by {number.name}', file=sys.stderr)
+            sys.exit(128 + number)
 
     return wrapped

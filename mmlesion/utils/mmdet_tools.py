@@ -45,8 +45,9 @@ def run_mmdet_tool(name):
 def prepare_cpu_launch():
     """Make ``--launcher pytorch`` work on a machine without an accelerator.
 
-    mmengine's launcher selects a CUDA device before it looks at the backend, and wraps the model
-    for that device. A process group that exists already is left alone by it.
+    mmengine's launcher selects a CUDA device before it looks at the backend, but leaves a process
+    group alone that exists already. Its runner wraps the model for that device, which
+    :class:`~mmlesion.engine.CPURunner` does not.
     """
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--launcher')
@@ -54,9 +55,7 @@ def prepare_cpu_launch():
     if launcher != 'pytorch' or get_device() != 'cpu' or 'WORLD_SIZE' not in os.environ:
         return
     distributed.init_process_group('gloo')
-    wrapper = 'model_wrapper_cfg'
-    sys.argv += ['--cfg-options', f'{wrapper}.type=MMDistributedDataParallel']
-    sys.argv += [f'{wrapper}.device_ids=None', f'{wrapper}.broadcast_buffers=False']
+    sys.argv += ['--cfg-options', 'runner_type=CPURunner']
 
 
 def explain(error, script):

@@ -1,10 +1,32 @@
+"""Work in several processes that ends well, whatever ends it."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
-from multiprocessing import Pool
+from typing import Callable, Optional
 
 from tqdm import tqdm
 
+from .errors import Terminated, UserError
 
-def run_parallel(function, tasks, workers=1, desc=None, unit='it'):
+_KEPT = 'What is finished is kept: run the same command again'
+
+
+def run_parallel(
+    function: Callable,
+    tasks: Sequence,
+    workers: int = 1,
+    desc: Optional[str] = None,
+    unit: str = 'it',
+    resumable: bool = False,
+) -> list:
     """Call a function on each task, in processes and with a progress bar.
 
     Args:
@@ -14,13 +36,106 @@ def run_parallel(function, tasks, workers=1, desc=None, unit='it'):
         workers (int): Processes. Defaults to 1, this one.
         desc (str, optional): What the progress bar says.
         unit (str): What it calls a task.
+        resumable (bool): Whether a second run takes up what this one has finished; the error about
+            a worker that died says so.
 
     Returns:
         list: The results, in the order of the tasks.
+
+    Raises:
+        UserError: If a worker is killed.
     """
-    progress = partial(tqdm, total=len(tasks), desc=desc, unit=unit)
-    workers = min(workers, len(tasks))
-    if workers <= 1:
-        return [function(task) for task in progress(tasks)]
-    with Pool(workers) as pool:
-        return list(progress(pool.imap(function, tasks)))
+    with parallel_map(min(workers, len(tasks)), resumable=resumable) as run_all:
+        results = run_all(function, tasks)
+        return list(tqdm(results, total=len(tasks), desc=desc, unit=unit))
+
+
+@contextmanager
+def parallel_map(
+    workers: int,
+    initializer: Optional[Callable] = None,
+    chunksize: int = 1,
+    resumable: bool = False,
+):
+    """Yield a ``map`` that keeps the order, in this process or in several.
+
+    SIGTERM ends the block as Ctrl-C does. However the block is left, the workers end too; they come
+    to the end of the ``finally`` clauses that they are in, so that no temporary file stays.
+
+    Args:
+        workers (int): Processes; up to 1 is this one.
+        initializer (Callable, optional): What each process calls first.
+        chunksize (int): Tasks that a process takes at a time.
+        resumable (bool): As in :func:`run_parallel`.
+
+    Raises:
+        UserError: If a worker is killed.
+    """
+    with _terminable():
+        if workers <= 1:
+            if initializer is not None:
+                initializer()
+            yield map
+            return
+        others = set(multiprocessing.active_children())
+        executor = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(initializer,))
+        try:
+            yield lambda function, tasks: executor.map(
+                partial(_call, function), tasks, chunksize=chunksize
+            )
+        except BrokenProcessPool:
+            again = f'{_KEPT}, with' if resumable else 'Run the same command again with'
+            raise UserError(
+                f'a worker process was killed, perhaps for want of memory. {again} fewer --workers '
+                '(1 needs least)'
+            ) from None
+        except BaseException:
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _terminable():
+    """Let SIGTERM raise :class:`Terminated` in the block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _raise_terminated(number, frame):
+    raise Terminated
+
+
+def _begin_worker(initializer):
+    """Leave Ctrl-C, which all processes get, to the parent, and end when it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_worker)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    if initializer is not None:
+        initializer()
+
+
+def _follow_parent():
+    """Wait for the parent's end, which a worker that waits for a task does not notice."""
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end_worker(number, frame):
+    signal.signal(number, signal.SIG_IGN)  # the clean-up is not to be broken
+    sys.exit(128 + number)
+
+
+def _call(function, task):
+    try:
+        return function(task)
+    except SystemExit as end:  # of _end_worker; the executor would hand it on and take a new task
+        os._exit(end.code)

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.model import BaseModel
@@ -80,6 +82,13 @@ def test_a_resumed_run_goes_on_as_it_was(tmp_path):
     first = train(tmp_path / 'broken', 2, **options)[0]
     rest = train(tmp_path / 'broken', 4, resume=True, **options)[0]
     assert first + rest == whole
+
+
+@pytest.mark.parametrize('epoch, branches', [(1, 'rpn'), (2, 'rpn'), (3, 'joint')])
+def test_a_resumed_run_validates_its_last_epoch_as_it_was_trained(epoch, branches):
+    runner = SimpleNamespace(epoch=epoch, model=TwoBranches())
+    BranchScheduleHook(rpn_epochs=2).before_train(runner)
+    assert runner.model.branches == branches
 
 
 @pytest.mark.parametrize('options', [dict(rpn_epochs=-1), dict(alternate=0)])

@@ -158,7 +158,8 @@ BAD = {
 @pytest.mark.parametrize('name', BAD)
 def test_bad_row_is_skipped_with_its_line(convert, capsys, name):
     column, value, message = BAD[name]
-    done = convert([ROWS[1], edit(ROWS[0], column, value), ROWS[2]])
+    rows = [ROWS[1], edit(ROWS[0], column, value), ROWS[2]]
+    done = convert(rows, '--allow-skipped', 1)
     assert done['train']['images'] == [] and len(done['test']['annotations']) == 2
     error = capsys.readouterr().err
     assert 'DL_info.csv, line 3: ' in error and message in error
@@ -174,14 +175,17 @@ def test_strict_stops_and_writes_nothing(convert, tmp_path, name):
 
 
 def test_broken_quote_spoils_one_row_only(convert, capsys):
-    done = convert([ROWS[0][:80], 'a,"b', ROWS[1]])
+    done = convert([ROWS[0][:80], 'a,"b', ROWS[1]], '--allow-skipped', 2)
     assert len(done['test']['annotations']) == 1
     error = capsys.readouterr().err
     assert 'line 2' in error and 'line 3' in error
 
 
 def test_missing_key_slice(convert, capsys, tmp_path):
-    done = convert(ROWS, slices=('000089_01_01/037',))
+    slices = ('000089_01_01/037',)
+    with pytest.raises(SystemExit, match='2 of 3 rows were skipped.*--allow-skipped 2'):
+        convert(ROWS, slices=slices)
+    done = convert(ROWS, '--allow-skipped', 2, slices=slices)
     assert len(done['train']['images']) == 1 and done['test']['images'] == []
     printed = capsys.readouterr()
     assert '| missing key slice | 2    |' in printed.out
@@ -191,6 +195,12 @@ def test_missing_key_slice(convert, capsys, tmp_path):
     assert len((tmp_path / 'out' / 'skipped.txt').read_text().splitlines()) == 2
     convert(ROWS)
     assert not (tmp_path / 'out' / 'skipped.txt').exists()
+
+
+def test_nothing_is_written_if_no_row_can_be_used(convert, tmp_path):
+    with pytest.raises(SystemExit, match='no row can be used; the first: .*no key slice'):
+        convert(ROWS, '--allow-skipped', 3, slices=('000001_01_01/001',))
+    assert not (tmp_path / 'out').exists()
 
 
 def test_a_box_that_reaches_out_stays_as_published(convert):
@@ -247,7 +257,8 @@ def test_a_genuine_row_may_reach_beyond_its_image(convert):
 
 
 def test_rows_that_disagree_about_an_image(convert, capsys):
-    done = convert([ROWS[1], edit(ROWS[2], 'Spacing_mm_px_', '0.5, 0.5, 2')])
+    rows = [ROWS[1], edit(ROWS[2], 'Spacing_mm_px_', '0.5, 0.5, 2')]
+    done = convert(rows, '--allow-skipped', 1)
     assert len(done['test']['annotations']) == 1
     assert 'line 3: spacing of 000091_03_01/093.png is [0.5, 0.5]' in capsys.readouterr().err
 

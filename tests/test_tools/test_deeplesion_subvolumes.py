@@ -59,7 +59,7 @@ def test_manual_annotation(run, data, capsys):
     manual['000002_01_02_005-008'] = [[1, 1, 5, 2, 2, 6]]
     path = data.root / 'gt.json'
     path.write_text(json.dumps({'val': manual, 'test': {RUNS[0]: []}}))
-    coco = run('--gt', path, '--split', 'val')
+    coco = run('--gt', path, '--split', 'val', '--allow-skipped', 2)
     assert coco['sub_volumes'] == {'000002_01_02_003-005': [[1, 2, 3, 4, 5, 4]], RUNS[0]: []}
     assert [image['slice_index'] for image in coco['images']] == [3, 4, 5, *range(3, 10)]
     assert coco['images'][0]['slice_range'] == [3, 5]
@@ -68,6 +68,8 @@ def test_manual_annotation(run, data, capsys):
     assert '000002_01_02_005-008: there is no slice 7' in printed
     with pytest.raises(SystemExit, match='no slice 7|no image of series'):
         run('--gt', path, '--split', 'val', '--strict')
+    with pytest.raises(SystemExit, match='2 of 4 sub-volumes were skipped'):
+        run('--gt', path, '--split', 'val', '--allow-skipped', 1)
     with pytest.raises(SystemExit, match='--split is of the manual annotation'):
         run('--split', 'val')
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -180,7 +181,7 @@ def test_goes_on_where_it_stopped(data, convert, tool, monkeypatch, tmp_path):
         return plain(case, *others)
 
     monkeypatch.setattr(tool, 'slice_case', fail_at_third)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit, match='130'):
         convert(data)
     assert not (tmp_path / 'out' / 'train.json').exists()
     converted = convert(data)
@@ -212,7 +213,9 @@ def test_a_case_that_cannot_be_used(name, change, message, data, convert, capsys
     rewrite(data / 'case_00001' / f'{name}.nii.gz', change)
     with pytest.raises(SystemExit, match=f'error: .*case_00001.*{message}.*--strict'):
         convert(data, '--strict')
-    converted = convert(data)
+    with pytest.raises(SystemExit, match='1 of 5 cases were skipped.*skipped.txt'):
+        convert(data)
+    converted = convert(data, '--allow-skipped', 1)
     assert not any('case_00001' in name for name in all_of(converted))
     assert len({i['patient_id'] for s in SPLITS for i in converted[s]['images']}) == 4
     printed = capsys.readouterr()
@@ -220,9 +223,29 @@ def test_a_case_that_cannot_be_used(name, change, message, data, convert, capsys
     assert message in (tmp_path / 'out' / 'skipped.txt').read_text()
 
 
+def test_nothing_is_written_if_no_case_can_be_used(data, convert, tmp_path):
+    for path in data.glob('*/imaging.nii.gz'):
+        path.unlink()
+    with pytest.raises(SystemExit, match='no case can be used; the first: .*case_00000'):
+        convert(data, '--allow-skipped', 9)
+    assert not (tmp_path / 'out' / 'train.json').exists()
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_a_full_disk_ends_the_run(data, convert, tmp_path, monkeypatch, workers):
+    def write_nothing(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, 'write_bytes', write_nothing)
+    with pytest.raises(SystemExit, match='error: .*case_0000.* cannot be written: .*No space'):
+        convert(data, '--allow-skipped', 9, workers=workers)
+    assert not (tmp_path / 'out' / 'train.json').exists()
+    assert not list((tmp_path / 'out' / 'Images_png').iterdir())
+
+
 def test_segmentation_without_imaging_says_where_it_comes_from(data, convert, capsys):
     (data / 'case_00002' / 'imaging.nii.gz').unlink()
-    convert(data)
+    convert(data, '--allow-skipped', 1)
     assert (
         "case_00002/imaging.nii.gz: fetch it with KiTS19's get_imaging" in capsys.readouterr().err
     )
@@ -231,7 +254,7 @@ def test_segmentation_without_imaging_says_where_it_comes_from(data, convert, ca
 def test_a_truncated_volume(data, convert, capsys):
     path = data / 'case_00003' / 'imaging.nii.gz'
     path.write_bytes(path.read_bytes()[:-2000])
-    convert(data)
+    convert(data, '--allow-skipped', 1)
     assert f'cannot read {path} as a volume' in capsys.readouterr().err
 
 

@@ -154,7 +154,9 @@ def test_scans_that_cannot_be_used(convert, copy, capsys, tmp_path):
     scans = sorted(copy.glob('subset*/*.mhd'))
     scans[0].with_suffix('.raw').write_bytes(b'')
     (copy / 'seg-lungs-LUNA16' / scans[1].name).unlink()
-    content = convert(copy)
+    with pytest.raises(SystemExit, match='2 of 6 scans were skipped.*--allow-skipped 2'):
+        convert(copy)
+    content = convert(copy, '--allow-skipped', 2)
     assert len(content['volumes']) == 4
     printed = capsys.readouterr()
     for scan in scans[:2]:
@@ -163,6 +165,16 @@ def test_scans_that_cannot_be_used(convert, copy, capsys, tmp_path):
     assert 'no scan of the subsets' in printed.err
     with pytest.raises(SystemExit, match='Without --strict such scans are skipped'):
         convert(copy, '--strict')
+
+
+def test_a_full_disk_ends_the_run(convert, copy, tmp_path, monkeypatch):
+    def write_nothing(file, array):
+        raise OSError('4096 requested and 0 written')  # what NumPy says
+
+    monkeypatch.setattr(np, 'save', write_nothing)
+    with pytest.raises(SystemExit, match='error: .*npy cannot be written: 4096 requested'):
+        convert(copy, '--allow-skipped', 9)
+    assert [path.name for path in (tmp_path / 'out').rglob('*.*')] == ['seriesuids.csv']
 
 
 def test_unusable_input(convert, copy, tmp_path):

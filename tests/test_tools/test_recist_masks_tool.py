@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on_to_the_same_file(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tool, 'report', die)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit, match='130'):
         run(dataset)
     partial = tmp_path / 'out' / 'masks.json.partial.jsonl'
     lines = partial.read_bytes().splitlines(keepends=True)
@@ -187,7 +187,9 @@ def test_missing_truncated_and_wrong_slices_are_counted(run, dataset, tmp_path, 
     data = (folder / '002.png').read_bytes()
     (folder / '002.png').write_bytes(data[: len(data) // 2])
     cv2.imwrite(str(folder / '003.png'), np.zeros((8, 8), np.uint16))
-    result = json.loads(run(dataset))
+    message = failure(run, dataset)
+    assert '6 of 8 lesions were skipped' in message
+    result = json.loads(run(dataset, '--allow-skipped', 6))
     assert sum('mask_source' in ann for ann in result['annotations']) == 2
     out, err = capsys.readouterr()
     assert '| missing image    | 2' in out and '| unreadable image | 4' in out
@@ -204,7 +206,7 @@ def test_a_lesion_outside_its_image_is_counted(run, dataset, capsys):
     lesion = dataset['annotations'][0]
     lesion['recist'] = [value + 500 for value in lesion['recist']]
     lesion['bbox'][:2] = [value + 500 for value in lesion['bbox'][:2]]
-    run(dataset)
+    run(dataset, '--allow-skipped', 1)
     out, err = capsys.readouterr()
     assert '| unusable RECIST or box | 1' in out and 'lie outside' in err
 
@@ -284,7 +286,7 @@ def test_options_that_cannot_be_used(run, dataset):
 
 def test_a_worker_that_dies_is_reported(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr('mmlesion.mining.mask_dataset.recist_mask', lambda *args: os._exit(9))
-    with pytest.raises(UserError, match='a worker process died'):
+    with pytest.raises(UserError, match='a worker process was killed'):
         MaskRun(dataset, tmp_path / 'Images_png', MaskOptions()).run(workers=2)
 
 

@@ -1,6 +1,9 @@
+import errno
+import os
+
 import pytest
 
-from mmlesion.utils import UserError, atomic_folder, atomic_write, cli, path_under
+from mmlesion.utils import OutputError, UserError, atomic_folder, atomic_write, cli, path_under
 
 
 def test_atomic_write_replaces_whole(tmp_path):
@@ -57,3 +60,14 @@ def test_cli_turns_a_user_error_into_one_line():
 
     with pytest.raises(SystemExit, match='error: what, where, what to do'):
         main()
+
+
+def test_what_cannot_be_written_is_said(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(OutputError, match='file/name.json cannot be written: .*exists'):
+        with atomic_write(tmp_path / 'file' / 'name.json'):
+            pass
+    with pytest.raises(OutputError, match='folder cannot be written: .*No space left'):
+        with atomic_folder(tmp_path / 'folder'):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['file']

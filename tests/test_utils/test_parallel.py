@@ -1,13 +1,23 @@
+import multiprocessing
 import os
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from mmlesion.utils import UserError, run_parallel
+from mmlesion.utils import OutputError, UserError, atomic_write, cli, run_parallel
 
 
 def square(number):
     if number == 13:
         raise UserError('13 is refused')
+    if number == 14:
+        raise OutputError('the disk is full')
+    if number == 15:
+        os.kill(os.getpid(), signal.SIGKILL)
     return number**2, os.getpid()
 
 
@@ -24,3 +34,99 @@ def test_results_in_the_order_of_the_tasks(workers, capsys):
 def test_errors_come_through(workers):
     with pytest.raises(UserError, match='13 is refused'):
         run_parallel(square, [1, 13], workers)
+    with pytest.raises(OutputError, match='the disk is full'):
+        run_parallel(square, [1, 14], workers)
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, 'it hangs'
+        time.sleep(0.05)
+
+
+class Work:
+    """A program whose workers write a file each and never end."""
+
+    def __init__(self, folder, workers):
+        self.folder = folder
+        # forked, as another import of everything would take most of the time
+        context = multiprocessing.get_context('fork')
+        self.process = context.Process(target=program, args=(folder, workers))
+        self.process.start()
+        wait_for(lambda: len(self.workers()) == workers)
+
+    def workers(self):
+        texts = [path.read_text() for path in self.folder.glob('[0-9]')]
+        return sorted(int(text) for text in texts if text)
+
+    def end(self):
+        """Its status and its last lines; nothing of it may stay."""
+        self.process.join(30)
+        wait_for(lambda: not any(map(is_alive, self.workers())))
+        return self.process.exitcode, (self.folder / 'errors').read_text().splitlines()
+
+
+def is_alive(process):
+    try:
+        return 'Z' not in Path(f'/proc/{process}/stat').read_text().rpartition(')')[2]
+    except FileNotFoundError:
+        return False
+
+
+linux = pytest.mark.skipif(
+    not Path('/proc/self/stat').is_file(), reason='processes are listed on Linux alone'
+)
+
+
+@pytest.fixture(params=[1, 2])
+def work(request, tmp_path):
+    work = Work(tmp_path, request.param)
+    yield work
+    work.process.kill()
+    work.process.join()
+
+
+@linux
+@pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_it_in_a_line_and_leave_nothing(work, number, status):
+    """Ctrl-C goes to all processes, SIGTERM to the first."""
+    (os.killpg if number == signal.SIGINT else os.kill)(work.process.pid, number)
+    returned, errors = work.end()
+    assert returned == status
+    assert errors[-1] == f'error: interrupted by {number.name}'
+    assert not any('Traceback' in line for line in errors)
+    assert not list(work.folder.glob('.*')), 'temporary files'
+
+
+@linux
+@pytest.mark.parametrize('work', [2], indirect=True)
+def test_a_killed_worker_is_an_error(work):
+    os.kill(work.workers()[0], signal.SIGKILL)
+    returned, errors = work.end()
+    assert returned == 1 and not any('Traceback' in line for line in errors)
+    assert errors[-1].startswith('error: a worker process was killed')
+    assert 'What is finished is kept' in errors[-1]
+
+
+@linux
+@pytest.mark.parametrize('work', [2], indirect=True)
+def test_workers_end_with_a_killed_parent(work):
+    work.process.kill()
+    work.end()
+    assert not list(work.folder.glob('.*')), 'temporary files'
+
+
+def write_for_ever(number, folder):
+    with atomic_write(folder / f'result-{number}'):
+        (folder / f'{number}').write_text(str(os.getpid()))
+        time.sleep(60)
+
+
+def program(folder, workers):
+    """Become a program of its own, whose standard error is a file."""
+    os.setsid()
+    os.dup2(os.open(folder / 'errors', os.O_CREAT | os.O_WRONLY), 2)
+    sys.stderr = open(2, 'w', buffering=1)
+    task = partial(write_for_ever, folder=folder)
+    cli(run_parallel)(task, range(4), workers, None, 'it', True)

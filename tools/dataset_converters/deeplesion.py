@@ -17,6 +17,7 @@ from pathlib import Path
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
+from mmlesion.datasets.conversion import add_skip_options, check_skipped
 from mmlesion.datasets.phantom import DL_INFO_HEADER
 from mmlesion.evaluation.functional import LESION_TYPES
 from mmlesion.utils import UserError, atomic_write, cli
@@ -75,9 +76,7 @@ def parse_args():
         action='store_true',
         help='eight categories by lesion type, instead of one; untyped lesions are left out',
     )
-    parser.add_argument(
-        '--strict', action='store_true', help='stop at the first row that cannot be used'
-    )
+    add_skip_options(parser, 'row')
     return parser.parse_args()
 
 
@@ -87,8 +86,14 @@ def main():
     if not Path(args.images).is_dir():
         raise UserError(f'{args.images} is not a folder: give that of Images_png')
     converted, problems, counts = convert(args.csv, args.images, args.multi_type, args.strict)
+    lesions = sum(len(coco['annotations']) for coco in converted.values())
+    if problems and not lesions:
+        raise UserError(f'no row can be used; the first: {problems[0][1]}')
     write(args.out, converted, problems)
     report(args.out, converted, problems, counts)
+    rows = len(problems) + lesions + sum(counts.values())
+    skipped = Path(args.out, 'skipped.txt')
+    check_skipped(len(problems), rows, args.allow_skipped, 'row', skipped)
 
 
 def convert(path, images, multi_type=False, strict=False):

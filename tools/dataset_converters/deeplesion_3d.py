@@ -19,6 +19,7 @@ from mmengine.fileio import load
 from scipy.sparse.csgraph import connected_components
 from terminaltables import AsciiTable
 
+from mmlesion.datasets.conversion import add_skip_options, check_skipped
 from mmlesion.datasets.slice_files import HU_OFFSET, merge_ranges
 from mmlesion.datasets.transforms import ClipBlackBorder
 from mmlesion.datasets.transforms.loading import read_slice
@@ -78,9 +79,7 @@ def parse_args():
     parser.add_argument(
         '--workers', type=int, default=os.cpu_count() or 1, help='processes (one a core)'
     )
-    parser.add_argument(
-        '--strict', action='store_true', help='stop at the first volume that cannot be made'
-    )
+    add_skip_options(parser, 'volume')
     return parser.parse_args()
 
 
@@ -99,14 +98,18 @@ def main():
         strict=args.strict,
     )
     tasks = [volume for volumes in splits.values() for volume in volumes]
-    results = run_parallel(convert, tasks, args.workers, 'DeepLesion', 'volume')
+    results = run_parallel(convert, tasks, args.workers, 'DeepLesion', 'volume', resumable=True)
     done = {volume.name: result for volume, result in zip(tasks, results)}
     problems = [result for result in done.values() if isinstance(result, str)]
+    if problems and len(problems) == len(done):
+        raise UserError(f'no volume can be made; the first: {problems[0]}')
     rows = [
         write_split(args.out, split, volumes, done, args.max_diameter)
         for split, volumes in splits.items()
     ]
     report(args.out, rows, problems)
+    skipped = Path(args.out, 'skipped.txt')
+    check_skipped(len(problems), len(done), args.allow_skipped, 'volume', skipped)
 
 
 def read_split(path):

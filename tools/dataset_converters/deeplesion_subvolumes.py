@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from mmlesion.datasets.conversion import add_skip_options, check_skipped
 from mmlesion.datasets.sub_volumes import (
     SubVolume,
     check_slices,
@@ -42,9 +43,7 @@ def parse_args():
         'which also become OUT with the suffix .boxes3d.json, as a manual annotation',
     )
     parser.add_argument('--split', choices=['val', 'test'], help='which part of the annotation')
-    parser.add_argument(
-        '--strict', action='store_true', help='stop at the first sub-volume that lacks a slice'
-    )
+    add_skip_options(parser, 'sub-volume')
     return parser.parse_args()
 
 
@@ -56,7 +55,8 @@ def main():
     coco = read_json(args.annotations)
     coco_ground_truth(coco, args.annotations)
     volumes = {volume.name: volume for volume in list_volumes(coco, args.images)}
-    boxes = read_boxes(args, volumes)
+    listed = read_boxes(args, volumes)
+    boxes = complete(listed, volumes, args.strict)
     if not boxes:
         raise UserError(f'{args.images} has no whole sub-volume: check --images and --gt')
     content = sub_volume_coco(coco, volumes, boxes)
@@ -65,6 +65,8 @@ def main():
         write_json(content['sub_volumes'], Path(args.out).with_suffix('.boxes3d.json'))
     count = sum(map(len, boxes.values()))
     print(f'{len(content["images"])} slices of {len(boxes)} sub-volumes, {count} boxes: {args.out}')
+    skipped = len(listed) - len(boxes)
+    check_skipped(skipped, len(listed), args.allow_skipped, 'sub-volume', 'the lines above')
 
 
 def read_boxes(args, volumes):
@@ -78,7 +80,7 @@ def read_boxes(args, volumes):
         dict[SubVolume, list]: By their names. Without ``--gt`` and ``--truth`` there are no boxes.
     """
     if args.gt:
-        return complete(read_manual(args.gt, args.split), volumes, args.strict)
+        return read_manual(args.gt, args.split)
     runs = [run for name in sorted(volumes) for run in consecutive_runs(name, volumes[name].slices)]
     if not args.truth:
         return {run: [] for run in runs}

@@ -44,9 +44,9 @@ def main():
     args = parse_args()
     cases, unsegmented = find_cases(args.root)
     options = SliceOptions(min_area=args.min_area, every_slice=True)
-    benchmark = Benchmark('LiTS', slice_case)
+    benchmark = Benchmark('LiTS', slice_case, warn=warn_of_placeholders)
     left_out = {'without a segmentation': unsegmented}
-    warn_of_placeholders(convert_benchmark(args, benchmark, cases, options, left_out))
+    convert_benchmark(args, benchmark, cases, options, left_out)
 
 
 def find_cases(root):

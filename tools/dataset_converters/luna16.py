@@ -16,6 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 from terminaltables import AsciiTable
 
+from mmlesion.datasets.conversion import add_skip_options, check_skipped
 from mmlesion.datasets.luna16_files import (
     find_luna16_scans,
     lung_box,
@@ -62,9 +63,7 @@ def parse_args():
     parser.add_argument(
         '--workers', type=int, default=os.cpu_count() or 1, help='processes (one a core)'
     )
-    parser.add_argument(
-        '--strict', action='store_true', help='stop at the first scan that cannot be used'
-    )
+    add_skip_options(parser, 'scan')
     args = parser.parse_args()
     args.masks = Path(args.masks or Path(args.root, MASKS))
     args.annotations = args.annotations or Path(args.root, 'annotations.csv')
@@ -89,7 +88,7 @@ def main():
         options=CropOptions(args.margin),
         strict=args.strict,
     )
-    converted = run_parallel(convert, scans, args.workers, 'LUNA16', 'scan')
+    converted = run_parallel(convert, scans, args.workers, 'LUNA16', 'scan', resumable=True)
     volumes = [scan.entry for scan in converted if scan.entry is not None]
     problems = [scan.problem for scan in converted if scan.problem is not None]
     if not volumes:
@@ -98,6 +97,8 @@ def main():
     findings = read_luna16_findings(args.annotations, args.excluded, args.out, uids)
     write(args.out, volumes, findings, problems)
     report(volumes, findings, problems)
+    skipped = Path(args.out, 'skipped.txt')
+    check_skipped(len(problems), len(scans), args.allow_skipped, 'scan', skipped)
 
 
 def convert_scan(scan, masks, out, options, strict=False):

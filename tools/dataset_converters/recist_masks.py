@@ -18,6 +18,7 @@ from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
+from mmlesion.datasets.conversion import add_skip_options, check_skipped
 from mmlesion.evaluation.files import coco_ground_truth, write_json
 from mmlesion.mining import MaskOptions, MaskRun, PartialFile, read_hu, recist_from_box
 from mmlesion.mining.mask_dataset import NO_RECIST, SOFT_TISSUE, first_window
@@ -50,9 +51,7 @@ def parse_args():
         metavar=('LOW', 'HIGH'),
         help='HU that GrabCut sees of images that name no "windows" (default %(default)s)',
     )
-    parser.add_argument(
-        '--strict', action='store_true', help='stop at the first lesion that gets no mask'
-    )
+    add_skip_options(parser, 'lesion')
     parser.add_argument('--picture', metavar='DIR', help='folder for pictures of some masks')
     parser.add_argument('--num', type=int, default=20, help='how many pictures (default 20)')
     return parser.parse_args()
@@ -79,6 +78,9 @@ def main():
     partial_file.remove()
     if args.picture:
         draw_pictures(coco, args)
+    skipped = sum(kind != NO_RECIST for kind, _ in run.problems)
+    total = len(coco['annotations'])
+    check_skipped(skipped, total, args.allow_skipped, 'lesion', 'the lines above')
 
 
 def check_args(args):

@@ -18,6 +18,10 @@ param_scheduler = [
 ]
 # added to custom_hooks where this schedule is used
 early_stopping = dict(
-    type='EarlyStoppingHook', monitor='froc/mAP', rule='greater', min_delta=1e-6, patience=4
+    type='ResumableEarlyStoppingHook',
+    monitor='froc/mAP',
+    rule='greater',
+    min_delta=1e-6,
+    patience=4,
 )
 auto_scale_lr = dict(enable=False, base_batch_size=4)

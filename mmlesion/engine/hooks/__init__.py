@@ -2,6 +2,8 @@ from .branch_schedule_hook import BranchScheduleHook
 from .epoch_seed_hook import EpochSeedHook
 from .freeze_modules_hook import FreezeModulesHook
 from .hard_crop_hook import HardCropHook
+from .resumable_early_stopping_hook import ResumableEarlyStoppingHook
+from .validated_checkpoint_hook import ValidatedCheckpointHook
 from .visualization_hook import LesionVisualizationHook
 
 __all__ = [
@@ -10,4 +12,6 @@ __all__ = [
     'FreezeModulesHook',
     'HardCropHook',
     'LesionVisualizationHook',
+    'ResumableEarlyStoppingHook',
+    'ValidatedCheckpointHook',
 ]

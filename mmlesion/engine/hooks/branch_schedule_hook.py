@@ -32,13 +32,20 @@ class BranchScheduleHook(Hook):
         self.rpn_epochs = rpn_epochs
         self.alternate = alternate
 
+    def before_train(self, runner):
+        """Let a resumed run validate its last epoch as it was trained."""
+        self._detect_as_after(runner, runner.epoch - 1)
+
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         """Say which branches are trained in this iteration."""
         _detector(runner).branches = self._branches(runner)
 
     def after_train_epoch(self, runner):
         """Let both branches detect in validation, unless the RPN alone has been trained."""
-        _detector(runner).branches = 'rpn' if runner.epoch < self.rpn_epochs else 'joint'
+        self._detect_as_after(runner, runner.epoch)
+
+    def _detect_as_after(self, runner, epoch):
+        _detector(runner).branches = 'rpn' if epoch < self.rpn_epochs else 'joint'
 
     def _branches(self, runner):
         if runner.epoch < self.rpn_epochs:

@@ -73,10 +73,11 @@ def test_loads_a_torchvision_file(tmp_path):
 
 def test_frozen_stages_and_norms():
     vgg = VGG(depth=11, with_bn=True, frozen_stages=2, norm_eval=True)
-    assert vgg.train() is vgg
+    # before train(), as several processes ask for what is frozen when the model is wrapped
     frozen = [name for name, p in vgg.named_parameters() if not p.requires_grad]
     # VGG-11 with normalization: two stages of one convolution and one normalization
     assert frozen == [f'features.{i}.{key}' for i in (0, 1, 4, 5) for key in ('weight', 'bias')]
+    assert vgg.train() is vgg
     norms = [m for m in vgg.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert len(norms) == 8 and not any(m.training for m in norms)
     scratch = VGG(depth=11, with_bn=True, norm_eval=False).train()

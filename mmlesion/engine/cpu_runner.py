@@ -1,0 +1,27 @@
+from typing import Optional
+
+from mmengine.device import get_device
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from torch import nn
+
+
+@RUNNERS.register_module()
+class CPURunner(Runner):
+    """A runner whose processes may train on CPUs, joined by gloo.
+
+    mmengine's wraps a model for the CUDA device of its process, whatever there is. This one names
+    no device where there is none; ``model_wrapper_cfg`` and ``find_unused_parameters`` of the
+    config mean what they mean on GPUs.
+    """
+
+    def wrap_model(self, model_wrapper_cfg: Optional[dict], model: nn.Module) -> nn.Module:
+        """Wrap a model for distributed training; see mmengine's ``Runner.wrap_model``."""
+        if get_device() != 'cpu' or not self.distributed:
+            return super().wrap_model(model_wrapper_cfg, model)
+        # mmengine's defaults where there is no model_wrapper_cfg
+        cfg = model_wrapper_cfg or dict(
+            broadcast_buffers=False,
+            find_unused_parameters=self.cfg.get('find_unused_parameters', False),
+        )
+        return super().wrap_model(dict(cfg, device_ids=None), model)

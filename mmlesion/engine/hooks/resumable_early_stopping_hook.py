@@ -1,0 +1,58 @@
+from math import isfinite
+
+from mmdet.registry import HOOKS
+from mmengine.hooks import EarlyStoppingHook
+
+from mmlesion.utils import UserError
+
+STATE = 'early_stopping'
+
+
+@HOOKS.register_module()
+class ResumableEarlyStoppingHook(EarlyStoppingHook):
+    """mmengine's early stopping, whose count and best score are kept in checkpoints.
+
+    A resumed run then stops after the same epoch as the unbroken one. The checkpoints must be saved
+    after validation, as :class:`ValidatedCheckpointHook` does.
+
+    Args:
+        *args: Those of mmengine's ``EarlyStoppingHook``.
+        **kwargs: Those of mmengine's ``EarlyStoppingHook``. With ``check_finite`` (the default) a
+            metric that is not finite is an error: training by it would end at once and look as if
+            it were done.
+    """
+
+    priority = 'LOW'  # before the checkpoint is saved
+
+    def before_train(self, runner):
+        """Take up the state of a resumed run, which may be over."""
+        state = runner.message_hub.runtime_info.get(STATE)
+        if state is None:
+            return
+        self.wait_count, self.best_score = state['wait_count'], state['best_score']
+        if self._is_over():
+            runner.train_loop.stop_training = True
+            runner.logger.info(f'{self.monitor} had reached its plateau: training is over')
+
+    def after_val_epoch(self, runner, metrics):
+        """Decide whether to stop.
+
+        Raises:
+            UserError: With ``check_finite``, if the metric is not finite.
+        """
+        score = metrics.get(self.monitor)
+        if self.check_finite and score is not None and not isfinite(score):
+            raise UserError(
+                f'{self.monitor} is {score}, by which early stopping cannot judge: the data of '
+                'val_dataloader has nothing to find. Check its ann_file, or leave early_stopping '
+                'out of custom_hooks'
+            )
+        super().after_val_epoch(runner, metrics)
+        state = dict(wait_count=self.wait_count, best_score=float(self.best_score))
+        runner.message_hub.update_info(STATE, state)
+
+    def _is_over(self):
+        better = self.rule_map[self.rule]
+        threshold = self.stopping_threshold
+        reached = threshold is not None and better(self.best_score, threshold)
+        return reached or self.wait_count >= self.patience

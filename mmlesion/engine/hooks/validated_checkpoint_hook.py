@@ -1,0 +1,66 @@
+from bisect import bisect
+
+from mmdet.registry import HOOKS
+from mmengine.hooks import CheckpointHook
+
+DUE = 'due_validation'  # a key with "val" first would be logged
+
+
+@HOOKS.register_module()
+class ValidatedCheckpointHook(CheckpointHook):
+    """Save each epoch before and again after its validation, so that a resumed run loses neither.
+
+    mmengine saves an epoch before it is validated. What validation decides (the rate of
+    ``ReduceOnPlateauLR``, the count of early stopping, the best checkpoint) is then missing from
+    the checkpoint, and a resumed run never validates that epoch. This hook saves the checkpoint
+    once more when validation is through. A run that is resumed from one that was saved before
+    validates first, and then trains on.
+
+    It does so for ``by_epoch=True``; with iterations it is mmengine's hook.
+
+    Args:
+        *args: Those of mmengine's ``CheckpointHook``.
+        **kwargs: Those of mmengine's ``CheckpointHook``.
+    """
+
+    def before_train(self, runner):
+        """Do the validation that a resumed run was broken in."""
+        super().before_train(runner)
+        if runner.val_loop is not None and _is_due(runner):
+            self.last_ckpt = self._path(runner.epoch)
+            runner.logger.info(f'Epoch {runner.epoch} was not validated to the end: validating it')
+            runner.val_loop.run()
+
+    def after_train_epoch(self, runner):
+        """Save the checkpoint, with a note where validation is to follow."""
+        if self.by_epoch and _validates(runner, runner.epoch + 1):
+            runner.message_hub.update_info(DUE, runner.epoch + 1)
+        super().after_train_epoch(runner)
+
+    def after_val_epoch(self, runner, metrics):
+        """Save the best checkpoint, and the epoch's again with what validation has changed."""
+        if not _is_due(runner):
+            super().after_val_epoch(runner, metrics)
+            return
+        runner.message_hub.pop_info(DUE)
+        saved, self.last_ckpt = self.last_ckpt, None  # mmengine would save it with each best one
+        super().after_val_epoch(runner, metrics)
+        self.last_ckpt = saved
+        if saved == self._path(runner.epoch):
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            self._save_checkpoint_with_step(runner, runner.epoch, meta)
+
+    def _path(self, epoch):
+        return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(epoch))
+
+
+def _is_due(runner):
+    return runner.message_hub.runtime_info.get(DUE) == runner.epoch
+
+
+def _validates(runner, epoch):
+    """Whether an epoch, counted from 1, is followed by validation; see ``EpochBasedTrainLoop``."""
+    loop = runner.train_loop
+    interval = loop.dynamic_intervals[bisect(loop.dynamic_milestones, epoch + 1) - 1]
+    in_turn = epoch % interval == 0 or epoch == loop.max_epochs
+    return runner.val_loop is not None and epoch >= loop.val_begin and in_turn
