@@ -40,8 +40,17 @@ def accepts(registry, cfg):
     inspect.signature(registry.get(options.pop('type'))).bind(**options)
 
 
+def assigners(cfg):
+    """All assigners in a part of a config."""
+    found = [cfg['assigner']] if 'assigner' in cfg else []
+    return sum((assigners(part) for part in cfg.values() if isinstance(part, dict)), found)
+
+
 @pytest.mark.parametrize('cfg', CONFIGS, indirect=True)
 def test_model_and_schedule(cfg):
+    # ignored findings are neither a target nor background to any detector
+    for assigner in assigners(cfg.model.get('train_cfg') or {}):
+        assert assigner.type == 'UncertainIoUAssigner' and assigner.ignore_iof_thr == 0.5
     cfg.model.backbone.init_cfg = None
     model = MODELS.build(cfg.model)
     build_optim_wrapper(model, cfg.optim_wrapper)

@@ -1,10 +1,13 @@
 import json
 
+import numpy as np
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 
 from mmlesion.structures import file_shift
 from mmlesion.utils import UserError, path_under
+
+from .reader_marks import without_marks
 
 CT_FIELDS = (
     'spacing',
@@ -26,7 +29,9 @@ class CTSliceDataset(CocoDataset):
     the file name), ``slice_range`` [first, last] (inclusive), ``windows`` [[low, high], ...] HU,
     ``patient_id``, ``study_id`` and ``series_id`` go into each sample as they are, where a file has
     them. Boxes marked ``noisy`` or ``ignore`` are kept out of the training targets, as crowds are
-    (``ignore_flag`` 1).
+    (``ignore_flag`` 1). Those that mark a true lesion, with their center in the ellipse in its box,
+    are in the samples of ``test_mode`` alone
+    (:func:`~mmlesion.datasets.reader_marks.without_marks`).
 
     The classes are ``('lesion', )``; for annotations by type pass
     ``metainfo=dict(classes=('bone', 'abdomen', ...))`` as for any mmdet dataset.
@@ -118,6 +123,8 @@ class CTSliceDataset(CocoDataset):
         shift = file_shift(img_info)
         ann_info = [_shifted(_as_crowd(ann), shift) for ann in raw_data_info['raw_ann_info']]
         data_info = super().parse_data_info(dict(raw_img_info=img_info, raw_ann_info=ann_info))
+        if not self.test_mode:
+            data_info['instances'] = _to_train(data_info['instances'])
         data_info.update({key: img_info[key] for key in CT_FIELDS if key in img_info})
         data_info['recist'] = [ann['recist'] for ann in ann_info if ann.get('recist')]
         certain = [ann for ann in ann_info if not ann['iscrowd'] and 'lesion_id' in ann]
@@ -150,3 +157,9 @@ def _as_crowd(annotation):
 def _shifted(annotation, shift):
     x, y, w, h = annotation['bbox']
     return {**annotation, 'bbox': [x + shift, y + shift, w, h]}
+
+
+def _to_train(instances):
+    """Boxes without the ignored ones that mark a lesion."""
+    corners = np.array([instance['bbox'] for instance in instances]).reshape(-1, 2, 2)
+    return without_marks(instances, corners.mean(axis=1), corners[:, 1] - corners[:, 0])

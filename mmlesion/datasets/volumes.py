@@ -8,6 +8,7 @@ from mmengine.fileio import get_text
 from mmlesion.utils import UserError, path_under
 
 from .ct_slices import CTSliceDataset
+from .reader_marks import without_marks
 
 VOLUME_FIELDS = ('size', 'spacing', 'origin', 'direction', 'series_uid')
 SPLITS = ('train', 'test')
@@ -18,7 +19,9 @@ class VolumeDataset(BaseDetDataset):
     """Volumes of 1 mm with spheres around lesions: the JSON of 3D benchmarks (docs/datasets.md).
 
     A sample is a whole volume, of which ``RandomLesionCrop`` cuts one crop. Findings marked
-    ``ignore`` are kept out of the training targets (``ignore_flag`` 1).
+    ``ignore`` are kept out of the training targets (``ignore_flag`` 1). Those that mark a lesion,
+    with their center in it, are in the samples of ``test_mode`` alone
+    (:func:`~mmlesion.datasets.reader_marks.without_marks`).
 
     The classes are ``('lesion', )``; LUNA16's is ``metainfo=dict(classes=('nodule', ))``.
 
@@ -115,7 +118,7 @@ class VolumeDataset(BaseDetDataset):
         return {
             'volume_id': volume['id'],
             'volume_path': path_under(root, volume['file_name']),
-            'instances': instances,
+            'instances': instances if self.test_mode else _to_train(instances),
             **{key: volume[key] for key in VOLUME_FIELDS},
         }
 
@@ -152,6 +155,13 @@ def _instance(annotation, labels):
         'bbox_label': labels[annotation['category_id']],
         'ignore_flag': int(bool(annotation.get('ignore', 0))),
     }
+
+
+def _to_train(instances):
+    """Findings without the ignored ones that mark a lesion."""
+    centers = np.array([instance['center_mm'] for instance in instances]).reshape(-1, 3)
+    diameters = np.array([instance['diameter_mm'] for instance in instances]).reshape(-1, 1)
+    return without_marks(instances, centers, diameters)
 
 
 def _has_lesions(sample):

@@ -47,6 +47,19 @@ def test_ignored_boxes_are_kept_apart(two_images):
     assert [i['ignore_flag'] for i in instances] == [1]
 
 
+@pytest.mark.parametrize('flag', ['ignore', 'noisy'])
+def test_marks_of_a_lesion_are_tested_with_and_not_trained_with(two_images, flag):
+    two_images.add_lesion(1, [5, 6, 8, 8], **{flag: 1})  # center 9, 10 in that of 4, 5 to 14, 13
+    two_images.add_lesion(1, [10, 10, 9, 9], **{flag: 1})  # over it, center 14.5, 14.5 beside it
+    (trained, tested) = (
+        [(i['bbox'], i['ignore_flag']) for i in build(two_images, test_mode=mode)[0]['instances']]
+        for mode in (False, True)
+    )
+    known = [([4, 5, 14, 13], 0), ([1, 1, 7, 7], 1)]
+    assert trained == [*known, ([10, 10, 19, 19], 1)]
+    assert tested == [*known, ([5, 6, 13, 14], 1), ([10, 10, 19, 19], 1)]
+
+
 def test_filter_indices_and_test_mode(two_images):
     assert [d['img_id'] for d in build(two_images)] == [1, 2]
     filtered = build(two_images, filter_cfg=dict(filter_empty_gt=True))

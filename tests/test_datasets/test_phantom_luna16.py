@@ -61,6 +61,33 @@ def test_nodules_are_where_the_list_has_them(phantom):
     assert directions == {(1, 0, 0, 0, 1, 0, 0, 0, 1), (-1, 0, 0, 0, -1, 0, 0, 0, 1)}
 
 
+def test_readers_mark_every_nodule(phantom):
+    nodules, excluded = (
+        rows_of(phantom / f'{name}.csv') for name in ('annotations', 'annotations_excluded')
+    )
+
+    def center(row):
+        return np.array([float(row[f'coord{axis}']) for axis in 'XYZ'])
+
+    marks = []
+    for nodule in nodules:
+        radius = float(nodule['diameter_mm']) / 2
+        own = [
+            row
+            for row in excluded
+            if row['seriesuid'] == nodule['seriesuid']
+            and np.linalg.norm(center(row) - center(nodule)) < radius
+        ]
+        assert len(own) == 3
+        assert len({row['coordX'] for row in own}) == 3
+        marks += own
+        measured = [float(row['diameter_mm']) for row in own if row['diameter_mm'] != '-1']
+        np.testing.assert_allclose(measured, 2 * radius, rtol=0.35)
+    unmeasured = [row['diameter_mm'] == '-1' for row in marks]
+    assert 0 < np.mean(unmeasured) < 0.3
+    assert len(excluded) > len(marks), 'findings on other places'
+
+
 def test_masks_are_lungs(phantom):
     for scan in find_luna16_scans(phantom)[:3]:
         image = sitk.ReadImage(str(scan.path))

@@ -69,6 +69,22 @@ def test_a_sample(root):
     assert excluded['ignore_flag'] == 1
 
 
+def test_marks_of_a_lesion_are_tested_with_and_not_trained_with(root):
+    def mark(content):
+        lesion = content['annotations'][0]
+        x, y, z = lesion['center_mm']
+        marks = [[x + 2, y + 2, z], [x, y, z - 3.1]]  # in its radius of 3 mm, and beside it
+        for center in marks:
+            marked = dict(lesion, id=9, center_mm=center, diameter_mm=10.0, ignore=1)
+            content['annotations'].append(marked)
+
+    edit(root, mark)
+    trained, tested = build(root), build(root, test_mode=True)
+    flags = [[i['ignore_flag'] for i in d.get_data_info(0)['instances']] for d in (trained, tested)]
+    assert flags == [[0, 1, 1], [0, 1, 1, 1]]
+    assert trained.get_data_info(0)['instances'][2]['center_mm'] == [-2.0, 25.0, 286.9]
+
+
 def test_folds(root):
     assert ids(build(root)) == [1, 2, 3]
     assert ids(build(root, fold=1)) == [1, 3]

@@ -13,6 +13,11 @@ model = dict(
         shared_head=dict(style='pytorch', init_cfg=imagenet),
         bbox_head=dict(num_classes=1),
     ),
+    # noisy and ignored boxes are no background
+    train_cfg=dict(
+        rpn=dict(assigner=dict(type='UncertainIoUAssigner', ignore_iof_thr=0.5)),
+        rcnn=dict(assigner=dict(type='UncertainIoUAssigner', ignore_iof_thr=0.5)),
+    ),
     # mmdet's 1000 are for COCO's many objects: a slice has a lesion or two
     test_cfg=dict(rpn=dict(max_per_img=300)),
 )

@@ -6,6 +6,11 @@ model = dict(
     # ElixirNet's five scales: mmdet's single one begins at 32 px, DeepLesion's median box is 30 px
     rpn_head=dict(anchor_generator=dict(scales=[2, 3, 4, 6, 12])),
     roi_head=dict(bbox_head=dict(num_classes=1)),
+    # noisy and ignored boxes are no background
+    train_cfg=dict(
+        rpn=dict(assigner=dict(type='UncertainIoUAssigner', ignore_iof_thr=0.5)),
+        rcnn=dict(assigner=dict(type='UncertainIoUAssigner', ignore_iof_thr=0.5)),
+    ),
     # mmdet's 1000 are for COCO's many objects: a slice has a lesion or two
     test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=300)),
 )

@@ -5,4 +5,6 @@ model = dict(
     data_preprocessor=dict(mean=[30.0], std=[31.0], bgr_to_rgb=False),
     # anchors from 16 px instead of mmdet's 32: DeepLesion's median box side is 30 px
     bbox_head=dict(num_classes=1, anchor_generator=dict(octave_base_scale=2)),
+    # noisy and ignored boxes are no background
+    train_cfg=dict(assigner=dict(type='UncertainIoUAssigner', ignore_iof_thr=0.5)),
 )

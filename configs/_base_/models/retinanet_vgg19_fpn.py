@@ -13,6 +13,8 @@ model = dict(
     # C1 to C5, of which C3 to C5 are used
     neck=dict(in_channels=[64, 128, 256, 512, 512], start_level=2),
     bbox_head=dict(num_classes=1),
+    # noisy and ignored boxes are no background
+    train_cfg=dict(assigner=dict(type='UncertainIoUAssigner', ignore_iof_thr=0.5)),
     # an FROC to 16 false positives per image needs more than the 0.05 of COCO's detectors
     test_cfg=dict(score_thr=0.01),
 )

@@ -34,7 +34,13 @@ _DIAMETERS = (4.0, 12.0)  # mm, of the smallest and the largest nodule of these 
 _MARGIN = 4.0  # mm of the trunk above and below the lungs
 _FLIPPED = 4  # the rows and columns of every fourth scan run the other way
 _SHIFT = ((-60, 40), (-250, -90), (-350, -100))  # mm, of the trunk's middle in the world
-_UNMEASURED = 2 / 3  # of the excluded findings have no diameter
+_UNMEASURED = 2 / 3  # of the excluded findings on other places have no diameter
+# The readers' own marks of a nodule, as the official list of excluded findings has them.
+_READERS = 3
+_MARK_DISTANCE = (0.084, 0.9)  # of the nodule's radius: median, and spread of the logarithm
+_MARK_REACH = 0.95  # of the radius, at most
+_MARK_DIAMETER = 0.08  # spread, as a share of the nodule's
+_UNMEASURED_MARKS = 0.1
 
 
 @dataclass
@@ -52,7 +58,8 @@ def make_luna16_phantom(out, scans=(20, 10), seed=0, workers=1, overwrite=False,
     ``subset0`` to ``subset9`` hold the scans as ``<uid>.mhd`` and ``.raw``, ``seg-lungs-LUNA16``
     the masks of the left (3) and right lung (4) and the trachea (5). ``annotations.csv`` lists the
     nodules, ``annotations_excluded.csv`` those that are not asked for, most of them with a
-    diameter of -1 as in LUNA16, and ``seriesuids.csv`` the scans. Nodules are balls of 4 to 12 mm.
+    diameter of -1, and three readers' marks of each nodule, as in LUNA16, and ``seriesuids.csv``
+    the scans. Nodules are balls of 4 to 12 mm.
     The same ``seed`` and options give the same bytes, whatever ``workers`` is.
 
     Args:
@@ -84,7 +91,7 @@ def make_luna16_phantom(out, scans=(20, 10), seed=0, workers=1, overwrite=False,
 def _write_scan(task, seed, positives, options):
     root, number = task
     source = np.random.SeedSequence(seed, spawn_key=(number,))
-    plan_seed, patient_seed = source.spawn(2)
+    plan_seed, patient_seed, readers_seed = source.spawn(3)
     rng = np.random.default_rng(plan_seed)
     patient = draw_patient(patient_seed, options)
     study = _with_nodules(patient.studies[0], number >= positives)
@@ -106,7 +113,23 @@ def _write_scan(task, seed, positives, options):
             diameter = -1
         row = (written.uid, *(_to_world(lesion.center) + shift).tolist(), diameter)
         (written.nodules if lesion.annotated else written.excluded).append(row)
+    written.excluded += _reader_marks(written.nodules, np.random.default_rng(readers_seed))
     return written
+
+
+def _reader_marks(nodules, rng):
+    """Rows of the marks that each reader has made of each nodule, inside of it."""
+    shape = len(nodules), _READERS
+    spheres = np.array([values for _, *values in nodules]).reshape(-1, 1, 4)
+    median, spread = _MARK_DISTANCE
+    reach = np.minimum(median * rng.lognormal(0, spread, shape), _MARK_REACH)
+    direction = rng.normal(size=(*shape, 3))
+    direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
+    diameter = spheres[..., 3] * rng.normal(1, _MARK_DIAMETER, shape)
+    diameter[rng.random(shape) < _UNMEASURED_MARKS] = -1
+    centers = spheres[..., :3] + direction * (reach * spheres[..., 3] / 2)[..., None]
+    marks = np.dstack([centers, diameter])
+    return [(uid, *mark) for (uid, *_), of_nodule in zip(nodules, marks) for mark in of_nodule]
 
 
 def _with_nodules(study, negative):

@@ -80,7 +80,8 @@ class LoadSphereAnnotations(BaseTransform):
     Args:
         with_ignored (bool): Whether findings that are ignored in the evaluation, such as LUNA16's
             excluded ones, are kept, so that they are neither lesions nor background in training.
-            Defaults to True; without them they are background.
+            Defaults to True; without them they are background. ``VolumeDataset`` has left those
+            that mark a lesion out of training before.
     """
 
     def __init__(self, with_ignored=True):

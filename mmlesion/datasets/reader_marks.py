@@ -1,0 +1,27 @@
+"""Ignored findings that mark a lesion, as single readers' marks do: no part of training."""
+
+import numpy as np
+
+
+def without_marks(instances: list[dict], centers: np.ndarray, sizes: np.ndarray) -> list[dict]:
+    """Leave out the ignored findings that mark a lesion, whose center lies in it.
+
+    LUNA16's list of excluded findings holds every reader's mark of every nodule. In training they
+    must not make what surrounds the nodule, or the nodule, a region to ignore; in the evaluation
+    they may stay, as a detection that reaches a lesion is a hit whatever else it reaches.
+
+    A lesion is the ball, or the ellipse, that fills its box. A finding whose center lies beside it,
+    however near, is another one.
+
+    Args:
+        instances (list[dict]): n findings of a scan or a slice, with ``ignore_flag``.
+        centers (ndarray): (n, d), in mm or px.
+        sizes (ndarray): (n, d) or (n, 1) diameters along the axes, likewise.
+
+    Returns:
+        list[dict]: The others, in their order.
+    """
+    ignored = np.array([instance['ignore_flag'] for instance in instances], dtype=bool)
+    offsets = (centers[:, None] - centers[~ignored]) / sizes[~ignored]
+    in_lesion = ((offsets**2).sum(axis=-1) < 0.25).any(axis=1)
+    return [one for one, mark in zip(instances, ignored & in_lesion) if not mark]
