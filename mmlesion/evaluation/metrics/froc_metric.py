@@ -156,6 +156,13 @@ class FROCMetric(BaseMetric):
         for line in coverage_warnings(self.truth, predictions):
             print_log(line, 'current', logging.WARNING)
         result = self._evaluate(rows, detections, categories)
+        if np.isnan(result['mean']):
+            print_log(
+                f'{self.ann_file} has no lesion of {", ".join(categories.values())} that counts: '
+                'sensitivity and mAP are NaN, and early stopping by them ends a training',
+                'current',
+                logging.WARNING,
+            )
         result.update(coverage(self.truth, predictions))
         self._report(result)
         return _scalars(result)
