@@ -56,6 +56,10 @@ def test_results_without_maps_stay(sample):
     metric.process({}, [sample])
     (kept,) = metric.results
     assert kept.keys() == {'img_id', 'pred_instances'}
+    # another model's map of classes is its result
+    sample['pred_sem_seg'] = dict(sem_seg=torch.zeros(1, 4, 4))
+    metric.process({}, [sample])
+    assert metric.results[1]['pred_sem_seg']['sem_seg'].shape == (1, 4, 4)
 
 
 def test_the_out_option_takes_it(load_tool, monkeypatch):

@@ -7,6 +7,7 @@ from torch import nn
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/analysis_tools/loss_balance.py'
+OFFICIAL = ROOT.parent / 'shared/data/deeplesion_mini'
 CONFIG = ROOT / 'configs/improved_retinanet/retinanet_r18_fpn_anchors-dense_phantom.py'
 
 
@@ -92,3 +93,24 @@ def test_a_part_that_is_not_there(load_tool):
     model = TwoLosses().requires_grad_(False)
     with pytest.raises(Exception, match='no parameter that is trained'):
         parts(model, 'backbone')
+
+
+@pytest.mark.skipif(not OFFICIAL.is_dir(), reason=f'{OFFICIAL} is not there')
+def test_masks_do_not_outweigh_the_detection_on_real_slices(run_tool, tmp_path):
+    """At a weight of 1 the masks' gradient is more than twice the detection's here."""
+    images, converters = OFFICIAL / 'Images_png', 'dataset_converters'
+    table = OFFICIAL / 'DL_info.csv'
+    run_tool(f'{converters}/deeplesion.py', table, '--images', images, '--out', tmp_path)
+    masks, out = tmp_path / 'train_masks.json', tmp_path / 'balance.json'
+    val = tmp_path / 'val.json'
+    run_tool(f'{converters}/recist_masks.py', val, '--images', images, '--out', masks)
+    options = {
+        'train_dataloader.dataset.data_root': f'{tmp_path}/',
+        'train_dataloader.dataset.data_prefix.img': images,
+        'train_dataloader.dataset.pipeline.3.scale': '(128,128)',
+        'train_dataloader.num_workers': 0,
+    }
+    settings = [f'{key}={value}' for key, value in options.items()]
+    run_tool(TOOL, CONFIG, '--batches', 3, '--out', out, '--cfg-options', *settings)
+    ratio = json.loads(out.read_text())['loss_seg']['ratio']
+    assert 0.1 < ratio < 1 and 10 * ratio > 2

@@ -1,4 +1,4 @@
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from mmdet.evaluation import DumpDetResults
@@ -33,10 +33,9 @@ class DumpLesionResults(DumpDetResults):
 
 def _without_maps(sample):
     """A copy of a sample with the wanted segments as RLE in place of its maps."""
-    numbers = sample.get('pred_sem_seg', {}).get('segments')
-    kept = {key: value for key, value in sample.items() if key not in ('gt_sem_seg', 'pred_sem_seg')}
-    if numbers is not None:
-        numbers = numbers[0].cpu().numpy()
+    kept = {key: value for key, value in sample.items() if key != 'gt_sem_seg'}
+    if 'segments' in sample.get('pred_sem_seg', {}):
+        numbers = sample['pred_sem_seg']['segments'][0].cpu().numpy()
         wanted = np.unique(sample['pred_instances']['segment_ids'].cpu().numpy()).tolist()
         segments = {number: encode_mask(numbers == number) for number in wanted if number}
         kept['pred_sem_seg'] = dict(segments=segments)

@@ -57,7 +57,7 @@ class FROCMetric(BaseMetric):
         outfile_prefix (str, optional): Where to write: ``<prefix>.bbox.json``, the predictions as
             COCO results or spheres; of volumes ``<prefix>.csv``, a LUNA16 submission; of
             sub-volumes ``<prefix>.boxes3d.json`` alone, as ``eval_froc.py lens`` reads it;
-            ``<prefix>.segm.json``, those that meet a segment, if the model predicts masks, with
+            ``<prefix>.segm.json``, those with a segment, if the model predicts masks, with
             what :func:`~mmlesion.evaluation.segments.segment_results` says of it; ``<prefix>.json``
             and ``<prefix>.png``, the FROC. Defaults to None.
         backend_args (dict, optional): Arguments of the file backend of ``ann_file``.

@@ -29,7 +29,7 @@ def check_layout(state_dict: dict, prefix: str, features: nn.Sequential) -> None
         norms = 'with' if any(name.endswith('running_mean') for name in given) else 'without'
         convs = len({name for name in given if name.endswith('.bias')}) // (1 + (norms == 'with'))
         raise UserError(
-            f'the weights are of a VGG of {convs} convolutions {norms} batch normalization, and the '
+            f'the weights are of a VGG of {convs} convolutions {norms} batch normalization, the '
             "backbone is another: set the backbone's depth and with_bn, or give other weights"
         )
 

@@ -12,7 +12,7 @@ from ..layers import AttentionGate
 
 # The loss is divided by the number of lesion px, but by no less than this share of all px, without
 # which a batch without masks would weigh too much: one lesion of 16 x 16 px in the paper's batch of
-# four images of 512 x 512 px. Of DeepLesion's batches 1 in 400 has fewer (their median is 1,760 px).
+# four images of 512 x 512 px. Of DeepLesion's batches 1 in 400 has fewer; the median is 1,760 px.
 MIN_LESION_SHARE = 2.5e-4
 
 

@@ -90,6 +90,12 @@ def test_anchors_of_the_rows():
     assert scales.tolist() == [4250, 5400, 6800]
 
 
+@pytest.mark.parametrize('name', [name for name in CONFIGS if 'dense' in name])
+def test_one_weight_for_the_masks_loss(name):
+    cfg = Config.fromfile(FOLDER / name)
+    assert cfg.model.seg_head.loss_seg.loss_weight == cfg.mask_loss_weight == 0.1
+
+
 def predict(model, ori=64, rescale=True):
     torch.manual_seed(0)
     image = torch.rand(1, 3, 64, 64) * 2 - 1

@@ -113,7 +113,7 @@ def test_a_batch_without_any_mask(monkeypatch):
 
 
 def test_small_lesions_count_in_full(monkeypatch):
-    """Four images with a lesion of 10 px diameter each, at the probability of 0.5 in all lesions."""
+    """Four images with a lesion of 10 px diameter each, and a probability of 0.5 in it."""
     y, x = torch.meshgrid(torch.arange(512), torch.arange(512), indexing='ij')
     target = ((x - 100.5).square() + (y - 200.5).square() < 25).float().expand(4, 512, 512)
     logits = torch.where(target == 1, 0.0, -60.0)[:, None]
