@@ -1,12 +1,16 @@
 """Test a detector: mmdet's tools/test.py, its options included, with mmlesion registered."""
 
-import mmlesion  # noqa: F401 (registers mmlesion's components)
+import mmdet.evaluation
+
+from mmlesion.evaluation import DumpLesionResults
 from mmlesion.utils import cli
 from mmlesion.utils.mmdet_tools import run_mmdet_tool
 
 
 @cli
 def main():
+    # what mmdet's tool takes for --out would hold two full-size maps of each slice in memory
+    mmdet.evaluation.DumpDetResults = DumpLesionResults
     run_mmdet_tool('test.py')
 
 

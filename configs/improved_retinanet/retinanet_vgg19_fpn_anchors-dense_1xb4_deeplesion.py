@@ -6,7 +6,13 @@ model = dict(
     data_preprocessor=dict(pad_seg=True),
     neck=dict(start_level=1),
     bbox_head=dict(anchor_generator=dict(strides=_base_.p2_to_p6_strides)),
-    seg_head=dict(type='LesionSegHead', in_channels=256, c1_channels=64, image_channels=3),
+    seg_head=dict(
+        type='LesionSegHead',
+        in_channels=256,
+        c1_channels=64,
+        image_channels=3,
+        loss_seg=_base_.mask_loss,
+    ),
     calibrate=True,
 )
 

@@ -1,13 +1,16 @@
 import json
+import logging
 
 import numpy as np
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
+from mmengine.logging import print_log
 
-from mmlesion.structures import file_shift
+from mmlesion.structures import file_shift, usable_segmentation
 from mmlesion.utils import UserError, path_under
 
 from .reader_marks import without_marks
+from .transforms import LesionMasksToSegMap
 
 CT_FIELDS = (
     'spacing',
@@ -51,7 +54,8 @@ class CTSliceDataset(CocoDataset):
 
     Raises:
         UserError: If the annotation file is missing, is not COCO JSON, lists no image, has none of
-            the classes, or names a file outside ``data_prefix['img']``.
+            the classes, names a file outside ``data_prefix['img']``, or has no lesion mask though
+            the pipeline makes the target of dense supervision (``LesionMasksToSegMap``).
     """
 
     METAINFO = dict(
@@ -107,6 +111,26 @@ class CTSliceDataset(CocoDataset):
             raise UserError(
                 f'only {len(self.cat_ids)} of the classes {", ".join(classes)} are categories of '
                 f'{self.ann_file}: set metainfo=dict(classes=...) to its category names'
+            )
+        if any(isinstance(step, LesionMasksToSegMap) for step in self.pipeline.transforms):
+            self._check_masks(data_list)
+
+    def _check_masks(self, data_list):
+        instances = (instance for info in data_list for instance in info['instances'])
+        lesions = [instance for instance in instances if not instance['ignore_flag']]
+        masked = sum(usable_segmentation(lesion.get('mask')) is not None for lesion in lesions)
+        if lesions and not masked:
+            raise UserError(
+                f'dense supervision needs masks, but none of the {len(lesions)} lesions of '
+                f'{self.ann_file} has one ("segmentation"): make them by '
+                'tools/dataset_converters/recist_masks.py'
+            )
+        if masked < len(lesions):
+            print_log(
+                f'{len(lesions) - masked} of {len(lesions)} lesions of {self.ann_file} have no '
+                'mask: px in their boxes have no part in dense supervision',
+                'current',
+                logging.WARNING,
             )
 
     def parse_data_info(self, raw_data_info):

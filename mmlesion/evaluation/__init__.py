@@ -1,3 +1,3 @@
-from .metrics import FROCMetric, LesionRetrievalMetric
+from .metrics import DumpLesionResults, FROCMetric, LesionRetrievalMetric
 
-__all__ = ['FROCMetric', 'LesionRetrievalMetric']
+__all__ = ['DumpLesionResults', 'FROCMetric', 'LesionRetrievalMetric']

@@ -1,4 +1,4 @@
-"""The segments that detections meet, as COCO results."""
+"""The segments of detections, as COCO results."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from mmlesion.structures import cut_segments, encode_mask, measure_recist
 
 
 def segment_results(sample, image):
-    """Describe the segment that each detection of an image meets.
+    """Describe each detection's own segment.
 
     Args:
         sample (dict): Predictions: ``pred_instances`` with (n,) ``segment_ids``, ``pred_sem_seg``
@@ -17,7 +17,7 @@ def segment_results(sample, image):
     Returns:
         list[dict | None]: For each detection ``segmentation``, the segment's RLE in the original
         image; ``recist``, x1, y1, ..., x4, y4 px; and ``diameters_mm``, long and short, where the
-        image has its spacing. None where the detection meets no segment.
+        image has its spacing. None where the detection has none.
     """
     wanted = sample['pred_instances']['segment_ids'].tolist()
     numbers = sample['pred_sem_seg']['segments'][0].cpu().numpy()

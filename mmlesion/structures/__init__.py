@@ -1,7 +1,14 @@
 from .frames import file_box, file_shift, to_original_frame
 from .recist import Recist, measure_recist
-from .rle import encode_mask
-from .segments import Segment, clip_segment, cut_segments, label_segments, meet_segments
+from .rle import encode_mask, usable_segmentation
+from .segments import (
+    Segment,
+    clip_segment,
+    cut_segments,
+    label_segments,
+    meet_segments,
+    shares_in_boxes,
+)
 from .source_dataset import batch_dataset
 from .sphere_boxes import SphereBoxes
 from .sphere_overlaps import check_shape, sphere_overlaps
@@ -22,6 +29,8 @@ __all__ = [
     'label_segments',
     'measure_recist',
     'meet_segments',
+    'shares_in_boxes',
     'sphere_overlaps',
     'to_original_frame',
+    'usable_segmentation',
 ]

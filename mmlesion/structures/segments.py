@@ -44,6 +44,9 @@ def label_segments(probability, threshold=0.5, padding=0.0):
         boxes (S, 4), float32, that of segment s in row s - 1.
     """
     mask = (probability > threshold).to(torch.uint8).cpu().numpy()
+    if not mask.size:  # which OpenCV does not survive
+        numbers = torch.zeros(mask.shape, dtype=torch.int32, device=probability.device)
+        return numbers, probability.new_zeros((0, 4), dtype=torch.float32)
     _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     corners = torch.from_numpy(stats[1:, :4]).to(probability.device, torch.float32)  # 0 is no part
     corners[:, 2:] += corners[:, :2]
@@ -91,6 +94,35 @@ def cut_segments(numbers, wanted, offset=(0, 0)):
     }
 
 
+def shares_in_boxes(numbers: np.ndarray, wanted: np.ndarray, bboxes: np.ndarray) -> np.ndarray:
+    """Measure how much of its segment each detection holds.
+
+    Args:
+        numbers (ndarray): (H, W) int, the number of the segment of each px.
+        wanted (ndarray): (n,) number of each detection's segment, of which 0 is none.
+        bboxes (ndarray): (n, 4) detections, x1, y1, x2, y2 px of the map.
+
+    Returns:
+        ndarray: (n,) share of the segment's px whose centers lie in the box; 0 for no segment.
+    """
+    shares = np.zeros(len(wanted))
+    for number, segment in cut_segments(numbers, wanted).items():
+        detections = wanted == number
+        # (h + 1, w + 1) px above and to the left of each corner of a px
+        before = cv2.integral(segment.mask.astype(np.uint8))
+        x1, y1, x2, y2 = _edges(segment, bboxes[detections]).T
+        inside = before[y2, x2] - before[y1, x2] - before[y2, x1] + before[y1, x1]
+        shares[detections] = inside / before[-1, -1]
+    return shares
+
+
+def _edges(segment, bboxes):
+    """(n, 4) columns and rows x1, y1 to x2, y2 of a segment whose px centers lie in boxes."""
+    size = segment.mask.shape[::-1]
+    corners = np.reshape(bboxes, (-1, 2, 2)) - 0.5 - segment.corner
+    return np.ceil(corners).clip(0, size).astype(int).reshape(-1, 4)
+
+
 def clip_segment(segment, bbox):
     """Keep the px of a segment whose centres lie in a box.
 
@@ -101,8 +133,6 @@ def clip_segment(segment, bbox):
     Returns:
         Segment | None: None if nothing is left.
     """
-    size = segment.mask.shape[::-1]
-    edges = np.ceil(np.reshape(bbox, (2, 2)) - 0.5 - segment.corner).clip(0, size).astype(int)
-    (x1, y1), (x2, y2) = edges.tolist()
+    x1, y1, x2, y2 = _edges(segment, bbox)[0].tolist()
     mask = segment.mask[y1:y2, x1:x2].copy()
     return Segment(mask, (segment.corner[0] + x1, segment.corner[1] + y1)) if mask.any() else None

@@ -69,6 +69,12 @@ def explain(error, script):
         return without_worker_traceback(str(error))
     if isinstance(error, (OSError, ConfigParsingError, SyntaxError)):
         return one_line(error)
+    if isinstance(error, ModuleNotFoundError) and error.name == 'torchvision':
+        return (
+            "the config's initial weights (torchvision://...) need torchvision, which is not "
+            'installed: install it, or download the weights and give their file by --cfg-options '
+            'model.backbone.init_cfg.checkpoint=FILE'
+        )
     if _UNKNOWN_NAME.search(str(error)) and isinstance(error, (KeyError, TypeError)):
         return one_line(error)
     if traceback.extract_tb(error.__traceback__)[-1].filename == str(script):

@@ -52,8 +52,8 @@ def display_window(metainfo):
 class LesionLocalVisualizer(DetLocalVisualizer):
     """mmdet's visualizer for CT: the middle slice of any number of channels, in a HU window.
 
-    Where the model predicts masks, their probability is a heat map, and a detection that meets a
-    segment shows its long and short diameter, in mm if the sample has its ``spacing``.
+    Where the model predicts masks, their probability is a heat map, and a detection with a segment
+    of its own shows its long and short diameter, in mm if the sample has its ``spacing``.
 
     Labels stand above their boxes, so that they do not cover small lesions.
 

@@ -1,10 +1,11 @@
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from mmdet.registry import DATASETS
 
-from mmlesion.datasets import CTSliceDataset
+from mmlesion.datasets import CTSliceDataset, ct_slices
 from mmlesion.utils import UserError
 
 KEY_SLICES = Path(__file__).parents[3] / 'shared/data/deeplesion'
@@ -118,6 +119,31 @@ def test_wrong_classes(two_images):
 def test_nothing_left_by_the_filter(two_images):
     with pytest.raises(UserError, match='leaves none of the 2 slices'):
         build(two_images, filter_cfg=dict(filter_empty_gt=True, min_size=100))
+
+
+DENSE = [dict(type='LesionMasksToSegMap')]
+
+
+@pytest.mark.parametrize('segmentation', [None, [[]], [[1, 1, 9, 9]]])
+def test_dense_supervision_without_any_mask(two_images, segmentation):
+    for lesion in two_images.content['annotations']:
+        lesion['segmentation'] = segmentation
+    # that of an ignored box is none
+    two_images.content['annotations'][1]['segmentation'] = [[1, 1, 6, 1, 6, 6]]
+    with pytest.raises(UserError, match='none of the 1 lesions of .*train.json has one'):
+        build(two_images, pipeline=DENSE)
+    build(two_images)  # which no other pipeline minds
+
+
+def test_dense_supervision_counts_lesions_without_a_mask(two_images):
+    two_images.add_lesion(2, [4, 5, 10, 8], segmentation=[[4, 5, 14, 5, 14, 13]])
+    with patch.object(ct_slices, 'print_log') as log:
+        build(two_images, pipeline=DENSE)
+    assert log.call_args.args[0].startswith('1 of 2 lesions of')
+    with patch.object(ct_slices, 'print_log') as log:
+        two_images.content['annotations'][0]['segmentation'] = [[4, 5, 14, 5, 14, 13]]
+        build(two_images, pipeline=DENSE)
+    assert not log.called
 
 
 def test_paths_stay_under_the_root(two_images):

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from pycocotools import mask as mask_utils
 
 from mmlesion.evaluation import FROCMetric
 from mmlesion.evaluation.case_files import read_cases
+from mmlesion.evaluation.metrics import froc_metric
 from mmlesion.utils import UserError
 
 CLASSES = ('liver', 'lung')
@@ -233,3 +235,14 @@ def test_agrees_with_the_command_line(ann_file, tmp_path):
     found = read_coco_results(f'{prefix}.bbox.json', truth.items).detections
     again = evaluate_froc(found, truth.lesions, len(truth.items), deeplesion_protocol())
     assert again['mean'] == result['froc/mean']
+
+
+def test_a_file_without_lesions_is_named(ann_file, monkeypatch):
+    said = []
+    monkeypatch.setattr(froc_metric, 'print_log', lambda text, *args: said.append(text))
+    evaluate(build(ann_file))
+    assert not any('NaN' in text for text in said)
+    content = json.loads(Path(ann_file).read_text())
+    Path(ann_file).write_text(json.dumps(dict(content, annotations=[])))
+    assert np.isnan(evaluate(build(ann_file))['froc/mAP'])
+    assert any(f'{ann_file} has no lesion of lung, liver' in text for text in said)

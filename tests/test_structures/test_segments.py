@@ -2,7 +2,14 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from mmlesion.structures import Segment, clip_segment, cut_segments, label_segments, meet_segments
+from mmlesion.structures import (
+    Segment,
+    clip_segment,
+    cut_segments,
+    label_segments,
+    meet_segments,
+    shares_in_boxes,
+)
 
 
 def test_boxes_around_segments():
@@ -16,6 +23,8 @@ def test_boxes_around_segments():
     assert label_segments(probability, padding=5)[1].tolist() == [[-2, -3, 15, 11], [15, 5, 26, 19]]
     assert label_segments(torch.zeros(4, 4))[1].shape == (0, 4)
     assert label_segments(torch.ones(4, 6))[1].tolist() == [[0, 0, 6, 4]]
+    numbers, boxes = label_segments(torch.zeros(0, 0))
+    assert numbers.shape == (0, 0) and boxes.shape == (0, 4)
 
 
 def test_boxes_against_scipy():
@@ -56,6 +65,36 @@ def test_cut_and_paste():
     segments[1].paste(image, 7)
     np.testing.assert_array_equal(image[50:58, 100:], (numbers == 1) * 7)
     assert cut_segments(numbers, []) == {} and cut_segments(numbers * 0, [0]) == {}
+
+
+def test_shares_in_boxes_against_counting_px():
+    rng = np.random.default_rng(0)
+    noise = ndimage.gaussian_filter(rng.normal(size=(48, 64)), 2)
+    numbers, count = ndimage.label(noise > 0.05)
+    wanted = rng.integers(0, count + 1, 60)
+    corners = np.sort(rng.uniform(-5, 70, (60, 2, 2)), axis=1)
+    bboxes = corners.reshape(60, 4)
+    y, x = np.indices(numbers.shape) + 0.5
+    for share, number, (x1, y1, x2, y2) in zip(
+        shares_in_boxes(numbers, wanted, bboxes), wanted, bboxes
+    ):
+        segment = (numbers == number) & (number > 0)
+        inside = segment & (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
+        assert share == inside.sum() / max(segment.sum(), 1)
+
+
+def test_share_of_known_segments():
+    numbers = np.zeros((10, 12), np.int32)
+    numbers[2:4, 2:6] = 1  # 8 px
+    bboxes = np.array([[2.0, 2, 6, 4], [3.6, 0, 9, 9], [2, 2, 3, 9], [8, 8, 9, 9], [2, 2, 6, 4]])
+    assert shares_in_boxes(numbers, np.array([1, 1, 1, 1, 0]), bboxes).tolist() == [
+        1.0,
+        0.5,
+        0.25,
+        0.0,
+        0.0,
+    ]
+    assert shares_in_boxes(numbers, np.zeros(0, int), np.zeros((0, 4))).shape == (0,)
 
 
 def test_clip_to_the_px_with_centres_in_the_box():

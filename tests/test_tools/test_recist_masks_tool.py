@@ -93,6 +93,18 @@ def test_masks_are_rle_of_the_discs_and_all_else_is_kept(run, dataset, tmp_path)
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['masks.json']
 
 
+def test_what_outlines_nothing_is_dropped_where_no_mask_was_made(run, dataset):
+    outline = [[0, 0, 9, 0, 9, 9]]
+    for lesion, segmentation in zip(dataset['annotations'], ([[]], [[]], [[]], outline)):
+        lesion['segmentation'] = segmentation
+    for index in (1, 2, 3):
+        del dataset['annotations'][index]['recist']
+    first, second, third, fourth = json.loads(run(dataset))['annotations'][:4]
+    assert isinstance(first['segmentation']['counts'], str)
+    assert 'segmentation' not in second and 'segmentation' not in third
+    assert fourth['segmentation'] == outline
+
+
 def test_any_number_of_workers_gives_the_same_file(run, dataset):
     assert run(dataset, out='one.json') == run(dataset, '--workers', 3, out='three.json')
 

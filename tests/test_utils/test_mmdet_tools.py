@@ -1,7 +1,9 @@
+import sys
 from pathlib import Path
 
 import pytest
 from mmdet.registry import MODELS
+from mmengine.runner import CheckpointLoader
 from torch._utils import ExceptionWrapper
 
 from mmlesion.utils import UserError
@@ -37,6 +39,13 @@ def test_unknown_component_and_option():
 def test_what_the_tool_itself_raises():
     error = caught(exec, compile("assert False, 'must be a pkl file'", str(SCRIPT), 'exec'))
     assert explain(error, SCRIPT) == 'must be a pkl file'
+
+
+def test_weights_of_a_torchvision_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'torchvision', None)
+    error = caught(CheckpointLoader.load_checkpoint, 'torchvision://vgg19')
+    assert '--cfg-options model.backbone.init_cfg.checkpoint=FILE' in explain(error, SCRIPT)
+    assert explain(caught(__import__, 'no_such_module'), SCRIPT) is None
 
 
 def test_other_errors_are_not_the_users():

@@ -1,7 +1,8 @@
 """Add dense lesion masks to a COCO file, by GrabCut from the RECIST diameters.
 
 OUT is ANN with "segmentation" (RLE) and "mask_source" ("grabcut", or "ellipse" where GrabCut
-failed) in each annotation that has "recist"; nothing else changes. A run that was stopped goes on
+failed) in each annotation that has "recist". A "segmentation" that outlines nothing, such as [[]],
+is left out of the others; nothing else changes. A run that was stopped goes on
 where it was when the same command is given again. See docs/masks.md.
 """
 
@@ -22,6 +23,7 @@ from mmlesion.datasets.conversion import add_skip_options, check_skipped
 from mmlesion.evaluation.files import coco_ground_truth, write_json
 from mmlesion.mining import MaskOptions, MaskRun, PartialFile, read_hu, recist_from_box
 from mmlesion.mining.mask_dataset import NO_RECIST, SOFT_TISSUE, first_window
+from mmlesion.structures import usable_segmentation
 from mmlesion.utils import UserError, cli, path_under
 from mmlesion.visualization.mask_overlay import draw_mask
 
@@ -74,6 +76,7 @@ def main():
     report(run, args)
     for index, mask in run.masks.items():
         coco['annotations'][index].update(mask)
+    drop_unusable(coco['annotations'])
     write_json(coco, args.out)
     partial_file.remove()
     if args.picture:
@@ -138,6 +141,13 @@ def explain_none(run):
     if kind == NO_RECIST:
         return f'{message}: convert DL_info.csv by deeplesion.py, or give --recist-from-box'
     return f'{message}: check --images'
+
+
+def drop_unusable(annotations):
+    """Delete ``segmentation`` where it outlines nothing: such a lesion has no mask."""
+    for annotation in annotations:
+        if usable_segmentation(annotation.get('segmentation')) is None:
+            annotation.pop('segmentation', None)
 
 
 def draw_pictures(coco, args):

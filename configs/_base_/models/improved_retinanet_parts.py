@@ -16,3 +16,11 @@ optimized_anchors = dict(
 p2_to_p6_strides = [4, 8, 16, 32, 64]
 load_masks = dict(type='LoadLesionAnnotations', with_bbox=True, with_mask=True)
 masks_to_target = dict(type='LesionMasksToSegMap')
+# The paper names no weight of the masks' loss. At 1 its gradient on the backbone is several times
+# the detection's as training begins, at this weight no larger than it: measured by
+# tools/analysis_tools/loss_balance.py.
+# Another one: --cfg-options model.seg_head.loss_seg.loss_weight=0.2
+mask_loss_weight = 0.1
+mask_loss = dict(
+    type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.5, loss_weight=mask_loss_weight
+)

@@ -3,20 +3,23 @@ from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.registry import TRANSFORMS
 
+from mmlesion.structures import usable_segmentation
+
 
 @TRANSFORMS.register_module()
 class LoadLesionAnnotations(LoadAnnotations):
     """mmdet's ``LoadAnnotations`` for lesions of which not all have a mask.
 
-    A lesion without ``segmentation`` gets an empty mask; its box stays a training target.
-    Arguments and keys are those of mmdet's ``LoadAnnotations``.
+    A lesion without ``segmentation``, or with one that outlines nothing, such as the ``[[]]`` of
+    published files, gets an empty mask; its box stays a training target, where mmdet's would
+    ignore it. Arguments and keys are those of mmdet's ``LoadAnnotations``.
     """
 
     def _process_masks(self, results):
         height, width = results['ori_shape']
         empty = dict(size=[height, width], counts=[height * width])
         for instance in results.get('instances', []):
-            instance.setdefault('mask', empty)
+            instance['mask'] = usable_segmentation(instance.get('mask')) or empty
         return super()._process_masks(results)
 
 

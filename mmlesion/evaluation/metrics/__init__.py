@@ -1,4 +1,5 @@
+from .dump_lesion_results import DumpLesionResults
 from .froc_metric import FROCMetric
 from .lesion_retrieval_metric import LesionRetrievalMetric
 
-__all__ = ['FROCMetric', 'LesionRetrievalMetric']
+__all__ = ['DumpLesionResults', 'FROCMetric', 'LesionRetrievalMetric']

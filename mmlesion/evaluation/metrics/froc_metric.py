@@ -58,7 +58,7 @@ class FROCMetric(BaseMetric):
         outfile_prefix (str, optional): Where to write: ``<prefix>.bbox.json``, the predictions as
             COCO results or spheres; of volumes ``<prefix>.csv``, a LUNA16 submission; of
             sub-volumes ``<prefix>.boxes3d.json`` alone, as ``eval_froc.py lens`` reads it;
-            ``<prefix>.segm.json``, those that meet a segment, if the model predicts masks, with
+            ``<prefix>.segm.json``, those with a segment, if the model predicts masks, with
             what :func:`~mmlesion.evaluation.segments.segment_results` says of it; ``<prefix>.json``
             and ``<prefix>.png``, the FROC; ``<prefix>.cases.json``, what moves it by patients, for
             ``compare_froc.py``. Defaults to None.
@@ -158,6 +158,13 @@ class FROCMetric(BaseMetric):
         for line in coverage_warnings(self.truth, predictions):
             print_log(line, 'current', logging.WARNING)
         result = self._evaluate(rows, detections, categories)
+        if np.isnan(result['mean']):
+            print_log(
+                f'{self.ann_file} has no lesion of {", ".join(categories.values())} that counts: '
+                'sensitivity and mAP are NaN, and early stopping by them ends a training',
+                'current',
+                logging.WARNING,
+            )
         result.update(coverage(self.truth, predictions))
         self._report(result)
         if self.outfile_prefix is not None:

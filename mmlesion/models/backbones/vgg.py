@@ -3,6 +3,36 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import nn
 
+from mmlesion.utils import UserError
+
+
+def check_layout(state_dict: dict, prefix: str, features: nn.Sequential) -> None:
+    """Check that weights are of a VGG with convolutions and normalizations in the same places.
+
+    Of others only some tensors would fit, and those by accident.
+
+    Args:
+        state_dict (dict): The weights, of which those without ``features`` are not looked at.
+        prefix (str): What the names of a VGG's weights begin with.
+        features (Sequential): The layers that load them.
+
+    Raises:
+        UserError: If they are of another VGG.
+    """
+    begin = f'{prefix}features.'
+    names = {name.removeprefix(begin) for name in state_dict if name.startswith(begin)}
+    given, own = (
+        {name for name in each if not name.endswith('num_batches_tracked')}
+        for each in (names, features.state_dict())
+    )
+    if given and given != own:
+        norms = 'with' if any(name.endswith('running_mean') for name in given) else 'without'
+        convs = len({name for name in given if name.endswith('.bias')}) // (1 + (norms == 'with'))
+        raise UserError(
+            f'the weights are of a VGG of {convs} convolutions {norms} batch normalization, the '
+            "backbone is another: set the backbone's depth and with_bn, or give other weights"
+        )
+
 
 @MODELS.register_module()
 class VGG(ClassifierVGG, BaseModule):
@@ -12,7 +42,8 @@ class VGG(ClassifierVGG, BaseModule):
     128, 256, 512, 512. The weights' names are torchvision's (``features.0.weight``), so that
     ``init_cfg=dict(type='Pretrained', checkpoint='torchvision://vgg19')``, ``torchvision://vgg19_bn``
     or such a file from disk loads; of these the classifier is left out, and with ``in_channels``
-    other than 3 the first convolution too, and mmengine's log says so.
+    other than 3 the first convolution too, and mmengine's log says so. Weights of another VGG, such
+    as those with batch normalization for one without, raise a ``UserError``.
 
     Args:
         depth (int): 11, 13, 16 or 19. Defaults to 19.
@@ -55,6 +86,10 @@ class VGG(ClassifierVGG, BaseModule):
     def init_weights(self):
         """Initialize the weights by ``init_cfg``."""
         super(ClassifierVGG, self).init_weights()
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        check_layout(state_dict, prefix, self.features)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, x):
         """Extract features.

@@ -1,8 +1,9 @@
+import torch
 from mmdet.models.detectors import RetinaNet
 from mmdet.registry import MODELS
 from mmengine.structures import PixelData
 
-from mmlesion.structures import label_segments, meet_segments
+from mmlesion.structures import label_segments, meet_segments, shares_in_boxes
 
 from .calibration import calibrate
 
@@ -17,6 +18,9 @@ class LesionRetinaNet(RetinaNet):
     scores may exceed 1. As the paper calibrates the probabilities of the predicted lesions, that
     comes after ``score_thr``, NMS and ``max_per_img``, and changes their ranking only.
 
+    Any overlap of the boxes counts there. A segment's mask and diameters are a detection's own only
+    where enough of the segment lies in its box, ``min_segment_share``.
+
     Args:
         backbone (dict): Config of a backbone whose first output is C1 (stride 2).
         neck (dict): Config of a neck whose first output is P2 (stride 4).
@@ -26,6 +30,9 @@ class LesionRetinaNet(RetinaNet):
         segment_padding (float): Added to the box around a segment on every side before the IoU is
             taken, px of the original image. DeepLesion's boxes have 5 px around the lesion, which
             lowers the IoU of small lesions most. Defaults to 0, as the paper has it.
+        min_segment_share (float): The least share of a segment's px in a detection's box with
+            which the segment is reported as that detection's. Defaults to 0.5; 0 reports every
+            segment whose box it meets. Scores do not depend on it.
         train_cfg (dict, optional): Training config.
         test_cfg (dict, optional): Test config.
         data_preprocessor (dict, optional): Config of the data preprocessor; for batches of images
@@ -41,6 +48,7 @@ class LesionRetinaNet(RetinaNet):
         seg_head,
         calibrate=True,
         segment_padding=0.0,
+        min_segment_share=0.5,
         train_cfg=None,
         test_cfg=None,
         data_preprocessor=None,
@@ -52,6 +60,7 @@ class LesionRetinaNet(RetinaNet):
         self.seg_head = MODELS.build(seg_head)
         self.calibrate = calibrate
         self.segment_padding = segment_padding
+        self.min_segment_share = min_segment_share
 
     def extract_seg_feat(self, batch_inputs):
         """Extract the features of both heads.
@@ -95,7 +104,7 @@ class LesionRetinaNet(RetinaNet):
             ``pred_sem_seg.sem_seg``, the probability map (1, H, W) of lesions, of size
             ``ori_shape`` if rescaled. ``pred_sem_seg.segments`` (1, H, W) numbers its segments,
             where the probability exceeds 0.5, from 1, and ``pred_instances.segment_ids`` has the
-            number of the segment that each detection meets, 0 for none.
+            number of each detection's own segment, 0 for none.
         """
         pyramid, seg_feat = self.extract_seg_feat(batch_inputs)
         metas = [sample.metainfo for sample in batch_data_samples]
@@ -114,8 +123,15 @@ class LesionRetinaNet(RetinaNet):
             padding *= sample.metainfo['scale_factor'][0]
         numbers, boxes = label_segments(probability[0], padding=padding)
         sample.pred_sem_seg = PixelData(sem_seg=probability, segments=numbers[None])
-        result.segment_ids = meet_segments(result.bboxes, boxes)[1]
+        result.segment_ids = self._own_segments(result.bboxes, boxes, numbers)
         return calibrate(result, boxes) if self.calibrate else result
+
+    def _own_segments(self, bboxes, segments, numbers):
+        """(n,) number of the segment that each detection meets and holds enough of, or 0."""
+        met = meet_segments(bboxes, segments)[1]
+        arrays = (each.cpu().numpy() for each in (numbers, met, bboxes))
+        enough = shares_in_boxes(*arrays) >= self.min_segment_share
+        return torch.where(torch.from_numpy(enough).to(met.device), met, 0)
 
     def _forward(self, batch_inputs, batch_data_samples=None):
         """Run the network without post-processing.

@@ -104,7 +104,7 @@ def test_box_follows_a_round_mask_with_its_margin():
     disk = ((x - 60) ** 2 + (y - 50) ** 2 < 15**2).astype(np.uint8)
     box = [40, 30, 80, 70]  # 5 px around the disk
     results = sample_of(np.zeros((100, 100, 1), np.float32), [box], [disk])
-    out = FixedAffine(rotation(30))(results)
+    out = FixedAffine(rotation(30), fit_boxes_to_masks=True)(results)
     centre = 50 + 10 * np.array([math.cos(math.pi / 6), math.sin(math.pi / 6)])
     around = HorizontalBoxes.from_instance_masks(out['gt_masks']).tensor.numpy()[0]
     # The disk stays a disk; its own bounding square's corners would reach 5.5 px further.
@@ -113,6 +113,19 @@ def test_box_follows_a_round_mask_with_its_margin():
     margins = (around - boxes_of(out)[0]) * [1, 1, -1, -1]
     corner = 5 * (math.cos(math.pi / 6) + math.sin(math.pi / 6))
     np.testing.assert_allclose(margins, corner, atol=1e-3)
+
+
+def test_boxes_are_the_same_with_and_without_masks():
+    # the first lesion leaves the image, the second is much smaller than its box, the third has none
+    boxes = [[0, 0, 8, 8], [20, 20, 50, 44], [60, 60, 80, 70]]
+    masks = [square(100, 1, 1, 3, 3), square(100, 30, 28, 40, 36), np.zeros((100, 100), np.uint8)]
+    matrix = np.array(shift(-4, 0)) @ rotation(5)
+    img = np.zeros((100, 100, 1), np.float32)
+    plain, masked = (
+        FixedAffine(matrix)(sample_of(img, boxes, some_masks)) for some_masks in (None, masks)
+    )
+    assert boxes_of(masked) == boxes_of(plain) and len(boxes_of(plain)) == 3
+    assert masked['gt_masks'].areas.astype(bool).tolist() == [False, True, False]
 
 
 def test_identity_changes_nothing():
@@ -128,7 +141,11 @@ def test_what_leaves_the_image_is_dropped():
     boxes = [[0, 0, 8, 8], [10, 10, 20, 20], [4, 10, 14, 20]]
     masks = [square(40, 1, 1, 7, 7), square(40, 12, 12, 18, 18), square(40, 5, 11, 9, 19)]
     out = FixedAffine(shift(-10, 0))(sample_of(img, boxes, masks))
+    assert out['gt_bboxes_labels'].tolist() == [1, 2]
+    assert boxes_of(out) == [[0, 10, 10, 20], [0, 10, 4, 20]]
+    assert len(out['gt_masks']) == len(out['gt_ignore_flags']) == 2
     # The third box still shows, but its lesion is gone.
+    out = FixedAffine(shift(-10, 0), fit_boxes_to_masks=True)(sample_of(img, boxes, masks))
     assert out['gt_bboxes_labels'].tolist() == [1]
     assert boxes_of(out) == [[0, 10, 10, 20]]
     assert len(out['gt_masks']) == len(out['gt_ignore_flags']) == 1

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from mmdet.registry import MODELS
 
 from mmlesion.models import VGG
+from mmlesion.utils import UserError
 
 # where torchvision's vgg19 and vgg19_bn have their convolutions, and the outputs' channels
 CONVS = {
@@ -69,6 +70,22 @@ def test_loads_a_torchvision_file(tmp_path):
     vgg.init_weights()
     for name, value in vgg.state_dict().items():
         assert torch.equal(value, weights[name])
+
+
+@pytest.mark.parametrize(
+    'weights, backbone, says',
+    [
+        (dict(with_bn=True), {}, '16 convolutions with batch'),
+        ({}, dict(with_bn=True), '16 convolutions without batch'),
+        (dict(depth=16), {}, '13 convolutions without batch'),
+    ],
+)
+def test_weights_of_another_vgg_are_refused(tmp_path, weights, backbone, says):
+    path = tmp_path / 'vgg.pth'
+    torch.save(VGG(**weights).state_dict(), path)
+    vgg = VGG(**backbone, init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+    with pytest.raises(UserError, match=f'a VGG of {says}'):
+        vgg.init_weights()
 
 
 def test_frozen_stages_and_norms():

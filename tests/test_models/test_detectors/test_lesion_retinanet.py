@@ -9,7 +9,8 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 
 from mmlesion.models.detectors.calibration import calibrate
-from mmlesion.structures import label_segments, meet_segments
+from mmlesion.structures import label_segments, meet_segments, shares_in_boxes
+from mmlesion.utils import UserError
 
 FOLDER = Path(__file__).parents[3] / 'configs' / 'improved_retinanet'
 CONFIGS = sorted(path.name for path in FOLDER.glob('*.py'))
@@ -89,6 +90,12 @@ def test_anchors_of_the_rows():
     assert scales.tolist() == [4250, 5400, 6800]
 
 
+@pytest.mark.parametrize('name', [name for name in CONFIGS if 'dense' in name])
+def test_one_weight_for_the_masks_loss(name):
+    cfg = Config.fromfile(FOLDER / name)
+    assert cfg.model.seg_head.loss_seg.loss_weight == cfg.mask_loss_weight == 0.1
+
+
 def predict(model, ori=64, rescale=True):
     torch.manual_seed(0)
     image = torch.rand(1, 3, 64, 64) * 2 - 1
@@ -125,8 +132,43 @@ def test_calibration_on_and_off(ori, rescale, padding):
     for sample in (plain, calibrated):
         assert torch.equal(sample.pred_sem_seg.segments[0], numbers)
         found = sample.pred_instances
-        assert torch.equal(found.segment_ids, meet_segments(found.bboxes, segments)[1])
-        assert (found.segment_ids > 0).any()
+        met = meet_segments(found.bboxes, segments)[1]
+        held = shares_in_boxes(numbers.numpy(), met.numpy(), found.bboxes.numpy())
+        expected = torch.where(torch.from_numpy(held >= 0.5), met, 0)
+        assert torch.equal(found.segment_ids, expected)
+
+
+@pytest.mark.parametrize('share, expected', [(None, [1, 0, 0]), (0, [1, 1, 1]), (0.3, [1, 1, 0])])
+def test_a_detections_own_segment(share, expected):
+    """Boxes that hold all, 30 of 100 and none of the px of the segment that they meet."""
+    model = build(FULL, **({} if share is None else dict(min_segment_share=share)))
+    numbers = torch.zeros(40, 40, dtype=torch.int32)
+    numbers[10:20, 10:20] = 1
+    numbers[19, 19] = 0
+    numbers[29, 29] = 1  # far away, so that its box is larger than the 99 px
+    segments = torch.tensor([[10.0, 10, 30, 30]])
+    bboxes = torch.tensor([[9.0, 9, 31, 31], [0, 0, 13, 30], [22, 10, 30, 20]])
+    assert model._own_segments(bboxes, segments, numbers).tolist() == expected
+    scores = InstanceData(bboxes=bboxes, scores=torch.full((3,), 0.5))
+    assert (calibrate(scores, segments).scores > 0.5).all(), 'calibration counts any overlap'
+
+
+@pytest.mark.parametrize(
+    'options, strides',
+    [
+        (
+            dict(backbone=dict(type='ResNet'), neck=dict(in_channels=[32, 64, 128, 256])),
+            '4, that of the neck at 8',
+        ),
+        (dict(neck=dict(start_level=2)), '2, that of the neck at 8'),
+    ],
+)
+def test_other_strides_are_refused(options, strides):
+    cfg = Config.fromfile(FOLDER / FULL)
+    cfg.merge_from_dict(dict(model=options))
+    model = MODELS.build(cfg.model)
+    with pytest.raises(UserError, match=f'of the backbone is at stride {strides}: take a backbone'):
+        model.loss(torch.zeros(1, 3, 64, 64), [make_sample()])
 
 
 def test_detections_without_calibration_are_retinanets():

@@ -105,8 +105,20 @@ def test_a_batch_without_any_mask(monkeypatch):
     nothing = logits_and_loss(make_head(), monkeypatch, logits, torch.full((1, 32, 32), 255.0))
     assert nothing.item() == 0
     background = logits_and_loss(make_head(), monkeypatch, logits, torch.zeros(1, 32, 32))
-    # p is 0.5 everywhere: 1024 px of 0.5 * 0.5 ** 2 * log 2 over a thousandth of 1024 px
-    assert background.item() == pytest.approx(1000 * 0.125 * 0.693147, rel=1e-4)
+    # p is 0.5 everywhere: 1024 px of 0.5 * 0.5 ** 2 * log 2; a 4000th of 1024 px is less than one
+    assert background.item() == pytest.approx(1024 * 0.125 * 0.693147, rel=1e-4)
+    wide = torch.zeros(1, 1, 128, 128, requires_grad=True)
+    background = logits_and_loss(make_head(), monkeypatch, wide, torch.zeros(1, 128, 128))
+    assert background.item() == pytest.approx(4000 * 0.125 * 0.693147, rel=1e-4)
+
+
+def test_small_lesions_count_in_full(monkeypatch):
+    """Four images with a lesion of 10 px diameter each, and a probability of 0.5 in it."""
+    y, x = torch.meshgrid(torch.arange(512), torch.arange(512), indexing='ij')
+    target = ((x - 100.5).square() + (y - 200.5).square() < 25).float().expand(4, 512, 512)
+    logits = torch.where(target == 1, 0.0, -60.0)[:, None]
+    loss = logits_and_loss(make_head(), monkeypatch, logits, target)
+    assert loss.item() == pytest.approx(0.125 * 0.693147, rel=1e-3)
 
 
 def test_predict_goes_back_to_the_original_size(monkeypatch):

@@ -1,0 +1,42 @@
+from collections.abc import Sequence
+
+import numpy as np
+from mmdet.evaluation import DumpDetResults
+from mmdet.registry import METRICS
+
+from mmlesion.structures import encode_mask
+
+
+@METRICS.register_module()
+class DumpLesionResults(DumpDetResults):
+    """mmdet's ``DumpDetResults`` without the full-size maps of dense predictions.
+
+    A map of lesion probability and one of segment numbers are 8 bytes a px: 2 MB a slice, all of
+    which would stay in memory to the end. ``pred_sem_seg`` keeps the segments that detections have
+    as their own, as COCO's RLE by their number in ``pred_instances.segment_ids``, and the
+    probability goes. Other metrics and the visualizer see the samples as they were.
+
+    Args:
+        out_file_path (str): The file, ``*.pkl`` or ``*.pickle``.
+        collect_device (str): 'cpu' or 'gpu', for results from several processes.
+    """
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Keep the predictions of a batch.
+
+        Args:
+            data_batch (dict): Not used.
+            data_samples (Sequence[dict]): Predictions as ``LesionRetinaNet`` has them, or others.
+        """
+        super().process(data_batch, [_without_maps(sample) for sample in data_samples])
+
+
+def _without_maps(sample):
+    """A copy of a sample with the wanted segments as RLE in place of its maps."""
+    kept = {key: value for key, value in sample.items() if key != 'gt_sem_seg'}
+    if 'segments' in sample.get('pred_sem_seg', {}):
+        numbers = sample['pred_sem_seg']['segments'][0].cpu().numpy()
+        wanted = np.unique(sample['pred_instances']['segment_ids'].cpu().numpy()).tolist()
+        segments = {number: encode_mask(numbers == number) for number in wanted if number}
+        kept['pred_sem_seg'] = dict(segments=segments)
+    return kept

@@ -1,0 +1,169 @@
+"""Compare the gradients that the losses of a detector have at the layers they share.
+
+Takes batches of a config's training data through the model as training begins, or from a
+checkpoint, and prints for each loss its value, the norm of its gradient at --part, and the ratio of
+that norm to the norm of all other losses' gradient. A loss far above 1 drowns the others. The norm
+grows with its loss_weight in proportion.
+"""
+
+import argparse
+import json
+import statistics
+from itertools import islice
+from typing import NamedTuple
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config, DictAction
+from mmengine.config.utils import ConfigParsingError
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, load_checkpoint, set_random_seed
+from terminaltables import AsciiTable
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import mmlesion  # noqa: F401 (registers mmlesion's components)
+from mmlesion.utils import UserError, atomic_write, cli
+
+
+class LossGradient(NamedTuple):
+    """What a loss does to the shared layers.
+
+    Args:
+        value (float): The loss, with its weight.
+        norm (float): Of its gradient.
+        ratio (float): Of this norm to that of the other losses' summed gradient.
+    """
+
+    value: float
+    norm: float
+    ratio: float
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help="a detector's config")
+    parser.add_argument('--checkpoint', help="by default the config's own initial weights")
+    parser.add_argument(
+        '--part', default='backbone', help='module whose parameters count (default %(default)s)'
+    )
+    parser.add_argument('--batches', type=int, default=4, help='default %(default)s')
+    parser.add_argument('--seed', type=int, default=0, help='of weights and data (default 0)')
+    parser.add_argument('--device', default='cpu', help='torch device (default cpu)')
+    parser.add_argument('--out', help='JSON file for the figures')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='overrides, key=value, as in train.py'
+    )
+    return parser.parse_args()
+
+
+def compare_losses(model: nn.Module, data: dict, parameters: list[Tensor]) -> dict:
+    """Compare the gradients of the losses of one batch.
+
+    Args:
+        model (BaseDetector): The detector, in training mode.
+        data (dict): What the data loader gives.
+        parameters (list[Tensor]): Those that the gradients are taken for.
+
+    Returns:
+        dict[str, LossGradient]: By the losses' names.
+    """
+    losses = model(**model.data_preprocessor(data, training=True), mode='loss')
+    losses = {name: summed(loss) for name, loss in losses.items() if 'loss' in name}
+    gradients = {name: flat_gradient(loss, parameters) for name, loss in losses.items()}
+    total = sum(gradients.values())
+    return {
+        name: LossGradient(
+            losses[name].item(), gradient.norm().item(), norm_ratio(gradient, total - gradient)
+        )
+        for name, gradient in gradients.items()
+    }
+
+
+def summed(loss: Tensor | list) -> Tensor:
+    """Add up a loss that comes by levels, as mmengine's ``parse_losses`` does."""
+    return loss.mean() if isinstance(loss, Tensor) else sum(level.mean() for level in loss)
+
+
+def flat_gradient(loss: Tensor, parameters: list[Tensor]) -> Tensor:
+    """Return the gradient of a loss for all parameters as one vector, 0 where it has none."""
+    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    filled = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found)]
+    return torch.cat([gradient.flatten() for gradient in filled])
+
+
+def norm_ratio(gradient: Tensor, others: Tensor) -> float:
+    rest = others.norm().item()
+    return gradient.norm().item() / rest if rest else float('inf')
+
+
+def shared_parameters(model: nn.Module, part: str) -> list[Tensor]:
+    """Return the trained parameters of a part of a model.
+
+    Raises:
+        UserError: If there is no such part, or it has none.
+    """
+    modules = dict(model.named_modules())
+    if part not in modules:
+        names = ', '.join(name for name, _ in model.named_children())
+        raise UserError(f'--part {part}: the model has no such module; it has {names}')
+    parameters = [p for p in modules[part].parameters() if p.requires_grad]
+    if not parameters:
+        raise UserError(f'--part {part} has no parameter that is trained')
+    return parameters
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    try:
+        cfg = Config.fromfile(args.config)
+    except (OSError, SyntaxError, ConfigParsingError) as error:
+        raise UserError(f'config {args.config} cannot be read: {error}') from error
+    cfg.merge_from_dict(args.cfg_options or {})
+    if 'model' not in cfg or 'train_dataloader' not in cfg:
+        raise UserError(f'{args.config} has no model and train_dataloader: give a whole config')
+    return cfg
+
+
+def measure(cfg: Config, args: argparse.Namespace) -> list[dict]:
+    """Compare the losses of ``args.batches`` batches, each as :func:`compare_losses` does."""
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    set_random_seed(args.seed)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    if args.checkpoint:
+        load_checkpoint(model, args.checkpoint, map_location='cpu')
+    model.to(args.device).train()
+    parameters = shared_parameters(model, args.part)
+    batches = islice(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed), args.batches)
+    return [
+        compare_losses(model, data, parameters)
+        for data in tqdm(batches, total=args.batches, desc='batches')
+    ]
+
+
+def medians(batches: list[dict]) -> dict:
+    """Return the medians over batches, a LossGradient a loss."""
+    return {
+        name: LossGradient(*map(statistics.median, zip(*(batch[name] for batch in batches))))
+        for name in batches[0]
+    }
+
+
+@cli
+def main():
+    args = parse_args()
+    if args.batches < 1:
+        raise UserError(f'--batches {args.batches} must be at least 1')
+    figures = medians(measure(load_config(args), args))
+    rows = [[name, *(f'{number:.4g}' for number in figure)] for name, figure in figures.items()]
+    print(AsciiTable([['loss', 'value', 'gradient', 'to the others'], *rows]).table)
+    if args.out:
+        with atomic_write(args.out) as path:
+            figures = {name: figure._asdict() for name, figure in figures.items()}
+            path.write_text(json.dumps(figures, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+    main()
