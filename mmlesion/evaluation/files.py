@@ -312,7 +312,7 @@ def volume_ground_truth(data, path, fold=None):
     """Lesions of an annotation file of volumes (docs/datasets.md).
 
     Annotations with ``ignore`` set, such as LUNA16's excluded findings, are ignored. Groups are by
-    diameter.
+    diameter, and by ``lesion_type`` where annotations have one.
 
     Args:
         data (dict): The content of the file.
@@ -343,7 +343,11 @@ def volume_ground_truth(data, path, fold=None):
     ignore = np.array([bool(ann.get('ignore')) for ann in annotations], dtype=bool)
     lesions = Lesions(item, np.column_stack([centres, diameter]), ignore, label)
     known = item >= 0
-    return GroundTruth(items, lesions.take(known), {'diameter': diameter_groups(diameter[known])})
+    groups = {'diameter': diameter_groups(diameter[known])}
+    if any('lesion_type' in ann for ann in annotations):
+        types = np.array([ann.get('lesion_type', -1) for ann in annotations])
+        groups['lesion_type'] = lesion_type_groups(types[known])
+    return GroundTruth(items, lesions.take(known), groups)
 
 
 def _uids(volumes, where):
