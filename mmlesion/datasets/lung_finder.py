@@ -7,7 +7,7 @@ from scipy import ndimage
 from mmlesion.structures import VolumeGrid
 from mmlesion.utils import UserError
 
-from .lungs import split_lungs
+from .lungs import LUNG_LABELS, split_lungs
 from .volume_files import isotropic_grid, resample
 
 _AIR = -400  # HU
@@ -21,8 +21,8 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
     """Find the lungs of a scan.
 
     They are the largest regions of air that the body encloses on every slice. The windpipe above
-    them is cut off, since it is narrow and far from where they are wide; bronchi are left in.
-    Consolidated lung is not found.
+    them is cut off, since it is narrow and far from where they are wide; bronchi are left in. What
+    a lung encloses on a slice, vessels and nodules, is of it. Consolidated lung is not found.
 
     Args:
         image (sitk.Image): HU, slices axial.
@@ -38,7 +38,7 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
     air = ndimage.gaussian_filter(resample(image, grid).astype(np.float32), 0.5) < _AIR
     outside = _touching_sides(air)
     regions, sizes = _label(air & ~outside)
-    if sizes.max() < _LEAST_OF_BODY * np.count_nonzero(~outside):
+    if sizes.max() <= _LEAST_OF_BODY * np.count_nonzero(~outside):
         raise UserError(
             f'no lungs are found: the largest region of air in the body has '
             f'{sizes.max() * _STEP**3 / 1000:.0f} mL. Give a mask of the lungs by --lungs'
@@ -46,7 +46,10 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
     lungs = np.zeros(air.shape, bool)
     for number in np.flatnonzero(sizes >= _LEAST_OF_LARGEST * sizes.max()):
         lungs |= _without_windpipe(regions == number)
-    return _on_grid(split_lungs(lungs, grid.spacing), grid, image)
+    numbers = split_lungs(lungs, grid.spacing)
+    for number in LUNG_LABELS:
+        numbers[ndimage.binary_fill_holes(numbers == number, _SLICEWISE)] = number
+    return _on_grid(numbers, grid, image)
 
 
 def _touching_sides(air):
