@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmdet.registry import DATASETS
+from mmdet.registry import DATASETS, MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -202,3 +202,18 @@ def test_dataset_configs_build(name, monkeypatch):
         assert dataset.fold == (0 if name == 'luna16' else None)
         assert ('preparation' in dataset.metainfo) == (name == 'luna16')
         assert dataset.test_mode == (split != 'train')
+
+
+@pytest.mark.parametrize('name', ['luna16', 'deeplesion_3d'])
+def test_crops_and_windows_are_padded_alike(name):
+    """A window at a scan's border looks as a crop does there."""
+    crop = TRANSFORMS.build(Config.fromfile(CONFIGS / f'{name}.py').train_pipeline[2])
+    model = Config.fromfile(CONFIGS.parent / 'models' / 'aggregated_rcnn3d.py').model
+    assert MODELS.build(model.data_preprocessor).pad_hu == crop.pad_hu == 0
+
+
+def test_deeplesion_is_evaluated_as_in_the_paper():
+    """Tables V and VI."""
+    cfg = Config.fromfile(CONFIGS / 'deeplesion_3d.py')
+    assert cfg.val_evaluator.fp_levels == cfg.test_evaluator.fp_levels == (0.5, 1, 2, 4, 8, 16)
+    assert cfg.test_evaluator.groups == ('lesion_type', 'diameter')
