@@ -5,7 +5,7 @@ import argparse
 from mmengine.config import DictAction
 
 from mmlesion.apis import LesionInferencer
-from mmlesion.apis.inferencer import SLICE_BATCH
+from mmlesion.apis.inferencer import SCORE_THR, SLICE_BATCH
 from mmlesion.apis.lesions import DEEPLESION_MARGIN
 from mmlesion.utils import cli
 
@@ -27,8 +27,8 @@ def parse_args():
         '--score-thr',
         '--pred-score-thr',
         type=float,
-        default=0.3,
-        help='lowest score of a box on a slice, or of a sphere (default: 0.3)',
+        help='lowest score of a box on a slice, or of a sphere (default: that of the pictures in '
+        f'the config, {SCORE_THR} where it has none)',
     )
     parser.add_argument(
         '--iou-thr',
@@ -43,6 +43,12 @@ def parse_args():
         help='mm by which boxes exceed lesions on each side, subtracted for the diameter '
         f"(default: {DEEPLESION_MARGIN:g}, DeepLesion's padding, and 0 for a detector of volumes; "
         '0 for tight boxes)',
+    )
+    parser.add_argument(
+        '--lungs',
+        metavar='MASK',
+        help="mask of the lungs on the volume's grid, for a detector trained on LUNA16 (default: "
+        'they are found by thresholds)',
     )
     parser.add_argument('--series', help='Series Instance UID to take from a DICOM folder')
     parser.add_argument(
@@ -93,6 +99,7 @@ def main():
         iou_thr=args.iou_thr,
         max_overlays=0 if args.no_overlay else args.max_overlays,
         series=args.series,
+        lungs=args.lungs,
     )
     report(lesions, args.out)
 

@@ -25,9 +25,10 @@ from ..utils import UserError
 from ..utils.volume_io import check_ct, read_ct
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import DEEPLESION_MARGIN, describe_lesions
-from .volume_detection import detect_volume, loads_volumes
+from .volume_detection import boxes_around, detect_volume, loads_volumes, prepare_volume
 
 SLICE_BATCH = 4
+SCORE_THR = 0.3  # where the config has none for its pictures
 
 
 class SliceDetections(NamedTuple):
@@ -60,7 +61,8 @@ class LesionInferencer:
 
     For a detector of volumes, whose test pipeline begins with ``LoadVolume``, a volume is resampled
     to 1 mm and seen in overlapping windows (:func:`~mmlesion.apis.volume_detection.detect_volume`);
-    lesions are spheres.
+    lesions are spheres. Where it was trained on scans cut to the lungs, as ``preparation`` in the
+    ``metainfo`` of the config's data set says, the volume is cut to them first.
 
     Args:
         model (str | Path | Config): The detector's config or its path.
@@ -94,6 +96,9 @@ class LesionInferencer:
         self.model = load_detector(cfg, weights, device or get_device())
         pipeline = get_test_pipeline_cfg(cfg)
         self.takes_volumes = loads_volumes(pipeline)
+        self.preparation = self.model.dataset_meta.get('preparation') or {}
+        hooks = cfg.get('default_hooks') or {}
+        self.score_thr = (hooks.get('visualization') or {}).get('score_thr', SCORE_THR)
         self.pipeline = pipeline if self.takes_volumes else Compose(volume_pipeline(pipeline))
         self.classes = self.model.dataset_meta['classes']
         margin = 0.0 if self.takes_volumes else DEEPLESION_MARGIN
@@ -106,10 +111,11 @@ class LesionInferencer:
         inputs,
         out_dir=None,
         batch_size=None,
-        pred_score_thr=0.3,
+        pred_score_thr=None,
         iou_thr=0.5,
         max_overlays=50,
         series=None,
+        lungs=None,
     ):
         """Find the lesions of a volume.
 
@@ -119,28 +125,34 @@ class LesionInferencer:
             out_dir (str | Path, optional): Where :func:`write_lesions` writes the results.
             batch_size (int, optional): Slices, or windows, that the detector sees at once. Defaults
                 to None, 4 slices or the config's number of windows.
-            pred_score_thr (float): Boxes on slices below this score are left out before stacking,
-                or spheres.
+            pred_score_thr (float, optional): Boxes on slices below this score are left out before
+                stacking, or spheres. Defaults to None, that of the config's pictures
+                (``default_hooks.visualization.score_thr``), or 0.3 where it has none.
             iou_thr (float): Boxes of consecutive slices are one lesion if their IoU is greater; not
                 used by a detector of volumes.
             max_overlays (int): At most so many overlay pictures.
             series (str, optional): The Series Instance UID to take from a DICOM folder.
+            lungs (str | Path | sitk.Image, optional): A mask of the lungs on the volume's grid, for
+                a detector trained on lungs: LUNA16's labels 3 and 4, or others of lungs alone.
+                Defaults to None: they are found by thresholds.
 
         Returns:
             list[Lesion]: By falling score.
 
         Raises:
-            UserError: If the input is not a CT volume, or the results cannot be written.
+            UserError: If the input is not a CT volume, the lungs are of another one or not found,
+                or the results cannot be written.
         """
+        if lungs is not None and 'lungs' not in self.preparation:
+            raise UserError('the detector was not trained on lungs: leave their mask out')
         if out_dir is not None:
             check_out_dir(out_dir)
+        score_thr = self.score_thr if pred_score_thr is None else pred_score_thr
         volume = CTVolume(_read(inputs, series))
         if self.takes_volumes:
-            found = detect_volume(
-                self.model, self.pipeline, volume, batch_size, pred_score_thr, self.show_progress
-            )
+            found = self._detect_spheres(volume, lungs, batch_size, score_thr)
         else:
-            found = self._detect_stacks(volume, batch_size, pred_score_thr, iou_thr)
+            found = self._detect_stacks(volume, batch_size, score_thr, iou_thr)
         boxes, scores, labels, *segments = found
         lesions = describe_lesions(
             volume, boxes, scores, labels, self.classes, self.box_margin, *segments
@@ -148,14 +160,23 @@ class LesionInferencer:
         if out_dir is not None:
             detector = dict(
                 self.sources,
-                score_thr=pred_score_thr,
+                score_thr=score_thr,
                 iou_thr=None if self.takes_volumes else iou_thr,
                 box_margin_mm=self.box_margin,
+                preparation=self.preparation,
+                lungs=lungs if lungs is None else _name(lungs),
             )
-            source = 'SimpleITK image' if isinstance(inputs, sitk.Image) else str(inputs)
-            provenance = dict(source=source, detector=detector)
+            provenance = dict(source=_name(inputs), detector=detector)
             write_lesions(out_dir, volume, lesions, provenance, max_overlays, self.show_progress)
         return lesions
+
+    def _detect_spheres(self, volume, lungs, batch_size, score_thr):
+        """Boxes (n, 6) around lesions in voxels of ``array``, scores and labels."""
+        prepared = prepare_volume(volume, self.preparation, lungs)
+        spheres, scores, labels = detect_volume(
+            self.model, self.pipeline, prepared, batch_size, score_thr, self.show_progress
+        )
+        return boxes_around(spheres, volume.grid), scores, labels
 
     def _detect_stacks(self, volume, batch_size, score_thr, iou_thr):
         """Boxes (n, 6) of lesions in voxels of ``array``, scores, labels and segments by slice."""
@@ -261,6 +282,10 @@ def _segments(sample, found, boxes):
 
 def _split_points(num_slices, batch_size):
     return np.arange(num_slices), range(batch_size, num_slices, batch_size)
+
+
+def _name(inputs):
+    return 'SimpleITK image' if isinstance(inputs, sitk.Image) else str(inputs)
 
 
 def _read(inputs, series):

@@ -4,10 +4,15 @@ import copy
 from functools import partial
 
 import numpy as np
+import SimpleITK as sitk
 from mmengine.dataset import Compose
 from tqdm import tqdm
 
+from ..datasets.lung_finder import find_lungs
+from ..datasets.lungs import LungRegion, cut_to_lungs, number_lungs
 from ..datasets.volume_files import isotropic_grid, resample
+from ..structures.ct_volume import CTVolume
+from ..utils.volume_io import check_same_grid, read_labels
 
 _FROM_FILES = ('LoadVolume', 'LoadSphereAnnotations')
 
@@ -24,32 +29,62 @@ def loads_volumes(pipeline):
     return bool(pipeline) and _name(pipeline[0]) == _FROM_FILES[0]
 
 
-def detect_volume(model, pipeline, volume, batch_size=None, score_thr=0.0, show_progress=False):
-    """Find lesions in a CT volume as spheres, in windows of 1 mm.
+def prepare_volume(volume, preparation, lungs=None):
+    """Resample a CT volume to 1 mm in the training orientation, as the converters do it.
 
-    The volume is resampled to 1 mm in the training orientation, as the converters do it, and what
-    is found is taken back to its own voxels.
+    Args:
+        volume (CTVolume): The volume.
+        preparation (dict): How the volumes of training were made, ``preparation`` of a data set's
+            ``metainfo``: with ``lungs``, the options of :class:`LungRegion`, it is cut to them.
+        lungs (str | Path | sitk.Image, optional): A mask of the lungs on the volume's grid.
+            Defaults to None: they are found by :func:`find_lungs`.
+
+    Returns:
+        tuple[ndarray, VolumeGrid]: (z, y, x) int16 HU, and where the voxels lie.
+
+    Raises:
+        UserError: If the mask cannot be read, has another grid or is empty, or no lungs are found.
+    """
+    if 'lungs' not in preparation:
+        grid = isotropic_grid(volume.grid, (0, 0, 0), volume.grid.size)
+        return resample(volume.image, grid), grid
+    oriented = sitk.DICOMOrient(volume.image, CTVolume.ORIENTATION)
+    numbers = find_lungs(oriented) if lungs is None else _read_lungs(lungs, volume)
+    return cut_to_lungs(oriented, numbers, LungRegion(**preparation['lungs']))
+
+
+def _read_lungs(lungs, volume):
+    """(z, y, x) a number for each lung, in the training orientation."""
+    source = 'the mask given' if isinstance(lungs, sitk.Image) else str(lungs)
+    mask = lungs if isinstance(lungs, sitk.Image) else read_labels(lungs)
+    check_same_grid(mask, volume.image, f'the lungs ({source}) and the volume')
+    labels = volume.oriented(sitk.GetArrayFromImage(mask))
+    return number_lungs(labels, volume.spacing, source)
+
+
+def detect_volume(model, pipeline, prepared, batch_size=None, score_thr=0.0, show_progress=False):
+    """Find lesions in a CT volume as spheres, in windows of 1 mm.
 
     Args:
         model (AggregatedRCNN3D): The detector.
         pipeline (list[dict]): The config's test pipeline, of which what reads files is left out.
-        volume (CTVolume): The volume.
+        prepared (tuple[ndarray, VolumeGrid]): The volume, by :func:`prepare_volume`.
         batch_size (int, optional): Windows at once. Defaults to None, as the config has it.
         score_thr (float): Detections below this score are left out.
         show_progress (bool): Show a progress bar of the windows.
 
     Returns:
-        tuple[ndarray]: (n, 6) boxes x1, y1, z1, x2, y2, z2 around the spheres in voxels of
-        ``volume.array``, by falling score; (n,) scores and (n,) labels.
+        tuple[ndarray]: (n, 4) spheres x, y, z and diameter in mm of the world, by falling score;
+        (n,) scores and (n,) labels.
     """
-    grid = isotropic_grid(volume.grid, (0, 0, 0), volume.grid.size)
-    sample = _prepare(pipeline, resample(volume.image, grid), grid)
+    hu, grid = prepared
+    sample = _pack(pipeline, hu, grid)
     progress = partial(tqdm, desc='windows', disable=not show_progress)
     found = model.detect_scan(sample['inputs'], batch_size, progress)
     found = found[found.scores >= score_thr]
     spheres = grid.spheres_to_world(found.bboxes.cpu().numpy())
     scores, labels = found.scores.cpu().numpy().astype(float), found.labels.cpu().numpy()
-    return boxes_around(spheres, volume.grid), scores, labels
+    return spheres, scores, labels
 
 
 def boxes_around(spheres, grid):
@@ -67,7 +102,7 @@ def boxes_around(spheres, grid):
     return np.concatenate([centers - radii, centers + radii], axis=1)
 
 
-def _prepare(pipeline, hu, grid):
+def _pack(pipeline, hu, grid):
     """Take a volume in memory through a pipeline."""
     steps = [step for step in copy.deepcopy(list(pipeline)) if _name(step) not in _FROM_FILES]
     where = dict(spacing=grid.spacing, origin=grid.origin, direction=grid.direction)

@@ -2,6 +2,7 @@ from .ct_slices import CTSliceDataset
 from .lesion_patches import LesionPatchDataset
 from .proposal_patches import ProposalPatchDataset
 from .samplers import (
+    LesionCropSampler,
     LesionPairSampler,
     LesionSliceSampler,
     PatientHalfSampler,
@@ -13,6 +14,7 @@ from .volumes import VolumeDataset
 
 __all__ = [
     'CTSliceDataset',
+    'LesionCropSampler',
     'LesionPairSampler',
     'LesionPatchDataset',
     'LesionSliceSampler',

@@ -8,13 +8,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from mmlesion.evaluation.files import read_luna16_ground_truth
-from mmlesion.structures import VolumeGrid
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, atomic_write
 from mmlesion.utils.volume_io import read_ct, read_image
 
+from .lungs import LUNG_LABELS
+
 SUBSETS = 10
-LUNG_LABELS = (3, 4)  # 5 is the trachea
 
 
 class LunaScan(NamedTuple):
@@ -103,32 +103,25 @@ def read_luna16_findings(annotations, excluded, out, uids):
     return findings
 
 
-def lung_box(path, grid):
-    """Find the lungs of a mask in a scan's grid; mask and scan need not have the same.
+def read_lung_mask(path, image):
+    """Read the lungs of a scan; mask and scan need not have the same grid.
 
     Args:
         path (str | Path): The mask, ``seg-lungs-LUNA16/<uid>.mhd``.
-        grid (VolumeGrid): The scan's grid.
+        image (sitk.Image): The scan.
 
     Returns:
-        tuple[ndarray, ndarray]: Lowest and highest z, y, x of the lungs in voxels of the grid.
+        ndarray: (z, y, x) uint8 on the scan's grid, 3 and 4 in the lungs and 0 elsewhere.
 
     Raises:
         UserError: If the mask cannot be read, has no lungs, or they lie outside of the scan.
     """
-    mask = read_image(path)
-    shapes = sitk.LabelShapeStatisticsImageFilter()
-    shapes.ComputePerimeterOff()
-    shapes.Execute(sitk.Cast(mask, sitk.sitkUInt8))
-    boxes = [shapes.GetBoundingBox(label) for label in LUNG_LABELS if shapes.HasLabel(label)]
-    if not boxes:
+    mask = sitk.Cast(read_image(path), sitk.sitkUInt8)
+    if not np.isin(LUNG_LABELS, sitk.GetArrayViewFromImage(mask)).any():
         raise UserError(f'{path} has no lungs, labels 3 and 4: unpack the masks again')
-    starts, sizes = np.array(boxes)[:, :3], np.array(boxes)[:, 3:]
-    low, high = starts.min(0), (starts + sizes).max(0)
-    corners = np.stack(np.meshgrid(*zip(low, high), indexing='ij'), -1).reshape(-1, 3)
-    world = VolumeGrid.of(mask).to_world(corners[:, ::-1])
-    inside = grid.from_world(world)
-    low, high = inside.min(0), inside.max(0)
-    if (high <= 0).any() or (low >= grid.size).any():
+    laid = sitk.Resample(mask, image, sitk.Transform(), sitk.sitkNearestNeighbor)
+    labels = sitk.GetArrayFromImage(laid)
+    labels[~np.isin(labels, LUNG_LABELS)] = 0
+    if not labels.any():
         raise UserError(f'the lungs of {path} lie outside of their scan: unpack the masks again')
-    return low, high
+    return labels

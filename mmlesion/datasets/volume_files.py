@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import SimpleITK as sitk
 
 from mmlesion.structures import VolumeGrid
 from mmlesion.utils import UserError, atomic_write
+from mmlesion.utils.volume_io import image_files
 
 from .conversion import convert_once
 
@@ -17,29 +19,31 @@ HU_RANGE = (-1024, 3071)
 FOLDER = 'volumes'
 
 
-def isotropic_grid(grid, low, high):
-    """A grid of cubes of 1 mm, parallel to another one.
+def isotropic_grid(grid, low, high, spacing=SPACING):
+    """A grid of cubes, parallel to another one.
 
     Args:
         grid (VolumeGrid): The other one.
         low (Sequence[float]): z, y, x in its voxels at which the new grid begins.
-        high (Sequence[float]): z, y, x near which it ends, to half a mm.
+        high (Sequence[float]): z, y, x near which it ends, to half a cube.
+        spacing (float): mm of the cubes' sides. Defaults to 1.
 
     Returns:
         VolumeGrid: Of at least one voxel along each axis.
     """
-    low, spacing = np.asarray(low, float), np.asarray(grid.spacing)[::-1]
-    size = np.maximum(np.rint((high - low) * spacing / SPACING), 1).astype(int)
-    (origin,) = grid.to_world(low + 0.5 * SPACING / spacing)
-    return VolumeGrid(tuple(size.tolist()), (SPACING,) * 3, tuple(origin.tolist()), grid.direction)
+    low, cubes = np.asarray(low, float), np.asarray(grid.spacing)[::-1] / spacing
+    size = np.maximum(np.rint((high - low) * cubes), 1).astype(int)
+    (origin,) = grid.to_world(low + 0.5 / cubes)
+    return VolumeGrid(tuple(size.tolist()), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
 
 
-def resample(image, grid):
+def resample(image, grid, outside=HU_RANGE[0]):
     """Sample an image on a grid, linearly.
 
     Args:
         image (sitk.Image): In HU.
-        grid (VolumeGrid): Where to sample; outside of the image is air.
+        grid (VolumeGrid): Where to sample.
+        outside (float): HU outside of the image. Defaults to -1024, air.
 
     Returns:
         ndarray: (z, y, x) int16 HU, clipped to -1024 to 3071.
@@ -53,7 +57,7 @@ def resample(image, grid):
         grid.origin,
         grid.spacing,
         grid.direction,
-        low,
+        outside,
         sitk.sitkFloat32,
     )
     return np.rint(sitk.GetArrayViewFromImage(resampled)).clip(low, high).astype(np.int16)
@@ -91,19 +95,25 @@ def store_volume(root, name, sources, options, convert):
         dict: The volume's entry.
 
     Raises:
-        UserError: If a source is missing.
+        UserError: If a source is missing, or the data of an MHD file.
     """
-    for source in sources:
+    for source in (file for path in sources for file in image_files(path)):
         if not source.is_file():
             raise UserError(f'there is no {source}')
-    volume = Path(root, FOLDER, f'{name}.npy')
-    record = volume.with_name(f'{name}.json')
-    if not volume.is_file():
-        record.unlink(missing_ok=True)
-    return convert_once(record, sources, options, convert)
+    record = Path(root, FOLDER, f'{name}.json')
+    return convert_once(record, sources, options, convert, partial(_is_whole, root))
 
 
-def write_annotations(path, volumes, annotations, category, description):
+def _is_whole(root, entry):
+    """Whether a volume is as its entry says, and its file as long as its own header says."""
+    try:
+        volume = np.load(Path(root, entry['file_name']), mmap_mode='r', allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return volume.dtype == np.int16 and list(volume.shape) == list(entry['size'])
+
+
+def write_annotations(path, volumes, annotations, category, description, preparation=None):
     """Write the annotation file of a 3D benchmark (see docs/datasets.md).
 
     Args:
@@ -113,9 +123,11 @@ def write_annotations(path, volumes, annotations, category, description):
             ``ignore``, and more if there is; ids count from 1.
         category (str): What is annotated.
         description (str): Of the data set.
+        preparation (dict, optional): How volumes were made, which :class:`VolumeDataset` compares
+            with its ``metainfo``. Defaults to None, of all that is there.
     """
     content = {
-        'info': {'description': description},
+        'info': {'description': description, 'preparation': preparation},
         'volumes': [{'id': i, **volume} for i, volume in enumerate(volumes, start=1)],
         'annotations': [],
         'categories': [{'id': 1, 'name': category}],

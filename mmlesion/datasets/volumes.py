@@ -1,9 +1,11 @@
 import json
+import logging
 
 import numpy as np
 from mmdet.datasets import BaseDetDataset
 from mmdet.registry import DATASETS
 from mmengine.fileio import get_text
+from mmengine.logging import print_log
 
 from mmlesion.utils import UserError, path_under
 
@@ -23,7 +25,9 @@ class VolumeDataset(BaseDetDataset):
     with their center in it, are in the samples of ``test_mode`` alone
     (:func:`~mmlesion.datasets.reader_marks.without_marks`).
 
-    The classes are ``('lesion', )``; LUNA16's is ``metainfo=dict(classes=('nodule', ))``.
+    The classes are ``('lesion', )``; LUNA16's is ``metainfo=dict(classes=('nodule', ))``. With
+    ``preparation`` in ``metainfo`` the file must say that its volumes were made like this, such as
+    ``dict(lungs=dict(margin=10.0, outside='fill'))``; inference then does the same to a scan.
 
     Args:
         fold (int | Sequence[int], optional): Of cross-validation: the fold, or folds, of the
@@ -31,6 +35,10 @@ class VolumeDataset(BaseDetDataset):
         split (str): With ``fold``, 'train' takes the volumes of all other folds, 'test' its own.
             Defaults to 'train'.
         crops_per_volume (int): How often a volume comes in an epoch of training. Defaults to 1.
+        by_lesion (bool): Whether the samples of training are lesions, then volumes, of which
+            :class:`~mmlesion.datasets.samplers.LesionCropSampler` draws an epoch. A sample's
+            ``crop_target`` is the lesion that its crop must hold, or None for one that may lie
+            anywhere. Lesions that are ignored are no samples. Defaults to False.
         **kwargs: Of :class:`mmdet.datasets.BaseDetDataset`, which refuses unknown ones:
             ``ann_file``, ``data_root``, ``data_prefix=dict(img=...)`` (the folder that
             ``file_name`` is relative to, ``data_root`` by default), ``pipeline``, ``test_mode``,
@@ -43,19 +51,25 @@ class VolumeDataset(BaseDetDataset):
 
     Raises:
         UserError: If the annotation file is missing or not of this schema, has no volume of the
-            fold or none of the classes, or names a file outside of ``data_prefix['img']``.
+            fold or none of the classes, was prepared otherwise, or names a file outside of
+            ``data_prefix['img']``.
     """
 
     METAINFO = CTSliceDataset.METAINFO
 
-    def __init__(self, *args, fold=None, split='train', crops_per_volume=1, **kwargs):
+    def __init__(
+        self, *args, fold=None, split='train', crops_per_volume=1, by_lesion=False, **kwargs
+    ):
         if split not in SPLITS:
             raise UserError(f'split={split!r} of a fold: choose one of {", ".join(SPLITS)}')
         if crops_per_volume < 1:
             raise UserError(f'crops_per_volume={crops_per_volume}: give at least 1')
+        if by_lesion and crops_per_volume != 1:
+            raise UserError('by_lesion leaves the number of crops to the sampler: leave out one')
         self.fold = fold
         self.split = split
         self.crops_per_volume = crops_per_volume
+        self.by_lesion = by_lesion
         self.hard_spots = {}
         super().__init__(*args, **kwargs)
 
@@ -66,6 +80,7 @@ class VolumeDataset(BaseDetDataset):
             list[dict]: A sample a volume.
         """
         content = self._read()
+        self._check_preparation(content)
         try:
             labels = self._labels(content['categories'])
             lesions = {volume['id']: [] for volume in content['volumes']}
@@ -97,6 +112,21 @@ class VolumeDataset(BaseDetDataset):
             raise UserError(
                 f'{self.ann_file} is not JSON ({error}): convert the dataset again'
             ) from error
+
+    def _check_preparation(self, content):
+        """Compare how the volumes were made with what the config says, if it does."""
+        wanted = self.metainfo.get('preparation')
+        info = content.get('info', {}) if isinstance(content, dict) else {}
+        if wanted is None or info.get('preparation') == wanted:
+            return
+        found = info.get('preparation')
+        difference = (
+            f'{self.ann_file} says that its volumes were prepared by {found}, and the config has '
+            f'metainfo.preparation={wanted}: convert the dataset again, or change the latter'
+        )
+        if found is not None:
+            raise UserError(difference)
+        print_log(difference, 'current', logging.WARNING)
 
     def _labels(self, categories):
         """Category id to label."""
@@ -138,6 +168,8 @@ class VolumeDataset(BaseDetDataset):
                 f'filter_cfg={self.filter_cfg} leaves none of the {len(self.data_list)} volumes '
                 f'of {self.ann_file}: loosen it, or annotate lesions'
             )
+        if self.by_lesion:
+            return _lesion_samples(kept)
         return [sample for sample in kept for _ in range(self.crops_per_volume)]
 
     def get_data_info(self, idx):
@@ -166,3 +198,14 @@ def _to_train(instances):
 
 def _has_lesions(sample):
     return any(not instance['ignore_flag'] for instance in sample['instances'])
+
+
+def _lesion_samples(samples):
+    """A sample a lesion, then one a volume."""
+    aimed = [
+        dict(sample, crop_target=instance)
+        for sample in samples
+        for instance in sample['instances']
+        if not instance['ignore_flag']
+    ]
+    return aimed + [dict(sample, crop_target=None) for sample in samples]

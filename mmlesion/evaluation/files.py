@@ -322,7 +322,7 @@ def volume_ground_truth(data, path, fold=None):
     """Lesions of an annotation file of volumes (docs/datasets.md).
 
     Annotations with ``ignore`` set, such as LUNA16's excluded findings, are ignored. Groups are by
-    diameter.
+    diameter, and by ``lesion_type`` where annotations have one.
 
     Args:
         data (dict): The content of the file.
@@ -354,6 +354,9 @@ def volume_ground_truth(data, path, fold=None):
     lesions = Lesions(item, np.column_stack([centres, diameter]), ignore, label)
     known = item >= 0
     groups = {'diameter': diameter_groups(diameter[known])}
+    if any('lesion_type' in ann for ann in annotations):
+        types = np.array([ann.get('lesion_type', -1) for ann in annotations])
+        groups['lesion_type'] = lesion_type_groups(types[known])
     patients = [volume.get('patient_id', volume['series_uid']) for volume in chosen]
     return GroundTruth(items, lesions.take(known), groups, patients)
 

@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import math
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from .errors import UserError
 
 MODALITY, DESCRIPTION, POSITION = '0008|0060', '0008|103e', '0020|0032'
 CT_IMAGE_STORAGE = b'1.2.840.10008.5.1.4.1.1.2\0'
+# of MHD files
+VOXEL_BYTES = dict(MET_CHAR=1, MET_UCHAR=1, MET_SHORT=2, MET_USHORT=2)
+VOXEL_BYTES.update(MET_INT=4, MET_UINT=4, MET_FLOAT=4, MET_DOUBLE=8)
 # A CT shows fat or air (below -50 HU) and soft tissue or bone (above 0 HU), and 16 bits hold it.
 HU_LIMITS = (-32768, 32767)
 
@@ -136,11 +140,59 @@ def read_image(path):
     path = Path(path)
     if not path.is_file():
         raise UserError(f'{path} does not exist')
+    _check_data_files(path)
     with _itk_errors_as_user_errors(path):
         image = sitk.ReadImage(str(path))
         if path.name.endswith(('.nii', '.nii.gz')):
             _check_whole_nifti(path, image)
     return image
+
+
+def image_files(path):
+    """The files that an image is in: of an MHD file also the one that its header names.
+
+    Args:
+        path (str | Path): What SimpleITK reads. It need not exist.
+
+    Returns:
+        list[Path]: ``path`` first.
+    """
+    path = Path(path)
+    name = _mhd_header(path).get('ElementDataFile', 'LOCAL')
+    single = name.split()[0] not in ('LOCAL', 'LIST') and '%' not in name
+    return [path, path.parent / name] if single else [path]
+
+
+def _mhd_header(path):
+    """The fields of an MHD file; none of another one."""
+    if path.suffix.lower() != '.mhd' or not path.is_file():
+        return {}
+    lines = path.read_text(encoding='latin-1').splitlines()
+    fields = (line.partition('=') for line in lines)
+    return {name.strip(): value.strip() for name, _, value in fields if value.strip()}
+
+
+def _check_data_files(path):
+    """Check that an MHD file's data are there and whole; ITK's messages name the header alone.
+
+    Raises:
+        UserError: If not.
+    """
+    for data in image_files(path)[1:]:
+        if not data.is_file():
+            raise UserError(f'{path} has its voxels in {data}, which does not exist: copy it too')
+        header = _mhd_header(path)
+        voxel = VOXEL_BYTES.get(header.get('ElementType'))
+        if header.get('CompressedData', 'False').lower() == 'true' or voxel is None:
+            expected = int(header.get('CompressedDataSize', 1))
+        else:
+            size = math.prod(int(side) for side in header.get('DimSize', '1').split())
+            expected = voxel * size * int(header.get('ElementNumberOfChannels', 1))
+        if data.stat().st_size < expected:
+            raise UserError(
+                f'{data} is truncated: it has {data.stat().st_size} of the {expected} bytes that '
+                f'{path.name} says. Copy it again'
+            )
 
 
 def _check_whole_nifti(path, image):

@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,15 @@ from scipy import ndimage
 from torch import nn
 
 from mmlesion.apis import LesionInferencer
-from mmlesion.apis.volume_detection import boxes_around, loads_volumes
+from mmlesion.apis.volume_detection import boxes_around, loads_volumes, prepare_volume
+from mmlesion.datasets.luna16_files import find_luna16_scans, read_luna16_scan, read_lung_mask
+from mmlesion.datasets.lungs import LungRegion, cut_to_lungs
+from mmlesion.datasets.phantom import make_luna16_phantom
 from mmlesion.models import AggregatedRCNN3D
 from mmlesion.models.detectors.sliding_windows import SlidingWindows
 from mmlesion.structures import VolumeGrid
-from mmlesion.structures.ct_volume import index_to_world
+from mmlesion.structures.ct_volume import CTVolume, index_to_world
+from mmlesion.utils import UserError
 
 REPO = Path(__file__).parents[2]
 CONFIG = REPO / 'configs/aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'
@@ -51,10 +56,10 @@ class BrightBallDetector(nn.Module):
         )
 
 
-def detector_config():
+def detector_config(**metainfo):
     steps = ('LoadVolume', 'LoadSphereAnnotations', 'PackVolumeInputs')
     pipeline = [dict(type=step) for step in steps]
-    dataset = dict(type='VolumeDataset', ann_file='none.json', pipeline=pipeline)
+    dataset = dict(type='VolumeDataset', ann_file='none.json', pipeline=pipeline, metainfo=metainfo)
     model = dict(type='BrightBallDetector')
     return Config(dict(model=model, test_dataloader=dict(dataset=dataset)))
 
@@ -169,6 +174,7 @@ def test_the_real_detector():
     options = {'model.test_cfg.rpn.score_thr': 0.0, 'model.test_cfg.window.size': (32, 32, 32)}
     options['model.test_cfg.window.overlap'] = 0
     options['model.test_cfg.window.max_per_img'] = 7
+    options['test_dataloader.dataset.metainfo.preparation'] = None  # noise has no lungs
     torch.manual_seed(0)
     with pytest.warns(UserWarning, match='random'):
         inferencer = LesionInferencer(
@@ -180,6 +186,99 @@ def test_the_real_detector():
     assert len(lesions) == 7 and {lesion.label for lesion in lesions} == {'nodule'}
     scores = [lesion.score for lesion in lesions]
     assert scores == sorted(scores, reverse=True)
+
+
+def chest(flip=(1, 1, 1)):
+    """A trunk of 120 x 90 x 80 mm with two lungs; a bright ball in one, one in the wall, a mask."""
+    image = grid_like((100, 75, 40), (1.2, 1.2, 2.0), flip=flip)
+    z, y, x = np.indices((40, 75, 100))
+    trunk = ((y - 37) / 33) ** 2 + ((x - 50) / 46) ** 2 <= 1
+    lungs = np.zeros(trunk.shape, np.uint8)
+    for number, middle in ((3, 32), (4, 68)):
+        mm = np.stack([(z - 20) * 2.0, (y - 37) * 1.2, (x - middle) * 1.2])
+        lungs[((mm / np.reshape([34, 30, 16], (3, 1, 1, 1))) ** 2).sum(0) <= 1] = number
+    array = np.where(trunk, 40, -1000)
+    array[lungs > 0] = -850
+    drawn, mask = (sitk.GetImageFromArray(a.astype(np.int16)) for a in (array, lungs))
+    drawn.CopyInformation(image)
+    mask.CopyInformation(image)
+    drawn, points = with_balls(drawn, [(30.2, 36.1, 21.3), (50.0, 66.0, 8.0)], hu=900)
+    return drawn, sitk.Cast(mask, sitk.sitkUInt8), points
+
+
+@pytest.fixture
+def lung_inferencer():
+    preparation = dict(lungs=dict(margin=10.0, outside='fill'))
+    with pytest.warns(UserWarning, match='random'):
+        return LesionInferencer(
+            detector_config(preparation=preparation), device='cpu', show_progress=False
+        )
+
+
+@pytest.mark.parametrize('flip', [(1, 1, 1), (-1, -1, 1), (1, 1, -1)])
+def test_a_detector_of_lungs_sees_nothing_else(lung_inferencer, inferencer, flip, tmp_path):
+    """Coordinates stay those of the scan, whether lungs are given or found."""
+    image, mask, points = chest(flip)
+    assert len(inferencer(image)) == 2
+    sitk.WriteImage(mask, str(tmp_path / 'lungs.nii.gz'))
+    one_label = mask > 0
+    for lungs in (None, mask, tmp_path / 'lungs.nii.gz', one_label):
+        assert_found(lung_inferencer(image, lungs=lungs), points[:1], image)
+
+
+def test_what_is_seen_is_what_the_converter_makes(tmp_path):
+    """A scan and its mask, converted and prepared for inference: the same voxels and grid."""
+    make_luna16_phantom(tmp_path / 'raw', (1, 0), seed=2)
+    (scan,) = find_luna16_scans(tmp_path / 'raw')
+    path = tmp_path / 'raw/seg-lungs-LUNA16' / f'{scan.uid}.mhd'
+    image = read_luna16_scan(scan.path)
+    for outside in ('fill', 'keep'):
+        region = LungRegion(8.0, outside)
+        hu, grid = cut_to_lungs(image, read_lung_mask(path, image), region)
+        preparation = dict(lungs=asdict(region))
+        volume = CTVolume(sitk.ReadImage(str(scan.path)))
+        seen, where = prepare_volume(volume, preparation, path)
+        np.testing.assert_array_equal(seen, hu)
+        assert where == grid
+
+
+def test_lungs_that_cannot_be_used(lung_inferencer, inferencer, tmp_path):
+    image, mask, _ = chest()
+    with pytest.raises(UserError, match='not trained on lungs'):
+        inferencer(image, lungs=mask)
+    with pytest.raises(UserError, match='the mask given is empty'):
+        lung_inferencer(image, lungs=mask * 0)
+    with pytest.raises(UserError, match='the lungs .* and the volume have the size'):
+        lung_inferencer(image, lungs=mask[1:])
+    moved = sitk.Image(mask)
+    moved.SetOrigin((0.0, 0.0, 0.0))
+    with pytest.raises(UserError, match='have the origin'):
+        lung_inferencer(image, lungs=moved)
+    with pytest.raises(UserError, match='none.nii does not exist'):
+        lung_inferencer(image, lungs=tmp_path / 'none.nii')
+    air, _ = with_balls(grid_like((40, 44, 30), (1.0, 1.0, 1.5)), [(15, 20, 12)])
+    air[0, 0, 0] = 20
+    with pytest.raises(UserError, match='no lungs are found'):
+        lung_inferencer(air, out_dir=tmp_path / 'out')
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not REAL_CT.is_file(), reason='shared/data/ct is not there')
+def test_a_real_scan_without_whole_lungs(lung_inferencer):
+    """By itself nothing is found; with a mask of the bases at its top it is cut to them."""
+    image = sitk.ReadImage(str(REAL_CT))
+    with pytest.raises(UserError, match='no lungs are found'):
+        lung_inferencer(image)
+    bases = sitk.Image(image.GetSize(), sitk.sitkUInt8)
+    bases.CopyInformation(image)
+    bases[20:50, 40:60, 24:] = 1
+    assert isinstance(lung_inferencer(image, lungs=bases), list)
+
+
+def test_the_score_threshold_is_the_config_s():
+    with pytest.warns(UserWarning, match='random'):
+        assert LesionInferencer(CONFIG, device='cpu').score_thr == 0.5
+        assert LesionInferencer(detector_config(), device='cpu').score_thr == 0.3
 
 
 def test_boxes_around():

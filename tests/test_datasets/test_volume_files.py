@@ -1,3 +1,4 @@
+import io
 import json
 from dataclasses import dataclass
 
@@ -97,6 +98,12 @@ class Options:
     margin: float = 10.0
 
 
+def np_bytes(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
 def test_a_volume_is_stored_once(tmp_path):
     grid = VolumeGrid((2, 3, 4), (1.0, 1.0, 1.0), (1.0, 2.0, 3.0), tuple(np.eye(3).ravel()))
     hu = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
@@ -120,12 +127,45 @@ def test_a_volume_is_stored_once(tmp_path):
     source.write_text('another scan')
     store(Options(margin=5.0))
     assert len(calls) == 3
-    (tmp_path / entry['file_name']).unlink()
+    volume = tmp_path / entry['file_name']
+    volume.unlink()
     store(Options(margin=5.0))
-    assert len(calls) == 4 and (tmp_path / entry['file_name']).is_file()
+    assert len(calls) == 4 and volume.is_file()
+    content = volume.read_bytes()
+    for broken in (content[:-2], content[:40], b'', np_bytes(hu[:1]), np_bytes(hu.astype(float))):
+        volume.write_bytes(broken)
+        store(Options(margin=5.0))
+        assert volume.read_bytes() == content
+    assert len(calls) == 9
     source.unlink()
     with pytest.raises(UserError, match='there is no .*scan.mhd'):
         store(Options())
+
+
+def test_the_voxels_of_an_mhd_file_count(tmp_path):
+    """A replaced .raw makes the volume anew, though its header is the same."""
+    image = sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))
+    sitk.WriteImage(image, str(tmp_path / 'scan.mhd'))
+    raw = tmp_path / 'scan.raw'
+    grid = VolumeGrid.of(image)
+    calls = []
+
+    def convert():
+        calls.append(1)
+        return write_volume(tmp_path, '1', np.zeros((4, 5, 6), np.int16), grid)
+
+    def store():
+        store_volume(tmp_path, '1', [tmp_path / 'scan.mhd'], Options(), convert)
+
+    store()
+    store()
+    assert len(calls) == 1
+    raw.write_bytes(b'\1' * 240)
+    store()
+    assert len(calls) == 2
+    raw.unlink()
+    with pytest.raises(UserError, match='there is no .*scan.raw'):
+        store()
 
 
 def test_annotations(tmp_path):

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmdet.registry import DATASETS
+from mmdet.registry import DATASETS, MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmlesion.datasets import VolumeDataset
+from mmlesion.datasets import VolumeDataset, volumes
 from mmlesion.datasets.volume_files import write_annotations, write_volume
 from mmlesion.structures import VolumeGrid
 from mmlesion.utils import UserError
@@ -108,6 +108,35 @@ def test_crops_and_filter(root):
         build(root, crops_per_volume=0)
 
 
+def test_samples_by_lesion(root):
+    """The lesion that is not ignored, then all volumes, whatever else is asked for."""
+    dataset = build(root, by_lesion=True)
+    samples = [dataset.get_data_info(i) for i in range(len(dataset))]
+    assert [sample['volume_id'] for sample in samples] == [1, 1, 2, 3]
+    lesion, *others = [sample['crop_target'] for sample in samples]
+    assert lesion['center_mm'] == [-2.0, 25.0, 290.0] and others == [None] * 3
+    assert samples[0]['instances'] == samples[1]['instances']
+    assert ids(build(root, by_lesion=True, test_mode=True)) == [1, 2, 3]
+
+
+def test_preparation(root, monkeypatch):
+    """A model is not trained on volumes that were made otherwise than its config says."""
+    wanted = dict(lungs=dict(margin=10.0, outside='fill'))
+    metainfo = dict(classes=('nodule',), preparation=wanted)
+    logged = []
+    monkeypatch.setattr(volumes, 'print_log', lambda text, *_: logged.append(text))
+    build(root, metainfo=metainfo)
+    assert 'prepared by None' in logged[0]  # an older file does not say it
+    edit(root, lambda content: content['info'].update(preparation=wanted))
+    assert build(root, metainfo=metainfo).metainfo['preparation'] == wanted
+    build(root)
+    assert len(logged) == 1
+    kept = dict(lungs=dict(margin=10.0, outside='keep'))
+    edit(root, lambda content: content['info'].update(preparation=kept))
+    with pytest.raises(UserError, match="'keep'.* the config has .*'fill'"):
+        build(root, metainfo=metainfo)
+
+
 def test_hard_spots(root):
     dataset = build(root)
     dataset.hard_spots = {2: [[1.0, 2.0, 3.0, 4.0]]}
@@ -187,4 +216,20 @@ def test_dataset_configs_build(name, monkeypatch):
     for split in ('train', 'val', 'test', 'train_scan'):
         dataset = DATASETS.build(dict(cfg[f'{split}_dataloader'].dataset, lazy_init=True))
         assert dataset.fold == (0 if name == 'luna16' else None)
+        assert ('preparation' in dataset.metainfo) == (name == 'luna16')
         assert dataset.test_mode == (split != 'train')
+
+
+@pytest.mark.parametrize('name', ['luna16', 'deeplesion_3d'])
+def test_crops_and_windows_are_padded_alike(name):
+    """A window at a scan's border looks as a crop does there."""
+    crop = TRANSFORMS.build(Config.fromfile(CONFIGS / f'{name}.py').train_pipeline[2])
+    model = Config.fromfile(CONFIGS.parent / 'models' / 'aggregated_rcnn3d.py').model
+    assert MODELS.build(model.data_preprocessor).pad_hu == crop.pad_hu == 0
+
+
+def test_deeplesion_is_evaluated_as_in_the_paper():
+    """Tables V and VI."""
+    cfg = Config.fromfile(CONFIGS / 'deeplesion_3d.py')
+    assert cfg.val_evaluator.fp_levels == cfg.test_evaluator.fp_levels == (0.5, 1, 2, 4, 8, 16)
+    assert cfg.test_evaluator.groups == ('lesion_type', 'diameter')

@@ -109,6 +109,18 @@ def test_centres_in_spheres(ann_file, tmp_path):
     assert (tmp_path / 'run' / 'froc.png').is_file()
 
 
+def test_lesion_types(ann_file):
+    """The lesion that is found is a lung's (5), the one that is not the liver's (4)."""
+    with pytest.raises(UserError, match='lesion_type'):
+        evaluate(ann_file, groups=['lesion_type'])
+    content = json.loads(ann_file.read_text())
+    for annotation, lesion_type in zip(content['annotations'], (5, 4, -1, -1)):
+        annotation['lesion_type'] = lesion_type
+    ann_file.write_text(json.dumps(content))
+    result = evaluate(ann_file, groups=['lesion_type'])
+    assert result['froc/lung_sens@8'] == 1 and result['froc/liver_sens@8'] == 0
+
+
 def test_negative_patients(ann_file):
     found = {**FOUND, '1.2': [*FOUND['1.2'], [30, 41, 50, 6, 0.3]]}
     assert evaluate(ann_file, found)['froc/TNP'] == 1, 'at 0.3, above the negative scan'

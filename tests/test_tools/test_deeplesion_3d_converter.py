@@ -73,6 +73,24 @@ def test_annotations_of_one_lesion_are_merged(tool):
     assert tool.merge_spheres(np.empty((0, 4))).shape == (0, 4)
 
 
+def test_types_of_merged_lesions(tool):
+    near = np.array([[0, 0, 0, 10.0], [2, 0, 0, 6.0], [0, 60, 0, 8.0], [0, 62, 0, 8.0]])
+    assert tool.merge_types(near, [5, -1, 4, 4]) == [5, 4]
+    assert tool.merge_types(near, [5, 4, -1, -1]) == [-1, -1]  # they disagree; unknown
+    assert tool.merge_types(np.empty((0, 4)), []) == []
+
+
+def test_types_are_kept(convert, phantom):
+    """Of the phantom as of DeepLesion: the training split has none, the others have all."""
+    found = convert()
+    for split in SPLITS:
+        annotated = json.loads((phantom / f'{split}.json').read_text())['annotations']
+        before = {annotation['lesion_type'] for annotation in annotated}
+        after = {annotation['lesion_type'] for annotation in found[split]['annotations']}
+        assert after == ({-1} if split == 'train' else before)
+        assert (split == 'train') == (before == {-1})
+
+
 def test_key_slices_whose_ranges_meet_share_a_volume(tool):
     pairs = [
         (image(10, 5, 15), [lesion([0, 0, 20, 20], 10.0)]),

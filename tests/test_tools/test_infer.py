@@ -68,6 +68,14 @@ def test_bad_input_in_a_process(tmp_path, checkpoint):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_lungs_are_for_detectors_of_lungs(tmp_path, scan, checkpoint, monkeypatch):
+    options = ['--out', tmp_path / 'out', '--device', 'cpu', '--lungs', scan]
+    args = [scan, CONFIG, checkpoint, *options]
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
+    with pytest.raises(SystemExit, match='error: the detector was not trained on lungs'):
+        runpy.run_path(str(TOOL), run_name='__main__')
+
+
 @pytest.mark.parametrize('broken', ['volume', 'config', 'checkpoint'])
 def test_missing_input(tmp_path, scan, checkpoint, broken, monkeypatch):
     paths = dict(volume=scan, config=CONFIG, checkpoint=checkpoint)

@@ -124,6 +124,36 @@ def test_volumes_hold_the_lungs_and_little_else(convert, phantom, tmp_path):
         assert (wide[uid] > size).all() and (wide[uid] <= size + 20).all()
 
 
+def test_what_is_outside_of_the_lungs(convert, phantom, tmp_path):
+    """Filled by default: half of a volume is tissue then; no nodule loses a voxel."""
+
+    def volumes(*flags):
+        content = convert(phantom, *flags)
+        preparation = content['info']['preparation']
+        files = {v['id']: np.load(tmp_path / 'out' / v['file_name']) for v in content['volumes']}
+        return content, preparation, files
+
+    _, preparation, kept = volumes('--outside', 'keep')
+    assert preparation == {'lungs': {'margin': 10.0, 'outside': 'keep'}}
+    content, preparation, filled = volumes()
+    assert preparation == {'lungs': {'margin': 10.0, 'outside': 'fill'}}
+    for volume in content['volumes']:
+        before, after = kept[volume['id']], filled[volume['id']]
+        assert 0.3 < (before != after).mean() < 0.7
+        assert (after[0] == 0).mean() > 0.4 and (after[:, 0] == 0).mean() > 0.4
+        mask = sitk.ReadImage(str(phantom / f'seg-lungs-LUNA16/{volume["series_uid"]}.mhd'))
+        lungs = np.isin(sitk.GetArrayViewFromImage(mask), (3, 4)).sum() * np.prod(mask.GetSpacing())
+        assert (after < -600).sum() > 0.9 * lungs
+        grid = VolumeGrid(*(volume[k] for k in ('size', 'spacing', 'origin', 'direction')))
+        found = [a for a in content['annotations'] if a['volume_id'] == volume['id']]
+        for nodule in (a for a in found if not a['ignore']):
+            sphere = [*nodule['center_mm'], nodule['diameter_mm'] - 1]
+            ((*center, diameter),) = grid.spheres_from_world([sphere])
+            offsets = np.indices(after.shape) + 0.5 - np.reshape(center, (3, 1, 1, 1))
+            inside = (offsets**2).sum(0) < (diameter / 2) ** 2
+            assert (before == after)[inside].mean() > 0.98
+
+
 def test_a_second_run_keeps_what_is_there(convert, phantom, tmp_path):
     first = convert(phantom)
     files = sorted((tmp_path / 'out' / 'volumes').glob('*.npy'))
@@ -131,6 +161,9 @@ def test_a_second_run_keeps_what_is_there(convert, phantom, tmp_path):
     files[0].unlink()
     assert convert(phantom) == first
     again = [path.stat().st_mtime_ns for path in files]
+    files[1].write_bytes(files[1].read_bytes()[:-100])
+    convert(phantom)
+    assert [list(np.load(path).shape) for path in files]  # the truncated one is made anew
     assert again[1:] == stamps[1:] and again[0] != stamps[0]
     convert(phantom, '--margin', 2)
     assert all(path.stat().st_mtime_ns > stamp for path, stamp in zip(files, stamps))
@@ -162,6 +195,7 @@ def test_scans_that_cannot_be_used(convert, copy, capsys, tmp_path):
     for scan in scans[:2]:
         assert scan.stem in (tmp_path / 'out' / 'skipped.txt').read_text()
         assert scan.stem in printed.err
+    assert f'{scans[0].stem}.raw is truncated' in printed.err
     assert 'no scan of the subsets' in printed.err
     with pytest.raises(SystemExit, match='Without --strict such scans are skipped'):
         convert(copy, '--strict')
@@ -197,7 +231,7 @@ def test_masks_that_are_not_of_the_scan(tool, phantom, tmp_path):
     scan = tool.find_luna16_scans(phantom)[0]
     mask = sitk.ReadImage(str(phantom / 'seg-lungs-LUNA16' / f'{scan.uid}.mhd'))
     path = tmp_path / f'{scan.uid}.mhd'
-    arguments = dict(masks=tmp_path, out=tmp_path, options=tool.CropOptions(0.0))
+    arguments = dict(masks=tmp_path, out=tmp_path, region=tool.LungRegion(0.0))
     sitk.WriteImage(mask * 0, str(path))
     assert 'has no lungs' in tool.convert_scan(scan, **arguments).problem
     mask.SetOrigin((900.0, 900.0, 900.0))

@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from mmengine.logging import MMLogger
 
 from mmlesion.utils import UserError
-from mmlesion.utils.volume_io import check_same_grid, read_ct, read_labels
+from mmlesion.utils.volume_io import check_same_grid, image_files, read_ct, read_image, read_labels
 
 SOP_CLASSES = dict(CT='1.2.840.10008.5.1.4.1.1.2', MR='1.2.840.10008.5.1.4.1.1.4')
 
@@ -237,3 +237,27 @@ def test_grids_must_agree(ct):
         getattr(other, f'Set{what}')(value)
         with pytest.raises(UserError, match=f'a and b have the {what.lower()}'):
             check_same_grid(ct, other, 'a and b')
+
+
+@pytest.mark.parametrize('compressed', [False, True])
+def test_the_voxels_of_an_mhd_file(tmp_path, ct, compressed):
+    """Messages name the file that is at fault, not the header beside it."""
+    path = tmp_path / 'scan.mhd'
+    sitk.WriteImage(ct, str(path), useCompression=compressed)
+    data = tmp_path / ('scan.zraw' if compressed else 'scan.raw')
+    assert image_files(path) == [path, data]
+    whole = data.read_bytes()
+    data.write_bytes(whole[:-7])
+    with pytest.raises(UserError, match=rf'{data.name} is truncated: it has {len(whole) - 7} of'):
+        read_image(path)
+    data.unlink()
+    with pytest.raises(UserError, match=rf'voxels in .*{data.name}, which does not exist'):
+        read_image(path)
+
+
+def test_files_of_other_images(tmp_path, ct):
+    for name in ('a.mha', 'a.nii.gz', 'none.mhd'):
+        assert image_files(tmp_path / name) == [tmp_path / name]
+    local = tmp_path / 'local.mhd'
+    local.write_text('ObjectType = Image\nElementDataFile = LOCAL\n')
+    assert image_files(local) == [local]

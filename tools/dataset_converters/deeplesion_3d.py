@@ -56,6 +56,7 @@ class SubVolume(NamedTuple):
         spacing (tuple[float]): mm along x, y, z.
         lesions (ndarray): (n, 4) spheres x, y, z, diameter in mm; x = y = z = 0 is the centre of
             the first pixel of slice 1.
+        types (list[int]): n lesion types, DeepLesion's 1 to 8, or -1.
     """
 
     name: str
@@ -63,6 +64,7 @@ class SubVolume(NamedTuple):
     slices: tuple
     spacing: tuple
     lesions: np.ndarray
+    types: list
 
 
 def parse_args():
@@ -157,14 +159,17 @@ def sub_volumes(series, key_slices):
     """
     for first, last in merge_ranges(image['slice_range'] for image, _ in key_slices):
         members = [pair for pair in key_slices if first <= pair[0]['slice_index'] <= last]
-        spheres = [sphere(image, ann) for image, annotations in members for ann in annotations]
+        pairs = [(image, ann) for image, annotations in members for ann in annotations]
+        spheres = np.reshape([sphere(image, ann) for image, ann in pairs], (-1, 4))
+        types = [ann.get('lesion_type', -1) for _, ann in pairs]
         image = members[0][0]
         yield SubVolume(
             f'{series.replace("/", "_")}_{first:03d}-{last:03d}',
             series,
             (first, last),
             (*image['spacing'], image['slice_interval']),
-            merge_spheres(np.reshape(spheres, (-1, 4))),
+            merge_spheres(spheres),
+            merge_types(spheres, types),
         )
 
 
@@ -201,11 +206,31 @@ def merge_spheres(spheres):
     Returns:
         ndarray: (m, 4).
     """
-    near = centre_in_sphere(spheres[:, None], spheres[None])
-    count, group = connected_components(near, directed=False)
-    members = [spheres[group == number] for number in range(count)]
+    members = [spheres[group] for group in groups_of_one_lesion(spheres)]
     merged = [[*part[:, :3].mean(axis=0), part[:, 3].max()] for part in members]
     return np.reshape(merged, (-1, 4))
+
+
+def merge_types(spheres, types):
+    """The lesion types of merged spheres: what the known types of each agree on, or -1.
+
+    Args:
+        spheres (ndarray): (n, 4) as :func:`merge_spheres` takes them.
+        types (Sequence[int]): n lesion types, -1 if unknown.
+
+    Returns:
+        list[int]: m lesion types.
+    """
+    groups = groups_of_one_lesion(spheres)
+    known = [{types[index] for index in group} - {-1} for group in groups]
+    return [one.pop() if len(one) == 1 else -1 for one in known]
+
+
+def groups_of_one_lesion(spheres):
+    """Indices of spheres that are one lesion (list[ndarray]); see :func:`merge_spheres`."""
+    near = centre_in_sphere(spheres[:, None], spheres[None])
+    count, group = connected_components(near, directed=False)
+    return [np.flatnonzero(group == number) for number in range(count)]
 
 
 def convert_volume(volume, images, out, strict=False):
@@ -297,18 +322,23 @@ def write_split(out, split, volumes, done, max_diameter):
         names[f'{split}_below_{max_diameter:g}mm'] = True
     for name, without_large in names.items():
         limit = max_diameter if without_large else np.inf
-        lesions = [findings(volume.lesions, limit) for volume in made]
+        lesions = [findings(volume.lesions, volume.types, limit) for volume in made]
         path = Path(out, f'{name}.json')
         write_annotations(path, entries, lesions, 'lesion', f'DeepLesion in 3D, {split} split')
     diameters = np.concatenate([np.empty(0), *(volume.lesions[:, 3] for volume in made)])
     return [split, len(made), len(diameters), int((diameters >= max_diameter).sum())]
 
 
-def findings(spheres, max_diameter):
-    """Spheres (n, 4) in the schema of the annotation file."""
+def findings(spheres, types, max_diameter):
+    """Spheres (n, 4) and their lesion types in the schema of the annotation file."""
     return [
-        {'center_mm': center, 'diameter_mm': diameter, 'ignore': int(diameter >= max_diameter)}
-        for *center, diameter in spheres.tolist()
+        {
+            'center_mm': center,
+            'diameter_mm': diameter,
+            'ignore': int(diameter >= max_diameter),
+            'lesion_type': lesion_type,
+        }
+        for (*center, diameter), lesion_type in zip(spheres.tolist(), types)
     ]
 
 

@@ -1,46 +1,33 @@
 """Convert LUNA16 to volumes of 1 mm that are cropped to the lungs, and luna16.json.
 
 The schema is described in docs/datasets.md. Volumes that an earlier run has made of the same files
-and margin are kept, so that an interrupted run goes on where it was.
+and options are kept, so that an interrupted run goes on where it was.
 """
 
 import argparse
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import SimpleITK as sitk
 from terminaltables import AsciiTable
 
 from mmlesion.datasets.conversion import add_skip_options, check_skipped
 from mmlesion.datasets.luna16_files import (
     find_luna16_scans,
-    lung_box,
     read_luna16_findings,
     read_luna16_scan,
+    read_lung_mask,
 )
-from mmlesion.datasets.volume_files import (
-    isotropic_grid,
-    resample,
-    store_volume,
-    write_annotations,
-    write_volume,
-)
+from mmlesion.datasets.lungs import OUTSIDE, LungRegion, cut_to_lungs
+from mmlesion.datasets.volume_files import store_volume, write_annotations, write_volume
 from mmlesion.structures import VolumeGrid
 from mmlesion.utils import UserError, atomic_write, cli, run_parallel
 
 MASKS = 'seg-lungs-LUNA16'
-
-
-@dataclass(frozen=True)
-class CropOptions:
-    """What a volume depends on besides its scan: ``margin`` mm around the lungs."""
-
-    margin: float
 
 
 class Converted(NamedTuple):
@@ -61,6 +48,12 @@ def parse_args():
         '--margin', type=float, default=10.0, help='mm that are kept around the lungs (10)'
     )
     parser.add_argument(
+        '--outside',
+        choices=OUTSIDE,
+        default='fill',
+        help='what becomes of all that is neither lung nor near it: tissue, or it stays (fill)',
+    )
+    parser.add_argument(
         '--workers', type=int, default=os.cpu_count() or 1, help='processes (one a core)'
     )
     add_skip_options(parser, 'scan')
@@ -74,8 +67,7 @@ def parse_args():
 @cli
 def main():
     args = parse_args()
-    if not 0 <= args.margin < np.inf:
-        raise UserError(f'the margin is {args.margin} mm: give at least 0')
+    region = LungRegion(args.margin, args.outside)
     if not args.masks.is_dir():
         raise UserError(f'{args.masks} is not a folder: give that of the lung masks by --masks')
     scans = find_luna16_scans(args.root)
@@ -85,7 +77,7 @@ def main():
         convert_scan,
         masks=args.masks,
         out=args.out,
-        options=CropOptions(args.margin),
+        region=region,
         strict=args.strict,
     )
     converted = run_parallel(convert, scans, args.workers, 'LUNA16', 'scan', resumable=True)
@@ -95,20 +87,20 @@ def main():
         raise UserError(f'no scan can be used; the first: {problems[0]}')
     uids = [volume['series_uid'] for volume in volumes]
     findings = read_luna16_findings(args.annotations, args.excluded, args.out, uids)
-    write(args.out, volumes, findings, problems)
+    write(args.out, volumes, findings, problems, region)
     report(volumes, findings, problems)
     skipped = Path(args.out, 'skipped.txt')
     check_skipped(len(problems), len(scans), args.allow_skipped, 'scan', skipped)
 
 
-def convert_scan(scan, masks, out, options, strict=False):
+def convert_scan(scan, masks, out, region, strict=False):
     """Make a scan's volume, if that is not done.
 
     Args:
         scan (LunaScan): The scan.
         masks (Path): The folder of lung masks.
         out (str | Path): The data set's folder.
-        options (CropOptions): How it is cropped.
+        region (LungRegion): What is kept of it.
         strict (bool): Whether a scan that cannot be used is an error.
 
     Returns:
@@ -119,9 +111,9 @@ def convert_scan(scan, masks, out, options, strict=False):
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # as there are several processes
     mask = masks / f'{scan.uid}.mhd'
-    convert = partial(crop_scan, scan, mask, out, options.margin)
+    convert = partial(cut_scan, scan, mask, out, region)
     try:
-        entry = store_volume(out, scan.uid, [scan.path, mask], options, convert)
+        entry = store_volume(out, scan.uid, [scan.path, mask], region, convert)
     except UserError as error:
         if strict:
             raise UserError(f'{error}. Without --strict such scans are skipped') from None
@@ -129,30 +121,14 @@ def convert_scan(scan, masks, out, options, strict=False):
     return Converted({**entry, 'fold': scan.fold})
 
 
-def crop_scan(scan, mask, out, margin):
-    """Crop a scan to its lungs, resample it to 1 mm and write it; see :func:`convert_scan`."""
+def cut_scan(scan, mask, out, region):
+    """Cut a scan to its lungs, resample it to 1 mm and write it; see :func:`convert_scan`."""
     image = read_luna16_scan(scan.path)
-    source = VolumeGrid.of(image)
-    grid = crop_grid(source, *lung_box(mask, source), margin)
-    return write_volume(out, scan.uid, resample(image, grid), grid)
+    hu, grid = cut_to_lungs(image, read_lung_mask(mask, image), region)
+    return write_volume(out, scan.uid, hu, grid)
 
 
-def crop_grid(grid, low, high, margin):
-    """The grid of 1 mm from ``low`` to ``high``, and ``margin`` mm beyond, as far as there is CT.
-
-    Args:
-        grid (VolumeGrid): The scan's.
-        low (ndarray): Lowest z, y, x in its voxels.
-        high (ndarray): Highest z, y, x.
-        margin (float): mm.
-    """
-    margin = margin / np.asarray(grid.spacing)[::-1]
-    return isotropic_grid(
-        grid, np.clip(low - margin, 0, grid.size), np.clip(high + margin, 0, grid.size)
-    )
-
-
-def write(out, volumes, findings, problems):
+def write(out, volumes, findings, problems, region):
     """Write ``luna16.json``; ``skipped.txt`` names every scan that was skipped."""
     skipped = Path(out, 'skipped.txt')
     if problems:
@@ -160,7 +136,9 @@ def write(out, volumes, findings, problems):
             temporary.write_text(''.join(f'{problem}\n' for problem in problems))
     else:
         skipped.unlink(missing_ok=True)
-    write_annotations(Path(out, 'luna16.json'), volumes, findings, 'nodule', 'LUNA16')
+    write_annotations(
+        Path(out, 'luna16.json'), volumes, findings, 'nodule', 'LUNA16', {'lungs': asdict(region)}
+    )
 
 
 def report(volumes, findings, problems):

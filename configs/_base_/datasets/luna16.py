@@ -3,18 +3,17 @@
 fold = {{'$LUNA16_FOLD:0'}}
 dataset_type = 'VolumeDataset'
 data_root = 'data/luna16/'
-metainfo = dict(classes=('nodule',))
+metainfo = dict(
+    classes=('nodule',),
+    # As the converter makes volumes by default; tools/infer.py does the same to a scan.
+    preparation=dict(lungs=dict(margin=10.0, outside='fill')),
+)
 backend_args = None
 
 train_pipeline = [
     dict(type='LoadVolume'),
     dict(type='LoadSphereAnnotations'),
-    dict(
-        type='RandomLesionCrop',
-        crop_size=(128, 128, 128),
-        lesion_share=0.7,
-        scale_range=(0.8, 1.15),
-    ),
+    dict(type='RandomLesionCrop', crop_size=(128, 128, 128), scale_range=(0.8, 1.15)),
     dict(type='RandomFlip3D', prob=0.5),
     dict(type='PackVolumeInputs'),
 ]
@@ -28,7 +27,8 @@ train_dataloader = dict(
     batch_size=2,
     num_workers=4,
     persistent_workers=False,  # each epoch's crops are the same in a resumed run
-    sampler=dict(type='DefaultSampler', shuffle=True),
+    # Of each nodule one crop an epoch, of those over 10 and 20 mm 3 and 7; 30 % lie anywhere.
+    sampler=dict(type='LesionCropSampler', crops_per_lesion=((0, 1), (10, 3), (20, 7))),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -36,6 +36,7 @@ train_dataloader = dict(
         metainfo=metainfo,
         fold=fold,
         split='train',
+        by_lesion=True,
         pipeline=train_pipeline,
         backend_args=backend_args,
     ),

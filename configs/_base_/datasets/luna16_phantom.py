@@ -9,7 +9,7 @@ train_pipeline = [*_base_.train_pipeline[:2], crop, *_base_.train_pipeline[3:]]
 train_dataloader = dict(
     batch_size=4,
     num_workers=2,
-    dataset=dict(data_root=data_root, fold=fold, crops_per_volume=4, pipeline=train_pipeline),
+    dataset=dict(data_root=data_root, fold=fold, pipeline=train_pipeline),
 )
 val_dataloader = dict(dataset=dict(data_root=data_root, fold=fold))
 test_dataloader = dict(dataset=dict(data_root=data_root, fold=fold))

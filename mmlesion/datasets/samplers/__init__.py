@@ -1,3 +1,4 @@
+from .lesion_crop_sampler import LesionCropSampler
 from .lesion_pair_sampler import LesionPairSampler
 from .lesion_slice_sampler import LesionSliceSampler
 from .patient_half_sampler import PatientHalfSampler
@@ -5,6 +6,7 @@ from .proposal_ratio_sampler import ProposalRatioSampler
 from .single_dataset_batch_sampler import SingleDatasetBatchSampler
 
 __all__ = [
+    'LesionCropSampler',
     'LesionPairSampler',
     'LesionSliceSampler',
     'PatientHalfSampler',

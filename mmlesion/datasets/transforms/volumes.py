@@ -120,9 +120,12 @@ class RandomLesionCrop(BaseTransform):
     """Cut a crop at random, often around a lesion, at a random scale.
 
     3D Aggregated Faster R-CNN, section Data Preparation: crops of 128 voxels a side. It does not
-    say where they lie; it follows Liao et al. (2017), of whose crops 70 % contain a lesion and the
-    others lie anywhere. Where :class:`~mmlesion.engine.hooks.HardCropHook` has found
-    ``hard_spots``, ``hard_share`` of the crops contain one of these instead (section Anchor Based
+    say where they lie. A sample with ``crop_target`` says it (``VolumeDataset.by_lesion``): the
+    crop holds that lesion, or lies anywhere. Of others ``lesion_share`` of the crops hold a lesion,
+    in volumes that have one: of LUNA16's scans a third has none.
+
+    Of the crops that are not drawn around a lesion, ``hard_share`` hold one of ``hard_spots``, in
+    volumes where :class:`~mmlesion.engine.hooks.HardCropHook` has found some (section Anchor Based
     Sampling).
 
     A crop stays within the volume where that is large enough; elsewhere it is padded. A lesion
@@ -132,6 +135,8 @@ class RandomLesionCrop(BaseTransform):
 
     - volume: (z, y, x) int16 HU
     - gt_bboxes, gt_bboxes_labels, gt_ignore_flags
+    - crop_target (optional): an instance, with center_mm and diameter_mm, or None; then also size,
+      spacing, origin, direction
     - hard_spots (optional): (m, 4) z, y, x, diameter in voxels of the volume
 
     Added Keys:
@@ -143,13 +148,13 @@ class RandomLesionCrop(BaseTransform):
 
     Args:
         crop_size (Sequence[int]): z, y, x. Defaults to (128, 128, 128).
-        lesion_share (float): Share of crops that contain a lesion, in volumes that have one.
-            Defaults to 0.7.
-        hard_share (float): Share of crops that contain a hard spot, in volumes that have one.
+        lesion_share (float): Share of crops that contain a lesion, in volumes that have one, where
+            samples have no ``crop_target``. Defaults to 0.7.
+        hard_share (float): Share of the others that contain a hard spot, in volumes that have one.
             Defaults to 0.5.
         scale_range (Sequence[float], optional): Least and largest scale. Defaults to None, none.
-        pad_hu (int): HU of what is outside of the volume. Defaults to -1200, the lower bound of the
-            detector's window, as the paper pads with zeros.
+        pad_hu (int): HU of what is outside of the volume. Defaults to 0, tissue, as the paper's
+            reference [9] pads; ``VolumeDataPreprocessor`` pads scans with the same.
 
     Raises:
         ValueError: If a share or a scale makes no sense.
@@ -161,7 +166,7 @@ class RandomLesionCrop(BaseTransform):
         lesion_share=0.7,
         hard_share=0.5,
         scale_range=None,
-        pad_hu=-1200,
+        pad_hu=0,
     ):
         if not 0 <= lesion_share <= 1 or not 0 <= hard_share <= 1:
             raise ValueError(f'shares are 0 to 1, not {lesion_share} and {hard_share}')
@@ -196,14 +201,19 @@ class RandomLesionCrop(BaseTransform):
 
     def _target(self, results):
         """A sphere (4,) that the crop is to contain, or None."""
-        for spheres, share in (
-            (results.get('hard_spots', []), self.hard_share),
-            (results['gt_bboxes'].numpy()[~results['gt_ignore_flags']], self.lesion_share),
-        ):
-            if len(spheres) and np.random.random() < share:
-                return np.asarray(spheres[np.random.randint(len(spheres))], float)
-            # A share that is missed goes on to the next, and the last one to anywhere.
+        lesions = results['gt_bboxes'].numpy()[~results['gt_ignore_flags']]
+        if results.get('crop_target') is not None:
+            return _in_voxels(results['crop_target'], results)
+        if 'crop_target' not in results and self._happens(lesions, self.lesion_share):
+            return lesions[np.random.randint(len(lesions))].astype(float)
+        spots = results.get('hard_spots', [])
+        if self._happens(spots, self.hard_share):
+            return np.asarray(spots[np.random.randint(len(spots))], float)
         return None
+
+    @staticmethod
+    def _happens(spheres, share):
+        return len(spheres) > 0 and np.random.random() < share
 
     def _start(self, target, shape, scale):
         """First voxel z, y, x of the crop, in the scaled volume."""
@@ -236,7 +246,13 @@ class RandomLesionCrop(BaseTransform):
         )
 
 
-def cut_volume(volume, start, size, scale=1.0, pad_hu=-1200):
+def _in_voxels(instance, results):
+    """The sphere (4,) z, y, x, diameter of an instance, in voxels of the volume."""
+    grid = VolumeGrid(*(results[key] for key in ('size', 'spacing', 'origin', 'direction')))
+    return grid.spheres_from_world([[*instance['center_mm'], instance['diameter_mm']]])[0]
+
+
+def cut_volume(volume, start, size, scale=1.0, pad_hu=0):
     """Cut a part of a volume, which may reach beyond it, at a scale.
 
     Args:

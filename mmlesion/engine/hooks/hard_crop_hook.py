@@ -18,8 +18,9 @@ class HardCropHook(Hook):
     3D Aggregated Faster R-CNN, section Anchor Based Sampling: after a round of training all
     training scans are run whole. The lesions that were missed, and the detections that hit no
     finding, are the ``hard_spots`` of the training data set from then on, and
-    :class:`~mmlesion.datasets.transforms.RandomLesionCrop` cuts ``hard_share`` of its crops around
-    them. They are kept in checkpoints, so that a resumed run goes on as it was.
+    :class:`~mmlesion.datasets.transforms.RandomLesionCrop` cuts ``hard_share`` of the crops around
+    them that are around no lesion. They are kept in checkpoints, so that a resumed run goes on as
+    it was.
 
     Args:
         dataloader (dict): Of the training scans, whole, with their annotations: a test pipeline on

@@ -8,13 +8,15 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
     """Stack volumes of HU and window them, on the device.
 
     They stay 16-bit until then. Boxes become plain tensors, as mmdet's heads want them. Volumes of
-    unequal size are padded at their ends with the window's lower bound.
+    unequal size are padded at their ends.
 
     Args:
         hu_window (Sequence[float]): Lower and upper bound, HU. Defaults to (-1200, 600).
         value_range (Sequence[float]): What the bounds become. Defaults to (-1, 1).
         pad_size_divisor (int): Sides are padded to multiples of it. Defaults to 16, which
             ``DenseUNet3D`` needs.
+        pad_hu (float): HU of the padding. Defaults to 0, tissue, as the paper's reference [9] pads;
+            ``RandomLesionCrop`` pads crops with the same.
         non_blocking (bool): Whether the transfer to the device is asynchronous. Defaults to False.
 
     Raises:
@@ -26,6 +28,7 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
         hu_window=(-1200, 600),
         value_range=(-1.0, 1.0),
         pad_size_divisor=16,
+        pad_hu=0,
         non_blocking=False,
     ):
         super().__init__(non_blocking)
@@ -35,6 +38,7 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
         self.hu_window = low, high
         self.value_range = tuple(value_range)
         self.pad_size_divisor = pad_size_divisor
+        self.pad_hu = pad_hu
 
     def forward(self, data, training=False):
         """Prepare a batch.
@@ -50,7 +54,7 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
         """
         data = self.cast_data(data)
         volumes, samples = data['inputs'], data.get('data_samples')
-        inputs = stack_batch(volumes, self.pad_size_divisor, self.hu_window[0])
+        inputs = stack_batch(volumes, self.pad_size_divisor, self.pad_hu)
         if samples is not None:
             for volume, sample in zip(volumes, samples):
                 shapes = dict(

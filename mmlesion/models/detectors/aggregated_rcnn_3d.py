@@ -140,7 +140,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         Returns:
             InstanceData: As :meth:`predict` has it, in voxels of the scan.
         """
-        shape, fill = volume.shape[1:], self.data_preprocessor.hu_window[0]
+        shape, fill = volume.shape[1:], self.data_preprocessor.pad_hu
         if self.windows is None:
             (found,) = self._detect_crops([volume])
             return centred_within(found, 0, found.bboxes.new_tensor(shape))

@@ -164,6 +164,35 @@ class TestRandomLesionCrop:
         by_chance = 0.025  # places of the crop that hold the centre: 12^3 of 29 * 39 * 49, 3 %
         assert hits / 400 == pytest.approx(share + (1 - share) * by_chance, abs=0.06)
 
+    def test_the_sample_says_what_the_crop_holds(self):
+        """A target is always held, whatever lesion_share; without one no lesion is aimed at."""
+        crop = RandomLesionCrop((12, 12, 12), lesion_share=0.0)
+        inside = []
+        for _ in range(30):
+            results = sample([SPHERES[0], [20.0, 25.0, 30.0, 6.0]])
+            x, y, z = 30.0, 25.0, 20.0
+            grid = dict(size=(40, 50, 60), spacing=(1, 1, 1), direction=(1, 0, 0, 0, 1, 0, 0, 0, 1))
+            results.update(grid, origin=(0.5, 0.5, 0.5))
+            results['crop_target'] = dict(center_mm=[x, y, z], diameter_mm=6.0)
+            offset = np.array(crop(results)['crop_offset'])
+            assert (offset <= [17, 22, 27]).all() and (offset + 12 >= [23, 28, 33]).all()
+            results = dict(sample([[20.0, 25.0, 30.0, 6.0]]), crop_target=None)
+            results = RandomLesionCrop((12, 12, 12), lesion_share=1.0)(results)
+            inside.append((~results['gt_ignore_flags']).any())
+        assert np.mean(inside) < 0.3
+
+    def test_hard_spots_take_crops_from_chance_and_not_from_lesions(self):
+        lesion, spot = [20.0, 25.0, 30.0, 6.0], [8.0, 8.0, 8.0, 4.0]
+        crop = RandomLesionCrop((12, 12, 12), lesion_share=0.6, hard_share=0.5)
+        held = {'lesion': 0, 'spot': 0}
+        for _ in range(500):
+            offset = np.array(crop(dict(sample([lesion]), hard_spots=[spot]))['crop_offset'])
+            for name, center in (('lesion', lesion), ('spot', spot)):
+                low = np.array(center[:3])
+                held[name] += ((offset <= low) & (low < offset + 12)).all()
+        assert held['lesion'] / 500 == pytest.approx(0.6, abs=0.07)
+        assert held['spot'] / 500 == pytest.approx(0.2, abs=0.06)
+
     def test_a_lesion_is_whole_and_anywhere_in_the_crop(self):
         crop = RandomLesionCrop((16, 16, 16), lesion_share=1.0)
         found = np.array(

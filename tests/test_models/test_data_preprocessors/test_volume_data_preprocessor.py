@@ -6,6 +6,8 @@ from mmengine.structures import InstanceData
 from mmlesion.models import VolumeDataPreprocessor
 from mmlesion.structures import SphereBoxes
 
+TISSUE = torch.tensor(2 * 1200 / 1800 - 1)  # 0 HU in the window from -1200 to 600
+
 
 def sample():
     truth = InstanceData(bboxes=torch.tensor([[1.0, 2, 3, 4]]), labels=torch.tensor([0]))
@@ -21,13 +23,13 @@ def test_window():
     torch.testing.assert_close(to_unit.window(hu), torch.tensor([0.0, 0, 0.7, 1, 1]))
 
 
-def test_volumes_of_unequal_size_are_padded_with_air():
+def test_volumes_of_unequal_size_are_padded_with_tissue():
     volumes = [torch.full((1, *size), 600, dtype=torch.int16) for size in ((16, 20, 32), (8, 8, 8))]
     samples = [sample(), sample()]
     batch = VolumeDataPreprocessor()(dict(inputs=volumes, data_samples=samples), training=True)
     inputs = batch['inputs']
     assert inputs.shape == (2, 1, 16, 32, 32) and inputs.dtype == torch.float32
-    assert (inputs[0, :, :16, :20] == 1).all() and (inputs[0, :, :, 20:] == -1).all()
+    assert (inputs[0, :, :16, :20] == 1).all() and inputs[0, :, :, 20:].allclose(TISSUE)
     assert (inputs[1] == 1).sum() == 8**3 and (inputs[1, 0, :8, :8, :8] == 1).all()
     assert [s.pad_shape for s in batch['data_samples']] == [(16, 20, 32), (8, 8, 8)]
     assert all(s.batch_input_shape == (16, 32, 32) for s in batch['data_samples'])

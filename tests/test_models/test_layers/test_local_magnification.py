@@ -27,6 +27,21 @@ def test_it_is_the_middle_of_the_whole(crop_size, output_size):
     torch.testing.assert_close(magnify(x), whole(magnify, x)[:, :, cut, cut, cut])
 
 
+@pytest.mark.parametrize(
+    'crop_size, output_size, reaches', [(3, 5, True), (5, 5, False), (5, 9, True), (6, 9, False)]
+)
+@torch.no_grad()
+def test_whether_padding_reaches_the_result(crop_size, output_size, reaches):
+    """Against the same voxels in a crop that is larger by one on each side."""
+    torch.manual_seed(0)
+    magnify = LocalMagnification(8, crop_size, output_size).eval()
+    wide = LocalMagnification(8, crop_size + 2, output_size).eval()
+    wide.load_state_dict(magnify.state_dict())
+    x = torch.randn(1, 8, *[crop_size + 2] * 3)
+    same = torch.allclose(magnify(x[..., 1:-1, 1:-1, 1:-1]), wide(x), atol=1e-5)
+    assert same != reaches
+
+
 @torch.no_grad()
 def test_center_offset():
     """Voxel centres of the result, in the crop's voxels, are where the crop's mean position is."""

@@ -1,0 +1,86 @@
+import numpy as np
+import torch
+from mmdet.registry import DATA_SAMPLERS
+
+from mmlesion.utils import UserError
+
+from .epoch_sampler import EpochSampler
+
+
+@DATA_SAMPLERS.register_module()
+class LesionCropSampler(EpochSampler):
+    """Crops around every lesion, and a share of crops that lie anywhere, in each epoch.
+
+    The sampling of the reference [9] of 3D Aggregated Faster R-CNN (Liao et al., 2017), which does
+    not name its own: an epoch is a number of crops of each lesion, more of a large one, and as many
+    of volumes drawn at random that these are ``random_share`` of all. No volume comes twice among
+    the latter before all have come.
+
+    What is drawn depends on the seed and the epoch alone, so a resumed run goes on as it was, and
+    several processes share what one process would see.
+
+    Args:
+        dataset (Dataset): :class:`~mmlesion.datasets.VolumeDataset` with ``by_lesion``, or a
+            wrapper of it.
+        crops_per_lesion (Sequence[tuple]): Diameters in mm, ascending, and the crops in an epoch of
+            a lesion that is larger. Defaults to ((0, 1), (10, 3), (20, 7)), which DeepLung has for
+            LUNA16; [9], on another benchmark, has ((6, 1), (30, 3), (40, 7)).
+        random_share (float): Defaults to 0.3.
+        seed (int, optional): The same in every process. Defaults to None, for one that the
+            processes agree on.
+
+    Raises:
+        UserError: If the dataset is not by lesion, no lesion is large enough, or an option makes no
+            sense.
+    """
+
+    def __init__(
+        self, dataset, crops_per_lesion=((0, 1), (10, 3), (20, 7)), random_share=0.3, seed=None
+    ):
+        super().__init__(seed)
+        limits, crops = np.transpose(crops_per_lesion)
+        if (np.diff(limits) <= 0).any() or (crops < 0).any():
+            raise UserError(
+                f'crops_per_lesion={crops_per_lesion}: give ascending diameters in mm, each with a '
+                'number of crops'
+            )
+        if not 0 <= random_share < 1:
+            raise UserError(f'random_share={random_share} of crops: give at least 0, below 1')
+        targets = _targets(dataset)
+        diameters = {i: lesion['diameter_mm'] for i, lesion in enumerate(targets) if lesion}
+        # how many limits a diameter exceeds
+        exceeded = np.searchsorted(limits, list(diameters.values()), side='left')
+        repeats = np.concatenate([[0], crops]).astype(int)[exceeded]
+        self.aimed = np.repeat(np.array(list(diameters), int), repeats).tolist()
+        self.anywhere = [i for i, lesion in enumerate(targets) if lesion is None]
+        if not self.aimed:
+            raise UserError(
+                f'none of the {len(diameters)} lesions to train with is large enough for '
+                f'crops_per_lesion={crops_per_lesion}: check the annotation file'
+            )
+        self.num_random = round(len(self.aimed) * random_share / (1 - random_share))
+
+    def __iter__(self):
+        """Iterate this process's indices into the dataset."""
+        generator = self.generator()
+        rounds = -(-self.num_random // len(self.anywhere))
+        orders = [torch.randperm(len(self.anywhere), generator=generator) for _ in range(rounds)]
+        drawn = torch.cat([torch.empty(0, dtype=int), *orders])[: self.num_random]
+        indices = self.aimed + [self.anywhere[i] for i in drawn.tolist()]
+        order = torch.randperm(len(indices), generator=generator).tolist()
+        return iter(self.share([indices[i] for i in order]))
+
+    def __len__(self):
+        """The number of samples in this process."""
+        return self.share_length(len(self.aimed) + self.num_random)
+
+
+def _targets(dataset):
+    """The lesion of each sample of a dataset, or None."""
+    samples = (dataset.get_data_info(index) for index in range(len(dataset)))
+    try:
+        return [sample['crop_target'] for sample in samples]
+    except KeyError:
+        raise UserError(
+            'LesionCropSampler needs samples of lesions: set by_lesion=True in VolumeDataset'
+        ) from None
