@@ -68,8 +68,6 @@ def without_parts(cfg):
     """A config as a dict, the parts of the ablation brought back to the baseline's."""
     model = cfg.model
     if model.rpn_head.type == 'TruncatedRPNHead':
-        assert model.rpn_head.pop('threshold') == 'mean'
-        model.rpn_head.pop('loss_confidence', None)
         model.rpn_head.type = 'RPNHead'
     if model.roi_head.type == 'RelationRoIHead':
         model.roi_head.type = 'StandardRoIHead'
