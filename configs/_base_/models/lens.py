@@ -40,7 +40,7 @@ model = dict(
             bbox_coder=dict(
                 type='DeltaXYWHBBoxCoder',
                 target_means=[0.0, 0.0, 0.0, 0.0],
-                # not mmdet's 0.1 and 0.2, which weigh the offsets by 10 and 5 beside lambda 2: README
+                # not 0.1 and 0.2, by which mmdet divides them: configs/lens/README.md
                 target_stds=[1.0, 1.0, 1.0, 1.0],
             ),
             loss_cls=dict(type='CrossEntropyLoss'),
