@@ -32,7 +32,7 @@ model = dict(
 )
 
 # an epoch has one slice of each nodule, as in the paper
-max_epochs = 5
+max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=max_epochs)]
 
