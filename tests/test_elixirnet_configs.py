@@ -21,6 +21,7 @@ FOLDER = ROOT / 'elixirnet'
 BASELINES = {
     'r50_fpn': 'faster-rcnn_r50_fpn_4xb2-1x_deeplesion',
     'r18_fpn': 'faster-rcnn_r18_fpn_phantom',
+    'lidc2d': 'faster-rcnn_r18_fpn_lidc2d',
 }
 # variables that are not read by a Runner
 PARTS = ('trpn', 'alb', 'rtm', 'two_fc', 'alb_head', 'rtm_head', 'alb_rtm_head', 'load')
@@ -38,6 +39,17 @@ ROWS = [
         (f'faster-rcnn_{{}}_alb_9slices_{name_end}', 'alb 9slices'),
         (f'faster-rcnn_{{}}_trpn-alb_9slices_{name_end}', 'trpn alb 9slices'),
         (f'elixirnet_{{}}_9slices_{name_end}', 'trpn alb rtm 9slices'),
+    )
+]
+ROWS += [
+    pytest.param(name, 'lidc2d', parts, id=name)
+    for name, parts in (
+        ('faster-rcnn_r18_fpn_alb_lidc2d', 'alb'),
+        ('faster-rcnn_r18_fpn_rtm_lidc2d', 'rtm'),
+        ('faster-rcnn_r18_fpn_trpn-alb_lidc2d', 'trpn alb'),
+        ('faster-rcnn_r18_fpn_trpn-rtm_lidc2d', 'trpn rtm'),
+        ('faster-rcnn_r18_fpn_alb-rtm_lidc2d', 'alb rtm'),
+        ('elixirnet_r18_fpn_lidc2d', 'trpn alb rtm'),
     )
 ]
 
@@ -68,8 +80,6 @@ def without_parts(cfg):
     """A config as a dict, the parts of the ablation brought back to the baseline's."""
     model = cfg.model
     if model.rpn_head.type == 'TruncatedRPNHead':
-        assert model.rpn_head.pop('threshold') == 'mean'
-        model.rpn_head.pop('loss_confidence', None)
         model.rpn_head.type = 'RPNHead'
     if model.roi_head.type == 'RelationRoIHead':
         model.roi_head.type = 'StandardRoIHead'

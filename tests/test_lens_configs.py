@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -70,6 +70,13 @@ def test_the_papers_recipe():
     assert cfg.optim_wrapper.optimizer == dict(type='RAdam', lr=1e-4)
     steps = [step['type'] for step in training_sets(cfg)[0]['pipeline']]
     assert steps.index('ClipBlackBorder') < steps.index('WindowHU'), 'its threshold is in HU'
+
+
+@pytest.mark.parametrize('size', ROWS)
+def test_box_offsets_are_not_divided(size):
+    coder = TASK_UTILS.build(load(size, 2).model.roi_head.bbox_head.bbox_coder)
+    proposal, lesion = torch.tensor([[10.0, 10, 30, 20]]), torch.tensor([[12.0, 9, 32, 19]])
+    assert coder.encode(proposal, lesion).tolist() == [pytest.approx([0.1, -0.1, 0, 0])]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from mmlesion.utils.files import writing
 from mmlesion.utils.parallel import parallel_map
 from mmlesion.visualization.local_visualizer import SOFT_TISSUE
 
-from .recist_masks import recist_from_box, recist_mask
+from .recist_masks import BOX_PADDING, recist_from_box, recist_mask
 
 NO_RECIST, NO_IMAGE, BAD_IMAGE, BAD_RECIST = (
     'without RECIST',
@@ -41,12 +41,14 @@ class MaskOptions:
         window (tuple[float]): HU from and to that GrabCut sees of images without ``windows``;
             others are seen in the first of theirs.
         from_box (bool): Whether annotations without RECIST get the axes of the ellipse in the box.
+        box_padding (float): See :func:`recist_from_box`.
         margin (int, optional): See :func:`recist_mask`.
         iterations (int): See :func:`recist_mask`.
     """
 
     window: tuple = SOFT_TISSUE
     from_box: bool = False
+    box_padding: float = BOX_PADDING
     margin: Optional[int] = 20
     iterations: int = 5
 
@@ -124,7 +126,8 @@ class MaskRun:
                 name = f'annotation {annotation.get("id", index)}'
                 self._problem(NO_RECIST, f'{name} has no "recist"')
                 continue
-            lesion = (index, recist or recist_from_box(box).tolist(), box)
+            recist = recist or recist_from_box(box, self.options.box_padding).tolist()
+            lesion = (index, recist, box)
             jobs.setdefault(annotation['image_id'], []).append(lesion)
         images = self.images
         return [

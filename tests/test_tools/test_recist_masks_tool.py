@@ -193,6 +193,18 @@ def test_recist_from_box_serves_only_lesions_without_recist(run, dataset):
     assert 'recist' not in result['annotations'][0]
 
 
+def test_axes_of_a_box_without_padding(run, dataset, tmp_path):
+    expected = [ann.pop('recist') for ann in dataset['annotations']]
+    for ann in dataset['annotations']:
+        x, y, w, h = ann['bbox']
+        ann['bbox'] = [x + 5, y + 5, w - 10, h - 10]
+    options = MaskOptions(from_box=True, box_padding=0)
+    jobs = MaskRun(dataset, tmp_path / 'Images_png', options).jobs()
+    assert [recist for _, lesions in jobs for _, recist, _ in lesions] == expected
+    result = json.loads(run(dataset, '--recist-from-box', '--box-padding', '0'))
+    assert all('segmentation' in ann for ann in result['annotations'])
+
+
 def test_missing_truncated_and_wrong_slices_are_counted(run, dataset, tmp_path, capsys):
     folder = tmp_path / 'Images_png' / 'series'
     (folder / '001.png').unlink()

@@ -23,6 +23,7 @@ from mmlesion.datasets.conversion import add_skip_options, check_skipped
 from mmlesion.evaluation.files import coco_ground_truth, write_json
 from mmlesion.mining import MaskOptions, MaskRun, PartialFile, read_hu, recist_from_box
 from mmlesion.mining.mask_dataset import NO_RECIST, SOFT_TISSUE, first_window
+from mmlesion.mining.recist_masks import BOX_PADDING
 from mmlesion.structures import usable_segmentation
 from mmlesion.utils import UserError, cli, path_under
 from mmlesion.visualization.mask_overlay import draw_mask
@@ -42,8 +43,14 @@ def parse_args():
     parser.add_argument(
         '--recist-from-box',
         action='store_true',
-        help="where there is no RECIST, take the axes of the ellipse in the box less DeepLesion's "
-        'padding of 5 px',
+        help='where there is no RECIST, take the axes of the ellipse in the box less its padding',
+    )
+    parser.add_argument(
+        '--box-padding',
+        type=float,
+        default=BOX_PADDING,
+        metavar='PX',
+        help='what a box has beyond its lesion on each side (default %(default)s, DeepLesion)',
     )
     parser.add_argument(
         '--window',
@@ -64,7 +71,9 @@ def main():
     args = parse_args()
     check_args(args)
     text, coco = read_annotations(args.ann)
-    options = MaskOptions(window=tuple(args.window), from_box=args.recist_from_box)
+    options = MaskOptions(
+        window=tuple(args.window), from_box=args.recist_from_box, box_padding=args.box_padding
+    )
     run = MaskRun(coco, args.images, options, args.strict)
     partial_file = PartialFile(f'{args.out}.partial.jsonl', options.fingerprint(text))
     if partial_file.finished:
@@ -93,6 +102,8 @@ def check_args(args):
         raise UserError(f'--out {args.out} is the annotation file itself: give another name')
     if args.workers < 1 or args.num < 1:
         raise UserError('--workers and --num must be at least 1')
+    if not args.box_padding >= 0:
+        raise UserError(f'--box-padding {args.box_padding:g} must not be negative')
     if not args.window[0] < args.window[1]:
         raise UserError(f'--window {args.window[0]:g} {args.window[1]:g} is not low < high')
 
@@ -167,7 +178,7 @@ def draw_pictures(coco, args):
         picture = draw_mask(
             read_hu(path_under(args.images, image['file_name'])),
             mask_utils.decode(ann['segmentation']).astype(bool),
-            ann.get('recist') or recist_from_box(box),
+            ann.get('recist') or recist_from_box(box, args.box_padding),
             box,
             first_window(image, args.window),
         )

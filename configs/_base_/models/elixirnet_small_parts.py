@@ -2,9 +2,6 @@
 # channels as that model's fully connected layers have.
 _base_ = './elixirnet_parts.py'
 
-# configs/baselines/README.md says why the paper's confidence needs a loss from random weights
-trpn = dict(loss_confidence=dict(type='CrossEntropyLoss', use_sigmoid=True))
-
 alb = dict(channels=16)
 rtm = dict(out_channels=64)
 alb_head = dict(bbox_head=dict(encoder=alb))

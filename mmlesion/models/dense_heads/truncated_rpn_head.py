@@ -1,4 +1,5 @@
 import math
+from typing import Optional, Union
 
 import torch
 from mmdet.models.dense_heads import RPNHead
@@ -18,22 +19,28 @@ class TruncatedRPNHead(RPNHead):
     TruncatedRPN of ElixirNet, sections "TruncatedRPN" and "Implementation Details". On each feature
     level I a 1x1 convolution and a sigmoid, shared by the levels as the rest of an RPN is, give a
     confidence map p. p * I takes the place of I in the RPN, and a location whose p does not exceed
-    the threshold is truncated: it has no anchors, neither when targets are assigned in training nor
-    among the proposals.
+    the threshold is truncated: it has no anchors.
 
-    In the paper the confidence has no loss of its own: it learns through p * I alone. Nothing then
-    keeps it from falling where features are strong, lesions included, which makes an anchor's
-    negative score cheap; a truncated lesion has no positive anchors left to raise it again. With
-    ``loss_confidence`` it also learns which locations have an anchor that matches a lesion, from
-    anchors that are assigned and sampled as the RPN's are, the truncated ones among them.
+    In the paper that is all, and p learns through p * I alone. Nothing then asks p to be high where
+    lesions are: it falls where features are strong, a truncated lesion has no positive anchors left
+    to raise it again, and small p make small features. So three options depart from the paper by
+    default (``configs/baselines/README.md`` has the figures); with ``normalize_confidence=False,
+    truncate_positives=True, loss_confidence=None`` the head is the paper's.
 
-    The mean of a map is taken over the image itself, not over what pads it to its batch's size.
+    The threshold's mean is taken over the image itself, not over what pads it to its batch's size.
 
     Args:
         in_channels (int): Channels of the feature maps.
         threshold (str | float): ``'mean'``, the mean of p for each image and level, or a number
             that p must exceed. Defaults to ``'mean'``.
-        loss_confidence (dict, optional): Loss of the confidence. Defaults to None, as in the paper.
+        normalize_confidence (bool): Whether the features are scaled by p over its mean on the
+            whole map, a constant to the gradient, so that they keep their size, and not by p
+            itself. Defaults to True; the paper's is False.
+        truncate_positives (bool): Whether training truncates the anchors that match a lesion too,
+            and not negatives alone. Defaults to False; the paper's is True.
+        loss_confidence (dict, optional): Loss that trains p on which locations have an anchor that
+            matches a lesion, truncated or not: half of its weight lies on these, half on the
+            others. Defaults to binary cross-entropy; the paper's is None.
         anchor_generator (dict): Defaults to the paper's five scales and three ratios.
         **kwargs: The other arguments of :class:`mmdet.models.RPNHead`, which refuses unknown ones.
 
@@ -43,10 +50,14 @@ class TruncatedRPNHead(RPNHead):
 
     def __init__(
         self,
-        in_channels,
-        threshold='mean',
-        loss_confidence=None,
-        anchor_generator=dict(  # noqa: B006 (a config, which is not changed)
+        in_channels: int,
+        threshold: Union[str, float] = 'mean',
+        normalize_confidence: bool = True,
+        truncate_positives: bool = False,
+        loss_confidence: Optional[dict] = dict(  # noqa: B006 (a config, which is not changed)
+            type='CrossEntropyLoss', use_sigmoid=True
+        ),
+        anchor_generator: dict = dict(  # noqa: B006
             type='AnchorGenerator',
             scales=[2, 3, 4, 6, 12],
             ratios=[0.5, 1.0, 2.0],
@@ -57,6 +68,8 @@ class TruncatedRPNHead(RPNHead):
         if threshold != 'mean' and not isinstance(threshold, (int, float)):
             raise UserError(f"threshold must be 'mean' or a number, not {threshold!r}")
         self.threshold = threshold
+        self.normalize_confidence = normalize_confidence
+        self.truncate_positives = truncate_positives
         super().__init__(in_channels=in_channels, anchor_generator=anchor_generator, **kwargs)
         self.loss_confidence = loss_confidence and MODELS.build(loss_confidence)
 
@@ -75,7 +88,16 @@ class TruncatedRPNHead(RPNHead):
             every location, and the confidence (N, 1, H, W) of the location, before the sigmoid.
         """
         confidence = self.rpn_confidence(x)
-        return *super().forward_single(confidence.sigmoid() * x), confidence
+        return *super().forward_single(self._feature_scale(confidence) * x), confidence
+
+    def _feature_scale(self, confidence):
+        """What a level's features are scaled by: p (N, 1, H, W), or p over its mean on each map."""
+        p = confidence.sigmoid()
+        if not self.normalize_confidence:
+            return p
+        p = p.float()  # in half precision the mean would be rounded
+        mean = p.detach().mean((2, 3), keepdim=True).clamp(min=torch.finfo(p.dtype).tiny)
+        return (p / mean).to(confidence.dtype)
 
     @torch.no_grad()
     def keep_locations(self, confidences, img_meta):
@@ -109,7 +131,7 @@ class TruncatedRPNHead(RPNHead):
         batch_img_metas,
         batch_gt_instances_ignore=None,
     ):
-        """Compute the RPN's losses on the anchors that remain.
+        """Compute the RPN's losses on the anchors that remain, and that of the confidence.
 
         Args:
             cls_scores (list[Tensor]): Scores (N, A, H, W) of each level.
@@ -123,43 +145,80 @@ class TruncatedRPNHead(RPNHead):
             dict[str, list[Tensor]]: ``loss_rpn_cls`` and ``loss_rpn_bbox`` of each level, and with
             ``loss_confidence`` a scalar, ``loss_rpn_confidence``.
         """
+        truth = batch_gt_instances, batch_gt_instances_ignore
+        matches = self._match_anchors(confidences, batch_img_metas, *truth)
         # get_anchors sees the image's meta information and nothing else of the image.
         metas = [
-            dict(meta, kept_locations=self.keep_locations(select_single_mlvl(confidences, i), meta))
-            for i, meta in enumerate(batch_img_metas)
+            dict(meta, kept_anchors=self._keep_anchors(select_single_mlvl(confidences, i), meta, m))
+            for i, (meta, m) in enumerate(zip(batch_img_metas, matches))
         ]
-        truth = batch_gt_instances, metas, batch_gt_instances_ignore
         losses = {}
         if self.loss_confidence is not None:
-            losses['loss_rpn_confidence'] = self._confidence_loss(confidences, *truth)
-        return {**losses, **super().loss_by_feat(cls_scores, bbox_preds, *truth)}
+            losses['loss_rpn_confidence'] = self._confidence_loss(confidences, matches)
+        rpn_losses = super().loss_by_feat(
+            cls_scores, bbox_preds, batch_gt_instances, metas, batch_gt_instances_ignore
+        )
+        return {**losses, **rpn_losses}
 
-    def _confidence_loss(self, confidences, batch_gt_instances, batch_img_metas, ignore):
-        """Loss of the locations of which an anchor, truncated or not, is sampled.
+    @torch.no_grad()
+    def _match_anchors(self, confidences, batch_img_metas, batch_gt_instances, ignore):
+        """Match each image's anchors, the truncated ones too, with its lesions.
 
-        A location is positive where one of its sampled anchors is.
+        Returns:
+            list[Tensor]: Of each image (num_anchors,): the number of the lesion, from 1 on, that an
+            anchor matches, 0 of background, -1 of an anchor that is neither.
         """
         sizes = [confidence.shape[-2:] for confidence in confidences]
         anchors, flags = super().get_anchors(sizes, batch_img_metas, confidences[0].device)
-        labels, weights, *_ = self.get_targets(
-            anchors, flags, batch_gt_instances, batch_img_metas, ignore
-        )
-        per_location = (-1, self.num_base_priors)
-        sampled = torch.cat(weights, 1).unflatten(1, per_location) > 0
-        background = torch.cat(labels, 1).unflatten(1, per_location) > 0
-        target = (background | ~sampled).all(-1).long().flatten()  # 0 is the lesion, as in the RPN
-        weight = sampled.any(-1).float().flatten()
+        ignore = ignore or [None] * len(batch_img_metas)
+        images = zip(anchors, flags, batch_img_metas, batch_gt_instances, ignore)
+        return [
+            self._match_in_image(torch.cat(level_anchors), torch.cat(level_flags), *image)
+            for level_anchors, level_flags, *image in images
+        ]
+
+    def _match_in_image(self, anchors, flags, img_meta, gt_instances, ignored):
+        inside = self._inside(anchors, flags, img_meta)
+        priors = InstanceData(priors=anchors[inside])
+        matches = torch.full_like(inside, -1, dtype=torch.long)
+        matches[inside] = self.assigner.assign(priors, gt_instances, ignored).gt_inds
+        return matches
+
+    def _inside(self, anchors, flags, img_meta):
+        border = self.train_cfg['allowed_border']
+        return anchor_inside_flags(anchors, flags, img_meta['img_shape'][:2], border)
+
+    def _keep_anchors(self, confidences, img_meta, matches):
+        """Find the anchors to train an image's RPN with, as masks (H * W * A,) of the levels."""
+        keeps = [
+            keep.repeat_interleave(self.num_base_priors)
+            for keep in self.keep_locations(confidences, img_meta)
+        ]
+        if self.truncate_positives:
+            return keeps
+        positives = (matches > 0).split([len(keep) for keep in keeps])
+        return [keep | positive for keep, positive in zip(keeps, positives)]
+
+    def _confidence_loss(self, confidences, matches):
+        """Loss of p: half on the locations with a positive anchor, half on the negative ones.
+
+        A location is negative if none of its anchors is positive and one is background. Both halves
+        are taken over the batch; without a lesion in it, that of the negative ones remains.
+        """
+        of_location = torch.stack(matches).unflatten(1, (-1, self.num_base_priors))
+        positive = (of_location > 0).any(-1).flatten()
+        negative = (of_location == 0).any(-1).flatten() & ~positive
+        weight = 0.5 * (_mean_weights(positive) + _mean_weights(negative))
         logits = torch.cat([confidence.flatten(1) for confidence in confidences], 1)
-        return self.loss_confidence(
-            logits.reshape(-1, 1), target, weight, avg_factor=weight.sum().clamp(min=1)
-        )
+        target = (~positive).long()  # 0 is the lesion, as in the RPN
+        return self.loss_confidence(logits.reshape(-1, 1), target, weight, avg_factor=1)
 
     def get_anchors(self, featmap_sizes, batch_img_metas, device='cuda'):
-        """Generate anchors, those of truncated locations flagged as not valid.
+        """Generate anchors, those that are truncated flagged as not valid.
 
         Args:
             featmap_sizes (list[tuple]): Size (H, W) of each level.
-            batch_img_metas (list[dict]): Meta information of each image with ``kept_locations``.
+            batch_img_metas (list[dict]): Meta information of each image with ``kept_anchors``.
             device (torch.device | str): Device of the anchors.
 
         Returns:
@@ -167,10 +226,7 @@ class TruncatedRPNHead(RPNHead):
         """
         anchors, flags = super().get_anchors(featmap_sizes, batch_img_metas, device)
         flags = [
-            [
-                flag & keep.repeat_interleave(self.num_base_priors)
-                for flag, keep in zip(level_flags, meta['kept_locations'])
-            ]
+            [flag & keep for flag, keep in zip(level_flags, meta['kept_anchors'])]
             for level_flags, meta in zip(flags, batch_img_metas)
         ]
         return anchors, flags
@@ -184,11 +240,8 @@ class TruncatedRPNHead(RPNHead):
         gt_instances_ignore=None,
         unmap_outputs=True,
     ):
-        """Assign targets in one image, none at all where all its locations are truncated."""
-        inside_flags = anchor_inside_flags(
-            flat_anchors, valid_flags, img_meta['img_shape'][:2], self.train_cfg['allowed_border']
-        )
-        if not inside_flags.any():
+        """Assign targets in one image, none at all where all its anchors are truncated."""
+        if not self._inside(flat_anchors, valid_flags, img_meta).any():
             return self._empty_targets(flat_anchors, gt_instances)
         return super()._get_targets_single(
             flat_anchors, valid_flags, gt_instances, img_meta, gt_instances_ignore, unmap_outputs
@@ -261,3 +314,8 @@ class TruncatedRPNHead(RPNHead):
             bbox_pred.flatten(1)[:, None, index],
             priors[anchors.flatten()],
         )
+
+
+def _mean_weights(chosen):
+    """Weights that sum to the mean over the chosen, 0 where none is."""
+    return chosen.float() / chosen.sum().clamp(min=1)

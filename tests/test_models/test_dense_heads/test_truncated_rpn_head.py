@@ -30,6 +30,10 @@ TEST_CFG = ConfigDict(
 )
 
 
+# the head as the paper has it
+PAPER = dict(normalize_confidence=False, truncate_positives=True, loss_confidence=None)
+
+
 def make_head(threshold='mean', head=TruncatedRPNHead, scales=(2, 4), ratios=(1.0,), **kwargs):
     """A head of two levels for 32 px images, with feature maps of 8 x 8 and 4 x 4."""
     if head is TruncatedRPNHead:
@@ -58,6 +62,10 @@ def make_sample(boxes):
     labels = torch.zeros(len(boxes), dtype=torch.long)
     sample.gt_instances = InstanceData(bboxes=boxes, labels=labels)
     return sample
+
+
+def total_loss(losses):
+    return sum(sum(value) if isinstance(value, list) else value for value in losses.values())
 
 
 def targets_of(head, confidences, boxes):
@@ -115,19 +123,65 @@ def test_paper_anchors_are_the_default():
     assert generator.ratios.tolist() == [0.5, 1, 2]
 
 
-def test_forward_is_the_rpn_of_confidence_times_features():
-    head, features = make_head(), make_features()
+@pytest.mark.parametrize('normalize', [True, False])
+def test_forward_is_the_rpn_of_confidence_times_features(normalize):
+    head, features = make_head(normalize_confidence=normalize), make_features(2)
     cls_scores, bbox_preds, confidences = head(features)
     for x, cls_score, bbox_pred, confidence in zip(features, cls_scores, bbox_preds, confidences):
         weight, bias = head.rpn_confidence.weight, head.rpn_confidence.bias
         torch.testing.assert_close(confidence, (weight * x).sum(1, keepdim=True) + bias)
         p = 1 / (1 + torch.exp(-confidence))
-        expected = RPNHead.forward_single(head, x * p)
+        mean = torch.stack([image.mean() for image in p]).reshape(2, 1, 1, 1) if normalize else 1
+        expected = RPNHead.forward_single(head, x * p / mean)
         torch.testing.assert_close((cls_score, bbox_pred), expected)
 
 
+def scaled_features(head, features):
+    """What the RPN's convolution sees of each level."""
+    seen = []
+    handle = head.rpn_conv.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    head(features)
+    handle.remove()
+    return seen
+
+
+@pytest.mark.parametrize('bias', [-7.0, 0.0, 7.0])
+def test_scaled_features_keep_their_mean_size(bias):
+    head = make_head()
+    torch.nn.init.constant_(head.rpn_confidence.bias, bias)
+    ones = tuple(torch.ones(2, 4, side, side) for side in (8, 4))
+    # p varies, and is independent of the channels it scales
+    torch.nn.init.zeros_(head.rpn_confidence.weight)
+    head.rpn_confidence.weight.data[0, 3] = 1.0
+    for level in ones:
+        level[:, 3] = torch.linspace(-1, 1, level[0, 3].numel()).reshape(level[0, 3].shape)
+    for level in scaled_features(head, ones):
+        assert level[:, 0].std() > 0
+        torch.testing.assert_close(level[:, :3].mean((2, 3)), torch.ones(2, 3))
+    bare = make_head(**PAPER)
+    bare.load_state_dict(head.state_dict())
+    for level in scaled_features(bare, ones):
+        mean = torch.full((2, 3), bias).sigmoid()
+        torch.testing.assert_close(level[:, :3].mean((2, 3)), mean, rtol=0.2, atol=0)
+
+
+def test_the_mean_is_a_constant_to_the_gradient():
+    head = make_head()
+    logit = torch.tensor([[[[0.0, 1.0], [-1.0, 2.0]]]], requires_grad=True)
+    head._feature_scale(logit).sum().backward()
+    p = logit.detach().sigmoid()
+    # with a mean that is differentiated the gradients would sum to nothing
+    torch.testing.assert_close(logit.grad, p * (1 - p) / p.mean())
+
+
+def test_a_map_of_almost_nothing_stays_finite():
+    head = make_head()
+    torch.nn.init.constant_(head.rpn_confidence.bias, -200.0)
+    assert torch.isfinite(total_loss(head.loss(make_features(), [make_sample([[4, 4, 14, 12]])])))
+
+
 def test_truncated_locations_have_no_targets():
-    head = make_head(threshold=0.5)
+    head = make_head(threshold=0.5, **PAPER)
     confidences = [torch.full((1, 1, side, side), -9.0) for side in (8, 4)]
     confidences[0][0, 0, 2, 3] = 9.0
     # the lesion's own anchor, of scale 2 at location (6, 6), is truncated
@@ -139,8 +193,29 @@ def test_truncated_locations_have_no_targets():
     assert box_weights[0].sum() == box_weights[1].sum() == 0
 
 
-def test_a_kept_location_is_the_positive_of_its_lesion():
+def test_truncated_positives_stay_in_training():
     head = make_head(threshold=0.5)
+    confidences = [torch.full((1, 1, side, side), -9.0) for side in (8, 4)]
+    confidences[0][0, 0, 2, 3] = 9.0
+    label_weights, box_weights, avg_factor = targets_of(head, confidences, [[20, 20, 28, 28]])
+    # beside the negatives of location (2, 3), the lesion's anchor of scale 2 at (6, 6), which lies
+    # 54 locations from the first; not that location's other anchor, a truncated negative
+    assert label_weights[0][0].nonzero().flatten().tolist() == [38, 39, 108]
+    assert box_weights[0][0].sum(-1).nonzero().flatten().tolist() == [108]
+    assert label_weights[1].sum() == box_weights[1].sum() == 0
+    assert avg_factor == 3
+
+
+def test_truncated_positives_are_not_proposed():
+    head = make_head(threshold=0.5)
+    confidences = [torch.full((1, 1, side, side), -9.0) for side in (8, 4)]
+    cls_scores = [torch.full((1, 2, side, side), 9.0) for side in (8, 4)]
+    bbox_preds = [torch.zeros(1, 8, side, side) for side in (8, 4)]
+    assert len(head.predict_by_feat(cls_scores, bbox_preds, confidences, [META])[0]) == 0
+
+
+def test_a_kept_location_is_the_positive_of_its_lesion():
+    head = make_head(threshold=0.5, **PAPER)
     confidences = [torch.full((1, 1, side, side), -9.0) for side in (8, 4)]
     confidences[0][0, 0, 2, 3] = 9.0
     # the anchor of scale 2 at x = 3 * 4, y = 2 * 4 is 8 px wide: (8, 4, 16, 12)
@@ -186,7 +261,7 @@ def test_equals_a_plain_loop_over_masked_scores(seed):
 
 
 def test_equals_rpn_head_when_everything_is_kept():
-    truncated, plain = make_head(threshold=-1), make_head(head=RPNHead)
+    truncated, plain = make_head(threshold=-1, loss_confidence=None), make_head(head=RPNHead)
     plain.load_state_dict(truncated.state_dict(), strict=False)
     torch.nn.init.zeros_(truncated.rpn_confidence.weight)
     torch.nn.init.constant_(truncated.rpn_confidence.bias, 100.0)  # p is exactly 1
@@ -214,7 +289,7 @@ def test_a_lone_score_of_a_level():
 @pytest.mark.parametrize('threshold', ['mean', 2.0])
 @pytest.mark.parametrize('boxes', [[[4, 4, 14, 12]], []])
 def test_training_goes_on_when_nothing_survives(threshold, boxes):
-    head = make_head(threshold=threshold)
+    head = make_head(threshold=threshold, **PAPER)
     torch.nn.init.zeros_(head.rpn_confidence.weight)  # a constant map: none exceeds its mean
     losses, proposals = head.loss_and_predict(make_features(), [make_sample(boxes)], TEST_CFG)
     total = sum(sum(values) for values in losses.values())
@@ -224,8 +299,17 @@ def test_training_goes_on_when_nothing_survives(threshold, boxes):
     assert proposals[0].bboxes.shape == (0, 4)
 
 
+def test_positives_are_trained_where_nothing_survives():
+    head = make_head(threshold=2.0)
+    losses, proposals = head.loss_and_predict(
+        make_features(), [make_sample([[4, 4, 14, 12]])], TEST_CFG
+    )
+    assert sum(losses['loss_rpn_cls']) > 0 and losses['loss_rpn_confidence'] > 0
+    assert proposals[0].bboxes.shape == (0, 4)
+
+
 def test_an_empty_image_adds_nothing_to_the_loss_of_the_other():
-    head, features = make_head(), make_features(2)
+    head, features = make_head(**PAPER), make_features(2)
     features = tuple(torch.cat([x[:1], torch.zeros_like(x[:1])]) for x in features)
     samples = [make_sample([[4, 4, 14, 12]]), make_sample([[4, 4, 14, 12]])]
     torch.manual_seed(0)
@@ -238,50 +322,94 @@ def test_an_empty_image_adds_nothing_to_the_loss_of_the_other():
 
 
 def test_confidence_learns_through_the_rpn():
-    head = make_head()
+    head = make_head(loss_confidence=None)
     losses = head.loss(make_features(), [make_sample([[4, 4, 14, 12]])])
     sum(sum(values) for values in losses.values()).backward()
     assert all(torch.isfinite(p.grad).all() for p in head.parameters())
     assert head.rpn_confidence.weight.grad.abs().sum() > 0
 
 
-LOSS = dict(type='CrossEntropyLoss', use_sigmoid=True)
+def confidence_loss(head, confidences, *boxes):
+    """The loss of p for maps (N, 1, H, W) of both levels, and each image's boxes."""
+    samples = [make_sample(each) for each in boxes]
+    truth = [[s.gt_instances for s in samples], [s.metainfo for s in samples]]
+    scores = [torch.zeros(len(boxes), 2, side, side) for side in (8, 4)]
+    deltas = [torch.zeros(len(boxes), 8, side, side) for side in (8, 4)]
+    return head.loss_by_feat(scores, deltas, confidences, *truth)['loss_rpn_confidence']
 
 
-def test_confidence_loss_sees_truncated_lesions():
-    head = make_head(threshold=0.5, loss_confidence=LOSS)
+def test_confidence_loss_is_balanced_and_sees_truncated_lesions():
+    head = make_head(threshold=0.5)
     confidences = [torch.full((1, 1, side, side), -9.0) for side in (8, 4)]
     for confidence in confidences:
         confidence.requires_grad_()
-    truth = make_sample([[20, 20, 28, 28]])
-    scores = [torch.zeros(1, 2, side, side) for side in (8, 4)]
-    deltas = [torch.zeros(1, 8, side, side) for side in (8, 4)]
-    losses = head.loss_by_feat(scores, deltas, confidences, [truth.gt_instances], [truth.metainfo])
-    losses['loss_rpn_confidence'].backward()
+    loss = confidence_loss(head, confidences, [[20, 20, 28, 28]])
+    loss.backward()
     # the anchor of scale 2 at location (6, 6) is the lesion's box; all others overlap it less
     assert (confidences[0].grad[0, 0] < 0).nonzero().tolist() == [[6, 6]]
     assert not (confidences[1].grad < 0).any()
-    sampled = sum((confidence.grad != 0).sum() for confidence in confidences)
-    expected = (9.0 + (sampled - 1) * torch.log1p(torch.tensor(-9.0).exp())) / sampled
-    torch.testing.assert_close(losses['loss_rpn_confidence'], expected, atol=1e-3, rtol=0)
+    # -log sigmoid(-9) on the one positive location, -log(1 - sigmoid(-9)) on all others
+    logit = torch.tensor(9.0)
+    expected = 0.5 * (1 + logit.neg().exp()).log() + 0.5 * (1 + logit.exp()).log()
+    torch.testing.assert_close(loss, expected)
+    # each half's gradient: sigmoid - target, over its number of locations
+    torch.testing.assert_close(confidences[0].grad[0, 0, 6, 6], -0.5 * logit.sigmoid())
+    torch.testing.assert_close(confidences[0].grad[0, 0, 0, 0], 0.5 * (-logit).sigmoid() / 79)
+
+
+def test_confidence_loss_halves_are_of_the_batch():
+    confidences = [torch.zeros(2, 1, side, side) for side in (8, 4)]
+    confidences[0][0, 0, 6, 6] = confidences[0][1, 0, 2, 3] = 2.0
+    boxes = [[20, 20, 28, 28]], [[8, 4, 16, 12], [20, 20, 28, 28]]
+    positives = torch.tensor([2.0, 2.0, 0.0])  # the last is (6, 6) of the second image
+    expected = 0.5 * torch.log1p((-positives).exp()).mean() + 0.5 * torch.tensor(2.0).log()
+    torch.testing.assert_close(confidence_loss(make_head(), confidences, *boxes), expected)
+
+
+def test_locations_without_background_have_no_confidence_loss():
+    """An anchor that overlaps a lesion by 0.3 to 0.7 is neither positive nor background."""
+    head = make_head(scales=[2])
+    confidences = [torch.zeros(1, 1, side, side, requires_grad=True) for side in (8, 4)]
+    scores = [torch.zeros(1, 1, side, side) for side in (8, 4)]
+    deltas = [torch.zeros(1, 4, side, side) for side in (8, 4)]
+    truth = make_sample([[20, 20, 28, 28]])
+    losses = head.loss_by_feat(scores, deltas, confidences, [truth.gt_instances], [truth.metainfo])
+    losses['loss_rpn_confidence'].backward()
+    # anchors of 8 px that lie 4 px aside have an IoU of 32 / 96
+    unused = (confidences[0].grad[0, 0] == 0).nonzero().tolist()
+    assert unused == [[5, 6], [6, 5], [6, 7], [7, 6]]
 
 
 def test_confidence_loss_without_lesions():
-    head = make_head(loss_confidence=LOSS)
-    losses = head.loss(make_features(), [make_sample([])])
-    assert torch.isfinite(losses['loss_rpn_confidence'])
-    assert losses['loss_rpn_confidence'] > 0
+    confidences = [torch.zeros(1, 1, side, side) for side in (8, 4)]
+    loss = confidence_loss(make_head(), confidences, [])
+    torch.testing.assert_close(loss, 0.5 * torch.tensor(2.0).log())
 
 
-def test_no_confidence_loss_by_default():
-    losses = make_head().loss(make_features(), [make_sample([[4, 4, 14, 12]])])
+def test_the_papers_head_has_no_confidence_loss():
+    losses = make_head(**PAPER).loss(make_features(), [make_sample([[4, 4, 14, 12]])])
     assert set(losses) == {'loss_rpn_cls', 'loss_rpn_bbox'}
+
+
+def test_confidence_of_a_lesion_rises_in_training():
+    """With the paper's head it falls: nothing asks it to be high."""
+    head = make_head()
+    features, samples = make_features(), [make_sample([[20, 20, 28, 28]])]
+    optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
+    for _ in range(50):
+        total = total_loss(head.loss(features, samples))
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+    p = head(features)[2][0][0, 0].sigmoid()
+    assert p[6, 6] > p.mean()
 
 
 def test_half_precision():
     head = make_head().bfloat16()
     features = tuple(x.bfloat16() for x in make_features())
     losses = head.loss(features, [make_sample([[4, 4, 14, 12]])])
+    assert torch.isfinite(losses.pop('loss_rpn_confidence'))
     assert all(torch.isfinite(value) for values in losses.values() for value in values)
 
 
@@ -295,14 +423,15 @@ def test_mmdet_config_with_the_type_alone():
     assert detector.rpn_head.num_base_priors == 3
 
 
-def test_a_few_steps_lower_the_loss():
-    head = make_head()
+@pytest.mark.parametrize('options', [{}, PAPER])
+def test_a_few_steps_lower_the_loss(options):
+    head = make_head(**options)
     features, samples = make_features(2), [make_sample([[4, 4, 14, 12]]), make_sample([])]
     optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
     history = []
     for _ in range(20):
         torch.manual_seed(0)
-        total = sum(sum(values) for values in head.loss(features, samples).values())
+        total = total_loss(head.loss(features, samples))
         optimizer.zero_grad()
         total.backward()
         optimizer.step()

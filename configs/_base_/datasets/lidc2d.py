@@ -1,0 +1,28 @@
+# LIDC-IDRI's nodules in windows of 96 x 96 px (docs/datasets.md), enlarged to twice their size, as
+# half of the boxes are below 10 px. There is no test part: `test` reads the validation part unless
+# test_dataloader.dataset.ann_file and test_evaluator.ann_file name another file.
+_base_ = './deeplesion.py'
+
+data_root = 'data/lidc2d/'
+# from air to bone: nodules stand out of the lung, and end at the chest wall
+window = dict(type='WindowHU', windows=((-1024, 400),), output_range=(0.0, 255.0))
+enlarge = dict(type='Resize', scale=(192, 192), keep_ratio=True)
+train_pipeline = [
+    *_base_.train_pipeline[:2],
+    window,
+    enlarge,
+    # Each way with a chance of one half. No affine maps: they would move air into small windows.
+    _base_.train_pipeline[4],
+    _base_.train_pipeline[-1],
+]
+test_pipeline = [_base_.test_pipeline[0], window, enlarge, *_base_.test_pipeline[3:]]
+
+train_dataloader = dict(batch_size=8, dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = dict(
+    dataset=dict(data_root=data_root, ann_file='val.json', pipeline=test_pipeline)
+)
+
+# A box ends where its last pixel ends; in boxes of a few pixels one more would count.
+val_evaluator = dict(ann_file=data_root + 'val.json', inclusive=False)
+test_evaluator = dict(ann_file=data_root + 'val.json', inclusive=False)

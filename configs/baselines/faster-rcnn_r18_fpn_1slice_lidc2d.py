@@ -1,0 +1,12 @@
+# The key slice alone: what the neighbours bring is the difference to the three-slice config. Three
+# times the same window make the three channels of ImageNet's filters.
+_base_ = './faster-rcnn_r18_fpn_lidc2d.py'
+
+load = dict(type='LoadCTSlices', num_slices=1)
+window = dict(_base_.window, windows=_base_.window.windows * 3)
+train_pipeline = [load, _base_.train_pipeline[1], window, *_base_.train_pipeline[3:]]
+test_pipeline = [load, window, *_base_.test_pipeline[2:]]
+
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

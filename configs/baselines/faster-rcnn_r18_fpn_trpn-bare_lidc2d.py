@@ -1,0 +1,6 @@
+# TruncatedRPN to the letter of the paper: p * I alone.
+_base_ = './faster-rcnn_r18_fpn_trpn_lidc2d.py'
+
+model = dict(
+    rpn_head=dict(normalize_confidence=False, truncate_positives=True, loss_confidence=None)
+)

@@ -1,0 +1,4 @@
+# Ablation on LIDC's windows, row 4: + attention gates, the paper's full network.
+_base_ = './retinanet_r18_fpn_anchors-dense_lidc2d.py'
+
+model = dict(neck=dict(type='AttentionGateFPN'), seg_head=dict(attention=True))

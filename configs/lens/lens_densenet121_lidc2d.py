@@ -1,0 +1,50 @@
+# LENS' network on LIDC's windows, one dataset: row (a), with ImageNet's weights and heads of a
+# quarter of their width. A window has no black border and is not resampled: it comes as the
+# baselines see it.
+_base_ = [
+    '../_base_/models/lens.py',
+    '../_base_/datasets/lidc2d.py',
+    '../_base_/schedules/schedule_lidc2d.py',
+    '../_base_/default_runtime.py',
+]
+
+datasets = ['lidc2d']
+model = dict(
+    datasets=datasets,
+    data_preprocessor=dict(mean=[88.0], std=[77.0]),
+    backbone=dict(
+        backbone=dict(
+            norm_eval=True,
+            init_cfg=dict(checkpoint='data/weights/densenet121_blocks123_from_densenet169.pth'),
+        )
+    ),
+    neck=dict(out_channels=128),
+    rpn_head=dict(in_channels=128, feat_channels=128),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=128),
+        shared_head=dict(in_channels=128, fc_out_channels=256),
+        bbox_head=dict(in_channels=256),
+    ),
+    train_cfg=dict(
+        rpn_proposal=dict(nms_pre=300, max_per_img=100), rcnn=dict(sampler=dict(num=64))
+    ),
+    test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=100)),
+)
+
+# an epoch has one slice of each nodule, as in the paper
+max_epochs = 4
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=max_epochs)]
+
+load = dict(type='LoadCTSlices', num_slices=9, slice_interval=2.0)
+pack = dict(type='PackDetInputs', meta_keys=(*_base_.train_pipeline[-1].meta_keys, 'dataset_name'))
+train_pipeline = [load, *_base_.train_pipeline[1:-1], pack]
+test_pipeline = [load, *_base_.test_pipeline[1:-1], pack]
+
+train_dataloader = dict(
+    batch_size=4,
+    sampler=dict(_delete_=True, type='LesionSliceSampler', positive_ratio=2),
+    dataset=dict(dataset_name='lidc2d', pipeline=train_pipeline),
+)
+val_dataloader = dict(dataset=dict(dataset_name='lidc2d', pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(dataset_name='lidc2d', pipeline=test_pipeline))
