@@ -100,7 +100,9 @@ def load_from_openmmlab(filename: str, map_location: MapLocation = None) -> dict
     address = _look_up(f'open-mmlab://{name}', mmengine_checkpoint.get_external_models())
     if address.startswith(('http://', 'https://')):
         return load_from_http(address, map_location)
-    return load_from_local(osp.join(mmengine_checkpoint._get_mmengine_home(), address), map_location)
+    return load_from_local(
+        osp.join(mmengine_checkpoint._get_mmengine_home(), address), map_location
+    )
 
 
 @CheckpointLoader.register_scheme(prefixes='mmcls://', force=True)

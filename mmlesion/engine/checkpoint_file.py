@@ -243,9 +243,7 @@ def _tensor_of_first_version(storage, offset, size, stride):
     return build_tensor(storage, offset, size, stride)
 
 
-def _tensor_of_any_dtype(
-    storage, offset, size, stride, requires_grad, hooks, dtype, metadata=None
-):
+def _tensor_of_any_dtype(storage, offset, size, stride, requires_grad, hooks, dtype, metadata=None):
     if type(storage) is not Storage or not isinstance(dtype, torch.dtype):
         raise UserError('it has a tensor with more to it than numbers')
     storage = Storage(storage.data, dtype)

@@ -143,7 +143,9 @@ class _Machine:
 
     def top(self, kinds):
         if type(self.stack[-1]) not in kinds:
-            raise UserError(f'it adds to a {type(self.stack[-1]).__name__} as to a {kinds[0].__name__}')
+            raise UserError(
+                f'it adds to a {type(self.stack[-1]).__name__} as to a {kinds[0].__name__}'
+            )
         return self.stack[-1]
 
     def append(self, _):

@@ -72,11 +72,11 @@ def objects(canary):
 
 def programs():
     """Pickle programs, by name."""
-    deep, shared = b')' + b'\x85' * 500_000, b')' + b'q\x00h\x00\x86' * 200
+    deep, shared = b')' + b'\x85' * 100_000, b')' + b'q\x00h\x00\x86' * 200
     return dict(
         deep_key=b'\x80\x02}' + deep + b'K\x01s.',
         deep_value=b'\x80\x02}K\x01' + deep + b's.',
-        deep_lists=b'\x80\x02' + b']' * 500_000 + b'a' * 499_999 + b'.',
+        deep_lists=b'\x80\x02' + b']' * 100_000 + b'a' * 99_999 + b'.',
         shared_key=b'\x80\x02}' + shared + b'K\x01s.',
         shared_value=b'\x80\x02}K\x01' + shared + b's.',
         shared_in_set=b'\x80\x04\x8f(' + shared + b'\x90.',
@@ -88,7 +88,7 @@ def programs():
         instance=b'(S"true"\nios\nsystem\n.',
         object_opcode=b'(cos\nsystem\nS"true"\no.',
         extension=b'\x80\x02\x82\x01.',
-        dotted_name=b'\x80\x04\x8c\x10collections\n.os\x8c\x06system\x93)R.',
+        dotted_name=b'\x80\x04\x8c\x0fcollections\n.os\x8c\x06system\x93)R.',
         long_bytearray=b'\x80\x05\x96' + struct.pack('<Q', 1 << 40) + b'.',
         state_of_dictionary=b'\x80\x02ccollections\nOrderedDict\n)R}X\x03\0\0\0getK\x01sb.',
         no_dictionary=b'\x80\x02]K\x01a.',

