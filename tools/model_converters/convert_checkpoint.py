@@ -1,4 +1,4 @@
-"""Convert a trusted checkpoint that mmlesion refuses: torch's format from before 1.6, or TorchScript.
+"""Convert a trusted checkpoint that mmlesion refuses: from before torch 1.6, or TorchScript.
 
 The file is loaded by torch.load, which RUNS WHATEVER THE FILE SAYS. Give --trust only for a file
 whose maker you trust, and which came to you unchanged.
@@ -54,7 +54,7 @@ def main(argv=None):
     args = parse_args(argv)
     if not args.trust:
         raise UserError(
-            f'to convert {args.checkpoint}, what it says is run: give --trust if you trust its maker'
+            f'what {args.checkpoint} says is run: give --trust if you trust whoever made it'
         )
     if os.path.exists(args.out):
         raise UserError(f'{args.out} exists: name another file')
