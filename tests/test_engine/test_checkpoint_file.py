@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from mmlesion.engine import load_from_local
 from mmlesion.utils import UserError, restricted_pickle
@@ -193,6 +196,40 @@ def test_everything_that_a_checkpoint_may_hold(tmp_path):
     assert loaded['arrays'][0].flags.writeable
     loaded['history'].update(3.0)
     assert loaded['history'].mean() == 2
+
+
+class Line(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.BatchNorm1d(1))
+
+    def forward(self, x, mode):
+        return dict(loss=self.layer(x).square().mean())
+
+
+def test_checkpoint_of_mmengine(tmp_path):
+    """Optimizer, schedules, message hub, loss scaler and averaged weights."""
+    data = [dict(x=torch.full((1,), float(i))) for i in range(8)]
+    Runner(
+        model=Line(),
+        work_dir=str(tmp_path),
+        train_dataloader=DataLoader(data, batch_size=4),
+        train_cfg=dict(by_epoch=True, max_epochs=2),
+        optim_wrapper=dict(
+            type='AmpOptimWrapper', dtype='bfloat16', optimizer=dict(type='AdamW', lr=1e-3)
+        ),
+        param_scheduler=[
+            dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=2),
+            dict(type='MultiStepLR', milestones=[1, 1]),
+        ],
+        custom_hooks=[dict(type='EMAHook')],
+        experiment_name=tmp_path.name,
+    ).train()
+    path = tmp_path / 'epoch_2.pth'
+    loaded = load_from_local(str(path))
+    assert_same(loaded, torch.load(path, weights_only=False))
+    assert {'optimizer', 'param_schedulers', 'message_hub', 'ema_state_dict'} < set(loaded)
+    assert len(loaded['message_hub']['log_scalars']['train/loss'].data[0]) == 4
 
 
 @pytest.mark.parametrize(
