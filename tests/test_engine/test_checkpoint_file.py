@@ -208,16 +208,14 @@ class Line(BaseModel):
 
 
 def test_checkpoint_of_mmengine(tmp_path):
-    """Optimizer, schedules, message hub, loss scaler and averaged weights."""
+    """Optimizer, schedules, message hub and averaged weights."""
     data = [dict(x=torch.full((1,), float(i))) for i in range(8)]
     Runner(
         model=Line(),
         work_dir=str(tmp_path),
         train_dataloader=DataLoader(data, batch_size=4),
         train_cfg=dict(by_epoch=True, max_epochs=2),
-        optim_wrapper=dict(
-            type='AmpOptimWrapper', dtype='bfloat16', optimizer=dict(type='AdamW', lr=1e-3)
-        ),
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-3)),
         param_scheduler=[
             dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=2),
             dict(type='MultiStepLR', milestones=[1, 1]),

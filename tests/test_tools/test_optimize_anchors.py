@@ -99,8 +99,10 @@ def test_result_files_and_snippet_agree(tool, lesions, tmp_path, capsys, positio
 def test_the_snippet_works_in_a_stock_config(tool, lesions, tmp_path, capsys, detector):
     tool['main']([str(lesions), '--detector', detector, '--popsize', '3', '--maxiter', '3'])
     config = pasted(capsys.readouterr().out, tmp_path, detector)
-    model = MODELS.build(config)  # without init_weights, which would download them
+    model = MODELS.build(config)
     head = model.rpn_head if detector == 'faster-rcnn' else model.bbox_head
+    for part in (model.neck, head):
+        part.init_weights()  # the backbone's would be downloaded
     size = {'ssd300': 300, 'ssd512': 512}.get(detector, 128)
     pixels = torch.randint(0, 255, (3, size, size))
     box = HorizontalBoxes(torch.tensor([[20.0, 30, 60, 62]]))
