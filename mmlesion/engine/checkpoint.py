@@ -1,73 +1,28 @@
-"""mmengine's local checkpoints through an allow-list.
+"""mmengine's checkpoint loaders, each through :func:`read_checkpoint`.
 
 Since 2.6 torch refuses mmengine's own checkpoints, because the message hub's history buffers name
-``getattr`` when unpickled. Before 2.6 it runs whatever a checkpoint says. This loader, which
-importing :mod:`mmlesion` puts in the place of mmengine's for local files, takes the former and
-refuses the latter.
+``getattr`` when unpickled. Before 2.6 it runs whatever a checkpoint says. These loaders, which
+importing :mod:`mmlesion` puts in the place of mmengine's for every prefix of a checkpoint's name,
+take the former and refuse the latter.
 """
 
+import os
 import os.path as osp
-import types
-import zipfile
-from collections import Counter
+from typing import Optional
+from urllib.parse import urlparse
 
 import torch
-from mmengine.logging import HistoryBuffer
+from mmengine import dist
+from mmengine.fileio import get_file_backend
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..utils import UserError
-from ..utils.restricted_pickle import ARRAY_GLOBALS, restricted_unpickler
-
-
-def _history_buffer_method(owner, name):
-    """The only ``getattr`` a checkpoint may call: the default statistics of ``HistoryBuffer``."""
-    if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
-        return getattr(HistoryBuffer, name)
-    raise UserError(f'it asks for the attribute {name!r} of {owner!r}, so it was not loaded')
-
-
-def _torch_globals():
-    rebuilders = ('_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_parameter', '_rebuild_qtensor')
-    kinds = [value for value in vars(torch).values() if isinstance(value, torch.dtype)]
-    return {
-        **{('torch._utils', name): getattr(torch._utils, name) for name in rebuilders},
-        ('torch', 'Size'): torch.Size,
-        ('torch', 'device'): torch.device,
-        ('torch', 'Tensor'): torch.Tensor,
-        ('torch.nn.parameter', 'Parameter'): torch.nn.Parameter,
-        ('torch.serialization', '_get_layout'): torch.serialization._get_layout,
-        **{('torch', str(kind).split('.')[1]): kind for kind in kinds},
-    }
-
-
-CHECKPOINT_GLOBALS = {
-    **ARRAY_GLOBALS,
-    **_torch_globals(),
-    ('mmengine.logging.history_buffer', 'HistoryBuffer'): HistoryBuffer,
-    ('collections', 'Counter'): Counter,  # the milestones of MultiStepLR
-    ('builtins', 'getattr'): _history_buffer_method,
-    ('__builtin__', 'getattr'): _history_buffer_method,
-}
-"""What a checkpoint may name: tensors, arrays, plain containers and mmengine's history buffers."""
-
-
-def _pickle_module():
-    """The part of :mod:`pickle` that ``torch.load`` uses, on the restricted unpickler."""
-    module = types.ModuleType('mmlesion_checkpoint_pickle')
-    module.Unpickler = restricted_unpickler(CHECKPOINT_GLOBALS)
-    module.load = lambda file, **options: module.Unpickler(file, **options).load()
-    return module
-
-
-def _refuse_torchscript(path):
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith('/constants.pkl') for name in archive.namelist()):
-                raise UserError('it is a TorchScript program, not a checkpoint')
+from .checkpoint_file import MapLocation, read_checkpoint
 
 
 @CheckpointLoader.register_scheme(prefixes='', force=True)
-def load_from_local(filename, map_location=None):
+def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
     """Load a local checkpoint that holds data only.
 
     Args:
@@ -75,20 +30,108 @@ def load_from_local(filename, map_location=None):
         map_location (str, optional): As in :func:`torch.load`.
 
     Returns:
-        dict: The checkpoint.
+        dict: The checkpoint. ``meta['config']``, which mmengine's ``Runner.resume`` would run as
+        Python and no mmengine writes, is left out.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        UserError: If the file is damaged, or names a global outside :data:`CHECKPOINT_GLOBALS`.
+        UserError: As :func:`read_checkpoint` does.
     """
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
         raise FileNotFoundError(f'{filename} can not be found.')
+    checkpoint = read_checkpoint(filename, map_location)
+    if isinstance(checkpoint.get('meta'), dict):
+        checkpoint['meta'].pop('config', None)
+    return checkpoint
+
+
+@CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)
+def load_from_http(
+    filename: str,
+    map_location: MapLocation = None,
+    model_dir: Optional[str] = None,
+    progress: bool = True,
+) -> dict:
+    """Download a checkpoint to where :mod:`torch.hub` keeps them, once, and load it.
+
+    Args:
+        filename (str): The address.
+        map_location (str, optional): As in :func:`torch.load`.
+        model_dir (str, optional): The folder (default: torch.hub's).
+        progress (bool): Whether to show a bar.
+
+    Returns:
+        dict: As of :func:`load_from_local`.
+
+    Raises:
+        UserError: As :func:`load_from_local` does, and if it cannot be downloaded.
+    """
+    folder = model_dir or osp.join(torch.hub.get_dir(), 'checkpoints')
+    path = osp.join(folder, osp.basename(urlparse(filename).path))
+    if dist.is_main_process() and not osp.isfile(path):
+        try:
+            os.makedirs(folder, exist_ok=True)
+            torch.hub.download_url_to_file(filename, path, progress=progress)
+        except OSError as error:
+            raise UserError(f'cannot download {filename}: {error}') from None
+    dist.barrier()
+    return load_from_local(path, map_location)
+
+
+@CheckpointLoader.register_scheme(prefixes=('modelzoo://', 'torchvision://'), force=True)
+def load_from_torchvision(filename: str, map_location: MapLocation = None) -> dict:
+    """Download and load weights by torchvision's name, such as ``torchvision://resnet50``."""
     try:
-        _refuse_torchscript(filename)
-        return torch.load(filename, map_location=map_location, pickle_module=_pickle_module())
-    except UserError as error:
-        raise UserError(f'the checkpoint {filename} was refused: {error}') from None
-    except Exception as error:
-        # Whatever a damaged file provokes in torch's readers, the file is what the user must know.
-        raise UserError(f'the checkpoint {filename} cannot be read: {error}') from error
+        addresses = mmengine_checkpoint.get_torchvision_models()
+    except ImportError:
+        raise UserError(
+            f'{filename} is looked up in torchvision, which is not installed: install it, or give '
+            'the weights as a local file'
+        ) from None
+    return load_from_http(_look_up(filename, addresses), map_location)
+
+
+@CheckpointLoader.register_scheme(prefixes=('open-mmlab://', 'openmmlab://'), force=True)
+def load_from_openmmlab(filename: str, map_location: MapLocation = None) -> dict:
+    """Download and load weights by OpenMMLab's name, or find them in mmengine's folder."""
+    name = filename.split('://', 1)[1]
+    name = mmengine_checkpoint.get_deprecated_model_names().get(name, name)
+    address = _look_up(f'open-mmlab://{name}', mmengine_checkpoint.get_external_models())
+    if address.startswith(('http://', 'https://')):
+        return load_from_http(address, map_location)
+    return load_from_local(
+        osp.join(mmengine_checkpoint._get_mmengine_home(), address), map_location
+    )
+
+
+@CheckpointLoader.register_scheme(prefixes='mmcls://', force=True)
+def load_from_mmcls(filename: str, map_location: MapLocation = None) -> dict:
+    """Download and load the backbone of one of mmcls' classifiers."""
+    address = _look_up(filename, mmengine_checkpoint.get_mmcls_models())
+    checkpoint = load_from_http(address, map_location)
+    return mmengine_checkpoint._process_mmcls_checkpoint(checkpoint)
+
+
+@CheckpointLoader.register_scheme(prefixes=[r'(\S+\:)?s3://', r'(\S+\:)?petrel://'], force=True)
+def load_from_ceph(
+    filename: str, map_location: MapLocation = None, backend: str = 'petrel'
+) -> dict:
+    """Load a checkpoint from the object store of mmengine's file backend."""
+    store = get_file_backend(filename, backend_args=dict(backend=backend))
+    with store.get_local_path(filename) as path:
+        return load_from_local(str(path), map_location)
+
+
+@CheckpointLoader.register_scheme(prefixes='pavi://', force=True)
+def load_from_pavi(filename: str, map_location: MapLocation = None) -> dict:
+    """Refuse a prefix whose client is not public."""
+    raise UserError(f'{filename}: download it, and give the file')
+
+
+def _look_up(filename, addresses):
+    """The address of a checkpoint ``prefix://name``."""
+    name = filename.split('://', 1)[1]
+    if name not in addresses:
+        raise UserError(f'there are no weights {filename}')
+    return addresses[name]

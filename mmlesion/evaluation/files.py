@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmlesion.utils import UserError, atomic_write
-from mmlesion.utils.restricted_pickle import load_arrays
+from mmlesion.utils.pickled_arrays import load_arrays
 
 from .functional import Detections, Lesions, diameter_groups, lesion_type_groups
 

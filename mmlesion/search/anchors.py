@@ -19,6 +19,10 @@ RETINANET_RATIO_PAIRS = (2.0,)
 RETINANET_SCALES = tuple(2 ** (octave / 3) for octave in range(3))
 LEAST_IOU = 1e-7
 """Keeps the logarithm finite for a lesion that no anchor meets."""
+TRIED_VALUES = 34
+SAME_LOSS = 1e-6
+NEAR_BOUND = 1e-3
+"""Of the distance between two bounds."""
 BLOCK = 1 << 15
 """Number of overlaps computed at once, so that they stay in a processor's cache."""
 
@@ -157,20 +161,21 @@ class GridOverlap(_Overlap):
         extents (ndarray): (n, 2) width and height of each lesion's image, px.
         sizes (Sequence[float]): (L,) anchor size of each level, px.
         strides (Sequence[int]): (L,) stride of each level, px.
+        first (float): Center of a level's first anchor, in strides: 0, or SSD's 0.5.
 
     Raises:
         UserError: As :class:`AlignedOverlap` does, and if sizes and strides differ in number.
     """
 
-    def __init__(self, corners, extents, sizes, strides):
+    def __init__(self, corners, extents, sizes, strides, first=0.0):
         corners, strides = np.asarray(corners, dtype=float), np.asarray(strides, dtype=float)
         super().__init__(corners[:, 2:] - corners[:, :2], sizes)
         if strides.shape != self.sizes.shape or not _are_positive(strides):
             raise UserError(f'{len(self.sizes)} anchor sizes need as many strides, all positive')
         centres = (corners[:, :2] + corners[:, 2:])[self.order, None] / 2
         last = np.ceil(np.asarray(extents)[self.order, None] / strides[:, None]) - 1
-        nearest = np.clip(np.round(centres / strides[:, None]), 0, last) * strides[:, None]
-        self.offsets = np.abs(centres - nearest)
+        nearest = np.clip(np.round(centres / strides[:, None] - first), 0, last) + first
+        self.offsets = np.abs(centres - nearest * strides[:, None])
 
     def _best_iou(self, ratio_pairs, scales):
         anchor_sides, levels = self._anchor_sides(scales)
@@ -218,9 +223,10 @@ class AnchorSearch(NamedTuple):
     Args:
         ratio_pairs (list[float]): gamma of each pair, ascending.
         scales (list[float]): Scales, ascending.
-        num_evaluations (int): Number of anchor sets evaluated.
+        num_evaluations (int): Number of anchor sets evaluated in the search.
         seconds (float): Wall time of the search.
         converged (bool): Whether the population converged before ``maxiter``.
+        doubts (list[str]): Scales and pairs on their bounds, or which the lesions do not decide.
     """
 
     ratio_pairs: list
@@ -228,6 +234,7 @@ class AnchorSearch(NamedTuple):
     num_evaluations: int
     seconds: float
     converged: bool
+    doubts: list
 
 
 def search_anchors(
@@ -290,9 +297,47 @@ def search_anchors(
         updating='deferred',
         vectorized=True,
     )
-    seconds = time.perf_counter() - start
+    seconds, count = time.perf_counter() - start, num_evaluations
+    names = ['ratio pair'] * num_pairs + ['scale'] * (len(bounds) - num_pairs)
+    doubts = _doubts(result.x, bounds, names, lambda sets: evaluate(sets.T))
     pairs, scales = sorted(result.x[:num_pairs].tolist()), sorted(result.x[num_pairs:].tolist())
-    return AnchorSearch(pairs, scales, num_evaluations, seconds, bool(result.success))
+    return AnchorSearch(pairs, scales, count, seconds, bool(result.success), doubts)
+
+
+def _doubts(best, bounds, names, evaluate):
+    """Say what is on its bound, and what no lesion depends on.
+
+    The best set is a minimum: a variable that it depends on makes others worse somewhere.
+
+    Args:
+        best (ndarray): (v,) the best set's variables.
+        bounds (list[tuple[float, float]]): Least and largest value of each.
+        names (list[str]): What each is.
+        evaluate (callable): Takes sets (m, v); returns their losses (m,).
+
+    Returns:
+        list[str]: A sentence for each doubt.
+    """
+    doubts = []
+    for number, (name, (low, high)) in enumerate(zip(names, bounds)):
+        if low == high:
+            continue
+        value = best[number]
+        sets = np.repeat(best[None], TRIED_VALUES, axis=0)
+        sets[1:, number] = np.linspace(low, high, TRIED_VALUES - 1)
+        if np.ptp(evaluate(sets)) <= SAME_LOSS:
+            doubts.append(
+                f'the boxes do not decide the {name} of {value:.4g}, which may as well be any from '
+                f'{low:g} to {high:g}: ask for fewer, or give more boxes or other bounds'
+            )
+        elif min(value - low, high - value) <= NEAR_BOUND * (high - low):
+            # a pair of 1 is square already: its bound cannot be lower
+            if not (name == 'ratio pair' and low == 1 and value - low < high - value):
+                doubts.append(
+                    f'the {name} of {value:.4g} is on its bound ({low:g} to {high:g}): wider '
+                    'bounds may fit better'
+                )
+    return doubts
 
 
 def _checked_bounds(bounds, least, name):

@@ -1,19 +1,24 @@
+import json
 import os
 import random
-from collections import Counter
+from contextlib import nullcontext
 from types import SimpleNamespace
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import BaseModel
-from mmengine.runner import Runner
+from mmengine.model import BaseModel, BaseModule
+from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch.utils.data import DataLoader
 
 import mmlesion  # noqa: F401  (registers the loader)
+from mmlesion.apis.inferencer import _load_weights
 from mmlesion.engine import EpochSeedHook, load_from_local
+from mmlesion.engine import checkpoint as checkpoint_module
 from mmlesion.utils import UserError
 
 
@@ -59,11 +64,6 @@ class RunsCode:
         return os.mkdir, (str(self.path),)
 
 
-class ReadsAttribute:
-    def __reduce__(self):
-        return getattr, (torch.Tensor, '__class__')
-
-
 def test_mmengine_uses_the_loader():
     assert CheckpointLoader._get_checkpoint_loader('work_dirs/epoch_1.pth') is load_from_local
 
@@ -99,47 +99,144 @@ def test_each_epoch_has_its_seed():
     assert all(len(set(one)) == 4 for one in zip(*draws))
 
 
-@pytest.mark.parametrize('legacy', [False, True])
-def test_tensors_and_plain_values(tmp_path, legacy):
-    path = tmp_path / 'a.pth'
-    saved = dict(
-        state_dict=torch.nn.Conv2d(1, 2, 3).state_dict(),
-        parameter=torch.nn.Parameter(torch.ones(2, dtype=torch.float16)),
-        meta=dict(size=torch.Size([2, 3]), dtype=torch.bfloat16, score=np.float64(0.5)),
-        array=np.arange(3),
-        milestones=Counter([8, 11]),
-    )
-    torch.save(saved, path, _use_new_zipfile_serialization=not legacy)
-    loaded = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
-    torch.testing.assert_close(loaded['state_dict'], saved['state_dict'])
-    torch.testing.assert_close(loaded['parameter'], saved['parameter'])
-    assert loaded['meta'] == saved['meta']
-    np.testing.assert_array_equal(loaded['array'], saved['array'])
-    assert loaded['milestones'] == Counter([8, 11])
-
-
-@pytest.mark.parametrize('legacy', [False, True])
-def test_code_is_refused_and_named(tmp_path, legacy):
+def test_code_is_refused_and_named(tmp_path):
     path, trace = tmp_path / 'bad.pth', tmp_path / 'made'
-    saved = dict(state_dict={}, meta=RunsCode(trace))
-    torch.save(saved, path, _use_new_zipfile_serialization=not legacy)
+    torch.save(dict(state_dict={}, meta=RunsCode(trace)), path)
     with pytest.raises(UserError, match=rf'bad\.pth was refused.*{os.mkdir.__module__}\.mkdir'):
         load_from_local(str(path))
     assert not trace.exists()
 
 
-def test_getattr_serves_only_history_buffers(tmp_path):
-    path = tmp_path / 'bad.pth'
-    torch.save(dict(meta=ReadsAttribute()), path)
-    with pytest.raises(UserError, match='__class__'):
-        load_from_local(str(path))
+@pytest.fixture(params=['legacy', 'script', 'code'])
+def hostile(tmp_path, request):
+    """A checkpoint that mmengine's loaders, with some version of torch, take or run."""
+    path, trace = tmp_path / 'bad.pth', tmp_path / 'made'
+    if request.param == 'script':
+        torch.jit.script(torch.nn.Linear(1, 1)).save(str(path))
+    else:
+        meta = RunsCode(trace) if request.param == 'code' else {}
+        is_zip = request.param == 'code'
+        torch.save(dict(state_dict={}, meta=meta), path, _use_new_zipfile_serialization=is_zip)
+    yield path
+    assert not trace.exists()
 
 
-def test_torchscript_is_refused(tmp_path):
-    path = tmp_path / 'script.pth'
-    torch.jit.script(torch.nn.Linear(1, 1)).save(str(path))
-    with pytest.raises(UserError, match='TorchScript'):
-        load_from_local(str(path))
+def load_by_runner(path, work_dir, **options):
+    runner = make_runner(work_dir, **options)
+    runner.load_or_resume()
+
+
+def resume_automatically(path, work_dir):
+    work_dir.mkdir()
+    (work_dir / 'last_checkpoint').write_text(str(path))
+    load_by_runner(path, work_dir, resume=True)
+
+
+def initialize(path, work_dir):
+    config = dict(type='Pretrained', checkpoint=str(path))
+    BaseModule(init_cfg=config).init_weights()
+
+
+@pytest.mark.parametrize(
+    'enter',
+    [
+        lambda path, work_dir: load_by_runner(path, work_dir, load_from=str(path)),
+        lambda path, work_dir: load_by_runner(path, work_dir, load_from=str(path), resume=True),
+        resume_automatically,
+        initialize,
+        lambda path, _: initialize(f'open-mmlab://{path.stem}', _),
+        lambda path, _: load_checkpoint(torch.nn.Linear(1, 1), str(path)),
+        lambda path, _: _load_weights(torch.nn.Linear(1, 1), str(path)),
+    ],
+    ids=['load_from', 'resume', 'automatic', 'init_cfg', 'by_name', 'load_checkpoint', 'infer'],
+)
+def test_every_way_to_a_checkpoint_is_guarded(tmp_path, monkeypatch, hostile, enter):
+    monkeypatch.setenv('MMENGINE_HOME', str(tmp_path))
+    (tmp_path / 'open_mmlab.json').write_text(json.dumps({hostile.stem: hostile.name}))
+    with pytest.raises(UserError, match=r'bad\.pth was refused'):
+        enter(hostile, tmp_path / 'run')
+
+
+ADDRESS = 'https://weights.test/some/bad.pth?version=1'
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['https://weights.test/some/bad.pth?version=1', 'http://weights.test/bad.pth']
+    + ['torchvision://known', 'modelzoo://known', 'open-mmlab://known', 'openmmlab://known']
+    + ['mmcls://known'],
+)
+@pytest.mark.parametrize('good', [False, True])
+def test_what_is_downloaded_is_guarded(tmp_path, monkeypatch, name, good):
+    saved = dict(state_dict={'backbone.weight': torch.ones(2)})
+    addresses = []
+
+    def download(address, path, progress):
+        addresses.append(address)
+        torch.save(saved if good else dict(meta=RunsCode(tmp_path / 'made')), path)
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    for catalog in ('get_torchvision_models', 'get_external_models', 'get_mmcls_models'):
+        monkeypatch.setattr(mmengine_checkpoint, catalog, lambda: {'known': ADDRESS})
+    if good:
+        for _ in range(2):  # the second is from torch.hub's folder
+            loaded = CheckpointLoader.load_checkpoint(name, 'cpu')['state_dict']
+            assert list(loaded) == ['weight' if name.startswith('mmcls') else 'backbone.weight']
+    else:
+        with pytest.raises(UserError, match=r'hub/checkpoints/bad\.pth was refused'):
+            CheckpointLoader.load_checkpoint(name, 'cpu')
+    assert addresses == [name if name.startswith('http') else ADDRESS]
+    assert not (tmp_path / 'made').exists()
+
+
+def test_object_stores_are_guarded(tmp_path, monkeypatch, hostile):
+    class Store:
+        get_local_path = staticmethod(lambda name: nullcontext(hostile))
+
+    monkeypatch.setattr(checkpoint_module, 'get_file_backend', lambda name, backend_args: Store)
+    for name in ('s3://bucket/a.pth', 'cluster:s3://bucket/a.pth', 'petrel://bucket/a.pth'):
+        with pytest.raises(UserError, match=r'bad\.pth was refused'):
+            CheckpointLoader.load_checkpoint(name, 'cpu')
+    with pytest.raises(UserError, match='download it'):
+        CheckpointLoader.load_checkpoint('pavi://a', 'cpu')
+
+
+def test_no_loader_of_mmengine_is_left():
+    loaders = {loader.__module__ for loader in CheckpointLoader._schemes.values()}
+    assert loaders == {checkpoint_module.__name__}
+
+
+@pytest.mark.parametrize(
+    ('error', 'name', 'message'),
+    [
+        (URLError('no route'), 'https://weights.test/a.pth', 'cannot download https.*no route'),
+        (None, 'open-mmlab://none', 'there are no weights open-mmlab://none'),
+        (ImportError, 'torchvision://resnet18', 'torchvision, which is not installed'),
+    ],
+)
+def test_what_cannot_be_downloaded(tmp_path, monkeypatch, error, name, message):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', fail)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    monkeypatch.setattr(mmengine_checkpoint, 'get_torchvision_models', fail)
+    with pytest.raises(UserError, match=message):
+        CheckpointLoader.load_checkpoint(name)
+
+
+def test_a_config_in_a_checkpoint_is_not_run(tmp_path):
+    """mmengine's ``Runner.resume`` runs ``meta['config']`` as Python."""
+    make_runner(tmp_path / 'first', hooks=[]).train()
+    path, trace = tmp_path / 'first' / 'epoch_2.pth', tmp_path / 'made'
+    checkpoint = load_from_local(str(path))
+    checkpoint['meta']['config'] = f'import os\nos.mkdir({str(trace)!r})\n'
+    torch.save(checkpoint, tmp_path / 'bad.pth')
+    runner = make_runner(tmp_path / 'second', load_from=str(tmp_path / 'bad.pth'), resume=True)
+    runner.load_or_resume()
+    assert runner.epoch == 2
+    assert not trace.exists()
 
 
 def test_damaged_and_missing(tmp_path):

@@ -17,6 +17,7 @@ from mmlesion.search import (
     anchor_shapes,
     search_anchors,
 )
+from mmlesion.search.anchors import TRIED_VALUES
 from mmlesion.utils import UserError
 
 SIZES = [32, 64, 128, 256, 512]
@@ -194,7 +195,9 @@ def test_the_seed_decides_and_evaluations_are_counted(shapes):
     assert first.scales != other.scales
     assert not first.converged
     searches = (first, again, other)
-    assert sum(search.num_evaluations for search in searches) == sum(counted)
+    # of each of the five variables, a few values are tried afterwards, for the doubts
+    num_tried = len(searches) * 5 * TRIED_VALUES
+    assert sum(search.num_evaluations for search in searches) == sum(counted) - num_tried
     assert first.num_evaluations >= 5 * 5 * 5
 
 

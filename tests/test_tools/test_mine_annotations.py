@@ -107,6 +107,14 @@ def test_errors(run, data, detector, capsys):
     assert not (data / 'mined.json').exists()
 
 
+@pytest.mark.parametrize('which', ['detector', 'embedder'])
+def test_programs_are_not_run(run, detector, embedder, capsys, which):
+    hostile = dict(detector=detector, embedder=embedder)[which][1]
+    torch.jit.script(torch.nn.Linear(1, 1)).save(hostile)
+    message = fails(run, capsys, *detector, '--rules', 'matching', '--embedder', *embedder)
+    assert f'the checkpoint {hostile} was refused: it is a TorchScript program' in message
+
+
 def test_experts_of_lens(run, data, capsys):
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/lens_small.py')
     cfg.model.test_cfg.rcnn.score_thr = 0.01

@@ -1,6 +1,6 @@
-"""Fit RetinaNet's anchor scales and ratios to the boxes of a COCO file by differential evolution.
+"""Fit a detector's anchor scales and ratios to the boxes of a COCO file by differential evolution.
 
-Prints an anchor_generator for a mmdet config, and how well it fits beside RetinaNet's default one.
+Prints what to put below _base_ of a mmdet config, and how well it fits beside RetinaNet's default.
 """
 
 import argparse
@@ -28,9 +28,39 @@ from mmlesion.visualization.anchor_shapes import MATCHED_IOU, AnchorPanel, draw_
 
 LARGEST_RATIO = 4
 """The paper's two pairs are searched from 1 to 2 and from 2 to 4."""
-SIZE_IN_STRIDES = 8
 LEAST_SIDE = 1
 """In px. mmdet's CocoDataset leaves out boxes that are smaller."""
+
+
+class Detector(NamedTuple):
+    """What a stock config of mmdet fixes about its anchors.
+
+    Args:
+        head (str): The head of the model that has the anchor generator.
+        strides (tuple[int]): Of the levels that the head sees, px.
+        sizes (tuple[int]): Of the stock anchors of each level, px.
+        image_size (int): Long side of the images, px; of SSD's, the only one.
+        center (float): Center of the first anchor of each level, in strides.
+    """
+
+    head: str
+    strides: tuple
+    sizes: tuple
+    image_size: int = 512
+    center: float = 0.0
+
+
+SIZES = (32, 64, 128, 256, 512)
+DETECTORS = {
+    'retinanet': Detector('bbox_head', (8, 16, 32, 64, 128), SIZES),
+    'faster-rcnn': Detector('rpn_head', (4, 8, 16, 32, 64), SIZES),
+    'ssd300': Detector(
+        'bbox_head', (8, 16, 32, 64, 100, 300), (21, 45, 99, 153, 207, 261), 300, 0.5
+    ),
+    'ssd512': Detector(
+        'bbox_head', (8, 16, 32, 64, 128, 256, 512), (20, 51, 133, 215, 297, 379, 461), 512, 0.5
+    ),
+}
 
 
 class Boxes(NamedTuple):
@@ -71,9 +101,25 @@ def parse_args(argv=None):
     add('--seed', type=int, default=0, help='the same seed gives the same anchors')
     anchors = parser.add_argument_group('anchors')
     add = anchors.add_argument
-    add('--sizes', type=float, nargs='+', default=[32, 64, 128, 256, 512], help='px, of each level')
-    add('--strides', type=int, nargs='+', help='px, of each level (default: an eighth of its size)')
-    add('--image-size', type=int, default=512, help='px, long side of the images after resizing')
+    add(
+        '--detector',
+        choices=list(DETECTORS),
+        default='retinanet',
+        help='whose config the anchors are for: its head, strides, sizes and image size',
+    )
+    add('--sizes', type=float, nargs='+', help="px, of each level (default: the detector's)")
+    add(
+        '--strides',
+        type=int,
+        nargs='+',
+        help="px, of each level that the head sees (default: the detector's: for retinanet "
+        'P3 to P7, 8 to 128; for faster-rcnn P2 to P6, 4 to 64)',
+    )
+    add(
+        '--image-size',
+        type=int,
+        help="px, long side of the images after resizing (default: the detector's)",
+    )
     add(
         '--positions',
         choices=['aligned', 'grid'],
@@ -87,6 +133,9 @@ def parse_args(argv=None):
 
 def check_args(args):
     """Complete and check what the search itself does not."""
+    detector = DETECTORS[args.detector]
+    args.sizes = args.sizes or list(detector.sizes)
+    args.image_size = detector.image_size if args.image_size is None else args.image_size
     least = {'ratio-pairs': 0, 'scales': 1, 'popsize': 1, 'maxiter': 1, 'seed': 0, 'image-size': 1}
     for name, value in least.items():
         if getattr(args, name.replace('-', '_')) < value:
@@ -100,9 +149,12 @@ def check_args(args):
             f'ratio pair(s) need {2 * args.ratio_pairs}: the least and the largest of each'
         )
     if args.strides is None:
-        if any(size % SIZE_IN_STRIDES for size in args.sizes):
-            raise UserError('not every size is a multiple of 8: give --strides, one for each size')
-        args.strides = [int(size) // SIZE_IN_STRIDES for size in args.sizes]
+        if len(args.sizes) != len(detector.strides):
+            raise UserError(
+                f'{args.detector} has {len(detector.strides)} levels: give so many --sizes, or '
+                'give --strides, one for each size'
+            )
+        args.strides = list(detector.strides)
     if len(args.strides) != len(args.sizes):
         raise UserError(
             f'{len(args.sizes)} --sizes need as many --strides, not {len(args.strides)}'
@@ -180,19 +232,25 @@ def fit(ratio_pairs, scales, iou):
     )
 
 
-def anchor_generator(result, args):
-    """The config of mmdet's AnchorGenerator, to four digits, as text."""
+def config_text(result, args):
+    """What to put below ``_base_`` of a config, to four digits."""
 
     def listed(values):
         return ', '.join(f'{value:.4g}' for value in values)
 
+    detector = DETECTORS[args.detector]
+    fields = ['_delete_=True', "type='AnchorGenerator'"]
+    for name in ('strides', 'sizes', 'scales', 'ratios'):
+        values = result[name] if name in result else getattr(args, name)
+        fields.append(f'{"base_sizes" if name == "sizes" else name}=[{listed(values)}]')
+    if detector.center:
+        centers = [stride * detector.center for stride in args.strides]
+        pairs = [f'({center:g}, {center:g})' for center in centers]
+        fields.append(f'centers=[{", ".join(pairs)}]')
+    fields = ',\n            '.join(fields)
     return (
-        'anchor_generator=dict(\n'
-        "    type='AnchorGenerator',\n"
-        f'    strides=[{listed(args.strides)}],\n'
-        f'    base_sizes=[{listed(args.sizes)}],\n'
-        f'    scales=[{listed(result["scales"])}],\n'
-        f'    ratios=[{listed(result["ratios"])}])'
+        f'model = dict(\n    {detector.head}=dict(\n        anchor_generator=dict(\n'
+        f'            {fields})))'
     )
 
 
@@ -211,7 +269,7 @@ def summary(result, before, args):
     lines.append(
         f'{result["num_evaluations"]} evaluations in {result["seconds"]:.2f} s, seed {args.seed}'
     )
-    return '\n'.join([*lines, anchor_generator(result, args)])
+    return '\n'.join([*lines, config_text(result, args)])
 
 
 def write(result, panels, shapes, args):
@@ -232,7 +290,8 @@ def main(argv=None):
     boxes = read_boxes(args.ann, args.image_size)
     shapes = boxes.corners[:, 2:] - boxes.corners[:, :2]
     if args.positions == 'grid':
-        overlap = GridOverlap(boxes.corners, boxes.extents, args.sizes, args.strides)
+        center = DETECTORS[args.detector].center
+        overlap = GridOverlap(boxes.corners, boxes.extents, args.sizes, args.strides, center)
     else:
         overlap = AlignedOverlap(shapes, args.sizes)
     found = search(overlap, args)
@@ -251,6 +310,7 @@ def main(argv=None):
         num_evaluations=found.num_evaluations,
         seconds=found.seconds,
         converged=found.converged,
+        doubts=found.doubts,
         before=before,
         num_boxes=len(shapes),
         num_ignored=boxes.num_ignored,
@@ -259,11 +319,11 @@ def main(argv=None):
     )
     write(result, panels, shapes, args)
     print(summary(result, before, args))
+    doubts = list(found.doubts)
     if not found.converged:
-        print(
-            f'warning: not converged after {args.maxiter} generations: raise --maxiter',
-            file=sys.stderr,
-        )
+        doubts.append(f'not converged after {args.maxiter} generations: raise --maxiter')
+    for doubt in doubts:
+        print(f'warning: {doubt}', file=sys.stderr)
 
 
 if __name__ == '__main__':

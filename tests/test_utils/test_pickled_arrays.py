@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmlesion.utils import UserError
-from mmlesion.utils.restricted_pickle import load_arrays
+from mmlesion.utils.pickled_arrays import load_arrays
 
 
 class RunsCode:

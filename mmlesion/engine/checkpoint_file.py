@@ -1,0 +1,311 @@
+"""Reading a checkpoint file without running it.
+
+A checkpoint, as :func:`torch.save` writes it since torch 1.6, is a zip file: a pickle that names
+tensors, and the bytes of each storage beside it. It is read here without torch's own reader: which
+container that takes a file for, and what the container may do, changes with torch's version.
+"""
+
+import os
+import re
+import sys
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple, Union
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+from ..utils import UserError
+from ..utils.pickled_arrays import ARRAY_GLOBALS, ARRAY_LEAVES
+from ..utils.restricted_pickle import Constructor, Record, read_pickle, shown
+
+MapLocation = Union[str, torch.device, dict, Callable, None]
+
+_CONVERT = (
+    'if you trust whoever made it, convert it first: '
+    'python tools/model_converters/convert_checkpoint.py {path} OUT.pth --trust'
+)
+_ZIP, _PICKLE = b'PK\x03\x04', b'\x80'
+_LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
+_TAR, _TAR_OFFSET = b'ustar', 257
+_BLOCK = 1 << 20  # bytes read at once, so that what zipfile copies stays in the cache
+_STORAGES = {
+    'DoubleStorage': torch.float64,
+    'FloatStorage': torch.float32,
+    'HalfStorage': torch.float16,
+    'BFloat16Storage': torch.bfloat16,
+    'LongStorage': torch.int64,
+    'IntStorage': torch.int32,
+    'ShortStorage': torch.int16,
+    'CharStorage': torch.int8,
+    'ByteStorage': torch.uint8,
+    'BoolStorage': torch.bool,
+    'ComplexFloatStorage': torch.complex64,
+    'ComplexDoubleStorage': torch.complex128,
+}
+
+
+class StorageType(NamedTuple):
+    """The class of a storage, which says the type of its numbers."""
+
+    dtype: torch.dtype
+
+
+class Storage(NamedTuple):
+    """A storage that the pickle names.
+
+    Args:
+        data (UntypedStorage): Its bytes.
+        dtype (torch.dtype): The type of its numbers.
+    """
+
+    data: torch.UntypedStorage
+    dtype: torch.dtype
+
+
+class HistoryRecord(Record):
+    """One of mmengine's history buffers, whose statistics are always the default ones."""
+
+    def finish(self, state):
+        values, counts = state['_log_history'], state['_count_history']
+        if type(values) is not np.ndarray or type(counts) is not np.ndarray:
+            raise UserError('it has a history buffer that is not of arrays')
+        if values.ndim != 1 or type(state['max_length']) is not int or state['max_length'] < 1:
+            raise UserError('it has an impossible history buffer')
+        return HistoryBuffer(values, counts, state['max_length'])
+
+
+def read_checkpoint(path: str, map_location: MapLocation = None) -> dict:
+    """Read a checkpoint that holds data only.
+
+    Args:
+        path (str): The file, as :func:`torch.save` writes it since torch 1.6.
+        map_location (str | torch.device | dict | callable, optional): As in :func:`torch.load`.
+
+    Returns:
+        dict: The checkpoint.
+
+    Raises:
+        UserError: If the file is damaged, is of another container, or holds anything but tensors,
+            NumPy's arrays, mmengine's history buffers and plain values.
+    """
+    try:
+        with open(path, 'rb') as file:
+            check_container(file.read(512), path)
+            with zipfile.ZipFile(file) as archive:
+                checkpoint = CheckpointArchive(archive, path, map_location).load()
+    except UserError as error:
+        raise UserError(f'the checkpoint {path} was refused: {error}') from None
+    except Exception as error:
+        # Whatever a damaged file provokes on the way, the file is what the user must know.
+        raise UserError(f'the checkpoint {path} cannot be read: {shown(error)}') from error
+    if not isinstance(checkpoint, dict):
+        raise UserError(f'the checkpoint {path} was refused: it is no dictionary')
+    return checkpoint
+
+
+def check_container(head: bytes, path: str) -> None:
+    """Refuse every container but the zip file.
+
+    Args:
+        head (bytes): The first 512 bytes of the file.
+        path (str): The file, to name it.
+
+    Raises:
+        UserError: If it is another one; the message says how to convert it.
+    """
+    if head.startswith(_ZIP):
+        return
+    if head.startswith(_LEGACY) or head[_TAR_OFFSET:].startswith(_TAR):
+        convert = _CONVERT.format(path=path)
+        raise UserError(f'it is in a format from before torch 1.6, which is not read; {convert}')
+    if head.startswith(_PICKLE):
+        raise UserError('it is a plain pickle, not a checkpoint that torch.save wrote')
+    raise ValueError('it does not begin as a file of torch.save does')
+
+
+class CheckpointArchive:
+    """The zip file of a checkpoint.
+
+    Args:
+        archive (ZipFile): The file.
+        path (str): Its name, for messages.
+        map_location (MapLocation): As in :func:`read_checkpoint`.
+
+    Raises:
+        UserError: If it is TorchScript, or more than what :func:`torch.save` writes.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, path: str, map_location: MapLocation):
+        self.archive, self.map_location, self.storages = archive, map_location, {}
+        self.members = {info.filename: info for info in archive.infolist()}
+        pickles = [name for name in self.members if re.fullmatch(r'[^/]*/data\.pkl', name)]
+        self.check_members(path)
+        if len(pickles) != 1:
+            raise UserError('it is a zip file, but not one that torch.save wrote')
+        self.root = pickles[0].split('/')[0]
+
+    def check_members(self, path):
+        """Refuse programs, and members that are larger than they seem or share their bytes."""
+        convert, members = _CONVERT.format(path=path), self.archive.infolist()
+        if any(re.match(r'[^/]*/(constants\.pkl$|code/)', name) for name in self.members):
+            raise UserError(f'it is a TorchScript program, not a checkpoint; {convert}')
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise UserError(f'it is compressed, as torch.save never does; {convert}')
+        total = sum(member.file_size for member in members)
+        if len(self.members) < len(members) or total > os.path.getsize(path):
+            raise UserError('its zip file has members that overlap')
+
+    def load(self) -> Any:
+        """Read the pickle, and with it the storages that it names."""
+        order = f'{self.root}/byteorder'
+        if order in self.members and self.archive.read(order).decode() != sys.byteorder:
+            raise UserError('it was written on a machine of another byte order')
+        data = self.archive.read(f'{self.root}/data.pkl')
+        return read_pickle(data, CHECKPOINT_GLOBALS, CHECKPOINT_LEAVES, self.find_storage)
+
+    def find_storage(self, identifier: tuple) -> Storage:
+        """Read the storage that a persistent id names, once.
+
+        Raises:
+            UserError: If it has other than the bytes that the pickle says it has.
+        """
+        kind, storage_type, key, location, numel = identifier
+        if kind != 'storage' or type(storage_type) is not StorageType or type(numel) is not int:
+            raise UserError('it refers to data that is no storage of a tensor')
+        member = self.members.get(f'{self.root}/data/{key}') if type(key) is str else None
+        if member is None or member.file_size != numel * storage_type.dtype.itemsize:
+            raise UserError('it has a storage of another size than its data, or without data')
+        if key not in self.storages:
+            self.storages[key] = self.place(self.read_storage(member), location)
+        return Storage(self.storages[key], storage_type.dtype)
+
+    def read_storage(self, member: zipfile.ZipInfo) -> torch.UntypedStorage:
+        storage = torch.UntypedStorage(member.file_size)
+        if member.file_size:
+            view = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()
+            with self.archive.open(member) as file:
+                for start in range(0, member.file_size, _BLOCK):
+                    block = view[start : start + _BLOCK]
+                    if file.readinto(block) != len(block):
+                        raise ValueError('a storage is cut off')
+        return storage
+
+    def place(self, storage: torch.UntypedStorage, location: str) -> torch.UntypedStorage:
+        """Move a storage where it was, or where ``map_location`` wants it."""
+        if type(location) is not str:
+            raise UserError('it has a storage without a place')
+        wanted = self.map_location
+        if callable(wanted):
+            placed = wanted(storage, location)
+            if placed is not None:
+                return placed
+        elif isinstance(wanted, dict):
+            location = wanted.get(location, location)
+        elif wanted is not None:
+            location = str(wanted)
+        return torch.serialization.default_restore_location(storage, location)
+
+
+def build_tensor(
+    storage: Storage,
+    offset: int,
+    size: tuple,
+    stride: tuple,
+    requires_grad: bool = False,
+    hooks: Any = None,
+    metadata: Any = None,
+) -> torch.Tensor:
+    """Make a tensor that lies within its storage and is no larger than it.
+
+    Raises:
+        UserError: If it is not, or has more to it than numbers.
+    """
+    if type(storage) is not Storage or type(requires_grad) is not bool or hooks or metadata:
+        raise UserError('it has a tensor with more to it than numbers')
+    numbers = [offset, *size, *stride]
+    if len(size) != len(stride) or any(type(n) is not int or n < 0 for n in numbers):
+        raise UserError('it has a tensor of an impossible shape')
+    available = storage.data.nbytes() // storage.dtype.itemsize
+    numel, last = 1, offset
+    for length, step in zip(size, stride):
+        numel, last = numel * length, last + (length - 1) * step
+    if offset > available or (numel and (last >= available or numel > available)):
+        raise UserError('it has a tensor that is larger than its storage')
+    tensor = torch.empty(0, dtype=storage.dtype, device=storage.data.device)
+    tensor.set_(storage.data, offset, tuple(size), tuple(stride))
+    return tensor.requires_grad_(requires_grad)
+
+
+def _tensor_of_first_version(storage, offset, size, stride):
+    return build_tensor(storage, offset, size, stride)
+
+
+def _tensor_of_any_dtype(storage, offset, size, stride, requires_grad, hooks, dtype, metadata=None):
+    if type(storage) is not Storage or not isinstance(dtype, torch.dtype):
+        raise UserError('it has a tensor with more to it than numbers')
+    storage = Storage(storage.data, dtype)
+    return build_tensor(storage, offset, size, stride, requires_grad, hooks, metadata)
+
+
+def _parameter(data, requires_grad, hooks):
+    if type(data) is not torch.Tensor or type(requires_grad) is not bool or hooks:
+        raise UserError('it has a parameter with more to it than numbers')
+    return torch.nn.Parameter(data, requires_grad)
+
+
+def _size(sides):
+    if type(sides) is not tuple or any(type(side) is not int for side in sides):
+        raise UserError('it has an impossible size')
+    return torch.Size(sides)
+
+
+def _device(kind, index=None):
+    if type(kind) is not str or type(index) not in (int, type(None)):
+        raise UserError('it has an impossible device')
+    return torch.device(kind) if index is None else torch.device(kind, index)
+
+
+def _counter(counts):
+    if type(counts) is not dict:
+        raise UserError('it counts something else than a dictionary')
+    return Counter(counts)
+
+
+def _history_method(owner, name):
+    """Stand for a default statistic of a history buffer, which it has anyway."""
+    if owner is not _HISTORY or name not in ('min', 'max', 'mean', 'current'):
+        raise UserError(f'it asks for the attribute {shown(name)}, so it was not loaded')
+
+
+_HISTORY = Constructor(HistoryRecord)
+
+
+def _checkpoint_globals() -> dict[tuple[str, str], Any]:
+    dtypes = [value for value in vars(torch).values() if isinstance(value, torch.dtype)]
+    found = {
+        **ARRAY_GLOBALS,
+        ('collections', 'Counter'): Constructor(_counter),  # the milestones of MultiStepLR
+        ('mmengine.logging.history_buffer', 'HistoryBuffer'): _HISTORY,
+        ('builtins', 'getattr'): Constructor(_history_method),
+        ('__builtin__', 'getattr'): Constructor(_history_method),
+        ('torch', 'Size'): Constructor(_size),
+        ('torch', 'device'): Constructor(_device),
+        ('torch._utils', '_rebuild_tensor'): Constructor(_tensor_of_first_version),
+        ('torch._utils', '_rebuild_tensor_v2'): Constructor(build_tensor),
+        ('torch._utils', '_rebuild_tensor_v3'): Constructor(_tensor_of_any_dtype),
+        ('torch._utils', '_rebuild_parameter'): Constructor(_parameter),
+        ('torch.storage', 'UntypedStorage'): StorageType(torch.uint8),
+    }
+    for name, dtype in _STORAGES.items():
+        found['torch', name] = StorageType(dtype)
+    for dtype in dtypes:
+        found['torch', str(dtype).split('.')[1]] = dtype
+    return found
+
+
+CHECKPOINT_GLOBALS = _checkpoint_globals()
+"""What a checkpoint may name: tensors, arrays, plain containers and mmengine's history buffers."""
+CHECKPOINT_LEAVES = (*ARRAY_LEAVES, torch.Tensor, torch.Size, torch.dtype, torch.device)

@@ -1,0 +1,72 @@
+"""Convert a trusted checkpoint that mmlesion refuses: from before torch 1.6, or TorchScript.
+
+The file is loaded by torch.load, which RUNS WHATEVER THE FILE SAYS. Give --trust only for a file
+whose maker you trust, and which came to you unchanged.
+"""
+
+import argparse
+import os
+import pickle
+
+import torch
+
+from mmlesion.engine import load_from_local
+from mmlesion.utils import UserError, atomic_write, cli
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('checkpoint', help='the file as it is')
+    parser.add_argument('out', help='the file to write, such as vgg19.pth')
+    parser.add_argument('--trust', action='store_true', help='run what the file says')
+    return parser.parse_args(argv)
+
+
+def load_trusted(path):
+    """Load a checkpoint with all its code.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        dict: The checkpoint, or the weights of the module or program that it is.
+
+    Raises:
+        UserError: If torch cannot read it, or it is something else.
+    """
+    try:
+        checkpoint = torch.load(path, map_location='cpu', weights_only=False)
+    except (OSError, RuntimeError, EOFError, ImportError, AttributeError) as error:
+        raise UserError(f'torch cannot read {path}: {error}') from None
+    except pickle.UnpicklingError as error:
+        raise UserError(f'{path} is no checkpoint of torch.save: {error}') from None
+    if isinstance(checkpoint, torch.nn.Module):
+        checkpoint = checkpoint.state_dict()
+    if not isinstance(checkpoint, dict):
+        raise UserError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint')
+    return checkpoint
+
+
+@cli
+def main(argv=None):
+    args = parse_args(argv)
+    if not args.trust:
+        raise UserError(
+            f'what {args.checkpoint} says is run: give --trust if you trust whoever made it'
+        )
+    if os.path.exists(args.out):
+        raise UserError(f'{args.out} exists: name another file')
+    checkpoint = load_trusted(args.checkpoint)
+    try:
+        with atomic_write(args.out) as partial:
+            torch.save(checkpoint, partial)
+            load_from_local(str(partial))
+    except OSError as error:
+        raise UserError(f'{args.out}: {error.strerror}; name another output file') from None
+    print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+    main()
