@@ -9,19 +9,20 @@ from mmlesion.utils import UserError
 
 
 class TwoBranches(BaseModel):
-    """A model that notes which of its branches each iteration and each validation has."""
+    """A model that notes its branches in each iteration, and in validation if the FPRN detects."""
 
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(1, 1)
-        self.branches = 'joint'
+        self.branches, self.fprn_detects = 'joint', True
         self.trained, self.validated = [], []
 
     def forward(self, x, mode='tensor'):
         if mode == 'predict':
-            self.validated.append(self.branches)
+            self.validated.append(self.fprn_detects)
             return [dict()]
         self.trained.append(self.branches)
+        self.fprn_detects = self.branches != 'rpn' or self.fprn_detects
         return dict(loss=self.layer(torch.stack(x)).square().mean())
 
 
@@ -56,17 +57,17 @@ def train(*args, **options):
 @pytest.mark.parametrize(
     'options, trained, validated',
     [
-        (dict(), ['joint'] * 9, ['joint'] * 3),
-        (dict(rpn_epochs=1), ['rpn'] * 3 + ['joint'] * 6, ['rpn', 'joint', 'joint']),
+        (dict(), ['joint'] * 9, [True] * 3),
+        (dict(rpn_epochs=1), ['rpn'] * 3 + ['joint'] * 6, [False, True, True]),
         (
             dict(rpn_epochs=1, alternate=1),
             ['rpn'] * 3 + ['rpn', 'fprn'] * 3,
-            ['rpn', 'joint', 'joint'],
+            [False, True, True],
         ),
         (
             dict(alternate=2),
             ['fprn', 'fprn', 'rpn', 'rpn', 'fprn', 'fprn', 'rpn', 'rpn', 'fprn'],
-            ['joint'] * 3,
+            [True] * 3,
         ),
     ],
 )

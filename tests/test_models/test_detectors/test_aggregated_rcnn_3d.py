@@ -6,6 +6,7 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
+from mmengine.runner import get_state_dict, load_checkpoint, save_checkpoint
 from mmengine.structures import InstanceData
 
 from mmlesion.models import AggregatedRCNN3D
@@ -124,14 +125,30 @@ def test_predictions():
         assert 0 < len(found) <= 100
         assert found.bboxes.shape == (len(found), 4) and found.scores.diff().le(0).all()
         torch.testing.assert_close(found.scores, (found.rpn_scores + found.fprn_scores) / 2)
-    model.branches = 'rpn'
+    model.fprn_detects = False
     alone = model.test_step(batch(LESIONS))[0].pred_instances
     expected = first.pred_instances.rpn_scores.sort(descending=True).values
     torch.testing.assert_close(alone.scores, expected)
     assert 'fprn_scores' not in alone
     model.rpn_head.test_cfg.score_thr = 1.0
-    model.branches = 'joint'
+    model.fprn_detects = True
     assert len(model.test_step(batch(LESIONS))[0].pred_instances) == 0
+
+
+@torch.no_grad()
+def test_a_checkpoint_of_the_rpn_s_phase_detects_by_the_rpn(tmp_path):
+    path = str(tmp_path / 'rpn.pth')
+    trained = build('fprn')
+    trained.fprn_detects = False
+    save_checkpoint(dict(state_dict=get_state_dict(trained)), path)
+    model = build('fprn').eval()
+    model.rpn_head.test_cfg.score_thr = 0.0
+    assert 'fprn_scores' in model.test_step(batch(LESIONS))[0].pred_instances
+    load_checkpoint(model, path)
+    assert 'fprn_scores' not in model.test_step(batch(LESIONS))[0].pred_instances
+    with torch.enable_grad():
+        losses_of(model.train(), batch(LESIONS))  # of both branches
+    assert model.fprn_detects
 
 
 @torch.no_grad()
