@@ -20,10 +20,11 @@ TABLE_2 = {  # multi-scale, OHEM, anchors, ABS
     'rpn3d_dense-unet_anchor2_4xb2-50e': (True, False, 2, False),
     'rpn3d_dense-unet_abs_4xb2-80e': (True, False, 1, True),
 }
+ALTERNATING = 'aggregated-rcnn3d_dense-unet_da-lm-alternating'
 TABLE_3 = {  # crop, ABS, Diameter Alignment, Local Magnification, jointly
     'aggregated-rcnn3d_dense-unet_da_crop96_4xb2-50e': (96, False, True, False, True),
     'aggregated-rcnn3d_dense-unet_da-lm_crop96_4xb2-50e': (96, False, True, True, True),
-    'aggregated-rcnn3d_dense-unet_da-lm-alternating_crop96_4xb2-50e': (96, False, True, True, False),
+    f'{ALTERNATING}_crop96_4xb2-50e': (96, False, True, True, False),
     'aggregated-rcnn3d_dense-unet_da_4xb2-50e': (128, False, True, False, True),
     'aggregated-rcnn3d_dense-unet_da-lm_4xb2-50e': (128, False, True, True, True),
     'aggregated-rcnn3d_dense-unet_abs_4xb2-80e': (128, True, False, False, True),

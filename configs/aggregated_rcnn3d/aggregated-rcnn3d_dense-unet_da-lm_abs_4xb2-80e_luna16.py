@@ -6,7 +6,5 @@ train_cfg = dict(max_epochs=_base_.max_epochs_abs)
 param_scheduler = [*_base_.param_scheduler, *_base_.abs_round]
 custom_hooks = [
     *_base_.custom_hooks,
-    dict(
-        type='HardCropHook', dataloader=_base_.train_scan_dataloader, epochs=(_base_.max_epochs,)
-    ),
+    dict(type='HardCropHook', dataloader=_base_.train_scan_dataloader, epochs=(_base_.max_epochs,)),
 ]

@@ -1,11 +1,11 @@
-from typing import List, Optional
+from typing import Optional
 
 from mmlesion.utils import UserError
 
 PARTS = ('train', 'val', 'test')
 
 
-def fold_of(cfg) -> Optional[List[int]]:
+def fold_of(cfg) -> Optional[list[int]]:
     """Find the fold of cross-validation that a config tests.
 
     Args:
@@ -27,7 +27,7 @@ def fold_of(cfg) -> Optional[List[int]]:
     first = next(iter(folds.values()))
     if any(fold != first for fold in folds.values()):
         named = ', '.join(f'{name} {fold_name(fold)}' for name, fold in folds.items())
-        raise UserError(f'the parts of the config have different folds ({named}): give all the same')
+        raise UserError(f'the parts of the config have different folds: {named}; give all the same')
     return first
 
 

@@ -340,8 +340,8 @@ def luna16_scan_warnings(annotations: str, items: list) -> list:
     if left_out := [name for name in names if name not in listed]:
         lines.append(
             f'{len(left_out)} of the {len(names)} nodules of {annotations} are left out, as their '
-            f'scans ({_some(list(dict.fromkeys(left_out)))}) are not in the list of series, such as '
-            'those that the converter skipped'
+            f'scans ({_some(list(dict.fromkeys(left_out)))}) are not in the list of series; the '
+            'converter says which it skipped'
         )
     if len(items) != LUNA16_SCANS:
         lines.append(

@@ -57,7 +57,7 @@ def parse_args(argv=None):
         required=True,
         nargs='+',
         metavar='CSV',
-        help='submission.csv, in world mm; of cross-validation those of all folds, which are pooled',
+        help='submission.csv, in world mm; those of several folds are pooled',
     )
     luna16.add_argument(
         '--tnp-sensitivity',

@@ -53,7 +53,8 @@ class AggregatedRCNN3D(TwoStageDetector):
             backbone, neck, rpn_head, roi_head, train_cfg, test_cfg, data_preprocessor, init_cfg
         )
         self._branches = 'joint'
-        self.register_buffer('_fprn_detects', torch.tensor(True))
+        # a number, as distributed runs average buffers
+        self.register_buffer('_fprn_detects', torch.tensor(1, dtype=torch.uint8))
         window = (test_cfg or {}).get('window')
         self.windows = None if window is None else SlidingWindows(**window)
 
