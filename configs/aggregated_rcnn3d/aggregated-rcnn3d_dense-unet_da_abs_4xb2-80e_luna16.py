@@ -1,5 +1,4 @@
-# 3D-AG of the paper, and anchor-based sampling (ABS), section
-# IV-C: one round, then 30 epochs more.
+# Table III: 3D-AG and anchor-based sampling, section IV-C: one round, then 30 epochs more.
 _base_ = './aggregated-rcnn3d_dense-unet_da_4xb2-50e_luna16.py'
 
 train_cfg = dict(max_epochs=_base_.max_epochs_abs)

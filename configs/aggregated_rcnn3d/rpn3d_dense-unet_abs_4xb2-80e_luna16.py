@@ -1,5 +1,5 @@
-# Table II, row f: the RPN alone, and anchor-based sampling (ABS), section
-# IV-C: one round, then 30 epochs more.
+# Table II, row f: the RPN alone and anchor-based sampling, section IV-C: one round, then 30
+# epochs more.
 _base_ = './rpn3d_dense-unet_4xb2-50e_luna16.py'
 
 train_cfg = dict(max_epochs=_base_.max_epochs_abs)

@@ -4,12 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmlesion.evaluation.cross_validation import luna16_scan_warnings, pool_luna16_predictions
 from mmlesion.evaluation.files import (
     coco_ground_truth,
     coverage,
     coverage_warnings,
-    luna16_scan_warnings,
-    pool_luna16_predictions,
     read_coco_results,
     read_json,
     read_lens_ground_truth,
