@@ -3,3 +3,5 @@
 _base_ = './default_runtime.py'
 
 default_hooks = dict(visualization=dict(score_thr=0.5))
+# all processes validate, and checkpoints hold, the mean of their batch normalization's statistics
+custom_hooks = [*_base_.custom_hooks, dict(type='SyncBuffersHook')]

@@ -2,4 +2,5 @@
 _base_ = './rpn3d_dense-unet_4xb2-50e_deeplesion-3d.py'
 
 model = dict(roi_head=_base_.magnified_fprn)
+param_scheduler = _base_.fprn_param_scheduler
 custom_hooks = [*_base_.custom_hooks, _base_.joint_training]

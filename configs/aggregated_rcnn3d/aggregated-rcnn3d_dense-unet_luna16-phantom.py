@@ -2,4 +2,5 @@
 _base_ = './rpn3d_dense-unet_luna16-phantom.py'
 
 model = dict(roi_head=_base_.unaligned_fprn)
+param_scheduler = _base_.fprn_param_scheduler
 custom_hooks = [*_base_.custom_hooks, _base_.joint_training]

@@ -3,17 +3,21 @@ from .cpu_runner import CPURunner
 from .hooks import (
     BranchScheduleHook,
     EpochSeedHook,
+    FoldHook,
     FreezeModulesHook,
     HardCropHook,
     LesionVisualizationHook,
     ResumableEarlyStoppingHook,
     ValidatedCheckpointHook,
 )
+from .runner import FoldRunner
 
 __all__ = [
     'BranchScheduleHook',
     'CPURunner',
     'EpochSeedHook',
+    'FoldHook',
+    'FoldRunner',
     'FreezeModulesHook',
     'HardCropHook',
     'LesionVisualizationHook',

@@ -18,7 +18,7 @@ from .dense_heads import (
 from .detectors import LENS, AggregatedRCNN3D, LesionRetinaNet
 from .embedders import LesionEmbedding
 from .layers import InflatedConv3d, LocalMagnification, RelationTransferModule
-from .losses import FocusShiftLoss
+from .losses import FocusShiftLoss, HardNegativeLoss
 from .necks import AttentionGateFPN, SliceFusionFPN, SliceGroupFusion
 from .roi_heads import (
     AggregatedBBoxHead,
@@ -51,6 +51,7 @@ __all__ = [
     'DiameterAlignedExtractor',
     'FCEncoder',
     'FocusShiftLoss',
+    'HardNegativeLoss',
     'GroupedSliceBackbone',
     'InflatedConv3d',
     'InflatedResNet3D',

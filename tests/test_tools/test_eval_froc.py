@@ -251,6 +251,37 @@ def test_true_negative_patients_at_another_sensitivity(tmp_path, luna16, capsys)
     assert 'score at sensitivity 0.5: 1.0000' in capsys.readouterr().out
 
 
+def test_folds_are_pooled(tmp_path, luna16, capsys):
+    """Each file has its header; their order of columns may differ."""
+    whole = run(tmp_path, *luna16, '--pred', write_csv(SUBMISSION, tmp_path / 'submission.csv'))
+    first = write_csv([SUBMISSION[0], *SUBMISSION[1:3]], tmp_path / 'fold0.csv')
+    turned = [row[1:] + row[:1] for row in SUBMISSION[:1] + SUBMISSION[3:]]
+    files = [first, write_csv(turned, tmp_path / 'fold1.csv')]
+    empty = write_csv(SUBMISSION[:1], tmp_path / 'fold2.csv')
+    pooled = run(tmp_path, *luna16, '--pred', *files, empty)
+    assert whole.pop('seconds') and pooled.pop('seconds')
+    assert pooled == whole
+    captured = capsys.readouterr()
+    assert '4 items: 5 detections' in captured.out
+    assert '(s9)' in captured.err
+
+
+def test_a_scan_of_two_folds_is_named(tmp_path, luna16):
+    first = write_csv(SUBMISSION[:3], tmp_path / 'fold0.csv')
+    second = write_csv([SUBMISSION[0], *SUBMISSION[2:]], tmp_path / 'fold1.csv')
+    error = refused(tmp_path, *luna16, '--pred', first, second)
+    assert f's1 has marks in {first} and in {second}' in error
+    bad = write_csv(SUBMISSION[1:], tmp_path / 'fold2.csv')
+    assert f'{bad} has no column' in refused(tmp_path, *luna16, '--pred', first, bad)
+
+
+def test_scans_that_are_missing_are_said(tmp_path, luna16, capsys):
+    run(tmp_path, *luna16, '--pred', write_csv(SUBMISSION, tmp_path / 'submission.csv'))
+    error = capsys.readouterr().err
+    assert '1 of the 3 nodules of' in error and 'scans (other) are not in the list' in error
+    assert '4 scans are evaluated, LUNA16 has 888' in error
+
+
 @pytest.mark.parametrize(
     ('rows', 'message'),
     [
@@ -318,7 +349,7 @@ def test_perfect_deeplesion_predictions(tmp_path):
 
 
 @needs_shared
-def test_perfect_luna16_predictions(tmp_path):
+def test_perfect_luna16_predictions(tmp_path, capsys):
     folder = SHARED / 'luna16'
     rows = list(csv.reader(open(folder / 'annotations.csv')))
     rows = [[*row[:4], 'probability' if number == 0 else 0.5] for number, row in enumerate(rows)]
@@ -331,3 +362,5 @@ def test_perfect_luna16_predictions(tmp_path):
     )
     assert result['sensitivity'] == [1] * 7
     assert (result['num_items'], result['num_lesions']) == (888, 1186)
+    captured = capsys.readouterr()
+    assert '888 items' in captured.out and 'LUNA16 has' not in captured.err

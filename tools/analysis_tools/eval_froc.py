@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from mmlesion.evaluation.case_files import SUFFIX, write_cases
+from mmlesion.evaluation.cross_validation import luna16_scan_warnings, pool_luna16_predictions
 from mmlesion.evaluation.files import (
     coco_ground_truth,
     coverage,
@@ -14,7 +15,6 @@ from mmlesion.evaluation.files import (
     read_lens_ground_truth,
     read_lens_predictions,
     read_luna16_ground_truth,
-    read_luna16_predictions,
     write_json,
 )
 from mmlesion.evaluation.functional import (
@@ -53,7 +53,13 @@ def parse_args(argv=None):
     luna16.add_argument('--gt', required=True, help='annotations.csv')
     luna16.add_argument('--excluded', required=True, help='annotations_excluded.csv')
     luna16.add_argument('--series', required=True, help='seriesuids.csv')
-    luna16.add_argument('--pred', required=True, help='submission.csv, in world mm')
+    luna16.add_argument(
+        '--pred',
+        required=True,
+        nargs='+',
+        metavar='CSV',
+        help='submission.csv, in world mm; those of several folds are pooled',
+    )
     luna16.add_argument(
         '--tnp-sensitivity',
         type=float,
@@ -94,7 +100,7 @@ def read(args):
     if not 0 < args.tnp_sensitivity <= 1:
         raise UserError(f'--tnp-sensitivity {args.tnp_sensitivity} must be over 0, at most 1')
     truth = read_luna16_ground_truth(args.gt, args.excluded, args.series)
-    return truth, read_luna16_predictions(args.pred, truth.items), luna16_protocol()
+    return truth, pool_luna16_predictions(args.pred, truth.items), luna16_protocol()
 
 
 def pick_groups(truth, kinds, path):
@@ -102,6 +108,14 @@ def pick_groups(truth, kinds, path):
     if missing := [kind for kind in kinds if kind not in truth.groups]:
         raise UserError(f'{path} does not say the {" and ".join(missing)} of its lesions')
     return {name: member for kind in kinds for name, member in truth.groups[kind].items()}
+
+
+def warnings(args, truth, predictions):
+    """What a reader of the score must know, a line each."""
+    lines = coverage_warnings(truth, predictions)
+    if args.protocol == 'luna16':
+        lines += luna16_scan_warnings(args.gt, truth.items)
+    return lines
 
 
 @cli
@@ -113,7 +127,7 @@ def main(argv=None):
     if truth.lesions.ignore.all():
         raise UserError(f'{args.gt} has no lesions in the listed items, so there is no sensitivity')
     groups = pick_groups(truth, getattr(args, 'groups', []), args.gt)
-    for line in coverage_warnings(truth, predictions):
+    for line in warnings(args, truth, predictions):
         print(f'warning: {line}', file=sys.stderr)
     result = evaluate_froc(
         predictions.detections,
@@ -141,7 +155,8 @@ def main(argv=None):
         raise UserError(f'{args.out}: {error.strerror}; name another folder as --out') from None
     print(froc_table(result, args.protocol))
     print(
-        f'{result["num_detections"]} detections, {result["items_with_lesions"]} items with and '
+        f'{len(truth.items)} items: {result["num_detections"]} detections, '
+        f'{result["items_with_lesions"]} items with and '
         f'{result["items_without_lesions"]} without lesions, {result["seconds"]:.3f} s'
     )
     if 'TNP' in result:

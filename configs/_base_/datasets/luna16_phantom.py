@@ -2,7 +2,8 @@
 _base_ = './luna16.py'
 
 data_root = 'data/luna16_phantom/'
-fold = (0, 1, 2, 3, 4)  # half of the scans are tested: 30, in place of 6
+# half of the scans are tested, 30 in place of 6, unless LUNA16_FOLD names a fold
+fold = {{'$LUNA16_FOLD:0,1,2,3,4'}}
 crop = dict(_base_.train_pipeline[2], crop_size=(64, 64, 64))
 train_pipeline = [*_base_.train_pipeline[:2], crop, *_base_.train_pipeline[3:]]
 

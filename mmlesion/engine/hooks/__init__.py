@@ -1,5 +1,6 @@
 from .branch_schedule_hook import BranchScheduleHook
 from .epoch_seed_hook import EpochSeedHook
+from .fold_hook import FoldHook
 from .freeze_modules_hook import FreezeModulesHook
 from .hard_crop_hook import HardCropHook
 from .resumable_early_stopping_hook import ResumableEarlyStoppingHook
@@ -9,6 +10,7 @@ from .visualization_hook import LesionVisualizationHook
 __all__ = [
     'BranchScheduleHook',
     'EpochSeedHook',
+    'FoldHook',
     'FreezeModulesHook',
     'HardCropHook',
     'LesionVisualizationHook',

@@ -11,7 +11,8 @@ class BranchScheduleHook(Hook):
 
     3D Aggregated Faster R-CNN, section III-E: the RPN's dense gradients give the backbone its
     start; then joint training, or alternating, which the paper found less stable. What is trained
-    depends on the epoch and the iteration alone, so a resumed run goes on as it was. Distributed
+    depends on the epoch and the iteration alone, so a resumed run goes on as it was. In the RPN's
+    epochs it detects alone, too, in validation as with the checkpoints of these epochs. Distributed
     training needs ``find_unused_parameters=True`` in the config.
 
     Args:
@@ -32,20 +33,12 @@ class BranchScheduleHook(Hook):
         self.rpn_epochs = rpn_epochs
         self.alternate = alternate
 
-    def before_train(self, runner):
-        """Let a resumed run validate its last epoch as it was trained."""
-        self._detect_as_after(runner, runner.epoch - 1)
-
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         """Say which branches are trained in this iteration."""
-        _detector(runner).branches = self._branches(runner)
-
-    def after_train_epoch(self, runner):
-        """Let both branches detect in validation, unless the RPN alone has been trained."""
-        self._detect_as_after(runner, runner.epoch)
-
-    def _detect_as_after(self, runner, epoch):
-        _detector(runner).branches = 'rpn' if epoch < self.rpn_epochs else 'joint'
+        detector = _detector(runner)
+        detector.branches = self._branches(runner)
+        if runner.epoch < self.rpn_epochs:
+            detector.fprn_detects = False
 
     def _branches(self, runner):
         if runner.epoch < self.rpn_epochs:

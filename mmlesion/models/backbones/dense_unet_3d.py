@@ -37,6 +37,8 @@ class DenseUNet3D(BaseModule):
         num_bottlenecks (int): Bottlenecks of a dense block. Defaults to 2.
         stem_channels (int): Channels of the PreBlock. Defaults to 32.
         out_channels (int): Channels of transitions and levels. Defaults to 32.
+        out_indices (Sequence[int]): The levels that are returned, of strides 4, 8 and 16. Defaults
+            to (0, 1, 2).
         norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
         init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming's.
     """
@@ -48,12 +50,14 @@ class DenseUNet3D(BaseModule):
         num_bottlenecks=2,
         stem_channels=32,
         out_channels=32,
+        out_indices=(0, 1, 2),
         norm_cfg=None,
         init_cfg=None,
     ):
         super().__init__(
             init_cfg or dict(type='Kaiming', layer=['Conv3d', 'ConvTranspose3d'], mode='fan_in')
         )
+        self.out_indices = tuple(out_indices)
 
         def dense(channels):
             return DenseBlock3D(channels, growth_rate, num_bottlenecks, norm_cfg=norm_cfg)
@@ -85,7 +89,8 @@ class DenseUNet3D(BaseModule):
             x (Tensor): Volumes (N, in_channels, D, H, W) with sides that are multiples of 16.
 
         Returns:
-            tuple[Tensor]: Levels (N, out_channels, D / s, H / s, W / s) of s = 4, 8, 16.
+            tuple[Tensor]: Levels (N, out_channels, D / s, H / s, W / s) of s = 4, 8, 16, or those
+            of ``out_indices``.
 
         Raises:
             ValueError: If a side is no multiple of 16.
@@ -106,4 +111,5 @@ class DenseUNet3D(BaseModule):
             x = self.upsample[i](x, skips[i + 1])
             x = self.decode_transition[i](self.decode[i](x))
             levels.append(x)
-        return tuple(levels[::-1])
+        levels.reverse()
+        return tuple(levels[i] for i in self.out_indices)

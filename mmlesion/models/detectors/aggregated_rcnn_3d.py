@@ -15,7 +15,8 @@ class AggregatedRCNN3D(TwoStageDetector):
 
     An RPN on a U-Net's pyramid, and an FPRN that scores its proposals again. ``branches`` says
     which of them is trained (section III-E): 'joint', 'rpn' or 'fprn'; ``BranchScheduleHook``
-    changes it as training proceeds. While it is 'rpn' the RPN also detects alone.
+    changes it as training proceeds. Until the FPRN has been trained the RPN detects alone:
+    ``fprn_detects`` is part of a checkpoint, so that one of the RPN's phase is tested as such.
 
     With ``test_cfg.window`` scans are tested in overlapping windows, whose size bounds the memory:
     a scan stays where it is, such as in a mapped file, and is windowed on the device a batch of
@@ -52,6 +53,8 @@ class AggregatedRCNN3D(TwoStageDetector):
             backbone, neck, rpn_head, roi_head, train_cfg, test_cfg, data_preprocessor, init_cfg
         )
         self._branches = 'joint'
+        # a number, as distributed runs average buffers
+        self.register_buffer('_fprn_detects', torch.tensor(1, dtype=torch.uint8))
         window = (test_cfg or {}).get('window')
         self.windows = None if window is None else SlidingWindows(**window)
 
@@ -71,9 +74,13 @@ class AggregatedRCNN3D(TwoStageDetector):
         self._branches = branches
 
     @property
-    def uses_fprn(self):
-        """bool: Whether proposals are scored again."""
-        return self.with_roi_head and self.branches != 'rpn'
+    def fprn_detects(self) -> bool:
+        """bool: Whether proposals are scored again; set again whenever the FPRN is trained."""
+        return self.with_roi_head and bool(self._fprn_detects)
+
+    @fprn_detects.setter
+    def fprn_detects(self, detects: bool):
+        self._fprn_detects.fill_(detects)
 
     def loss(self, batch_inputs, batch_data_samples):
         """Compute the losses of the branches that are trained.
@@ -86,8 +93,9 @@ class AggregatedRCNN3D(TwoStageDetector):
             dict[str, Tensor]: ``loss_rpn_cls`` and ``loss_rpn_bbox`` of the RPN, ``loss_cls`` of
             the FPRN.
         """
-        if not self.uses_fprn:
+        if not self.with_roi_head or self.branches == 'rpn':
             return self.rpn_head.loss(self.extract_feat(batch_inputs), batch_data_samples)
+        self.fprn_detects = True
         losses = super().loss(batch_inputs, batch_data_samples)
         return {
             name: loss
@@ -161,7 +169,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         """Detect lesions; of each volume an InstanceData as in :meth:`predict`."""
         x = self.extract_feat(batch_inputs)
         results = self.rpn_head.predict(x, batch_data_samples)
-        if self.uses_fprn:
+        if self.fprn_detects:
             results = self.roi_head.predict(x, results, batch_data_samples)
         return results
 
@@ -178,6 +186,6 @@ class AggregatedRCNN3D(TwoStageDetector):
         """
         x = self.extract_feat(batch_inputs)
         outs = self.rpn_head(x)
-        if not self.uses_fprn:
+        if not self.fprn_detects:
             return outs
         return *outs, self.roi_head(x, self.rpn_head.predict_by_feat(*outs))

@@ -1,3 +1,4 @@
 from .focus_shift_loss import FocusShiftLoss
+from .hard_negative_loss import HardNegativeLoss
 
-__all__ = ['FocusShiftLoss']
+__all__ = ['FocusShiftLoss', 'HardNegativeLoss']

@@ -16,33 +16,42 @@ class FocusShiftLoss(nn.Module):
 
     L_F = -alpha p^gamma log(1 - p) is the focal loss and L_CE = -log(p) cross-entropy, of the
     probability p of a lesion. N_TN counts negatives with p < 0.5, the true ones. T grows linearly
-    with the iterations of training, which are read from mmengine's message hub, so that a resumed
-    run goes on where it was.
+    with the share of training that is done, so that it does not depend on the number of GPUs; the
+    share is read from mmengine's message hub, so that a resumed run goes on where it was.
 
-    The paper gives neither T's first value nor its slope: here it is 1 + 0.001 iterations. N_TN
-    counts at least e, below which log(N) / N would fall to zero, and the loss with it.
+    The paper gives neither T's first value nor its last. alpha and T are one number here, as
+    positives have neither: ``alpha=0.2`` is a T that is four times smaller. N_TN counts at least e,
+    below which log(N) / N would fall to zero, and the loss with it.
 
     Args:
         alpha (float): Weight of negatives. Defaults to 0.8.
         gamma (float): Exponent that lowers the loss of easy negatives. Defaults to 5.
         t_init (float): T at the first iteration. Defaults to 1.
-        t_slope (float): What T grows by in an iteration. Defaults to 0.001.
+        t_final (float): T when training ends. Defaults to 30.
         loss_weight (float): Of the whole. Defaults to 1.
     """
 
-    def __init__(self, alpha=0.8, gamma=5.0, t_init=1.0, t_slope=1e-3, loss_weight=1.0):
+    def __init__(
+        self,
+        alpha: float = 0.8,
+        gamma: float = 5.0,
+        t_init: float = 1.0,
+        t_final: float = 30.0,
+        loss_weight: float = 1.0,
+    ):
         super().__init__()
         self.alpha = alpha
         self.gamma = gamma
         self.t_init = t_init
-        self.t_slope = t_slope
+        self.t_final = t_final
         self.loss_weight = loss_weight
 
     @property
-    def focus_shift(self):
+    def focus_shift(self) -> float:
         """float: T of the present iteration; of the first one outside a run."""
-        iteration = MessageHub.get_current_instance().get_info('iter', 0)
-        return self.t_init + self.t_slope * iteration
+        hub = MessageHub.get_current_instance()
+        done = hub.get_info('iter', 0) / hub.get_info('max_iters', 1)
+        return self.t_init + (self.t_final - self.t_init) * done
 
     def forward(self, pred, target, weight, avg_factor=None):
         """Compute the loss of all anchors of a batch.

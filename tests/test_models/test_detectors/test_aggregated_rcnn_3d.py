@@ -6,9 +6,11 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
+from mmengine.runner import get_state_dict, load_checkpoint, save_checkpoint
 from mmengine.structures import InstanceData
 
 from mmlesion.models import AggregatedRCNN3D
+from mmlesion.models.detectors.sliding_windows import SlidingWindows
 
 FOLDER = Path(__file__).parents[3] / 'configs' / '_base_' / 'models'
 SIDE = 32
@@ -124,14 +126,30 @@ def test_predictions():
         assert 0 < len(found) <= 100
         assert found.bboxes.shape == (len(found), 4) and found.scores.diff().le(0).all()
         torch.testing.assert_close(found.scores, (found.rpn_scores + found.fprn_scores) / 2)
-    model.branches = 'rpn'
+    model.fprn_detects = False
     alone = model.test_step(batch(LESIONS))[0].pred_instances
     expected = first.pred_instances.rpn_scores.sort(descending=True).values
     torch.testing.assert_close(alone.scores, expected)
     assert 'fprn_scores' not in alone
     model.rpn_head.test_cfg.score_thr = 1.0
-    model.branches = 'joint'
+    model.fprn_detects = True
     assert len(model.test_step(batch(LESIONS))[0].pred_instances) == 0
+
+
+@torch.no_grad()
+def test_a_checkpoint_of_the_rpn_s_phase_detects_by_the_rpn(tmp_path):
+    path = str(tmp_path / 'rpn.pth')
+    trained = build('fprn')
+    trained.fprn_detects = False
+    save_checkpoint(dict(state_dict=get_state_dict(trained)), path)
+    model = build('fprn').eval()
+    model.rpn_head.test_cfg.score_thr = 0.0
+    assert 'fprn_scores' in model.test_step(batch(LESIONS))[0].pred_instances
+    load_checkpoint(model, path)
+    assert 'fprn_scores' not in model.test_step(batch(LESIONS))[0].pred_instances
+    with torch.enable_grad():
+        losses_of(model.train(), batch(LESIONS))  # of both branches
+    assert model.fprn_detects
 
 
 @torch.no_grad()
@@ -144,12 +162,27 @@ def test_tensor_mode():
 
 
 def test_it_learns_to_find_lesions():
-    """Two lesions in one volume: after a few steps they are the first two detections."""
+    """Two lesions in one volume: after a few steps they are the first two detections.
+
+    They are in a scan of two such volumes, too, seen at once and in windows that cut it.
+    """
     model = build('fprn', **NARROW).train()
     optimizer = build_optim_wrapper(model, dict(optimizer=dict(type='AdamW', lr=4e-3)))
     losses = [model.train_step(batch(LESIONS), optimizer)['loss'].item() for _ in range(45)]
     assert sum(losses[-5:]) / 5 < losses[0] / 4
     with torch.no_grad():
         found = model.eval().test_step(batch(LESIONS))[0].pred_instances
-    first = found[:2].bboxes
-    torch.testing.assert_close(first[first[:, 0].argsort()], torch.tensor(LESIONS), atol=1, rtol=0)
+    assert_first_are(found, LESIONS)
+    scan = torch.cat([volume(), volume()], 1)
+    lesions = [[z + shift, *rest] for shift in (0, SIDE) for z, *rest in LESIONS]
+    assert_first_are(model.detect_scan(scan), lesions)
+    model.windows = SlidingWindows((SIDE, SIDE, SIDE), overlap=16)
+    starts, _ = model.windows.place(scan.shape[1:])
+    assert starts[:, 0].tolist() == [0, 16, 32]
+    assert_first_are(model.detect_scan(scan), lesions)
+
+
+def assert_first_are(found, lesions):
+    """The best detections are these lesions, each once."""
+    first = found[: len(lesions)].bboxes
+    torch.testing.assert_close(first[first[:, 0].argsort()], torch.tensor(lesions), atol=1, rtol=0)

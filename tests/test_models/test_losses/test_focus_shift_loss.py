@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -69,14 +70,22 @@ def test_ignored_samples_have_no_part(hub):
     assert torch.equal(loss_of(FocusShiftLoss(), NEGATIVES, POSITIVES, [0.3, 0.99]), plain)
 
 
-def test_t_grows_with_the_iterations(hub):
-    loss = FocusShiftLoss(t_init=1, t_slope=0.01)
+def test_t_grows_with_the_share_of_training(hub):
+    loss = FocusShiftLoss(t_init=1, t_final=11)
     assert loss.focus_shift == 1  # outside a run
-    hub.update_info('iter', 250)
     MessageHub._instance_dict.move_to_end('test_focus_shift_loss')
-    assert loss.focus_shift == 3.5
+    for max_iters in (1000, 4000):  # four GPUs, and one
+        hub.update_info('max_iters', max_iters)
+        hub.update_info('iter', max_iters // 4)
+        assert loss.focus_shift == 3.5
     expected = equation_3(NEGATIVES, POSITIVES, t=3.5)
     assert loss_of(loss, NEGATIVES, POSITIVES).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_alpha_and_t_are_one_number(hub):
+    quarter = FocusShiftLoss(alpha=0.2, t_init=8)
+    expected = loss_of(FocusShiftLoss(alpha=0.8, t_init=2), NEGATIVES, POSITIVES)
+    torch.testing.assert_close(loss_of(quarter, NEGATIVES, POSITIVES), expected)
 
 
 def test_certain_scores_keep_finite_gradients(hub):
@@ -91,7 +100,7 @@ class Recorder(BaseModel):
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(1, 1)
-        self.loss = FocusShiftLoss(t_slope=0.5)
+        self.loss = FocusShiftLoss(t_final=4)
         self.seen = []
 
     def forward(self, x, mode='tensor'):
@@ -99,9 +108,9 @@ class Recorder(BaseModel):
         return dict(loss=self.layer(torch.stack(x)).square().mean())
 
 
-def train(work_dir, max_epochs, **options):
+def train(work_dir, max_epochs, batch_size=2, **options):
     loader = dict(
-        batch_size=2,
+        batch_size=batch_size,
         dataset=[dict(x=torch.ones(1))] * 6,
         sampler=dict(type='DefaultSampler', shuffle=False),
         collate_fn=dict(type='pseudo_collate'),
@@ -119,7 +128,23 @@ def train(work_dir, max_epochs, **options):
     return runner.model.seen
 
 
+class Interruption(Hook):
+    """Ends training after an epoch, as a killed process does."""
+
+    priority = 'LOWEST'
+
+    def after_train_epoch(self, runner):
+        raise KeyboardInterrupt
+
+
 def test_a_resumed_run_goes_on_where_it_was(tmp_path):
-    assert train(tmp_path / 'whole', 2) == [1, 1.5, 2, 2.5, 3, 3.5]
-    assert train(tmp_path / 'broken', 1) == [1, 1.5, 2]
-    assert train(tmp_path / 'broken', 2, resume=True) == [2.5, 3, 3.5]
+    whole = [1, 1.5, 2, 2.5, 3, 3.5]
+    assert train(tmp_path / 'whole', 2) == whole
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / 'broken', 2, custom_hooks=[Interruption()])
+    assert train(tmp_path / 'broken', 2, resume=True) == whole[3:]
+
+
+def test_larger_batches_have_the_same_t(tmp_path):
+    """Three times the batch, as of three GPUs: an iteration for three, at the same T."""
+    assert train(tmp_path, 2, batch_size=6) == [1, 2.5]

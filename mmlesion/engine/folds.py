@@ -1,0 +1,52 @@
+from typing import Optional
+
+from mmlesion.utils import UserError
+
+PARTS = ('train', 'val', 'test')
+
+
+def fold_of(cfg) -> Optional[list[int]]:
+    """Find the fold of cross-validation that a config tests.
+
+    Args:
+        cfg (Config): With dataloaders and evaluators.
+
+    Returns:
+        list[int]: The fold, or folds. None if the config has none.
+
+    Raises:
+        UserError: If its parts name different ones.
+    """
+    folds = {
+        **{f'{part}_dataloader': _dataset(cfg.get(f'{part}_dataloader')) for part in PARTS},
+        **{f'{part}_evaluator': cfg.get(f'{part}_evaluator') for part in PARTS},
+    }
+    folds = {name: _as_list(part['fold']) for name, part in folds.items() if _has_fold(part)}
+    if not folds:
+        return None
+    first = next(iter(folds.values()))
+    if any(fold != first for fold in folds.values()):
+        named = ', '.join(f'{name} {fold_name(fold)}' for name, fold in folds.items())
+        raise UserError(f'the parts of the config have different folds: {named}; give all the same')
+    return first
+
+
+def fold_name(folds) -> str:
+    """The name of a fold or folds, such as '3' or '0-1-2'."""
+    return '-'.join(map(str, folds))
+
+
+def _dataset(dataloader):
+    """The config of the innermost data set of a dataloader's, if there is one."""
+    inner = dataloader or {}
+    while 'dataset' in inner:
+        inner = inner['dataset']
+    return inner
+
+
+def _has_fold(part):
+    return isinstance(part, dict) and part.get('fold') is not None
+
+
+def _as_list(fold):
+    return sorted(fold) if isinstance(fold, (list, tuple)) else [fold]

@@ -1,0 +1,48 @@
+import logging
+
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+
+from mmlesion.utils import UserError
+
+from ..folds import fold_name, fold_of
+
+
+@HOOKS.register_module()
+class FoldHook(Hook):
+    """Keep the fold of cross-validation with a checkpoint, and refuse one of another fold.
+
+    A model that is tested on another fold than its own has been trained on what it is tested on.
+    The fold is read from the dataloaders and evaluators of the config, and stands in a checkpoint's
+    ``meta`` as ``fold``, a list.
+
+    Raises:
+        UserError: If a checkpoint that is tested, resumed or started from is of another fold, or
+            the parts of the config have different ones.
+    """
+
+    def before_run(self, runner):
+        """Read the fold."""
+        self.fold = fold_of(runner.cfg)
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        """Write the fold into a checkpoint."""
+        checkpoint['meta']['fold'] = self.fold
+
+    def after_load_checkpoint(self, runner, checkpoint):
+        """Compare the fold of a checkpoint."""
+        found = checkpoint.get('meta', {}).get('fold')
+        if found is None:
+            print_log(
+                'the checkpoint does not say which fold it leaves out for testing; this run tests '
+                f'fold {fold_name(self.fold or ["none"])}',
+                'current',
+                logging.WARNING,
+            )
+        elif found != self.fold:
+            raise UserError(
+                f'the checkpoint leaves out fold {fold_name(found)} for testing and was trained on '
+                f'the others, but this run tests fold {fold_name(self.fold or ["none"])}: choose '
+                f'the same (LUNA16_FOLD={fold_name(found)}), or another checkpoint'
+            )

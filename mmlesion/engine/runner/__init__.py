@@ -1,0 +1,3 @@
+from .fold_runner import FoldRunner
+
+__all__ = ['FoldRunner']

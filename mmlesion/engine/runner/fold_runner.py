@@ -1,0 +1,34 @@
+import copy
+from pathlib import Path
+
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from ..folds import fold_name, fold_of
+
+
+@RUNNERS.register_module()
+class FoldRunner(Runner):
+    """mmengine's runner, whose work folder is one for each fold of cross-validation.
+
+    mmdet's tools name it after the config, so that folds would overwrite each other's checkpoints
+    and resume from them: it becomes ``work_dirs/<config>/fold<k>``. One that was named with
+    ``--work-dir``, or in the config, is left as it is.
+    """
+
+    @classmethod
+    def from_cfg(cls, cfg) -> 'FoldRunner':
+        """Build a runner from a config.
+
+        Args:
+            cfg (Config): The config.
+
+        Returns:
+            FoldRunner: The runner.
+        """
+        fold = fold_of(cfg)
+        of_config = Path('work_dirs', Path(cfg.filename or '').stem)
+        if fold is not None and Path(cfg.work_dir) == of_config:
+            cfg = copy.deepcopy(cfg)
+            cfg.work_dir = str(of_config / f'fold{fold_name(fold)}')
+        return super().from_cfg(cfg)

@@ -1,0 +1,68 @@
+"""LUNA16's ten folds evaluated as one."""
+
+import numpy as np
+
+from mmlesion.utils import UserError
+
+from .files import MARK_COLUMNS, Predictions, _series_table, _some, read_luna16_predictions
+from .functional import Detections
+
+LUNA16_SCANS = 888
+"""The scans of LUNA16."""
+
+
+def pool_luna16_predictions(paths: list, items: list) -> Predictions:
+    """Read the LUNA16 submissions of the folds of cross-validation as one.
+
+    Args:
+        paths (list[str | Path]): CSV files, each with a header of its own.
+        items (list): Series of the ground truth.
+
+    Returns:
+        Predictions: Of all files.
+
+    Raises:
+        UserError: If a scan is in two files: folds test each scan once.
+    """
+    parts = [read_luna16_predictions(path, items) for path in paths]
+    file_of = {}
+    for path, part in zip(paths, parts):
+        scans = {items[item] for item in np.unique(part.detections.item)}
+        for scan in sorted(scans.union(part.unknown_items)):
+            if scan in file_of:
+                raise UserError(
+                    f'{scan} has marks in {file_of[scan]} and in {path}: give the file of each '
+                    'fold once, each of the model that was not trained on it'
+                )
+            file_of[scan] = path
+    columns = zip(*(part.detections[:3] for part in parts))
+    unknown = [scan for part in parts for scan in part.unknown_items]
+    detections = Detections(*map(np.concatenate, columns))
+    return Predictions(detections, unknown, sum(part.num_unknown for part in parts))
+
+
+def luna16_scan_warnings(annotations: str, items: list) -> list:
+    """What a reader of the score must know if not all of LUNA16's scans are evaluated.
+
+    Args:
+        annotations (str | Path): ``annotations.csv``.
+        items (list): The series that are evaluated.
+
+    Returns:
+        list[str]: A line for each, none if all is well.
+    """
+    lines = []
+    names, _ = _series_table(annotations, (*MARK_COLUMNS, 'diameter_mm'))
+    listed = set(items)
+    if left_out := [name for name in names if name not in listed]:
+        lines.append(
+            f'{len(left_out)} of the {len(names)} nodules of {annotations} are left out, as their '
+            f'scans ({_some(list(dict.fromkeys(left_out)))}) are not in the list of series; the '
+            'converter says which it skipped'
+        )
+    if len(items) != LUNA16_SCANS:
+        lines.append(
+            f'{len(items)} scans are evaluated, LUNA16 has {LUNA16_SCANS}: the result cannot be '
+            'compared with published ones'
+        )
+    return lines
