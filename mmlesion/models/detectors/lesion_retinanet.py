@@ -129,7 +129,7 @@ class LesionRetinaNet(RetinaNet):
     def _own_segments(self, bboxes, segments, numbers):
         """(n,) number of the segment that each detection meets and holds enough of, or 0."""
         met = meet_segments(bboxes, segments)[1]
-        arrays = (each.cpu().numpy() for each in (numbers, met, bboxes))
+        arrays = (each.cpu().numpy() for each in (numbers, met, bboxes.float()))
         enough = shares_in_boxes(*arrays) >= self.min_segment_share
         return torch.where(torch.from_numpy(enough).to(met.device), met, 0)
 
