@@ -107,7 +107,7 @@ def small_config(name):
     elif name == 'fpr':
         loader.dataset.ann_file = 'train.json'
     elif name == 'aggregated-rcnn3d':
-        loader.dataset.update(fold=0, crops_per_volume=8)
+        loader.dataset.fold = 0
         (schedule,) = (hook for hook in cfg.custom_hooks if hook.type == 'BranchScheduleHook')
         schedule.update(rpn_epochs=1, alternate=1)
         cfg.train_cfg.max_epochs = 2
@@ -139,10 +139,9 @@ def test_dist_train_trains_the_second_stage_alone_and_the_first(data):
     options = {
         'train_cfg.max_epochs': 2,
         'train_cfg.val_interval': 3,
-        'train_dataloader.dataset.fold': 0,
         'train_dataloader.num_workers': 0,
         'train_dataloader.batch_size': 2,
-        'custom_hooks.1.rpn_epochs': 1,
+        f'custom_hooks.{place_of_schedule()}.rpn_epochs': 1,
         'val_cfg': None, 'val_dataloader': None, 'val_evaluator': None,
     }  # fmt: skip
     settings = [f'{key}={value}' for key, value in options.items()]
@@ -152,7 +151,7 @@ def test_dist_train_trains_the_second_stage_alone_and_the_first(data):
         cwd=data,
         env=dict(
             os.environ, OMP_NUM_THREADS='1', PORT='29643', CUDA_VISIBLE_DEVICES='',
-            PYTHONPATH=str(ROOT),
+            PYTHONPATH=str(ROOT), LUNA16_FOLD='0',
         ),
         capture_output=True,
         encoding='utf-8',
@@ -160,6 +159,11 @@ def test_dist_train_trains_the_second_stage_alone_and_the_first(data):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert (data / 'out' / 'epoch_2.pth').exists()
+
+
+def place_of_schedule():
+    hooks = Config.fromfile(ROOT / 'configs' / FPRN).custom_hooks
+    return [hook.type for hook in hooks].index('BranchScheduleHook')
 
 
 def main(data):

@@ -19,8 +19,7 @@ model = dict(
         c1_channels=64,
         image_channels=3,
         feat_channels=(16, 8),
-        # as on the phantom
-        loss_seg=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.5, loss_weight=0.2),
+        loss_seg=_base_.mask_loss,
     ),
     calibrate=True,
 )

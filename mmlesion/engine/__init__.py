@@ -1,5 +1,4 @@
 from .checkpoint import load_from_local
-from .cpu_runner import CPURunner
 from .hooks import (
     BranchScheduleHook,
     EpochSeedHook,
@@ -10,7 +9,7 @@ from .hooks import (
     ResumableEarlyStoppingHook,
     ValidatedCheckpointHook,
 )
-from .runner import FoldRunner
+from .runner import CPURunner, FoldRunner
 
 __all__ = [
     'BranchScheduleHook',

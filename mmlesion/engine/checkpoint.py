@@ -87,7 +87,7 @@ def load_from_torchvision(filename: str, map_location: MapLocation = None) -> di
     except ImportError:
         raise UserError(
             f'{filename} is looked up in torchvision, which is not installed: install it, or give '
-            'the weights as a local file'
+            'the weights as a local file: --cfg-options model.backbone.init_cfg.checkpoint=FILE'
         ) from None
     return load_from_http(_look_up(filename, addresses), map_location)
 

@@ -10,6 +10,11 @@ class UserError(Exception):
 class OutputError(OSError):
     """A file of the result that cannot be written. It ends a run; a bad case is skipped."""
 
+    def __str__(self):
+        if self.filename is None:
+            return super().__str__()
+        return f'{self.filename} cannot be written: {self.strerror}'
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which ends a run as Ctrl-C does."""

@@ -15,7 +15,8 @@ def writing(path):
     except OutputError:
         raise
     except OSError as error:
-        raise OutputError(f'{path} cannot be written: {error}') from error
+        reason = error.strerror or str(error)
+        raise OutputError(error.errno, reason, str(path)) from error
 
 
 @contextmanager

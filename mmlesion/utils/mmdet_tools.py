@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 
 import mmdet
+from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 from mmengine.device import get_device
 from torch import distributed
@@ -31,8 +32,8 @@ def run_mmdet_tool(name):
     script = Path(mmdet.__file__).parent / '.mim' / 'tools' / name
     if not script.is_file():
         raise UserError(f'mmdet has no {script}: install mmdet with pip or mim, not by PYTHONPATH')
-    prepare_cpu_launch()
     try:
+        prepare_cpu_launch()
         runpy.run_path(str(script), run_name='__main__')
     except Exception as error:
         message = explain(error, script)
@@ -47,7 +48,7 @@ def prepare_cpu_launch():
 
     mmengine's launcher selects a CUDA device before it looks at the backend, but leaves a process
     group alone that exists already. Its runner wraps the model for that device, which
-    :class:`~mmlesion.engine.CPURunner` does not.
+    :class:`~mmlesion.engine.CPURunner` does not; a config that names a runner keeps it.
     """
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--launcher')
@@ -55,7 +56,9 @@ def prepare_cpu_launch():
     if launcher != 'pytorch' or get_device() != 'cpu' or 'WORLD_SIZE' not in os.environ:
         return
     distributed.init_process_group('gloo')
-    sys.argv += ['--cfg-options', 'runner_type=CPURunner']
+    config = next((arg for arg in sys.argv[1:] if not arg.startswith('-')), None)
+    if config is None or 'runner_type' not in Config.fromfile(config):
+        sys.argv += ['--cfg-options', 'runner_type=CPURunner']
 
 
 def explain(error, script):
@@ -69,12 +72,6 @@ def explain(error, script):
         return without_worker_traceback(str(error))
     if isinstance(error, (OSError, ConfigParsingError, SyntaxError)):
         return one_line(error)
-    if isinstance(error, ModuleNotFoundError) and error.name == 'torchvision':
-        return (
-            "the config's initial weights (torchvision://...) need torchvision, which is not "
-            'installed: install it, or download the weights and give their file by --cfg-options '
-            'model.backbone.init_cfg.checkpoint=FILE'
-        )
     if _UNKNOWN_NAME.search(str(error)) and isinstance(error, (KeyError, TypeError)):
         return one_line(error)
     if traceback.extract_tb(error.__traceback__)[-1].filename == str(script):

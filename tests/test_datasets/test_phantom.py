@@ -1,6 +1,9 @@
 import csv
+import errno
 import hashlib
 import json
+from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -16,7 +19,7 @@ from mmlesion.datasets.phantom import (
 from mmlesion.datasets.phantom.lesions import LESION_TYPES, draw_profile, recist, sample_extents
 from mmlesion.datasets.phantom.shapes import Grid, Lobes, Section, blend, coverage
 from mmlesion.datasets.slice_files import merge_ranges
-from mmlesion.utils import UserError
+from mmlesion.utils import OutputError, UserError
 
 OPTIONS = PatientOptions(size=160)
 
@@ -297,8 +300,9 @@ def test_an_existing_folder_is_kept_unless_told(tmp_path, monkeypatch):
     with pytest.raises(UserError, match='is not empty.*--overwrite'):
         make_deeplesion_phantom(out, (1, 0, 0), options=options)
     with monkeypatch.context() as patch:
-        patch.setattr(cv2, 'imwrite', lambda *_: False)
-        with pytest.raises(UserError, match='cannot be written'):
+        full = OSError(errno.ENOSPC, 'No space left on device')
+        patch.setattr(Path, 'write_bytes', Mock(side_effect=full))
+        with pytest.raises(OutputError, match='cannot be written: No space left'):
             make_deeplesion_phantom(out, (1, 0, 0), overwrite=True, options=options)
     assert [path.name for path in tmp_path.rglob('*')] == ['out', 'mine.txt']
     make_deeplesion_phantom(out, (1, 0, 0), overwrite=True, options=options)

@@ -39,14 +39,16 @@ def test_two_rows(compare, scores, tmp_path, capsys):
     pattern = tmp_path / 'b*' / 'froc.json'
     compare(f'A={scores["a"]}', f'B={pattern}', '--draws', 200, '--out', out)
     table = capsys.readouterr().out
-    assert (out / 'comparison.md').read_text() in table
+    assert (out / 'comparison.md').read_text(encoding='utf-8') in table
     assert '| B | 2 | 0.800 |' in table and '10 lesions' in table
     result = json.loads((out / 'comparison.json').read_text())
     assert result['rows']['B']['run_means'] == pytest.approx([0.8, 0.8])
     assert result['differences']['B']['value'] == pytest.approx([0.6] * 8)
     assert (out / 'comparison.png').read_bytes()[:4] == b'\x89PNG'
     compare(f'A={scores["a"]}', f'B={pattern}', '--draws', 200, '--out', tmp_path / 'again')
-    assert (tmp_path / 'again' / 'comparison.md').read_text() == (out / 'comparison.md').read_text()
+    assert (tmp_path / 'again' / 'comparison.md').read_text(encoding='utf-8') == (
+        out / 'comparison.md'
+    ).read_text(encoding='utf-8')
 
 
 def test_bad_input(compare, scores, tmp_path):

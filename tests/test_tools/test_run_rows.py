@@ -77,7 +77,9 @@ def test_a_table_is_made_once(rows, tmp_path, capsys):
     assert '| plain | 2 | 0.450 | 0.450 | **0.450** ± 0.050' in cells['| plain']
     assert '**0.750**' in cells['| better'] and '+0.300' in cells['| better']
     assert '**0.850**' in cells['| better, tested so']
-    assert readme.read_text() == (f'before\n<!-- rows: rows -->\n{table}<!-- /rows -->\nafter\n')
+    assert readme.read_text(encoding='utf-8') == (
+        f'before\n<!-- rows: rows -->\n{table}<!-- /rows -->\nafter\n'
+    )
     calls = Path('work/better/seed1/calls').read_text()
     assert "'lr': '0.2', 'size': '[1,2]'" in calls and "'randomness.seed': '1'" in calls
     assert not Path('work/better-tested-so/seed1/calls').exists()
@@ -130,7 +132,9 @@ def test_it_ends_when_it_is_told_to(rows, tmp_path):
     content = {'options': {'sleep': 60}, 'rows': {'plain': 'a.py'}}
     Path('rows.yml').write_text(json.dumps(content))
     # The stand-ins lie beside a copy of the tool.
-    (tmp_path / 'run_rows.py').write_text((ROOT / 'tools' / 'run_rows.py').read_text())
+    (tmp_path / 'run_rows.py').write_text(
+        (ROOT / 'tools' / 'run_rows.py').read_text(encoding='utf-8')
+    )
     command = [sys.executable, 'run_rows.py', 'rows.yml', '--work-dir', 'work']
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not Path('work/plain/seed0/run.log').exists():

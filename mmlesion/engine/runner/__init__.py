@@ -1,3 +1,4 @@
+from .cpu_runner import CPURunner
 from .fold_runner import FoldRunner
 
-__all__ = ['FoldRunner']
+__all__ = ['CPURunner', 'FoldRunner']

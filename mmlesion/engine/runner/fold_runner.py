@@ -2,14 +2,14 @@ import copy
 from pathlib import Path
 
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from ..folds import fold_name, fold_of
+from .cpu_runner import CPURunner
 
 
 @RUNNERS.register_module()
-class FoldRunner(Runner):
-    """mmengine's runner, whose work folder is one for each fold of cross-validation.
+class FoldRunner(CPURunner):
+    """A runner whose work folder is one for each fold of cross-validation.
 
     mmdet's tools name it after the config, so that folds would overwrite each other's checkpoints
     and resume from them: it becomes ``work_dirs/<config>/fold<k>``. One that was named with
