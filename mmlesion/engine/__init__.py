@@ -1,3 +1,4 @@
+from .atomic_local_backend import AtomicLocalBackend
 from .checkpoint import load_from_local
 from .hooks import (
     BranchScheduleHook,
@@ -12,6 +13,7 @@ from .hooks import (
 from .runner import CPURunner, FoldRunner
 
 __all__ = [
+    'AtomicLocalBackend',
     'BranchScheduleHook',
     'CPURunner',
     'EpochSeedHook',
