@@ -1,7 +1,8 @@
-# ResNet-18 up to stage 3 with ImageNet's weights, in which batch norm is folded into the convolutions:
-# as in torchvision's weights ('torchvision://resnet18' takes their place) it has to stay as it is,
-# norm_eval. Without weights, from random ones: --cfg-options model.backbone.init_cfg=None
-#     model.backbone.norm_eval=False model.backbone.frozen_stages=-1
+# ResNet-18 up to stage 3 with ImageNet's weights. Batch norm is folded into the convolutions: as in
+# torchvision's weights ('torchvision://resnet18' takes their place) it has to stay as it is,
+# norm_eval. Without weights, from random ones:
+#     --cfg-options model.backbone.init_cfg=None model.backbone.norm_eval=False
+#         model.backbone.frozen_stages=-1
 resnet18 = dict(
     base_channels=64,
     frozen_stages=1,
