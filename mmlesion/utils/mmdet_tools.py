@@ -74,8 +74,12 @@ def explain(error, script):
         return one_line(error)
     if _UNKNOWN_NAME.search(str(error)) and isinstance(error, (KeyError, TypeError)):
         return one_line(error)
-    if traceback.extract_tb(error.__traceback__)[-1].filename == str(script):
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if last.filename == str(script):
         return one_line(error)
+    if isinstance(error, NameError) and last.name == '<module>':
+        # by the code of a config, such as one that takes a word from the environment
+        return f'{last.filename}, line {last.lineno}: {one_line(error)}'
     return None
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from mmdet.registry import MODELS
+from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 from torch._utils import ExceptionWrapper
 
@@ -39,6 +40,13 @@ def test_unknown_component_and_option():
 def test_what_the_tool_itself_raises():
     error = caught(exec, compile("assert False, 'must be a pkl file'", str(SCRIPT), 'exec'))
     assert explain(error, SCRIPT) == 'must be a pkl file'
+
+
+def test_what_a_config_raises(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text("a = 1\nfold = {{'$MMLESION_NO_SUCH_FOLD:x'}}\n")
+    error = caught(Config.fromfile, path)
+    assert explain(error, SCRIPT) == f"{path}, line 2: name 'x' is not defined"
 
 
 def test_weights_of_a_torchvision_that_is_not_installed(monkeypatch):
