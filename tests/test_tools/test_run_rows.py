@@ -136,7 +136,7 @@ def test_it_ends_when_it_is_told_to(rows, tmp_path):
         (ROOT / 'tools' / 'run_rows.py').read_text(encoding='utf-8')
     )
     command = [sys.executable, 'run_rows.py', 'rows.yml', '--work-dir', 'work']
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, encoding='utf-8') as process:
         while not Path('work/plain/seed0/run.log').exists():
             time.sleep(0.05)
             assert process.poll() is None
