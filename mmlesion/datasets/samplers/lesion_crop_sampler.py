@@ -30,8 +30,8 @@ class LesionCropSampler(EpochSampler):
             processes agree on.
 
     Raises:
-        UserError: If the dataset is not by lesion, no lesion is large enough, or an option makes no
-            sense.
+        UserError: If the dataset is not by lesion, no lesion is large enough, there are no volumes
+            for random crops, or an option makes no sense.
     """
 
     def __init__(
@@ -58,12 +58,17 @@ class LesionCropSampler(EpochSampler):
                 f'none of the {len(diameters)} lesions to train with is large enough for '
                 f'crops_per_lesion={crops_per_lesion}: check the annotation file'
             )
+        if random_share and not self.anywhere:
+            raise UserError(
+                'the dataset has no samples of volumes for crops that lie anywhere: leave indices '
+                'out of it, which take its first samples alone, or set random_share=0'
+            )
         self.num_random = round(len(self.aimed) * random_share / (1 - random_share))
 
     def __iter__(self):
         """Iterate this process's indices into the dataset."""
         generator = self.generator()
-        rounds = -(-self.num_random // len(self.anywhere))
+        rounds = -(-self.num_random // max(len(self.anywhere), 1))
         orders = [torch.randperm(len(self.anywhere), generator=generator) for _ in range(rounds)]
         drawn = torch.cat([torch.empty(0, dtype=int), *orders])[: self.num_random]
         indices = self.aimed + [self.anywhere[i] for i in drawn.tolist()]

@@ -101,6 +101,10 @@ def test_unusable(dataset, tmp_path):
         LesionCropSampler(dataset, ((10, 1), (10, 2)))
     with pytest.raises(UserError, match='random_share=1'):
         LesionCropSampler(dataset, random_share=1)
+    first = dataset_of(tmp_path, FINDINGS, indices=2)
+    with pytest.raises(UserError, match='leave indices out of it'):
+        LesionCropSampler(first)
+    assert len(LesionCropSampler(first, random_share=0)) == 2
     with pytest.raises(UserError, match='leave out one'):
         dataset_of(tmp_path, FINDINGS, crops_per_volume=2)
 
