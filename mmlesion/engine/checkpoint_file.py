@@ -274,6 +274,13 @@ def _counter(counts):
     return Counter(counts)
 
 
+def _config_dict(values):
+    """Take a part of a config, such as a dataset's meta information, as a plain dictionary."""
+    if type(values) is not dict:
+        raise UserError('it has a part of a config that is no dictionary')
+    return values
+
+
 def _history_method(owner, name):
     """Stand for a default statistic of a history buffer, which it has anyway."""
     if owner is not _HISTORY or name not in ('min', 'max', 'mean', 'current'):
@@ -288,6 +295,7 @@ def _checkpoint_globals() -> dict[tuple[str, str], Any]:
     found = {
         **ARRAY_GLOBALS,
         ('collections', 'Counter'): Constructor(_counter),  # the milestones of MultiStepLR
+        ('mmengine.config.config', 'ConfigDict'): Constructor(_config_dict),
         ('mmengine.logging.history_buffer', 'HistoryBuffer'): _HISTORY,
         ('builtins', 'getattr'): Constructor(_history_method),
         ('__builtin__', 'getattr'): Constructor(_history_method),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -205,6 +206,15 @@ class Line(BaseModel):
 
     def forward(self, x, mode):
         return dict(loss=self.layer(x).square().mean())
+
+
+def test_a_part_of_a_config_becomes_a_plain_dictionary(tmp_path):
+    """A dataset's metainfo is in the checkpoint as the config has it."""
+    cfg = Config(dict(metainfo=dict(classes=('nodule',), preparation=dict(region='lungs', mm=[1]))))
+    torch.save(dict(meta=dict(dataset_meta=dict(cfg.metainfo)), state_dict={}), tmp_path / 'a.pth')
+    meta = load_from_local(str(tmp_path / 'a.pth'))['meta']['dataset_meta']
+    assert meta == dict(classes=('nodule',), preparation=dict(region='lungs', mm=[1]))
+    assert type(meta['preparation']) is dict
 
 
 def test_checkpoint_of_mmengine(tmp_path):
