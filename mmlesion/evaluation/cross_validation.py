@@ -4,7 +4,13 @@ import numpy as np
 
 from mmlesion.utils import UserError
 
-from .files import MARK_COLUMNS, Predictions, _series_table, _some, read_luna16_predictions
+from .files import (
+    MARK_COLUMNS,
+    Predictions,
+    _series_table,
+    read_luna16_predictions,
+    some_names,
+)
 from .functional import Detections
 
 LUNA16_SCANS = 888
@@ -57,8 +63,8 @@ def luna16_scan_warnings(annotations: str, items: list) -> list:
     if left_out := [name for name in names if name not in listed]:
         lines.append(
             f'{len(left_out)} of the {len(names)} nodules of {annotations} are left out, as their '
-            f'scans ({_some(list(dict.fromkeys(left_out)))}) are not in the list of series; the '
-            'converter says which it skipped'
+            f'scans ({some_names(list(dict.fromkeys(left_out)))}) are not in the list of series; '
+            'the converter says which it skipped'
         )
     if len(items) != LUNA16_SCANS:
         lines.append(

@@ -112,7 +112,7 @@ def coco_ground_truth(data, path):
     where = f'{path}: annotation'
     item, unknown = _items(_column(annotations, 'image_id', where), items, path)
     if unknown:
-        raise UserError(f'{path}: annotations of images that are not listed: {_some(unknown)}')
+        raise UserError(f'{path}: annotations of images that are not listed: {some_names(unknown)}')
     boxes = _numbers(_column(annotations, 'bbox', where), 4, f'{where}, "bbox"')
     ignore = [bool(ann.get('iscrowd') or ann.get('ignore')) for ann in annotations]
     label = _numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
@@ -195,7 +195,7 @@ def sub_volume_ground_truth(data, path):
     names = _column(data.get('images', []), 'sub_volume', f'{path}: image')
     _column(data.get('images', []), 'slice_index', f'{path}: image')
     if unknown := [name for name in dict.fromkeys(names) if name not in index]:
-        raise UserError(f'{path}: images of sub-volumes that are not listed: {_some(unknown)}')
+        raise UserError(f'{path}: images of sub-volumes that are not listed: {some_names(unknown)}')
     item, boxes = _boxes_by_item(data['sub_volumes'], index, 6, path)
     label = np.full(len(item), data['categories'][0]['id'])
     lesions = Lesions(item, boxes, np.zeros(len(item), dtype=bool), label)
@@ -344,7 +344,9 @@ def volume_ground_truth(data, path, fold=None):
     annotations, where = data['annotations'], f'{path}: annotation'
     volume_ids = _column(annotations, 'volume_id', where)
     if unknown := [i for i in dict.fromkeys(volume_ids) if i not in names]:
-        raise UserError(f'{path}: annotations of volumes that are not listed: {_some(unknown)}')
+        raise UserError(
+            f'{path}: annotations of volumes that are not listed: {some_names(unknown)}'
+        )
     item, _ = _items([names[i] for i in volume_ids], items, path)
     centres = _numbers(_column(annotations, 'center_mm', where), 3, f'{where}, "center_mm"')
     diameter = _column(annotations, 'diameter_mm', where)
@@ -455,54 +457,7 @@ def _corners(boxes):
     return np.column_stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
 
 
-def _some(names):
+def some_names(names):
+    """The first three names, and how many more there are, for a message."""
     shown = ', '.join(map(str, names[:3]))
     return shown if len(names) <= 3 else f'{shown} and {len(names) - 3} more'
-
-
-def coverage(truth, predictions):
-    """Count which items have lesions, and which have predictions.
-
-    Args:
-        truth (GroundTruth): What was asked for.
-        predictions (Predictions): What was predicted.
-
-    Returns:
-        dict: ``items_with_lesions``, ``items_without_lesions``, ``items_without_predictions``,
-        ``unknown_items`` and ``detections_in_unknown_items``.
-    """
-    total = len(truth.items)
-    with_lesions = len(np.unique(truth.lesions.item[~truth.lesions.ignore]))
-    return {
-        'items_with_lesions': with_lesions,
-        'items_without_lesions': total - with_lesions,
-        'items_without_predictions': total - len(np.unique(predictions.detections.item)),
-        'unknown_items': len(predictions.unknown_items),
-        'detections_in_unknown_items': predictions.num_unknown,
-    }
-
-
-def coverage_warnings(truth, predictions):
-    """What a reader of the score must know about items without predictions, and unknown ones.
-
-    Args:
-        truth (GroundTruth): What was asked for.
-        predictions (Predictions): What was predicted.
-
-    Returns:
-        list[str]: A line for each, none if all is well.
-    """
-    counts, total = coverage(truth, predictions), len(truth.items)
-    lines = []
-    if missing := counts['items_without_predictions']:
-        lines.append(
-            f'{missing} of {total} items have no predictions, and count with all their lesions '
-            'missed; if only some of the items were meant, evaluate against a list of these'
-        )
-    if predictions.unknown_items:
-        lines.append(
-            f'{counts["unknown_items"]} items with predictions are not in the ground truth '
-            f'({_some(predictions.unknown_items)}); their {predictions.num_unknown} detections '
-            'are left out'
-        )
-    return lines

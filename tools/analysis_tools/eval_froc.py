@@ -5,11 +5,10 @@ import sys
 from pathlib import Path
 
 from mmlesion.evaluation.case_files import SUFFIX, write_cases
+from mmlesion.evaluation.coverage import coverage, coverage_warnings
 from mmlesion.evaluation.cross_validation import luna16_scan_warnings, pool_luna16_predictions
 from mmlesion.evaluation.files import (
     coco_ground_truth,
-    coverage,
-    coverage_warnings,
     read_coco_results,
     read_json,
     read_lens_ground_truth,

@@ -10,7 +10,8 @@ from mmlesion.utils import UserError
 from mmlesion.visualization.froc_curve import draw_froc
 
 from ..case_files import SUFFIX, write_cases
-from ..files import Predictions, coverage, coverage_warnings, read_json, write_json
+from ..coverage import coverage, coverage_warnings
+from ..files import Predictions, read_json, write_json
 from ..functional import Detections, evaluate_froc, froc_cases
 from ..tables import froc_table
 from .slice_benchmark import SliceBenchmark

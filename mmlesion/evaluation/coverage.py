@@ -1,0 +1,53 @@
+"""How far ground truth and predictions speak of the same items."""
+
+import numpy as np
+
+from .files import some_names
+
+
+def coverage(truth, predictions):
+    """Count which items have lesions, and which have predictions.
+
+    Args:
+        truth (GroundTruth): What was asked for.
+        predictions (Predictions): What was predicted.
+
+    Returns:
+        dict: ``items_with_lesions``, ``items_without_lesions``, ``items_without_predictions``,
+        ``unknown_items`` and ``detections_in_unknown_items``.
+    """
+    total = len(truth.items)
+    with_lesions = len(np.unique(truth.lesions.item[~truth.lesions.ignore]))
+    return {
+        'items_with_lesions': with_lesions,
+        'items_without_lesions': total - with_lesions,
+        'items_without_predictions': total - len(np.unique(predictions.detections.item)),
+        'unknown_items': len(predictions.unknown_items),
+        'detections_in_unknown_items': predictions.num_unknown,
+    }
+
+
+def coverage_warnings(truth, predictions):
+    """What a reader of the score must know about items without predictions, and unknown ones.
+
+    Args:
+        truth (GroundTruth): What was asked for.
+        predictions (Predictions): What was predicted.
+
+    Returns:
+        list[str]: A line for each, none if all is well.
+    """
+    counts, total = coverage(truth, predictions), len(truth.items)
+    lines = []
+    if missing := counts['items_without_predictions']:
+        lines.append(
+            f'{missing} of {total} items have no predictions, and count with all their lesions '
+            'missed; if only some of the items were meant, evaluate against a list of these'
+        )
+    if predictions.unknown_items:
+        lines.append(
+            f'{counts["unknown_items"]} items with predictions are not in the ground truth '
+            f'({some_names(predictions.unknown_items)}); their {predictions.num_unknown} '
+            'detections are left out'
+        )
+    return lines
