@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,9 +133,7 @@ def test_it_ends_when_it_is_told_to(rows, tmp_path):
     content = {'options': {'sleep': 60}, 'rows': {'plain': 'a.py'}}
     Path('rows.yml').write_text(json.dumps(content))
     # The stand-ins lie beside a copy of the tool.
-    (tmp_path / 'run_rows.py').write_text(
-        (ROOT / 'tools' / 'run_rows.py').read_text(encoding='utf-8')
-    )
+    shutil.copy(ROOT / 'tools' / 'run_rows.py', tmp_path)
     command = [sys.executable, 'run_rows.py', 'rows.yml', '--work-dir', 'work']
     with subprocess.Popen(command, stderr=subprocess.PIPE, encoding='utf-8') as process:
         while not Path('work/plain/seed0/run.log').exists():
