@@ -39,11 +39,10 @@ import yaml
 from mmengine.config import Config
 
 from mmlesion.evaluation.case_files import check_same_cases, read_cases
-from mmlesion.evaluation.comparison_table import comparison_json, comparison_table
+from mmlesion.evaluation.comparison_files import comparison_table, write_comparison
 from mmlesion.evaluation.files import write_json
 from mmlesion.evaluation.functional import compare_rows
 from mmlesion.utils import UserError, atomic_write, cli
-from mmlesion.visualization.froc_bands import draw_comparison
 
 TOOLS = Path(__file__).parent
 _FILE_KEYS = {'seeds', 'reference', 'options', 'test_options', 'rows'}
@@ -305,11 +304,7 @@ def write_table(rows, seeds, reference, args) -> str:
     extra = {'processor time of training, min': minutes}
     table = comparison_table(comparison, cases.fp_levels, len(cases.lesion_item), extra)
     settings = {'draws': args.draws, 'num_lesions': len(cases.lesion_item), 'seeds': seeds}
-    content = comparison_json(comparison, cases.fp_levels, settings)
-    write_json(content, work_dir / 'comparison.json')
-    with atomic_write(work_dir / 'comparison.md') as path:
-        path.write_text(table, encoding='utf-8')
-    draw_comparison(comparison, cases.fp_levels, work_dir / 'comparison.png')
+    write_comparison(comparison, cases.fp_levels, table, settings, work_dir)
     return table
 
 

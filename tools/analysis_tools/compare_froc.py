@@ -10,11 +10,9 @@ import glob
 from pathlib import Path
 
 from mmlesion.evaluation.case_files import check_same_cases, read_cases
-from mmlesion.evaluation.comparison_table import comparison_json, comparison_table
-from mmlesion.evaluation.files import write_json
+from mmlesion.evaluation.comparison_files import comparison_table, write_comparison
 from mmlesion.evaluation.functional import compare_rows
-from mmlesion.utils import UserError, atomic_write, cli
-from mmlesion.visualization.froc_bands import draw_comparison
+from mmlesion.utils import UserError, cli
 
 
 def parse_args(argv=None):
@@ -75,12 +73,8 @@ def main(argv=None):
         return
     settings = {'draws': args.draws, 'seed': args.seed, 'num_lesions': num_lesions}
     settings['files'] = args.rows
-    out = Path(args.out)
     try:
-        write_json(comparison_json(comparison, cases.fp_levels, settings), out / 'comparison.json')
-        with atomic_write(out / 'comparison.md') as path:
-            path.write_text(table, encoding='utf-8')
-        draw_comparison(comparison, cases.fp_levels, out / 'comparison.png')
+        write_comparison(comparison, cases.fp_levels, table, settings, args.out)
     except OSError as error:
         raise UserError(f'{args.out}: {error.strerror}; name another folder as --out') from None
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .froc import CurveEvents, Matched, curve_of, limit_per_item, sensitivity_at
+from .froc import CurveEvents, Matched, curve_of, sensitivity_at
 from .matching import Detections, Lesions
 
 MISSED = -1
@@ -79,8 +79,6 @@ def froc_cases(detections: Detections, lesions: Lesions, items: list, patients: 
         Cases: They give the curve of
         :func:`~mmlesion.evaluation.functional.evaluate_froc` where each patient counts once.
     """
-    if protocol.max_per_item:
-        detections = limit_per_item(detections, protocol.max_per_item)
     matched = Matched(detections, lesions, len(items), protocol)
     wanted = ~lesions.ignore
     found = matched.first_hit < len(matched.point_of)

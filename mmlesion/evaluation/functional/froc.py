@@ -41,6 +41,8 @@ class Matched:
     """A data set after matching, ready to give the curve of any choice of its lesions."""
 
     def __init__(self, detections, lesions, num_items, protocol):
+        if protocol.max_per_item:
+            detections = limit_per_item(detections, protocol.max_per_item)
         detections = _rank(detections)
         false_positive, self.first_hit = match(detections, lesions, protocol.criterion)
         self.point_of, self.score = _points(detections.score, protocol.merge_ties)
@@ -87,8 +89,6 @@ def evaluate_froc(detections, lesions, num_items, protocol, groups=None, bootstr
         ``confidence_interval`` if asked for. Sensitivity is NaN if there are no lesions.
     """
     start = time.perf_counter()
-    if protocol.max_per_item:
-        detections = limit_per_item(detections, protocol.max_per_item)
     matched = Matched(detections, lesions, num_items, protocol)
     wanted = ~lesions.ignore
     levels = np.asarray(protocol.fp_levels, dtype=float)
@@ -98,7 +98,7 @@ def evaluate_froc(detections, lesions, num_items, protocol, groups=None, bootstr
         'score_thresholds': score_thresholds(fp[1:], matched.score, levels),
         'num_lesions': int(wanted.sum()),
         'num_items': int(num_items),
-        'num_detections': len(detections.score),
+        'num_detections': len(matched.point_of),
     }
     if groups:
         result['groups'] = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .froc import Matched, limit_per_item
+from .froc import Matched
 
 TNP_SENSITIVITY = 0.95
 _ROUNDING = 1e-9
@@ -27,8 +27,6 @@ def true_negative_patients(detections, lesions, num_items, protocol, sensitivity
         dict: ``TNP``, NaN if there are no negative scans or the sensitivity is not reached;
         ``TNP_threshold``, the score, None if it is not reached; ``TNP_sensitivity``, as given.
     """
-    if protocol.max_per_item:
-        detections = limit_per_item(detections, protocol.max_per_item)
     matched = Matched(detections, lesions, num_items, protocol)
     wanted = ~lesions.ignore
     reached = matched.curve(wanted)[1][1:] >= sensitivity - _ROUNDING

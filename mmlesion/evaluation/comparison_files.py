@@ -1,9 +1,15 @@
-"""A paired comparison as a Markdown table and as JSON."""
+"""A paired comparison as files: a Markdown table, JSON and a picture."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from mmlesion.utils import atomic_write
+from mmlesion.visualization.froc_bands import draw_comparison
+
+from .files import write_json
 from .functional import Comparison
 
 
@@ -80,3 +86,24 @@ def comparison_json(comparison: Comparison, fp_levels, settings: dict) -> dict:
 
 def _plain(record):
     return {name: np.asarray(value).tolist() for name, value in record._asdict().items()}
+
+
+def write_comparison(comparison: Comparison, fp_levels, table: str, settings: dict, folder) -> None:
+    """Write ``comparison.md``, ``comparison.json`` and ``comparison.png``, each whole or not.
+
+    Args:
+        comparison (Comparison): The rows.
+        fp_levels (Sequence[float]): (l,) false positives per item.
+        table (str): What :func:`comparison_table` returns.
+        settings (dict): Of :func:`comparison_json`.
+        folder (str | Path): Where to.
+
+    Raises:
+        OutputError: If they cannot be written.
+    """
+    folder = Path(folder)
+    content = comparison_json(comparison, fp_levels, settings)
+    write_json(content, folder / 'comparison.json')
+    with atomic_write(folder / 'comparison.md') as path:
+        path.write_text(table, encoding='utf-8')
+    draw_comparison(comparison, fp_levels, folder / 'comparison.png')
