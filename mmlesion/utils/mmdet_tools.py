@@ -56,9 +56,14 @@ def prepare_cpu_launch():
     if launcher != 'pytorch' or get_device() != 'cpu' or 'WORLD_SIZE' not in os.environ:
         return
     distributed.init_process_group('gloo')
-    config = next((arg for arg in sys.argv[1:] if not arg.startswith('-')), None)
-    if config is None or 'runner_type' not in Config.fromfile(config):
+    if not _names_runner(sys.argv[1:]):
         sys.argv += ['--cfg-options', 'runner_type=CPURunner']
+
+
+def _names_runner(arguments):
+    """Whether the config among a tool's arguments, wherever it stands, names a runner."""
+    config = next((arg for arg in arguments if arg.endswith('.py') and Path(arg).is_file()), None)
+    return config is not None and 'runner_type' in Config.fromfile(config)
 
 
 def explain(error, script):

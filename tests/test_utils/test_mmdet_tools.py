@@ -8,7 +8,7 @@ from mmengine.runner import CheckpointLoader
 from torch._utils import ExceptionWrapper
 
 from mmlesion.utils import UserError
-from mmlesion.utils.mmdet_tools import explain
+from mmlesion.utils.mmdet_tools import _names_runner, explain
 
 SCRIPT = Path('/mmdet/tools/train.py')
 
@@ -47,6 +47,15 @@ def test_what_a_config_raises(tmp_path):
     path.write_text("a = 1\nfold = {{'$MMLESION_NO_SUCH_FOLD:x'}}\n")
     error = caught(Config.fromfile, path)
     assert explain(error, SCRIPT) == f"{path}, line 2: name 'x' is not defined"
+
+
+@pytest.mark.parametrize('text, names', [("runner_type = 'FoldRunner'", True), ('a = 1', False)])
+def test_a_config_that_names_its_runner(tmp_path, text, names):
+    path = tmp_path / 'config.py'
+    path.write_text(text)
+    for arguments in ([str(path)], ['--launcher', 'pytorch', '--work-dir', 'x', str(path)]):
+        assert _names_runner(arguments) == names
+    assert not _names_runner(['--launcher', 'pytorch'])
 
 
 def test_weights_of_a_torchvision_that_is_not_installed(monkeypatch):
