@@ -1,3 +1,4 @@
+from .autocast_modules_hook import AutocastModulesHook
 from .branch_schedule_hook import BranchScheduleHook
 from .epoch_seed_hook import EpochSeedHook
 from .fold_hook import FoldHook
@@ -8,6 +9,7 @@ from .validated_checkpoint_hook import ValidatedCheckpointHook
 from .visualization_hook import LesionVisualizationHook
 
 __all__ = [
+    'AutocastModulesHook',
     'BranchScheduleHook',
     'EpochSeedHook',
     'FoldHook',

@@ -1,0 +1,88 @@
+"""Run chosen modules in half precision, the rest of a detector in float32."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import torch
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.utils import apply_to
+from torch import nn
+
+from mmlesion.utils import UserError
+
+
+@HOOKS.register_module()
+class AutocastModulesHook(Hook):
+    """Run the convolutions of some modules in bfloat16, in training and in tests.
+
+    With ``--amp`` a whole detector runs under autocast, which mmcv's operators refuse on a CPU: its
+    NMS and RoIAlign know float32 alone there. Backbone and neck, where the time goes, have none of
+    them. Weights stay in float32, what a module returns is float32 again.
+
+    Args:
+        modules (Sequence[str]): Names of modules of the model; dots lead into them.
+        dtype (str): 'bfloat16'. 'float16' needs a gradient scaler, which ``--amp`` has.
+        channels_last (bool): Whether their weights and images lie channels last in memory, which
+            oneDNN and cuDNN prefer.
+
+    Raises:
+        UserError: If the type is another one, or the model has no such module.
+    """
+
+    def __init__(
+        self,
+        modules: Sequence[str] = ('backbone', 'neck'),
+        dtype: str = 'bfloat16',
+        channels_last: bool = True,
+    ):
+        if dtype != 'bfloat16':
+            raise UserError(f"AutocastModulesHook: dtype must be 'bfloat16', not {dtype!r}")
+        self.modules = tuple(modules)
+        self.dtype = torch.bfloat16
+        self.channels_last = channels_last
+
+    def before_run(self, runner: Runner) -> None:
+        """Wrap the modules' ``forward``."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        for name in self.modules:
+            try:
+                module = model.get_submodule(name)
+            except AttributeError:
+                raise UserError(f'AutocastModulesHook: the model has no module {name!r}') from None
+            self._wrap(module)
+
+    def _wrap(self, module: nn.Module) -> None:
+        if hasattr(module.forward, '__wrapped__'):
+            return  # a test after a training, with the same model
+        if self.channels_last:
+            module.to(memory_format=torch.channels_last)
+        plain = module.forward
+
+        @functools.wraps(plain)
+        def forward(*args, **kwargs):
+            with torch.autocast(_device_of(module), self.dtype):
+                found = plain(*map(self._arrange, args), **kwargs)
+            return apply_to(found, torch.is_tensor, _plain)
+
+        module.forward = forward
+
+    def _arrange(self, argument):
+        """Put images, tensors of four dimensions, in the order of the weights."""
+        if self.channels_last and isinstance(argument, torch.Tensor) and argument.dim() == 4:
+            return argument.contiguous(memory_format=torch.channels_last)
+        return argument
+
+
+def _device_of(module: nn.Module) -> str:
+    return next(module.parameters()).device.type
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    """Return float32, channels first: mmcv's RoIAlign on a CPU reads other layouts as if so."""
+    low = tensor.dtype == torch.bfloat16
+    return (tensor.float() if low else tensor).contiguous()
