@@ -63,7 +63,7 @@ def test_dicom_series_is_sorted_by_position(tmp_path, ct, caplog):
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(ct))
     np.testing.assert_allclose(image.GetSpacing(), ct.GetSpacing())
     np.testing.assert_allclose(image.GetOrigin(), ct.GetOrigin())
-    assert messages == []
+    assert caplog.messages == []
 
 
 def test_dicom_that_is_not_ct(tmp_path, ct):
