@@ -1,11 +1,12 @@
 """What mining has added, and how much of it is right."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
+from mmlesion.io.slices import series_of
 from mmlesion.structures import file_box
 from mmlesion.utils import UserError
 
@@ -157,12 +158,12 @@ def _boxes_by_series(coco):
     image_of = {image['id']: image for image in coco['images']}
     series = {}
     for image in coco['images']:
-        series.setdefault(str(PurePosixPath(image['file_name']).parent), {})
+        series.setdefault(series_of(image['file_name']), {})
     for annotation in coco['annotations']:
         if annotation['source'] not in RULES and not is_certain(annotation):
             continue
         image = image_of[annotation['image_id']]
-        sources = series[str(PurePosixPath(image['file_name']).parent)]
+        sources = series[series_of(image['file_name'])]
         source = annotation['source'] if annotation['source'] in RULES else 'annotated'
         sources.setdefault(source, []).append((annotation, image))
     return {

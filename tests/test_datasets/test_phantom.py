@@ -18,7 +18,7 @@ from mmlesion.datasets.phantom import (
 )
 from mmlesion.datasets.phantom.lesions import LESION_TYPES, draw_profile, recist, sample_extents
 from mmlesion.datasets.phantom.shapes import Grid, Lobes, Section, blend, coverage
-from mmlesion.datasets.slice_files import merge_ranges
+from mmlesion.io.slices import merge_ranges
 from mmlesion.utils import OutputError, UserError
 
 OPTIONS = PatientOptions(size=160)

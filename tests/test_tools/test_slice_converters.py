@@ -18,8 +18,8 @@ from mmlesion.datasets.phantom import (
     make_luna16_phantom,
     make_nih_ln_phantom,
 )
+from mmlesion.io.ct import read_ct
 from mmlesion.structures.ct_volume import CTVolume
-from mmlesion.utils.volume_io import read_ct
 
 SMALL = PatientOptions(size=128, slice_intervals=(2.5, 5.0))
 

@@ -8,10 +8,12 @@ from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
+from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.json_files import read_json, write_json
+from mmlesion.io.schema import path_under
 from mmlesion.mining import ellipse_mask
 from mmlesion.mining.recist_masks import quadrilateral_mask
-from mmlesion.utils import UserError, cli, path_under
+from mmlesion.utils import UserError, cli
 
 
 def parse_args():

@@ -18,12 +18,8 @@ from mmlesion.datasets.sub_volumes import (
     read_mask_boxes,
     sub_volume_coco,
 )
-from mmlesion.evaluation.files import (
-    coco_ground_truth,
-    read_json,
-    read_lens_ground_truth,
-    write_json,
-)
+from mmlesion.evaluation.files import coco_ground_truth, read_lens_ground_truth
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.mining.volumes import list_volumes
 from mmlesion.utils import UserError, cli
 

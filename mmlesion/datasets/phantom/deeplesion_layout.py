@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 
+from mmlesion.io.slices import merge_ranges, slice_file_name, write_slice
 from mmlesion.utils import run_parallel
 
-from ..slice_files import merge_ranges, slice_file_name, write_slice
 from .layout import check_options, check_rules, new_data_folder
 from .lesions import BOX_PADDING, recist
 from .patient import PatientOptions, draw_patient, render

@@ -1,10 +1,12 @@
+"""Files and folders that appear whole or not at all."""
+
 import os
 import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import OutputError, UserError
+from mmlesion.utils import OutputError
 
 
 @contextmanager
@@ -64,19 +66,6 @@ def atomic_folder(path):
             temporary.rename(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def path_under(root, name):
-    """Join ``name`` from an annotation file to ``root``.
-
-    Raises:
-        UserError: If the result lies outside ``root``.
-    """
-    root = os.path.abspath(root)
-    path = os.path.abspath(os.path.join(root, name))
-    if os.path.commonpath([root, path]) != root:
-        raise UserError(f'{name!r} leads outside {root}: paths in annotation files stay under it')
-    return path
 
 
 def _umask():

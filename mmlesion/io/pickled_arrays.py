@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import UserError
+from mmlesion.utils import UserError
+
 from .restricted_pickle import Constructor, Record, checked_keys, read_pickle, shown
 
 DTYPES = frozenset('b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 c8 c16'.split())

@@ -9,17 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from mmengine.logging import print_log
 
-from .errors import UserError
+from mmlesion.utils import UserError
+
+from .mhd import VOXEL_BYTES, image_files, mhd_header
 
 MODALITY, DESCRIPTION, POSITION = '0008|0060', '0008|103e', '0020|0032'
 CT_IMAGE_STORAGE = b'1.2.840.10008.5.1.4.1.1.2\0'
-# of MHD files
-VOXEL_BYTES = dict(MET_CHAR=1, MET_UCHAR=1, MET_SHORT=2, MET_USHORT=2)
-VOXEL_BYTES.update(MET_INT=4, MET_UINT=4, MET_FLOAT=4, MET_DOUBLE=8)
 # A CT shows fat or air (below -50 HU) and soft tissue or bone (above 0 HU), and 16 bits hold it.
 HU_LIMITS = (-32768, 32767)
+_LOGGER = logging.getLogger('mmlesion')
 
 
 def read_ct(path, series=None):
@@ -148,30 +147,6 @@ def read_image(path):
     return image
 
 
-def image_files(path):
-    """The files that an image is in: of an MHD file also the one that its header names.
-
-    Args:
-        path (str | Path): What SimpleITK reads. It need not exist.
-
-    Returns:
-        list[Path]: ``path`` first.
-    """
-    path = Path(path)
-    name = _mhd_header(path).get('ElementDataFile', 'LOCAL')
-    single = name.split()[0] not in ('LOCAL', 'LIST') and '%' not in name
-    return [path, path.parent / name] if single else [path]
-
-
-def _mhd_header(path):
-    """The fields of an MHD file; none of another one."""
-    if path.suffix.lower() != '.mhd' or not path.is_file():
-        return {}
-    lines = path.read_text(encoding='latin-1').splitlines()
-    fields = (line.partition('=') for line in lines)
-    return {name.strip(): value.strip() for name, _, value in fields if value.strip()}
-
-
 def _check_data_files(path):
     """Check that an MHD file's data are there and whole; ITK's messages name the header alone.
 
@@ -181,7 +156,7 @@ def _check_data_files(path):
     for data in image_files(path)[1:]:
         if not data.is_file():
             raise UserError(f'{path} has its voxels in {data}, which does not exist: copy it too')
-        header = _mhd_header(path)
+        header = mhd_header(path)
         voxel = VOXEL_BYTES.get(header.get('ElementType'))
         if header.get('CompressedData', 'False').lower() == 'true' or voxel is None:
             expected = int(header.get('CompressedDataSize', 1))
@@ -236,7 +211,7 @@ def _choose_series(folder, wanted):
     if len(ct) > 1:
         raise UserError(f'{folder} has several CT series: choose one with --series UID\n{listing}')
     if len(files) > 1:
-        print_log(f'{folder} has {len(files)} series; taking {ct[0]} of\n{listing}', 'current')
+        _LOGGER.warning('%s has %d series; taking %s of\n%s', folder, len(files), ct[0], listing)
     return files[ct[0]]
 
 
@@ -294,12 +269,10 @@ def _check_positions(positions, image, folder):
     errors = np.linalg.norm(positions - (np.array(image.GetOrigin()) + steps), axis=1)
     worst = int(errors.argmax())
     if errors[worst] > 0.1 * image.GetSpacing()[2]:
-        print_log(
+        _LOGGER.warning(
             f'{folder}: slices are missing, unequally spaced or tilted. The volume is read as a '
             f'regular grid of {image.GetSpacing()[2]:.3f} mm, in which slice {worst} lies '
-            f'{errors[worst]:.2f} mm off: coordinates near it are wrong by as much',
-            'current',
-            logging.WARNING,
+            f'{errors[worst]:.2f} mm off: coordinates near it are wrong by as much'
         )
 
 

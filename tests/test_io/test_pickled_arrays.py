@@ -5,8 +5,8 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
+from mmlesion.io.pickled_arrays import load_arrays
 from mmlesion.utils import UserError
-from mmlesion.utils.pickled_arrays import load_arrays
 
 
 class RunsCode:

@@ -3,7 +3,9 @@ import os
 
 import pytest
 
-from mmlesion.utils import OutputError, UserError, atomic_folder, atomic_write, cli, path_under
+from mmlesion.io.atomic import atomic_folder, atomic_write
+from mmlesion.io.schema import path_under
+from mmlesion.utils import OutputError, UserError, cli
 
 
 def test_atomic_write_replaces_whole(tmp_path):

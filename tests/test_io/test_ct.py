@@ -1,13 +1,12 @@
 import gzip
-import logging
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from mmengine.logging import MMLogger
 
+from mmlesion.io.ct import check_same_grid, read_ct, read_image, read_labels
+from mmlesion.io.mhd import image_files
 from mmlesion.utils import UserError
-from mmlesion.utils.volume_io import check_same_grid, image_files, read_ct, read_image, read_labels
 
 SOP_CLASSES = dict(CT='1.2.840.10008.5.1.4.1.1.2', MR='1.2.840.10008.5.1.4.1.1.4')
 
@@ -49,21 +48,6 @@ def write_series(folder, image, uid, modality='CT', positions=None):
         writer.Execute(plane)
 
 
-@pytest.fixture
-def messages():
-    """What is logged to mmengine's current logger."""
-    records = []
-    handler = logging.Handler()
-    handler.emit = lambda record: records.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    yield records
-    logger.removeHandler(handler)
-    logger.setLevel(level)
-
-
 @pytest.mark.parametrize('name', ['a.nii.gz', 'a.nii', 'a.mha', 'a.mhd'])
 def test_files_keep_values_and_geometry(tmp_path, ct, name):
     sitk.WriteImage(ct, str(tmp_path / name))
@@ -73,13 +57,13 @@ def test_files_keep_values_and_geometry(tmp_path, ct, name):
     np.testing.assert_allclose(image.GetOrigin(), ct.GetOrigin(), rtol=1e-6)
 
 
-def test_dicom_series_is_sorted_by_position(tmp_path, ct, messages):
+def test_dicom_series_is_sorted_by_position(tmp_path, ct, caplog):
     write_series(tmp_path, ct, '1.2.3.1')
     image = read_ct(tmp_path)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(ct))
     np.testing.assert_allclose(image.GetSpacing(), ct.GetSpacing())
     np.testing.assert_allclose(image.GetOrigin(), ct.GetOrigin())
-    assert messages == []
+    assert caplog.messages == []
 
 
 def test_dicom_that_is_not_ct(tmp_path, ct):
@@ -88,11 +72,11 @@ def test_dicom_that_is_not_ct(tmp_path, ct):
         read_ct(tmp_path)
 
 
-def test_the_only_ct_series_is_taken_and_named(tmp_path, ct, messages):
+def test_the_only_ct_series_is_taken_and_named(tmp_path, ct, caplog):
     write_series(tmp_path, ct + 1, '1.2.3.1', modality='MR')
     write_series(tmp_path, ct, '1.2.3.2')
     assert read_ct(tmp_path)[3, 4, 5] == ct[3, 4, 5]
-    assert 'taking 1.2.3.2' in messages[0]
+    assert 'taking 1.2.3.2' in caplog.messages[0]
 
 
 def test_several_ct_series_need_a_choice(tmp_path, ct):
@@ -105,12 +89,12 @@ def test_several_ct_series_need_a_choice(tmp_path, ct):
         read_ct(tmp_path, series='1.2.3.9')
 
 
-def test_missing_slice_is_warned_of(tmp_path, ct, messages):
+def test_missing_slice_is_warned_of(tmp_path, ct, caplog):
     write_series(tmp_path, ct, '1.2.3.1', positions=[50, 52, 54, 58, 60, 62])
     image = read_ct(tmp_path)
     # Six slices over 12 mm make a grid of 2.4 mm; the third, at 54 mm, is put at 54.8.
     assert image.GetSpacing()[2] == pytest.approx(2.4)
-    assert 'slice 2 lies 0.80 mm off' in messages[0]
+    assert 'slice 2 lies 0.80 mm off' in caplog.messages[0]
 
 
 def test_acquisitions_in_one_series(tmp_path, ct):

@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple, Optional
 
-from .errors import UserError
+from mmlesion.utils import UserError
 
 MAX_OPCODES = 5_000_000
 """No opcode makes an object of more than a few hundred bytes beside what it carries itself."""
