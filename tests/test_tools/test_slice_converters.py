@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from mmdet.registry import DATASETS
 from scipy import ndimage
 
-from mmlesion.datasets.phantom import (
+from mmlesion.phantom import (
     PatientOptions,
     make_lits_phantom,
     make_luna16_phantom,
