@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from mmlesion.datasets.phantom import PatientOptions, make_kits19_phantom
+from mmlesion.phantom import PatientOptions, make_kits19_phantom
 from mmlesion.utils import UserError
 
 OPTIONS = PatientOptions(size=128)

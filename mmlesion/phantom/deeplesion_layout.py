@@ -7,19 +7,13 @@ from functools import partial
 
 import numpy as np
 
+from mmlesion.io.deeplesion import DL_INFO_HEADER
 from mmlesion.io.slices import merge_ranges, slice_file_name, write_slice
 from mmlesion.utils import run_parallel
 
 from .layout import check_options, check_rules, new_data_folder
 from .lesions import BOX_PADDING, recist
 from .patient import PatientOptions, draw_patient, render
-
-DL_INFO_HEADER = (
-    'File_name,Patient_index,Study_index,Series_ID,Key_slice_index,Measurement_coordinates,'
-    'Bounding_boxes,Lesion_diameters_Pixel_,Normalized_lesion_location,Coarse_lesion_type,'
-    'Possibly_noisy,Slice_range,Spacing_mm_px_,Image_size,DICOM_windows,Patient_gender,'
-    'Patient_age,Train_Val_Test'
-).split(',')
 
 _SERIES = 1
 _NOISY_SHIFT = (20, 40)  # px by which the box of a noisy row misses its lesion

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from mmlesion.datasets.phantom import (
-    DL_INFO_HEADER,
+from mmlesion.io.deeplesion import DL_INFO_HEADER
+from mmlesion.io.slices import merge_ranges
+from mmlesion.phantom import (
     PatientOptions,
     draw_patient,
     make_deeplesion_phantom,
 )
-from mmlesion.datasets.phantom.lesions import LESION_TYPES, draw_profile, recist, sample_extents
-from mmlesion.datasets.phantom.shapes import Grid, Lobes, Section, blend, coverage
-from mmlesion.io.slices import merge_ranges
+from mmlesion.phantom.lesions import LESION_TYPES, draw_profile, recist, sample_extents
+from mmlesion.phantom.shapes import Grid, Lobes, Section, blend, coverage
 from mmlesion.utils import OutputError, UserError
 
 OPTIONS = PatientOptions(size=160)

@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 import SimpleITK as sitk
 
+from mmlesion.io.segmentation_labels import LITS_LIVER, LITS_TUMOR
 from mmlesion.utils import run_parallel
 
 from .layout import check_options, check_rules, new_data_folder
 from .patient import PatientOptions, draw_patient, organ_mask, render, slices_around
 
-LIVER, TUMOUR = 1, 2  # LiTS' labels
 _LIVER_TYPE = 4  # DeepLesion's
 _MARGIN = 10.0  # mm of the scan above and below the liver
 _FLIPPED = 3  # the rows and columns of every third volume run the other way
@@ -67,7 +67,7 @@ def _write_case(number, root, seed, segmented, options):
         return
     liver = organ_mask(patient, study, first, last, options, ('liver',))
     labels = upright_image(
-        np.where(tumours > 0, TUMOUR, LIVER * liver).astype(np.uint8), study, last
+        np.where(tumours > 0, LITS_TUMOR, LITS_LIVER * liver).astype(np.uint8), study, last
     )
     if number % _FLIPPED == 0:
         labels = sitk.Flip(labels, (True, True, False))

@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 import SimpleITK as sitk
 
+from mmlesion.io.segmentation_labels import KITS19_KIDNEY, KITS19_TUMOR
 from mmlesion.utils import run_parallel
 
 from .layout import check_options, check_rules, new_data_folder
 from .patient import PatientOptions, draw_patient, organ_mask, render, slices_around
 
-KIDNEY, TUMOUR = 1, 2  # KiTS19's labels
 _KIDNEY_TYPE = 6  # DeepLesion's
 _KIDNEY_ORGANS = ('kidney', 'renal pelvis')
 _MARGIN = 10.0  # mm of the scan above and below the kidneys
@@ -66,7 +66,7 @@ def _write_case(number, root, seed, segmented, options):
     _write_volume(folder / 'imaging.nii.gz', volume, study, first)
     if number < segmented:
         kidneys = organ_mask(patient, study, first, last, options, _KIDNEY_ORGANS)
-        labels = np.where(tumours > 0, TUMOUR, KIDNEY * kidneys).astype(np.uint8)
+        labels = np.where(tumours > 0, KITS19_TUMOR, KITS19_KIDNEY * kidneys).astype(np.uint8)
         _write_volume(folder / 'segmentation.nii.gz', labels, study, first)
 
 
