@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmlesion.utils import atomic_write
+from mmlesion.io.atomic import atomic_write
 
 from .figures import new_figure
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmlesion.utils import atomic_write
+from mmlesion.io.atomic import atomic_write
 
 from .figures import new_figure
 

@@ -1,6 +1,6 @@
 """Drawing FROC curves."""
 
-from mmlesion.utils import atomic_write
+from mmlesion.io.atomic import atomic_write
 
 from .figures import new_figure
 
