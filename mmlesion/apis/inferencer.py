@@ -19,13 +19,13 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from tqdm import tqdm
 
 from ..evaluation.functional import stack_boxes
-from ..structures import clip_segment, cut_segments, to_original_frame
+from ..structures import clip_segment, cut_segments, reverse_axes, to_original_frame
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..utils.volume_io import check_ct, read_ct
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import DEEPLESION_MARGIN, describe_lesions
-from .volume_detection import boxes_around, detect_volume, loads_volumes, prepare_volume
+from .volume_detection import detect_volume, loads_volumes, prepare_volume
 
 SLICE_BATCH = 4
 SCORE_THR = 0.3  # where the config has none for its pictures
@@ -176,7 +176,7 @@ class LesionInferencer:
         spheres, scores, labels = detect_volume(
             self.model, self.pipeline, prepared, batch_size, score_thr, self.show_progress
         )
-        return boxes_around(spheres, volume.grid), scores, labels
+        return reverse_axes(volume.grid.boxes_around(spheres)), scores, labels
 
     def _detect_stacks(self, volume, batch_size, score_thr, iou_thr):
         """Boxes (n, 6) of lesions in voxels of ``array``, scores, labels and segments by slice."""

@@ -5,10 +5,10 @@ import numpy as np
 from mmdet.registry import DATASETS
 
 from mmlesion.evaluation.files import boxes_of_sub_volumes, read_json
+from mmlesion.structures import SubVolume
 from mmlesion.utils import UserError
 
 from .ct_slices import CTSliceDataset
-from .sub_volumes import SubVolume
 from .transforms.loading import slice_path
 
 SERIES_FIELDS = ('height', 'width', 'spacing', 'slice_interval')

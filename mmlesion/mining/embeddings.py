@@ -7,15 +7,15 @@ from mmlesion.structures import file_box
 
 from .propagation import meet_annotations
 from .proposals import Proposals
+from .series import pipeline_sample
 from .tracklets import SliceBoxes, build_tracklets, representatives
-from .volumes import pipeline_sample
 
 
 class VolumeLesions:
     """Annotations, proposals and tracklets of a volume.
 
     Args:
-        volume (Volume): A series.
+        volume (SliceSeries): A series.
         arrays (dict): Its proposals, as the pass of detection left them.
         theta (float): The IoU above which boxes meet, or are of one tracklet.
 
@@ -50,7 +50,7 @@ def annotated_boxes(volume, annotations):
     """The boxes of COCO annotations of a volume.
 
     Args:
-        volume (Volume): A series.
+        volume (SliceSeries): A series.
         annotations (list[dict]): Some of its annotations.
 
     Returns:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmlesion.evaluation.functional import stack_boxes
+from mmlesion.structures import to_inclusive
 
 from .embeddings import annotated_boxes, is_certain
 from .tracklets import slice_overlap_pairs
@@ -28,8 +29,7 @@ class Proposals3D(NamedTuple):
 
     def rows(self, sub_volume):
         """List what a file has of the proposals in a :class:`SubVolume` that are not left out."""
-        there = (self.boxes[:, 2] >= sub_volume.first) & (self.boxes[:, 2] <= sub_volume.last)
-        there &= self.labels != LEFT_OUT
+        there = sub_volume.contains(self.boxes[:, 2]) & (self.labels != LEFT_OUT)
         columns = np.column_stack([self.boxes, self.scores])[there].tolist()
         return [[*row, label] for row, label in zip(columns, self.labels[there].tolist())]
 
@@ -66,7 +66,7 @@ def label_volume(volume, proposals, theta=0.5, theta_fp=0.3):
     """Stack a volume's 2D boxes to 3D ones, as LENS does for its result, and label these.
 
     Args:
-        volume (Volume): A series with its annotations.
+        volume (SliceSeries): A series with its annotations.
         proposals (SliceBoxes): n boxes on its slices.
         theta (float): See :func:`label_tracklets`; boxes of consecutive slices are joined over it
             too. Defaults to 0.5.
@@ -82,4 +82,4 @@ def label_volume(volume, proposals, theta=0.5, theta_fp=0.3):
     lesions = annotated_boxes(volume, [a for a in volume.annotations if is_certain(a)])
     known = annotated_boxes(volume, volume.annotations)
     labels = label_tracklets(proposals, tracklets, lesions, known, theta, theta_fp)
-    return Proposals3D(boxes - np.array([0, 0, 0, 1, 1, 1]), scores, labels)
+    return Proposals3D(to_inclusive(boxes), scores, labels)

@@ -64,7 +64,7 @@ class AnnotationMiner:
         """Mine all volumes; their annotations and images are added to the COCO content.
 
         Args:
-            volumes (Iterable[Volume]): Of the COCO content.
+            volumes (Iterable[SliceSeries]): Of the COCO content.
         """
         for annotation in self.coco['annotations']:
             annotation.setdefault('source', 'annotated')

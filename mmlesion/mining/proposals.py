@@ -8,8 +8,8 @@ import torch
 
 from mmlesion.structures import to_original_frame
 
+from .series import pipeline_sample
 from .tracklets import SliceBoxes
-from .volumes import pipeline_sample
 
 
 class Proposals(NamedTuple):
@@ -38,7 +38,7 @@ class Proposals(NamedTuple):
 
 
 def slice_samples(volume, root):
-    """Inputs of a test pipeline, one for each slice of a :class:`Volume`."""
+    """Inputs of a test pipeline, one for each slice of a :class:`SliceSeries`."""
     indices = range(len(volume.slices))
     return [pipeline_sample(volume.image(index), root) for index in indices]
 

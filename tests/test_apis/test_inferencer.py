@@ -15,7 +15,7 @@ from scipy import ndimage
 from mmlesion.apis import LesionInferencer
 from mmlesion.apis.inferencer import volume_pipeline
 from mmlesion.apis.lesions import label_map
-from mmlesion.structures import label_segments, meet_segments
+from mmlesion.models.utils import label_segments, meet_segments
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
