@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmlesion.structures import Detections
 from mmlesion.utils import UserError
 
 from .files import (
@@ -17,7 +18,6 @@ from .files import (
     write_json,
     write_luna16_predictions,
 )
-from .functional import Detections
 
 
 class Marks(NamedTuple):

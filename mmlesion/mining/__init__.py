@@ -6,7 +6,7 @@ from .miner import RULES, AnnotationMiner
 from .propagation import meet_annotations, propagate
 from .recist_masks import LesionMask, ellipse_mask, recist_from_box, recist_mask
 from .series import list_series
-from .tracklets import SliceBoxes, build_tracklets
+from .tracklets import build_tracklets
 from .volume_pass import VolumePass, VolumeStore
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     'MaskOptions',
     'MaskRun',
     'PartialFile',
-    'SliceBoxes',
     'VolumePass',
     'VolumeStore',
     'build_tracklets',

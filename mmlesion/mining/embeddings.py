@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from mmlesion.structures import file_box
+from mmlesion.structures import SliceBoxes, file_box
 
 from .propagation import meet_annotations
 from .proposals import Proposals
 from .series import pipeline_sample
-from .tracklets import SliceBoxes, build_tracklets, representatives
+from .tracklets import build_tracklets, representatives
 
 
 class VolumeLesions:
@@ -83,7 +83,7 @@ class EmbeddingSteps:
         """Inputs of the pipeline: a lesion each, annotations first, then unknown tracklets."""
         known = VolumeLesions(volume, self.store.load(volume.name), self.theta)
         tracked = known.proposals.pooled.take(known.unknown_boxes)
-        lesions = SliceBoxes.cat([known.annotated, tracked])
+        lesions = SliceBoxes.concat([known.annotated, tracked])
         places = np.searchsorted(volume.slices, lesions.slices).tolist()
         return [
             pipeline_sample(

@@ -1,11 +1,11 @@
 """A detector's 3D proposals as lesions and false positives (LENS, section Implementation)."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from mmlesion.evaluation.functional import stack_boxes
-from mmlesion.structures import to_inclusive
+from mmlesion.structures import Columns, SubVolume, to_inclusive
 
 from .embeddings import annotated_boxes, is_certain
 from .tracklets import slice_overlap_pairs
@@ -14,10 +14,11 @@ LEFT_OUT = -1
 """The label of a proposal that is neither: it meets a lesion in part, or an uncertain region."""
 
 
-class Proposals3D(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Proposals3D(Columns):
     """n 3D proposals in a series.
 
-    Args:
+    Attributes:
         boxes (ndarray): (n, 6) x1, y1, z1, x2, y2, z2 in px and slice numbers, inclusive.
         scores (ndarray): (n,).
         labels (ndarray): (n,) int, 1 of a lesion, 0 of a false positive, or :data:`LEFT_OUT`.
@@ -27,11 +28,12 @@ class Proposals3D(NamedTuple):
     scores: np.ndarray
     labels: np.ndarray
 
-    def rows(self, sub_volume):
+    def rows(self, sub_volume: SubVolume) -> list[list]:
         """List what a file has of the proposals in a :class:`SubVolume` that are not left out."""
         there = sub_volume.contains(self.boxes[:, 2]) & (self.labels != LEFT_OUT)
-        columns = np.column_stack([self.boxes, self.scores])[there].tolist()
-        return [[*row, label] for row, label in zip(columns, self.labels[there].tolist())]
+        listed = self.take(there)
+        rows = np.column_stack([listed.boxes, listed.scores]).tolist()
+        return [[*row, label] for row, label in zip(rows, listed.labels.tolist())]
 
 
 def label_tracklets(proposals, tracklets, lesions, known, theta=0.5, theta_fp=0.3):

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from mmlesion.structures import file_box
+from mmlesion.structures import SliceBoxes, file_box
 from mmlesion.utils import UserError
 
 from .embeddings import is_certain
 from .miner import RULES
 from .recist_masks import BOX_PADDING
-from .tracklets import SliceBoxes, slice_overlap_pairs
+from .tracklets import slice_overlap_pairs
 
 
 def count_rows(coco, rules, unlabelled=False):

@@ -12,6 +12,7 @@ from .boxes import (
     to_inclusive,
     to_original_frame,
 )
+from .findings import Columns, Detections, GroundTruth, Lesions, Predictions, SliceBoxes
 from .grid import Grid
 from .recist import Recist, measure_recist
 from .segments import (
@@ -25,9 +26,15 @@ from .segments import (
 from .series import SliceRun, SliceSeries, SubVolume, consecutive_runs
 
 __all__ = [
+    'Columns',
+    'Detections',
     'Grid',
+    'GroundTruth',
+    'Lesions',
+    'Predictions',
     'Recist',
     'Segment',
+    'SliceBoxes',
     'SliceRun',
     'SliceSeries',
     'SubVolume',

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from mmlesion.mining import SliceBoxes, label_tracklets, label_volume
+from mmlesion.mining import label_tracklets, label_volume
 from mmlesion.mining.hard_negatives import LEFT_OUT
-from mmlesion.structures import SliceSeries, SubVolume
+from mmlesion.structures import SliceBoxes, SliceSeries, SubVolume
 
 
 def boxes(*rows):
