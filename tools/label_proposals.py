@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
+from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.mining import VolumeStore, label_volume, list_series
 from mmlesion.mining.proposals import Proposals
 from mmlesion.utils import UserError, cli

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.structures import Detections
 from mmlesion.utils import UserError
 
@@ -14,8 +15,6 @@ from .files import (
     _column,
     _numbers,
     _series_table,
-    read_json,
-    write_json,
     write_luna16_predictions,
 )
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from mmlesion.datasets.ct_slices import CT_FIELDS
+from mmlesion.io.schema import CT_FIELDS, path_under
+from mmlesion.io.slices import has_slice_number, series_of, slice_number
 from mmlesion.structures import SliceSeries
-from mmlesion.utils import UserError, path_under
-
-_NUMBERED = re.compile(r'(\d+)(\.[^.]+)$')
+from mmlesion.utils import UserError
 
 
 def list_series(coco: dict, root: str | Path) -> list[SliceSeries]:
@@ -30,10 +28,10 @@ def list_series(coco: dict, root: str | Path) -> list[SliceSeries]:
     """
     series, series_of_image = {}, {}
     for image in coco['images']:
-        name = str(PurePosixPath(image['file_name']).parent)
+        name = series_of(image['file_name'])
         if name not in series:
             series[name] = _list_slices(name, root)
-        found, number = series[name], _slice_number(image['file_name'])
+        found, number = series[name], slice_number(image['file_name'])
         if number not in found.slices:
             raise UserError(f'there is no slice {path_under(root, image["file_name"])}')
         found.images[number] = image
@@ -47,20 +45,10 @@ def _list_slices(name, root):
     folder = Path(path_under(root, name))
     if not folder.is_dir():
         raise UserError(f'there is no folder {folder} of a series: check the folder of the images')
-    found = [(_slice_number(path.name), path.name) for path in folder.iterdir() if _numbered(path)]
+    names = [path.name for path in folder.iterdir() if has_slice_number(path.name)]
+    found = [(slice_number(name), name) for name in names]
     numbers, files = zip(*sorted(found)) if found else ((), ())
     return SliceSeries(name, np.array(numbers, int), [f'{name}/{file}' for file in files])
-
-
-def _numbered(path):
-    return not path.name.startswith('.') and _NUMBERED.search(path.name)
-
-
-def _slice_number(file_name):
-    match = _NUMBERED.search(file_name)
-    if match is None:
-        raise UserError(f'{file_name} does not end in a slice number such as 037.png')
-    return int(match[1])
 
 
 def pipeline_sample(image: dict, root: str | Path, instances: Sequence[dict] = ()) -> dict:

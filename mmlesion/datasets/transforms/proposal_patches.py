@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 from mmdet.registry import TRANSFORMS
 
+from mmlesion.io.slices import slice_path
 from mmlesion.structures import reverse_axes, to_half_open
 from mmlesion.utils import UserError
 
-from .loading import LoadCTSlices, slice_path
+from .loading import LoadCTSlices
 
 MAX_CACHED = 64  # slices, for the next proposal of the same series: 64 MB of 512 px
 
