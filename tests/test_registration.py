@@ -112,7 +112,7 @@ assert 'mmlesion.models' not in sys.modules  # until the registry is asked
 assert MODELS.get('TruncatedRPNHead').__module__.startswith('mmlesion.models')
 assert 'TruncatedRPNHead' in MODELS and 'NoSuchHead' not in MODELS
 from mmdet.structures.bbox import get_box_type
-assert get_box_type('sphere')[1] is mmlesion.structures.SphereBoxes
+assert get_box_type('sphere')[1] is mmlesion.structures.spheres.SphereBoxes
 """,
     mmdet_first="""
 from mmdet.registry import MODELS
