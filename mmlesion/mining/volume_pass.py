@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import barrier, broadcast_object_list, get_dist_info
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -87,7 +88,7 @@ class VolumePass:
         samples_of (callable): Takes a :class:`SliceSeries`; gives a list, inputs of ``pipeline``.
         pipeline (callable): Makes what a model takes of one of them.
         predict (callable): Takes collated inputs; gives a list with a dictionary of arrays for each
-            of them, whose first axes are joined over a volume.
+            of them, whose first axes are joined over a volume. No gradients are kept of it.
         batch_size (int): Inputs at once. Defaults to 4.
         num_workers (int): Processes that load. Defaults to 2.
     """
@@ -124,6 +125,7 @@ class VolumePass:
             self._collect(loader, share, bar)
         barrier()
 
+    @torch.no_grad()
     def _collect(self, loader, share, bar):
         results = {}
         for batch in loader:
