@@ -12,9 +12,8 @@ from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, atomic_write
 from mmlesion.utils.volume_io import read_ct, read_image
 
-from .lungs import LUNG_LABELS
-
 SUBSETS = 10
+LUNG_LABELS = (3, 4)  # of the masks; 5 is the trachea
 
 
 class LunaScan(NamedTuple):

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from mmlesion.converters.grabcut import BOX_PADDING
 from mmlesion.structures import file_box
 from mmlesion.utils import UserError
 
 from .embeddings import is_certain
 from .miner import RULES
-from .recist_masks import BOX_PADDING
 from .tracklets import SliceBoxes, slice_overlap_pairs
 
 

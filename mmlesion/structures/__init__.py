@@ -1,3 +1,4 @@
+from .body import body_box
 from .frames import file_box, file_shift, to_original_frame
 from .recist import Recist, measure_recist
 from .rle import encode_mask, usable_segmentation
@@ -20,6 +21,7 @@ __all__ = [
     'SphereBoxes',
     'VolumeGrid',
     'batch_dataset',
+    'body_box',
     'check_shape',
     'clip_segment',
     'cut_segments',

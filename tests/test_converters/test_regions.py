@@ -4,14 +4,14 @@ import pytest
 import SimpleITK as sitk
 from pycocotools import mask as mask_utils
 
-from mmlesion.datasets.slice_files import slice_file_name
-from mmlesion.datasets.volume_slices import (
+from mmlesion.converters.regions import (
     SliceOptions,
     mask_regions,
     number_lesions,
     sphere_regions,
     write_key_slices,
 )
+from mmlesion.datasets.slice_files import slice_file_name
 from mmlesion.structures import VolumeGrid
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
