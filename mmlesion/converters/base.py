@@ -16,7 +16,8 @@ import numpy as np
 import SimpleITK as sitk
 from terminaltables import AsciiTable
 
-from mmlesion.utils import UserError, atomic_write, run_parallel
+from mmlesion.io.atomic import atomic_write
+from mmlesion.utils import UserError, run_parallel
 
 SPLITS = ('train', 'val', 'test')
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
-from mmlesion.datasets.phantom import DL_INFO_HEADER
 from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.deeplesion import DL_INFO_HEADER
 from mmlesion.utils import UserError
 
 from .base import (

@@ -15,16 +15,16 @@ from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
-from mmengine.fileio import load
 from scipy.sparse.csgraph import connected_components
 from terminaltables import AsciiTable
 
-from mmlesion.datasets.slice_files import HU_OFFSET, merge_ranges
-from mmlesion.datasets.transforms.loading import read_slice
 from mmlesion.datasets.volume_files import store_volume, write_annotations, write_volume
 from mmlesion.evaluation.functional import centre_in_sphere
+from mmlesion.io.json_files import read_json
+from mmlesion.io.schema import HU_OFFSET, path_under
+from mmlesion.io.slices import merge_ranges, read_slice, series_of, slice_file_name
 from mmlesion.structures import VolumeGrid, body_box, file_box
-from mmlesion.utils import UserError, path_under
+from mmlesion.utils import UserError
 
 from .base import SPLITS, Converted, Run, naming
 from .resample import isotropic_grid, resample
@@ -114,20 +114,18 @@ def read_split(path: Path) -> list[AnnotatedRun]:
     Raises:
         UserError: If the file is missing or of another schema.
     """
+    if not path.is_file():
+        raise UserError(f'{path} does not exist: run tools/dataset_converters/deeplesion.py first')
     try:
-        content = load(path)
+        content = read_json(path)
         lesions = {image['id']: [] for image in content['images']}
         for annotation in content['annotations']:
             lesions[annotation['image_id']].append(annotation)
         series = {}
         for image in content['images']:
-            key = Path(image['file_name']).parent.as_posix()
+            key = series_of(image['file_name'])
             series.setdefault(key, []).append((image, lesions[image['id']]))
         return [run for name in sorted(series) for run in sub_volumes(name, series[name])]
-    except FileNotFoundError:
-        raise UserError(
-            f'{path} does not exist: run tools/dataset_converters/deeplesion.py first'
-        ) from None
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f'{path} is not what tools/dataset_converters/deeplesion.py writes '
@@ -255,7 +253,7 @@ def slice_paths(run: AnnotatedRun, images: str | Path) -> list[Path]:
     """Name the files of a run's slices, in their order."""
     folder = Path(path_under(images, run.series))
     first, last = run.slices
-    return [folder / f'{number:03d}.png' for number in range(first, last + 1)]
+    return [folder / slice_file_name(number) for number in range(first, last + 1)]
 
 
 def read_slices(paths: Sequence[Path]) -> np.ndarray:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mmlesion.datasets.phantom.kits19_layout import TUMOUR
 from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.ct import check_same_grid, read_labels
+from mmlesion.io.segmentation_labels import KITS19_TUMOR
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
-from mmlesion.utils.volume_io import check_same_grid, read_labels
 
 from .base import Case, Run, Split
 from .regions import SliceOptions, write_key_slices
@@ -88,7 +88,7 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
     imaging, segmentation = case.sources
     scan, labels = read_scan(imaging), read_labels(segmentation)
     check_same_grid(scan, labels, f'{imaging} and {segmentation.name}')
-    check_labels(labels, TUMOUR, segmentation)
-    tumors = CTVolume(labels).array == TUMOUR
+    check_labels(labels, KITS19_TUMOR, segmentation)
+    tumors = CTVolume(labels).array == KITS19_TUMOR
     images = write_key_slices(CTVolume(scan), tumors, folder, options)
     return set_case_fields(images, _LESION_TYPE, patient_id=int(_CASE.fullmatch(case.name)[1]))

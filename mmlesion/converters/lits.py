@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmlesion.datasets.phantom.lits_layout import TUMOUR
 from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.ct import read_labels
+from mmlesion.io.segmentation_labels import LITS_TUMOR
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
-from mmlesion.utils.volume_io import read_labels
 
 from .base import Case, Converted, Run, Split
 from .regions import SliceOptions, write_key_slices
@@ -96,8 +96,8 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
     volume, segmentation = case.sources
     scan, labels = read_scan(volume), read_labels(segmentation)
     copy_geometry(labels, scan, f'{volume} and {segmentation.name}')
-    check_labels(labels, TUMOUR, segmentation)
-    tumors = CTVolume(labels).array == TUMOUR
+    check_labels(labels, LITS_TUMOR, segmentation)
+    tumors = CTVolume(labels).array == LITS_TUMOR
     images = write_key_slices(CTVolume(scan), tumors, folder, options)
     return set_case_fields(images, _LESION_TYPE, patient_id=int(_VOLUME.fullmatch(volume.name)[1]))
 

@@ -9,10 +9,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.ct import read_labels
 from mmlesion.structures import VolumeGrid
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
-from mmlesion.utils.volume_io import read_labels
 
 from .base import Case, Run, Split
 from .regions import SliceOptions, sphere_regions, write_key_slices, write_slices

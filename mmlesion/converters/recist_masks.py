@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -14,14 +13,17 @@ from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import coco_ground_truth, write_json
+from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.json_files import parse_json, read_bytes, write_json
+from mmlesion.io.schema import path_under
+from mmlesion.io.slices import read_hu
 from mmlesion.structures import usable_segmentation
-from mmlesion.utils import UserError, path_under
+from mmlesion.utils import UserError
 from mmlesion.visualization.mask_overlay import draw_mask
 
 from .base import Run, print_skipped
 from .grabcut import BOX_PADDING, recist_from_box
-from .mask_run import NO_RECIST, MaskOptions, MaskRun, PartialFile, first_window, read_hu
+from .mask_run import NO_RECIST, MaskOptions, MaskRun, PartialFile, first_window
 
 # Of each kind of problem so many are printed.
 PRINTED = 20
@@ -119,13 +121,8 @@ def read_annotations(path: str | Path, window: Sequence[float]) -> tuple[bytes, 
     Raises:
         UserError: If it cannot be used.
     """
-    try:
-        text = Path(path).read_bytes()
-        coco = json.loads(text)
-    except OSError as error:
-        raise UserError(f'{path}: {error.strerror}') from None
-    except ValueError as error:
-        raise UserError(f'{path} is not valid JSON ({error})') from None
+    text = read_bytes(path)
+    coco = parse_json(text, path)
     coco_ground_truth(coco, path)
     for image in coco['images']:
         if not isinstance(image.get('file_name'), str):

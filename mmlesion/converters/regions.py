@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from mmlesion.datasets.slice_files import slice_file_name, write_slice
+from mmlesion.io.atomic import atomic_folder
+from mmlesion.io.slices import slice_file_name, write_slice
 from mmlesion.structures import VolumeGrid, encode_mask, measure_recist
 from mmlesion.structures.ct_volume import CTVolume
-from mmlesion.utils import UserError, atomic_folder
+from mmlesion.utils import UserError
 
 # What SciPy connects to a region: diagonal neighbours too.
 _NEIGHBOURS, _NEIGHBOURS_3D = np.ones((3, 3)), np.ones((3, 3, 3))

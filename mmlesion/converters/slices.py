@@ -13,8 +13,8 @@ import SimpleITK as sitk
 from terminaltables import AsciiTable
 
 from mmlesion.datasets.conversion import as_coco, convert_once
+from mmlesion.io.ct import read_ct
 from mmlesion.utils import UserError
-from mmlesion.utils.volume_io import read_ct
 
 from .base import Case, Run, Split, print_left_out, print_skipped, warn_of_empty
 from .regions import SliceOptions
@@ -145,7 +145,7 @@ def read_scan(path: Path) -> sitk.Image:
     """Read a CT volume as whole HU, which some benchmarks store as floats.
 
     Args:
-        path (Path): What :func:`~mmlesion.utils.volume_io.read_ct` takes.
+        path (Path): What :func:`~mmlesion.io.ct.read_ct` takes.
 
     Returns:
         sitk.Image: The volume.

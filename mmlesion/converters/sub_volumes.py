@@ -15,15 +15,10 @@ from mmlesion.datasets.sub_volumes import (
     SubVolume,
     check_slices,
     consecutive_runs,
-    read_mask_boxes,
     sub_volume_coco,
 )
-from mmlesion.evaluation.files import (
-    coco_ground_truth,
-    read_json,
-    read_lens_ground_truth,
-    write_json,
-)
+from mmlesion.evaluation.files import coco_ground_truth, read_lens_ground_truth
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.mining.volumes import Volume, list_volumes
 from mmlesion.utils import UserError
 
@@ -92,7 +87,13 @@ def read_runs(volumes: Mapping[str, Volume], truth: str | Path | None) -> dict[S
     runs = [run for name in sorted(volumes) for run in consecutive_runs(name, volumes[name].slices)]
     if not truth:
         return {run: [] for run in runs}
-    return {run: read_mask_boxes(truth, run) for run in tqdm(runs, 'sub-volumes', delay=3)}
+    # a real dataset has no truth, so that the phantom is not imported for it
+    from mmlesion.phantom.truth import read_masks, sub_volume_boxes
+
+    return {
+        run: sub_volume_boxes(read_masks(truth, run.series), run)
+        for run in tqdm(runs, 'sub-volumes', delay=3)
+    }
 
 
 def read_manual(path: str | Path, split: str | None) -> dict[SubVolume, list]:

@@ -3,8 +3,8 @@
 import json
 from dataclasses import asdict
 
-from mmlesion.utils import atomic_write
-from mmlesion.utils.volume_io import image_files
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.mhd import image_files
 
 
 def convert_once(record, sources, options, convert, is_whole=None):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlesion.utils import UserError, atomic_write
-from mmlesion.utils.volume_io import image_files
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.mhd import image_files
+from mmlesion.utils import UserError
 
 from .conversion import convert_once
 

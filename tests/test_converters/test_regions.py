@@ -11,7 +11,7 @@ from mmlesion.converters.regions import (
     sphere_regions,
     write_key_slices,
 )
-from mmlesion.datasets.slice_files import slice_file_name
+from mmlesion.io.slices import slice_file_name
 from mmlesion.structures import VolumeGrid
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError

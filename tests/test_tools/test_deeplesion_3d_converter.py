@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmlesion.converters import deeplesion_3d
-from mmlesion.datasets.phantom import PatientOptions, make_deeplesion_phantom
+from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.structures import VolumeGrid
 
 TOOL = 'dataset_converters/deeplesion_3d.py'

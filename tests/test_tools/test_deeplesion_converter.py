@@ -10,7 +10,8 @@ import pytest
 
 from mmlesion.converters import deeplesion
 from mmlesion.converters.base import Run
-from mmlesion.datasets.phantom import DL_INFO_HEADER, PatientOptions, make_deeplesion_phantom
+from mmlesion.io.deeplesion import DL_INFO_HEADER
+from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.utils import UserError
 
 ROOT = Path(__file__).parents[2]

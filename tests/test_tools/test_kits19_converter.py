@@ -13,7 +13,7 @@ from mmdet.registry import DATASETS
 from scipy import ndimage
 
 from mmlesion.converters import kits19
-from mmlesion.datasets.phantom import PatientOptions, make_kits19_phantom
+from mmlesion.phantom import PatientOptions, make_kits19_phantom
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'dataset_converters' / 'kits19.py'

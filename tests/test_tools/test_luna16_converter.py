@@ -12,9 +12,9 @@ from mmlesion.converters.base import Case
 from mmlesion.converters.lungs import LungRegion
 from mmlesion.datasets import VolumeDataset
 from mmlesion.datasets.luna16_files import find_luna16_scans, read_luna16_findings
-from mmlesion.datasets.phantom import make_luna16_phantom
 from mmlesion.datasets.transforms import LoadSphereAnnotations, LoadVolume
 from mmlesion.evaluation.files import read_luna16_ground_truth
+from mmlesion.phantom import make_luna16_phantom
 from mmlesion.structures import VolumeGrid
 from mmlesion.utils import UserError
 

@@ -10,8 +10,9 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from mmlesion.converters import recist_masks
-from mmlesion.converters.mask_run import MaskOptions, MaskRun, read_hu
-from mmlesion.datasets.phantom import PatientOptions, make_deeplesion_phantom
+from mmlesion.converters.mask_run import MaskOptions, MaskRun
+from mmlesion.io.slices import read_hu
+from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.utils import UserError
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,10 @@ from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.converters.grabcut import ellipse_mask, quadrilateral_mask
-from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
-from mmlesion.utils import UserError, cli, path_under
+from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.json_files import read_json, write_json
+from mmlesion.phantom.truth import read_masks
+from mmlesion.utils import UserError, cli
 
 
 def parse_args():
@@ -75,9 +77,9 @@ def true_mask(image, annotation, truth, findings):
             break
     else:
         return None
-    with np.load(path_under(truth, f'{series}.npz')) as stored:
-        place = np.flatnonzero(stored['slices'] == image['slice_index'])[0]
-        return stored['labels'][place] == lesion['label']
+    masks = read_masks(truth, series)
+    place = np.flatnonzero(masks.slices == image['slice_index'])[0]
+    return masks.labels[place] == lesion['label']
 
 
 def summarize(overlaps):
