@@ -23,7 +23,8 @@ from mmlesion.evaluation.functional import centre_in_sphere
 from mmlesion.io.json_files import read_json
 from mmlesion.io.schema import HU_OFFSET, path_under
 from mmlesion.io.slices import merge_ranges, read_slice, series_of, slice_file_name
-from mmlesion.structures import VolumeGrid, body_box, file_box
+from mmlesion.structures import Grid, SubVolume, file_box
+from mmlesion.structures.body import body_box
 from mmlesion.utils import UserError
 
 from .base import SPLITS, Converted, Run, naming
@@ -40,25 +41,26 @@ class SliceSpacing:
     spacing: list
 
 
-class AnnotatedRun(NamedTuple):
-    """A run of slices of a series that has key slices.
+class AnnotatedSubVolume(NamedTuple):
+    """A sub-volume that has key slices, and its lesions in 3D.
 
     Args:
-        name (str): Series, first and last slice: ``000001_01_01_103-115``.
-        series (str): The folder of its slices.
-        slices (tuple[int]): First and last slice.
+        place (SubVolume): Series, first and last slice.
         spacing (tuple[float]): mm along x, y, z.
         lesions (ndarray): (n, 4) spheres x, y, z, diameter in mm; x = y = z = 0 is the centre of
             the first pixel of slice 1.
         types (list[int]): n lesion types, DeepLesion's 1 to 8, or -1.
     """
 
-    name: str
-    series: str
-    slices: tuple
+    place: SubVolume
     spacing: tuple
     lesions: np.ndarray
     types: list
+
+    @property
+    def name(self) -> str:
+        """Such as ``000001_01_01_103-115``."""
+        return self.place.name
 
 
 def convert(
@@ -102,14 +104,14 @@ def convert(
     run.check(len(skipped), len(done))
 
 
-def read_split(path: Path) -> list[AnnotatedRun]:
+def read_split(path: Path) -> list[AnnotatedSubVolume]:
     """Read the sub-volumes of one split.
 
     Args:
         path (Path): What the DeepLesion converter wrote.
 
     Returns:
-        list[AnnotatedRun]: In the order of their names.
+        list[AnnotatedSubVolume]: In the order of their names.
 
     Raises:
         UserError: If the file is missing or of another schema.
@@ -135,7 +137,7 @@ def read_split(path: Path) -> list[AnnotatedRun]:
 
 def sub_volumes(
     series: str, key_slices: Sequence[tuple[dict, list[dict]]]
-) -> Iterator[AnnotatedRun]:
+) -> Iterator[AnnotatedSubVolume]:
     """Cut a series into runs of slices, and take the key slices' lesions to 3D.
 
     Args:
@@ -143,7 +145,7 @@ def sub_volumes(
         key_slices (list[tuple[dict, list[dict]]]): Images with their annotations.
 
     Yields:
-        AnnotatedRun: Each run that key slices' ranges make together.
+        AnnotatedSubVolume: Each run that key slices' ranges make together.
     """
     for first, last in merge_ranges(image['slice_range'] for image, _ in key_slices):
         members = [pair for pair in key_slices if first <= pair[0]['slice_index'] <= last]
@@ -151,10 +153,8 @@ def sub_volumes(
         spheres = np.reshape([sphere(image, ann) for image, ann in pairs], (-1, 4))
         types = [ann.get('lesion_type', -1) for _, ann in pairs]
         image = members[0][0]
-        yield AnnotatedRun(
-            f'{series.replace("/", "_")}_{first:03d}-{last:03d}',
-            series,
-            (first, last),
+        yield AnnotatedSubVolume(
+            SubVolume(series, first, last),
             (*image['spacing'], image['slice_interval']),
             merge_spheres(spheres),
             merge_types(spheres, types),
@@ -172,7 +172,7 @@ def sphere(image: dict, annotation: dict) -> np.ndarray:
         annotation (dict): With ``bbox`` and ``diameters_mm``.
 
     Returns:
-        ndarray: (4,) x, y, z, diameter in mm, the frame of :class:`AnnotatedRun`.
+        ndarray: (4,) x, y, z, diameter in mm, the frame of :class:`AnnotatedSubVolume`.
     """
     x1, y1, x2, y2 = file_box(annotation, image)
     dx, dy = image['spacing']
@@ -221,11 +221,11 @@ def groups_of_one_lesion(spheres: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(group == number) for number in range(count)]
 
 
-def convert_run(run: AnnotatedRun, images: str | Path, out: str | Path) -> dict:
+def convert_run(run: AnnotatedSubVolume, images: str | Path, out: str | Path) -> dict:
     """Make the volume of a run of slices, if that is not done.
 
     Args:
-        run (AnnotatedRun): The run.
+        run (AnnotatedSubVolume): The run.
         images (str | Path): The folder of the slices.
         out (str | Path): The converted dataset's folder.
 
@@ -245,15 +245,14 @@ def _resample(run, paths, out):
     """Clip black borders, resample to 1 mm and write it; see :func:`convert_run`."""
     stack = read_slices(paths)
     image = as_image(stack, run)
-    grid = isotropic_grid(VolumeGrid.of(image), *body(stack))
+    grid = isotropic_grid(Grid.from_image(image), *body(stack))
     return write_volume(out, run.name, resample(image, grid), grid)
 
 
-def slice_paths(run: AnnotatedRun, images: str | Path) -> list[Path]:
+def slice_paths(run: AnnotatedSubVolume, images: str | Path) -> list[Path]:
     """Name the files of a run's slices, in their order."""
-    folder = Path(path_under(images, run.series))
-    first, last = run.slices
-    return [folder / slice_file_name(number) for number in range(first, last + 1)]
+    folder = Path(path_under(images, run.place.series))
+    return [folder / slice_file_name(number) for number in run.place.numbers]
 
 
 def read_slices(paths: Sequence[Path]) -> np.ndarray:
@@ -269,12 +268,12 @@ def read_slices(paths: Sequence[Path]) -> np.ndarray:
     return (np.stack(slices).astype(np.int32) - HU_OFFSET).astype(np.int16)
 
 
-def as_image(stack: np.ndarray, run: AnnotatedRun) -> sitk.Image:
-    """Make a SimpleITK image of a run's slices, in the frame of :class:`AnnotatedRun`."""
+def as_image(stack: np.ndarray, run: AnnotatedSubVolume) -> sitk.Image:
+    """Make a SimpleITK image of a run's slices, in the frame of :class:`AnnotatedSubVolume`."""
     image = sitk.GetImageFromArray(stack)
     image.SetSpacing(run.spacing)
     image.SetDirection(DIRECTION)
-    image.SetOrigin((0.0, 0.0, -(run.slices[0] - 1) * run.spacing[2]))
+    image.SetOrigin((0.0, 0.0, -(run.place.first - 1) * run.spacing[2]))
     return image
 
 
@@ -287,7 +286,7 @@ def body(stack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def write_split(
     out: str | Path,
     split: str,
-    runs: Sequence[AnnotatedRun],
+    runs: Sequence[AnnotatedSubVolume],
     done: dict[str, Converted],
     max_diameter: float,
 ) -> list:

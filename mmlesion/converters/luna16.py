@@ -18,7 +18,7 @@ from mmlesion.datasets.luna16_files import (
     read_lung_mask,
 )
 from mmlesion.datasets.volume_files import store_volume, write_annotations, write_volume
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 from .base import Case, Run, naming, print_skipped
@@ -147,7 +147,5 @@ def _warn(volumes, findings):
 
 def count_outside(volume: dict, findings: Sequence[dict]) -> int:
     """Count the lesions, without the ignored, that have their center outside of a volume."""
-    grid = VolumeGrid(*(volume[name] for name in ('size', 'spacing', 'origin', 'direction')))
     lesions = [finding['center_mm'] for finding in findings if not finding['ignore']]
-    centers = grid.from_world(lesions)
-    return int(((centers < 0) | (centers >= grid.size)).any(axis=1).sum())
+    return int((~Grid.from_annotation(volume).contains(lesions)).sum())

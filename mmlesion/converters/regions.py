@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from mmlesion.io.atomic import atomic_folder
 from mmlesion.io.slices import slice_file_name, write_slice
-from mmlesion.structures import VolumeGrid, encode_mask, measure_recist
+from mmlesion.structures import Grid, encode_mask, measure_recist
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
@@ -94,7 +94,7 @@ def number_lesions(mask: np.ndarray) -> np.ndarray:
 
 
 def sphere_regions(
-    findings: Sequence[dict], grid: VolumeGrid, min_area: float = 0.0
+    findings: Sequence[dict], grid: Grid, min_area: float = 0.0
 ) -> dict[int, list[dict]]:
     """Annotate the sections of spheres on all slices that they cut.
 
@@ -103,7 +103,7 @@ def sphere_regions(
 
     Args:
         findings (list[dict]): ``center_mm`` x, y, z in the world, ``diameter_mm``, ``ignore``.
-        grid (VolumeGrid): The volume's.
+        grid (Grid): The volume's.
         min_area (float): mm² below which a section is marked ``ignore``.
 
     Returns:

@@ -7,38 +7,38 @@ from collections.abc import Sequence
 import numpy as np
 import SimpleITK as sitk
 
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 
 SPACING = 1.0  # mm (3D Aggregated Faster R-CNN, section Data Preparation)
 HU_RANGE = (-1024, 3071)
 
 
 def isotropic_grid(
-    grid: VolumeGrid, low: Sequence[float], high: Sequence[float], spacing: float = SPACING
-) -> VolumeGrid:
+    grid: Grid, low: Sequence[float], high: Sequence[float], spacing: float = SPACING
+) -> Grid:
     """Return a grid of cubes that is parallel to another grid.
 
     Args:
-        grid (VolumeGrid): The other one.
+        grid (Grid): The other one.
         low (Sequence[float]): z, y, x in its voxels at which the new grid begins.
         high (Sequence[float]): z, y, x near which it ends, to half a cube.
         spacing (float): mm of the cubes' sides. Defaults to 1.
 
     Returns:
-        VolumeGrid: Of at least one voxel along each axis.
+        Grid: Of at least one voxel along each axis.
     """
     low, cubes = np.asarray(low, float), np.asarray(grid.spacing)[::-1] / spacing
     size = np.maximum(np.rint((high - low) * cubes), 1).astype(int)
     (origin,) = grid.to_world(low + 0.5 / cubes)
-    return VolumeGrid(tuple(size.tolist()), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
+    return Grid(tuple(size.tolist()), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
 
 
-def resample(image: sitk.Image, grid: VolumeGrid, outside: float = HU_RANGE[0]) -> np.ndarray:
+def resample(image: sitk.Image, grid: Grid, outside: float = HU_RANGE[0]) -> np.ndarray:
     """Sample an image on a grid, linearly.
 
     Args:
         image (sitk.Image): In HU.
-        grid (VolumeGrid): Where to sample.
+        grid (Grid): Where to sample.
         outside (float): HU outside of the image. Defaults to -1024, air.
 
     Returns:

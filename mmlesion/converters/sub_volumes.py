@@ -12,14 +12,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmlesion.datasets.sub_volumes import (
-    SubVolume,
     check_slices,
-    consecutive_runs,
     sub_volume_coco,
 )
 from mmlesion.evaluation.files import coco_ground_truth, read_lens_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.mining.volumes import Volume, list_volumes
+from mmlesion.mining.series import list_series
+from mmlesion.structures import SliceSeries, SubVolume
 from mmlesion.utils import UserError
 
 from .base import Run
@@ -59,7 +58,7 @@ def convert(
         raise UserError('--split is of the manual annotation: give it by --gt')
     coco = read_json(annotations)
     coco_ground_truth(coco, annotations)
-    volumes = {volume.name: volume for volume in list_volumes(coco, images)}
+    volumes = {volume.name: volume for volume in list_series(coco, images)}
     listed = read_manual(gt, split) if gt else read_runs(volumes, truth)
     boxes = drop_incomplete(listed, volumes, run)
     if not boxes:
@@ -74,17 +73,19 @@ def convert(
     return content
 
 
-def read_runs(volumes: Mapping[str, Volume], truth: str | Path | None) -> dict[SubVolume, list]:
+def read_runs(
+    volumes: Mapping[str, SliceSeries], truth: str | Path | None
+) -> dict[SubVolume, list]:
     """Find all runs of consecutive slices, and a phantom's boxes in each, where it is given.
 
     Args:
-        volumes (dict[str, Volume]): The series by name.
+        volumes (dict[str, SliceSeries]): The series by name.
         truth (str | Path, optional): A phantom's folder ``truth``.
 
     Returns:
         dict[SubVolume, list]: Boxes by sub-volume; without ``truth`` there are none.
     """
-    runs = [run for name in sorted(volumes) for run in consecutive_runs(name, volumes[name].slices)]
+    runs = [run for name in sorted(volumes) for run in volumes[name].sub_volumes]
     if not truth:
         return {run: [] for run in runs}
     # a real dataset has no truth, so that the phantom is not imported for it
@@ -107,7 +108,7 @@ def read_manual(path: str | Path, split: str | None) -> dict[SubVolume, list]:
 
 
 def drop_incomplete(
-    boxes: Mapping[SubVolume, list], volumes: Mapping[str, Volume], run: Run
+    boxes: Mapping[SubVolume, list], volumes: Mapping[str, SliceSeries], run: Run
 ) -> dict[SubVolume, list]:
     """Keep the sub-volumes that have all their slices; the others are printed."""
     problems = {sub: problem for sub in boxes if (problem := check_slices(sub, volumes))}

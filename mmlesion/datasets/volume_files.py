@@ -23,7 +23,7 @@ def write_volume(root, name, hu, grid, **fields):
         root (str | Path): Folder of the data set.
         name (str): The volume's file is ``volumes/<name>.npy``.
         hu (ndarray): (z, y, x) int16.
-        grid (VolumeGrid): Its grid.
+        grid (Grid): Its grid.
         **fields: More of the entry.
 
     Returns:

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from mmlesion.datasets.volume_files import store_volume, write_annotations, write_volume
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 
@@ -23,7 +23,7 @@ def np_bytes(array):
 
 
 def test_a_volume_is_stored_once(tmp_path):
-    grid = VolumeGrid((2, 3, 4), (1.0, 1.0, 1.0), (1.0, 2.0, 3.0), tuple(np.eye(3).ravel()))
+    grid = Grid((2, 3, 4), (1.0, 1.0, 1.0), (1.0, 2.0, 3.0), tuple(np.eye(3).ravel()))
     hu = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
     source = tmp_path / 'scan.mhd'
     source.write_text('scan')
@@ -65,7 +65,7 @@ def test_the_voxels_of_an_mhd_file_count(tmp_path):
     image = sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))
     sitk.WriteImage(image, str(tmp_path / 'scan.mhd'))
     raw = tmp_path / 'scan.raw'
-    grid = VolumeGrid.of(image)
+    grid = Grid.from_image(image)
     calls = []
 
     def convert():
