@@ -33,7 +33,7 @@ SCORE_THR = 0.3  # where the config has none for its pictures
 
 
 class SliceDetections(NamedTuple):
-    """What a detector finds on the slices of a volume.
+    """Detections on the slices of a volume.
 
     Args:
         boxes (ndarray): (n, 4) x1, y1, x2, y2 in px of ``CTVolume.array``.
@@ -52,7 +52,7 @@ class SliceDetections(NamedTuple):
 
 
 class LesionInferencer:
-    """Find lesions in CT volumes with a detector of slices, or of volumes.
+    """Detect lesions in CT volumes with a slice-based or volumetric detector.
 
     For a detector of slices a volume is brought to the training orientation, its slices go through
     the config's test pipeline and the detector, and the boxes of neighbouring slices are stacked
@@ -118,7 +118,7 @@ class LesionInferencer:
         series=None,
         lungs=None,
     ):
-        """Find the lesions of a volume.
+        """Detect the lesions in a volume.
 
         Args:
             inputs (str | Path | sitk.Image): A NIfTI, MHD or MHA file, a DICOM folder, or an image
@@ -172,7 +172,7 @@ class LesionInferencer:
         return lesions
 
     def _detect_spheres(self, volume, lungs, batch_size, score_thr):
-        """Boxes (n, 6) around lesions in voxels of ``array``, scores and labels."""
+        """Return boxes (n, 6) around lesions in voxels of ``array``, scores and labels."""
         prepared = prepare_volume(volume, self.preparation, lungs)
         spheres, scores, labels = detect_volume(
             self.model, self.pipeline, prepared, batch_size, score_thr, self.show_progress
@@ -180,7 +180,9 @@ class LesionInferencer:
         return boxes_around(spheres, volume.grid), scores, labels
 
     def _detect_stacks(self, volume, batch_size, score_thr, iou_thr):
-        """Boxes (n, 6) of lesions in voxels of ``array``, scores, labels and segments by slice."""
+        """Return boxes (n, 6) of lesions in voxels of ``array``, scores, labels and segments by
+        slice.
+        """
         found = self.detect_slices(volume, batch_size or SLICE_BATCH, score_thr)
         boxes, scores, labels, lesion_of = stack_boxes(*found[:4], iou_thr=iou_thr)
         segments = [{} for _ in boxes]
@@ -219,7 +221,7 @@ class LesionInferencer:
         return SliceDetections(boxes.astype(float), scores.astype(float), slices, labels, segments)
 
     def _batches(self, volume, batch_size):
-        """Yield slice indices and collated inputs; the next batch is made while one is detected."""
+        """Yield slice indices and collated inputs; the next batch is loaded during detection."""
         chunks = np.split(*_split_points(len(volume.array), batch_size))
         with ThreadPoolExecutor(1) as background:
             ahead = background.submit(self._prepare, volume, chunks[0])
@@ -248,7 +250,7 @@ class LesionInferencer:
 
 
 def volume_pipeline(pipeline):
-    """Turn a config's test pipeline into one that takes its slices from a volume in memory.
+    """Convert a config's test pipeline to one that reads its slices from a volume in memory.
 
     Args:
         pipeline (list[dict]): Transforms that begin with ``LoadCTSlices``.
@@ -270,7 +272,7 @@ def volume_pipeline(pipeline):
 
 
 def _segments(sample, found, boxes):
-    """The segments that the detections of a slice meet, in its frame and within their boxes."""
+    """Return the segments of a slice's detections in its frame, clipped to their boxes."""
     if 'segment_ids' not in found:
         return [None] * len(found)
     numbers = sample.pred_sem_seg.segments[0].cpu().numpy()
@@ -353,7 +355,7 @@ def load_detector(cfg, weights, device):
 
 
 def _load_weights(model, weights):
-    """Load a checkpoint that must have every parameter: others would stay random without a word."""
+    """Load a checkpoint; reject one with missing parameters, which would silently stay random."""
     if '://' not in weights and not osp.isfile(osp.expanduser(weights)):
         raise UserError(
             f'the checkpoint {weights} does not exist: give a .pth file from a training'

@@ -45,7 +45,7 @@ CSV_COLUMNS = (
 
 
 def check_out_dir(out_dir):
-    """Make sure, before the long work, that results can be written to a folder.
+    """Check in advance that results can be written to a folder.
 
     Raises:
         UserError: If it is a file, or neither it nor its nearest existing parent is writable.
@@ -57,7 +57,7 @@ def check_out_dir(out_dir):
 
 
 def write_lesions(out_dir, volume, lesions, provenance, max_overlays=50, show_progress=True):
-    """Write lesions as JSON, CSV, label map and overlay pictures; all of them or none.
+    """Write lesions as JSON, CSV, label map and overlay images: all of them or none.
 
     The files are ``lesions.json``, ``lesions.csv``, ``lesions.nii.gz`` and
     ``overlays/lesion_<id>.png``. They replace those of an earlier run in the same folder.

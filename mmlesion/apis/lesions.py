@@ -10,7 +10,7 @@ DEEPLESION_MARGIN = 4.0
 
 @dataclass(frozen=True)
 class Lesion:
-    """A lesion found in a CT volume.
+    """A lesion detected in a CT volume.
 
     Attributes:
         id (int): From 1, by falling score; the lesion's value in the label map.
@@ -54,7 +54,7 @@ class Lesion:
 def describe_lesions(
     volume, boxes, scores, labels, classes, box_margin=DEEPLESION_MARGIN, segments=None
 ):
-    """Bring detected 3D boxes to the coordinates of the original volume.
+    """Convert detected 3D boxes to the coordinates of the original volume.
 
     Args:
         volume (CTVolume): The volume.
@@ -121,7 +121,7 @@ def label_map(volume, lesions):
 
 
 def _ellipsoid(lesion, shape):
-    """Slices of the (k, j, i) block around a lesion, and a mask of its ellipsoid in it."""
+    """Return slices of the (k, j, i) block around a lesion and the ellipsoid's mask in it."""
     box = np.array(lesion.bbox_voxel)
     center, radius = lesion.center_voxel[::-1], np.maximum((box[3:] - box[:3]) / 2, 1e-6)[::-1]
     middle = np.clip(np.rint(center), 0, shape - 1).astype(int)
@@ -135,7 +135,7 @@ def _ellipsoid(lesion, shape):
 
 
 def _measure_mask(volume, segments):
-    """The diameters of a lesion's mask on the slice where it is longest, as Lesion has them."""
+    """Measure a lesion's mask on the slice where it is longest; return fields of Lesion."""
     spacing = volume.spacing[:2]
     measured = {
         index: measure_recist(segment.mask, spacing, segment.corner)
@@ -154,7 +154,7 @@ def _measure_mask(volume, segments):
 
 
 def _measure_box(volume, box, margin):
-    """The diameters that the sides of a 3D box stand for, as Lesion has them."""
+    """Derive the diameters from the sides of a 3D box; return fields of Lesion."""
     spacing = np.array(volume.spacing[:2])
     sides = np.maximum((box[3:5] - box[:2]) * spacing - 2 * margin, spacing.min())
     middle = np.clip(int((box[2] + box[5]) / 2), 0, len(volume.array) - 1)

@@ -1,4 +1,4 @@
-"""Running detectors of whole volumes on CT of any grid."""
+"""Inference of volumetric detectors on CT volumes with arbitrary grids."""
 
 import copy
 from functools import partial
@@ -19,7 +19,7 @@ _FROM_FILES = ('LoadVolume', 'LoadSphereAnnotations')
 
 
 def loads_volumes(pipeline):
-    """Whether a config's test pipeline is that of a detector of whole volumes.
+    """Return whether a config's test pipeline is that of a volumetric detector.
 
     Args:
         pipeline (list[dict]): The pipeline.
@@ -31,7 +31,7 @@ def loads_volumes(pipeline):
 
 
 def prepare_volume(volume, preparation, lungs=None):
-    """Resample a CT volume to 1 mm in the training orientation, as the converters do it.
+    """Resample a CT volume to 1 mm in the training orientation, as the converters do.
 
     Args:
         volume (CTVolume): The volume.
@@ -55,7 +55,7 @@ def prepare_volume(volume, preparation, lungs=None):
 
 
 def _read_lungs(lungs, volume):
-    """(z, y, x) a number for each lung, in the training orientation."""
+    """Read a lung mask as labels (z, y, x), one per lung, in the training orientation."""
     source = 'the mask given' if isinstance(lungs, sitk.Image) else str(lungs)
     mask = lungs if isinstance(lungs, sitk.Image) else read_labels(lungs)
     check_same_grid(mask, volume.image, f'the lungs ({source}) and the volume')
@@ -64,7 +64,7 @@ def _read_lungs(lungs, volume):
 
 
 def detect_volume(model, pipeline, prepared, batch_size=None, score_thr=0.0, show_progress=False):
-    """Find lesions in a CT volume as spheres, in windows of 1 mm.
+    """Detect lesions in a CT volume as spheres, in sliding windows at 1 mm.
 
     Args:
         model (AggregatedRCNN3D): The detector.
@@ -89,7 +89,7 @@ def detect_volume(model, pipeline, prepared, batch_size=None, score_thr=0.0, sho
 
 
 def boxes_around(spheres, grid):
-    """Boxes around spheres of the world, in voxels of a grid.
+    """Return bounding boxes of spheres in world coordinates, in voxels of a grid.
 
     Args:
         spheres (ndarray): (n, 4) x, y, z and diameter in mm.
@@ -104,7 +104,7 @@ def boxes_around(spheres, grid):
 
 
 def _pack(pipeline, hu, grid):
-    """Take a volume in memory through a pipeline."""
+    """Pass a volume in memory through a pipeline."""
     steps = [step for step in copy.deepcopy(list(pipeline)) if _name(step) not in _FROM_FILES]
     where = dict(spacing=grid.spacing, origin=grid.origin, direction=grid.direction)
     shapes = dict.fromkeys(('size', 'img_shape', 'ori_shape'), hu.shape)

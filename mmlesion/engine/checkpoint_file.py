@@ -1,4 +1,4 @@
-"""Reading a checkpoint file without running it.
+"""Reading checkpoint files without executing code.
 
 A checkpoint, as :func:`torch.save` writes it since torch 1.6, is a zip file: a pickle that names
 tensors, and the bytes of each storage beside it. It is read here without torch's own reader: which
@@ -49,13 +49,13 @@ _STORAGES = {
 
 
 class StorageType(NamedTuple):
-    """The class of a storage, which says the type of its numbers."""
+    """Class of a storage, which determines the type of its numbers."""
 
     dtype: torch.dtype
 
 
 class Storage(NamedTuple):
-    """A storage that the pickle names.
+    """A storage referenced by the pickle.
 
     Args:
         data (UntypedStorage): Its bytes.
@@ -79,7 +79,7 @@ class HistoryRecord(Record):
 
 
 def read_checkpoint(path: str, map_location: MapLocation = None) -> dict:
-    """Read a checkpoint that holds data only.
+    """Read a checkpoint that contains only data.
 
     Args:
         path (str): The file, as :func:`torch.save` writes it since torch 1.6.
@@ -108,7 +108,7 @@ def read_checkpoint(path: str, map_location: MapLocation = None) -> dict:
 
 
 def check_container(head: bytes, path: str) -> None:
-    """Refuse every container but the zip file.
+    """Reject all containers except zip files.
 
     Args:
         head (bytes): The first 512 bytes of the file.
@@ -149,7 +149,7 @@ class CheckpointArchive:
         self.root = pickles[0].split('/')[0]
 
     def check_members(self, path):
-        """Refuse programs, and members that are larger than they seem or share their bytes."""
+        """Reject programs, and members that are larger than declared or share their bytes."""
         convert, members = _CONVERT.format(path=path), self.archive.infolist()
         if any(re.match(r'[^/]*/(constants\.pkl$|code/)', name) for name in self.members):
             raise UserError(f'it is a TorchScript program, not a checkpoint; {convert}')
@@ -160,7 +160,7 @@ class CheckpointArchive:
             raise UserError('its zip file has members that overlap')
 
     def load(self) -> Any:
-        """Read the pickle, and with it the storages that it names."""
+        """Read the pickle and the storages that it references."""
         order = f'{self.root}/byteorder'
         if order in self.members and self.archive.read(order).decode() != sys.byteorder:
             raise UserError('it was written on a machine of another byte order')
@@ -168,7 +168,7 @@ class CheckpointArchive:
         return read_pickle(data, CHECKPOINT_GLOBALS, CHECKPOINT_LEAVES, self.find_storage)
 
     def find_storage(self, identifier: tuple) -> Storage:
-        """Read the storage that a persistent id names, once.
+        """Read the storage of a persistent id, once.
 
         Raises:
             UserError: If it has other than the bytes that the pickle says it has.
@@ -195,7 +195,7 @@ class CheckpointArchive:
         return storage
 
     def place(self, storage: torch.UntypedStorage, location: str) -> torch.UntypedStorage:
-        """Move a storage where it was, or where ``map_location`` wants it."""
+        """Move a storage to its original device, or as ``map_location`` specifies."""
         if type(location) is not str:
             raise UserError('it has a storage without a place')
         wanted = self.map_location
@@ -219,7 +219,7 @@ def build_tensor(
     hooks: Any = None,
     metadata: Any = None,
 ) -> torch.Tensor:
-    """Make a tensor that lies within its storage and is no larger than it.
+    """Build a tensor that lies within its storage and is no larger than it.
 
     Raises:
         UserError: If it is not, or has more to it than numbers.
@@ -276,14 +276,14 @@ def _counter(counts):
 
 
 def _config_dict(values):
-    """Take a part of a config, such as a dataset's meta information, as a plain dictionary."""
+    """Convert a part of a config, such as a dataset's meta information, to a plain dictionary."""
     if type(values) is not dict:
         raise UserError('it has a part of a config that is no dictionary')
     return values
 
 
 def _history_method(owner, name):
-    """Stand for a default statistic of a history buffer, which it has anyway."""
+    """Accept a default statistic of a history buffer, which has it already."""
     if owner is not _HISTORY or name not in ('min', 'max', 'mean', 'current'):
         raise UserError(f'it asks for the attribute {shown(name)}, so it was not loaded')
 

@@ -1,4 +1,4 @@
-"""What experts of single lesion types find (LENS, section Cross-Dataset Lesion Mining)."""
+"""Mining with experts of single lesion types (LENS, section Cross-Dataset Lesion Mining)."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from .tracklets import free_of, suppress
 
 
 def uncertain_regions(detections, known, sigma=0.5, theta=0.5):
-    """Pick the detections that are suspicious, but of no annotated or mined lesion.
+    """Select high-scoring detections that overlap no annotated or mined lesion.
 
     Args:
         detections (SliceBoxes): n boxes by the experts of single-type datasets, on the slices of a

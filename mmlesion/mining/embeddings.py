@@ -42,12 +42,12 @@ class VolumeLesions:
 
 
 def is_certain(annotation):
-    """Whether an annotation is a lesion to train with."""
+    """Return whether an annotation is a training target, neither noisy nor ignored."""
     return not any(annotation.get(key) for key in ('iscrowd', 'noisy', 'ignore'))
 
 
 def annotated_boxes(volume, annotations):
-    """The boxes of COCO annotations of a volume.
+    """Return the boxes of a volume's COCO annotations.
 
     Args:
         volume (Volume): A series.
@@ -64,7 +64,7 @@ def annotated_boxes(volume, annotations):
 
 
 class EmbeddingSteps:
-    """The parts of a :class:`VolumePass` that differ between models, for an embedding.
+    """Model-specific steps of a :class:`VolumePass` for an embedding.
 
     Args:
         model (nn.Module): A model as :class:`~mmlesion.models.LesionEmbedding`.
@@ -80,7 +80,7 @@ class EmbeddingSteps:
         self.theta = theta
 
     def samples_of(self, volume):
-        """Inputs of the pipeline: a lesion each, annotations first, then unknown tracklets."""
+        """Return pipeline inputs, one per lesion: annotations first, then unmatched tracklets."""
         known = VolumeLesions(volume, self.store.load(volume.name), self.theta)
         tracked = known.proposals.pooled.take(known.unknown_boxes)
         lesions = SliceBoxes.cat([known.annotated, tracked])
@@ -96,13 +96,13 @@ class EmbeddingSteps:
 
     @torch.no_grad()
     def predict(self, batch):
-        """List an array ``embeddings`` (1, D) for each lesion of a batch."""
+        """Return an array ``embeddings`` (1, D) for each lesion of a batch."""
         found = self.model.test_step(batch)
         return [dict(embeddings=sample.embedding[None].cpu().numpy()) for sample in found]
 
 
 def split_embeddings(arrays, known):
-    """Embeddings of a volume as a pass of :class:`EmbeddingSteps` left them.
+    """Split the embeddings that a pass of :class:`EmbeddingSteps` saved for a volume.
 
     Args:
         arrays (dict): The volume's arrays.

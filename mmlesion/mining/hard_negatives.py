@@ -1,4 +1,4 @@
-"""A detector's 3D proposals as lesions and false positives (LENS, section Implementation)."""
+"""Labels for 3D proposals: lesion or false positive (LENS, section Implementation)."""
 
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class Proposals3D(NamedTuple):
     labels: np.ndarray
 
     def rows(self, sub_volume):
-        """List what a file has of the proposals in a :class:`SubVolume` that are not left out."""
+        """Return the file rows of the labeled proposals in a :class:`SubVolume`."""
         there = (self.boxes[:, 2] >= sub_volume.first) & (self.boxes[:, 2] <= sub_volume.last)
         there &= self.labels != LEFT_OUT
         columns = np.column_stack([self.boxes, self.scores])[there].tolist()
@@ -35,7 +35,7 @@ class Proposals3D(NamedTuple):
 
 
 def label_tracklets(proposals, tracklets, lesions, known, theta=0.5, theta_fp=0.3):
-    """Label joined 2D boxes by their highest IoU with annotations on the annotations' slices.
+    """Label linked 2D boxes by their maximum IoU with annotations on the annotations' slices.
 
     Args:
         proposals (SliceBoxes): n boxes of a volume.
@@ -55,7 +55,7 @@ def label_tracklets(proposals, tracklets, lesions, known, theta=0.5, theta_fp=0.
 
 
 def _highest_overlaps(proposals, tracklets, annotations):
-    """(T,) highest IoU of the boxes of each tracklet with annotations on their slices."""
+    """Return the maximum IoU (T,) of each tracklet's boxes with annotations on their slices."""
     highest = np.zeros(tracklets.max(initial=-1) + 1)
     rows, _, ious = slice_overlap_pairs(proposals, annotations)
     np.maximum.at(highest, tracklets[rows], ious)
@@ -63,7 +63,7 @@ def _highest_overlaps(proposals, tracklets, annotations):
 
 
 def label_volume(volume, proposals, theta=0.5, theta_fp=0.3):
-    """Stack a volume's 2D boxes to 3D ones, as LENS does for its result, and label these.
+    """Stack a volume's 2D boxes to 3D boxes, as LENS does for its result, and label these.
 
     Args:
         volume (Volume): A series with its annotations.

@@ -1,4 +1,4 @@
-"""Masks from RECIST for a whole COCO file: several processes, and a run that can be taken up again.
+"""Masks from RECIST for a whole COCO file, in parallel and resumable.
 
 What is done is appended to a side file, a line for each lesion, which says in its first line what
 it belongs to. A killed run loses at most the images that were being worked on.
@@ -36,7 +36,7 @@ NO_RECIST, NO_IMAGE, BAD_IMAGE, BAD_RECIST = (
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """How masks are made.
+    """Options of mask generation.
 
     Attributes:
         window (tuple[float]): HU from and to that GrabCut sees of images without ``windows``;
@@ -54,12 +54,12 @@ class MaskOptions:
     iterations: int = 5
 
     def fingerprint(self, annotations):
-        """Digest of the options and the annotation file's bytes."""
+        """Return a digest of the options and the annotation file's bytes."""
         return sha256(json.dumps(asdict(self)).encode() + annotations).hexdigest()
 
 
 class MaskRun:
-    """Makes the masks of a COCO dictionary's annotations.
+    """Generates the masks of a COCO dictionary's annotations.
 
     Args:
         coco (dict): ``images`` and ``annotations`` with ``recist``.
@@ -83,7 +83,7 @@ class MaskRun:
         self.problems = []
 
     def run(self, workers=1, partial_file=None):
-        """Fill ``masks`` and ``problems``, the same whatever ``workers`` is.
+        """Fill ``masks`` and ``problems``, independent of ``workers``.
 
         Args:
             workers (int): Processes.
@@ -110,12 +110,12 @@ class MaskRun:
                 progress.update(len(masks) + len(problems))
 
     def counts(self):
-        """Masks by their source and lesions without one by the reason, as a Counter."""
+        """Count masks by their source, and lesions without a mask by the reason."""
         sources = Counter(mask['mask_source'] for mask in self.masks.values())
         return sources + Counter(kind for kind, _ in self.problems)
 
     def jobs(self):
-        """List what is to do: (path, image) and its lesions (index, recist, bbox), in order."""
+        """List the jobs in order: (path, image) and its lesions (index, recist, bbox)."""
         jobs = {}
         for index, annotation in enumerate(self.annotations):
             if index in self.masks:
@@ -143,7 +143,7 @@ class MaskRun:
 
 
 class PartialFile:
-    """The lesions that are done, a JSON line each, appended as they come.
+    """Finished lesions, appended as one JSON line each.
 
     Args:
         path (str | Path): The file. It is made, or taken up if it is of the same run; a last line
@@ -173,7 +173,7 @@ class PartialFile:
             raise
 
     def add(self, masks):
-        """Append finished masks by their index, safe from a kill of this process."""
+        """Append finished masks by their index, robust to a kill of this process."""
         records = [{'annotation': index, **mask} for index, mask in masks.items()]
         if records and self._file.tell() == 0:
             records.insert(0, {'fingerprint': self.fingerprint})
@@ -191,7 +191,7 @@ class PartialFile:
                 self.path.unlink()
 
     def remove(self):
-        """Delete the closed file, once the result is written."""
+        """Delete the closed file after the result has been written."""
         self.path.unlink(missing_ok=True)
 
     def _take_up(self):
@@ -208,13 +208,13 @@ class PartialFile:
 
 
 def first_window(image, default):
-    """The first of a COCO image's windows, [[low, high], ...] or one [low, high], HU."""
+    """Return the first of a COCO image's windows, [[low, high], ...] or one [low, high], HU."""
     windows = np.reshape(image.get('windows') or [default], (-1, 2))
     return tuple(windows[0].tolist())
 
 
 def _segment(job, options):
-    """Masks by annotation index and problems of an image's lesions."""
+    """Return masks by annotation index, and problems, of an image's lesions."""
     (path, image), lesions = job
     try:
         hu = read_hu(path)
@@ -249,7 +249,7 @@ def _single_thread():
 
 
 def _whole_records(file):
-    """The JSON lines up to the first that is torn, and their size in bytes."""
+    """Return the JSON lines before the first incomplete one, and their size in bytes."""
     records, size = [], 0
     for line in file:
         try:

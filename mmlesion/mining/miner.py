@@ -1,4 +1,4 @@
-"""From proposals to the annotations that a training config takes."""
+"""Mining of missing annotations: from proposals to a training annotation file."""
 
 from itertools import count, groupby
 
@@ -61,7 +61,7 @@ class AnnotationMiner:
         self._lesion_ids = count(1 + max((a.get('lesion_id', 0) for a in annotations), default=0))
 
     def run(self, volumes):
-        """Mine all volumes; their annotations and images are added to the COCO content.
+        """Mine all volumes and add annotations and images to the COCO content.
 
         Args:
             volumes (Iterable[Volume]): Of the COCO content.
@@ -83,7 +83,7 @@ class AnnotationMiner:
             self._mine_volume(known, matched)
 
     def _match(self, patient):
-        """Of each volume, (tracklet, annotation, distance) of the tracklets that match one."""
+        """Return, by volume, (tracklet, annotation, distance) of the matched tracklets."""
         stored = [
             split_embeddings(self.embeddings.load(known.volume.name), known) for known in patient
         ]
@@ -143,7 +143,7 @@ class AnnotationMiner:
             self._add(known.volume, experts, i, 'cross_dataset', category, lesion_id, **extra)
 
     def _add(self, volume, boxes, index, source, lesion, lesion_id, **extra):
-        """Add one box, of the same category and type as ``lesion``."""
+        """Add a box with the category and type of ``lesion``."""
         place = np.searchsorted(volume.slices, boxes.slices[index])
         image_id = self._image_id(volume, place)
         image = volume.images[int(boxes.slices[index])]
@@ -168,7 +168,7 @@ class AnnotationMiner:
         self.coco['annotations'].append(annotation)
 
     def _image_id(self, volume, place):
-        """The id of a slice's image, which is listed if it is not yet."""
+        """Return the id of a slice's image; add the image if it is not listed."""
         image = volume.image(place)
         if 'id' not in image:
             image = dict(id=next(self._image_ids), **image)

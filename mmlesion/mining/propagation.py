@@ -1,4 +1,4 @@
-"""Boxes of annotated lesions on other slices (LENS, section Cross-Slice Box Propagation)."""
+"""Propagation of annotations to other slices (LENS, section Cross-Slice Box Propagation)."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from .tracklets import free_of, slice_overlap_pairs, suppress
 
 
 def meet_annotations(proposals, tracklets, annotations, theta=0.5):
-    """Find which tracklets meet which annotations on their key slices ("key-slice IoU").
+    """Match tracklets to annotations on their key slices ("key-slice IoU").
 
     Args:
         proposals (SliceBoxes): n boxes of a volume.
@@ -25,7 +25,7 @@ def meet_annotations(proposals, tracklets, annotations, theta=0.5):
 
 
 def propagate(proposals, tracklets, annotations, theta=0.5):
-    """Take over the boxes that a tracklet which meets an annotation has on the other slices.
+    """Return the boxes of matched tracklets on slices other than the key slice.
 
     Where a tracklet meets annotations on several slices, each of its boxes belongs to that on the
     nearest slice. Boxes that are on its slice, or meet any annotation, say nothing new and are left

@@ -1,4 +1,4 @@
-"""What a detector and its experts propose on all slices of a volume."""
+"""Proposals of a detector and its experts on all slices of a volume."""
 
 from functools import partial
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class Proposals(NamedTuple):
 
     @classmethod
     def from_arrays(cls, arrays):
-        """Read what :func:`detect` found, by a :class:`VolumeStore`."""
+        """Construct from the arrays of :func:`detect` in a :class:`VolumeStore`."""
         pooled, experts = (
             SliceBoxes(*(arrays[f'{group}_{column}'] for column in SliceBoxes._fields))
             if f'{group}_boxes' in arrays
@@ -38,7 +38,7 @@ class Proposals(NamedTuple):
 
 
 def slice_samples(volume, root):
-    """Inputs of a test pipeline, one for each slice of a :class:`Volume`."""
+    """Return inputs of a test pipeline, one for each slice of a :class:`Volume`."""
     indices = range(len(volume.slices))
     return [pipeline_sample(volume.image(index), root) for index in indices]
 
@@ -80,7 +80,7 @@ def _columns(group, instances, metainfo, score_thr):
 
 
 def detection_steps(model, root, score_thr):
-    """The parts of a :class:`VolumePass` that differ between models, for a detector.
+    """Return the model-specific steps of a :class:`VolumePass` for a detector.
 
     Args:
         model (nn.Module): A detector.

@@ -16,7 +16,7 @@ _SUBPIXEL_BITS = 4
 
 
 class LesionMask(NamedTuple):
-    """A lesion's mask and the name of what made it.
+    """A lesion's mask and the name of its method.
 
     ``mask`` is (H, W) bool, ``source`` is 'grabcut' or, where that failed, 'ellipse'.
     """
@@ -69,7 +69,7 @@ def recist_mask(image_hu, recist, bbox, window=(-175.0, 275.0), margin=20, itera
 
 
 def quadrilateral_mask(points, shape):
-    """The pixels that the quadrilateral of the diameters' ends touches.
+    """Return the pixels touched by the quadrilateral of the diameters' endpoints.
 
     Args:
         points (ndarray): (4, 2) ends of the long diameter, then of the short one, px.
@@ -87,7 +87,7 @@ def quadrilateral_mask(points, shape):
 
 
 def ellipse_mask(points, shape):
-    """The pixels in the ellipse that has the two diameters as conjugate diameters.
+    """Return the pixels of the ellipse that has the two diameters as conjugate diameters.
 
     Its centre is the mean of the four ends. Diameters at right angles are its axes; others make it
     oblique, with tangents at the ends of one parallel to the other. Where a diameter is shorter
@@ -114,7 +114,7 @@ def ellipse_mask(points, shape):
 
 
 def recist_from_box(bbox, padding=BOX_PADDING):
-    """Stand in for RECIST where only a box is known: the axes of the ellipse in it.
+    """Replace missing RECIST by the axes of the ellipse inscribed in the box.
 
     Args:
         bbox (Sequence[float]): x1, y1, x2, y2 px.
@@ -140,7 +140,7 @@ def _checked(recist, bbox):
 
 
 def _crop(box, shape, margin):
-    """Rows and columns of the image within ``margin`` px of the box."""
+    """Return the rows and columns of the image within ``margin`` px of the box."""
     if margin is None:
         return slice(0, shape[0]), slice(0, shape[1])
     low = np.floor(box[:2] - margin).clip(0).astype(int)
@@ -161,7 +161,7 @@ def _to_8bit(image_hu, window):
 
 
 def _grabcut(picture, foreground, inside, iterations):
-    """Run GrabCut; None where it fails or finds nothing beyond ``foreground``.
+    """Run GrabCut; return None if it fails or finds nothing beyond ``foreground``.
 
     Args:
         picture (ndarray): (h, w, 3) uint8.

@@ -1,4 +1,4 @@
-"""Boxes on the slices of a volume, and those of one lesion on consecutive slices.
+"""Tracklets: boxes of one lesion on consecutive slices of a volume.
 
 Boxes are x1, y1, x2, y2 in px, slices are numbers as the files of a series have them.
 """
@@ -24,22 +24,22 @@ class SliceBoxes(NamedTuple):
     scores: np.ndarray
 
     def take(self, index):
-        """The boxes that a boolean mask or an array of indices picks, in its order."""
+        """Select boxes by a boolean mask or an array of indices, in its order."""
         return SliceBoxes(*(column[index] for column in self))
 
     @classmethod
     def cat(cls, parts):
-        """Join several, in their order."""
+        """Concatenate several, in their order."""
         return cls(*map(np.concatenate, zip(*parts)))
 
     @classmethod
     def empty(cls):
-        """No boxes."""
+        """Return an empty set of boxes."""
         return cls(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
 
 
 def build_tracklets(proposals, theta=0.5):
-    """Join the boxes of consecutive slices (LENS, section Cross-Slice Box Propagation).
+    """Link the boxes of consecutive slices (LENS, section Cross-Slice Box Propagation).
 
     Args:
         proposals (SliceBoxes): n boxes.
@@ -53,7 +53,7 @@ def build_tracklets(proposals, theta=0.5):
 
 
 def representatives(proposals, tracklets):
-    """The box of each tracklet with the highest score, the first of equal ones.
+    """Return the index of each tracklet's highest-scoring box, the first of equal ones.
 
     Args:
         proposals (SliceBoxes): n boxes.
@@ -68,7 +68,7 @@ def representatives(proposals, tracklets):
 
 
 def slice_overlap_pairs(first, second):
-    """IoU of all pairs of boxes on the same slice.
+    """Return the IoU of all pairs of boxes on the same slice.
 
     Args:
         first (SliceBoxes): n boxes.
@@ -83,7 +83,7 @@ def slice_overlap_pairs(first, second):
 
 
 def free_of(boxes, known, theta):
-    """Which boxes meet no known one: none on their slice has an IoU over ``theta`` with them.
+    """Return which boxes have no reference box with an IoU over ``theta`` on their slice.
 
     Args:
         boxes (SliceBoxes): n boxes.

@@ -1,4 +1,4 @@
-"""All slices of the series that a COCO file annotates a few of."""
+"""All slices of the partially annotated series in a COCO file."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from mmlesion.utils import UserError
 
 @dataclass
 class Volume:
-    """A series: its slices and what the COCO file says of them.
+    """A series: its slices and their COCO records.
 
     Attributes:
         name (str): Its folder under that of the images.
@@ -30,7 +30,7 @@ class Volume:
 
     @property
     def patient(self):
-        """The patient's id, or the series' name where images tell none."""
+        """Return the patient's id, or the series' name if images have none."""
         return self._template.get('patient_id', self.name)
 
     @property
@@ -38,7 +38,7 @@ class Volume:
         return next(iter(self.images.values()))
 
     def image(self, index):
-        """The COCO image of a slice; of one that the file does not list, a new one without id.
+        """Return the COCO image of a slice; for an unlisted slice a new one without id.
 
         Args:
             index (int): Its place in ``slices``.
@@ -63,7 +63,7 @@ class Volume:
 
 
 def list_volumes(coco, root):
-    """Find the series that a COCO file annotates, and all their slices.
+    """List the series of a COCO file with all their slices.
 
     Args:
         coco (dict): COCO content with mmlesion's fields; files are ``<series>/<slice>.png``.
@@ -101,7 +101,7 @@ def _list_slices(name, root):
 
 
 def pipeline_sample(image, root, instances=()):
-    """What a pipeline takes of a slice.
+    """Return a slice's input for a pipeline.
 
     Args:
         image (dict): A COCO image.

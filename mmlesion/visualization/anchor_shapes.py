@@ -1,4 +1,4 @@
-"""Drawing box shapes and the anchors over them."""
+"""Plots of box shapes with overlaid anchors."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ MATCHED_IOU = 0.5
 
 
 class AnchorPanel(NamedTuple):
-    """One set of anchors over the boxes that it should fit.
+    """A set of anchors and the boxes to fit.
 
     Args:
         title (str): What the set is.
@@ -27,7 +27,7 @@ class AnchorPanel(NamedTuple):
 
 
 def draw_anchor_shapes(shapes, panels, path):
-    """Draw width against height of boxes, and sets of anchors side by side over them.
+    """Plot width versus height of boxes, overlaid with sets of anchors in adjacent panels.
 
     Both axes are logarithmic. Boxes that no anchor reaches with an IoU of 0.5 stand out.
 

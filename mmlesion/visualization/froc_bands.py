@@ -1,4 +1,4 @@
-"""Drawing the FROC of several rows with their confidence bands."""
+"""FROC plots of several rows with confidence bands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmlesion.io.atomic import atomic_write
 
 
 def draw_comparison(comparison, fp_levels, path) -> None:
-    """Draw sensitivity at each level with a band for each row, and the differences beside it.
+    """Plot each row's sensitivities with a confidence band, and the differences next to them.
 
     Args:
         comparison (Comparison): What
@@ -45,7 +45,7 @@ def _levels_axis(axes, fp_levels):
 
 
 def _draw_differences(axes, comparison, colors):
-    """Differences of the mean sensitivity with their intervals, the first row at the top."""
+    """Plot differences in mean sensitivity with their intervals, the first row at the top."""
     names = list(comparison.differences)
     for place, name in enumerate(names):
         one = comparison.differences[name]

@@ -1,4 +1,4 @@
-"""Drawing FROC curves."""
+"""FROC plots."""
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure

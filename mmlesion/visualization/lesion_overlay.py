@@ -11,7 +11,7 @@ SHORT_SIDE = 512
 
 
 def choose_window(slice_hu, bbox):
-    """Choose the display window by the surroundings of a lesion.
+    """Choose the display window from the surroundings of a lesion.
 
     Args:
         slice_hu (ndarray): (H, W) HU.
@@ -72,7 +72,7 @@ def draw_lesion(slice_hu, bbox, spacing, text, segment=None, recist=None):
 
 
 def _letters(width, height):
-    """The patient's sides and their places along the borders of the picture."""
+    """Return the letters of the patient's sides and their positions at the image borders."""
     return (
         ('R', (4, height // 2)),
         ('L', (width - 16, height // 2)),

@@ -15,7 +15,7 @@ _CHARACTER_WIDTH = 0.8
 
 
 def slice_to_rgb(image, window=SOFT_TISSUE):
-    """Show the middle slice of an image as an 8-bit picture.
+    """Convert the middle slice of an image to an 8-bit RGB image.
 
     Args:
         image (ndarray): (H, W) or (H, W, C). uint8 is shown as it is, uint16 is HU + 32768; other
@@ -43,7 +43,7 @@ def _is_windowed(image):
 
 
 def display_window(metainfo):
-    """The first of a sample's own ``windows`` in its meta information, or soft tissue; HU."""
+    """Return the first of a sample's ``windows`` in its metainfo, or soft tissue; HU."""
     windows = metainfo.get('windows') or []
     return np.reshape(windows, (-1, 2))[0] if len(windows) else SOFT_TISSUE
 
@@ -72,7 +72,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         self.window = window
 
     def add_datasample(self, name, image, data_sample=None, *args, **kwargs):
-        """Draw a sample and save or show it, as mmdet's does.
+        """Draw a sample and save or show it, like mmdet's visualizer.
 
         Args:
             name (str): The picture's name.
@@ -92,7 +92,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         return display_window({} if data_sample is None else data_sample.metainfo)
 
     def _draw_instances(self, image, instances, classes, palette):
-        """Draw boxes and labels as mmdet does, over their heat map, and diameters over both.
+        """Draw boxes and labels like mmdet, over their heat map, and diameters on top.
 
         Args:
             image (ndarray): (H, W, 3) uint8 RGB.
@@ -116,7 +116,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         return self.get_image()
 
     def _draw_sem_seg(self, image, sem_seg, classes, palette):
-        """Lay a map of lesion probability, or of labels, over a picture as a heat map.
+        """Overlay a map of lesion probabilities or labels on an image as a heat map.
 
         mmdet's own draws each value of the map as a label, which a probability is not.
 
@@ -139,7 +139,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         return self.get_image()
 
     def draw_texts(self, texts, positions, font_sizes=None, vertical_alignments='bottom', **kwargs):
-        """Draw texts, which by default end above their position.
+        """Draw texts, by default bottom-aligned to their position.
 
         Args:
             texts (str | list[str]): The texts.
@@ -160,7 +160,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
 
 
 def _with_diameters(data_sample, classes):
-    """A copy whose predictions have the ``recist`` of their segments, and diameters as text.
+    """Return a copy whose predictions have the ``recist`` of their segments, and diameters as text.
 
     The map moves to them, as mmdet would lay it over them.
     """

@@ -1,4 +1,4 @@
-"""Drawing the relations between the regions of an image."""
+"""Plots of the relations between the regions of an image."""
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -37,7 +37,7 @@ def strongest_edges(relation, num_edges):
 
 
 def draw_relations(picture, boxes, relation, truth, path, num_edges=100):
-    """Draw regions as points at their centres and the strongest relations as lines between them.
+    """Draw regions as points at their centers and the strongest relations as connecting lines.
 
     Lines are as thick as their weights are great beside the greatest one. ElixirNet, Figure 5.
 

@@ -7,7 +7,7 @@ from .lesion_overlay import choose_window
 
 
 def sphere_slices(volume, data_sample, score_thr=0.3, max_slices=8):
-    """Show a volume's lesions and detections on the slices through their centres.
+    """Draw a volume's lesions and detections on the slices through their centers.
 
     Args:
         volume (ndarray): (z, y, x) HU.
@@ -43,7 +43,7 @@ def sphere_slices(volume, data_sample, score_thr=0.3, max_slices=8):
 
 
 def _cut(instances, z):
-    """Squares around the circles in which the plane at ``z`` cuts spheres."""
+    """Return squares around the circles in which the plane at ``z`` intersects spheres."""
     spheres = instances.bboxes
     squared = (spheres[:, 3] / 2) ** 2 - (spheres[:, 0] - z) ** 2
     nearest = (spheres[:, 0] - z).abs() <= 0.5  # through the centre, however small the sphere is

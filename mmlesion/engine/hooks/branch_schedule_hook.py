@@ -7,7 +7,7 @@ from mmlesion.utils import UserError
 
 @HOOKS.register_module()
 class BranchScheduleHook(Hook):
-    """Train the RPN first, then both branches, jointly or in turn.
+    """Train the RPN first, then both branches, jointly or alternately.
 
     3D Aggregated Faster R-CNN, section III-E: the RPN's dense gradients give the backbone its
     start; then joint training, or alternating, which the paper found less stable. What is trained
@@ -34,7 +34,7 @@ class BranchScheduleHook(Hook):
         self.alternate = alternate
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        """Say which branches are trained in this iteration."""
+        """Set the branches to train in this iteration."""
         detector = _detector(runner)
         detector.branches = self._branches(runner)
         if runner.epoch < self.rpn_epochs:

@@ -6,7 +6,7 @@ from mmengine.runner.utils import set_random_seed
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Reseed before every training epoch, so that a resumed run repeats the unbroken one.
+    """Reseed before every training epoch, so that resumed runs reproduce uninterrupted ones.
 
     mmengine seeds once, at the start. What is drawn in the main process after that, such as the
     anchors and proposals that mmdet samples for its losses, then depends on how many epochs this

@@ -13,7 +13,7 @@ SPOTS = 'hard_spots'
 
 @HOOKS.register_module()
 class HardCropHook(Hook):
-    """Train on from where the detector is wrong (anchor-based sampling).
+    """Sample further crops at the detector's errors (anchor-based sampling).
 
     3D Aggregated Faster R-CNN, section Anchor Based Sampling: after a round of training all
     training scans are run whole. The lesions that were missed, and the detections that hit no
@@ -43,7 +43,7 @@ class HardCropHook(Hook):
         self.max_per_volume = max_per_volume
 
     def before_train(self, runner):
-        """Check the training data, and give it what a resumed run had found."""
+        """Check the training data, and restore the locations of a resumed run."""
         if getattr(runner.train_dataloader, 'persistent_workers', False):
             raise UserError(
                 'HardCropHook: persistent workers do not see new hard spots: set '
@@ -87,7 +87,7 @@ class HardCropHook(Hook):
         return dict(sorted(merged.items()))
 
     def _errors(self, sample):
-        """(m, 4) spheres of a sample's missed lesions and false positives."""
+        """Return spheres (m, 4) of a sample's missed lesions and false positives."""
         found = sample.pred_instances
         found = found[found.scores >= self.score_thr]
         found = found[found.scores.argsort(descending=True)]
@@ -97,7 +97,7 @@ class HardCropHook(Hook):
 
 
 def find_errors(found, lesions, ignored, max_false=None):
-    """Find where a detector was wrong, by the centre-in-sphere criterion of LUNA16.
+    """Find the errors of a detector by the center-in-sphere criterion of LUNA16.
 
     Args:
         found (ndarray): (n, 4) detected spheres, centre and diameter, best first.
@@ -114,12 +114,12 @@ def find_errors(found, lesions, ignored, max_false=None):
 
 
 def _hits(found, spheres):
-    """(n, m) whether the centre of each detection lies in each sphere."""
+    """Return whether the center of each detection lies in each sphere, (n, m)."""
     return centre_in_sphere(found[:, None, :3], spheres[None])
 
 
 def _training_data(runner):
-    """The innermost data set of the training dataloader.
+    """Return the innermost dataset of the training dataloader.
 
     Raises:
         UserError: If it has no ``hard_spots``.

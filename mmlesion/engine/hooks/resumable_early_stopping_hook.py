@@ -10,7 +10,7 @@ STATE = 'early_stopping'
 
 @HOOKS.register_module()
 class ResumableEarlyStoppingHook(EarlyStoppingHook):
-    """mmengine's early stopping, whose count and best score are kept in checkpoints.
+    """mmengine's early stopping with its counter and best score saved in checkpoints.
 
     A resumed run then stops after the same epoch as the unbroken one. The checkpoints must be saved
     after validation, as :class:`ValidatedCheckpointHook` does.
@@ -25,7 +25,7 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
     priority = 'LOW'  # before the checkpoint is saved
 
     def before_train(self, runner):
-        """Take up the state of a resumed run, which may be over."""
+        """Restore the state of a resumed run, which may have been stopped."""
         state = runner.message_hub.runtime_info.get(STATE)
         if state is None:
             return

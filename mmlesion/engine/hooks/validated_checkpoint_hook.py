@@ -24,7 +24,7 @@ class ValidatedCheckpointHook(CheckpointHook):
     """
 
     def before_train(self, runner):
-        """Do the validation that a resumed run was broken in."""
+        """Run the validation in which a resumed run was interrupted."""
         super().before_train(runner)
         if runner.val_loop is not None and _is_due(runner):
             self.last_ckpt = self._path(runner.epoch)
@@ -32,13 +32,13 @@ class ValidatedCheckpointHook(CheckpointHook):
             runner.val_loop.run()
 
     def after_train_epoch(self, runner):
-        """Save the checkpoint, with a note where validation is to follow."""
+        """Save the checkpoint, marked if validation is to follow."""
         if self.by_epoch and _validates(runner, runner.epoch + 1):
             runner.message_hub.update_info(DUE, runner.epoch + 1)
         super().after_train_epoch(runner)
 
     def after_val_epoch(self, runner, metrics):
-        """Save the best checkpoint, and the epoch's again with what validation has changed."""
+        """Save the best checkpoint, and the epoch's again with the changes made by validation."""
         if not _is_due(runner):
             super().after_val_epoch(runner, metrics)
             return
@@ -59,7 +59,7 @@ def _is_due(runner):
 
 
 def _validates(runner, epoch):
-    """Whether an epoch, counted from 1, is followed by validation; see ``EpochBasedTrainLoop``."""
+    """Return whether an epoch, counted from 1, is validated; see ``EpochBasedTrainLoop``."""
     loop = runner.train_loop
     interval = loop.dynamic_intervals[bisect(loop.dynamic_milestones, epoch + 1) - 1]
     in_turn = epoch % interval == 0 or epoch == loop.max_epochs

@@ -92,7 +92,7 @@ class LesionVisualizationHook(DetVisualizationHook):
 
 
 def slice_name(img_path):
-    """A picture's name from its slice's path: slices of all series have the same file names."""
+    """Return an image name unique across series, whose slices have the same file names."""
     path = Path(img_path)
     return f'{path.parent.name}_{path.stem}.png'
 
@@ -125,7 +125,7 @@ def in_original_frame(data_sample, shape):
 
 
 def _uncropped(maps, offset, shape):
-    """Put maps (n, h, w) into zeros (n, H, W) at ``offset``, (x, y) px."""
+    """Pad maps (n, h, w) with zeros to (n, H, W), with ``offset`` (x, y) in px."""
     x, y = offset
     whole = maps.new_zeros((len(maps), *shape))
     whole[:, y : y + maps.shape[1], x : x + maps.shape[2]] = maps

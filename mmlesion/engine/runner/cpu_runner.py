@@ -8,7 +8,7 @@ from torch import nn
 
 @RUNNERS.register_module()
 class CPURunner(Runner):
-    """A runner whose processes may train on CPUs, joined by gloo.
+    """A runner for distributed training on CPUs with gloo.
 
     mmengine's wraps a model for the CUDA device of its process, whatever there is. This one names
     no device where there is none; ``model_wrapper_cfg`` and ``find_unused_parameters`` of the

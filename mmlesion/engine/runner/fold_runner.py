@@ -9,7 +9,7 @@ from .cpu_runner import CPURunner
 
 @RUNNERS.register_module()
 class FoldRunner(CPURunner):
-    """A runner whose work folder is one for each fold of cross-validation.
+    """A runner with a separate work folder for each cross-validation fold.
 
     mmdet's tools name it after the config, so that folds would overwrite each other's checkpoints
     and resume from them: it becomes ``work_dirs/<config>/fold<k>``. One that was named with
