@@ -180,9 +180,7 @@ class LesionInferencer:
         return boxes_around(spheres, volume.grid), scores, labels
 
     def _detect_stacks(self, volume, batch_size, score_thr, iou_thr):
-        """Return boxes (n, 6) of lesions in voxels of ``array``, scores, labels and segments by
-        slice.
-        """
+        """Return boxes (n, 6) in voxels of ``array``, scores, labels and segments by slice."""
         found = self.detect_slices(volume, batch_size or SLICE_BATCH, score_thr)
         boxes, scores, labels, lesion_of = stack_boxes(*found[:4], iou_thr=iou_thr)
         segments = [{} for _ in boxes]

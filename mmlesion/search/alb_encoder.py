@@ -9,7 +9,7 @@ from .genotypes import NUM_BRANCHES
 
 @MODELS.register_module()
 class SearchALBEncoder(BaseModule):
-    """:class:`~mmlesion.models.ALBEncoder` before its genotypes are chosen.
+    """:class:`~mmlesion.models.ALBEncoder` for the search of its genotypes.
 
     It takes its place in ``RelationBBoxHead`` while :class:`ALBSearchLoop` trains it. It gives no
     relations: ElixirNet searches the blocks without the relation transfer module.

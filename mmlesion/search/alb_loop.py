@@ -68,7 +68,7 @@ class ALBSearchLoop(EpochBasedTrainLoop):
             raise UserError(f"strategy={strategy!r} of the search: 'gradient' or 'random'")
 
     def second_half_loader(self):
-        """A loader of the second half, shuffled for this epoch.
+        """Return a loader of the second half, shuffled for this epoch.
 
         A new one each time, since mmdet's ``AspectRatioBatchSampler`` keeps what an iteration that
         was cut short has left over.
@@ -78,7 +78,7 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         return loader
 
     def run(self):
-        """Search, and write what was found.
+        """Search, and write the result.
 
         Returns:
             nn.Module: The model.
@@ -125,7 +125,7 @@ class ALBSearchLoop(EpochBasedTrainLoop):
 
 
 def _check_config(runner, dataloader):
-    """Raise UserError where the config around the loop is that of a usual training."""
+    """Raise UserError if the config is that of ordinary training instead of a search."""
     if not isinstance(dataloader, dict) or 'half' not in dataloader['sampler']:
         raise UserError(
             "the search takes halves of the training set: set train_dataloader's sampler to "

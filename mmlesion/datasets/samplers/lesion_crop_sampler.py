@@ -9,7 +9,7 @@ from .epoch_sampler import EpochSampler
 
 @DATA_SAMPLERS.register_module()
 class LesionCropSampler(EpochSampler):
-    """Crops around every lesion, and a share of crops that lie anywhere, in each epoch.
+    """Sample crops around every lesion, and a fraction of crops anywhere, in each epoch.
 
     The sampling of the reference [9] of 3D Aggregated Faster R-CNN (Liao et al., 2017), which does
     not name its own: an epoch is a number of crops of each lesion, more of a large one, and as many
@@ -76,12 +76,12 @@ class LesionCropSampler(EpochSampler):
         return iter(self.share([indices[i] for i in order]))
 
     def __len__(self):
-        """The number of samples in this process."""
+        """Return the number of samples in this process."""
         return self.share_length(len(self.aimed) + self.num_random)
 
 
 def _targets(dataset):
-    """The lesion of each sample of a dataset, or None."""
+    """Return the lesion of each sample of a dataset, or None."""
     samples = (dataset.get_data_info(index) for index in range(len(dataset)))
     try:
         return [sample['crop_target'] for sample in samples]

@@ -5,7 +5,7 @@ from mmengine.dataset import DefaultSampler
 
 @DATA_SAMPLERS.register_module()
 class LesionPairSampler(DefaultSampler):
-    """Lesions in pairs of two views of one lesion, for triplet losses.
+    """Sample pairs of views of the same lesion, for triplet losses.
 
     Each sample is followed by another one of its ``lesion_group``, at random, or by itself, of
     which a random pipeline makes another view. So an even ``batch_size`` always has a positive pair
@@ -34,5 +34,5 @@ class LesionPairSampler(DefaultSampler):
             yield int(rng.choice(others or [index]))
 
     def __len__(self):
-        """The number of samples in this process, two for each lesion."""
+        """Return the number of samples in this process, two for each lesion."""
         return 2 * super().__len__()

@@ -11,7 +11,7 @@ SERIES_KEYS = 'patient_id', 'study_id', 'series_id'
 
 @DATA_SAMPLERS.register_module()
 class LesionSliceSampler(EpochSampler):
-    """Slices with lesions and slices without, two to one in each epoch (LENS, Implementation).
+    """Sample slices with and without lesions, two to one in each epoch (LENS, Implementation).
 
     Of each lesion that is annotated on several slices, which share its ``lesion_id``, an epoch has
     one slice at random; it has every slice whose lesions have no ``lesion_id``. Slices without
@@ -61,7 +61,7 @@ class LesionSliceSampler(EpochSampler):
         return (index for indices in self.source_indices() for index in indices)
 
     def __len__(self):
-        """The number of slices of this process in an epoch."""
+        """Return the number of slices of this process in an epoch."""
         return sum(self.source_lengths)
 
     @property
@@ -71,7 +71,7 @@ class LesionSliceSampler(EpochSampler):
 
 
 class _Source:
-    """The slices ``first`` to ``last`` of a dataset, by what an epoch draws from them."""
+    """The slices ``first`` to ``last`` of a dataset, grouped for drawing an epoch."""
 
     def __init__(self, dataset, first, last, positive_ratio):
         self.lesions, self.negatives = _group(dataset, first, last)
@@ -86,7 +86,7 @@ class _Source:
         return len(self.lesions) + self.num_negatives
 
     def draw(self, generator, shuffle):
-        """Indices of an epoch: a slice of each lesion, and negatives."""
+        """Draw the indices of an epoch: a slice of each lesion, and negatives."""
         if not shuffle:
             return [slices[0] for slices in self.lesions] + self.negatives[: self.num_negatives]
         draws = torch.rand(len(self.lesions), generator=generator).tolist()
@@ -97,7 +97,7 @@ class _Source:
 
 
 def _extents(dataset):
-    """First and past-the-last index of each dataset of a ``ConcatDataset``, or of the only one."""
+    """Return the index range of each dataset of a ``ConcatDataset``, or of the only dataset."""
     ends = getattr(dataset, 'cumulative_sizes', [len(dataset)])
     return list(zip([0, *ends[:-1]], ends))
 

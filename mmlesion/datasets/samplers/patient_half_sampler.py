@@ -8,7 +8,7 @@ from mmlesion.utils import UserError
 
 @DATA_SAMPLERS.register_module()
 class PatientHalfSampler(Sampler):
-    """One of two disjoint halves of a data set, split by patient at random.
+    """Sample one of two disjoint halves of a dataset, randomly split by patient.
 
     Both halves together are the whole data set. A patient, however many slices there are of it, is
     in one of them; the patients are put in a random order and cut where the number of slices is
@@ -37,20 +37,20 @@ class PatientHalfSampler(Sampler):
         self.positions = DefaultSampler(self.indices, shuffle, seed, round_up)
 
     def __iter__(self):
-        """Iterate the indices into the whole data set."""
+        """Iterate the indices into the whole dataset."""
         return (self.indices[position] for position in self.positions)
 
     def __len__(self):
-        """The number of samples in this process."""
+        """Return the number of samples in this process."""
         return len(self.positions)
 
     def set_epoch(self, epoch):
-        """Shuffle by this epoch's number."""
+        """Set the number of the epoch to shuffle."""
         self.positions.set_epoch(epoch)
 
 
 def patients_of(dataset):
-    """The patient of each sample of a data set.
+    """Return the patient of each sample of a dataset.
 
     Raises:
         UserError: If a sample has none.
@@ -66,7 +66,7 @@ def patients_of(dataset):
 
 
 def split_by_patient(patients, seed):
-    """Split samples into two halves at random, so that no patient is in both.
+    """Randomly split samples into two halves, so that no patient is in both.
 
     Args:
         patients (Sequence[int | str]): The patient of each sample.

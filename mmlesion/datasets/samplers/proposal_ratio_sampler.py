@@ -8,7 +8,7 @@ from .epoch_sampler import EpochSampler
 
 @DATA_SAMPLERS.register_module()
 class ProposalRatioSampler(EpochSampler):
-    """All proposals that are lesions, and so many false positives (LENS, Implementation).
+    """Sample all lesion proposals and a multiple of false positives (LENS, Implementation).
 
     "The ratio of TP and FP is 1:2 in each epoch": the false positives are drawn anew for each
     epoch, or are all of them where there are fewer. What is drawn depends on the seed and the epoch
@@ -51,5 +51,5 @@ class ProposalRatioSampler(EpochSampler):
         return iter(self.share([indices[i] for i in order]))
 
     def __len__(self):
-        """The number of proposals of this process in an epoch."""
+        """Return the number of proposals of this process in an epoch."""
         return self.share_length(len(self.positives) + self.num_negatives)

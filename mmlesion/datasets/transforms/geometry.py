@@ -12,7 +12,7 @@ from mmlesion.utils import UserError
 
 @TRANSFORMS.register_module()
 class NormalizeSpacing(Resize):
-    """Resize slices in-plane to one spacing in mm/px, so that a lesion's size is in mm.
+    """Resize slices in-plane to a fixed spacing in mm/px, so that lesion sizes are in mm.
 
     It sets ``scale_factor`` as mmdet's ``Resize`` does, so predictions come back in the original
     image's pixels; as there, a pipeline has one resize. ``spacing`` stays the original image's.
@@ -56,7 +56,7 @@ class NormalizeSpacing(Resize):
         return np.random.uniform(*self.ratio_range)
 
     def transform(self, results):
-        """Resize the image and what is annotated on it.
+        """Resize the image and its annotations.
 
         Args:
             results (dict): A sample.
@@ -116,7 +116,7 @@ class ClipBlackBorder(BaseTransform):
 
     @autocast_box_type()
     def transform(self, results):
-        """Crop the image and what is annotated on it.
+        """Crop the image and its annotations.
 
         Args:
             results (dict): A sample.
@@ -137,7 +137,7 @@ class ClipBlackBorder(BaseTransform):
         return results
 
     def _content(self, img):
-        """Rectangle x1, y1, x2, y2 of what is not air."""
+        """Return the bounding rectangle x1, y1, x2, y2 of everything that is not air."""
         height, width = img.shape[:2]
         middle = img.reshape(height, width, -1)
         middle = middle[..., middle.shape[-1] // 2]
@@ -223,7 +223,7 @@ class RandomCTAffine(RandomAffine):
 
     @autocast_box_type()
     def transform(self, results):
-        """Warp the image and what is annotated on it.
+        """Warp the image and its annotations.
 
         Args:
             results (dict): A sample.
@@ -253,7 +253,7 @@ class RandomCTAffine(RandomAffine):
 
 
 def warp_channels(img, matrix, border, interpolation=cv2.INTER_LINEAR):
-    """Warp an image of any number of channels (OpenCV fills the border of four at most).
+    """Warp an image with any number of channels (OpenCV fills the border of at most four).
 
     Args:
         img (ndarray): (H, W, C) or (H, W).
@@ -283,12 +283,12 @@ def warp_channels(img, matrix, border, interpolation=cv2.INTER_LINEAR):
 
 
 def _record(results, matrix):
-    """Note a map of px coordinates, as mmdet's transforms do."""
+    """Record a map of px coordinates, as mmdet's transforms do."""
     results['homography_matrix'] = matrix @ results.get('homography_matrix', np.eye(3))
 
 
 def _about(matrix, x, y):
-    """The map that does about the point (x, y) what ``matrix`` does about the origin."""
+    """Return the map that applies ``matrix`` about the point (x, y) instead of the origin."""
     shift = np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
     return shift @ matrix @ np.linalg.inv(shift)
 
@@ -303,7 +303,7 @@ def _warp_masks(masks, matrix):
 
 
 def _mask_slack(before, after, matrix):
-    """(n, 4) px by which warped masks are narrower than their warped bounding boxes.
+    """Return the margins (n, 4) in px between warped masks and their warped bounding boxes.
 
     Zero where a mask is empty or has left the image.
     """
@@ -315,7 +315,7 @@ def _mask_slack(before, after, matrix):
 
 
 def _keep_visible(results, clip=True):
-    """Drop the instances outside the image, and clip the others' boxes to it."""
+    """Drop instances outside the image, and clip the boxes of the others to it."""
     boxes = results['gt_bboxes']
     _keep(results, boxes.is_inside(results['img_shape']).numpy())
     if clip:

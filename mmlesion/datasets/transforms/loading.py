@@ -13,7 +13,7 @@ from mmlesion.utils import UserError
 
 @TRANSFORMS.register_module()
 class LoadCTSlices(BaseTransform):
-    """Load a key slice and its neighbours, in HU, as the channels of one image.
+    """Load a key slice and its neighbors, in HU, as the channels of one image.
 
     The neighbours lie at multiples of ``slice_interval`` mm above and below the key slice, between
     two stored slices by linear interpolation. A neighbour that does not exist is replaced by the
@@ -85,7 +85,7 @@ class LoadCTSlices(BaseTransform):
         return results
 
     def _positions(self, results, key, key_range):
-        """Fractional slice indices of the channels."""
+        """Return the fractional slice indices of the channels."""
         step = 1.0
         if self.slice_interval is not None and self.num_slices > 1:
             interval = _ct_field(results, 'slice_interval')
@@ -115,7 +115,7 @@ class LoadCTSlices(BaseTransform):
         return _ct_field(results, 'slice_range')
 
     def _read(self, results, index):
-        """One slice in HU, (H, W) float32; None where there is no such slice."""
+        """Read one slice in HU, (H, W) float32; return None if it does not exist."""
         path = slice_path(results, index)
         try:
             img = read_slice(path, self._fetch)

@@ -10,7 +10,7 @@ from .loading import LoadCTSlices
 
 @TRANSFORMS.register_module()
 class LoadNearbyCTSlices(LoadCTSlices):
-    """:class:`LoadCTSlices` about another slice of the same lesion, at random.
+    """:class:`LoadCTSlices` centered on a random slice of the same lesion.
 
     It makes further views of a lesion that is annotated on one slice. The slice lies at most
     ``reach`` times half the box's shorter side above or below the annotated one; the box stays.
@@ -30,7 +30,7 @@ class LoadNearbyCTSlices(LoadCTSlices):
         self.reach = reach
 
     def transform(self, results):
-        """Load a slice and its neighbours.
+        """Load a slice and its neighbors.
 
         Args:
             results (dict): A sample.
@@ -53,7 +53,7 @@ class LoadNearbyCTSlices(LoadCTSlices):
 
 @TRANSFORMS.register_module()
 class CropLesionPatch(BaseTransform):
-    """Cut out a square about the centre of the first box; what lies outside the image is air.
+    """Crop a square around the center of the first box, padded with air.
 
     Required Keys:
 
@@ -73,7 +73,7 @@ class CropLesionPatch(BaseTransform):
 
     @autocast_box_type()
     def transform(self, results):
-        """Cut out the patch.
+        """Crop the patch.
 
         Args:
             results (dict): A sample.

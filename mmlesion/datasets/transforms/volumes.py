@@ -1,4 +1,4 @@
-"""Transforms of volumes of 1 mm, (z, y, x) int16 HU, with spheres in their voxels."""
+"""Transforms of 1 mm volumes, (z, y, x) int16 HU, with spheres in voxel coordinates."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ AXES = ('z', 'y', 'x')
 
 @TRANSFORMS.register_module()
 class LoadVolume(BaseTransform):
-    """Open a volume; only the parts of it that are used are read.
+    """Open a memory-mapped volume.
 
     Required Keys:
 
@@ -64,7 +64,7 @@ class LoadVolume(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadSphereAnnotations(BaseTransform):
-    """Take the spheres of a volume from the world to its voxels.
+    """Convert the spheres of a volume from world to voxel coordinates.
 
     Required Keys:
 
@@ -117,7 +117,7 @@ class LoadSphereAnnotations(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomLesionCrop(BaseTransform):
-    """Cut a crop at random, often around a lesion, at a random scale.
+    """Take a random crop, often around a lesion, at a random scale.
 
     3D Aggregated Faster R-CNN, section Data Preparation: crops of 128 voxels a side. It does not
     say where they lie. A sample with ``crop_target`` says it (``VolumeDataset.by_lesion``): the
@@ -179,7 +179,7 @@ class RandomLesionCrop(BaseTransform):
         self.pad_hu = pad_hu
 
     def transform(self, results):
-        """Cut a crop.
+        """Take a crop.
 
         Args:
             results (dict): A sample.
@@ -200,7 +200,7 @@ class RandomLesionCrop(BaseTransform):
         return results
 
     def _target(self, results):
-        """A sphere (4,) that the crop is to contain, or None."""
+        """Draw a sphere (4,) to be contained in the crop, or None."""
         lesions = results['gt_bboxes'].numpy()[~results['gt_ignore_flags']]
         if results.get('crop_target') is not None:
             return _in_voxels(results['crop_target'], results)
@@ -216,7 +216,7 @@ class RandomLesionCrop(BaseTransform):
         return len(spheres) > 0 and np.random.random() < share
 
     def _start(self, target, shape, scale):
-        """First voxel z, y, x of the crop, in the scaled volume."""
+        """Draw the first voxel z, y, x of the crop, in the scaled volume."""
         size = np.array(self.crop_size)
         shape = np.rint(shape * scale)
         first, last = np.minimum(shape - size, 0), np.maximum(shape - size, 0)
@@ -229,7 +229,7 @@ class RandomLesionCrop(BaseTransform):
         return np.rint(np.random.uniform(first, last)).astype(np.int64)
 
     def _keep_visible(self, results):
-        """Drop the spheres that are not in the crop, and ignore those whose centre is not."""
+        """Drop spheres outside the crop, and ignore those whose center is outside."""
         spheres = results['gt_bboxes']
         visible = spheres.is_inside(self.crop_size).numpy()
         centers = spheres.centers.numpy()
@@ -247,13 +247,13 @@ class RandomLesionCrop(BaseTransform):
 
 
 def _in_voxels(instance, results):
-    """The sphere (4,) z, y, x, diameter of an instance, in voxels of the volume."""
+    """Return the sphere (4,) z, y, x, diameter of an instance, in voxels of the volume."""
     grid = VolumeGrid(*(results[key] for key in ('size', 'spacing', 'origin', 'direction')))
     return grid.spheres_from_world([[*instance['center_mm'], instance['diameter_mm']]])[0]
 
 
 def cut_volume(volume, start, size, scale=1.0, pad_hu=0):
-    """Cut a part of a volume, which may reach beyond it, at a scale.
+    """Crop a volume at a scale; the crop may extend beyond the volume.
 
     Args:
         volume (ndarray): (z, y, x) int16.
@@ -290,7 +290,7 @@ def _cut(volume, start, size, pad_hu):
 
 @TRANSFORMS.register_module()
 class RandomFlip3D(BaseTransform):
-    """Flip a volume along each axis at random, with its spheres.
+    """Randomly flip a volume and its spheres along each axis.
 
     Required Keys:
 

@@ -6,7 +6,7 @@ from mmlesion.utils import UserError
 
 @MODELS.register_module()
 class GroupedSliceBackbone(BaseModule):
-    """A 2D backbone that sees more slices than it has channels, a group of them at a time.
+    """A 2D backbone applied to groups of slices, for more slices than its input channels.
 
     Neighbouring slices are grouped to the three channels that a pretrained backbone takes, and each
     group goes through the same weights (ElixirNet, section "ElixirNet", and its rows with nine

@@ -5,7 +5,7 @@ from torch import nn
 
 @MODELS.register_module()
 class InflatedResNet3D(ResNet):
-    """A ResNet of volumes, whose weights begin as those of the 2D one (LENS, section 3D FPR).
+    """A 3D ResNet initialized by inflating 2D weights (LENS, section 3D FPR).
 
     "We convert the 3x3 Conv filters of a ResNet-18 to 1x3x3 in ResBlocks 1-3 and to 3x3x3 in
     ResBlock 4." The stem stays in the slice, as ResBlocks 1-3 do. Slices are nowhere subsampled:
@@ -61,7 +61,7 @@ class InflatedResNet3D(ResNet):
         self.maxpool = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
 
     def make_res_layer(self, conv_cfg, **kwargs):
-        """Pack all blocks of a stage, with filters of its depth.
+        """Build the blocks of a stage, with filters of its depth.
 
         Args:
             conv_cfg (dict): Config of the convolutions.

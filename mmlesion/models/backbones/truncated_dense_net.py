@@ -12,7 +12,7 @@ _OLD_NAME = re.compile(r'(denselayer\d+\.(?:norm|conv))\.([12]\.)')
 
 
 class _DenseLayer(nn.Sequential):
-    """Bottleneck of 1x1 and 3x3 convolutions; its output is joined to its input."""
+    """Bottleneck of 1x1 and 3x3 convolutions; its output is concatenated to its input."""
 
     def __init__(self, in_channels, growth_rate, bottleneck_ratio):
         width = bottleneck_ratio * growth_rate
@@ -55,7 +55,7 @@ def _transition(in_channels):
 
 
 class _GroupFusion(nn.Conv2d):
-    """1x1 convolution of all groups' features, which takes the place of the central group's.
+    """1x1 convolution of all groups' features, which replaces those of the central group.
 
     It begins as the identity of the central group, so that pretrained weights find the features
     that they know.
@@ -176,7 +176,7 @@ class TruncatedDenseNet(BaseModule):
         return tuple(outs)
 
     def train(self, mode=True):
-        """Set training mode, but for batch normalization where ``norm_eval``.
+        """Set training mode, except for batch normalization if ``norm_eval``.
 
         Args:
             mode (bool): Training or evaluation.

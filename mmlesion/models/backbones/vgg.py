@@ -7,7 +7,7 @@ from mmlesion.utils import UserError
 
 
 def check_layout(state_dict: dict, prefix: str, features: nn.Sequential) -> None:
-    """Check that weights are of a VGG with convolutions and normalizations in the same places.
+    """Check that weights are of a VGG with the same layout of convolutions and normalizations.
 
     Of others only some tensors would fit, and those by accident.
 
@@ -36,7 +36,7 @@ def check_layout(state_dict: dict, prefix: str, features: nn.Sequential) -> None
 
 @MODELS.register_module()
 class VGG(ClassifierVGG, BaseModule):
-    """VGG as a backbone of feature pyramids, VGG-19 by default (improved RetinaNet, section 2.1).
+    """VGG backbone for feature pyramids, VGG-19 by default (improved RetinaNet, section 2.1).
 
     Its outputs C1 to C5 are those of the five poolings: strides 2, 4, 8, 16, 32 and channels 64,
     128, 256, 512, 512. The weights' names are torchvision's (``features.0.weight``), so that
@@ -84,7 +84,7 @@ class VGG(ClassifierVGG, BaseModule):
         self.train()
 
     def init_weights(self):
-        """Initialize the weights by ``init_cfg``."""
+        """Initialize the weights according to ``init_cfg``."""
         super(ClassifierVGG, self).init_weights()
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
@@ -104,7 +104,7 @@ class VGG(ClassifierVGG, BaseModule):
         return outs if isinstance(outs, tuple) else (outs,)
 
     def train(self, mode=True):
-        """Set training mode, but for what is frozen.
+        """Set training mode, except for frozen layers.
 
         Args:
             mode (bool): Training or evaluation.

@@ -5,7 +5,7 @@ from mmengine.model import BaseDataPreprocessor, stack_batch
 
 @MODELS.register_module()
 class VolumeDataPreprocessor(BaseDataPreprocessor):
-    """Stack volumes of HU and window them, on the device.
+    """Stack HU volumes and window them on the device.
 
     They stay 16-bit until then. Boxes become plain tensors, as mmdet's heads want them. Volumes of
     unequal size are padded at their ends.
@@ -65,7 +65,7 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
         return dict(inputs=self.window(inputs), data_samples=samples)
 
     def window(self, volumes):
-        """Map the window linearly to ``value_range``, and what is outside to its bounds.
+        """Map the window linearly to ``value_range``, with clipping.
 
         Args:
             volumes (Tensor): HU, of any shape and type.

@@ -9,19 +9,19 @@ from torch.nn import functional as F
 
 
 def _offsets(points, boxes):
-    """Distances (k, P, 2) in x and y of points (P, 2) from the centres of boxes (k, 4), in px."""
+    """Return offsets (k, P, 2) in px of points (P, 2) from the centers of boxes (k, 4)."""
     centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
     return (points - centres).abs()
 
 
 def _inside(points, boxes, ratio):
-    """Which points (P, 2) lie in the boxes (k, 4) shrunk to ``ratio``, as a mask (k, P)."""
+    """Return a mask (k, P) of the points (P, 2) in the boxes (k, 4) shrunk to ``ratio``."""
     sizes = boxes[:, None, 2:] - boxes[:, None, :2]
     return (_offsets(points, boxes) <= ratio / 2 * sizes).all(-1)
 
 
 def _nearest(points, boxes):
-    """The index (k,) of the point (P, 2) that is nearest to the centre of each box (k, 4)."""
+    """Return the index (k,) of the point (P, 2) nearest to the center of each box (k, 4)."""
     return _offsets(points, boxes).square().sum(-1).argmin(1)
 
 
@@ -124,7 +124,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         return multi_apply(self.forward_single, x, self.prior_generator.strides)
 
     def forward_single(self, x, stride):
-        """Predict on one level; ``stride`` is its in x and y."""
+        """Predict on one level with ``stride`` in x and y."""
         sizes = self.size_out(self.size_conv(x).relu_())
         return self._centerness(x), sizes * sizes.new_tensor(stride * 2)[:, None, None]
 
@@ -150,7 +150,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         return self.predict_by_feat(*predicted, batch_img_metas=metas, rescale=rescale)
 
     def _predict_best(self, x, stride):
-        """As :meth:`forward_single`; elsewhere than at the best locations centerness is -inf."""
+        """Predict like :meth:`forward_single`; centerness is -inf except at the best locations."""
         count = self.test_cfg.get('nms_pre', -1)
         if not 0 < count < x.shape[-2:].numel():
             return self.forward_single(x, stride)
@@ -167,7 +167,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         )
 
     def _sizes_at(self, x, index):
-        """The box branch's (N, 4, k) at locations (N, k), numbered row by row."""
+        """Compute the box branch (N, 4, k) at locations (N, k), numbered row by row."""
         channels, width = x.shape[1], x.shape[-1]
         rows, columns = index.div(width, rounding_mode='floor'), index % width
         padded = width + 2
@@ -224,7 +224,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         )
 
     def _priors(self, levels):
-        """Locations (P, 4) of all levels: x and y in px, and their strides."""
+        """Return locations (P, 4) of all levels: x and y in px, and their strides."""
         shapes = [level.shape[-2:] for level in levels]
         priors = self.prior_generator.grid_priors(
             shapes, levels[0].dtype, levels[0].device, with_stride=True
@@ -232,7 +232,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         return torch.cat(priors)
 
     def get_targets(self, gt_instances, gt_instances_ignore, points):
-        """Say what each location of an image is to predict.
+        """Compute the targets of an image's locations.
 
         Args:
             gt_instances (InstanceData): ``bboxes`` (k, 4), x1, y1, x2, y2 in px.

@@ -4,7 +4,7 @@ from mmdet.registry import MODELS
 
 @MODELS.register_module()
 class LightP2RetinaHead(RetinaHead):
-    """RetinaHead with a narrow subnet of its own on the finest level.
+    """RetinaHead with a separate narrow subnet on the finest level.
 
     On P2 to P6 three quarters of the subnets' work is on P2: there the tower has half the width
     and depth, while the other levels share the full one.

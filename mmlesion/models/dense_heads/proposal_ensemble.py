@@ -9,7 +9,7 @@ from mmlesion.structures import batch_dataset
 
 @MODELS.register_module()
 class ProposalEnsemble(BaseModule):
-    """One proposal network per dataset, whose proposals are pooled and merged by NMS.
+    """One proposal network per dataset, with proposals pooled and merged by NMS.
 
     LENS, section Lesion Ensemble. The network of the batch's dataset alone is trained; the others
     propose as well, in training too, so that the detection head sees what it will see. Each
@@ -35,7 +35,7 @@ class ProposalEnsemble(BaseModule):
         )
 
     def loss_and_predict(self, x, batch_data_samples, proposal_cfg=None):
-        """Compute the losses of the batch's dataset and pool the proposals of all.
+        """Compute the losses of the batch's dataset and pool the proposals of all networks.
 
         Args:
             x (tuple[Tensor]): Feature maps (N, C, H, W).
@@ -79,7 +79,7 @@ class ProposalEnsemble(BaseModule):
         return head.predict_by_feat(*head(x), batch_img_metas=metas, cfg=cfg)
 
     def _pool(self, proposals, cfg):
-        """Merge the proposals of each network, lists over images, into one list over images."""
+        """Merge the networks' proposals, one list over images each, into one list over images."""
         if len(proposals) == 1:
             return proposals[0]
         return [self._pool_image(InstanceData.cat(list(image)), cfg) for image in zip(*proposals)]

@@ -8,13 +8,13 @@ from ..layers import DenseBlock3D, batched_nms_3d, pre_act_conv3d
 
 
 def _rows(maps, num_values):
-    """Lay maps (N, A * num_values, D, H, W) out as (N, D * H * W * A, num_values)."""
+    """Reshape maps (N, A * num_values, D, H, W) to (N, D * H * W * A, num_values)."""
     return maps.permute(0, 2, 3, 4, 1).reshape(len(maps), -1, num_values)
 
 
 @MODELS.register_module()
 class SphereRPNHead(RPNHead):
-    """RPN of spheres in volumes, with a head for each level of the pyramid.
+    """RPN for spheres in volumes, with a head for each pyramid level.
 
     3D Aggregated Faster R-CNN, section III-B: the Detector of Table I, two bottlenecks and a 1x1x1
     convolution, on each level with weights of its own, as the paper found it better.
@@ -89,7 +89,7 @@ class SphereRPNHead(RPNHead):
         return nn.Sequential(block, predict)
 
     def init_weights(self):
-        """Initialize the weights, small ones where scores and deltas are predicted."""
+        """Initialize the weights, with small ones in the layers that predict scores and deltas."""
         super().init_weights()
         if self.default_init:
             for _, predict in self.detectors:
@@ -148,7 +148,7 @@ class SphereRPNHead(RPNHead):
         )
 
     def _all_rows(self, cls_scores, bbox_preds):
-        """Scores (N, n, 1) and deltas (N, n, 4) of the n anchors of all levels."""
+        """Return scores (N, n, 1) and deltas (N, n, 4) of the n anchors of all levels."""
         return (
             torch.cat([_rows(scores, 1) for scores in cls_scores], 1),
             torch.cat([_rows(deltas, self.bbox_coder.encode_size) for deltas in bbox_preds], 1),
@@ -200,7 +200,7 @@ class SphereRPNHead(RPNHead):
         ]
 
     def _top(self, cls_score, bbox_pred, priors, cfg):
-        """The best ``nms_pre`` of a level in each volume: scores (N, k) and spheres (N, k, 4)."""
+        """Return a level's best ``nms_pre`` per volume: scores (N, k) and spheres (N, k, 4)."""
         scores = _rows(cls_score, 1).squeeze(2).float().sigmoid()
         deltas = _rows(bbox_pred, self.bbox_coder.encode_size).float()
         scores, index = scores.topk(min(cfg.get('nms_pre', 1000), scores.shape[1]))

@@ -14,7 +14,7 @@ from mmlesion.utils import UserError
 
 @MODELS.register_module()
 class TruncatedRPNHead(RPNHead):
-    """RPN that proposes only where a learned confidence map says that a lesion may be.
+    """RPN restricted to the locations selected by a learned confidence map.
 
     TruncatedRPN of ElixirNet, sections "TruncatedRPN" and "Implementation Details". On each feature
     level I a 1x1 convolution and a sigmoid, shared by the levels as the rest of an RPN is, give a
@@ -91,7 +91,7 @@ class TruncatedRPNHead(RPNHead):
         return *super().forward_single(self._feature_scale(confidence) * x), confidence
 
     def _feature_scale(self, confidence):
-        """What a level's features are scaled by: p (N, 1, H, W), or p over its mean on each map."""
+        """Return the factor for a level's features: p (N, 1, H, W), or p over its mean per map."""
         p = confidence.sigmoid()
         if not self.normalize_confidence:
             return p
@@ -101,7 +101,7 @@ class TruncatedRPNHead(RPNHead):
 
     @torch.no_grad()
     def keep_locations(self, confidences, img_meta):
-        """Find the locations of an image that are not truncated.
+        """Return the locations of an image that are not truncated.
 
         Args:
             confidences (list[Tensor]): Confidence (1, H, W) of each level, before the sigmoid.
@@ -131,7 +131,7 @@ class TruncatedRPNHead(RPNHead):
         batch_img_metas,
         batch_gt_instances_ignore=None,
     ):
-        """Compute the RPN's losses on the anchors that remain, and that of the confidence.
+        """Compute the RPN's losses on the remaining anchors, and the loss of the confidence.
 
         Args:
             cls_scores (list[Tensor]): Scores (N, A, H, W) of each level.
@@ -162,7 +162,7 @@ class TruncatedRPNHead(RPNHead):
 
     @torch.no_grad()
     def _match_anchors(self, confidences, batch_img_metas, batch_gt_instances, ignore):
-        """Match each image's anchors, the truncated ones too, with its lesions.
+        """Match all anchors of each image, including truncated ones, to its lesions.
 
         Returns:
             list[Tensor]: Of each image (num_anchors,): the number of the lesion, from 1 on, that an
@@ -189,7 +189,7 @@ class TruncatedRPNHead(RPNHead):
         return anchor_inside_flags(anchors, flags, img_meta['img_shape'][:2], border)
 
     def _keep_anchors(self, confidences, img_meta, matches):
-        """Find the anchors to train an image's RPN with, as masks (H * W * A,) of the levels."""
+        """Select the training anchors of an image, as masks (H * W * A,) of the levels."""
         keeps = [
             keep.repeat_interleave(self.num_base_priors)
             for keep in self.keep_locations(confidences, img_meta)
@@ -200,7 +200,7 @@ class TruncatedRPNHead(RPNHead):
         return [keep | positive for keep, positive in zip(keeps, positives)]
 
     def _confidence_loss(self, confidences, matches):
-        """Loss of p: half on the locations with a positive anchor, half on the negative ones.
+        """Compute the loss of p, half on locations with a positive anchor, half on negative ones.
 
         A location is negative if none of its anchors is positive and one is background. Both halves
         are taken over the batch; without a lesion in it, that of the negative ones remains.
@@ -214,7 +214,7 @@ class TruncatedRPNHead(RPNHead):
         return self.loss_confidence(logits.reshape(-1, 1), target, weight, avg_factor=1)
 
     def get_anchors(self, featmap_sizes, batch_img_metas, device='cuda'):
-        """Generate anchors, those that are truncated flagged as not valid.
+        """Generate anchors, with truncated ones flagged as invalid.
 
         Args:
             featmap_sizes (list[tuple]): Size (H, W) of each level.
@@ -240,7 +240,7 @@ class TruncatedRPNHead(RPNHead):
         gt_instances_ignore=None,
         unmap_outputs=True,
     ):
-        """Assign targets in one image, none at all where all its anchors are truncated."""
+        """Assign targets in one image; there are none if all its anchors are truncated."""
         if not self._inside(flat_anchors, valid_flags, img_meta).any():
             return self._empty_targets(flat_anchors, gt_instances)
         return super()._get_targets_single(
@@ -248,7 +248,7 @@ class TruncatedRPNHead(RPNHead):
         )
 
     def _empty_targets(self, flat_anchors, gt_instances):
-        """Targets of an image without anchors: every weight is zero, so is every gradient."""
+        """Return targets of an image without anchors, with zero weights and thus zero gradients."""
         num_anchors = flat_anchors.shape[0]
         none = InstanceData(priors=flat_anchors[:0])
         assignment = self.assigner.assign(none, gt_instances)
@@ -272,7 +272,7 @@ class TruncatedRPNHead(RPNHead):
         rescale=False,
         with_nms=True,
     ):
-        """Propose boxes in one image from what is left when truncated locations are taken out.
+        """Propose boxes in one image from the locations that are not truncated.
 
         Arguments and result are those of :class:`mmdet.models.RPNHead`; ``score_factor_list`` is
         the confidence (1, H, W) of each level, before the sigmoid.
@@ -299,7 +299,7 @@ class TruncatedRPNHead(RPNHead):
         )
 
     def _select(self, keep, cls_score, bbox_pred, priors):
-        """Take the K kept locations out of one level, as a feature map of one row.
+        """Extract the K kept locations of one level as a feature map with one row.
 
         Returns:
             tuple: Scores (A, 1, K), deltas (A * 4, 1, K) and priors (K * A, 4).
@@ -317,5 +317,5 @@ class TruncatedRPNHead(RPNHead):
 
 
 def _mean_weights(chosen):
-    """Weights that sum to the mean over the chosen, 0 where none is."""
+    """Return weights that sum to the mean over the selected, or 0 if there are none."""
     return chosen.float() / chosen.sum().clamp(min=1)

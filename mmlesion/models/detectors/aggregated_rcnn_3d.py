@@ -119,7 +119,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def test_step(self, data):
-        """Detect the lesions of whole scans, in windows where the config has some.
+        """Detect the lesions in whole scans, in windows if configured.
 
         Args:
             data (dict): ``inputs``, scans (1, D, H, W) in HU, and ``data_samples``.
@@ -133,12 +133,12 @@ class AggregatedRCNN3D(TwoStageDetector):
         return self.add_pred_to_datasample(samples, results)
 
     def val_step(self, data):
-        """As :meth:`test_step`."""
+        """Validate like :meth:`test_step`."""
         return self.test_step(data)
 
     @torch.no_grad()
     def detect_scan(self, volume, batch_size=None, progress=iter):
-        """Detect the lesions of a scan, in windows where the config has some.
+        """Detect the lesions in a scan, in windows if configured.
 
         Args:
             volume (Tensor): (1, D, H, W) HU, of any type; not changed.
@@ -166,7 +166,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         return self.detect(data['inputs'], data['data_samples'])
 
     def detect(self, batch_inputs, batch_data_samples):
-        """Detect lesions; of each volume an InstanceData as in :meth:`predict`."""
+        """Detect lesions and return an InstanceData for each volume, as in :meth:`predict`."""
         x = self.extract_feat(batch_inputs)
         results = self.rpn_head.predict(x, batch_data_samples)
         if self.fprn_detects:
@@ -174,7 +174,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         return results
 
     def _forward(self, batch_inputs, batch_data_samples=None):
-        """Run the network without post-processing but that of proposals.
+        """Run the network without post-processing, except that of proposals.
 
         Args:
             batch_inputs (Tensor): Volumes (N, 1, D, H, W).

@@ -7,7 +7,7 @@ from mmlesion.structures import meet_segments
 
 
 def calibrated_scores(scores, bboxes, segments):
-    """Raise scores to p * (1 + IoU).
+    """Calibrate scores as p * (1 + IoU).
 
     Args:
         scores (Tensor): (n,) probabilities p.
@@ -22,7 +22,7 @@ def calibrated_scores(scores, bboxes, segments):
 
 
 def calibrate(instances, segments):
-    """Calibrate detections and put them in order of their new scores.
+    """Calibrate detections and sort them by their new scores.
 
     Args:
         instances (InstanceData): (n, 4) ``bboxes``, (n,) ``scores`` and whatever else.

@@ -4,7 +4,7 @@ from mmdet.registry import MODELS
 
 @MODELS.register_module()
 class LENS(TwoStageDetector):
-    """Lesion ensemble: one detector of several partly labelled datasets (LENS).
+    """Lesion ensemble: one detector for several partially labeled datasets (LENS).
 
     Datasets share backbone, neck and the detection head's first layers; each has a proposal network
     and an expert, a classification and a regression layer, of its own, which learn from its batches

@@ -77,7 +77,7 @@ class LesionRetinaNet(RetinaNet):
         return pyramid, (batch_inputs, features[0], pyramid[0])
 
     def loss(self, batch_inputs, batch_data_samples):
-        """Compute RetinaNet's losses and that of the dense masks.
+        """Compute RetinaNet's losses and the loss of the dense masks.
 
         Args:
             batch_inputs (Tensor): Images (N, C, H, W).
@@ -117,7 +117,7 @@ class LesionRetinaNet(RetinaNet):
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def _with_segments(self, result, probability, sample, rescale):
-        """Put a map and its segments into a sample; pair and calibrate its detections."""
+        """Store a map and its segments in a sample; match and calibrate its detections."""
         padding = self.segment_padding
         if padding and not rescale:
             padding *= sample.metainfo['scale_factor'][0]
@@ -127,7 +127,7 @@ class LesionRetinaNet(RetinaNet):
         return calibrate(result, boxes) if self.calibrate else result
 
     def _own_segments(self, bboxes, segments, numbers):
-        """(n,) number of the segment that each detection meets and holds enough of, or 0."""
+        """Return the number (n,) of each detection's own segment, or 0 if there is none."""
         met = meet_segments(bboxes, segments)[1]
         arrays = (each.cpu().numpy() for each in (numbers, met, bboxes.float()))
         enough = shares_in_boxes(*arrays) >= self.min_segment_share

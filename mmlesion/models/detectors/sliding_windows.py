@@ -6,7 +6,7 @@ from ..layers import nms_3d
 
 
 def centred_within(results, low, high):
-    """The detections whose centre is in a cuboid.
+    """Return the detections whose center is in a cuboid.
 
     Args:
         results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter.
@@ -21,7 +21,7 @@ def centred_within(results, low, high):
 
 
 class SlidingWindows:
-    """Overlapping windows over a volume, and what is found in them brought together.
+    """Sliding-window inference: overlapping windows over a volume, and merging of their detections.
 
     3D Aggregated Faster R-CNN, section Data Preparation: a scan is divided into overlapping cubes
     and their detections are merged.
@@ -94,7 +94,7 @@ class SlidingWindows:
         return torch.cartesian_prod(*axes), size
 
     def _starts(self, length, size):
-        """Where windows begin along an axis; all numbers are multiples of the divisor."""
+        """Return the starts of windows along an axis; all numbers are multiples of the divisor."""
         last = length - size
         if not last:
             return torch.zeros(1, dtype=torch.long)
@@ -104,7 +104,7 @@ class SlidingWindows:
         return (torch.arange(steps + 1) * step).clamp(max=last)
 
     def cut(self, volume, start, size, fill):
-        """Copy a window out of a volume.
+        """Copy a window from a volume.
 
         Args:
             volume (Tensor): (1, D, H, W), which may be mapped from a file.
@@ -122,7 +122,7 @@ class SlidingWindows:
         return F.pad(part, padding, value=fill)
 
     def in_volume(self, results, start, size, shape):
-        """Move a window's detections to the volume.
+        """Convert a window's detections to the volume's coordinates.
 
         Those left to its neighbours are dropped, and those whose centre is not in the volume.
 
@@ -145,7 +145,7 @@ class SlidingWindows:
         return moved
 
     def merge(self, found):
-        """Bring the detections of all windows together.
+        """Merge the detections of all windows.
 
         Args:
             found (list[InstanceData]): Of each window, in voxels of the volume.

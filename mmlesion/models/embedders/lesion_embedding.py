@@ -10,7 +10,7 @@ from mmlesion.utils import UserError
 
 @MODELS.register_module()
 class LesionEmbedding(BaseModel):
-    """A vector for a lesion, near those of the same lesion at other times (Intra-Patient Matching).
+    """Lesion embedding that is similar for the same lesion at other times (Intra-Patient Matching).
 
     LENS takes the embedding of LesaNet. This one is learnt from DeepLesion's own fields alone: the
     features of the lesion's box on one level of a backbone and the mean of its last level, which
@@ -99,7 +99,7 @@ class LesionEmbedding(BaseModel):
 
 
 def _triplet_loss(loss, embeddings, labels):
-    """The loss, or 0 where a batch has no two labels to tell apart."""
+    """Return the loss, or 0 if a batch has fewer than two labels."""
     if len(labels.unique()) < 2:
         return embeddings.sum() * 0
     return loss(embeddings, labels)

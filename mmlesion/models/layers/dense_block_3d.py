@@ -7,7 +7,7 @@ from torch import nn
 def pre_act_conv3d(
     in_channels, out_channels, kernel_size, norm_cfg=None, transposed=False, bias='auto'
 ):
-    """Normalization, ReLU and a 3D convolution, in this order as DenseNet has them.
+    """Build normalization, ReLU and a 3D convolution, in DenseNet's order.
 
     Args:
         in_channels (int): Channels of the input.
@@ -35,7 +35,7 @@ def pre_act_conv3d(
 
 
 class DenseBlock3D(BaseModule):
-    """Bottlenecks that each see the input and what the ones before have added (DenseNet-B).
+    """Bottlenecks that each receive the input and all previous outputs (DenseNet-B).
 
     A bottleneck is a 1x1x1 convolution to four times the growth and a 3x3x3 convolution to the
     growth, each after normalization and ReLU: the blocks of Table I of 3D Aggregated Faster R-CNN.

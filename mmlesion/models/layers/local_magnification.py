@@ -47,7 +47,7 @@ class LocalMagnification(BaseModule):
 
     @property
     def center_offset(self):
-        """float: Where the middle of a result lies beside the middle of its crop, crop's voxels.
+        """float: Offset of an output's center from the center of its crop, in voxels of the crop.
 
         A crop magnified has an even number of voxels and the result an odd one.
         """

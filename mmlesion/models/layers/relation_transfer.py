@@ -5,7 +5,7 @@ from torch import nn
 
 @MODELS.register_module()
 class RelationTransferModule(nn.Module):
-    """Transfers what a lesion is along the relations of the regions (ElixirNet, section "Relation
+    """Transfers lesion semantics along the relations of the regions (ElixirNet, section "Relation
     Transfer Module").
 
     f_E = E Gamma M W_E. M, the weights and biases of a binary classifier of lesions, describes its

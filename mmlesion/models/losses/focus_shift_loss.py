@@ -48,7 +48,7 @@ class FocusShiftLoss(nn.Module):
 
     @property
     def focus_shift(self) -> float:
-        """float: T of the present iteration; of the first one outside a run."""
+        """float: T of the current iteration; outside a run that of the first."""
         hub = MessageHub.get_current_instance()
         done = hub.get_info('iter', 0) / hub.get_info('max_iters', 1)
         return self.t_init + (self.t_final - self.t_init) * done

@@ -52,5 +52,5 @@ class HardNegativeLoss(nn.Module):
 
 
 def _mean(losses):
-    """The mean, 0 of none."""
+    """Return the mean, or 0 if empty."""
     return losses.sum() / max(len(losses), 1)

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 @MODELS.register_module()
 class SliceFusionFPN(BaseModule):
-    """Top-down path of each slice group, then their fusion into one feature map.
+    """Top-down path of each slice group, followed by fusion into one feature map.
 
     The neck of LENS (section Backbone), whose structure is MULAN's: on each level a 1x1 lateral
     convolution, shared by the groups; coarser levels are upsampled by nearest neighbours and added;
@@ -62,7 +62,7 @@ class SliceFusionFPN(BaseModule):
         return (x + self.fusion.bias[:, None, None],)
 
     def _fused_laterals(self):
-        """Lateral and fusion in one: weights (out_channels, num_groups * C_i, 1, 1) and biases."""
+        """Merge lateral and fusion: weights (out_channels, num_groups * C_i, 1, 1) and biases."""
         groups = self.fusion.weight.flatten(1).chunk(self.num_groups, 1)
         fused = []
         for lateral in self.laterals:

@@ -54,7 +54,7 @@ class AggregatedRoIHead(StandardRoIHead):
         self.anchor_diameters = TASK_UTILS.build(anchor_generator).diameters
 
     def reference_levels(self, diameters):
-        """Find the levels with the anchor nearest to each diameter, by their ratio.
+        """Return the level with the anchor nearest to each diameter, by their ratio.
 
         Args:
             diameters (Tensor): (n,), voxels.
@@ -91,7 +91,7 @@ class AggregatedRoIHead(StandardRoIHead):
         return dict(loss_cls=self.bbox_head.loss(scores, torch.cat(labels)))
 
     def _sample(self, proposals, gt_instances, gt_instances_ignore):
-        """Sample one volume's regions (n, 5), sphere and level, and their labels (n,)."""
+        """Sample one volume's regions (n, 5), spheres and levels, and their labels (n,)."""
         proposals = InstanceData(priors=proposals.bboxes, level=proposals.level)
         assigned = self.bbox_assigner.assign(proposals, gt_instances, gt_instances_ignore)
         result = self.bbox_sampler.sample(assigned, proposals, gt_instances)
@@ -124,7 +124,7 @@ class AggregatedRoIHead(StandardRoIHead):
         return self._bbox_forward(x, rois)['cls_score'].squeeze(1) if len(rois) else rois[:, 0]
 
     def predict_bbox(self, x, batch_img_metas, rpn_results_list, rcnn_test_cfg=None, rescale=False):
-        """Score proposals by both branches.
+        """Score proposals with both branches.
 
         Args:
             x (tuple[Tensor]): Levels (N, C, D, H, W) of the pyramid.

@@ -156,7 +156,7 @@ class LENSRoIHead(StandardRoIHead):
         return results
 
     def _expert_outputs(self, x, proposals, batch_data_samples, rescale, experts):
-        """Of each image, by expert, boxes (n, classes * 4) and probabilities (n, classes + 1)."""
+        """Return each image's boxes (n, classes * 4), probabilities (n, classes + 1) by expert."""
         numbers = [len(image) for image in proposals]
         rois = bbox2roi([image.bboxes for image in proposals])
         outputs = self._bbox_forward(x, rois, experts)
@@ -178,7 +178,7 @@ class LENSRoIHead(StandardRoIHead):
         return raw.bboxes, raw.scores
 
     def _merge(self, outputs):
-        """Merge boxes and probabilities by expert by one NMS over all of them."""
+        """Merge the boxes and probabilities of all experts with a single NMS."""
         boxes, scores = map(torch.cat, zip(*outputs.values()))
         cfg = self.test_cfg
         detections, labels, kept = multiclass_nms(

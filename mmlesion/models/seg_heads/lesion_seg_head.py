@@ -17,7 +17,7 @@ MIN_LESION_SHARE = 2.5e-4
 
 
 class UpsamplingStep(BaseModule):
-    """One more step down the pyramid: upsample, add a skip connection, 3x3 convolution.
+    """Further top-down step: upsampling, addition of a skip connection, 3x3 convolution.
 
     Args:
         in_channels (int): Channels of the coarser level.

@@ -9,7 +9,7 @@ from mmlesion.models.layers import RegionGraph
 
 
 def _build_encoder(encoder, **inherited):
-    """Build an encoder with those of the ``inherited`` options that it has and are not given."""
+    """Build an encoder with the ``inherited`` options that it accepts and that are not set."""
     known = inspect.signature(MODELS.get(encoder['type'])).parameters
     default_args = {key: value for key, value in inherited.items() if key in known}
     return MODELS.build(encoder, default_args=default_args)
@@ -17,7 +17,7 @@ def _build_encoder(encoder, **inherited):
 
 @MODELS.register_module()
 class RelationBBoxHead(BBoxHead):
-    """Box head of ElixirNet: an encoder of regions and, if wanted, relation transfer.
+    """Box head of ElixirNet: an encoder of regions and optional relation transfer.
 
     With relation transfer a binary classifier, lesion or not, has a loss of its own, and the final
     classification and regression see the transferred features beside the region's. The relations

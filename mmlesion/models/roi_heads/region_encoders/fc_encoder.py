@@ -40,7 +40,7 @@ class FCEncoder(BaseModule):
         self.out_channels = fc_out_channels
 
     def forward(self, x, num_regions):
-        """Encode regions, each by itself.
+        """Encode each region separately.
 
         Args:
             x (Tensor): Features (N, in_channels, h, w) of the regions.

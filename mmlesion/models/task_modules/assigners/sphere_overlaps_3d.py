@@ -6,7 +6,7 @@ from mmlesion.structures import check_shape, sphere_overlaps
 
 @TASK_UTILS.register_module()
 class SphereOverlaps3D:
-    """Overlaps of spheres, as mmdet's assigners ask for them (3D Aggregated Faster R-CNN).
+    """Overlaps of spheres for mmdet's assigners (3D Aggregated Faster R-CNN).
 
     The paper does not say of which shape its IoU is: cubes, as detectors have boxes, are assumed.
 

@@ -4,7 +4,7 @@ from mmdet.registry import TASK_UTILS
 
 @TASK_UTILS.register_module()
 class UncertainIoUAssigner(MaxIoUAssigner):
-    """mmdet's MaxIoUAssigner that ignores uncertain regions, and no positive for them.
+    """mmdet's MaxIoUAssigner with ignored uncertain regions that remove no positives.
 
     Priors in a region to be ignored are neither positive nor negative, with two differences from
     :class:`mmdet.models.task_modules.MaxIoUAssigner`:
@@ -20,7 +20,7 @@ class UncertainIoUAssigner(MaxIoUAssigner):
     """
 
     def assign(self, pred_instances, gt_instances, gt_instances_ignore=None):
-        """Assign a true box to each prior.
+        """Assign a ground truth box to each prior.
 
         Args:
             pred_instances (InstanceData): ``priors`` (n, 4).

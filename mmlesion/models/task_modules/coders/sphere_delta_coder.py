@@ -10,7 +10,7 @@ from mmlesion.structures import SphereBoxes
 
 @TASK_UTILS.register_module()
 class SphereDeltaCoder(BaseBBoxCoder):
-    """Deltas between spheres (3D Aggregated Faster R-CNN): those of R-CNN, in three dimensions.
+    """Deltas between spheres (3D Aggregated Faster R-CNN), a 3D version of R-CNN's.
 
     The offset of the centre along z, y and x over the diameter, and the logarithm of the ratio of
     the diameters.
@@ -37,7 +37,7 @@ class SphereDeltaCoder(BaseBBoxCoder):
         self.stds = tuple(target_stds)
 
     def encode(self, bboxes, gt_bboxes):
-        """Compute the deltas that lead from spheres to others.
+        """Compute the deltas from spheres to target spheres.
 
         Args:
             bboxes (Tensor | SphereBoxes): (..., 4), anchors for instance.
