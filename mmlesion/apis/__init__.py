@@ -1,3 +1,5 @@
+"""High-level inference API."""
+
 from .inferencer import LesionInferencer
 from .lesions import Lesion
 

@@ -1,3 +1,5 @@
+"""Inference: from a CT volume to lesions in its own coordinates."""
+
 import copy
 import os.path as osp
 import warnings

@@ -1,3 +1,5 @@
+"""Output of inference results as JSON, CSV, label map and overlay images."""
+
 import csv
 import json
 import os

@@ -1,3 +1,5 @@
+"""The lesion record of inference results, its measurements and label maps."""
+
 from dataclasses import dataclass, field
 
 import numpy as np

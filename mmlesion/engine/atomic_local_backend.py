@@ -1,3 +1,5 @@
+"""Atomic writes for mmengine's local files."""
+
 from __future__ import annotations
 
 from pathlib import Path

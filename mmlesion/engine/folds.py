@@ -1,3 +1,5 @@
+"""Cross-validation folds in configs."""
+
 from typing import Optional
 
 from mmlesion.utils import UserError

@@ -1,3 +1,5 @@
+"""Mining of missing annotations and generation of masks from RECIST."""
+
 from .cross_dataset import uncertain_regions
 from .hard_negatives import label_tracklets, label_volume
 from .mask_dataset import MaskOptions, MaskRun, PartialFile

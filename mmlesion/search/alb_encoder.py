@@ -1,3 +1,5 @@
+"""The region encoder from which the search derives genotypes."""
+
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule

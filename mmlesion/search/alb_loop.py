@@ -1,3 +1,5 @@
+"""The training loop of the search of auto-lesion blocks."""
+
 import time
 from copy import deepcopy
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Optimizers of the weights and of the architecture."""
+
 from mmdet.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
 from torch import nn

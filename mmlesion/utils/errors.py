@@ -1,3 +1,5 @@
+"""Errors that the command-line tools report in one line."""
+
 import functools
 import signal
 import sys

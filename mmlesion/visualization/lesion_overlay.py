@@ -1,3 +1,5 @@
+"""Overlay images of detected lesions."""
+
 import cv2
 import numpy as np
 

@@ -1,3 +1,5 @@
+"""mmdet's visualizer for CT slices."""
+
 import cv2
 import numpy as np
 import torch

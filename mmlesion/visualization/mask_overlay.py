@@ -1,3 +1,5 @@
+"""Overlay images of lesion masks."""
+
 import cv2
 import numpy as np
 

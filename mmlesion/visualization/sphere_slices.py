@@ -1,3 +1,5 @@
+"""Slices through the spheres of a volume."""
+
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample

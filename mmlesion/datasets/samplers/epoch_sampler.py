@@ -1,3 +1,5 @@
+"""Base class of samplers whose epochs depend only on seed and epoch number."""
+
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler

@@ -1,3 +1,5 @@
+"""Sampling of 3D crops by lesion."""
+
 import numpy as np
 import torch
 from mmdet.registry import DATA_SAMPLERS

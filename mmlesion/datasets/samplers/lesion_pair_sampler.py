@@ -1,3 +1,5 @@
+"""Sampling of lesion pairs for metric learning."""
+
 import numpy as np
 from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import DefaultSampler

@@ -1,3 +1,5 @@
+"""Sampling of slices with and without lesions from one or several datasets."""
+
 import torch
 from mmdet.registry import DATA_SAMPLERS
 from tqdm import tqdm

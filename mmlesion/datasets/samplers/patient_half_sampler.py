@@ -1,3 +1,5 @@
+"""Split of a dataset into two halves by patient."""
+
 import numpy as np
 from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import DefaultSampler

@@ -1,3 +1,5 @@
+"""Sampling of 3D proposals at a fixed ratio of false positives to lesions."""
+
 import torch
 from mmdet.registry import DATA_SAMPLERS
 

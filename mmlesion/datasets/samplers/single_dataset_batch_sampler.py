@@ -1,3 +1,5 @@
+"""Batches drawn from one dataset at a time."""
+
 import torch
 from mmdet.registry import DATA_SAMPLERS
 from torch.utils.data import BatchSampler

@@ -1,3 +1,5 @@
+"""Lesion masks as targets of dense supervision."""
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations

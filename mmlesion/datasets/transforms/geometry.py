@@ -1,3 +1,5 @@
+"""Geometric transforms of slices: spacing, border clipping and affine augmentation."""
+
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform

@@ -1,3 +1,5 @@
+"""Intensity transforms of HU images."""
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS

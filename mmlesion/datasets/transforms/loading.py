@@ -1,3 +1,5 @@
+"""Loading of CT slices with their neighbors as the channels of an image."""
+
 import functools
 
 import cv2

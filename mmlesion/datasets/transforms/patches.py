@@ -1,3 +1,5 @@
+"""Lesion patches for training an embedding."""
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS

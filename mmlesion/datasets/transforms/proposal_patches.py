@@ -1,3 +1,5 @@
+"""3D patches around proposals for false positive reduction."""
+
 from typing import NamedTuple
 
 import cv2

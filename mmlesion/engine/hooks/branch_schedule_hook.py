@@ -1,3 +1,5 @@
+"""Training schedule of the two branches of 3D Aggregated Faster R-CNN."""
+
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper

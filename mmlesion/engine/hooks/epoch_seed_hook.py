@@ -1,3 +1,5 @@
+"""Reproducible random numbers after resuming."""
+
 from mmdet.registry import HOOKS
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook

@@ -1,3 +1,5 @@
+"""Check of a checkpoint's cross-validation fold."""
+
 import logging
 
 from mmdet.registry import HOOKS

@@ -1,3 +1,5 @@
+"""Freezing of modules during training."""
+
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper

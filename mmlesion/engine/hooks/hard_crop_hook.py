@@ -1,3 +1,5 @@
+"""Anchor-based sampling: training crops at a detector's errors."""
+
 import numpy as np
 import torch
 from mmdet.registry import HOOKS

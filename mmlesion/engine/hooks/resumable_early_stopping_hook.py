@@ -1,3 +1,5 @@
+"""Early stopping whose state survives resuming."""
+
 from math import isfinite
 
 from mmdet.registry import HOOKS

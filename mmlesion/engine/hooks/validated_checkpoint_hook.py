@@ -1,3 +1,5 @@
+"""Checkpoints before and after validation, so that either can be resumed."""
+
 from bisect import bisect
 
 from mmdet.registry import HOOKS

@@ -1,3 +1,5 @@
+"""Images of predictions during validation and testing."""
+
 from functools import partial
 from itertools import islice
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Distributed training on CPUs."""
+
 from typing import Optional
 
 from mmengine.device import get_device

@@ -1,3 +1,5 @@
+"""Work folders by cross-validation fold."""
+
 import copy
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The U-Net of dense blocks of 3D Aggregated Faster R-CNN."""
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule

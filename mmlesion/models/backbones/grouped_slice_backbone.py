@@ -1,3 +1,5 @@
+"""A wrapper that applies a 2D backbone to groups of slices."""
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 

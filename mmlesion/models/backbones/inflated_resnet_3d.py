@@ -1,3 +1,5 @@
+"""3D ResNets initialized from 2D weights."""
+
 from mmdet.models.backbones import ResNet
 from mmdet.registry import MODELS
 from torch import nn

@@ -1,3 +1,5 @@
+"""ResNet with the stem's features as an additional output."""
+
 from mmdet.models.backbones import ResNet
 from mmdet.registry import MODELS
 

@@ -1,3 +1,5 @@
+"""The truncated DenseNet-121 of LENS."""
+
 import re
 from collections import OrderedDict
 

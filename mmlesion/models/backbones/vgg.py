@@ -1,3 +1,5 @@
+"""VGG as a backbone of feature pyramids."""
+
 from mmcv.cnn import VGG as ClassifierVGG
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule

@@ -1,3 +1,5 @@
+"""The 3D false positive reduction network of LENS."""
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModel

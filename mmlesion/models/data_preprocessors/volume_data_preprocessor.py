@@ -1,3 +1,5 @@
+"""Batching and windowing of HU volumes on the device."""
+
 from mmdet.models.utils import samplelist_boxtype2tensor
 from mmdet.registry import MODELS
 from mmengine.model import BaseDataPreprocessor, stack_batch

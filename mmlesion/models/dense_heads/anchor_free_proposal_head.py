@@ -1,3 +1,5 @@
+"""The anchor-free proposal network of LENS."""
+
 import torch
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.utils import multi_apply

@@ -1,3 +1,5 @@
+"""A RetinaNet head with a lighter subnet on P2."""
+
 from mmdet.models.dense_heads import RetinaHead
 from mmdet.registry import MODELS
 

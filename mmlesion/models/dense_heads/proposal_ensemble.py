@@ -1,3 +1,5 @@
+"""The ensemble of proposal networks of LENS, one per dataset."""
+
 import torch
 from mmcv.ops import batched_nms
 from mmdet.registry import MODELS

@@ -1,3 +1,5 @@
+"""The RPN of 3D Aggregated Faster R-CNN."""
+
 import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.registry import MODELS

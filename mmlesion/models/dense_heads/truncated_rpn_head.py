@@ -1,3 +1,5 @@
+"""TruncatedRPN of ElixirNet."""
+
 import math
 from typing import Optional, Union
 

@@ -1,3 +1,5 @@
+"""The detector of 3D Aggregated Faster R-CNN."""
+
 import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.utils import samplelist_boxtype2tensor

@@ -1,3 +1,5 @@
+"""The detector of LENS."""
+
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.registry import MODELS
 

@@ -1,3 +1,5 @@
+"""The detector of the improved RetinaNet."""
+
 import torch
 from mmdet.models.detectors import RetinaNet
 from mmdet.registry import MODELS

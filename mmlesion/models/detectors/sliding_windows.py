@@ -1,3 +1,5 @@
+"""Sliding-window inference on volumes."""
+
 import torch
 from mmengine.structures import InstanceData
 from torch.nn import functional as F

@@ -1,3 +1,5 @@
+"""The lesion embedding for matching lesions within a patient."""
+
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox2roi

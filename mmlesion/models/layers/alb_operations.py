@@ -1,3 +1,5 @@
+"""The operations of auto-lesion blocks."""
+
 from functools import partial
 
 import torch

@@ -1,3 +1,5 @@
+"""Attention gates of the improved RetinaNet."""
+
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn

@@ -1,3 +1,5 @@
+"""Dense blocks for volumes."""
+
 import torch
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule

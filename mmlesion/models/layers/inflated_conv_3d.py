@@ -1,3 +1,5 @@
+"""3D convolutions initialized from 2D weights."""
+
 from mmengine.registry import MODELS
 from torch import nn
 

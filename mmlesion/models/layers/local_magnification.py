@@ -1,3 +1,5 @@
+"""Local Magnification of 3D Aggregated Faster R-CNN."""
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 

@@ -1,3 +1,5 @@
+"""Relations between the regions of an image."""
+
 import torch
 from torch import nn
 

@@ -1,3 +1,5 @@
+"""Relation transfer of ElixirNet."""
+
 import torch
 from mmdet.registry import MODELS
 from torch import nn

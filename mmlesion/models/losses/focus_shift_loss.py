@@ -1,3 +1,5 @@
+"""The RPN loss of 3D Aggregated Faster R-CNN."""
+
 import math
 
 import torch.nn.functional as F

@@ -1,3 +1,5 @@
+"""Online hard example mining for an RPN."""
+
 from typing import Optional
 
 import torch

@@ -1,3 +1,5 @@
+"""Feature pyramid with attention gates."""
+
 import torch.nn.functional as F
 from mmdet.models.necks import FPN
 from mmdet.registry import MODELS

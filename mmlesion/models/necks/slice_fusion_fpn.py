@@ -1,3 +1,5 @@
+"""Feature pyramid that fuses slice groups (LENS)."""
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule

@@ -1,3 +1,5 @@
+"""Fusion of slice groups before a feature pyramid (ElixirNet)."""
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import nn

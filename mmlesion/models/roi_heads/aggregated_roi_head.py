@@ -1,3 +1,5 @@
+"""The FPRN branch of 3D Aggregated Faster R-CNN."""
+
 import torch
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.models.utils import unpack_gt_instances

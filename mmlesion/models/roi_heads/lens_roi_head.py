@@ -1,3 +1,5 @@
+"""The detection head of LENS with an expert per dataset."""
+
 import torch
 from mmdet.models.layers import multiclass_nms
 from mmdet.models.roi_heads import StandardRoIHead

@@ -1,3 +1,5 @@
+"""The RoI head of ElixirNet."""
+
 import torch
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.registry import MODELS

@@ -1,3 +1,5 @@
+"""The dense supervision branch of the improved RetinaNet."""
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule

@@ -1,3 +1,5 @@
+"""The box head of ElixirNet."""
+
 import inspect
 
 import torch

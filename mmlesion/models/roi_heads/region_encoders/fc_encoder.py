@@ -1,3 +1,5 @@
+"""Region encoder of fully connected layers."""
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import nn

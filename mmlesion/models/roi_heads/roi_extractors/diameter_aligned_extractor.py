@@ -1,3 +1,5 @@
+"""Diameter Alignment of 3D Aggregated Faster R-CNN."""
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule

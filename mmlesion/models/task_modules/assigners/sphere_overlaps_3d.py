@@ -1,3 +1,5 @@
+"""Overlap calculator for spheres."""
+
 from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import get_box_tensor
 

@@ -1,3 +1,5 @@
+"""Assignment of priors to lesions in the presence of ignored regions."""
+
 from mmdet.models.task_modules import MaxIoUAssigner
 from mmdet.registry import TASK_UTILS
 

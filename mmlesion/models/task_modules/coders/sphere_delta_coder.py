@@ -1,3 +1,5 @@
+"""Encoding of spheres as deltas."""
+
 import math
 
 import torch

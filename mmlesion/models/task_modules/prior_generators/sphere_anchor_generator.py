@@ -1,3 +1,5 @@
+"""Spherical anchors."""
+
 import math
 
 import torch
