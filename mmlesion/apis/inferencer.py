@@ -57,7 +57,7 @@ class LesionInferencer:
     """Detect lesions in CT volumes with a slice-based or volumetric detector.
 
     For a detector of slices a volume is brought to the training orientation, its slices go through
-    the config's test pipeline and the detector, and the boxes of neighbouring slices are stacked
+    the config's test pipeline and the detector, and the boxes of neighboring slices are stacked
     into 3D lesions, which are told in the coordinates of the original volume. Where the detector
     predicts masks, as :class:`~mmlesion.models.detectors.LesionRetinaNet` does, lesions have theirs
     and are measured by them.
@@ -65,7 +65,7 @@ class LesionInferencer:
     For a detector of volumes, whose test pipeline begins with ``LoadVolume``, a volume is resampled
     to 1 mm and seen in overlapping windows (:func:`~mmlesion.apis.volume_detection.detect_volume`);
     lesions are spheres. Where it was trained on scans cut to the lungs, as ``preparation`` in the
-    ``metainfo`` of the config's data set says, the volume is cut to them first.
+    ``metainfo`` of the config's dataset says, the volume is cut to them first.
 
     Args:
         model (str | Path | Config): The detector's config or its path.

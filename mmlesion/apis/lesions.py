@@ -20,7 +20,7 @@ class Lesion:
         score (float): The detector's confidence, 0 to 1, or to 2 where it calibrates scores.
         center_mm (tuple[float]): World point x, y, z in mm, LPS.
         center_voxel (tuple[float]): The same point as voxel coordinates i, j, k of the original
-            volume; integers are voxel centres.
+            volume; integers are voxel centers.
         bbox_voxel (tuple[float]): The box i1, j1, k1, i2, j2, k2 in voxel coordinates of the
             original volume; its faces lie between voxels, where voxel n extends from n - 0.5 to
             n + 0.5.
@@ -100,7 +100,7 @@ def label_map(volume, lesions):
     """Draw lesions into an array of the original volume's size.
 
     Each lesion is its mask, or without one the ellipsoid inscribed into its box, at least the voxel
-    at its centre. Where lesions overlap, the higher score is seen.
+    at its center. Where lesions overlap, the higher score is seen.
 
     Args:
         volume (CTVolume): The volume.

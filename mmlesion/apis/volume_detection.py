@@ -35,7 +35,7 @@ def prepare_volume(volume, preparation, lungs=None):
 
     Args:
         volume (CTVolume): The volume.
-        preparation (dict): How the volumes of training were made, ``preparation`` of a data set's
+        preparation (dict): How the volumes of training were made, ``preparation`` of a dataset's
             ``metainfo``: with ``lungs``, the options of :class:`LungRegion`, it is cut to them.
         lungs (str | Path | sitk.Image, optional): A mask of the lungs on the volume's grid.
             Defaults to None: they are found by :func:`find_lungs`.

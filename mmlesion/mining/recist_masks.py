@@ -89,7 +89,7 @@ def quadrilateral_mask(points, shape):
 def ellipse_mask(points, shape):
     """Return the pixels of the ellipse that has the two diameters as conjugate diameters.
 
-    Its centre is the mean of the four ends. Diameters at right angles are its axes; others make it
+    Its center is the mean of the four ends. Diameters at right angles are its axes; others make it
     oblique, with tangents at the ends of one parallel to the other. Where a diameter is shorter
     than a pixel or both are parallel, the second is taken as one pixel long, at right angles.
 

@@ -151,9 +151,9 @@ class AlignedOverlap(_Overlap):
 class GridOverlap(_Overlap):
     """Overlap of lesions with the best anchor among the real positions of all anchors.
 
-    Anchors of a level are centred at the multiples of its stride inside the image, as mmdet's
+    Anchors of a level are centered at the multiples of its stride inside the image, as mmdet's
     ``AnchorGenerator`` puts them; the best one of a shape is the one nearest to the lesion. An IoU
-    is at most that with aligned centres, and so at most the ratio of the areas: sides are tried
+    is at most that with aligned centers, and so at most the ratio of the areas: sides are tried
     from the nearest one outwards until no other can be better.
 
     Args:

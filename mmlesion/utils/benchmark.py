@@ -53,7 +53,7 @@ def take_turns(functions, runs, warmup):
     """Call functions in turn, in the other direction at every second turn.
 
     Whichever runs second finds warmer caches, and other work on the machine comes and goes: what is
-    compared is what neighbours of one turn took.
+    compared is what neighbors of one turn took.
 
     Args:
         functions (dict[str, callable]): By name, without arguments.

@@ -42,7 +42,7 @@ def draw_lesion(slice_hu, bbox, spacing, text, segment=None, recist=None):
         spacing (Sequence[float]): x, y mm per px.
         text (str): Written over the picture, before the window.
         segment (Segment, optional): The lesion's mask, drawn as a red contour.
-        recist (ndarray, optional): (4, 2) ends of the two diameters in px, pixel n with its centre
+        recist (ndarray, optional): (4, 2) ends of the two diameters in px, pixel n with its center
             at n, drawn as green lines.
 
     Returns:

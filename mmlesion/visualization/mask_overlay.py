@@ -15,7 +15,7 @@ def draw_mask(slice_hu, mask, recist, bbox, window):
     Args:
         slice_hu (ndarray): (H, W) HU.
         mask (ndarray): (H, W) bool, drawn as a red contour.
-        recist (Sequence[float], optional): x1, y1, ..., x4, y4 px, pixel n with its centre at n;
+        recist (Sequence[float], optional): x1, y1, ..., x4, y4 px, pixel n with its center at n;
             the quadrilateral of the long diameter's ends and the short one's is drawn in green.
         bbox (Sequence[float]): x1, y1, x2, y2 px, drawn in yellow.
         window (Sequence[float]): HU from and to.

@@ -48,7 +48,7 @@ def _cut(instances, z):
     """Return squares around the circles in which the plane at ``z`` intersects spheres."""
     spheres = instances.bboxes
     squared = (spheres[:, 3] / 2) ** 2 - (spheres[:, 0] - z) ** 2
-    nearest = (spheres[:, 0] - z).abs() <= 0.5  # through the centre, however small the sphere is
+    nearest = (spheres[:, 0] - z).abs() <= 0.5  # through the center, however small the sphere is
     crossed = (squared > 0) | nearest
     radii = squared.clamp(min=0.25).sqrt()[crossed, None]
     middles = spheres[crossed][:, [2, 1]]

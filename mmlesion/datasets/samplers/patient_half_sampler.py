@@ -12,12 +12,12 @@ from mmlesion.utils import UserError
 class PatientHalfSampler(Sampler):
     """Sample one of two disjoint halves of a dataset, randomly split by patient.
 
-    Both halves together are the whole data set. A patient, however many slices there are of it, is
+    Both halves together are the whole dataset. A patient, however many slices there are of it, is
     in one of them; the patients are put in a random order and cut where the number of slices is
     nearest to one half. Shuffling and sharing between processes are mmengine's ``DefaultSampler``.
 
     Args:
-        dataset (Dataset): A data set of mmdet, whose samples have ``patient_id``.
+        dataset (Dataset): A dataset of mmdet, whose samples have ``patient_id``.
         half (int): 0 or 1.
         split_seed (int): Seed of the split. The same seed, the same halves. Defaults to 0.
         shuffle (bool): Whether to shuffle the half before each epoch. Defaults to True.

@@ -18,7 +18,7 @@ class ProposalRatioSampler(EpochSampler):
     see.
 
     Args:
-        dataset (Dataset): :class:`~mmlesion.datasets.ProposalPatchDataset`, labelled, or a
+        dataset (Dataset): :class:`~mmlesion.datasets.ProposalPatchDataset`, labeled, or a
             ``ConcatDataset`` of such.
         negative_ratio (float): False positives for one lesion. Defaults to 2.
         seed (int, optional): The same in every process. Defaults to None, for one that the

@@ -163,7 +163,7 @@ class RandomCTAffine(RandomAffine):
     """Rotate, shear, scale and shift slices at random, with their boxes and masks.
 
     As mmdet's ``RandomAffine``, with what CT needs: any number of channels, masks, air beyond the
-    border, and rotation about the image's centre. A box becomes the bounding box of its
+    border, and rotation about the image's center. A box becomes the bounding box of its
     transformed corners, with a mask or without, so that an ablation's rows with and without masks
     learn the same boxes. The defaults are the improved RetinaNet's (section 3.1): 0.1 rad and 10 %;
     one factor scales x and y.
@@ -268,7 +268,7 @@ def warp_channels(img, matrix, border, interpolation=cv2.INTER_LINEAR):
     """
     height, width = img.shape[:2]
     img = img.reshape(height, width, -1)
-    # OpenCV counts px from the first one's centre.
+    # OpenCV counts px from the first one's center.
     matrix = _about(matrix, -0.5, -0.5)[:2]
     groups = [
         cv2.warpAffine(

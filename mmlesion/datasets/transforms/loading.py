@@ -17,8 +17,8 @@ from mmlesion.utils import UserError
 class LoadCTSlices(BaseTransform):
     """Load a key slice and its neighbors, in HU, as the channels of one image.
 
-    The neighbours lie at multiples of ``slice_interval`` mm above and below the key slice, between
-    two stored slices by linear interpolation. A neighbour that does not exist is replaced by the
+    The neighbors lie at multiples of ``slice_interval`` mm above and below the key slice, between
+    two stored slices by linear interpolation. A neighbor that does not exist is replaced by the
     nearest slice that does (of two as near, the one nearer to the key slice). This is the input of
     the improved RetinaNet (improved RetinaNet, section 3.1) and of ElixirNet: three slices at 2 mm.
 
@@ -35,7 +35,7 @@ class LoadCTSlices(BaseTransform):
 
     Args:
         num_slices (int): Number of slices, odd. Defaults to 3.
-        slice_interval (float, optional): Distance of neighbours in mm; None takes the adjacent
+        slice_interval (float, optional): Distance of neighbors in mm; None takes the adjacent
             slices whatever their distance. Defaults to 2.0.
         hu_scale (float): HU = hu_scale * stored value + hu_offset. Defaults to 1.0.
         hu_offset (float): Defaults to -32768.0, as DeepLesion's 16-bit PNG have it.

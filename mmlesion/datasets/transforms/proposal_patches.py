@@ -21,7 +21,7 @@ class PatchFrame(NamedTuple):
     number i extends from i to i + 1 in both.
 
     Args:
-        center (ndarray): (3,) point of the series at the patch's centre.
+        center (ndarray): (3,) point of the series at the patch's center.
         step (ndarray): (3,) slices and px of the series from a voxel of the patch to the next;
             negative along an axis that is flipped.
         size (ndarray): (3,) voxels of the patch.

@@ -129,7 +129,7 @@ class RandomLesionCrop(BaseTransform):
     Sampling).
 
     A crop stays within the volume where that is large enough; elsewhere it is padded. A lesion
-    whose centre is cut off, but not all of it, is ignored.
+    whose center is cut off, but not all of it, is ignored.
 
     Required Keys:
 
@@ -222,7 +222,7 @@ class RandomLesionCrop(BaseTransform):
         first, last = np.minimum(shape - size, 0), np.maximum(shape - size, 0)
         if target is not None:
             center, radius = target[:3] * scale, target[3] * scale / 2
-            # the whole sphere if it fits in, and its centre if not
+            # the whole sphere if it fits in, and its center if not
             reach = np.minimum(radius, size / 2)
             low, high = center + reach - size, center - reach
             first, last = np.clip(low, first, last), np.clip(high, first, last)
@@ -268,7 +268,7 @@ def cut_volume(volume, start, size, scale=1.0, pad_hu=0):
     start, size = np.asarray(start), np.asarray(size)
     if scale == 1:
         return _cut(volume, start, size, pad_hu)
-    # The centre of the scaled volume's voxel i is the point (i + 0.5) / scale of the volume's.
+    # The center of the scaled volume's voxel i is the point (i + 0.5) / scale of the volume's.
     first = (start + 0.5) / scale - 0.5
     corner = np.floor(first).astype(int)
     extent = np.ceil(first + (size - 1) / scale).astype(int) + 1 - corner

@@ -19,7 +19,7 @@ class HardCropHook(Hook):
 
     3D Aggregated Faster R-CNN, section Anchor Based Sampling: after a round of training all
     training scans are run whole. The lesions that were missed, and the detections that hit no
-    finding, are the ``hard_spots`` of the training data set from then on, and
+    finding, are the ``hard_spots`` of the training dataset from then on, and
     :class:`~mmlesion.datasets.transforms.RandomLesionCrop` cuts ``hard_share`` of the crops around
     them that are around no lesion. They are kept in checkpoints, so that a resumed run goes on as
     it was.
@@ -34,7 +34,7 @@ class HardCropHook(Hook):
             scores. Defaults to 20.
 
     Raises:
-        UserError: If the training data set has no ``hard_spots`` (it is no ``VolumeDataset``), or
+        UserError: If the training dataset has no ``hard_spots`` (it is no ``VolumeDataset``), or
             the workers of its dataloader, which are persistent, would not see them.
     """
 
@@ -102,7 +102,7 @@ def find_errors(found, lesions, ignored, max_false=None):
     """Find the errors of a detector by the center-in-sphere criterion of LUNA16.
 
     Args:
-        found (ndarray): (n, 4) detected spheres, centre and diameter, best first.
+        found (ndarray): (n, 4) detected spheres, center and diameter, best first.
         lesions (ndarray): (m, 4) spheres to find.
         ignored (ndarray): (k, 4) spheres that need not be found and may be.
         max_false (int, optional): The most false positives. Defaults to None, all.

@@ -23,7 +23,7 @@ class LesionVisualizationHook(DetVisualizationHook):
     The options are mmdet's ``DetVisualizationHook``'s. The slice is read with its 16 bits, which
     :class:`~mmlesion.visualization.LesionLocalVisualizer` windows, and predictions of a pipeline
     that clips the border are moved back. Pictures are named ``<series>_<slice>.png``. Of a volume
-    the slices through the centres of its lesions and best detections are drawn.
+    the slices through the centers of its lesions and best detections are drawn.
 
     Raises:
         UserError: If it is to draw scored 3D proposals, of which every one is a sample.

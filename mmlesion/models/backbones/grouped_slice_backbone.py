@@ -10,7 +10,7 @@ from mmlesion.utils import UserError
 class GroupedSliceBackbone(BaseModule):
     """A 2D backbone applied to groups of slices, for more slices than its input channels.
 
-    Neighbouring slices are grouped to the three channels that a pretrained backbone takes, and each
+    Neighboring slices are grouped to the three channels that a pretrained backbone takes, and each
     group goes through the same weights (ElixirNet, section "ElixirNet", and its rows with nine
     slices, after 3DCE). The groups of a level's features lie beside one another in the channels, by
     growing slice index; :class:`~mmlesion.models.SliceGroupFusion` makes one of them.

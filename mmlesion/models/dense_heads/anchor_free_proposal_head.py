@@ -35,7 +35,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
     its borders are; each is a 3x3 convolution, ReLU and a 1x1 convolution. The middle of a box is
     the box shrunk to ``center_ratio``; from there to ``ignore_ratio`` locations are ignored; all
     others are negative. A location in the middles of several lesions belongs to the smallest. The
-    location nearest to a lesion's centre always belongs to its middle, which for a lesion of less
+    location nearest to a lesion's center always belongs to its middle, which for a lesion of less
     than ``stride / center_ratio`` px, 20 px in LENS, may lie between locations.
 
     Uncertain lesions, a sample's ``ignored_instances``, have no middle and are ignored whole.

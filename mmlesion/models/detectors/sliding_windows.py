@@ -29,16 +29,16 @@ class SlidingWindows:
     and their detections are merged.
 
     Windows begin at multiples of ``divisor``, so that the anchors of all lie on one grid, and are
-    spread evenly. A detection centred near a face that cuts through the scan is left to the
-    neighbouring window, which sees all of it.
+    spread evenly. A detection centered near a face that cuts through the scan is left to the
+    neighboring window, which sees all of it.
 
     Args:
         size (Sequence[int]): z, y, x of a window; less where the volume is smaller. Defaults to
             (128, 128, 128).
-        overlap (int): The least that neighbours share along an axis, voxels. Defaults to 32.
+        overlap (int): The least that neighbors share along an axis, voxels. Defaults to 32.
         batch_size (int): Windows that the detector sees at once. Defaults to 1.
         border (int, optional): Voxels from a face within which detections are left to the
-            neighbour. Defaults to None, a quarter of ``overlap``: between two such borders is a
+            neighbor. Defaults to None, a quarter of ``overlap``: between two such borders is a
             half of it, where both windows' detections are kept and merged.
         iou_threshold (float): NMS of what all windows have found, IoU of the bounding cubes.
             Defaults to 0.1.
@@ -126,7 +126,7 @@ class SlidingWindows:
     def in_volume(self, results, start, size, shape):
         """Convert a window's detections to the volume's coordinates.
 
-        Those left to its neighbours are dropped, and those whose centre is not in the volume.
+        Those left to its neighbors are dropped, and those whose center is not in the volume.
 
         Args:
             results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter in voxels of the window.
@@ -139,7 +139,7 @@ class SlidingWindows:
         """
         boxes = results.bboxes
         start, side, end = start.to(boxes), boxes.new_tensor(size), boxes.new_tensor(shape)
-        # at an outer face there is no neighbour
+        # at an outer face there is no neighbor
         low = torch.where(start > 0, self.border, 0)
         high = torch.where(start + side < end, side - self.border, end - start)
         moved = centred_within(results, low, high)

@@ -14,7 +14,7 @@ from mmlesion.utils import UserError
 class LesionEmbedding(BaseModel):
     """Lesion embedding that is similar for the same lesion at other times (Intra-Patient Matching).
 
-    LENS takes the embedding of LesaNet. This one is learnt from DeepLesion's own fields alone: the
+    LENS takes the embedding of LesaNet. This one is learned from DeepLesion's own fields alone: the
     features of the lesion's box on one level of a backbone and the mean of its last level, which
     sees what surrounds the lesion, go through a fully connected layer to a vector of length 1. Two
     triplet losses with the hardest pairs of a batch: annotations of one lesion are nearer to each

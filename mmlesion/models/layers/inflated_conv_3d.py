@@ -13,7 +13,7 @@ class InflatedConv3d(nn.Conv3d):
     Inflated 3D, as LENS takes it from Carreira and Zisserman (2017): a k x k filter becomes one of
     depth x k x k; 1 x 1 filters stay single. Weights of the 2D filter load as they are and are
     repeated over the depth, divided by it, so that slices which are all equal give what the 2D
-    filter gives of one. Where the layer takes one channel, those of colour are summed.
+    filter gives of one. Where the layer takes one channel, those of color are summed.
 
     Args:
         in_channels (int): As of ``Conv2d``.

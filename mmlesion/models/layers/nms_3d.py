@@ -5,8 +5,8 @@ dropped from a block, and the rest of it settles in rounds: a sphere is kept onc
 overlaps it is left, and what it overlaps is dropped. That is what going through them one by one
 does, in as many rounds as overlaps make a chain, which are few.
 
-Overlaps are computed between neighbours alone, which a hash of cells finds. Volumes of spheres, and
-of cubes, whose IoU exceeds t differ by less than 1 / t. So a sphere has its neighbours in its own
+Overlaps are computed between neighbors alone, which a hash of cells finds. Volumes of spheres, and
+of cubes, whose IoU exceeds t differ by less than 1 / t. So a sphere has its neighbors in its own
 class of sizes or the next ones, when diameters of a class differ by less than t^(-1/3); and in its
 cell of a class or the next ones, when cells are as large as what two of them may reach.
 """

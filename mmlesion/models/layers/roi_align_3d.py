@@ -59,8 +59,8 @@ def roi_align_3d(features, rois, output_size, spatial_scale=1.0, sampling_ratio=
 
     Args:
         features (Tensor): (B, C, D, H, W).
-        rois (Tensor): (n, 5): index in the batch, centre z, y, x and the side of a cube (a sphere's
-            diameter), or (n, 7): index, centre z, y, x and sides z, y, x. Voxel i extends from i to
+        rois (Tensor): (n, 5): index in the batch, center z, y, x and the side of a cube (a sphere's
+            diameter), or (n, 7): index, center z, y, x and sides z, y, x. Voxel i extends from i to
             i + 1.
         output_size (int | tuple[int]): Bins along all axes, or along z, y, x.
         spatial_scale (float): Voxels of the feature map over those that regions are in. Defaults to

@@ -12,7 +12,7 @@ class SliceFusionFPN(BaseModule):
     """Top-down path of each slice group, followed by fusion into one feature map.
 
     The neck of LENS (section Backbone), whose structure is MULAN's: on each level a 1x1 lateral
-    convolution, shared by the groups; coarser levels are upsampled by nearest neighbours and added;
+    convolution, shared by the groups; coarser levels are upsampled by nearest neighbors and added;
     only the finest level is kept; and a 1x1 convolution fuses the groups' maps, the "3D feature
     fusion" at the end.
 

@@ -14,7 +14,7 @@ class DiameterAlignedExtractor(BaseModule):
 
     3D Aggregated Faster R-CNN, sections III-C and III-D. With Diameter Alignment the region's
     diameter in voxels of its own level, the one that proposed it, is its side on every level, about
-    the same centre: coarser levels add what surrounds a small lesion, finer ones what is inside a
+    the same center: coarser levels add what surrounds a small lesion, finer ones what is inside a
     large one. Without, its side on a level is its diameter in voxels of that level.
 
     With Local Magnification each level's crop is magnified, with the same weights, before RoIAlign.
@@ -74,7 +74,7 @@ class DiameterAlignedExtractor(BaseModule):
 
         Args:
             feats (tuple[Tensor]): Levels (B, C, D, H, W), the finest first.
-            rois (Tensor): Regions (n, 6): the volume's index in the batch, centre z, y, x and
+            rois (Tensor): Regions (n, 6): the volume's index in the batch, center z, y, x and
                 diameter in voxels of the input, index of the level that proposed it.
 
         Returns:

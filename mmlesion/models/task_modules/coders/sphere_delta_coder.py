@@ -14,7 +14,7 @@ from mmlesion.structures import SphereBoxes
 class SphereDeltaCoder(BaseBBoxCoder):
     """Deltas between spheres (3D Aggregated Faster R-CNN), a 3D version of R-CNN's.
 
-    The offset of the centre along z, y and x over the diameter, and the logarithm of the ratio of
+    The offset of the center along z, y and x over the diameter, and the logarithm of the ratio of
     the diameters.
 
     Args:
