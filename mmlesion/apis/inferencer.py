@@ -42,8 +42,8 @@ class SliceDetections(NamedTuple):
         scores (ndarray): (n,).
         slices (ndarray): (n,) slice indices.
         labels (ndarray): (n,).
-        segments (list[Segment | None]): n segments that the detections meet, within their boxes;
-            None where there is none, or the model predicts no masks.
+        segments (list[Segment | None]): Segments of the n detections, clipped to their boxes; None
+            for a detection without one, or if the model predicts no masks.
     """
 
     boxes: np.ndarray
@@ -56,16 +56,17 @@ class SliceDetections(NamedTuple):
 class LesionInferencer:
     """Detect lesions in CT volumes with a slice-based or volumetric detector.
 
-    For a detector of slices a volume is brought to the training orientation, its slices go through
-    the config's test pipeline and the detector, and the boxes of neighboring slices are stacked
-    into 3D lesions, which are told in the coordinates of the original volume. Where the detector
-    predicts masks, as :class:`~mmlesion.models.detectors.LesionRetinaNet` does, lesions have theirs
-    and are measured by them.
+    With a slice-based detector, a volume is reoriented to the training orientation, its slices are
+    passed through the config's test pipeline and the detector, and the boxes of neighboring slices
+    are stacked into 3D lesions in the coordinates of the original volume. If the detector predicts
+    masks, as :class:`~mmlesion.models.detectors.LesionRetinaNet` does, lesions have masks and are
+    measured by them.
 
-    For a detector of volumes, whose test pipeline begins with ``LoadVolume``, a volume is resampled
-    to 1 mm and seen in overlapping windows (:func:`~mmlesion.apis.volume_detection.detect_volume`);
-    lesions are spheres. Where it was trained on scans cut to the lungs, as ``preparation`` in the
-    ``metainfo`` of the config's dataset says, the volume is cut to them first.
+    With a volumetric detector, whose test pipeline starts with ``LoadVolume``, a volume is
+    resampled to 1 mm and processed in overlapping windows
+    (:func:`~mmlesion.apis.volume_detection.detect_volume`); lesions are spheres. If it was trained
+    on scans cropped to the lungs, according to ``preparation`` in the ``metainfo`` of the config's
+    dataset, the volume is cropped to them first.
 
     Args:
         model (str | Path | Config): The detector's config or its path.
@@ -126,25 +127,25 @@ class LesionInferencer:
             inputs (str | Path | sitk.Image): A NIfTI, MHD or MHA file, a DICOM folder, or an image
                 in HU.
             out_dir (str | Path, optional): Where :func:`write_lesions` writes the results.
-            batch_size (int, optional): Slices, or windows, that the detector sees at once. Defaults
-                to None, 4 slices or the config's number of windows.
-            pred_score_thr (float, optional): Boxes on slices below this score are left out before
-                stacking, or spheres. Defaults to None, that of the config's pictures
-                (``default_hooks.visualization.score_thr``), or 0.3 where it has none.
+            batch_size (int, optional): Slices or windows per batch. Defaults to None, 4 slices or
+                the config's number of windows.
+            pred_score_thr (float, optional): Boxes on slices below this score are dropped before
+                stacking; spheres below it are dropped. Defaults to None, the config's threshold for
+                visualization (``default_hooks.visualization.score_thr``), or 0.3 if it has none.
             iou_thr (float): Boxes of consecutive slices are one lesion if their IoU is greater; not
-                used by a detector of volumes.
-            max_overlays (int): At most so many overlay pictures.
+                used by volumetric detectors.
+            max_overlays (int): Maximum number of overlay images.
             series (str, optional): The Series Instance UID to take from a DICOM folder.
             lungs (str | Path | sitk.Image, optional): A mask of the lungs on the volume's grid, for
-                a detector trained on lungs: LUNA16's labels 3 and 4, or others of lungs alone.
-                Defaults to None: they are found by thresholds.
+                a detector trained on lungs: LUNA16's labels 3 and 4, or any labels of lungs only.
+                Defaults to None: the lungs are segmented by thresholds.
 
         Returns:
-            list[Lesion]: By falling score.
+            list[Lesion]: In descending order of score.
 
         Raises:
-            UserError: If the input is not a CT volume, the lungs are of another one or not found,
-                or the results cannot be written.
+            UserError: If the input is not a CT volume, the lung mask belongs to another volume, no
+                lungs are detected, or the results cannot be written.
         """
         if lungs is not None and 'lungs' not in self.preparation:
             raise UserError('the detector was not trained on lungs: leave their mask out')
@@ -197,8 +198,8 @@ class LesionInferencer:
 
         Args:
             volume (CTVolume): The volume.
-            batch_size (int): Slices that the detector sees at once.
-            score_thr (float): Boxes below this score are left out.
+            batch_size (int): Slices per batch.
+            score_thr (float): Boxes below this score are dropped.
 
         Returns:
             SliceDetections: By slices.

@@ -67,10 +67,10 @@ def write_lesions(out_dir, volume, lesions, provenance, max_overlays=50, show_pr
     Args:
         out_dir (str | Path): The folder, made if missing.
         volume (CTVolume): The volume.
-        lesions (list[Lesion]): By falling score.
-        provenance (dict): What the JSON says about ``source`` (the volume's path) and ``detector``.
-        max_overlays (int): Pictures are drawn of so many lesions of highest score.
-        show_progress (bool): Show a progress bar over the pictures.
+        lesions (list[Lesion]): In descending order of score.
+        provenance (dict): The JSON's entries ``source`` (the volume's path) and ``detector``.
+        max_overlays (int): Number of highest-scoring lesions for which overlay images are drawn.
+        show_progress (bool): Show a progress bar over the images.
 
     Raises:
         UserError: If the folder cannot be written.

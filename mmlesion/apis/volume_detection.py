@@ -35,16 +35,18 @@ def prepare_volume(volume, preparation, lungs=None):
 
     Args:
         volume (CTVolume): The volume.
-        preparation (dict): How the volumes of training were made, ``preparation`` of a dataset's
-            ``metainfo``: with ``lungs``, the options of :class:`LungRegion`, it is cut to them.
+        preparation (dict): Preparation of the training volumes, ``preparation`` in a dataset's
+            ``metainfo``: with ``lungs``, the options of :class:`LungRegion`, the volume is cropped
+            to them.
         lungs (str | Path | sitk.Image, optional): A mask of the lungs on the volume's grid.
-            Defaults to None: they are found by :func:`find_lungs`.
+            Defaults to None: they are segmented by :func:`find_lungs`.
 
     Returns:
-        tuple[ndarray, VolumeGrid]: (z, y, x) int16 HU, and where the voxels lie.
+        tuple[ndarray, VolumeGrid]: (z, y, x) int16 HU, and the voxels' grid.
 
     Raises:
-        UserError: If the mask cannot be read, has another grid or is empty, or no lungs are found.
+        UserError: If the mask cannot be read, has another grid or is empty, or no lungs are
+            detected.
     """
     if 'lungs' not in preparation:
         grid = isotropic_grid(volume.grid, (0, 0, 0), volume.grid.size)
@@ -68,15 +70,16 @@ def detect_volume(model, pipeline, prepared, batch_size=None, score_thr=0.0, sho
 
     Args:
         model (AggregatedRCNN3D): The detector.
-        pipeline (list[dict]): The config's test pipeline, of which what reads files is left out.
+        pipeline (list[dict]): The config's test pipeline, of which steps that read files are
+            omitted.
         prepared (tuple[ndarray, VolumeGrid]): The volume, by :func:`prepare_volume`.
-        batch_size (int, optional): Windows at once. Defaults to None, as the config has it.
-        score_thr (float): Detections below this score are left out.
+        batch_size (int, optional): Windows per batch. Defaults to None, the config's value.
+        score_thr (float): Detections below this score are dropped.
         show_progress (bool): Show a progress bar of the windows.
 
     Returns:
-        tuple[ndarray]: (n, 4) spheres x, y, z and diameter in mm of the world, by falling score;
-        (n,) scores and (n,) labels.
+        tuple[ndarray]: (n, 4) spheres x, y, z and diameter in world mm, in descending order of
+        score; (n,) scores and (n,) labels.
     """
     hu, grid = prepared
     sample = _pack(pipeline, hu, grid)

@@ -1,9 +1,9 @@
 """Replacements for mmengine's checkpoint loaders that use :func:`read_checkpoint`.
 
-Since 2.6 torch refuses mmengine's own checkpoints, because the message hub's history buffers name
-``getattr`` when unpickled. Before 2.6 it runs whatever a checkpoint says. These loaders, which
-importing :mod:`mmlesion` puts in the place of mmengine's for every prefix of a checkpoint's name,
-take the former and refuse the latter.
+Since 2.6, torch rejects mmengine's own checkpoints, because the pickled history buffers of the
+message hub reference ``getattr``. Before 2.6, it executes any code in a checkpoint. Importing
+:mod:`mmlesion` replaces mmengine's loaders for every prefix of a checkpoint's name by these, which
+accept the former and reject the latter.
 """
 
 import os
@@ -30,8 +30,8 @@ def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
         map_location (str, optional): As in :func:`torch.load`.
 
     Returns:
-        dict: The checkpoint. ``meta['config']``, which mmengine's ``Runner.resume`` would run as
-        Python and no mmengine writes, is left out.
+        dict: The checkpoint. ``meta['config']``, which mmengine's ``Runner.resume`` would execute
+        as Python and no mmengine writes, is removed.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -1,8 +1,8 @@
 """Reading checkpoint files without executing code.
 
-A checkpoint, as :func:`torch.save` writes it since torch 1.6, is a zip file: a pickle that names
-tensors, and the bytes of each storage beside it. It is read here without torch's own reader: which
-container that takes a file for, and what the container may do, changes with torch's version.
+A checkpoint, as :func:`torch.save` writes it since torch 1.6, is a zip file of a pickle that
+references tensors, and the bytes of each storage. It is read here without torch's own reader, whose
+detection and handling of containers changes with torch's version.
 """
 
 import os
@@ -89,8 +89,8 @@ def read_checkpoint(path: str, map_location: MapLocation = None) -> dict:
         dict: The checkpoint.
 
     Raises:
-        UserError: If the file is damaged, is of another container, or holds anything but tensors,
-            NumPy's arrays, mmengine's history buffers and plain values.
+        UserError: If the file is damaged, has another container, or contains anything but tensors,
+            NumPy arrays, mmengine's history buffers and plain values.
     """
     try:
         with open(path, 'rb') as file:
@@ -171,7 +171,7 @@ class CheckpointArchive:
         """Read the storage of a persistent id, once.
 
         Raises:
-            UserError: If it has other than the bytes that the pickle says it has.
+            UserError: If its size differs from the one declared in the pickle.
         """
         kind, storage_type, key, location, numel = identifier
         if kind != 'storage' or type(storage_type) is not StorageType or type(numel) is not int:

@@ -73,7 +73,7 @@ def label_volume(volume, proposals, theta=0.5, theta_fp=0.3):
         theta_fp (float): See :func:`label_tracklets`. Defaults to 0.3.
 
     Returns:
-        Proposals3D: By falling score.
+        Proposals3D: In descending order of score.
     """
     one_class = np.zeros(len(proposals.scores), int)
     boxes, scores, _, tracklets = stack_boxes(

@@ -50,7 +50,7 @@ def detect(model, score_thr, batch):
     Args:
         model (nn.Module): A detector of mmdet; a LENS with ``keep_experts`` gives its experts' own
             detections too.
-        score_thr (float): Boxes below this score are left out.
+        score_thr (float): Boxes below this score are dropped.
         batch (dict): Collated outputs of a test pipeline, with ``slice_index`` among the meta keys.
 
     Returns:
@@ -85,7 +85,7 @@ def detection_steps(model, root, score_thr):
     Args:
         model (nn.Module): A detector.
         root (str | Path): The folder of the images.
-        score_thr (float): Boxes below this score are left out.
+        score_thr (float): Boxes below this score are dropped.
 
     Returns:
         dict: ``samples_of`` and ``predict``.

@@ -16,7 +16,7 @@ class AnchorPanel(NamedTuple):
     """A set of anchors and the boxes to fit.
 
     Args:
-        title (str): What the set is.
+        title (str): Title of the set.
         anchors (ndarray): (k, 2) width and height, px.
         iou (ndarray): (n,) IoU of each box with its best anchor.
     """
@@ -29,12 +29,12 @@ class AnchorPanel(NamedTuple):
 def draw_anchor_shapes(shapes, panels, path):
     """Plot width versus height of boxes, overlaid with sets of anchors in adjacent panels.
 
-    Both axes are logarithmic. Boxes that no anchor reaches with an IoU of 0.5 stand out.
+    Both axes are logarithmic. Boxes whose best anchor has an IoU below 0.5 are highlighted.
 
     Args:
         shapes (ndarray): (n, 2) width and height of boxes, px.
         panels (Sequence[AnchorPanel]): The sets of anchors.
-        path (str | Path): The picture to write; its suffix says the format.
+        path (str | Path): Output file; its suffix determines the format.
     """
     figure = Figure(figsize=(5.2 * len(panels), 5.4), dpi=150, layout='constrained')
     FigureCanvasAgg(figure)

@@ -15,7 +15,7 @@ def draw_comparison(comparison, fp_levels, path) -> None:
         comparison (Comparison): What
             :func:`~mmlesion.evaluation.functional.compare_rows` returns.
         fp_levels (Sequence[float]): (l,) false positives per item.
-        path (str | Path): The picture to write; its suffix says the format.
+        path (str | Path): Output file; its suffix determines the format.
     """
     # The object interface, so that no state of pyplot's is touched.
     figure = Figure(figsize=(11, 4.8), dpi=130, layout='constrained')

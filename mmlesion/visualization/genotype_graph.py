@@ -24,7 +24,7 @@ def draw_genotypes(genotypes, strengths, path):
             operation1, input2, operation2)``; input 0 is the block's, k the k-th branch.
         strengths (dict[str, list[float]] | None): Weights of these operations in a search, two for
             each branch; None where there are none.
-        path (str | Path): The picture to write; its suffix says the format.
+        path (str | Path): Output file; its suffix determines the format.
     """
     with atomic_write(path) as temporary:
         _figure(genotypes, strengths).savefig(temporary)

@@ -47,7 +47,7 @@ def draw_lesion(slice_hu, bbox, spacing, text, segment=None, recist=None):
 
     Returns:
         ndarray: (h, w, 3) BGR picture, uint8, its shorter side at least 512 px below the banner,
-        with the patient's right (R) at the left as radiologists see it.
+        with the patient's right (R) on the left, as in radiology.
     """
     low, high = choose_window(slice_hu, bbox)
     gray = np.clip((slice_hu.astype(np.float32) - low) / (high - low), 0, 1) * 255

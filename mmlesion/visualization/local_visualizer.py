@@ -20,9 +20,9 @@ def slice_to_rgb(image, window=SOFT_TISSUE):
     """Convert the middle slice of an image to an 8-bit RGB image.
 
     Args:
-        image (ndarray): (H, W) or (H, W, C). uint8 is shown as it is, uint16 is HU + 32768; other
-            types are HU, but floats that all lie in 0 to 255 are taken as windowed already (HU
-            of a slice with any air in it do not).
+        image (ndarray): (H, W) or (H, W, C). uint8 is shown unchanged, uint16 is HU + 32768; other
+            types are HU, except that floats in the range 0 to 255 are assumed to be windowed
+            already (HU values of a slice with air exceed this range).
         window (tuple[float]): (low, high) HU. Defaults to soft tissue, -175 to 275.
 
     Returns:
@@ -54,10 +54,10 @@ def display_window(metainfo):
 class LesionLocalVisualizer(DetLocalVisualizer):
     """mmdet's visualizer for CT: the middle slice of any number of channels, in a HU window.
 
-    Where the model predicts masks, their probability is a heat map, and a detection with a segment
-    of its own shows its long and short diameter, in mm if the sample has its ``spacing``.
+    If the model predicts masks, their probability is drawn as a heat map, and the long and short
+    diameter of a detection with its own segment are shown, in mm if the sample has ``spacing``.
 
-    Labels stand above their boxes, so that they do not cover small lesions.
+    Labels are drawn above their boxes, so that they do not cover small lesions.
 
     Args:
         name (str): Name of the instance. Defaults to 'visualizer'.
@@ -125,7 +125,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         Args:
             image (ndarray): (H, W, 3) uint8 RGB.
             sem_seg (PixelData): ``sem_seg`` (1, H, W), probability in 0 to 1 or integer labels, 1
-                for lesion, of which 255 is not known.
+                for lesion and 255 for unknown.
             classes (tuple[str]): Not used.
             palette (list): Not used.
 

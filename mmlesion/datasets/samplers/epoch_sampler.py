@@ -8,12 +8,12 @@ from torch.utils.data import Sampler
 class EpochSampler(Sampler):
     """Base class of samplers that draw new samples in each epoch.
 
-    What is drawn depends on the seed and the epoch alone, so a resumed run goes on as it was, and
-    several processes share what one process would see.
+    Samples depend only on the seed and the epoch, so resumed runs reproduce uninterrupted ones, and
+    several processes divide the samples of a single process.
 
     Args:
-        seed (int, optional): The same in every process. Defaults to None, for one that the
-            processes agree on.
+        seed (int, optional): Random seed, identical in every process. Defaults to None, for a seed
+            shared by the processes.
     """
 
     def __init__(self, seed=None):

@@ -18,8 +18,8 @@ class LesionCropSampler(EpochSampler):
     of volumes drawn at random that these are ``random_share`` of all. No volume comes twice among
     the latter before all have come.
 
-    What is drawn depends on the seed and the epoch alone, so a resumed run goes on as it was, and
-    several processes share what one process would see.
+    Samples depend only on the seed and the epoch, so resumed runs reproduce uninterrupted ones, and
+    several processes divide the samples of a single process.
 
     Args:
         dataset (Dataset): :class:`~mmlesion.datasets.VolumeDataset` with ``by_lesion``, or a
@@ -28,8 +28,8 @@ class LesionCropSampler(EpochSampler):
             a lesion that is larger. Defaults to ((0, 1), (10, 3), (20, 7)), which DeepLung has for
             LUNA16; [9], on another benchmark, has ((6, 1), (30, 3), (40, 7)).
         random_share (float): Defaults to 0.3.
-        seed (int, optional): The same in every process. Defaults to None, for one that the
-            processes agree on.
+        seed (int, optional): Random seed, identical in every process. Defaults to None, for a seed
+            shared by the processes.
 
     Raises:
         UserError: If the dataset is not by lesion, no lesion is large enough, there are no volumes

@@ -9,9 +9,9 @@ from mmengine.dataset import DefaultSampler
 class LesionPairSampler(DefaultSampler):
     """Sample pairs of views of the same lesion, for triplet losses.
 
-    Each sample is followed by another one of its ``lesion_group``, at random, or by itself, of
-    which a random pipeline makes another view. So an even ``batch_size`` always has a positive pair
-    for each sample. What is drawn depends on the seed and the epoch alone.
+    Each sample is followed by a random other one of its ``lesion_group`` or, if there is none, by
+    itself, for which a random pipeline creates another view. An even ``batch_size`` thus has a
+    positive pair for each sample. Samples depend only on the seed and the epoch.
 
     Args:
         dataset (Dataset): :class:`~mmlesion.datasets.LesionPatchDataset`, or a ``ConcatDataset``.

@@ -13,16 +13,16 @@ class ProposalRatioSampler(EpochSampler):
     """Sample all lesion proposals and a multiple of false positives (LENS, Implementation).
 
     "The ratio of TP and FP is 1:2 in each epoch": the false positives are drawn anew for each
-    epoch, or are all of them where there are fewer. What is drawn depends on the seed and the epoch
-    alone, so a resumed run goes on as it was, and several processes share what one process would
-    see.
+    epoch, or are all of them where there are fewer. Samples depend only on the seed and the epoch,
+    so resumed runs reproduce uninterrupted ones, and several processes divide the samples of a
+    single process.
 
     Args:
         dataset (Dataset): :class:`~mmlesion.datasets.ProposalPatchDataset`, labeled, or a
             ``ConcatDataset`` of such.
         negative_ratio (float): False positives for one lesion. Defaults to 2.
-        seed (int, optional): The same in every process. Defaults to None, for one that the
-            processes agree on.
+        seed (int, optional): Random seed, identical in every process. Defaults to None, for a seed
+            shared by the processes.
 
     Raises:
         UserError: If no proposal is a lesion, samples have no labels, or ``negative_ratio`` is

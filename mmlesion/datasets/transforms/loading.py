@@ -29,7 +29,7 @@ class LoadCTSlices(BaseTransform):
 
     Added Keys:
 
-    - img (np.float32): (H, W, num_slices) HU, channels by growing slice index
+    - img (np.float32): (H, W, num_slices) HU, channels in ascending order of slice index
     - img_shape
     - ori_shape
 

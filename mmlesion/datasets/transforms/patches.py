@@ -24,7 +24,7 @@ class LoadNearbyCTSlices(LoadCTSlices):
 
     Args:
         reach (float): Defaults to 0.3: where a ball is still 95 % as wide as on its middle slice.
-        **kwargs: Those of :class:`LoadCTSlices`, which refuses unknown ones.
+        **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
     """
 
     def __init__(self, reach=0.3, **kwargs):

@@ -84,8 +84,8 @@ class LoadProposalPatch(LoadCTSlices):
         max_shift_mm (float): The patch is shifted by at most so much along each axis, at random.
             Defaults to 0.
         flip_prob (float): Chance of a flip along each axis. Defaults to 0.
-        pad_hu (int): HU beyond the slices' borders. Defaults to -1024.
-        **kwargs: Those of :class:`LoadCTSlices`, which refuses unknown ones.
+        pad_hu (int): HU beyond the slices' borders. Defaults to -1024. **kwargs: Those of
+        :class:`LoadCTSlices`, which rejects unknown ones.
 
     Raises:
         ValueError: If an option is out of its range.

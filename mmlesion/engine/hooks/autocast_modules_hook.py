@@ -20,15 +20,15 @@ from mmlesion.utils import UserError
 class AutocastModulesHook(Hook):
     """Run the convolutions of some modules in bfloat16, in training and testing.
 
-    With ``--amp`` a whole detector runs under autocast, which mmcv's operators refuse on a CPU: its
-    NMS and RoIAlign know float32 alone there. Backbone and neck, where the time goes, have none of
-    them. Weights stay in float32, what a module returns is float32 again.
+    With ``--amp`` a whole detector runs under autocast, which mmcv's operators do not support on a
+    CPU: its NMS and RoIAlign only accept float32 there. Backbone and neck, which take most of the
+    time, use none of them. Weights stay in float32, and so do the outputs of modules.
 
     Args:
         modules (Sequence[str]): Names of modules of the model; dots lead into them.
         dtype (str): 'bfloat16'. 'float16' needs a gradient scaler, which ``--amp`` has.
-        channels_last (bool): Whether their weights and images lie channels last in memory, which
-            oneDNN and cuDNN prefer.
+        channels_last (bool): Whether their weights and images use the channels-last memory format,
+            which oneDNN and cuDNN prefer.
 
     Raises:
         UserError: If the type is another one, or the model has no such module.

@@ -15,9 +15,9 @@ from ..folds import fold_name, fold_of
 class FoldHook(Hook):
     """Record the cross-validation fold in checkpoints, and reject those of another fold.
 
-    A model that is tested on another fold than its own has been trained on what it is tested on.
-    The fold is read from the dataloaders and evaluators of the config, and stands in a checkpoint's
-    ``meta`` as ``fold``, a list.
+    A model that is tested on another fold than its own has been trained on the test data. The fold
+    is read from the dataloaders and evaluators of the config, and stored in a checkpoint's ``meta``
+    as ``fold``, a list.
 
     Raises:
         UserError: If a checkpoint that is tested, resumed or started from is of another fold, or

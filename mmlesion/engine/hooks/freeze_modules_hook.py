@@ -14,7 +14,7 @@ class FreezeModulesHook(Hook):
     The parameters of these modules get no gradients, and the modules are in evaluation mode while
     the others train, so that batch normalization neither uses nor updates a batch's statistics and
     dropout is off. ElixirNet freezes feature extractor and RPN in its second stage, and while it
-    searches its blocks. Give the weights that are to be kept by ``load_from``.
+    searches its blocks. Load the weights to keep with ``load_from``.
 
     Args:
         modules (Sequence[str]): Names of modules of the model; dots lead into them, as in

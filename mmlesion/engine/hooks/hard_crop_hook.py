@@ -17,12 +17,11 @@ SPOTS = 'hard_spots'
 class HardCropHook(Hook):
     """Sample further crops at the detector's errors (anchor-based sampling).
 
-    3D Aggregated Faster R-CNN, section Anchor Based Sampling: after a round of training all
-    training scans are run whole. The lesions that were missed, and the detections that hit no
-    finding, are the ``hard_spots`` of the training dataset from then on, and
-    :class:`~mmlesion.datasets.transforms.RandomLesionCrop` cuts ``hard_share`` of the crops around
-    them that are around no lesion. They are kept in checkpoints, so that a resumed run goes on as
-    it was.
+    3D Aggregated Faster R-CNN, section Anchor Based Sampling: after a round of training, the
+    detector is run on all training scans. Missed lesions and false positives become the
+    ``hard_spots`` of the training dataset, and
+    :class:`~mmlesion.datasets.transforms.RandomLesionCrop` places the fraction ``hard_share`` of
+    the crops that are not around a lesion around them. They are saved in checkpoints for resuming.
 
     Args:
         dataloader (dict): Of the training scans, whole, with their annotations: a test pipeline on
@@ -34,8 +33,8 @@ class HardCropHook(Hook):
             scores. Defaults to 20.
 
     Raises:
-        UserError: If the training dataset has no ``hard_spots`` (it is no ``VolumeDataset``), or
-            the workers of its dataloader, which are persistent, would not see them.
+        UserError: If the training dataset has no ``hard_spots`` (it is not a ``VolumeDataset``), or
+            its dataloader has persistent workers, which would not receive them.
     """
 
     def __init__(self, dataloader, epochs=(50,), score_thr=0.5, max_per_volume=20):
@@ -103,9 +102,9 @@ def find_errors(found, lesions, ignored, max_false=None):
 
     Args:
         found (ndarray): (n, 4) detected spheres, center and diameter, best first.
-        lesions (ndarray): (m, 4) spheres to find.
-        ignored (ndarray): (k, 4) spheres that need not be found and may be.
-        max_false (int, optional): The most false positives. Defaults to None, all.
+        lesions (ndarray): (m, 4) ground truth spheres.
+        ignored (ndarray): (k, 4) ignored spheres.
+        max_false (int, optional): Maximum number of false positives. Defaults to None, all.
 
     Returns:
         ndarray: (j, 4) lesions that no detection hits, then detections that hit nothing.

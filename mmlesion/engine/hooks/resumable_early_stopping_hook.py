@@ -14,14 +14,13 @@ STATE = 'early_stopping'
 class ResumableEarlyStoppingHook(EarlyStoppingHook):
     """mmengine's early stopping with its counter and best score saved in checkpoints.
 
-    A resumed run then stops after the same epoch as the unbroken one. The checkpoints must be saved
-    after validation, as :class:`ValidatedCheckpointHook` does.
+    A resumed run then stops after the same epoch as an uninterrupted one. The checkpoints must be
+    saved after validation, as :class:`ValidatedCheckpointHook` does.
 
     Args:
-        *args: Those of mmengine's ``EarlyStoppingHook``.
-        **kwargs: Those of mmengine's ``EarlyStoppingHook``. With ``check_finite`` (the default) a
-            metric that is not finite is an error: training by it would end at once and look as if
-            it were done.
+        *args: Those of mmengine's ``EarlyStoppingHook``. **kwargs: Those of mmengine's
+        ``EarlyStoppingHook``. With ``check_finite`` (the default) a non-finite metric is an error:
+        it would otherwise end training immediately, as if it were finished.
     """
 
     priority = 'LOW'  # before the checkpoint is saved

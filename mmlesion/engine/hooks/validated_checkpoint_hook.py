@@ -12,11 +12,11 @@ DUE = 'due_validation'  # a key with "val" first would be logged
 class ValidatedCheckpointHook(CheckpointHook):
     """Save each epoch before and again after its validation, so that a resumed run loses neither.
 
-    mmengine saves an epoch before it is validated. What validation decides (the rate of
-    ``ReduceOnPlateauLR``, the count of early stopping, the best checkpoint) is then missing from
-    the checkpoint, and a resumed run never validates that epoch. This hook saves the checkpoint
-    once more when validation is through. A run that is resumed from one that was saved before
-    validates first, and then trains on.
+    mmengine saves an epoch before it is validated. State that depends on validation (the learning
+    rate of ``ReduceOnPlateauLR``, the counter of early stopping, the best checkpoint) is then
+    missing from the checkpoint, and a resumed run never validates that epoch. This hook saves the
+    checkpoint again after validation. A run resumed from a checkpoint saved before validation
+    validates first and then continues training.
 
     It does so for ``by_epoch=True``; with iterations it is mmengine's hook.
 

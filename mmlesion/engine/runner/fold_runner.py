@@ -14,8 +14,8 @@ class FoldRunner(CPURunner):
     """A runner with a separate work folder for each cross-validation fold.
 
     mmdet's tools name it after the config, so that folds would overwrite each other's checkpoints
-    and resume from them: it becomes ``work_dirs/<config>/fold<k>``. One that was named with
-    ``--work-dir``, or in the config, is left as it is.
+    and resume from them: it becomes ``work_dirs/<config>/fold<k>``. A folder set with
+    ``--work-dir`` or in the config is not changed.
     """
 
     @classmethod

@@ -12,8 +12,8 @@ class GroupedSliceBackbone(BaseModule):
 
     Neighboring slices are grouped to the three channels that a pretrained backbone takes, and each
     group goes through the same weights (ElixirNet, section "ElixirNet", and its rows with nine
-    slices, after 3DCE). The groups of a level's features lie beside one another in the channels, by
-    growing slice index; :class:`~mmlesion.models.SliceGroupFusion` makes one of them.
+    slices, after 3DCE). The groups of a level's features lie beside one another in the channels, in
+    ascending order of slice index; :class:`~mmlesion.models.SliceGroupFusion` makes one of them.
 
     The images need that many slices (``LoadCTSlices(num_slices=9)``), and a data preprocessor with
     one mean and standard deviation for all of them and ``bgr_to_rgb=False``.

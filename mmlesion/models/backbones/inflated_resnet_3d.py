@@ -26,7 +26,8 @@ class InflatedResNet3D(ResNet):
             (1, 1, 1, 3).
         norm_eval (bool): Whether batch normalization keeps its running statistics in training.
             Defaults to False.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming's.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming
+            initialization.
 
     Raises:
         ValueError: If ``kernel_depths`` are not four odd numbers.

@@ -106,7 +106,8 @@ class TruncatedDenseNet(BaseModule):
             after transition i. Defaults to (1, 2).
         norm_eval (bool): Whether batch normalization keeps its running statistics in training.
             Defaults to False.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Kaiming's.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Kaiming
+            initialization.
 
     Raises:
         ValueError: If there is no such stage to fuse.
@@ -160,7 +161,7 @@ class TruncatedDenseNet(BaseModule):
 
         Args:
             x (Tensor): Images (N * num_groups, in_channels, H, W), the groups of an image one after
-                another by growing slice index.
+                another in ascending order of slice index.
 
         Returns:
             tuple[Tensor]: Outputs (N * num_groups, C_i, H_i, W_i) of the dense blocks.

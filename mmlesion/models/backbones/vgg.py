@@ -55,7 +55,8 @@ class VGG(ClassifierVGG, BaseModule):
         frozen_stages (int): How many stages, from the first, are not trained. -1 freezes none.
         norm_eval (bool): Whether batch normalization keeps its running statistics in training.
             Defaults to True.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming's.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming
+            initialization.
     """
 
     def __init__(

@@ -16,8 +16,8 @@ class LightP2RetinaHead(RetinaHead):
         in_channels (int): Channels of the feature maps.
         fine_feat_channels (int): Channels of the finest level's subnet. Defaults to 128.
         fine_stacked_convs (int): Convolutions of the finest level's subnet. Defaults to 2.
-        **kwargs: The other arguments of :class:`mmdet.models.RetinaHead`, which refuses unknown
-            ones.
+        **kwargs: The other arguments of :class:`mmdet.models.RetinaHead`, which rejects unknown
+        ones.
     """
 
     def __init__(

@@ -36,11 +36,10 @@ class SphereRPNHead(RPNHead):
         loss_cls (dict): Defaults to ``FocusShiftLoss``.
         loss_bbox (dict): Defaults to smooth L1.
         init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming's
-            and a standard deviation of 0.01 for what predicts.
-        **kwargs: ``num_classes``, which must be 1, ``train_cfg`` and ``test_cfg`` of
-            :class:`mmdet.models.RPNHead`, which refuses unknown ones. Test settings are ``nms_pre``
-            (proposals of each level before NMS), ``score_thr``, ``nms.iou_threshold`` and
-            ``max_per_img``.
+            and a standard deviation of 0.01 for what predicts. **kwargs: ``num_classes``, which
+            must be 1, ``train_cfg`` and ``test_cfg`` of :class:`mmdet.models.RPNHead`, which
+            rejects unknown ones. Test settings are ``nms_pre`` (proposals of each level before
+            NMS), ``score_thr``, ``nms.iou_threshold`` and ``max_per_img``.
 
     Raises:
         ValueError: If levels that share a head have different numbers of anchors.

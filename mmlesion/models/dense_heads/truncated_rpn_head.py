@@ -43,8 +43,8 @@ class TruncatedRPNHead(RPNHead):
         loss_confidence (dict, optional): Loss that trains p on which locations have an anchor that
             matches a lesion, truncated or not: half of its weight lies on these, half on the
             others. Defaults to binary cross-entropy; the paper's is None.
-        anchor_generator (dict): Defaults to the paper's five scales and three ratios.
-        **kwargs: The other arguments of :class:`mmdet.models.RPNHead`, which refuses unknown ones.
+        anchor_generator (dict): Defaults to the paper's five scales and three ratios. **kwargs: The
+        other arguments of :class:`mmdet.models.RPNHead`, which rejects unknown ones.
 
     Raises:
         UserError: If ``threshold`` is neither ``'mean'`` nor a number.

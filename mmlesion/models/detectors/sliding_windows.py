@@ -36,7 +36,7 @@ class SlidingWindows:
         size (Sequence[int]): z, y, x of a window; less where the volume is smaller. Defaults to
             (128, 128, 128).
         overlap (int): The least that neighbors share along an axis, voxels. Defaults to 32.
-        batch_size (int): Windows that the detector sees at once. Defaults to 1.
+        batch_size (int): Windows per batch. Defaults to 1.
         border (int, optional): Voxels from a face within which detections are left to the
             neighbor. Defaults to None, a quarter of ``overlap``: between two such borders is a
             half of it, where both windows' detections are kept and merged.

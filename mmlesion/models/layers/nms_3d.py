@@ -1,9 +1,9 @@
 """Greedy non-maximum suppression of spheres without a loop over spheres.
 
-Spheres are taken in blocks by falling score. What the kept ones of earlier blocks suppress is
-dropped from a block, and the rest of it settles in rounds: a sphere is kept once no better one that
-overlaps it is left, and what it overlaps is dropped. That is what going through them one by one
-does, in as many rounds as overlaps make a chain, which are few.
+Spheres are taken in blocks in descending order of score. What the kept ones of earlier blocks
+suppress is dropped from a block, and the rest of it settles in rounds: a sphere is kept once no
+better one that overlaps it is left, and what it overlaps is dropped. That is what going through
+them one by one does, in as many rounds as overlaps make a chain, which are few.
 
 Overlaps are computed between neighbors alone, which a hash of cells finds. Volumes of spheres, and
 of cubes, whose IoU exceeds t differ by less than 1 / t. So a sphere has its neighbors in its own

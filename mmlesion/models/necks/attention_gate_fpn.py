@@ -17,8 +17,8 @@ class AttentionGateFPN(FPN):
     convolution, where the channels are fewest; a single attention map commutes with it.
 
     Args:
-        *args: The arguments of :class:`mmdet.models.FPN`.
-        **kwargs: The arguments of :class:`mmdet.models.FPN`, which refuses unknown ones.
+        *args: The arguments of :class:`mmdet.models.FPN`. **kwargs: The arguments of
+        :class:`mmdet.models.FPN`, which rejects unknown ones.
     """
 
     def __init__(self, *args, **kwargs):

@@ -26,7 +26,8 @@ class SliceFusionFPN(BaseModule):
         out_channels (int): Channels of the feature map. Defaults to 512.
         num_groups (int): Number of groups, which lie beside one another in the channels as
             :class:`~mmlesion.models.GroupedSliceBackbone` puts them. Defaults to 3.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Xavier's, as FPN.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Xavier
+            initialization, as in FPN.
     """
 
     def __init__(

@@ -17,7 +17,8 @@ class SliceGroupFusion(BaseModule):
         in_channels (Sequence[int]): Channels of one group at each level of the backbone, which are
             those of the output.
         num_groups (int): Number of groups. Defaults to 3.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Xavier's, as FPN.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Xavier
+            initialization, as in FPN.
     """
 
     def __init__(
