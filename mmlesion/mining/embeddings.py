@@ -16,16 +16,16 @@ class VolumeLesions:
 
     Args:
         volume (Volume): A series.
-        arrays (dict): Its proposals, as the pass of detection left them.
-        theta (float): The IoU above which boxes meet, or are of one tracklet.
+        arrays (dict): Its proposals, as saved by the detection pass.
+        theta (float): The IoU above which boxes match, or are linked to a tracklet.
 
     Attributes:
         proposals (Proposals): All of them.
         tracklets (ndarray): (n,) index of the tracklet of each pooled proposal.
-        lesions (list[dict]): The m annotations that are certain.
+        lesions (list[dict]): The m certain annotations.
         annotated (SliceBoxes): Their boxes.
-        all_annotated (SliceBoxes): Those of ignored and noisy annotations too.
-        unknown (ndarray): (t,) tracklets that meet none of the m annotations.
+        all_annotated (SliceBoxes): Boxes of all annotations, including ignored and noisy ones.
+        unknown (ndarray): (t,) tracklets that match none of the m annotations.
         unknown_boxes (ndarray): (t,) the proposal of each of them with the highest score.
     """
 

@@ -40,10 +40,10 @@ def label_tracklets(proposals, tracklets, lesions, known, theta=0.5, theta_fp=0.
     Args:
         proposals (SliceBoxes): n boxes of a volume.
         tracklets (ndarray): (n,) index of each box's tracklet.
-        lesions (SliceBoxes): Certain annotations, mined ones too.
-        known (SliceBoxes): All annotations: uncertain and noisy ones too.
-        theta (float): A lesion has a greater IoU with one of ``lesions``. Defaults to 0.5.
-        theta_fp (float): A false positive has a smaller IoU with all of ``known``. Defaults to 0.3.
+        lesions (SliceBoxes): Certain annotations, including mined ones.
+        known (SliceBoxes): All annotations, including uncertain and noisy ones.
+        theta (float): Lesions have a greater IoU with one of ``lesions``. Defaults to 0.5.
+        theta_fp (float): False positives have a smaller IoU with all of ``known``. Defaults to 0.3.
 
     Returns:
         ndarray: (T,) int, 1, 0 or :data:`LEFT_OUT`.

@@ -1,7 +1,7 @@
 """Masks from RECIST for a whole COCO file, in parallel and resumable.
 
-What is done is appended to a side file, a line for each lesion, which says in its first line what
-it belongs to. A killed run loses at most the images that were being worked on.
+Finished masks are appended to a side file, one line per lesion; its first line identifies the run.
+A killed run loses at most the images in progress.
 """
 
 import json
@@ -39,9 +39,10 @@ class MaskOptions:
     """Options of mask generation.
 
     Attributes:
-        window (tuple[float]): HU from and to that GrabCut sees of images without ``windows``;
-            others are seen in the first of theirs.
-        from_box (bool): Whether annotations without RECIST get the axes of the ellipse in the box.
+        window (tuple[float]): HU window of GrabCut's input for images without ``windows``; for
+            others their first window is used.
+        from_box (bool): Whether the axes of the ellipse inscribed in the box replace missing
+            RECIST.
         box_padding (float): See :func:`recist_from_box`.
         margin (int, optional): See :func:`recist_mask`.
         iterations (int): See :func:`recist_mask`.
@@ -64,8 +65,8 @@ class MaskRun:
     Args:
         coco (dict): ``images`` and ``annotations`` with ``recist``.
         images (str | Path): The folder that ``file_name`` is relative to.
-        options (MaskOptions): How masks are made.
-        strict (bool): Whether the first lesion that gets no mask is an error.
+        options (MaskOptions): Options of mask generation.
+        strict (bool): Whether the first lesion without a mask is an error.
 
     Attributes:
         masks (dict[int, dict]): ``segmentation`` (RLE) and ``mask_source`` by the annotation's
@@ -87,11 +88,12 @@ class MaskRun:
 
         Args:
             workers (int): Processes.
-            partial_file (PartialFile, optional): Where finished masks are found and added.
+            partial_file (PartialFile, optional): File from which finished masks are read and to
+                which new ones are added.
 
         Raises:
-            UserError: If a file name leads outside the folder, a worker dies, or with ``strict`` a
-                lesion gets no mask.
+            UserError: If a file name leads outside the folder, a worker dies, or, with ``strict``,
+                a lesion has no mask.
         """
         if partial_file is not None:
             self.masks.update(partial_file.finished)
@@ -146,12 +148,12 @@ class PartialFile:
     """Finished lesions, appended as one JSON line each.
 
     Args:
-        path (str | Path): The file. It is made, or taken up if it is of the same run; a last line
-            that was torn by a kill is cut off.
-        fingerprint (str): What the file belongs to.
+        path (str | Path): The file. It is created, or resumed if it belongs to the same run; an
+            incomplete last line is removed.
+        fingerprint (str): Identifies the run.
 
     Attributes:
-        finished (dict[int, dict]): What an earlier run has left.
+        finished (dict[int, dict]): Results of an earlier run.
 
     Raises:
         UserError: If the file belongs to other annotations or options, or cannot be written.

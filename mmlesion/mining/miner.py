@@ -19,21 +19,21 @@ RULES = ('propagation', 'matching', 'cross_dataset')
 class AnnotationMiner:
     """Applies mining rules to all volumes of a COCO file (LENS, section Missing Annotation Mining).
 
-    Existing annotations stay as they are, but for ``source`` ('annotated') and ``lesion_id``, where
-    they lack them. Mined ones have the rule's name as ``source``, a ``score``, and the
+    Existing annotations are not changed, except that missing ``source`` ('annotated') and
+    ``lesion_id`` are added. Mined ones have the rule's name as ``source``, a ``score``, and the
     ``lesion_id`` of their tracklet's lesion; those of 'cross_dataset' have ``ignore`` 1.
 
     Args:
-        coco (dict): The COCO file's content, which is changed.
+        coco (dict): The COCO file's content, modified in place.
         proposals (VolumeStore): Proposals of all volumes.
         rules (Sequence[str]): Some of :data:`RULES`.
         single_type (dict[int, str]): Numbers and names of the experts for 'cross_dataset'.
         embeddings (VolumeStore, optional): Embeddings for 'matching'.
-        theta (float): The IoU above which boxes meet. Defaults to 0.5.
+        theta (float): The IoU above which boxes match. Defaults to 0.5.
         delta (float): The distance of embeddings below which lesions match. Defaults to 0.15.
-        sigma (float): The score over which uncertain regions lie. Defaults to 0.5.
-        unlabelled (bool): Whether slices without a lesion are listed too, with the uncertain
-            regions on them. Defaults to False.
+        sigma (float): Minimum score of uncertain regions (exclusive). Defaults to 0.5.
+        unlabelled (bool): Whether slices without a lesion are also listed, with their uncertain
+            regions. Defaults to False.
     """
 
     def __init__(

@@ -48,8 +48,8 @@ def detect(model, score_thr, batch):
     """Run a detector over slices.
 
     Args:
-        model (nn.Module): A detector of mmdet; a LENS with ``keep_experts`` gives its experts' own
-            detections too.
+        model (nn.Module): A detector of mmdet; for a LENS with ``keep_experts`` the detections of
+            its experts are returned, too.
         score_thr (float): Boxes below this score are dropped.
         batch (dict): Collated outputs of a test pipeline, with ``slice_index`` among the meta keys.
 

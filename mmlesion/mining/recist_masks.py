@@ -28,27 +28,27 @@ class LesionMask(NamedTuple):
 def recist_mask(image_hu, recist, bbox, window=(-175.0, 275.0), margin=20, iterations=5):
     """Segment a lesion from its RECIST diameters and box.
 
-    The quadrilateral of the four ends is foreground, what lies outside the box is background, and
-    GrabCut decides on the rest from the windowed image. It sees a crop around the box only: that
-    is enough to learn the background, and many times as fast as the whole slice. Of its foreground
-    the part connected with the quadrilateral is kept, and its holes are filled, as lesions are
-    compact. Where GrabCut fails or adds nothing to the quadrilateral, the mask is the ellipse of
-    the two diameters.
+    The quadrilateral of the four endpoints is foreground, the outside of the box is background, and
+    GrabCut decides on the rest from the windowed image. Its input is cropped around the box: that
+    suffices to model the background and is many times faster than the whole slice. Of its
+    foreground, the component connected to the quadrilateral is kept and its holes are filled, as
+    lesions are compact. If GrabCut fails or adds nothing to the quadrilateral, the mask is the
+    ellipse of the two diameters.
 
     Args:
         image_hu (ndarray): (H, W) HU.
         recist (Sequence[float]): x1, y1, ..., x4, y4 px.
         bbox (Sequence[float]): x1, y1, x2, y2 px; DeepLesion's box, padded by 5 px.
-        window (Sequence[float]): HU from and to that GrabCut's 8 bits show.
-        margin (int, optional): Background around the box that GrabCut sees, px; None: all.
-        iterations (int): Of GrabCut.
+        window (Sequence[float]): HU window of GrabCut's 8-bit input.
+        margin (int, optional): Background around the box in GrabCut's input, px; None: all.
+        iterations (int): Number of GrabCut iterations.
 
     Returns:
-        LesionMask: Of the image's size. The mask has the quadrilateral in it and lies in the box.
+        LesionMask: A mask of the image's size that contains the quadrilateral and lies in the box.
 
     Raises:
-        ValueError: If the numbers are malformed, or no part of quadrilateral and box common to both
-            lies in the image.
+        ValueError: If the numbers are malformed, or the intersection of quadrilateral and box lies
+            outside the image.
     """
     points, box = _checked(recist, bbox)
     crop = _crop(box, image_hu.shape, margin)
@@ -118,7 +118,7 @@ def recist_from_box(bbox, padding=BOX_PADDING):
 
     Args:
         bbox (Sequence[float]): x1, y1, x2, y2 px.
-        padding (float): What the box has beyond the RECIST extent on each side, px.
+        padding (float): Margin of the box around the RECIST extent on each side, px.
 
     Returns:
         ndarray: x1, y1, ..., x4, y4 px; the long diameter along the longer side, at least 1 px.
@@ -167,7 +167,7 @@ def _grabcut(picture, foreground, inside, iterations):
         picture (ndarray): (h, w, 3) uint8.
         foreground (ndarray): (h, w) bool, surely lesion.
         inside (ndarray): (h, w) bool, possibly lesion.
-        iterations (int): Of GrabCut.
+        iterations (int): Number of GrabCut iterations.
 
     Returns:
         ndarray | None: (h, w) bool.

@@ -68,9 +68,9 @@ def score_rows(
 ) -> list[dict]:
     """Compare the annotations mined by each rule with the truth.
 
-    A box is right if its IoU with a lesion's box on its slice is over ``theta``. Missing are the
-    lesions' boxes that no existing annotation meets so, on the slices of the truth; withheld are
-    the lesions that have no annotation on any slice of their series.
+    A box is correct if its IoU with a lesion's box on its slice is over ``theta``. Missing are the
+    lesions' boxes, on the slices of the truth, that no existing annotation matches; withheld are
+    the lesions without an annotation on any slice of their series.
 
     Args:
         coco (dict): Mined COCO content.
@@ -79,9 +79,9 @@ def score_rows(
         theta (float): Defaults to 0.5.
 
     Returns:
-        list[dict]: By rule: 2D ``boxes``, ``right`` ones, ``missing`` and ``found``, 3D
-        ``withheld`` and ``withheld_found``, ``precision`` and ``recall`` of the 2D boxes; a share
-        of nothing is None.
+        list[dict]: For each rule: 2D ``boxes``, correct ones (``right``), ``missing`` and
+        ``found``, 3D ``withheld`` and ``withheld_found``, ``precision`` and ``recall`` of the 2D
+        boxes; None if undefined.
     """
     totals = {rule: np.zeros(6, int) for rule in rules}
     for series, sources in _boxes_by_series(coco).items():

@@ -19,8 +19,8 @@ class VolumeStore:
     """Results of a pass, one file ``<volume>.npz`` per volume.
 
     Args:
-        folder (str | Path): Where. It is made, or taken up if it belongs to the same run.
-        fingerprint (str): What the results belong to.
+        folder (str | Path): Output folder. It is created, or resumed if it belongs to the same run.
+        fingerprint (str): Identifies the run.
 
     Raises:
         UserError: If the folder is of another run, or cannot be written.
@@ -83,13 +83,13 @@ class VolumePass:
     more volumes are in memory than there are workers.
 
     Args:
-        store (VolumeStore): Where results go.
-        samples_of (callable): Takes a :class:`Volume`; gives the inputs of ``pipeline``, a list.
-        pipeline (callable): Makes what a model takes of one of them.
-        predict (callable): Takes collated inputs; gives a list with a dictionary of arrays for each
-            of them, whose first axes are joined over a volume.
-        batch_size (int): Inputs at once. Defaults to 4.
-        num_workers (int): Processes that load. Defaults to 2.
+        store (VolumeStore): Store of the results.
+        samples_of (callable): Returns the inputs of ``pipeline`` for a :class:`Volume`, a list.
+        pipeline (callable): Converts one of them to the model's input.
+        predict (callable): Returns, for collated inputs, a list with a dictionary of arrays each,
+            which are concatenated along the first axis over a volume.
+        batch_size (int): Inputs per batch. Defaults to 4.
+        num_workers (int): Number of loading processes. Defaults to 2.
     """
 
     def __init__(self, store, samples_of, pipeline, predict, batch_size=4, num_workers=2):
@@ -105,7 +105,7 @@ class VolumePass:
 
         Args:
             volumes (list[Volume]): All volumes.
-            desc (str): What the progress bar says.
+            desc (str): Label of the progress bar.
         """
         rank, world_size = get_dist_info()
         todo = [[i for i, v in enumerate(volumes) if not self.store.path(v.name).exists()]]

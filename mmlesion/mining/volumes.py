@@ -44,8 +44,8 @@ class Volume:
             index (int): Its place in ``slices``.
 
         Returns:
-            dict: A new one has its series' fields, and the run of consecutive slices that it lies
-            in as ``slice_range``.
+            dict: A new record has the fields of its series, and its run of consecutive slices as
+            ``slice_range``.
         """
         number = int(self.slices[index])
         if number in self.images:

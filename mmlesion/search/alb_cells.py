@@ -19,7 +19,7 @@ class Architecture(nn.Module):
 
     Attributes:
         alphas (nn.ParameterDict): ``alb`` and ``reduction``, (10, 9) each.
-        genotypes (dict | None): Where set, the blocks compute these genotypes alone.
+        genotypes (dict | None): If set, the blocks compute only these genotypes.
     """
 
     def __init__(self):
@@ -64,7 +64,7 @@ class MixedOperation(nn.Module):
     """Weighted sum of all operations on one input (ElixirNet, equation 3).
 
     'none' is not computed: it adds nothing, and takes weight from the others. As in DARTS, batch
-    normalization has no scale and shift of its own here, which could stand in for the weights.
+    normalization has no scale and shift here, which could replace the weights.
 
     Args:
         channels (int): Channels D of the features.

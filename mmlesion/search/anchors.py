@@ -59,15 +59,14 @@ def anchor_shapes(ratio_pairs, scales, sizes):
 class _Overlap:
     """Overlap of lesions with the best anchor of each of many sets.
 
-    Lesions are kept in ascending order of their side, so that those nearest to an anchor's side
-    are a run of them.
+    Lesions are sorted by side, so that those nearest to an anchor's side are consecutive.
 
     Args:
         shapes (ndarray): (n, 2) width and height of lesions, px.
         sizes (Sequence[float]): (L,) anchor size of each level, px.
 
     Raises:
-        UserError: If there is no lesion, or a shape or size is not a positive number.
+        UserError: If there are no lesions, or a shape or size is not a positive number.
     """
 
     def __init__(self, shapes, sizes):
@@ -120,16 +119,16 @@ class AlignedOverlap(_Overlap):
     """Overlap of lesions with the best anchor, with aligned centers.
 
     Let x >= 1 be the factor between the sides of anchor and lesion and y^2 >= 1 that between their
-    aspect ratios. Then IoU = 1 / max(x^2, (x + 1 / x) y - 1), which falls with x and with y. So the
-    best anchor is the one of the nearest side and the nearest ratio: one IoU for each lesion.
-    A set holds the reciprocal of each ratio, so that lesions may be taken as wide ones.
+    aspect ratios. Then IoU = 1 / max(x^2, (x + 1 / x) y - 1), which decreases in x and in y. So the
+    best anchor is the one with the nearest side and the nearest ratio: one IoU for each lesion. A
+    set contains the reciprocal of each ratio, so that all lesions may be treated as wide ones.
 
     Args:
         shapes (ndarray): (n, 2) width and height of lesions, px.
         sizes (Sequence[float]): (L,) anchor size of each level, px.
 
     Raises:
-        UserError: If there is no lesion, or a shape or size is not a positive number.
+        UserError: If there are no lesions, or a shape or size is not a positive number.
     """
 
     def __init__(self, shapes, sizes):
@@ -254,10 +253,10 @@ def search_anchors(
 
     Args:
         overlap (AlignedOverlap | GridOverlap): The lesions and anchor sizes.
-        ratio_bounds (Sequence): (p, 2) least and largest gamma >= 1 of each ratio pair.
-        scale_bounds (Sequence): (s, 2) least and largest value of each scale.
+        ratio_bounds (Sequence): (p, 2) minimum and maximum gamma >= 1 of each ratio pair.
+        scale_bounds (Sequence): (s, 2) minimum and maximum of each scale.
         objective (str): One of :data:`OBJECTIVES`.
-        seed (int): The same seed gives the same anchors.
+        seed (int): Random seed.
         popsize (int): Members of the population for each of the p + s variables.
         maxiter (int): Largest number of generations.
         callback (callable, optional): SciPy's, called after each generation.
@@ -311,8 +310,8 @@ def _doubts(best, bounds, names, evaluate):
 
     Args:
         best (ndarray): (v,) the best set's variables.
-        bounds (list[tuple[float, float]]): Least and largest value of each.
-        names (list[str]): What each is.
+        bounds (list[tuple[float, float]]): Minimum and maximum of each.
+        names (list[str]): Name of each.
         evaluate (callable): Takes sets (m, v); returns their losses (m,).
 
     Returns:

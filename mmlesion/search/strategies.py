@@ -81,7 +81,7 @@ class GradientStrategy(SearchStrategy):
 
     Args:
         loop (ALBSearchLoop): The loop that runs it.
-        architecture_begin (int): Epochs of the weights alone before that.
+        architecture_begin (int): Epochs that train only the weights before that.
     """
 
     def __init__(self, loop, architecture_begin):
@@ -156,10 +156,10 @@ def _endless(loader):
 class RandomStrategy(SearchStrategy):
     """Random search with weight sharing (Li and Talwalkar, UAI 2019), the baseline of Table 6.
 
-    A step trains the weights of one genotype, drawn at random. At the end, genotypes are drawn and
+    A step trains the weights of one randomly drawn genotype. At the end, genotypes are drawn and
     scored by their loss on the second half with those weights; the best is kept. All are scored on
-    the same batches with the same random numbers; batch normalization takes each batch's own
-    statistics, since those of the training are of all genotypes together.
+    the same batches with the same random numbers; batch normalization uses the statistics of each
+    batch, since the running statistics mix all genotypes.
 
     Args:
         loop (ALBSearchLoop): The loop that runs it.

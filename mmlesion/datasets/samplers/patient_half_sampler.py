@@ -72,7 +72,7 @@ def split_by_patient(patients, seed):
 
     Args:
         patients (Sequence[int | str]): The patient of each sample.
-        seed (int): The same seed gives the same halves.
+        seed (int): Random seed.
 
     Returns:
         tuple[list[int], list[int]]: Indices of the samples of each half, in order.

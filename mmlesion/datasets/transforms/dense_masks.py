@@ -12,9 +12,9 @@ from mmlesion.structures import usable_segmentation
 class LoadLesionAnnotations(LoadAnnotations):
     """mmdet's ``LoadAnnotations`` for datasets in which some lesions have no mask.
 
-    A lesion without ``segmentation``, or with one that outlines nothing, such as the ``[[]]`` of
-    published files, gets an empty mask; its box stays a training target, where mmdet's would
-    ignore it. Arguments and keys are those of mmdet's ``LoadAnnotations``.
+    A lesion without ``segmentation``, or with an empty one such as the ``[[]]`` of published files,
+    gets an empty mask; its box remains a training target, whereas mmdet's transform would ignore
+    it. Arguments and keys are those of mmdet's ``LoadAnnotations``.
     """
 
     def _process_masks(self, results):
@@ -29,9 +29,9 @@ class LoadLesionAnnotations(LoadAnnotations):
 class LesionMasksToSegMap(BaseTransform):
     """Merge masks into the target of dense supervision (improved RetinaNet, section 2.2).
 
-    A px of a mask is 1, all others are 0, but where it is not known they are ``ignore_index``: in
-    the boxes of lesions whose mask is empty and of those that are ignored. Use it after all
-    geometry transforms; ``PackDetInputs`` makes ``gt_sem_seg`` of the map.
+    The px of masks are 1, unknown px are ``ignore_index`` (in the boxes of ignored lesions and of
+    lesions with an empty mask), and all others are 0. Use it after all geometric transforms;
+    ``PackDetInputs`` converts the map to ``gt_sem_seg``.
 
     Required Keys:
 

@@ -88,10 +88,10 @@ class NormalizeSpacing(Resize):
 class ClipBlackBorder(BaseTransform):
     """Crop the air and the black frame around the body (LENS, section VI-A: for speed).
 
-    What is kept is the bounding rectangle of all parts of the middle slice that are denser than
-    ``threshold`` and thicker than 5 px, and ``margin`` px around them. Use it before any resize.
-    mmdet takes predictions back to the clipped image only, whose shape ``ori_shape`` thus becomes;
-    :func:`mmlesion.structures.to_original_frame` takes them on to the original image.
+    The image is cropped to the bounding rectangle of all parts of the middle slice that are denser
+    than ``threshold`` and thicker than 5 px, plus ``margin`` px. Use it before any resize. mmdet
+    maps predictions back only to the clipped image, whose shape becomes ``ori_shape``;
+    :func:`mmlesion.structures.to_original_frame` maps them to the original image.
 
     Required Keys:
 
@@ -181,11 +181,11 @@ class RandomCTAffine(RandomAffine):
 
     Args:
         max_rotate_degree (float): Defaults to 5.73 (0.1 rad).
-        max_translate_ratio (float): Of the image's size. Defaults to 0.1.
-        max_translate_px (int): Shift by whole px in x and y, after all else. Defaults to 0.
-        fit_boxes_to_masks (bool): Whether a box with a mask shrinks on each side by as much as the
-            mask is narrower than its own transformed bounding box, which keeps the box's margin
-            around the lesion; and goes where its mask has left the image. Defaults to False.
+        max_translate_ratio (float): Fraction of the image's size. Defaults to 0.1.
+        max_translate_px (int): Shift by whole px in x and y, after everything else. Defaults to 0.
+        fit_boxes_to_masks (bool): Whether a box with a mask is reduced on each side by the margin
+            between the mask and its own transformed bounding box, which preserves the box's margin
+            around the lesion, and removed if its mask is outside the image. Defaults to False.
         scaling_ratio_range (tuple[float]): Defaults to (0.9, 1.1).
         max_shear_degree (float): Defaults to 5.73 (0.1 rad).
         border_val (float, optional): Value beyond the border. Defaults to None, the image's

@@ -17,10 +17,10 @@ from mmlesion.utils import UserError
 class LoadCTSlices(BaseTransform):
     """Load a key slice and its neighbors, in HU, as the channels of one image.
 
-    The neighbors lie at multiples of ``slice_interval`` mm above and below the key slice, between
-    two stored slices by linear interpolation. A neighbor that does not exist is replaced by the
-    nearest slice that does (of two as near, the one nearer to the key slice). This is the input of
-    the improved RetinaNet (improved RetinaNet, section 3.1) and of ElixirNet: three slices at 2 mm.
+    The neighbors lie at multiples of ``slice_interval`` mm above and below the key slice, linearly
+    interpolated between two stored slices. A missing neighbor is replaced by the nearest existing
+    slice (of two equally near, the one nearer to the key slice). This is the input of the improved
+    RetinaNet (improved RetinaNet, section 3.1) and of ElixirNet: three slices at 2 mm.
 
     Required Keys:
 

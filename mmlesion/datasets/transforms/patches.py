@@ -14,7 +14,7 @@ from .loading import LoadCTSlices
 class LoadNearbyCTSlices(LoadCTSlices):
     """:class:`LoadCTSlices` centered on a random slice of the same lesion.
 
-    It makes further views of a lesion that is annotated on one slice. The slice lies at most
+    It creates further views of a lesion that is annotated on one slice. The slice lies at most
     ``reach`` times half the box's shorter side above or below the annotated one; the box stays.
 
     Required Keys: those of :class:`LoadCTSlices` and
@@ -23,8 +23,8 @@ class LoadNearbyCTSlices(LoadCTSlices):
     - spacing: [x, y] mm/px
 
     Args:
-        reach (float): Defaults to 0.3: where a ball is still 95 % as wide as on its middle slice.
-        **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
+        reach (float): Defaults to 0.3, where a ball still has 95 % of the width on its middle
+        slice. **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
     """
 
     def __init__(self, reach=0.3, **kwargs):

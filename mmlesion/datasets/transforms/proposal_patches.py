@@ -79,11 +79,10 @@ class LoadProposalPatch(LoadCTSlices):
         size (int): Its side, px. Defaults to 96, which are 77 mm.
         slice_interval (float): mm. Defaults to 2.0.
         spacing (float): mm/px. Defaults to 0.8.
-        ratio_range (Sequence[float]): Least and largest factor on the size of what is seen, drawn
-            at random. Defaults to (1.0, 1.0).
-        max_shift_mm (float): The patch is shifted by at most so much along each axis, at random.
-            Defaults to 0.
-        flip_prob (float): Chance of a flip along each axis. Defaults to 0.
+        ratio_range (Sequence[float]): Minimum and maximum of the random factor of the field of
+            view. Defaults to (1.0, 1.0).
+        max_shift_mm (float): Maximum random shift of the patch along each axis. Defaults to 0.
+        flip_prob (float): Probability of a flip along each axis. Defaults to 0.
         pad_hu (int): HU beyond the slices' borders. Defaults to -1024. **kwargs: Those of
         :class:`LoadCTSlices`, which rejects unknown ones.
 

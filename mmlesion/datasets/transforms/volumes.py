@@ -78,10 +78,10 @@ class LoadSphereAnnotations(BaseTransform):
     - gt_ignore_flags (bool): (n,)
 
     Args:
-        with_ignored (bool): Whether findings that are ignored in the evaluation, such as LUNA16's
-            excluded ones, are kept, so that they are neither lesions nor background in training.
-            Defaults to True; without them they are background. ``VolumeDataset`` has left those
-            that mark a lesion out of training before.
+        with_ignored (bool): Whether to keep findings that are ignored in the evaluation, such as
+            LUNA16's excluded ones, so that they are neither lesions nor background in training.
+            Defaults to True; otherwise they are background. ``VolumeDataset`` already excludes
+            those that mark a lesion from training.
     """
 
     def __init__(self, with_ignored=True):
@@ -119,14 +119,14 @@ class LoadSphereAnnotations(BaseTransform):
 class RandomLesionCrop(BaseTransform):
     """Take a random crop, often around a lesion, at a random scale.
 
-    3D Aggregated Faster R-CNN, section Data Preparation: crops of 128 voxels a side. It does not
-    say where they lie. A sample with ``crop_target`` says it (``VolumeDataset.by_lesion``): the
-    crop holds that lesion, or lies anywhere. Of others ``lesion_share`` of the crops hold a lesion,
-    in volumes that have one: of LUNA16's scans a third has none.
+    3D Aggregated Faster R-CNN, section Data Preparation: crops of 128 voxels per side, whose
+    location is not specified. For a sample with ``crop_target`` (``VolumeDataset.by_lesion``), the
+    crop contains that lesion, or lies anywhere. For others, the fraction ``lesion_share`` of the
+    crops contains a lesion, in volumes that have one: a third of LUNA16's scans has none.
 
-    Of the crops that are not drawn around a lesion, ``hard_share`` hold one of ``hard_spots``, in
-    volumes where :class:`~mmlesion.engine.hooks.HardCropHook` has found some (section Anchor Based
-    Sampling).
+    Of the crops that are not drawn around a lesion, the fraction ``hard_share`` contains one of
+    ``hard_spots``, in volumes for which :class:`~mmlesion.engine.hooks.HardCropHook` recorded some
+    (section Anchor Based Sampling).
 
     A crop stays within the volume where that is large enough; elsewhere it is padded. A lesion
     whose center is cut off, but not all of it, is ignored.
@@ -259,8 +259,8 @@ def cut_volume(volume, start, size, scale=1.0, pad_hu=0):
         volume (ndarray): (z, y, x) int16.
         start (Sequence[int]): First voxel of the part, z, y, x, in the scaled volume.
         size (Sequence[int]): Its voxels.
-        scale (float): Voxels of the part for one of the volume; in between it is linear.
-        pad_hu (int): What is beyond the volume.
+        scale (float): Voxels of the part per voxel of the volume, with linear interpolation.
+        pad_hu (int): Value beyond the volume.
 
     Returns:
         ndarray: (z, y, x) of this size, int16, a copy.
@@ -348,7 +348,7 @@ class PackVolumeInputs(BaseTransform):
       (SphereBoxes) and ``labels``, and the meta information
 
     Args:
-        meta_keys (Sequence[str]): What of the sample becomes meta information, where it is there.
+        meta_keys (Sequence[str]): Fields of the sample to copy to the metainfo, if present.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from mmdet.registry import MODELS
 class StemResNet(ResNet):
     """mmdet's ResNet with C1 as the first output, the stem's at stride 2 before pooling.
 
-    Dense supervision needs C1 beside the stages' outputs (improved RetinaNet, section 2.2).
+    Dense supervision needs C1 in addition to the stages' outputs (improved RetinaNet, section 2.2).
     Arguments and weights are those of :class:`mmdet.models.ResNet`; C1 has ``stem_channels``
     channels (64).
     """

@@ -91,9 +91,9 @@ class TruncatedDenseNet(BaseModule):
     that of :class:`~mmlesion.models.SliceFusionFPN`.
 
     Its outputs are those of the three dense blocks, 256, 512 and 1024 channels at strides 4, 8 and
-    16. The names of the weights are torchvision's, so that
-    ``init_cfg=dict(type='Pretrained', checkpoint='torchvision://densenet121')``, or such a file
-    from disk, loads; what is truncated is left out, and mmengine's log says so.
+    16. The names of the weights are torchvision's, so that ``init_cfg=dict(type='Pretrained',
+    checkpoint='torchvision://densenet121')``, or such a file from disk, loads; the truncated part
+    is ignored, as reported in mmengine's log.
 
     Args:
         in_channels (int): Channels of the images. Defaults to 3.
@@ -101,10 +101,10 @@ class TruncatedDenseNet(BaseModule):
         growth_rate (int): Channels that a layer adds. Defaults to 32.
         stem_channels (int): Channels of the first convolution. Defaults to 64.
         bottleneck_ratio (int): Channels of a bottleneck over the growth rate. Defaults to 4.
-        num_groups (int): Groups of slices, which lie one after another in the batch. Defaults to 1.
-        fusion_indices (Sequence[int]): Where groups are fused: 0 is after the first pooling, i
-            after transition i. Defaults to (1, 2).
-        norm_eval (bool): Whether batch normalization keeps its running statistics in training.
+        num_groups (int): Number of slice groups, consecutive in the batch. Defaults to 1.
+        fusion_indices (Sequence[int]): Positions at which groups are fused: 0 is after the first
+            pooling, i after transition i. Defaults to (1, 2).
+        norm_eval (bool): Whether batch normalization uses its running statistics in training.
             Defaults to False.
         init_cfg (dict | list[dict], optional): Initialization config. Defaults to Kaiming
             initialization.
@@ -160,8 +160,8 @@ class TruncatedDenseNet(BaseModule):
         """Extract features.
 
         Args:
-            x (Tensor): Images (N * num_groups, in_channels, H, W), the groups of an image one after
-                another in ascending order of slice index.
+            x (Tensor): Images (N * num_groups, in_channels, H, W), the groups of an image
+                consecutive in slice order.
 
         Returns:
             tuple[Tensor]: Outputs (N * num_groups, C_i, H_i, W_i) of the dense blocks.

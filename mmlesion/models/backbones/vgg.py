@@ -14,8 +14,8 @@ def check_layout(state_dict: dict, prefix: str, features: nn.Sequential) -> None
     Of others only some tensors would fit, and those by accident.
 
     Args:
-        state_dict (dict): The weights, of which those without ``features`` are not looked at.
-        prefix (str): What the names of a VGG's weights begin with.
+        state_dict (dict): The weights; those without ``features`` in their name are ignored.
+        prefix (str): Prefix of the names of a VGG's weights.
         features (Sequential): The layers that load them.
 
     Raises:
@@ -42,10 +42,11 @@ class VGG(ClassifierVGG, BaseModule):
 
     Its outputs C1 to C5 are those of the five poolings: strides 2, 4, 8, 16, 32 and channels 64,
     128, 256, 512, 512. The weights' names are torchvision's (``features.0.weight``), so that
-    ``init_cfg=dict(type='Pretrained', checkpoint='torchvision://vgg19')``, ``torchvision://vgg19_bn``
-    or such a file from disk loads; of these the classifier is left out, and with ``in_channels``
-    other than 3 the first convolution too, and mmengine's log says so. Weights of another VGG, such
-    as those with batch normalization for one without, raise a ``UserError``.
+    ``init_cfg=dict(type='Pretrained', checkpoint='torchvision://vgg19')``,
+    ``torchvision://vgg19_bn`` or such a file from disk loads; the classifier and, with
+    ``in_channels`` other than 3, the first convolution are ignored, as reported in mmengine's log.
+    Weights of another VGG, such as those with batch normalization for one without, raise a
+    ``UserError``.
 
     Args:
         depth (int): 11, 13, 16 or 19. Defaults to 19.
@@ -53,7 +54,7 @@ class VGG(ClassifierVGG, BaseModule):
         with_bn (bool): Whether batch normalization follows each convolution. Defaults to False.
         out_indices (Sequence[int]): Which of C1 to C5 to return, from 0. Defaults to all.
         frozen_stages (int): How many stages, from the first, are not trained. -1 freezes none.
-        norm_eval (bool): Whether batch normalization keeps its running statistics in training.
+        norm_eval (bool): Whether batch normalization uses its running statistics in training.
             Defaults to True.
         init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming
             initialization.

@@ -21,11 +21,10 @@ class ProposalClassifier3D(BaseModel):
     and classified by two fully connected layers. The score of a proposal is then the average of the
     detector's and of this one's (equation 2).
 
-    Each sample has, in its meta information, what
+    Each sample has these metainfo fields of
     :class:`~mmlesion.datasets.transforms.LoadProposalPatch` and
-    :class:`~mmlesion.datasets.ProposalPatchDataset` tell: ``patch_box``, the proposal in voxels of
-    the patch; ``proposal_label`` for a loss; ``proposal_box`` and ``proposal_score`` for a
-    prediction.
+    :class:`~mmlesion.datasets.ProposalPatchDataset`: ``patch_box``, the proposal in voxels of the
+    patch; ``proposal_label`` for a loss; ``proposal_box`` and ``proposal_score`` for a prediction.
 
     Args:
         backbone (dict): Config of a 3D backbone, ``InflatedResNet3D``.

@@ -14,9 +14,9 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
 
     Args:
         hu_window (Sequence[float]): Lower and upper bound, HU. Defaults to (-1200, 600).
-        value_range (Sequence[float]): What the bounds become. Defaults to (-1, 1).
-        pad_size_divisor (int): Sides are padded to multiples of it. Defaults to 16, which
-            ``DenseUNet3D`` needs.
+        value_range (Sequence[float]): Values to which the bounds are mapped. Defaults to (-1, 1).
+        pad_size_divisor (int): Sides are padded to multiples of it. Defaults to 16, as required by
+            ``DenseUNet3D``.
         pad_hu (float): HU of the padding. Defaults to 0, tissue, as the paper's reference [9] pads;
             ``RandomLesionCrop`` pads crops with the same.
         non_blocking (bool): Whether the transfer to the device is asynchronous. Defaults to False.

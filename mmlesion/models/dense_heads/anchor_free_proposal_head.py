@@ -31,12 +31,13 @@ def _nearest(points, boxes):
 class AnchorFreeProposalHead(BaseDenseHead):
     """Anchor-free proposal network, AFP (LENS, section Anchor-Free Proposal Network).
 
-    A centerness branch says which locations are in the middle of a lesion, and a box branch how far
-    its borders are; each is a 3x3 convolution, ReLU and a 1x1 convolution. The middle of a box is
-    the box shrunk to ``center_ratio``; from there to ``ignore_ratio`` locations are ignored; all
-    others are negative. A location in the middles of several lesions belongs to the smallest. The
-    location nearest to a lesion's center always belongs to its middle, which for a lesion of less
-    than ``stride / center_ratio`` px, 20 px in LENS, may lie between locations.
+    A centerness branch predicts which locations are central in a lesion, and a box branch the
+    distances to its borders; each is a 3x3 convolution, ReLU and a 1x1 convolution. The central
+    region of a box is the box shrunk to ``center_ratio``; from there to ``ignore_ratio`` locations
+    are ignored; all others are negative. A location in the central regions of several lesions is
+    assigned to the smallest. The location nearest to a lesion's center always belongs to its
+    central region, which for a lesion of less than ``stride / center_ratio`` px, 20 px in LENS, may
+    lie between locations.
 
     Uncertain lesions, a sample's ``ignored_instances``, have no middle and are ignored whole.
 
@@ -46,7 +47,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
     about DeepLesion's median. The focal loss is divided by the number of positive locations, the L1
     loss, summed over the four sides, too.
 
-    It takes the place of an RPN in mmdet's two-stage detectors.
+    It replaces an RPN in mmdet's two-stage detectors.
 
     Args:
         in_channels (int): Channels of the feature maps.
@@ -136,13 +137,13 @@ class AnchorFreeProposalHead(BaseDenseHead):
     def predict(self, x, batch_data_samples, rescale=False):
         """Propose boxes.
 
-        The box branch is computed at the ``nms_pre`` best locations alone: with 1000 of a slice of
-        512 px, in two fifths of its time.
+        The box branch is computed only at the ``nms_pre`` best locations: with 1000 in a slice of
+        512 px this takes two fifths of the time.
 
         Args:
             x (tuple[Tensor]): Feature maps (N, in_channels, H, W).
             batch_data_samples (list[DetDataSample]): With meta information.
-            rescale (bool): Whether boxes are those of the original image. Defaults to False.
+            rescale (bool): Whether to return boxes of the original image. Defaults to False.
 
         Returns:
             list[InstanceData]: ``bboxes`` (n, 4), ``scores`` and ``labels`` of each image.
@@ -242,8 +243,8 @@ class AnchorFreeProposalHead(BaseDenseHead):
             points (Tensor): Locations (P, 2), x and y in px.
 
         Returns:
-            tuple[Tensor]: Labels (P,), 0 in the middle of a lesion and 1 elsewhere, weights (P,), 0
-            where a location is ignored, and the lesion's box (P, 4), zeros where there is none.
+            tuple[Tensor]: Labels (P,), 0 in the central region of a lesion and 1 elsewhere, weights
+            (P,), 0 for ignored locations, and the lesion's box (P, 4), zeros if there is none.
         """
         boxes = get_box_tensor(gt_instances.bboxes)
         middle = _inside(points, boxes, self.center_ratio)

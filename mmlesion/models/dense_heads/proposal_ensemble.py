@@ -13,9 +13,9 @@ from mmlesion.structures import batch_dataset
 class ProposalEnsemble(BaseModule):
     """One proposal network per dataset, with proposals pooled and merged by NMS.
 
-    LENS, section Lesion Ensemble. The network of the batch's dataset alone is trained; the others
-    propose as well, in training too, so that the detection head sees what it will see. Each
-    network's proposals pass NMS of their own first, as mmdet's heads do it.
+    LENS, section Lesion Ensemble. Only the network of the batch's dataset is trained; the others
+    also propose during training, so that the inputs of the detection head are the same as in
+    testing. The proposals of each network first go through a separate NMS, as in mmdet's heads.
 
     Args:
         datasets (Sequence[str]): Names of the datasets, one network each.
@@ -67,7 +67,7 @@ class ProposalEnsemble(BaseModule):
         Args:
             x (tuple[Tensor]): Feature maps (N, C, H, W).
             batch_data_samples (list[DetDataSample]): With meta information.
-            rescale (bool): Whether boxes are those of the original image. Defaults to False.
+            rescale (bool): Whether to return boxes of the original image. Defaults to False.
 
         Returns:
             list[InstanceData]: ``bboxes`` (n, 4), ``scores`` and ``labels`` of each image.

@@ -19,11 +19,11 @@ class SphereRPNHead(RPNHead):
     """RPN for spheres in volumes, with a head for each pyramid level.
 
     3D Aggregated Faster R-CNN, section III-B: the Detector of Table I, two bottlenecks and a 1x1x1
-    convolution, on each level with weights of its own, as the paper found it better.
+    convolution, with separate weights for each level, which the paper found better.
 
-    Anchors, targets and losses are mmdet's, of spheres (z, y, x, diameter) in voxels. All levels
-    enter the losses together, as equation 3 counts samples of the whole batch, and NMS too, as a
-    lesion may be found on two levels.
+    Anchors, targets and losses are mmdet's, applied to spheres (z, y, x, diameter) in voxels.
+    Losses are computed over all levels together, as equation 3 counts samples of the whole batch,
+    and so is NMS, as a lesion may be detected on two levels.
 
     Args:
         in_channels (int): Channels of each level. Defaults to 32.
@@ -35,11 +35,12 @@ class SphereRPNHead(RPNHead):
         bbox_coder (dict): Defaults to ``SphereDeltaCoder``.
         loss_cls (dict): Defaults to ``FocusShiftLoss``.
         loss_bbox (dict): Defaults to smooth L1.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming's
-            and a standard deviation of 0.01 for what predicts. **kwargs: ``num_classes``, which
-            must be 1, ``train_cfg`` and ``test_cfg`` of :class:`mmdet.models.RPNHead`, which
-            rejects unknown ones. Test settings are ``nms_pre`` (proposals of each level before
-            NMS), ``score_thr``, ``nms.iou_threshold`` and ``max_per_img``.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None: Kaiming
+            initialization, and a standard deviation of 0.01 for the prediction layers. **kwargs:
+            ``num_classes``, which must be 1, ``train_cfg`` and ``test_cfg`` of
+            :class:`mmdet.models.RPNHead`, which rejects unknown ones. Test settings are ``nms_pre``
+            (proposals of each level before NMS), ``score_thr``, ``nms.iou_threshold`` and
+            ``max_per_img``.
 
     Raises:
         ValueError: If levels that share a head have different numbers of anchors.

@@ -19,15 +19,16 @@ class TruncatedRPNHead(RPNHead):
     """RPN restricted to the locations selected by a learned confidence map.
 
     TruncatedRPN of ElixirNet, sections "TruncatedRPN" and "Implementation Details". On each feature
-    level I a 1x1 convolution and a sigmoid, shared by the levels as the rest of an RPN is, give a
-    confidence map p. p * I takes the place of I in the RPN, and a location whose p does not exceed
-    the threshold is truncated: it has no anchors.
+    level I, a 1x1 convolution and a sigmoid, shared by the levels like the rest of an RPN, compute
+    a confidence map p. p * I replaces I in the RPN, and a location whose p does not exceed the
+    threshold is truncated: it has no anchors.
 
-    In the paper that is all, and p learns through p * I alone. Nothing then asks p to be high where
-    lesions are: it falls where features are strong, a truncated lesion has no positive anchors left
-    to raise it again, and small p make small features. So three options depart from the paper by
-    default (``configs/baselines/README.md`` has the figures); with ``normalize_confidence=False,
-    truncate_positives=True, loss_confidence=None`` the head is the paper's.
+    In the paper, p is trained only through p * I. Nothing then encourages p to be high at lesions:
+    it decreases where features are strong, a truncated lesion has no positive anchors left to raise
+    it again, and small p shrink the features. Three options therefore depart from the paper by
+    default (see ``configs/baselines/README.md`` for measurements); with
+    ``normalize_confidence=False, truncate_positives=True, loss_confidence=None`` the head is the
+    paper's.
 
     The threshold's mean is taken over the image itself, not over what pads it to its batch's size.
 
@@ -35,13 +36,13 @@ class TruncatedRPNHead(RPNHead):
         in_channels (int): Channels of the feature maps.
         threshold (str | float): ``'mean'``, the mean of p for each image and level, or a number
             that p must exceed. Defaults to ``'mean'``.
-        normalize_confidence (bool): Whether the features are scaled by p over its mean on the
-            whole map, a constant to the gradient, so that they keep their size, and not by p
+        normalize_confidence (bool): Whether the features are scaled by p over its mean on the whole
+            map (a constant for the gradient), so that they keep their magnitude, instead of by p
             itself. Defaults to True; the paper's is False.
-        truncate_positives (bool): Whether training truncates the anchors that match a lesion too,
-            and not negatives alone. Defaults to False; the paper's is True.
+        truncate_positives (bool): Whether training also truncates anchors that match a lesion,
+            instead of only negatives. Defaults to False; the paper's is True.
         loss_confidence (dict, optional): Loss that trains p on which locations have an anchor that
-            matches a lesion, truncated or not: half of its weight lies on these, half on the
+            matches a lesion, truncated or not: half of its weight is assigned to these, half to the
             others. Defaults to binary cross-entropy; the paper's is None.
         anchor_generator (dict): Defaults to the paper's five scales and three ratios. **kwargs: The
         other arguments of :class:`mmdet.models.RPNHead`, which rejects unknown ones.

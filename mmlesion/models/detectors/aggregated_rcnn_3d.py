@@ -15,24 +15,26 @@ BRANCHES = ('joint', 'rpn', 'fprn')
 class AggregatedRCNN3D(TwoStageDetector):
     """3D Aggregated Faster R-CNN: lesions as spheres in volumes of 1 mm.
 
-    An RPN on a U-Net's pyramid, and an FPRN that scores its proposals again. ``branches`` says
-    which of them is trained (section III-E): 'joint', 'rpn' or 'fprn'; ``BranchScheduleHook``
-    changes it as training proceeds. Until the FPRN has been trained the RPN detects alone:
-    ``fprn_detects`` is part of a checkpoint, so that one of the RPN's phase is tested as such.
+    An RPN on a U-Net's pyramid, and an FPRN that rescores its proposals. ``branches`` selects the
+    trained branches (section III-E): 'joint', 'rpn' or 'fprn'; ``BranchScheduleHook`` changes it
+    during training. Until the FPRN has been trained, detections are those of the RPN:
+    ``fprn_detects`` is part of a checkpoint, so that a checkpoint of the RPN phase is tested
+    accordingly.
 
     With ``test_cfg.window`` scans are tested in overlapping windows, whose size bounds the memory:
-    a scan stays where it is, such as in a mapped file, and is windowed on the device a batch of
-    windows at a time.
+    a scan stays on its storage, such as a memory-mapped file, and is processed on the device one
+    batch of windows at a time.
 
     Args:
         backbone (dict): Config of the backbone, ``DenseUNet3D``.
         rpn_head (dict): ``SphereRPNHead``.
-        roi_head (dict, optional): ``AggregatedRoIHead``. Defaults to None: the RPN detects alone.
+        roi_head (dict, optional): ``AggregatedRoIHead``. Defaults to None: detections are those of
+            the RPN.
         neck (dict, optional): Config of a neck. Defaults to None.
         train_cfg (dict, optional): ``rpn``, ``rpn_proposal`` and ``rcnn``, as in mmdet.
-        test_cfg (dict, optional): ``rpn`` and ``rcnn``, as in mmdet, and ``window``, the options
-            of :class:`~mmlesion.models.detectors.sliding_windows.SlidingWindows`; without it a scan
-            is seen whole.
+        test_cfg (dict, optional): ``rpn`` and ``rcnn``, as in mmdet, and ``window``, the options of
+            :class:`~mmlesion.models.detectors.sliding_windows.SlidingWindows`; without it a scan is
+            processed as a whole.
         data_preprocessor (dict, optional): ``VolumeDataPreprocessor``.
         init_cfg (dict | list[dict], optional): Initialization config.
     """
@@ -62,10 +64,10 @@ class AggregatedRCNN3D(TwoStageDetector):
 
     @property
     def branches(self):
-        """str: What is trained, 'joint' at first.
+        """str: The trained branches, initially 'joint'.
 
         Raises:
-            ValueError: When it is set to what is none of 'joint', 'rpn' and 'fprn'.
+            ValueError: If it is set to anything but 'joint', 'rpn' or 'fprn'.
         """
         return self._branches
 

@@ -12,8 +12,8 @@ def calibrated_scores(scores, bboxes, segments):
     Args:
         scores (Tensor): (n,) probabilities p.
         bboxes (Tensor): (n, 4) detections.
-        segments (Tensor): (S, 4) boxes around the segments; of those that a detection meets, the
-            one with the largest IoU counts. Where it meets none, its score stays.
+        segments (Tensor): (S, 4) bounding boxes of the segments; the one with the largest IoU with
+            a detection is used. Without overlap its score is not changed.
 
     Returns:
         Tensor: (n,), up to 2.

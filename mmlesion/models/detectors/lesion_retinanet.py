@@ -29,12 +29,12 @@ class LesionRetinaNet(RetinaNet):
         bbox_head (dict): Config of the detection head.
         seg_head (dict): Config of the segmentation head.
         calibrate (bool): Whether scores are calibrated. Defaults to True.
-        segment_padding (float): Added to the box around a segment on every side before the IoU is
-            taken, px of the original image. DeepLesion's boxes have 5 px around the lesion, which
-            lowers the IoU of small lesions most. Defaults to 0, as the paper has it.
-        min_segment_share (float): The least share of a segment's px in a detection's box with
-            which the segment is reported as that detection's. Defaults to 0.5; 0 reports every
-            segment whose box it meets. Scores do not depend on it.
+        segment_padding (float): Padding of a segment's box on every side before the IoU is
+            computed, px of the original image. DeepLesion's boxes have a margin of 5 px around the
+            lesion, which lowers the IoU of small lesions most. Defaults to 0, as in the paper.
+        min_segment_share (float): Minimum fraction of a segment's px in a detection's box for the
+            segment to be reported as that detection's. Defaults to 0.5; with 0 any overlapping
+            segment is reported. Scores do not depend on it.
         train_cfg (dict, optional): Training config.
         test_cfg (dict, optional): Test config.
         data_preprocessor (dict, optional): Config of the data preprocessor; for batches of images

@@ -28,23 +28,23 @@ class SlidingWindows:
     3D Aggregated Faster R-CNN, section Data Preparation: a scan is divided into overlapping cubes
     and their detections are merged.
 
-    Windows begin at multiples of ``divisor``, so that the anchors of all lie on one grid, and are
-    spread evenly. A detection centered near a face that cuts through the scan is left to the
-    neighboring window, which sees all of it.
+    Windows start at multiples of ``divisor``, so that the anchors of all lie on one grid, and are
+    evenly spaced. A detection centered near a face inside the scan is left to the neighboring
+    window, which contains all of it.
 
     Args:
         size (Sequence[int]): z, y, x of a window; less where the volume is smaller. Defaults to
             (128, 128, 128).
-        overlap (int): The least that neighbors share along an axis, voxels. Defaults to 32.
+        overlap (int): Minimum overlap of neighbors along an axis, voxels. Defaults to 32.
         batch_size (int): Windows per batch. Defaults to 1.
-        border (int, optional): Voxels from a face within which detections are left to the
-            neighbor. Defaults to None, a quarter of ``overlap``: between two such borders is a
-            half of it, where both windows' detections are kept and merged.
-        iou_threshold (float): NMS of what all windows have found, IoU of the bounding cubes.
-            Defaults to 0.1.
-        max_per_img (int): The most detections of a volume. Defaults to 100, as many as LUNA16
-            counts.
-        divisor (int): What sizes are rounded up to, the detector's coarsest stride. Defaults to 16.
+        border (int, optional): Distance from a face in voxels within which detections are left to
+            the neighbor. Defaults to None, a quarter of ``overlap``: in the remaining half of the
+            overlap, both windows' detections are kept and merged.
+        iou_threshold (float): IoU threshold of the bounding cubes, for NMS of the detections of all
+            windows. Defaults to 0.1.
+        max_per_img (int): Maximum number of detections per volume. Defaults to 100, LUNA16's limit.
+        divisor (int): Sizes are rounded up to its multiples; the detector's coarsest stride.
+            Defaults to 16.
 
     Raises:
         ValueError: If windows of this size cannot overlap so much, or a number makes no sense.
@@ -88,7 +88,7 @@ class SlidingWindows:
 
         Returns:
             tuple: First voxels (n, 3) z, y, x of the windows (Tensor), and their size (tuple). The
-            last windows may reach up to ``divisor`` - 1 voxels beyond the volume.
+            last windows may extend up to ``divisor`` - 1 voxels beyond the volume.
         """
         rounded = [-(-side // self.divisor) * self.divisor for side in shape]
         size = tuple(min(side, whole) for side, whole in zip(self.size, rounded))
@@ -109,10 +109,10 @@ class SlidingWindows:
         """Copy a window from a volume.
 
         Args:
-            volume (Tensor): (1, D, H, W), which may be mapped from a file.
+            volume (Tensor): (1, D, H, W), possibly memory-mapped.
             start (Sequence[int]): First voxel z, y, x.
             size (Sequence[int]): z, y, x.
-            fill (float): What is beyond the volume's end.
+            fill (float): Value beyond the volume's end.
 
         Returns:
             Tensor: (1, *size), of the volume's type.
@@ -150,7 +150,7 @@ class SlidingWindows:
         """Merge the detections of all windows.
 
         Args:
-            found (list[InstanceData]): Of each window, in voxels of the volume.
+            found (list[InstanceData]): Detections of each window, in voxels of the volume.
 
         Returns:
             InstanceData: The best ``max_per_img`` after NMS, highest ``scores`` first.

@@ -14,11 +14,11 @@ def pre_act_conv3d(
     Args:
         in_channels (int): Channels of the input.
         out_channels (int): Channels of the output.
-        kernel_size (int): Odd, with padding that keeps the size; of a transposed convolution the
-            stride too, so that it magnifies as many times.
+        kernel_size (int): Odd, with padding that keeps the size; for a transposed convolution also
+            the stride, and thus the magnification.
         norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
         transposed (bool): Whether the convolution is transposed. Defaults to False.
-        bias (bool | str): Whether it has a bias. Defaults to 'auto', without.
+        bias (bool | str): Whether it has a bias. Defaults to 'auto', no bias.
 
     Returns:
         ConvModule: Takes (N, in_channels, D, H, W).

@@ -17,8 +17,8 @@ class LocalMagnification(BaseModule):
     crop are for the convolutions: of the magnified crop the middle is returned, and what it does
     not depend on is not computed in the second round.
 
-    Of a round the features that the bottlenecks add are kept, 2 x 16 = 32 channels, as Table I's
-    classifier takes 32 from each level.
+    A round keeps the features added by the bottlenecks, 2 x 16 = 32 channels, as Table I's
+    classifier uses 32 from each level.
 
     Args:
         channels (int): Channels of crops and results. Defaults to 32.

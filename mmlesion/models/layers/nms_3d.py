@@ -1,14 +1,16 @@
 """Greedy non-maximum suppression of spheres without a loop over spheres.
 
-Spheres are taken in blocks in descending order of score. What the kept ones of earlier blocks
-suppress is dropped from a block, and the rest of it settles in rounds: a sphere is kept once no
-better one that overlaps it is left, and what it overlaps is dropped. That is what going through
-them one by one does, in as many rounds as overlaps make a chain, which are few.
+Spheres are processed in blocks in descending order of score. Spheres suppressed by kept ones of
+earlier blocks are dropped from a block, and the rest is resolved in rounds: a sphere is kept once
+no higher-scoring sphere overlaps it, and the spheres that it overlaps are dropped. This is
+equivalent to sequential NMS; the number of rounds is the length of the longest chain of overlaps,
+which is small.
 
-Overlaps are computed between neighbors alone, which a hash of cells finds. Volumes of spheres, and
-of cubes, whose IoU exceeds t differ by less than 1 / t. So a sphere has its neighbors in its own
-class of sizes or the next ones, when diameters of a class differ by less than t^(-1/3); and in its
-cell of a class or the next ones, when cells are as large as what two of them may reach.
+Overlaps are computed only between neighbors, which are found by hashing grid cells. Volumes of
+spheres, and of cubes, whose IoU exceeds t differ by less than 1 / t. So a sphere has its neighbors
+in its own size class or the adjacent ones, if diameters within a class differ by less than
+t^(-1/3); and in its own or adjacent cells of a class, if cells are as large as the maximum distance
+of two overlapping spheres.
 """
 
 import math
@@ -62,7 +64,7 @@ def batched_nms_3d(boxes, scores, idxs, iou_threshold, max_num=-1, mode='cube'):
         Tensor: Indices (k,) of the kept spheres, highest scores first.
 
     Raises:
-        ValueError: If numbers of spheres, scores and groups differ, or ``mode`` is none of these.
+        ValueError: If the numbers of spheres, scores and groups differ, or ``mode`` is invalid.
     """
     check_shape(mode)
     boxes = get_box_tensor(boxes)

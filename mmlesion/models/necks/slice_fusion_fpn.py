@@ -13,7 +13,7 @@ class SliceFusionFPN(BaseModule):
 
     The neck of LENS (section Backbone), whose structure is MULAN's: on each level a 1x1 lateral
     convolution, shared by the groups; coarser levels are upsampled by nearest neighbors and added;
-    only the finest level is kept; and a 1x1 convolution fuses the groups' maps, the "3D feature
+    only the finest level is used; and a 1x1 convolution fuses the groups' maps, the "3D feature
     fusion" at the end.
 
     Without an activation between them all of these are linear, and upsampling and 1x1 convolutions
@@ -24,8 +24,8 @@ class SliceFusionFPN(BaseModule):
     Args:
         in_channels (Sequence[int]): Channels of one group at each level, the finest first.
         out_channels (int): Channels of the feature map. Defaults to 512.
-        num_groups (int): Number of groups, which lie beside one another in the channels as
-            :class:`~mmlesion.models.GroupedSliceBackbone` puts them. Defaults to 3.
+        num_groups (int): Number of groups, concatenated along the channels as in
+            :class:`~mmlesion.models.GroupedSliceBackbone`. Defaults to 3.
         init_cfg (dict | list[dict], optional): Initialization config. Defaults to Xavier
             initialization, as in FPN.
     """

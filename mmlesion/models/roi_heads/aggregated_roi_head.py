@@ -20,10 +20,10 @@ class AggregatedRoIHead(StandardRoIHead):
     Args:
         bbox_roi_extractor (dict): ``DiameterAlignedExtractor``.
         bbox_head (dict): ``AggregatedBBoxHead``.
-        anchor_generator (dict): That of the RPN, by whose anchors a true lesion that is added to
-            the proposals finds the level that would propose it. ``AggregatedRCNN3D`` gives it;
-            defaults to the paper's for LUNA16.
-        score (str): Which probability becomes the score: 'mean' of both branches, 'rpn' or 'fprn',
+        anchor_generator (dict): That of the RPN; its anchors determine the level of ground truth
+            lesions that are added to the proposals. ``AggregatedRCNN3D`` sets it; defaults to the
+            paper's for LUNA16.
+        score (str): The probability used as the score: 'mean' of both branches, 'rpn' or 'fprn',
             the columns of the paper's Table III. Defaults to 'mean'.
         train_cfg (ConfigDict, optional): ``assigner`` and ``sampler`` of mmdet.
         test_cfg (ConfigDict, optional): Not used; proposals are neither added nor moved.

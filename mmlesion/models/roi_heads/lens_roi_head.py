@@ -18,9 +18,9 @@ from mmlesion.utils import UserError
 class LENSRoIHead(StandardRoIHead):
     """Detection head of LENS: shared layers, then an expert per dataset (section Lesion Ensemble).
 
-    An expert is a classification and a box regression layer, which say what is a lesion in the
-    sense of its dataset. The expert of the batch's dataset alone is trained. In inference the
-    experts' detections are pooled and merged by NMS.
+    An expert is a classification and a box regression layer for lesions as annotated in its
+    dataset. Only the expert of the batch's dataset is trained. In inference the experts' detections
+    are pooled and merged by NMS.
 
     Args:
         datasets (Sequence[str]): Names of the datasets, one expert each.
@@ -137,9 +137,9 @@ class LENSRoIHead(StandardRoIHead):
         Args:
             x (tuple[Tensor]): Feature maps (N, C, H, W) of each level.
             rpn_results_list (list[InstanceData]): Proposals of each image.
-            batch_data_samples (list[DetDataSample]): With meta information; each gets
-                ``expert_instances`` if ``keep_experts``.
-            rescale (bool): Whether boxes are those of the original image. Defaults to False.
+            batch_data_samples (list[DetDataSample]): With metainfo; ``expert_instances`` are added
+                to each if ``keep_experts``.
+            rescale (bool): Whether to return boxes of the original image. Defaults to False.
 
         Returns:
             list[InstanceData]: ``bboxes`` (n, 4), ``scores``, ``labels`` and ``expert`` (n,), the

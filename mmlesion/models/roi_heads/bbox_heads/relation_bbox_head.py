@@ -21,13 +21,14 @@ def _build_encoder(encoder, **inherited):
 class RelationBBoxHead(BBoxHead):
     """Box head of ElixirNet: an encoder of regions and optional relation transfer.
 
-    With relation transfer a binary classifier, lesion or not, has a loss of its own, and the final
-    classification and regression see the transferred features beside the region's. The relations
-    are the encoder's, or where it has none those of a graph of its features.
+    With relation transfer, a binary classifier (lesion or not) has a separate loss, and the
+    transferred features are concatenated to the region's features for the final classification and
+    regression. The relations are those of the encoder or, if it has none, of a graph of its
+    features.
 
-    It takes the place of mmdet's ``Shared2FCBBoxHead`` in an inherited config: the options
-    ``in_channels``, ``roi_feat_size`` and ``fc_out_channels``, which the latter leaves behind, go
-    to an encoder that has them. It belongs in a :class:`RelationRoIHead`.
+    It can replace mmdet's ``Shared2FCBBoxHead`` in an inherited config: the remaining options
+    ``in_channels``, ``roi_feat_size`` and ``fc_out_channels`` of the latter are passed to an
+    encoder that accepts them. Use it in a :class:`RelationRoIHead`.
 
     Args:
         encoder (dict): Encoder of regions, ``ALBEncoder`` or ``FCEncoder``.

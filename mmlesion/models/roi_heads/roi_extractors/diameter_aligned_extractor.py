@@ -12,10 +12,11 @@ from ...layers.local_magnification import SCALE
 class DiameterAlignedExtractor(BaseModule):
     """Concatenated features of a region from every pyramid level.
 
-    3D Aggregated Faster R-CNN, sections III-C and III-D. With Diameter Alignment the region's
-    diameter in voxels of its own level, the one that proposed it, is its side on every level, about
-    the same center: coarser levels add what surrounds a small lesion, finer ones what is inside a
-    large one. Without, its side on a level is its diameter in voxels of that level.
+    3D Aggregated Faster R-CNN, sections III-C and III-D. With Diameter Alignment, a region's
+    diameter in voxels of its own level (the one that proposed it) is its side on every level,
+    around the same center: coarser levels add the surroundings of a small lesion, finer levels the
+    interior of a large one. Without it, the side on a level is the diameter in voxels of that
+    level.
 
     With Local Magnification each level's crop is magnified, with the same weights, before RoIAlign.
 

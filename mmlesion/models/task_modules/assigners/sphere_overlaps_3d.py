@@ -10,7 +10,8 @@ from mmlesion.structures import check_shape, sphere_overlaps
 class SphereOverlaps3D:
     """Overlaps of spheres for mmdet's assigners (3D Aggregated Faster R-CNN).
 
-    The paper does not say of which shape its IoU is: cubes, as detectors have boxes, are assumed.
+    The paper does not specify the shape for its IoU: cubes are assumed, like the boxes of
+    detectors.
 
     Args:
         mode (str): ``'cube'``, overlaps of the bounding cubes, or ``'sphere'``, of the spheres

@@ -60,10 +60,10 @@ class SphereDeltaCoder(BaseBBoxCoder):
         Args:
             bboxes (Tensor | SphereBoxes): (..., 4), anchors for instance.
             pred_bboxes (Tensor): Deltas (..., 4).
-            max_shape (tuple[int], optional): Volume (D, H, W), which mmdet's heads give. Not used:
-                a sphere that the border of a volume cuts stays as it is.
-            diameter_ratio_clip (float): Least ratio of a decoded diameter to that before, and its
-                reciprocal the largest. Defaults to 16 / 1000, mmdet's.
+            max_shape (tuple[int], optional): Volume (D, H, W), passed by mmdet's heads. Not used: a
+                sphere that extends beyond the volume is not clipped.
+            diameter_ratio_clip (float): Minimum ratio of a decoded diameter to the original one;
+                its reciprocal is the maximum. Defaults to 16 / 1000, as in mmdet.
 
         Returns:
             Tensor | SphereBoxes: (..., 4).
