@@ -345,7 +345,7 @@ def load_detector(cfg, weights, device):
     dataset = dict(copy.deepcopy(cfg.test_dataloader.dataset), lazy_init=True)
     model.dataset_meta = DATASETS.build(dataset).metainfo
     if weights is None:
-        warnings.warn('no weights were given: the detector is a random one', stacklevel=3)
+        warnings.warn('no weights were given: the detector is randomly initialized', stacklevel=3)
     else:
         _load_weights(model, str(weights))
     try:

@@ -98,12 +98,12 @@ def read_checkpoint(path: str, map_location: MapLocation = None) -> dict:
             with zipfile.ZipFile(file) as archive:
                 checkpoint = CheckpointArchive(archive, path, map_location).load()
     except UserError as error:
-        raise UserError(f'the checkpoint {path} was refused: {error}') from None
+        raise UserError(f'the checkpoint {path} was rejected: {error}') from None
     except Exception as error:
         # Whatever a damaged file provokes on the way, the file is what the user must know.
         raise UserError(f'the checkpoint {path} cannot be read: {shown(error)}') from error
     if not isinstance(checkpoint, dict):
-        raise UserError(f'the checkpoint {path} was refused: it is no dictionary')
+        raise UserError(f'the checkpoint {path} was rejected: it is not a dictionary')
     return checkpoint
 
 
@@ -121,7 +121,9 @@ def check_container(head: bytes, path: str) -> None:
         return
     if head.startswith(_LEGACY) or head[_TAR_OFFSET:].startswith(_TAR):
         convert = _CONVERT.format(path=path)
-        raise UserError(f'it is in a format from before torch 1.6, which is not read; {convert}')
+        raise UserError(
+            f'it is in a format from before torch 1.6, which is not supported; {convert}'
+        )
     if head.startswith(_PICKLE):
         raise UserError('it is a plain pickle, not a checkpoint that torch.save wrote')
     raise ValueError('it does not begin as a file of torch.save does')
@@ -154,7 +156,7 @@ class CheckpointArchive:
         if any(re.match(r'[^/]*/(constants\.pkl$|code/)', name) for name in self.members):
             raise UserError(f'it is a TorchScript program, not a checkpoint; {convert}')
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise UserError(f'it is compressed, as torch.save never does; {convert}')
+            raise UserError(f'it is compressed, which torch.save never does; {convert}')
         total = sum(member.file_size for member in members)
         if len(self.members) < len(members) or total > os.path.getsize(path):
             raise UserError('its zip file has members that overlap')
@@ -175,7 +177,7 @@ class CheckpointArchive:
         """
         kind, storage_type, key, location, numel = identifier
         if kind != 'storage' or type(storage_type) is not StorageType or type(numel) is not int:
-            raise UserError('it refers to data that is no storage of a tensor')
+            raise UserError('it refers to data that is not a tensor storage')
         member = self.members.get(f'{self.root}/data/{key}') if type(key) is str else None
         if member is None or member.file_size != numel * storage_type.dtype.itemsize:
             raise UserError('it has a storage of another size than its data, or without data')
@@ -225,7 +227,7 @@ def build_tensor(
         UserError: If it is not, or has more to it than numbers.
     """
     if type(storage) is not Storage or type(requires_grad) is not bool or hooks or metadata:
-        raise UserError('it has a tensor with more to it than numbers')
+        raise UserError('it has a tensor with unsupported state')
     numbers = [offset, *size, *stride]
     if len(size) != len(stride) or any(type(n) is not int or n < 0 for n in numbers):
         raise UserError('it has a tensor of an impossible shape')
@@ -246,14 +248,14 @@ def _tensor_of_first_version(storage, offset, size, stride):
 
 def _tensor_of_any_dtype(storage, offset, size, stride, requires_grad, hooks, dtype, metadata=None):
     if type(storage) is not Storage or not isinstance(dtype, torch.dtype):
-        raise UserError('it has a tensor with more to it than numbers')
+        raise UserError('it has a tensor with unsupported state')
     storage = Storage(storage.data, dtype)
     return build_tensor(storage, offset, size, stride, requires_grad, hooks, metadata)
 
 
 def _parameter(data, requires_grad, hooks):
     if type(data) is not torch.Tensor or type(requires_grad) is not bool or hooks:
-        raise UserError('it has a parameter with more to it than numbers')
+        raise UserError('it has a parameter with unsupported state')
     return torch.nn.Parameter(data, requires_grad)
 
 
@@ -271,14 +273,14 @@ def _device(kind, index=None):
 
 def _counter(counts):
     if type(counts) is not dict:
-        raise UserError('it counts something else than a dictionary')
+        raise UserError('it has a counter that is not of a dictionary')
     return Counter(counts)
 
 
 def _config_dict(values):
     """Convert a part of a config, such as a dataset's meta information, to a plain dictionary."""
     if type(values) is not dict:
-        raise UserError('it has a part of a config that is no dictionary')
+        raise UserError('it has a part of a config that is not a dictionary')
     return values
 
 

@@ -67,7 +67,7 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         elif strategy == 'random':
             self.strategy = RandomStrategy(self, num_samples, num_score_batches)
         else:
-            raise UserError(f"strategy={strategy!r} of the search: 'gradient' or 'random'")
+            raise UserError(f"strategy={strategy!r} of the search: choose 'gradient' or 'random'")
 
     def second_half_loader(self):
         """Return a loader of the second half, shuffled for this epoch.

@@ -72,7 +72,7 @@ class _Overlap:
     def __init__(self, shapes, sizes):
         shapes, self.sizes = np.asarray(shapes, dtype=float), np.asarray(sizes, dtype=float)
         if not len(shapes):
-            raise UserError('there is no box to fit anchors to')
+            raise UserError('there are no boxes to fit anchors to')
         if not (_are_positive(shapes) and _are_positive(self.sizes) and self.sizes.size):
             raise UserError('widths and heights of boxes and anchor sizes must be positive numbers')
         sides = np.sqrt(shapes.prod(axis=1))

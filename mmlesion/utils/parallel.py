@@ -86,8 +86,8 @@ def parallel_map(
         except BrokenProcessPool:
             again = f'{_KEPT}, with' if resumable else 'Run the same command again with'
             raise UserError(
-                f'a worker process was killed, perhaps for want of memory. {again} fewer --workers '
-                '(1 needs least)'
+                f'a worker process was killed, possibly for lack of memory. {again} fewer '
+                '--workers (1 needs least)'
             ) from None
         except BaseException:
             for process in set(multiprocessing.active_children()) - others:

@@ -47,7 +47,7 @@ class LesionCropSampler(EpochSampler):
                 'number of crops'
             )
         if not 0 <= random_share < 1:
-            raise UserError(f'random_share={random_share} of crops: give at least 0, below 1')
+            raise UserError(f'random_share={random_share} of crops: give a value from 0 to below 1')
         targets = _targets(dataset)
         diameters = {i: lesion['diameter_mm'] for i, lesion in enumerate(targets) if lesion}
         # how many limits a diameter exceeds

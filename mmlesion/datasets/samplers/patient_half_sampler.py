@@ -33,7 +33,7 @@ class PatientHalfSampler(Sampler):
 
     def __init__(self, dataset, half, split_seed=0, shuffle=True, seed=None, round_up=True):
         if half not in (0, 1):
-            raise UserError(f'half={half!r} of a data set: there are halves 0 and 1')
+            raise UserError(f'half={half!r} of a dataset: choose 0 or 1')
         self.dataset = dataset
         self.indices = split_by_patient(patients_of(dataset), split_seed)[half]
         self.positions = DefaultSampler(self.indices, shuffle, seed, round_up)
@@ -61,7 +61,7 @@ def patients_of(dataset):
     patients = [sample.get('patient_id') for sample in samples]
     if None in patients:
         raise UserError(
-            f'sample {patients.index(None)} of the data set has no patient_id, by which it is '
+            f'sample {patients.index(None)} of the dataset has no patient_id, by which it is '
             'split: give each image of the annotation file one'
         )
     return patients
@@ -82,7 +82,7 @@ def split_by_patient(patients, seed):
     """
     names, patient, counts = np.unique(patients, return_inverse=True, return_counts=True)
     if len(names) < 2:
-        raise UserError(f'a data set of {len(names)} patient(s) has no halves: it needs two')
+        raise UserError(f'a dataset of {len(names)} patient(s) has no halves: it needs two')
     order = np.random.default_rng(seed).permutation(len(names))
     ends = counts[order].cumsum()[:-1]
     first = order[: np.abs(ends - len(patients) / 2).argmin() + 1]

@@ -38,7 +38,7 @@ class ProposalRatioSampler(EpochSampler):
         self.negatives = [i for i, label in enumerate(labels) if label == 0]
         if not self.positives:
             raise UserError(
-                f'none of the {len(labels)} proposals to train with is labelled as a lesion: check '
+                f'none of the {len(labels)} proposals to train with is labeled as a lesion: check '
                 'the annotation file and --images of tools/label_proposals.py'
             )
         wanted = round(negative_ratio * len(self.positives))

@@ -162,8 +162,8 @@ class LoadCTSlicesFromVolume(LoadCTSlices):
 def _ct_field(results, key):
     if results.get(key) is None:
         raise UserError(
-            f'{results.get("img_path")} has no {key!r}, which neighbouring slices need: add it to '
-            'the annotation file, or load with num_slices=1'
+            f'{results.get("img_path")} has no {key!r}, which is needed for neighboring slices: '
+            'add it to the annotation file, or load with num_slices=1'
         )
     return results[key]
 

@@ -47,7 +47,7 @@ class HardCropHook(Hook):
         """Check the training data, and restore the locations of a resumed run."""
         if getattr(runner.train_dataloader, 'persistent_workers', False):
             raise UserError(
-                'HardCropHook: persistent workers do not see new hard spots: set '
+                'HardCropHook: persistent workers do not receive new hard spots: set '
                 'train_dataloader.persistent_workers=False'
             )
         if SPOTS in runner.message_hub.runtime_info:
@@ -130,7 +130,7 @@ def _training_data(runner):
         dataset = dataset.dataset
     if not hasattr(dataset, SPOTS):
         raise UserError(
-            f'HardCropHook: the training data set is a {type(dataset).__name__}, which has no '
+            f'HardCropHook: the training dataset is a {type(dataset).__name__}, which has no '
             'hard spots: use VolumeDataset'
         )
     return dataset

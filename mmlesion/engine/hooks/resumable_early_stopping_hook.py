@@ -33,7 +33,7 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
         self.wait_count, self.best_score = state['wait_count'], state['best_score']
         if self._is_over():
             runner.train_loop.stop_training = True
-            runner.logger.info(f'{self.monitor} had reached its plateau: training is over')
+            runner.logger.info(f'{self.monitor} had reached its plateau: training is finished')
 
     def after_val_epoch(self, runner, metrics):
         """Decide whether to stop.
@@ -45,7 +45,7 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
         if self.check_finite and score is not None and not isfinite(score):
             raise UserError(
                 f'{self.monitor} is {score}, by which early stopping cannot judge: the data of '
-                'val_dataloader has nothing to find. Check its ann_file, or leave early_stopping '
+                'val_dataloader has no lesions. Check its ann_file, or leave early_stopping '
                 'out of custom_hooks'
             )
         super().after_val_epoch(runner, metrics)

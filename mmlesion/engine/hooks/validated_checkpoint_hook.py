@@ -30,7 +30,7 @@ class ValidatedCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if runner.val_loop is not None and _is_due(runner):
             self.last_ckpt = self._path(runner.epoch)
-            runner.logger.info(f'Epoch {runner.epoch} was not validated to the end: validating it')
+            runner.logger.info(f'Epoch {runner.epoch} was not fully validated: validating it')
             runner.val_loop.run()
 
     def after_train_epoch(self, runner):
