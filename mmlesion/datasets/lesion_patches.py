@@ -18,8 +18,8 @@ class LesionPatchDataset(CTSliceDataset):
     Args:
         *args: Those of :class:`CTSliceDataset`.
         max_distance (float): See :func:`~mmlesion.datasets.repeated_lesions.group_lesions`.
-            Defaults to 0.03.
-        **kwargs: Those of :class:`CTSliceDataset`, which refuses unknown ones.
+            Defaults to 0.03. **kwargs: Those of :class:`CTSliceDataset`, which rejects unknown
+            ones.
     """
 
     def __init__(self, *args, max_distance=0.03, **kwargs):

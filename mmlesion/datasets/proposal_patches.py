@@ -7,10 +7,10 @@ from mmdet.registry import DATASETS
 from mmlesion.evaluation.files import boxes_of_sub_volumes
 from mmlesion.io.json_files import read_json
 from mmlesion.io.slices import slice_path
+from mmlesion.structures import SubVolume
 from mmlesion.utils import UserError
 
 from .ct_slices import CTSliceDataset
-from .sub_volumes import SubVolume
 
 SERIES_FIELDS = ('height', 'width', 'spacing', 'slice_interval')
 
@@ -31,8 +31,8 @@ class ProposalPatchDataset(CTSliceDataset):
 
     Args:
         *args: Those of :class:`CTSliceDataset`.
-        proposal_file (str): The proposals, relative to ``data_root``.
-        **kwargs: Those of :class:`CTSliceDataset`, which refuses unknown ones.
+        proposal_file (str): The proposals, relative to ``data_root``. **kwargs: Those of
+        :class:`CTSliceDataset`, which rejects unknown ones.
 
     Raises:
         UserError: As :class:`CTSliceDataset`; and if the proposals are missing, are not of that

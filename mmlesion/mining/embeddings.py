@@ -3,19 +3,19 @@
 import numpy as np
 import torch
 
-from mmlesion.structures import file_box
+from mmlesion.structures import SliceBoxes, file_box
 
 from .propagation import meet_annotations
 from .proposals import Proposals
-from .tracklets import SliceBoxes, build_tracklets, representatives
-from .volumes import pipeline_sample
+from .series import pipeline_sample
+from .tracklets import build_tracklets, representatives
 
 
 class VolumeLesions:
     """Annotations, proposals and tracklets of a volume.
 
     Args:
-        volume (Volume): A series.
+        volume (SliceSeries): A series.
         arrays (dict): Its proposals, as saved by the detection pass.
         theta (float): The IoU above which boxes match, or are linked to a tracklet.
 
@@ -50,7 +50,7 @@ def annotated_boxes(volume, annotations):
     """Return the boxes of a volume's COCO annotations.
 
     Args:
-        volume (Volume): A series.
+        volume (SliceSeries): A series.
         annotations (list[dict]): Some of its annotations.
 
     Returns:
@@ -83,7 +83,7 @@ class EmbeddingSteps:
         """Return pipeline inputs, one per lesion: annotations first, then unmatched tracklets."""
         known = VolumeLesions(volume, self.store.load(volume.name), self.theta)
         tracked = known.proposals.pooled.take(known.unknown_boxes)
-        lesions = SliceBoxes.cat([known.annotated, tracked])
+        lesions = SliceBoxes.concat([known.annotated, tracked])
         places = np.searchsorted(volume.slices, lesions.slices).tolist()
         return [
             pipeline_sample(

@@ -84,7 +84,7 @@ class VolumePass:
 
     Args:
         store (VolumeStore): Store of the results.
-        samples_of (callable): Returns the inputs of ``pipeline`` for a :class:`Volume`, a list.
+        samples_of (callable): Takes a :class:`SliceSeries`; gives a list, inputs of ``pipeline``.
         pipeline (callable): Converts one of them to the model's input.
         predict (callable): Returns, for collated inputs, a list with a dictionary of arrays each,
             which are concatenated along the first axis over a volume.
@@ -104,7 +104,7 @@ class VolumePass:
         """Process the volumes that are not finished.
 
         Args:
-            volumes (list[Volume]): All volumes.
+            volumes (list[SliceSeries]): All volumes.
             desc (str): Label of the progress bar.
         """
         rank, world_size = get_dist_info()

@@ -34,7 +34,7 @@ def run_parallel(
             processes.
         tasks (Sequence): The tasks.
         workers (int): Processes. Defaults to 1, this one.
-        desc (str, optional): What the progress bar says.
+        desc (str, optional): Label of the progress bar.
         unit (str): What it calls a task.
         resumable (bool): Whether a second run takes up what this one has finished; the error about
             a worker that died says so.

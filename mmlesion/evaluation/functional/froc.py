@@ -66,9 +66,9 @@ class Matched:
 def evaluate_froc(detections, lesions, num_items, protocol, groups=None, bootstrap=0, seed=0):
     """Evaluate detections by the rules of a benchmark.
 
-    Detections over the whole set are taken by falling score. One that reaches no lesion is a false
-    positive; one that reaches several hits all of them; a further hit on the same lesion counts
-    neither way, nor does one that reaches only ignored findings.
+    Detections over the whole set are taken in descending order of score. One that reaches no lesion
+    is a false positive; one that reaches several hits all of them; a further hit on the same lesion
+    counts neither way, nor does one that reaches only ignored findings.
 
     Args:
         detections (Detections): Those of all items, in the order of their file.
