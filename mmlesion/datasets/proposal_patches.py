@@ -19,7 +19,7 @@ SERIES_FIELDS = ('height', 'width', 'spacing', 'slice_interval')
 class ProposalPatchDataset(CTSliceDataset):
     """3D proposals of a detector, a sample each, for a network that classifies them (LENS).
 
-    A sample names the slice at the proposal's centre, from which ``LoadProposalPatch`` finds the
+    A sample names the slice at the proposal's center, from which ``LoadProposalPatch`` finds the
     others, and has ``sub_volume``, ``proposal_box`` (x1, y1, z1, x2, y2, z2 in px and slice
     numbers, inclusive) and ``proposal_score``; for training also ``proposal_label``, 1 of a lesion
     and 0 of a false positive.

@@ -10,7 +10,7 @@ from mmlesion.io.slices import slice_file_name, write_slice
 from mmlesion.structures import encode_mask, measure_recist
 from mmlesion.utils import UserError
 
-# What SciPy connects to a region: diagonal neighbours too.
+# What SciPy connects to a region: diagonal neighbors too.
 _NEIGHBOURS, _NEIGHBOURS_3D = np.ones((3, 3)), np.ones((3, 3, 3))
 _ABDOMEN_WINDOW = [-175.0, 275.0]  # HU, DeepLesion's for the abdomen
 
@@ -91,7 +91,7 @@ def number_lesions(mask):
 def sphere_regions(findings, grid, min_area=0.0):
     """Annotate the sections of spheres on all slices that they cut.
 
-    On the slice in which its centre lies a sphere has its full section, so that none is lost
+    On the slice in which its center lies a sphere has its full section, so that none is lost
     between two slices.
 
     Args:
@@ -160,7 +160,7 @@ def write_key_slices(volume, lesions, folder, options):
 
 
 def write_slices(volume, regions, folder, options):
-    """Write slices and describe them: those with lesions and their neighbours, or every slice.
+    """Write slices and describe them: those with lesions and their neighbors, or every slice.
 
     Slices are numbered from 1 by their place in the volume, from head to feet.
 

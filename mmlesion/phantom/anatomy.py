@@ -15,7 +15,7 @@ TRUNK_LENGTH = 510.0  # mm, of the adult
 FIELD_OF_VIEW = 410.0  # mm, of the adult's image
 AIR = -1000.0  # HU
 
-# name, centre x y z, radii x y z (mm), power, HU. Later rows cover earlier ones. The
+# name, center x y z, radii x y z (mm), power, HU. Later rows cover earlier ones. The
 # number after the radii is the power of :class:`Organ`.
 _ORGANS = (
     ('fat', (0, 0, 250), (172, 122, 400), 16, -100),

@@ -37,7 +37,7 @@ def make_deeplesion_phantom(
     overwrite=False,
     options=None,
 ):
-    """Write a synthetic data set in DeepLesion's layout, and the truth beside it.
+    """Write a synthetic dataset in DeepLesion's layout, and the truth beside it.
 
     ``DL_info.csv`` and ``Images_png/<patient>_<study>_<series>/<slice>.png`` are as DeepLesion has
     them. ``truth/lesions.json`` lists all lesions and look-alike vessels, the lesions that are not
@@ -183,7 +183,7 @@ def _lesion_row(study, lesion, trunk, options, shift=(0.0, 0.0)):
 
 
 def _in_pixels(study, finding):
-    """Centre x, y and profile of a finding in pixels of a study."""
+    """Center x, y and profile of a finding in pixels of a study."""
     center = np.subtract(finding.center[:2], study.origin) / study.spacing
     return center, finding.profile.scaled(1 / study.spacing)
 

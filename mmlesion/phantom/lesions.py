@@ -90,10 +90,10 @@ class Profile:
 
 @dataclass(frozen=True)
 class Lesion:
-    """A finding that is compact in z: its section shrinks on both sides of the centre slice.
+    """A finding that is compact in z: its section shrinks on both sides of the center slice.
 
     Attributes:
-        profile (Profile): The section through the centre.
+        profile (Profile): The section through the center.
         center (tuple[float]): x, y, z in mm.
         depth (float): Half its length in z, mm.
         annotated (bool): Whether the benchmark's file lists it.
@@ -121,7 +121,7 @@ class Vessel:
         center (tuple[float]): x, y, z in mm of the section that resembles a lesion.
         slope (tuple[float]): dx/dz and dy/dz there, mm of shift per mm of height.
         swing (float): The largest shift in mm that the winding reaches.
-        length (float): mm above and below the centre at which the vessel ends.
+        length (float): mm above and below the center at which the vessel ends.
     """
 
     profile: Profile
@@ -179,7 +179,7 @@ def draw_profile(rng, lesion_type, extent):
 
 
 def draw_lesion(rng, profile, center, annotated, number):
-    """Draw a lesion; 2 to 4 mm off its centre it is clearly smaller or gone, however wide it is."""
+    """Draw a lesion; 2 to 4 mm off its center it is clearly smaller or gone, however wide it is."""
     depth = np.clip(0.5 * np.mean(profile.diameters) * rng.uniform(0.8, 1.2), 2.3, 5.5)
     return Lesion(profile, center, depth, annotated, number)
 

@@ -53,7 +53,7 @@ class _Written:
 
 
 def make_luna16_phantom(out, scans=(20, 10), seed=0, workers=1, overwrite=False, options=None):
-    """Write a synthetic data set in LUNA16's layout.
+    """Write a synthetic dataset in LUNA16's layout.
 
     ``subset0`` to ``subset9`` hold the scans as ``<uid>.mhd`` and ``.raw``, ``seg-lungs-LUNA16``
     the masks of the left (3) and right lung (4) and the trachea (5). ``annotations.csv`` lists the
@@ -133,7 +133,7 @@ def _reader_marks(nodules, rng):
 
 
 def _with_nodules(study, negative):
-    """A study whose lesions are balls, or that has none; its vessels keep the nodules' calibres."""
+    """A study whose lesions are balls, or that has none; its vessels keep the nodules' calibers."""
     sites = []
     for site in study.sites:
         lesions = () if negative else tuple(_ball(lesion) for lesion in site.lesions)

@@ -70,7 +70,7 @@ class PatientOptions:
 
 @dataclass(frozen=True)
 class Site:
-    """A level of the body, ``z`` in mm, with the lesions and vessels whose centres lie there."""
+    """A level of the body, ``z`` in mm, with the lesions and vessels whose centers lie there."""
 
     z: float
     lesions: tuple
@@ -318,7 +318,7 @@ def _draw_vessel_inside(rng, trunk, profile, center):
 
 
 def _place(rng, trunk, extent, others, heights, options):
-    """A profile of ``extent`` (mm) and the centre of a place that suits its type.
+    """A profile of ``extent`` (mm) and the center of a place that suits its type.
 
     The first type, in a random order, that has a place in its organs is taken; for a finding that
     is too large for all of them, the best place in the body, or None where there is no room left.
@@ -373,7 +373,7 @@ def _fit(trunk, profile, centers, others, heights):
 
 
 def _rim(profile):
-    """(8, 3) points on the outline of the ellipse, against its centre, mm."""
+    """(8, 3) points on the outline of the ellipse, against its center, mm."""
     turn = np.arange(8) * np.pi / 4
     u, v = np.multiply([np.cos(turn), np.sin(turn)], np.reshape(profile.diameters, (2, 1))) / 2
     cos, sin = np.cos(profile.angle), np.sin(profile.angle)
@@ -383,7 +383,7 @@ def _rim(profile):
 def _draw_study(seed, order, trunk, sites, options):
     """The scan number ``order`` (from 0) of a patient: it shows most sites, grown since the first.
 
-    Sites move to the nearest slice, so that an annotated section goes through a lesion's centre.
+    Sites move to the nearest slice, so that an annotated section goes through a lesion's center.
     """
     rng = np.random.default_rng(seed)
     interval = float(rng.choice(options.slice_intervals))

@@ -16,7 +16,7 @@ class Grid:
     Attributes:
         size (int): Rows and columns of a slice, px.
         spacing (float): In-plane mm per pixel.
-        origin (tuple[float]): x, y in mm of the centre of pixel (0, 0).
+        origin (tuple[float]): x, y in mm of the center of pixel (0, 0).
         z (ndarray): (n,) height of each slice in mm, growing from superior to inferior.
     """
 

@@ -38,7 +38,7 @@ class CurveEvents(NamedTuple):
 
 
 class Matched:
-    """A data set after matching, ready to give the curve of any choice of its lesions."""
+    """A dataset after matching, ready to give the curve of any choice of its lesions."""
 
     def __init__(self, detections, lesions, num_items, protocol):
         if protocol.max_per_item:

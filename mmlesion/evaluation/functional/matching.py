@@ -1,4 +1,4 @@
-"""Matching all detections of a data set with all its lesions at once."""
+"""Matching all detections of a dataset with all its lesions at once."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""When does a detection reach a lesion: overlap of boxes, or a centre inside a sphere."""
+"""When does a detection reach a lesion: overlap of boxes, or a center inside a sphere."""
 
 from dataclasses import dataclass
 
@@ -98,7 +98,7 @@ class OverlapCriterion:
 
 
 def centre_in_sphere(centres, spheres):
-    """LUNA16's criterion: the mark is nearer to the nodule's centre than its radius.
+    """LUNA16's criterion: the mark is nearer to the nodule's center than its radius.
 
     Args:
         centres (ndarray): (..., >=3) x, y, z of marks in mm; further columns are not used.

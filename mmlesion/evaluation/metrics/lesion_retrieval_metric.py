@@ -9,7 +9,7 @@ class LesionRetrievalMetric(BaseMetric):
     """How well embeddings find lesions again, as intra-patient lesion matching needs it (LENS).
 
     Results are ``top1``, the share of the lesions with another annotation of theirs whose nearest
-    neighbour among the annotations on all other slices is one of these; and ``precision`` and
+    neighbor among the annotations on all other slices is one of these; and ``precision`` and
     ``recall`` of the pairs of one patient, on different slices, whose distance is below ``delta``.
     A pair is right if it has one ``lesion_group``. NaN where there is nothing to count.
 
