@@ -1,3 +1,5 @@
+"""The dataset of CT slices with 2D boxes."""
+
 import json
 import logging
 
@@ -174,6 +176,6 @@ def _shifted(annotation, shift):
 
 
 def _to_train(instances):
-    """Boxes without the ignored ones that mark a lesion."""
+    """Return the boxes without ignored ones that mark a lesion."""
     corners = np.array([instance['bbox'] for instance in instances]).reshape(-1, 2, 2)
     return without_marks(instances, corners.mean(axis=1), corners[:, 1] - corners[:, 0])

@@ -1,3 +1,5 @@
+"""The dataset of annotated lesions for training an embedding."""
+
 from mmdet.registry import DATASETS
 
 from .ct_slices import CTSliceDataset
@@ -8,7 +10,7 @@ LESION_FIELDS = ('lesion_type', 'normalized_location', 'lesion_id')
 
 @DATASETS.register_module()
 class LesionPatchDataset(CTSliceDataset):
-    """Annotated lesions, a sample each, for a model that tells them apart.
+    """One sample per annotated lesion, for training an embedding.
 
     A sample is that of :class:`CTSliceDataset` with one box, and its annotation's ``lesion_type``
     (-1 where unknown) and ``normalized_location``. Annotations of one lesion share a

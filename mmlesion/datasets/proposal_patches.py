@@ -1,3 +1,5 @@
+"""The dataset of 3D proposals for false positive reduction."""
+
 import os.path as osp
 from pathlib import PurePath
 
@@ -17,7 +19,7 @@ SERIES_FIELDS = ('height', 'width', 'spacing', 'slice_interval')
 
 @DATASETS.register_module()
 class ProposalPatchDataset(CTSliceDataset):
-    """3D proposals of a detector, a sample each, for a network that classifies them (LENS).
+    """One sample per 3D proposal of a detector, for training a classifier (LENS).
 
     A sample names the slice at the proposal's center, from which ``LoadProposalPatch`` finds the
     others, and has ``sub_volume``, ``proposal_box`` (x1, y1, z1, x2, y2, z2 in px and slice
@@ -65,7 +67,7 @@ class ProposalPatchDataset(CTSliceDataset):
             raise UserError(f'{path} has no proposals: run the detector with a lower threshold')
 
     def _series(self):
-        """A slice of each series, by the name that sub-volumes have of it."""
+        """Return a slice of each series by its name in sub-volumes."""
         root = self.data_prefix['img']
         folders = (PurePath(osp.relpath(one['img_path'], root)).parent for one in self.data_list)
         return {'_'.join(folder.parts): one for folder, one in zip(folders, self.data_list)}
@@ -94,7 +96,7 @@ def read_proposals(path, labelled=False):
 
 
 def _samples(name, sub_volume, series, rows):
-    """A sample for each of a sub-volume's proposals.
+    """Return a sample for each of a sub-volume's proposals.
 
     Args:
         name (str): Of the sub-volume, as the file has it.

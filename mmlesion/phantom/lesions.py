@@ -1,4 +1,4 @@
-"""What a synthetic patient has: lesions, and vessels that look like them in a single slice."""
+"""Findings of synthetic patients: lesions, and vessels that look like them in a single slice."""
 
 from dataclasses import dataclass, replace
 
@@ -21,7 +21,7 @@ _LARGEST_TILT = np.deg2rad(25)
 
 @dataclass(frozen=True)
 class LesionType:
-    """How one of DeepLesion's eight coarse types looks.
+    """Appearance of one of DeepLesion's eight coarse lesion types.
 
     Attributes:
         name (str): DeepLesion's name of the type.
@@ -58,7 +58,7 @@ LESION_TYPES = {
 
 @dataclass(frozen=True)
 class Profile:
-    """What a single slice shows of a lesion or a vessel: the two cannot be told apart by it.
+    """Appearance of a lesion or a vessel in a single slice, which does not distinguish the two.
 
     Attributes:
         type (int): DeepLesion's coarse lesion type, 1 to 8.
@@ -80,11 +80,11 @@ class Profile:
 
     @property
     def extent(self):
-        """Width and height in mm of the box around the two diameters' ends."""
+        """Return width and height in mm of the box around the endpoints of both diameters."""
         return np.multiply(self.diameters, np.cos(self.angle))
 
     def scaled(self, factor):
-        """The same outline, ``factor`` times as large."""
+        """Return the same outline scaled by ``factor``."""
         return replace(self, diameters=tuple(np.multiply(self.diameters, factor)))
 
 
@@ -194,7 +194,7 @@ def draw_vessel(rng, profile, center, spacing):
 
 
 def recist(profile, center):
-    """The eight RECIST coordinates of a section: long diameter's ends, then the short one's.
+    """Return the eight RECIST coordinates of a section: the long diameter, then the short one.
 
     Args:
         profile (Profile): The section, in any unit.

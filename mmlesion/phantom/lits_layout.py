@@ -77,7 +77,7 @@ def _write_case(number, root, seed, segmented, options):
 
 
 def upright_image(array, study, last):
-    """An image of a (z, y, x) array whose slices run from inferior to superior.
+    """Return an image of a (z, y, x) array whose slices run from inferior to superior.
 
     Args:
         array (ndarray): Of consecutive slices, as :func:`render` makes it.

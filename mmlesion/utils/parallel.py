@@ -1,4 +1,4 @@
-"""Work in several processes that ends well, whatever ends it."""
+"""Parallel execution with a clean end on errors, signals and killed workers."""
 
 import multiprocessing
 import os
@@ -99,7 +99,7 @@ def parallel_map(
 
 @contextmanager
 def _terminable():
-    """Let SIGTERM raise :class:`Terminated` in the block."""
+    """Raise :class:`Terminated` on SIGTERM within the block."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
@@ -115,7 +115,7 @@ def _raise_terminated(number, frame):
 
 
 def _begin_worker(initializer):
-    """Leave Ctrl-C, which all processes get, to the parent, and end when it ends."""
+    """Leave Ctrl-C, which all processes receive, to the parent, and exit with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_worker)
     threading.Thread(target=_follow_parent, daemon=True).start()

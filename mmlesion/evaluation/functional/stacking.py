@@ -1,3 +1,5 @@
+"""Stacking of 2D boxes on consecutive slices to 3D boxes."""
+
 import numpy as np
 
 from .overlaps import box_overlaps
@@ -74,7 +76,7 @@ def stack_boxes(boxes, scores, slices, labels, iou_thr=0.5):
 
 
 def _match(boxes, scores, labels, before, here, iou_thr):
-    """(m, 2) pairs of box indices from ``before`` and ``here``, one to one, by falling IoU."""
+    """Return (m, 2) index pairs of ``before`` and ``here``, one to one by descending IoU."""
     ious = box_overlaps(boxes[before][:, None], boxes[here][None], inclusive=False)
     rows, columns = np.nonzero((ious > iou_thr) & (labels[before][:, None] == labels[here]))
     pairs = np.stack([before[rows], here[columns]], axis=1)

@@ -1,3 +1,5 @@
+"""FROC in training and test runs."""
+
 import logging
 from dataclasses import replace
 
