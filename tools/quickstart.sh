@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/setup_env.sh
 
-CONFIG=configs/baselines/faster-rcnn_r18_fpn_trpn_phantom.py
+CONFIG=configs/phantom/baselines/faster-rcnn_r18_fpn_trpn_phantom.py
 OUT=work_dirs/quickstart
 DATA=data/phantom
 
