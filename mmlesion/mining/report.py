@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import Callable, NamedTuple
 
 import numpy as np
 
+from mmlesion.io.slices import series_of
 from mmlesion.structures import file_box
 
 from .embeddings import is_certain
@@ -122,12 +122,12 @@ def _boxes_by_series(coco):
     image_of = {image['id']: image for image in coco['images']}
     series = {}
     for image in coco['images']:
-        series.setdefault(str(PurePosixPath(image['file_name']).parent), {})
+        series.setdefault(series_of(image['file_name']), {})
     for annotation in coco['annotations']:
         if annotation['source'] not in RULES and not is_certain(annotation):
             continue
         image = image_of[annotation['image_id']]
-        sources = series[str(PurePosixPath(image['file_name']).parent)]
+        sources = series[series_of(image['file_name'])]
         source = annotation['source'] if annotation['source'] in RULES else 'annotated'
         sources.setdefault(source, []).append((annotation, image))
     return {

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from mmlesion.datasets.slice_files import merge_ranges, slice_file_name, write_slice
 from mmlesion.io.deeplesion import DL_INFO_HEADER
+from mmlesion.io.slices import merge_ranges, slice_file_name, write_slice
 from mmlesion.utils import run_parallel
 
 from .layout import check_options, check_rules, new_data_folder

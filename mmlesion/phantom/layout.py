@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlesion.utils import UserError, atomic_folder
+from mmlesion.io.atomic import atomic_folder
+from mmlesion.utils import UserError
 
 
 @contextmanager

@@ -9,9 +9,10 @@ import numpy as np
 from scipy import ndimage
 
 from mmlesion.datasets.sub_volumes import SubVolume
+from mmlesion.io.schema import path_under
 from mmlesion.mining import SliceBoxes
 from mmlesion.mining.report import TrueLesions
-from mmlesion.utils import UserError, path_under
+from mmlesion.utils import UserError
 
 from .lesions import BOX_PADDING
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from mmlesion.datasets.slice_files import merge_ranges
 from mmlesion.io.deeplesion import DL_INFO_HEADER
+from mmlesion.io.slices import merge_ranges
 from mmlesion.phantom import (
     PatientOptions,
     draw_patient,

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from mmdet.registry import DATASETS
 from scipy import ndimage
 
+from mmlesion.io.ct import read_ct
 from mmlesion.phantom import (
     PatientOptions,
     make_lits_phantom,
@@ -19,7 +20,6 @@ from mmlesion.phantom import (
     make_nih_ln_phantom,
 )
 from mmlesion.structures.ct_volume import CTVolume
-from mmlesion.utils.volume_io import read_ct
 
 SMALL = PatientOptions(size=128, slice_intervals=(2.5, 5.0))
 

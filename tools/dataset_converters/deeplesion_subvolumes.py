@@ -17,12 +17,8 @@ from mmlesion.datasets.sub_volumes import (
     consecutive_runs,
     sub_volume_coco,
 )
-from mmlesion.evaluation.files import (
-    coco_ground_truth,
-    read_json,
-    read_lens_ground_truth,
-    write_json,
-)
+from mmlesion.evaluation.files import coco_ground_truth, read_lens_ground_truth
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.mining.volumes import list_volumes
 from mmlesion.phantom.truth import read_masks, sub_volume_boxes
 from mmlesion.utils import UserError, cli

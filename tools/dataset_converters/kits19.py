@@ -18,10 +18,10 @@ from mmlesion.datasets.slice_conversion import (
 )
 from mmlesion.datasets.volume_slices import SliceOptions, write_key_slices
 from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.ct import check_same_grid, read_labels
 from mmlesion.io.segmentation_labels import KITS19_TUMOR
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
-from mmlesion.utils.volume_io import check_same_grid, read_labels
 
 _CASE = re.compile(r'case_(\d+)', re.ASCII)
 _FILES = 'imaging.nii.gz', 'segmentation.nii.gz'

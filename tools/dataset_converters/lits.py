@@ -21,10 +21,10 @@ from mmlesion.datasets.slice_conversion import (
 )
 from mmlesion.datasets.volume_slices import SliceOptions, write_key_slices
 from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.ct import read_labels
 from mmlesion.io.segmentation_labels import LITS_TUMOR
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
-from mmlesion.utils.volume_io import read_labels
 
 _VOLUME = re.compile(r'volume-(\d+)(\.nii(?:\.gz)?)', re.ASCII)
 _LESION_TYPE = LESION_TYPES.index('liver') + 1
