@@ -1,3 +1,5 @@
+"""Output of inference results as JSON, CSV, label map and overlay images."""
+
 import csv
 import json
 import os
@@ -8,7 +10,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import cv2
-import numpy as np
 import SimpleITK as sitk
 from tqdm import tqdm
 
@@ -45,7 +46,7 @@ CSV_COLUMNS = (
 
 
 def check_out_dir(out_dir):
-    """Make sure, before the long work, that results can be written to a folder.
+    """Check in advance that results can be written to a folder.
 
     Raises:
         UserError: If it is a file, or neither it nor its nearest existing parent is writable.
@@ -57,7 +58,7 @@ def check_out_dir(out_dir):
 
 
 def write_lesions(out_dir, volume, lesions, provenance, max_overlays=50, show_progress=True):
-    """Write lesions as JSON, CSV, label map and overlay pictures; all of them or none.
+    """Write lesions as JSON, CSV, label map and overlay images: all of them or none.
 
     The files are ``lesions.json``, ``lesions.csv``, ``lesions.nii.gz`` and
     ``overlays/lesion_<id>.png``. They replace those of an earlier run in the same folder.
@@ -65,10 +66,10 @@ def write_lesions(out_dir, volume, lesions, provenance, max_overlays=50, show_pr
     Args:
         out_dir (str | Path): The folder, made if missing.
         volume (CTVolume): The volume.
-        lesions (list[Lesion]): By falling score.
-        provenance (dict): What the JSON says about ``source`` (the volume's path) and ``detector``.
-        max_overlays (int): Pictures are drawn of so many lesions of highest score.
-        show_progress (bool): Show a progress bar over the pictures.
+        lesions (list[Lesion]): In descending order of score.
+        provenance (dict): The JSON's entries ``source`` (the volume's path) and ``detector``.
+        max_overlays (int): Number of highest-scoring lesions for which overlay images are drawn.
+        show_progress (bool): Show a progress bar over the images.
 
     Raises:
         UserError: If the folder cannot be written.
@@ -128,13 +129,12 @@ def _write_label_map(path, volume, lesions):
 
 def _write_overlay(path, volume, lesion):
     """Draw a lesion on its key slice."""
-    x1, y1, _, x2, y2, _ = volume.from_voxels(lesion.bbox_voxel)[0]
-    place = np.array(lesion.center_voxel)
-    place[volume.slice_axis] = lesion.key_slice
-    index = round(volume.points_from_voxels(place)[0, 2])
+    _, y1, x1, _, y2, x2 = volume.boxes_from_index(lesion.bbox_voxel)[0]
+    index = volume.slice_index(lesion.key_slice)
     recist = lesion.recist_voxel
     if recist is not None:
-        recist = volume.points_from_voxels(recist)[:, :2]
+        # x, y with the center of px n at n
+        recist = volume.points_from_index(recist)[:, :0:-1] - 0.5
     text = (
         f'{lesion.id} {lesion.label} {lesion.score:.2f}  {lesion.diameter_mm:.1f} x '
         f'{lesion.short_diameter_mm:.1f} mm ({lesion.diameter_source})  '

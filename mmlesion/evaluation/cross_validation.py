@@ -1,17 +1,16 @@
-"""LUNA16's ten folds evaluated as one."""
+"""Pooled evaluation of LUNA16's ten folds."""
 
 import numpy as np
 
+from mmlesion.structures import Detections, Predictions
 from mmlesion.utils import UserError
 
 from .files import (
     MARK_COLUMNS,
-    Predictions,
     _series_table,
     read_luna16_predictions,
     some_names,
 )
-from .functional import Detections
 
 LUNA16_SCANS = 888
 """The scans of LUNA16."""
@@ -41,14 +40,13 @@ def pool_luna16_predictions(paths: list, items: list) -> Predictions:
                     'fold once, each of the model that was not trained on it'
                 )
             file_of[scan] = path
-    columns = zip(*(part.detections[:3] for part in parts))
     unknown = [scan for part in parts for scan in part.unknown_items]
-    detections = Detections(*map(np.concatenate, columns))
+    detections = Detections.concat(part.detections for part in parts)
     return Predictions(detections, unknown, sum(part.num_unknown for part in parts))
 
 
 def luna16_scan_warnings(annotations: str, items: list) -> list:
-    """What a reader of the score must know if not all of LUNA16's scans are evaluated.
+    """Return warnings if not all of LUNA16's scans are evaluated.
 
     Args:
         annotations (str | Path): ``annotations.csv``.

@@ -1,4 +1,4 @@
-"""Ground truth, predictions and results as files.
+"""Files of ground truth, predictions and results.
 
 Every reader checks what it reads and raises :class:`~mmlesion.utils.UserError` with the file, the
 place in it and what to do.
@@ -6,54 +6,24 @@ place in it and what to do.
 
 import csv
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.json_files import read_json
 from mmlesion.io.pickled_arrays import load_arrays
+from mmlesion.structures import Detections, GroundTruth, Lesions, Predictions
 from mmlesion.utils import UserError
 
-from .functional import Detections, Lesions, diameter_groups, lesion_type_groups
+from .functional import diameter_groups, lesion_type_groups
 
 MARK_COLUMNS = ('coordX', 'coordY', 'coordZ')
 EXCLUDED_DIAMETER = 10.0
 """LUNA16's diameter in mm of a finding that has none."""
 
 
-class GroundTruth(NamedTuple):
-    """What a benchmark asks for.
-
-    Args:
-        items (list): The n names or ids of the images or scans, in the order of their file.
-        lesions (Lesions): The m lesions; ``lesions.item`` points into ``items``.
-        groups (dict[str, dict[str, ndarray]]): Kind of group to name to (m,) bool.
-        patients (list): The patient of each item: what is drawn together in a comparison.
-    """
-
-    items: list
-    lesions: Lesions
-    groups: dict
-    patients: list
-
-
-class Predictions(NamedTuple):
-    """What a detector says.
-
-    Args:
-        detections (Detections): Those in listed items.
-        unknown_items (list): Items in the file that the ground truth does not list.
-        num_unknown (int): Number of detections in them.
-    """
-
-    detections: Detections
-    unknown_items: list
-    num_unknown: int
-
-
 def coco_ground_truth(data, path):
-    """Lesions of a COCO dictionary.
+    """Return the lesions of a COCO dictionary.
 
     Boxes become x, y, x + w, y + h. Annotations with ``iscrowd`` or ``ignore`` set are ignored
     findings; all others count, noisy ones too. Groups are by ``lesion_type`` and by the first of

@@ -1,15 +1,19 @@
-"""Two detectors' results as one: the ensembles of 3D Aggregated Faster R-CNN, Table III."""
+"""Merging of two detectors' results (3D Aggregated Faster R-CNN, Table III)."""
+
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .functional import Detections, box_overlaps
+from mmlesion.structures import Detections
+
+from .functional import box_overlaps
 
 MODES = ('union', 'intersection')
 
 
 def merge_detections(first, second, boxes_of, mode='union', iou_thr=0.1):
-    """Average the detections of two sets that overlap, and keep or drop the others.
+    """Average overlapping detections of two sets, and keep or drop the others.
 
     In each item, detections of the same class are paired one to one, so that the sum of their IoUs
     is the largest there is. Of a pair, place, size and score are averaged.
@@ -35,18 +39,18 @@ def merge_detections(first, second, boxes_of, mode='union', iou_thr=0.1):
     pairs = _pairs(first, second, boxes_of, iou_thr)
     left, right = first.take(pairs[:, 0]), second.take(pairs[:, 1])
     geometry = (left.geometry + right.geometry) / 2
-    parts = [left._replace(geometry=geometry, score=(left.score + right.score) / 2)]
+    parts = [replace(left, geometry=geometry, score=(left.score + right.score) / 2)]
     if mode == 'union':
         parts += [
             one.take(np.setdiff1d(np.arange(len(one.score)), paired))
             for one, paired in zip((first, second), pairs.T)
         ]
-    merged = Detections(*map(np.concatenate, zip(*parts)))
+    merged = Detections.concat(parts)
     return merged.take(np.lexsort((-merged.score, merged.item)))
 
 
 def _pairs(first, second, boxes_of, iou_thr):
-    """(p, 2) indices of detections that are paired."""
+    """Return (p, 2) indices of paired detections."""
     boxes = boxes_of(first.geometry), boxes_of(second.geometry)
     places = _places(first), _places(second)
     pairs = [np.empty((0, 2), dtype=int)]

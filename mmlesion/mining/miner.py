@@ -1,16 +1,16 @@
-"""From proposals to the annotations that a training config takes."""
+"""Mining of missing annotations: from proposals to a training annotation file."""
 
 from itertools import count, groupby
 
 import numpy as np
 
-from mmlesion.structures import file_shift
+from mmlesion.structures import SliceBoxes, file_shift
 
 from .cross_dataset import uncertain_regions
 from .embeddings import VolumeLesions, split_embeddings
 from .matching import match_embeddings
 from .propagation import propagate
-from .tracklets import SliceBoxes, free_of, suppress
+from .tracklets import free_of, suppress
 
 RULES = ('propagation', 'matching', 'cross_dataset')
 """The rules, in the order in which they are applied; also what ``source`` of annotations says."""
@@ -19,21 +19,21 @@ RULES = ('propagation', 'matching', 'cross_dataset')
 class AnnotationMiner:
     """Applies mining rules to all volumes of a COCO file (LENS, section Missing Annotation Mining).
 
-    Existing annotations stay as they are, but for ``source`` ('annotated') and ``lesion_id``, where
-    they lack them. Mined ones have the rule's name as ``source``, a ``score``, and the
+    Existing annotations are not changed, except that missing ``source`` ('annotated') and
+    ``lesion_id`` are added. Mined ones have the rule's name as ``source``, a ``score``, and the
     ``lesion_id`` of their tracklet's lesion; those of 'cross_dataset' have ``ignore`` 1.
 
     Args:
-        coco (dict): The COCO file's content, which is changed.
+        coco (dict): The COCO file's content, modified in place.
         proposals (VolumeStore): Proposals of all volumes.
         rules (Sequence[str]): Some of :data:`RULES`.
         single_type (dict[int, str]): Numbers and names of the experts for 'cross_dataset'.
         embeddings (VolumeStore, optional): Embeddings for 'matching'.
-        theta (float): The IoU above which boxes meet. Defaults to 0.5.
+        theta (float): The IoU above which boxes match. Defaults to 0.5.
         delta (float): The distance of embeddings below which lesions match. Defaults to 0.15.
-        sigma (float): The score over which uncertain regions lie. Defaults to 0.5.
-        unlabelled (bool): Whether slices without a lesion are listed too, with the uncertain
-            regions on them. Defaults to False.
+        sigma (float): Minimum score of uncertain regions (exclusive). Defaults to 0.5.
+        unlabelled (bool): Whether slices without a lesion are also listed, with their uncertain
+            regions. Defaults to False.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class AnnotationMiner:
         self._lesion_ids = count(1 + max((a.get('lesion_id', 0) for a in annotations), default=0))
 
     def run(self, volumes):
-        """Mine all volumes; their annotations and images are added to the COCO content.
+        """Mine all volumes and add annotations and images to the COCO content.
 
         Args:
-            volumes (Iterable[Volume]): Of the COCO content.
+            volumes (Iterable[SliceSeries]): Of the COCO content.
         """
         for annotation in self.coco['annotations']:
             annotation.setdefault('source', 'annotated')
@@ -83,7 +83,7 @@ class AnnotationMiner:
             self._mine_volume(known, matched)
 
     def _match(self, patient):
-        """Of each volume, (tracklet, annotation, distance) of the tracklets that match one."""
+        """Return, by volume, (tracklet, annotation, distance) of the matched tracklets."""
         stored = [
             split_embeddings(self.embeddings.load(known.volume.name), known) for known in patient
         ]
@@ -110,7 +110,7 @@ class AnnotationMiner:
         for place in listed:
             self._image_id(known.volume, place)
         if 'cross_dataset' in self.rules:
-            self._ignore(known, SliceBoxes.cat(accepted))
+            self._ignore(known, SliceBoxes.concat(accepted))
 
     def _propagate(self, known):
         pooled = known.proposals.pooled
@@ -122,7 +122,7 @@ class AnnotationMiner:
 
     def _match_one(self, known, index, lesion, distance, accepted):
         pooled = known.proposals.pooled
-        index = index[free_of(pooled.take(index), SliceBoxes.cat(accepted), self.theta)]
+        index = index[free_of(pooled.take(index), SliceBoxes.concat(accepted), self.theta)]
         index = index[suppress(pooled.take(index), self.theta)]
         lesion_id = next(self._lesion_ids) if len(index) else None
         extra = dict(matched_id=lesion['id'], distance=round(distance, 4))
@@ -143,7 +143,7 @@ class AnnotationMiner:
             self._add(known.volume, experts, i, 'cross_dataset', category, lesion_id, **extra)
 
     def _add(self, volume, boxes, index, source, lesion, lesion_id, **extra):
-        """Add one box, of the same category and type as ``lesion``."""
+        """Add a box with the category and type of ``lesion``."""
         place = np.searchsorted(volume.slices, boxes.slices[index])
         image_id = self._image_id(volume, place)
         image = volume.images[int(boxes.slices[index])]
@@ -168,7 +168,7 @@ class AnnotationMiner:
         self.coco['annotations'].append(annotation)
 
     def _image_id(self, volume, place):
-        """The id of a slice's image, which is listed if it is not yet."""
+        """Return the id of a slice's image; add the image if it is not listed."""
         image = volume.image(place)
         if 'id' not in image:
             image = dict(id=next(self._image_ids), **image)

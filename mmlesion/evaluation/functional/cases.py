@@ -1,4 +1,4 @@
-"""A FROC curve by the patients it comes from, which is what a paired comparison draws again."""
+"""FROC curves by patient, for the resampling of a paired comparison."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmlesion.structures import Detections, Lesions
+
 from .froc import CurveEvents, Matched, curve_of, sensitivity_at
-from .matching import Detections, Lesions
 
 MISSED = -1
 """The point of a lesion that no detection reaches."""
 
 
 class Cases(NamedTuple):
-    """What moves the FROC curve of one test run, with the patient it happens in.
+    """The events that move the FROC curve of a test run, with their patients.
 
     Points of the curve count from 0, in descending order of score: events of one point happen
     together.
@@ -66,7 +67,7 @@ class Cases(NamedTuple):
 
 
 def froc_cases(detections: Detections, lesions: Lesions, items: list, patients: list, protocol):
-    """Say in which case each event of a FROC curve happens.
+    """Return the case of each event of a FROC curve.
 
     Args:
         detections (Detections): Those of all items.

@@ -1,4 +1,7 @@
+"""FROC in training and test runs."""
+
 import logging
+from dataclasses import replace
 
 import numpy as np
 from mmdet.registry import METRICS
@@ -7,13 +10,13 @@ from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
 from mmlesion.io.json_files import read_json, write_json
+from mmlesion.structures import Detections, Predictions
 from mmlesion.utils import UserError
 from mmlesion.visualization.froc_curve import draw_froc
 
 from ..case_files import SUFFIX, write_cases
 from ..coverage import coverage, coverage_warnings
-from ..files import Predictions
-from ..functional import Detections, evaluate_froc, froc_cases
+from ..functional import evaluate_froc, froc_cases
 from ..tables import froc_table
 from .slice_benchmark import SliceBenchmark
 from .sub_volume_benchmark import SubVolumeBenchmark
@@ -25,7 +28,7 @@ class FROCMetric(BaseMetric):
     """FROC of lesion detection in images, volumes or sub-volumes, by the kind of ``ann_file``.
 
     Images have boxes, and COCO's mAP over IoU 0.5 to 0.9 beside the FROC. Volumes have spheres in
-    the world: a detection is a hit if its centre lies in the lesion, as LUNA16 has it, ignored
+    the world: a detection is a hit if its center lies in the lesion, as LUNA16 has it, ignored
     findings count neither way, and the True Negative Patient score stands beside the FROC.
     Sub-volumes are evaluated as in LENS (section Metric): what is found on their slices is stacked
     to 3D boxes, or found as such, of which IoBB over 0.3 is a hit.
@@ -233,7 +236,7 @@ class FROCMetric(BaseMetric):
         """Detections and lesions of all classes together."""
         pooled = detections, self.truth.lesions.take(self._of_classes(categories))
         if self.class_agnostic:
-            pooled = tuple(each._replace(label=None) for each in pooled)
+            pooled = tuple(replace(each, label=None) for each in pooled)
         return pooled
 
     def _froc(self, detections, lesions, groups=None):
