@@ -1,5 +1,5 @@
 # At most 20 minutes on two CPU cores, from ImageNet's weights.
-_base_ = './schedule_phantom.py'
+_base_ = './schedule_short.py'
 
 max_epochs = 16
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
