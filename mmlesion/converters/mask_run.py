@@ -1,7 +1,7 @@
 """GrabCut masks of a whole COCO file, in parallel and resumable.
 
-What is done is appended to a side file, a line for each lesion, which says in its first line what
-it belongs to. A killed run loses at most the images that were being worked on.
+Finished masks are appended to a side file, one line per lesion; its first line identifies the run.
+A killed run loses at most the images in progress.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ from mmlesion.io.slices import read_hu
 from mmlesion.structures import encode_mask
 from mmlesion.utils import UserError
 from mmlesion.utils.parallel import parallel_map
-from mmlesion.visualization.local_visualizer import SOFT_TISSUE
 
 from .base import Run, Skipped, count_kinds
-from .grabcut import BOX_PADDING, recist_from_box, recist_mask
+from .grabcut import BOX_PADDING, SOFT_TISSUE, recist_from_box, recist_mask
 
 NO_RECIST, NO_IMAGE, BAD_IMAGE, BAD_RECIST = (
     'without RECIST',
@@ -39,12 +38,13 @@ NO_RECIST, NO_IMAGE, BAD_IMAGE, BAD_RECIST = (
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """How masks are made.
+    """Options of mask generation.
 
     Attributes:
-        window (tuple[float]): HU from and to that GrabCut sees of images without ``windows``;
-            others are seen in the first of theirs.
-        from_box (bool): Whether annotations without RECIST get the axes of the ellipse in the box.
+        window (tuple[float]): HU window of GrabCut's input for images without ``windows``; for
+            others their first window is used.
+        from_box (bool): Whether the axes of the ellipse inscribed in the box replace missing
+            RECIST.
         box_padding (float): See :func:`recist_from_box`.
         margin (int, optional): See :func:`recist_mask`.
         iterations (int): See :func:`recist_mask`.
@@ -62,7 +62,7 @@ class MaskOptions:
 
 
 class MaskRun:
-    """Makes the masks of a COCO dictionary's annotations.
+    """Generates the masks of a COCO dictionary's annotations.
 
     Args:
         coco (dict): ``images`` and ``annotations`` with ``recist``.
@@ -89,11 +89,12 @@ class MaskRun:
         self.skipped = []
 
     def run(self, workers: int = 1, partial_file: PartialFile | None = None) -> None:
-        """Fill ``masks`` and ``skipped``, the same whatever ``workers`` is.
+        """Fill ``masks`` and ``problems``, independent of ``workers``.
 
         Args:
             workers (int): Processes.
-            partial_file (PartialFile, optional): Where finished masks are found and added.
+            partial_file (PartialFile, optional): File from which finished masks are read and to
+                which new ones are added.
 
         Raises:
             UserError: If a file name leads outside the folder, a worker dies, or with a strict
@@ -116,12 +117,12 @@ class MaskRun:
                 progress.update(len(masks) + len(skipped))
 
     def counts(self) -> Counter:
-        """Count masks by their source, and lesions without one by the reason."""
+        """Count masks by their source, and lesions without a mask by the reason."""
         sources = Counter(mask['mask_source'] for mask in self.masks.values())
         return sources + count_kinds(self.skipped)
 
     def jobs(self) -> list[tuple]:
-        """List what is to do: (path, image) and its lesions (index, recist, bbox), in order."""
+        """List the jobs in order: (path, image) and its lesions (index, recist, bbox)."""
         jobs = {}
         for index, annotation in enumerate(self.annotations):
             if index in self.masks:
@@ -147,15 +148,15 @@ class MaskRun:
 
 
 class PartialFile:
-    """The lesions that are done, a JSON line each, appended as they come.
+    """Finished lesions, appended as one JSON line each.
 
     Args:
-        path (str | Path): The file. It is made, or taken up if it is of the same run; a last line
-            that was torn by a kill is cut off.
-        fingerprint (str): What the file belongs to.
+        path (str | Path): The file. It is created, or resumed if it belongs to the same run; an
+            incomplete last line is removed.
+        fingerprint (str): Identifies the run.
 
     Attributes:
-        finished (dict[int, dict]): What an earlier run has left.
+        finished (dict[int, dict]): Results of an earlier run.
 
     Raises:
         UserError: If the file belongs to other annotations or options, or cannot be written.
@@ -177,7 +178,7 @@ class PartialFile:
             raise
 
     def add(self, masks: Mapping[int, dict]) -> None:
-        """Append finished masks by their index, safe from a kill of this process."""
+        """Append finished masks by their index, robust to a kill of this process."""
         records = [{'annotation': index, **mask} for index, mask in masks.items()]
         if records and self._file.tell() == 0:
             records.insert(0, {'fingerprint': self.fingerprint})
@@ -195,7 +196,7 @@ class PartialFile:
                 self.path.unlink()
 
     def remove(self) -> None:
-        """Delete the closed file, once the result is written."""
+        """Delete the closed file after the result has been written."""
         self.path.unlink(missing_ok=True)
 
     def _take_up(self):
@@ -253,7 +254,7 @@ def _single_thread():
 
 
 def _whole_records(file):
-    """The JSON lines up to the first that is torn, and their size in bytes."""
+    """Return the JSON lines before the first incomplete one, and their size in bytes."""
     records, size = [], 0
     for line in file:
         try:

@@ -15,7 +15,7 @@ from mmlesion.structures import Grid, encode_mask, measure_recist
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
-# What SciPy connects to a region: diagonal neighbours too.
+# What SciPy connects to a region: diagonal neighbors too.
 _NEIGHBOURS, _NEIGHBOURS_3D = np.ones((3, 3)), np.ones((3, 3, 3))
 ABDOMEN_WINDOW = (-175.0, 275.0)  # HU, DeepLesion's
 
@@ -98,7 +98,7 @@ def sphere_regions(
 ) -> dict[int, list[dict]]:
     """Annotate the sections of spheres on all slices that they cut.
 
-    On the slice in which its centre lies a sphere has its full section, so that none is lost
+    On the slice in which its center lies a sphere has its full section, so that none is lost
     between two slices.
 
     Args:
@@ -233,7 +233,7 @@ def write_slices(
     options: SliceOptions,
     window: Sequence[float] = ABDOMEN_WINDOW,
 ) -> list[dict]:
-    """Write slices and describe them: those with lesions and their neighbours, or every slice.
+    """Write slices and describe them: those with lesions and their neighbors, or every slice.
 
     Slices are numbered from 1 by their place in the volume, from head to feet.
 

@@ -20,7 +20,7 @@ def write_volume(root, name, hu, grid, **fields):
     """Write a volume.
 
     Args:
-        root (str | Path): Folder of the data set.
+        root (str | Path): Folder of the dataset.
         name (str): The volume's file is ``volumes/<name>.npy``.
         hu (ndarray): (z, y, x) int16.
         grid (Grid): Its grid.
@@ -38,7 +38,7 @@ def store_volume(root, name, sources, options, convert):
     """Write a volume, or keep what an earlier run has made of the same files and options.
 
     Args:
-        root (str | Path): Folder of the data set. ``volumes/<name>.json`` says what was made.
+        root (str | Path): Folder of the dataset. ``volumes/<name>.json`` says what was made.
         name (str): Of the volume.
         sources (Sequence[Path]): The files that it is made of.
         options (dataclass): How it is made.
@@ -74,7 +74,7 @@ def write_annotations(path, volumes, annotations, category, description, prepara
         volumes (list[dict]): Entries of :func:`write_volume`.
         annotations (list[list[dict]]): Of each volume.
         category (str): What is annotated.
-        description (str): Of the data set.
+        description (str): Of the dataset.
         preparation (dict, optional): How volumes were made. Defaults to None, of all that is there.
     """
     content = describe_volumes(volumes, annotations, (category,), description, preparation)
@@ -91,7 +91,7 @@ def describe_volumes(volumes, annotations, categories, description, preparation=
             or ``bbox_3d`` (:mod:`mmlesion.io.bbox_3d`), and ``ignore``, and more if there is; ids
             count from 1. The category is the first one where they do not name another.
         categories (Sequence[str]): What is annotated, by category id from 1.
-        description (str): Of the data set.
+        description (str): Of the dataset.
         preparation (dict, optional): How volumes were made, which :class:`VolumeDataset` compares
             with its ``metainfo``. Defaults to None, of all that is there.
 

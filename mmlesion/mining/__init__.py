@@ -1,3 +1,5 @@
+from mmlesion.utils.import_hooks import lazy_exports
+
 from .cross_dataset import uncertain_regions
 from .hard_negatives import label_tracklets, label_volume
 from .matching import match_embeddings
@@ -5,7 +7,9 @@ from .miner import RULES, AnnotationMiner
 from .propagation import meet_annotations, propagate
 from .series import list_series
 from .tracklets import build_tracklets
-from .volume_pass import VolumePass, VolumeStore
+
+# these need torch and mmengine, which the rules do without
+__getattr__ = lazy_exports(__name__, dict(VolumePass='.volume_pass', VolumeStore='.volume_pass'))
 
 __all__ = [
     'RULES',

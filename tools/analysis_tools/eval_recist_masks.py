@@ -17,9 +17,9 @@ from mmlesion.utils import UserError, cli
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('masks', metavar='ANN_MASKS.json', help='what recist_masks.py wrote')
-    parser.add_argument('--truth', required=True, help="the phantom's folder truth")
-    parser.add_argument('--out', metavar='JSON', help='file for the figures')
+    parser.add_argument('masks', metavar='ANN_MASKS.json', help='output of recist_masks.py')
+    parser.add_argument('--truth', required=True, help="the phantom's truth folder")
+    parser.add_argument('--out', metavar='JSON', help='output file of the results')
     return parser.parse_args()
 
 
