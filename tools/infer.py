@@ -4,9 +4,7 @@ import argparse
 
 from mmengine.config import DictAction
 
-from mmlesion.apis import LesionInferencer
-from mmlesion.apis.inferencer import SCORE_THR, SLICE_BATCH
-from mmlesion.apis.lesions import DEEPLESION_MARGIN
+from mmlesion.apis.lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH
 from mmlesion.utils import cli
 
 
@@ -88,6 +86,8 @@ def report(lesions, out_dir):
 @cli
 def main():
     args = parse_args()
+    from mmlesion.apis import LesionInferencer  # with torch, which --help does without
+
     inferencer = LesionInferencer(
         args.config, args.checkpoint, args.device, args.cfg_options, args.box_margin
     )

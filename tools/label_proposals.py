@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from mmlesion.evaluation.files import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.mining import VolumeStore, label_volume, list_series
+from mmlesion.mining import label_volume, list_series
 from mmlesion.mining.proposals import Proposals
 from mmlesion.utils import UserError, cli
 
@@ -47,6 +47,8 @@ def main():
         raise UserError(
             '--theta-fp must be positive, and no greater than --theta, which is below 1'
         )
+    from mmlesion.mining import VolumeStore  # with torch, which --help does without
+
     coco = read_json(args.annotations)
     coco_ground_truth(coco, args.annotations)
     volumes = list_series(coco, args.images)

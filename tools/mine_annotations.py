@@ -13,24 +13,17 @@ from hashlib import sha256
 from pathlib import Path
 
 from mmengine.config import DictAction
-from mmengine.dataset import Compose
-from mmengine.device import get_device
-from mmengine.dist import init_dist, is_main_process
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
 from terminaltables import AsciiTable
-from torch import distributed
 
-from mmlesion.apis.inferencer import load_config, load_detector
 from mmlesion.evaluation.files import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.mining import RULES, AnnotationMiner, VolumePass, VolumeStore, list_series
+from mmlesion.mining import RULES, AnnotationMiner, list_series
 from mmlesion.mining.embeddings import EmbeddingSteps
 from mmlesion.mining.proposals import detection_steps
 from mmlesion.mining.report import count_rows, score_rows
 from mmlesion.phantom.truth import read_lesions
 from mmlesion.utils import UserError, cli
-from mmlesion.utils.distributed import leave_process_group
 from mmlesion.utils.mmdet_tools import without_worker_traceback
 
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'border_offset')
@@ -108,6 +101,13 @@ def parse_args():
 def main():
     args = parse_args()
     check_args(args)
+    # imported here, so that --help does without torch
+    from mmengine.dist import is_main_process
+
+    from mmlesion.apis.inferencer import load_config
+    from mmlesion.mining import VolumeStore
+    from mmlesion.utils.distributed import leave_process_group
+
     device = init_process(args)
     cfg = load_config(args.config, args.cfg_options or {})
     source = training_set(cfg, args.dataset)
@@ -149,6 +149,10 @@ def check_args(args):
 
 def init_process(args):
     """Join the other processes; return the device of this one."""
+    from mmengine.device import get_device
+    from mmengine.dist import init_dist
+    from torch import distributed
+
     device = args.device or get_device()
     if args.launcher == 'none':
         return device
@@ -244,6 +248,8 @@ def listing(volumes, *parts):
 
 
 def find_proposals(args, cfg, device, source, store, volumes):
+    from mmlesion.apis.inferencer import load_detector
+
     model = load_detector(cfg, args.checkpoint, device)
     steps = detection_steps(model, source['images'], args.score_thr)
     run_pass(args, store, steps, test_pipeline(cfg), volumes, 'proposals')
@@ -251,6 +257,9 @@ def find_proposals(args, cfg, device, source, store, volumes):
 
 def embed(args, device, source, proposals, volumes, fingerprint):
     """Embed annotations and tracklets; return the store of the embeddings."""
+    from mmlesion.apis.inferencer import load_config, load_detector
+    from mmlesion.mining import VolumeStore
+
     config, checkpoint = args.embedder
     cfg = load_config(config, {})
     pipeline = cfg.test_dataloader.dataset.pipeline
@@ -266,6 +275,11 @@ def embed(args, device, source, proposals, volumes, fingerprint):
 
 
 def run_pass(args, store, steps, pipeline, volumes, desc):
+    from mmengine.dataset import Compose
+    from mmengine.registry import init_default_scope
+
+    from mmlesion.mining import VolumePass
+
     init_default_scope('mmdet')
     sizes = dict(batch_size=args.batch_size, num_workers=args.num_workers)
     VolumePass(store, pipeline=Compose(pipeline), **steps, **sizes).run(volumes, desc)

@@ -27,11 +27,8 @@ from ..structures import Columns, clip_segment, cut_segments, reverse_axes, to_o
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from .lesion_writer import check_out_dir, write_lesions
-from .lesions import DEEPLESION_MARGIN, describe_lesions
+from .lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH, describe_lesions
 from .volume_detection import detect_volume, loads_volumes, prepare_volume
-
-SLICE_BATCH = 4
-SCORE_THR = 0.3  # where the config has none for its pictures
 
 
 @dataclass(frozen=True, eq=False)

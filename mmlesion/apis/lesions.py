@@ -8,6 +8,10 @@ from ..structures import measure_recist, reverse_axes
 
 DEEPLESION_MARGIN = 4.0
 """mm by which DeepLesion's boxes exceed the lesion on each side: 5 px of about 0.8 mm."""
+SCORE_THR = 0.3
+"""Lowest score of a detection, where the config has none for its pictures."""
+SLICE_BATCH = 4
+"""Slices that go through a detector at once."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from tqdm import tqdm
 
 from mmlesion.io.ct import check_same_grid, read_labels
 
-from ..datasets.lung_finder import find_lungs
-from ..datasets.lungs import LungRegion, cut_to_lungs, number_lungs
-from ..datasets.volume_files import isotropic_grid, resample
+from ..converters.lung_finder import find_lungs
+from ..converters.lungs import LungRegion, cut_to_lungs, number_lungs
+from ..converters.resample import isotropic_grid, resample
 from ..structures.ct_volume import CTVolume
 
 _FROM_FILES = ('LoadVolume', 'LoadSphereAnnotations')

@@ -1,4 +1,4 @@
-"""Volumes of 1 mm on disk: resampling, arrays to map into memory, and their annotation file."""
+"""Volumes of 1 mm on disk: arrays to map into memory, and their annotation file."""
 
 import json
 from dataclasses import asdict
@@ -6,62 +6,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.mhd import image_files
-from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 from .conversion import convert_once
 
-SPACING = 1.0  # mm (3D Aggregated Faster R-CNN, section Data Preparation)
-HU_RANGE = (-1024, 3071)
 FOLDER = 'volumes'
-
-
-def isotropic_grid(grid, low, high, spacing=SPACING):
-    """A grid of cubes, parallel to another one.
-
-    Args:
-        grid (Grid): The other one.
-        low (Sequence[float]): z, y, x in its voxels at which the new grid begins.
-        high (Sequence[float]): z, y, x near which it ends, to half a cube.
-        spacing (float): mm of the cubes' sides. Defaults to 1.
-
-    Returns:
-        Grid: Of at least one voxel along each axis.
-    """
-    low, cubes = np.asarray(low, float), np.asarray(grid.spacing)[::-1] / spacing
-    size = np.maximum(np.rint((high - low) * cubes), 1).astype(int)
-    (origin,) = grid.to_world(low + 0.5 / cubes)
-    return Grid(tuple(size.tolist()), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
-
-
-def resample(image, grid, outside=HU_RANGE[0]):
-    """Sample an image on a grid, linearly.
-
-    Args:
-        image (sitk.Image): In HU.
-        grid (Grid): Where to sample.
-        outside (float): HU outside of the image. Defaults to -1024, air.
-
-    Returns:
-        ndarray: (z, y, x) int16 HU, clipped to -1024 to 3071.
-    """
-    low, high = HU_RANGE
-    resampled = sitk.Resample(
-        image,
-        grid.size[::-1],
-        sitk.Transform(),
-        sitk.sitkLinear,
-        grid.origin,
-        grid.spacing,
-        grid.direction,
-        outside,
-        sitk.sitkFloat32,
-    )
-    return np.rint(sitk.GetArrayViewFromImage(resampled)).clip(low, high).astype(np.int16)
 
 
 def write_volume(root, name, hu, grid, **fields):

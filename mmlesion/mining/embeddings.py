@@ -1,7 +1,6 @@
 """Embeddings of a volume's annotations and tracklets (LENS, Intra-Patient Lesion Matching)."""
 
 import numpy as np
-import torch
 
 from mmlesion.structures import SliceBoxes, file_box
 
@@ -94,7 +93,6 @@ class EmbeddingSteps:
             for place, box in zip(places, lesions.boxes)
         ]
 
-    @torch.no_grad()
     def predict(self, batch):
         """Return an array ``embeddings`` (1, D) for each lesion of a batch."""
         found = self.model.test_step(batch)

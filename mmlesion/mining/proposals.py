@@ -5,7 +5,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from mmlesion.structures import SliceBoxes, to_original_frame
 
@@ -43,7 +42,6 @@ def slice_samples(volume, root):
     return [pipeline_sample(volume.image(index), root) for index in indices]
 
 
-@torch.no_grad()
 def detect(model, score_thr, batch):
     """Run a detector over slices.
 

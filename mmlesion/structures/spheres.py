@@ -280,7 +280,7 @@ def check_shape(shape: str) -> None:
         ValueError: If it is none of ``SHAPES``.
     """
     if shape not in SHAPES:
-        raise ValueError(f'overlaps are those of one of {SHAPES}, not {shape!r}')
+        raise ValueError(f'shape must be one of {SHAPES}, not {shape!r}')
 
 
 def _meet_cubes(spheres1, spheres2):

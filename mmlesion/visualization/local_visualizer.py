@@ -69,7 +69,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
 
     def __init__(self, name='visualizer', *, window=None, line_width=1, **kwargs):
         if window is not None and not window[0] < window[1]:
-            raise ValueError(f'a window is (low, high) HU, but got {window}')
+            raise ValueError(f'window: a window is (low, high) HU, but got {window}')
         super().__init__(name, line_width=line_width, **kwargs)
         self.window = window
 

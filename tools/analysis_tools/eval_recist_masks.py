@@ -8,10 +8,9 @@ from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
+from mmlesion.converters.grabcut import ellipse_mask, quadrilateral_mask
 from mmlesion.evaluation.files import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.mining import ellipse_mask
-from mmlesion.mining.recist_masks import quadrilateral_mask
 from mmlesion.phantom.truth import read_masks
 from mmlesion.utils import UserError, cli
 

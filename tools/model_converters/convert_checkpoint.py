@@ -8,9 +8,6 @@ import argparse
 import os
 import pickle
 
-import torch
-
-from mmlesion.engine import load_from_local
 from mmlesion.io.atomic import atomic_write
 from mmlesion.utils import UserError, cli
 
@@ -37,6 +34,8 @@ def load_trusted(path):
     Raises:
         UserError: If torch cannot read it, or it is something else.
     """
+    import torch
+
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=False)
     except (OSError, RuntimeError, EOFError, ImportError, AttributeError) as error:
@@ -60,13 +59,30 @@ def main(argv=None):
     if os.path.exists(args.out):
         raise UserError(f'{args.out} exists: name another file')
     checkpoint = load_trusted(args.checkpoint)
+    write_checkpoint(checkpoint, args.out)
+    print(f'wrote {args.out}')
+
+
+def write_checkpoint(checkpoint, out):
+    """Write a checkpoint that mmlesion can read.
+
+    Args:
+        checkpoint (dict): What :func:`load_trusted` returns.
+        out (str): The file.
+
+    Raises:
+        UserError: If it cannot be written, or not be read again.
+    """
+    import torch
+
+    from mmlesion.engine import load_from_local
+
     try:
-        with atomic_write(args.out) as partial:
+        with atomic_write(out) as partial:
             torch.save(checkpoint, partial)
             load_from_local(str(partial))
     except OSError as error:
-        raise UserError(f'{args.out}: {error.strerror}; name another output file') from None
-    print(f'wrote {args.out}')
+        raise UserError(f'{out}: {error.strerror}; name another output file') from None
 
 
 if __name__ == '__main__':

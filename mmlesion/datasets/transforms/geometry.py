@@ -9,6 +9,7 @@ from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes, autocast_box_type
 from mmdet.structures.mask import BitmapMasks
 
+from mmlesion.structures.body import body_box
 from mmlesion.utils import UserError
 
 
@@ -143,16 +144,7 @@ class ClipBlackBorder(BaseTransform):
         height, width = img.shape[:2]
         middle = img.reshape(height, width, -1)
         middle = middle[..., middle.shape[-1] // 2]
-        dense = (middle > self.threshold).astype(np.uint8)
-        x, y, w, h = cv2.boundingRect(cv2.morphologyEx(dense, cv2.MORPH_OPEN, np.ones((5, 5))))
-        if w == 0:
-            return 0, 0, width, height
-        return (
-            max(x - self.margin, 0),
-            max(y - self.margin, 0),
-            min(x + w + self.margin, width),
-            min(y + h + self.margin, height),
-        )
+        return body_box(middle, self.threshold, self.margin)
 
     def __repr__(self):
         return f'{type(self).__name__}(threshold={self.threshold}, margin={self.margin})'

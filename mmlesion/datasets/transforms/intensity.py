@@ -28,7 +28,7 @@ class WindowHU(BaseTransform):
     def __init__(self, windows=((-1024, 3071),), output_range=(0.0, 255.0)):
         for low, high in (*windows, output_range):
             if not low < high:
-                raise ValueError(f'a window is (low, high), but got ({low}, {high})')
+                raise ValueError(f'windows: a window is (low, high), but got ({low}, {high})')
         self.windows = tuple(tuple(window) for window in windows)
         self.output_range = tuple(output_range)
 

@@ -170,7 +170,9 @@ class RandomLesionCrop(BaseTransform):
         pad_hu=0,
     ):
         if not 0 <= lesion_share <= 1 or not 0 <= hard_share <= 1:
-            raise ValueError(f'shares are 0 to 1, not {lesion_share} and {hard_share}')
+            raise ValueError(
+                f'lesion_share and hard_share must be 0 to 1, not {lesion_share} and {hard_share}'
+            )
         if scale_range is not None and not 0 < scale_range[0] <= scale_range[1]:
             raise ValueError(f'scale_range must be (low, high) with 0 < low, not {scale_range}')
         self.crop_size = tuple(crop_size)

@@ -61,7 +61,7 @@ class SlidingWindows:
         divisor=16,
     ):
         if len(size) != 3 or any(side % divisor or side < divisor for side in size):
-            raise ValueError(f'window sizes are three multiples of {divisor}, not {size}')
+            raise ValueError(f'size must be three multiples of {divisor}, not {size}')
         if not 0 <= overlap <= min(size) - divisor:
             raise ValueError(
                 f'windows of {size} that begin {divisor} voxels apart overlap by 0 to '

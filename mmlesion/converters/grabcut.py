@@ -5,6 +5,9 @@ Coordinates). RECIST is DeepLesion's ``Measurement_coordinates`` less 1: the end
 diameter, then those of the short one.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -25,7 +28,14 @@ class LesionMask(NamedTuple):
     source: str
 
 
-def recist_mask(image_hu, recist, bbox, window=(-175.0, 275.0), margin=20, iterations=5):
+def recist_mask(
+    image_hu: np.ndarray,
+    recist: Sequence[float],
+    bbox: Sequence[float],
+    window: Sequence[float] = (-175.0, 275.0),
+    margin: int | None = 20,
+    iterations: int = 5,
+) -> LesionMask:
     """Segment a lesion from its RECIST diameters and box.
 
     The quadrilateral of the four endpoints is foreground, the outside of the box is background, and
@@ -68,7 +78,7 @@ def recist_mask(image_hu, recist, bbox, window=(-175.0, 275.0), margin=20, itera
     return LesionMask(mask, source)
 
 
-def quadrilateral_mask(points, shape):
+def quadrilateral_mask(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Return the pixels touched by the quadrilateral of the diameters' endpoints.
 
     Args:
@@ -86,7 +96,7 @@ def quadrilateral_mask(points, shape):
     return mask.astype(bool)
 
 
-def ellipse_mask(points, shape):
+def ellipse_mask(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Return the pixels of the ellipse that has the two diameters as conjugate diameters.
 
     Its center is the mean of the four ends. Diameters at right angles are its axes; others make it
@@ -113,7 +123,7 @@ def ellipse_mask(points, shape):
     return (coordinates**2).sum(axis=-1) <= 1
 
 
-def recist_from_box(bbox, padding=BOX_PADDING):
+def recist_from_box(bbox: Sequence[float], padding: float = BOX_PADDING) -> np.ndarray:
     """Replace missing RECIST by the axes of the ellipse inscribed in the box.
 
     Args:
