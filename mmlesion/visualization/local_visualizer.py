@@ -10,8 +10,8 @@ from mmlesion.io.schema import HU_OFFSET
 
 from ..structures import cut_segments, measure_recist
 from .mask_overlay import RECIST_COLOR
+from .windows import SOFT_TISSUE, display_window
 
-SOFT_TISSUE = (-175.0, 275.0)
 # Of matplotlib's font at 100 dots per inch, px per point of its size.
 _CHARACTER_WIDTH = 0.8
 
@@ -42,12 +42,6 @@ def _is_windowed(image):
     if image.dtype == np.uint8:
         return True
     return image.dtype.kind == 'f' and image.min() >= 0 and image.max() <= 255
-
-
-def display_window(metainfo):
-    """Return the first of a sample's ``windows`` in its metainfo, or soft tissue; HU."""
-    windows = metainfo.get('windows') or []
-    return np.reshape(windows, (-1, 2))[0] if len(windows) else SOFT_TISSUE
 
 
 @VISUALIZERS.register_module()

@@ -5,6 +5,7 @@ from .comparison import Comparison, PairedDifference, RowScore, compare_rows
 from .froc import Protocol, evaluate_froc, limit_per_item, score_thresholds, sensitivity_at
 from .groups import LESION_TYPES, diameter_groups, lesion_type_groups
 from .matching import match
+from .operating_point import Outcomes, outcomes_at, pick_in_turn, threshold_at
 from .overlaps import OVERLAPS, OverlapCriterion, box_overlaps, centre_in_sphere, slice_overlaps
 from .patients import TNP_SENSITIVITY, true_negative_patients
 from .protocols import (
@@ -24,6 +25,7 @@ __all__ = [
     'TNP_SENSITIVITY',
     'Cases',
     'Comparison',
+    'Outcomes',
     'OverlapCriterion',
     'PairedDifference',
     'Protocol',
@@ -41,9 +43,12 @@ __all__ = [
     'link_boxes',
     'luna16_protocol',
     'match',
+    'outcomes_at',
+    'pick_in_turn',
     'score_thresholds',
     'sensitivity_at',
     'slice_overlaps',
     'stack_boxes',
+    'threshold_at',
     'true_negative_patients',
 ]
