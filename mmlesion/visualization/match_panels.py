@@ -100,8 +100,10 @@ def draw_match_panels(
         place = (left / width, bottom / height, size / width, size / height)
         _draw_panel(figure.add_axes(place), panel, size)
     _draw_foot(figure, panels, caption)
+    # JPEG otherwise halves the resolution of color, which blurs thin lines
+    options = {'.jpg': dict(quality=85, subsampling=0)}.get(Path(path).suffix.lower())
     with atomic_write(path) as temporary:
-        figure.savefig(temporary)
+        figure.savefig(temporary, pil_kwargs=options)
 
 
 def _draw_panel(axes: Axes, panel: Panel, size: int) -> None:
@@ -175,8 +177,9 @@ def _places_around(bbox: np.ndarray, extent: np.ndarray) -> Iterator[tuple[float
     width, height = extent
     gap = height / 4
     for away in (gap, gap + height, gap + 2 * height):
-        yield x1, y1 - height - away
-        yield x1, y2 + away
+        for x in (x1, x2 - width):
+            yield x, y1 - height - away
+            yield x, y2 + away
         yield x2 + away, (y1 + y2 - height) / 2
         yield x1 - width - away, (y1 + y2 - height) / 2
 
