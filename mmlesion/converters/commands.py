@@ -1,4 +1,4 @@
-"""The commands of ``tools/convert.py``: options of each converter, and what it is called with.
+"""The commands of ``tools/convert.py``: options and arguments of each converter.
 
 Options have the names of the parameters of the converter's ``convert``. Nothing heavy is imported
 before they are parsed, so that ``--help`` is fast.

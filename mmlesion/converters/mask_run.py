@@ -67,7 +67,7 @@ class MaskRun:
     Args:
         coco (dict): ``images`` and ``annotations`` with ``recist``.
         images (str | Path): The folder that ``file_name`` is relative to.
-        options (MaskOptions): How masks are made.
+        options (MaskOptions): Options of mask generation.
         policy (Run, optional): Whether a lesion that gets no mask is an error. Defaults to None,
             it is not.
 

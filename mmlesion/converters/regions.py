@@ -1,4 +1,4 @@
-"""Volumes with known lesions as slices with boxes, in the schema of the 2D benchmarks."""
+"""Conversion of annotated volumes to slices with boxes, in the schema of the 2D benchmarks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ABDOMEN_WINDOW = (-175.0, 275.0)  # HU, DeepLesion's
 
 @dataclass(frozen=True)
 class SliceOptions:
-    """What becomes of a volume.
+    """Options for the slices of a volume.
 
     Attributes:
         min_area (float): mm² below which a region is ignored: neither a target nor background.
@@ -96,7 +96,7 @@ def number_lesions(mask: np.ndarray) -> np.ndarray:
 def sphere_regions(
     findings: Sequence[dict], grid: Grid, min_area: float = 0.0
 ) -> dict[int, list[dict]]:
-    """Annotate the sections of spheres on all slices that they cut.
+    """Annotate the cross-sections of spheres on all slices that they intersect.
 
     On the slice in which its center lies a sphere has its full section, so that none is lost
     between two slices.

@@ -110,7 +110,7 @@ def read_manual(path: str | Path, split: str | None) -> dict[SubVolume, list]:
 def drop_incomplete(
     boxes: Mapping[SubVolume, list], volumes: Mapping[str, SliceSeries], run: Run
 ) -> dict[SubVolume, list]:
-    """Keep the sub-volumes that have all their slices; the others are printed."""
+    """Drop and report sub-volumes with missing slices."""
     problems = {sub: problem for sub in boxes if (problem := check_slices(sub, volumes))}
     for problem in problems.values():
         print(f'skipped: {run.skip(problem).message}', file=sys.stderr)

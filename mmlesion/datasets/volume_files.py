@@ -1,4 +1,4 @@
-"""Volumes of 1 mm on disk: arrays to map into memory, and their annotation file."""
+"""Files of 1 mm volumes: memory-mapped arrays and their annotation file."""
 
 import json
 from dataclasses import asdict
@@ -58,7 +58,7 @@ def store_volume(root, name, sources, options, convert):
 
 
 def _is_whole(root, entry):
-    """Whether a volume is as its entry says, and its file as long as its own header says."""
+    """Return whether a volume matches its entry, and its file the length in its header."""
     try:
         volume = np.load(Path(root, entry['file_name']), mmap_mode='r', allow_pickle=False)
     except (OSError, ValueError, EOFError):
