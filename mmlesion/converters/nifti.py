@@ -55,12 +55,14 @@ class NiftiOptions(SliceOptions):
         classes (list[str]): Names of the categories, ids from 1.
         frame (str): What boxes are in: 'voxel', faces in voxels of the file, voxel n from n - 0.5
             to n + 0.5, or 'LPS' or 'RAS', mm in the world.
+        boxed (bool): Whether lesions are boxes; else they are masks.
         by_label (bool): Whether a mask's labels are the classes; else all labels are of the first.
         window (list[float]): HU from and to, for pictures.
     """
 
     classes: list = field(default_factory=lambda: ['lesion'])
     frame: str = 'voxel'
+    boxed: bool = False
     by_label: bool = False
     window: list = field(default_factory=lambda: list(ABDOMEN_WINDOW))
 
@@ -137,6 +139,7 @@ def convert(
         every_slice=every_slice,
         classes=list(classes or _class_names(listed)),
         frame=frame,
+        boxed=bool(boxes),
         by_label=bool(masks and classes),
         window=list(window),
     )
@@ -253,7 +256,7 @@ def slice_case(case: Case, folder: Path, options: NiftiOptions) -> list[dict]:
             outside of its scan.
     """
     volume = CTVolume(read_scan(case.sources[0]))
-    if case.sources[1].suffix == '.csv':
+    if options.boxed:
         boxes = boxes_of(case, volume, options.frame)
         regions = box_regions(boxes, volume.grid, options.min_area)
         categories = [finding['category_id'] for finding in case.findings]
@@ -395,7 +398,7 @@ def convert_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
 
 def _make_volume(case, out, options):
     volume = CTVolume(read_scan(case.sources[0]))
-    if case.sources[1].suffix == '.csv':
+    if options.boxed:
         boxes = boxes_of(case, volume, options.frame)
         categories = [finding['category_id'] for finding in case.findings]
     else:
