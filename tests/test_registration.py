@@ -240,7 +240,10 @@ model = dict(
 
 def test_a_backbone_of_ones_own_needs_no_file_of_mmlesion(tmp_path, monkeypatch):
     """The files of docs/architecture.md."""
-    base = Path(__file__).parents[1] / 'configs/baselines/faster-rcnn_r50_fpn_trpn_4xb2-1x_deeplesion.py'
+    base = (
+        Path(__file__).parents[1]
+        / 'configs/baselines/faster-rcnn_r50_fpn_trpn_4xb2-1x_deeplesion.py'
+    )
     (tmp_path / 'my_project_backbone.py').write_text(BACKBONE)
     (tmp_path / 'config.py').write_text(CONFIG_OF_A_BACKBONE.replace('BASE', str(base)))
     monkeypatch.syspath_prepend(tmp_path)

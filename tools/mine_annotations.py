@@ -35,14 +35,14 @@ def parse_args():
     )
     parser.add_argument('config', help='config file of the detector')
     parser.add_argument('checkpoint', help='checkpoint file of the detector')
-    parser.add_argument('--out', required=True, help='the COCO file to write')
+    parser.add_argument('--out', required=True, help='output COCO file')
     parser.add_argument(
-        '--rules', nargs='+', choices=RULES, default=RULES, help='which rules (default: all)'
+        '--rules', nargs='+', choices=RULES, default=RULES, help='rules to apply (default: all)'
     )
     parser.add_argument(
         '--unlabelled',
         action='store_true',
-        help='list the slices without a lesion too, with the uncertain regions on them',
+        help='also list slices without a lesion, with their uncertain regions',
     )
     parser.add_argument(
         '--dataset',
@@ -56,13 +56,13 @@ def parse_args():
         help='config and checkpoint of the embedding, for the rule matching',
     )
     parser.add_argument(
-        '--theta', type=float, default=0.5, help='IoU above which boxes meet (default: 0.5)'
+        '--theta', type=float, default=0.5, help='IoU above which boxes match (default: 0.5)'
     )
     parser.add_argument(
         '--delta',
         type=float,
         default=0.15,
-        help='distance of embeddings below which lesions match (default: 0.15)',
+        help='embedding distance below which lesions match (default: 0.15)',
     )
     parser.add_argument(
         '--sigma',
@@ -76,20 +76,24 @@ def parse_args():
         default=0.05,
         help='lowest score of a proposal; no lower than in the config (default: 0.05)',
     )
-    parser.add_argument('--truth', help="a phantom's folder truth, to compare with")
+    parser.add_argument('--truth', help='truth folder of a phantom, for comparison')
     parser.add_argument(
         '--work-dir', help='folder of the proposals, to resume from (default: OUT.mining)'
     )
-    parser.add_argument('--batch-size', type=int, default=4, help='slices at once (default: 4)')
-    parser.add_argument('--num-workers', type=int, default=2, help='that load slices (default: 2)')
-    parser.add_argument('--device', help='such as cuda:0 or cpu (default: what there is)')
+    parser.add_argument('--batch-size', type=int, default=4, help='slices per batch (default: 4)')
+    parser.add_argument(
+        '--num-workers', type=int, default=2, help='number of loading processes (default: 2)'
+    )
+    parser.add_argument('--device', help='such as cuda:0 or cpu (default: the available device)')
     launchers = ['none', 'pytorch', 'slurm', 'mpi']
     parser.add_argument('--launcher', choices=launchers, default='none', help='job launcher')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='overrides of the config, key=value'
     )
     # torchrun and torch.distributed.launch
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='by the launcher')
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help='set by the launcher'
+    )
     return parser.parse_args()
 
 

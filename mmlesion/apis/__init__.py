@@ -1,3 +1,5 @@
+"""High-level inference API."""
+
 from mmlesion.utils.import_hooks import lazy_exports
 
 from .lesions import Lesion

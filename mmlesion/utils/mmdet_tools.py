@@ -130,13 +130,13 @@ def prepare_cpu_launch():
 
 
 def _names_runner(arguments):
-    """Whether the config among a tool's arguments, wherever it stands, names a runner."""
+    """Return whether the config among a tool's arguments, at any position, sets a runner."""
     config = next((arg for arg in arguments if arg.endswith('.py') and Path(arg).is_file()), None)
     return config is not None and 'runner_type' in Config.fromfile(config)
 
 
 def explain(error, script):
-    """Say in one line what the user did wrong, or None where the error is not the user's.
+    """Explain a user's error in one line; return None if the error is not the user's.
 
     Args:
         error (Exception): What came out of mmdet's tool.
@@ -187,7 +187,7 @@ def _place_unless_raised(error: Exception) -> str:
 
 
 def one_line(error):
-    """The message of an exception; KeyError's own str() would put it in quotes."""
+    """Return the message of an exception without the quotes that KeyError adds."""
     text = error.args[0] if isinstance(error, KeyError) else str(error)
     return ' '.join(without_worker_traceback(str(text)).split())
 

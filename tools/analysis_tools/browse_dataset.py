@@ -16,16 +16,14 @@ from mmlesion.utils import UserError, cli
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file path')
-    parser.add_argument(
-        '--output-dir', help='folder to save PNG pictures to; a display is then not needed'
-    )
+    parser.add_argument('--output-dir', help='folder for PNG images; no display is needed then')
     parser.add_argument('--not-show', action='store_true', help='open no window')
     parser.add_argument('--show-interval', type=float, default=2, help='the interval of show (s)')
     parser.add_argument(
         '--phase',
         choices=['train', 'val', 'test'],
         default='train',
-        help='whose dataset and pipeline to browse, training augmentation included',
+        help='phase whose dataset and pipeline to browse, including training augmentation',
     )
     parser.add_argument('--num', type=int, help='number of samples; all by default')
     parser.add_argument(

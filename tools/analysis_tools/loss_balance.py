@@ -45,15 +45,19 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help="a detector's config")
-    parser.add_argument('--checkpoint', help="by default the config's own initial weights")
+    parser.add_argument('config', help='config of the detector')
     parser.add_argument(
-        '--part', default='backbone', help='module whose parameters count (default %(default)s)'
+        '--checkpoint', help="weights to load (default: the config's initial weights)"
+    )
+    parser.add_argument(
+        '--part', default='backbone', help='module of the shared parameters (default %(default)s)'
     )
     parser.add_argument('--batches', type=int, default=4, help='default %(default)s')
-    parser.add_argument('--seed', type=int, default=0, help='of weights and data (default 0)')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='random seed of weights and data (default 0)'
+    )
     parser.add_argument('--device', default='cpu', help='torch device (default cpu)')
-    parser.add_argument('--out', help='JSON file for the figures')
+    parser.add_argument('--out', help='output JSON file')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='overrides, key=value, as in train.py'
     )

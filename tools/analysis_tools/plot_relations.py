@@ -25,18 +25,18 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file of the detector')
     parser.add_argument('checkpoint', help='checkpoint file of the detector')
-    parser.add_argument('--out', required=True, help='folder for the pictures, made if missing')
+    parser.add_argument('--out', required=True, help='output folder, created if missing')
     parser.add_argument('--num', type=int, default=20, help='number of slices (default 20)')
     parser.add_argument(
-        '--regions', type=int, default=100, help="so many of the RPN's best (default 100)"
+        '--regions', type=int, default=100, help="number of the RPN's best proposals (default 100)"
     )
     parser.add_argument(
-        '--edges', type=int, default=100, help='so many of the strongest relations (default 100)'
+        '--edges', type=int, default=100, help='number of strongest relations (default 100)'
     )
     parser.add_argument(
         '--window', nargs=2, type=float, metavar=('LOW', 'HIGH'), help="HU (default: the slice's)"
     )
-    parser.add_argument('--device', help='such as cuda:0 or cpu (default: what there is)')
+    parser.add_argument('--device', help='such as cuda:0 or cpu (default: the available device)')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='overrides of the config, key=value'
     )

@@ -16,9 +16,9 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('checkpoint', help='the file as it is')
-    parser.add_argument('out', help='the file to write, such as vgg19.pth')
-    parser.add_argument('--trust', action='store_true', help='run what the file says')
+    parser.add_argument('checkpoint', help='input file')
+    parser.add_argument('out', help='output file, such as vgg19.pth')
+    parser.add_argument('--trust', action='store_true', help='execute the code in the file')
     return parser.parse_args(argv)
 
 
@@ -41,7 +41,7 @@ def load_trusted(path):
     except (OSError, RuntimeError, EOFError, ImportError, AttributeError) as error:
         raise UserError(f'torch cannot read {path}: {error}') from None
     except pickle.UnpicklingError as error:
-        raise UserError(f'{path} is no checkpoint of torch.save: {error}') from None
+        raise UserError(f'{path} is not a checkpoint of torch.save: {error}') from None
     if isinstance(checkpoint, torch.nn.Module):
         checkpoint = checkpoint.state_dict()
     if not isinstance(checkpoint, dict):

@@ -1,3 +1,5 @@
+"""Intensity transforms of HU images."""
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
@@ -5,7 +7,7 @@ from mmdet.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class WindowHU(BaseTransform):
-    """Map HU windows linearly to an output range, clipping what lies outside.
+    """Map HU windows linearly to an output range, with clipping.
 
     Several windows multiply the channels: all slices in the first window, then all in the second.
 
