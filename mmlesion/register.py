@@ -1,6 +1,6 @@
 """Register every component of mmlesion with mmdet and mmengine.
 
-Importing this module imports all rooms of the package that have components: classes in the
+Importing this module imports all packages of mmlesion that have components: classes in the
 registries, the box type ``sphere``, the loaders of checkpoints and the backend of local files.
 ``import mmlesion`` does so as soon as mmdet looks for a component, see
 :mod:`mmlesion.lazy_registration`.

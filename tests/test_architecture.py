@@ -1,7 +1,7 @@
 """The rules of docs/architecture.md: which room of mmlesion may import which, read from the source.
 
-Rooms are the folders below ``mmlesion``. Imports inside functions count for them too; only what a
-module imports at its top is loaded with it.
+The packages below ``mmlesion`` are called rooms here. Imports inside functions count for them too;
+only what a module imports at its top is loaded with it.
 """
 
 from __future__ import annotations

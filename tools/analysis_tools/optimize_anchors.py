@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tqdm import tqdm
 
 from mmlesion.evaluation.files import coco_ground_truth
@@ -165,9 +164,17 @@ def check_args(args):
         raise UserError(
             f'{len(args.sizes)} --sizes need as many --strides, not {len(args.strides)}'
         )
+    if args.out_image:
+        check_format(args.out_image)
+
+
+def check_format(path):
+    """Refuse a picture's name whose suffix matplotlib does not know."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow, and needed for this alone
+
     formats = FigureCanvasAgg.get_supported_filetypes()
-    if args.out_image and Path(args.out_image).suffix.lstrip('.').lower() not in formats:
-        raise UserError(f'--out-image {args.out_image} must end in one of {", ".join(formats)}')
+    if Path(path).suffix.lstrip('.').lower() not in formats:
+        raise UserError(f'--out-image {path} must end in one of {", ".join(formats)}')
 
 
 def read_boxes(path, image_size):
