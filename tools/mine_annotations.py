@@ -21,7 +21,7 @@ from terminaltables import AsciiTable
 from torch import distributed
 
 from mmlesion.apis.inferencer import load_config, load_detector
-from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.mining import RULES, AnnotationMiner, VolumePass, VolumeStore, list_volumes
 from mmlesion.mining.embeddings import EmbeddingSteps

@@ -9,10 +9,10 @@ from mmengine.dataset import Compose
 from tqdm import tqdm
 
 from mmlesion.io.ct import check_same_grid, read_labels
+from mmlesion.io.volumes import isotropic_grid, resample
 
 from ..datasets.lung_finder import find_lungs
 from ..datasets.lungs import LungRegion, cut_to_lungs, number_lungs
-from ..datasets.volume_files import isotropic_grid, resample
 from ..structures.ct_volume import CTVolume
 
 _FROM_FILES = ('LoadVolume', 'LoadSphereAnnotations')

@@ -1,43 +1,8 @@
-"""What converters share: resuming, what is skipped, splitting by patients, and COCO's ids."""
-
-import json
-from dataclasses import asdict
+"""What converters share: what is skipped, and splitting by patients."""
 
 import numpy as np
 
-from mmlesion.io.atomic import atomic_write
-from mmlesion.io.mhd import image_files
 from mmlesion.utils import UserError
-
-
-def convert_once(record, sources, options, convert, is_whole=None):
-    """Convert a volume, or take what an earlier run has made of the same files and options.
-
-    Args:
-        record (Path): JSON file that says so; it is written when ``convert`` is through.
-        sources (Sequence[Path]): The volume's files; of an MHD file the one with its voxels counts
-            too.
-        options (SliceOptions): How it is converted, a dataclass.
-        convert (Callable): Takes nothing, writes slices or a volume and returns their description.
-        is_whole (Callable, optional): Takes such a description and says whether what it describes
-            is still there. Defaults to None, it is.
-
-    Returns:
-        list[dict] | dict: What ``convert`` returned.
-    """
-    files = [file for source in sources for file in image_files(source)]
-    states = {'/'.join(path.parts[-2:]): path.stat() for path in files}
-    made_of = {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
-    made_of['options'] = asdict(options)
-    if record.exists():
-        done = json.loads(record.read_text(encoding='utf-8'))
-        if done['made_of'] == made_of and (is_whole is None or is_whole(done['images'])):
-            return done['images']
-    images = convert()
-    with atomic_write(record) as path:
-        text = json.dumps({'made_of': made_of, 'images': images})
-        path.write_text(text, encoding='utf-8')
-    return images
 
 
 def add_skip_options(parser, unit):
@@ -77,31 +42,6 @@ def check_skipped(skipped, total, allowed, unit, named):
             f'{skipped} of {total} {unit}s were skipped, and the rest is converted: see {named}, '
             f'mend them and run the same command again, or give --allow-skipped {skipped}'
         )
-
-
-def as_coco(images, categories, info):
-    """Make a COCO dictionary of described slices; ids count from 1 in their order.
-
-    Args:
-        images (Iterable[dict]): Images of the schema without ``id``, each with its ``annotations``
-            without ``id`` and ``image_id``.
-        categories (Sequence[str]): Their names, by id from 1.
-        info (dict): COCO's ``info``.
-
-    Returns:
-        dict: COCO's.
-    """
-    coco = {'info': info, 'images': [], 'annotations': []}
-    coco['categories'] = [{'id': i, 'name': name} for i, name in enumerate(categories, start=1)]
-    for image_id, image in enumerate(images, start=1):
-        described = dict(image)
-        annotations = described.pop('annotations')
-        coco['images'].append({'id': image_id, **described})
-        for annotation in annotations:
-            number = len(coco['annotations']) + 1
-            ids = {'id': number, 'image_id': image_id}
-            coco['annotations'].append({**ids, **annotation})
-    return coco
 
 
 def split_patients(patients, seed, val_share, test_share=0.2):

@@ -4,11 +4,12 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from mmlesion.io.luna16 import LUNG_LABELS
+from mmlesion.io.volumes import isotropic_grid, resample
 from mmlesion.structures import VolumeGrid
 from mmlesion.utils import UserError
 
-from .lungs import LUNG_LABELS, split_lungs
-from .volume_files import isotropic_grid, resample
+from .lungs import split_lungs
 
 _AIR = -400  # HU
 _STEP = 2.0  # mm of the grid on which lungs are sought

@@ -13,16 +13,12 @@ import SimpleITK as sitk
 from terminaltables import AsciiTable
 
 from mmlesion.io.atomic import atomic_write
+from mmlesion.io.coco import as_coco
 from mmlesion.io.ct import read_ct
+from mmlesion.io.resume import convert_once
 from mmlesion.utils import UserError, run_parallel
 
-from .conversion import (
-    add_skip_options,
-    as_coco,
-    check_skipped,
-    convert_once,
-    split_patients,
-)
+from .conversion import add_skip_options, check_skipped, split_patients
 from .volume_slices import SliceOptions
 
 

@@ -3,7 +3,9 @@
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .functional import Detections, box_overlaps
+from mmlesion.structures.findings import Detections
+
+from .functional import box_overlaps
 
 MODES = ('union', 'intersection')
 

@@ -9,6 +9,17 @@ from mmlesion.utils import UserError
 
 HU_OFFSET = 32768
 """Stored value of 0 HU in the 16-bit PNG of slices."""
+LESION_TYPES = (
+    'bone',
+    'abdomen',
+    'mediastinum',
+    'liver',
+    'lung',
+    'kidney',
+    'soft_tissue',
+    'pelvis',
+)
+"""DeepLesion's coarse types; ``lesion_type`` counts them from 1, and is -1 where unknown."""
 CT_FIELDS = (
     'spacing',
     'slice_interval',

@@ -2,8 +2,10 @@ import os
 
 import pytest
 
-from mmlesion.datasets.conversion import as_coco, convert_once, split_patients
+from mmlesion.datasets.conversion import split_patients
 from mmlesion.datasets.volume_slices import SliceOptions
+from mmlesion.io.coco import as_coco
+from mmlesion.io.resume import convert_once
 
 
 def test_split_by_patients():

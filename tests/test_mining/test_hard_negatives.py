@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmlesion.datasets.sub_volumes import SubVolume
+from mmlesion.io.sub_volumes import SubVolume
 from mmlesion.mining import SliceBoxes, Volume, label_tracklets, label_volume
 from mmlesion.mining.hard_negatives import LEFT_OUT
 

@@ -8,7 +8,7 @@ from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.schema import path_under
 from mmlesion.mining import ellipse_mask

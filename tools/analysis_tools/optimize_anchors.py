@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.search import (
     OBJECTIVES,

@@ -20,18 +20,18 @@ from terminaltables import AsciiTable
 
 from mmlesion.datasets.conversion import add_skip_options, check_skipped
 from mmlesion.datasets.transforms import ClipBlackBorder
-from mmlesion.datasets.volume_files import (
+from mmlesion.evaluation.functional import centre_in_sphere
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.json_files import read_json
+from mmlesion.io.schema import HU_OFFSET, path_under
+from mmlesion.io.slices import merge_ranges, read_slice, series_of, slice_file_name
+from mmlesion.io.volumes import (
     isotropic_grid,
     resample,
     store_volume,
     write_annotations,
     write_volume,
 )
-from mmlesion.evaluation.functional import centre_in_sphere
-from mmlesion.io.atomic import atomic_write
-from mmlesion.io.json_files import read_json
-from mmlesion.io.schema import HU_OFFSET, path_under
-from mmlesion.io.slices import merge_ranges, read_slice, series_of, slice_file_name
 from mmlesion.structures import VolumeGrid, file_box
 from mmlesion.utils import UserError, cli, run_parallel
 

@@ -11,15 +11,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmlesion.datasets.conversion import add_skip_options, check_skipped
-from mmlesion.datasets.sub_volumes import (
+from mmlesion.io.coco import coco_ground_truth
+from mmlesion.io.json_files import read_json, write_json
+from mmlesion.io.sub_volumes import (
     SubVolume,
     check_slices,
     consecutive_runs,
+    read_lens_ground_truth,
     read_mask_boxes,
     sub_volume_coco,
 )
-from mmlesion.evaluation.files import coco_ground_truth, read_lens_ground_truth
-from mmlesion.io.json_files import read_json, write_json
 from mmlesion.mining.volumes import list_volumes
 from mmlesion.utils import UserError, cli
 

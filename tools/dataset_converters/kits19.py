@@ -18,8 +18,8 @@ from mmlesion.datasets.slice_conversion import (
     read_scan,
 )
 from mmlesion.datasets.volume_slices import SliceOptions, write_key_slices
-from mmlesion.evaluation.functional import LESION_TYPES
 from mmlesion.io.ct import check_same_grid, read_labels
+from mmlesion.io.schema import LESION_TYPES
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
 

@@ -16,15 +16,15 @@ import SimpleITK as sitk
 from terminaltables import AsciiTable
 
 from mmlesion.datasets.conversion import add_skip_options, check_skipped
-from mmlesion.datasets.luna16_files import (
+from mmlesion.datasets.lungs import OUTSIDE, LungRegion, cut_to_lungs
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.luna16 import (
     find_luna16_scans,
     read_luna16_findings,
     read_luna16_scan,
     read_lung_mask,
 )
-from mmlesion.datasets.lungs import OUTSIDE, LungRegion, cut_to_lungs
-from mmlesion.datasets.volume_files import store_volume, write_annotations, write_volume
-from mmlesion.io.atomic import atomic_write
+from mmlesion.io.volumes import store_volume, write_annotations, write_volume
 from mmlesion.structures import VolumeGrid
 from mmlesion.utils import UserError, cli, run_parallel
 

@@ -7,11 +7,6 @@ cuts. The schema is described in docs/datasets.md. A broken run goes on where it
 import argparse
 from pathlib import Path
 
-from mmlesion.datasets.luna16_files import (
-    find_luna16_scans,
-    read_luna16_findings,
-    read_luna16_scan,
-)
 from mmlesion.datasets.slice_conversion import (
     Benchmark,
     SliceCase,
@@ -20,7 +15,8 @@ from mmlesion.datasets.slice_conversion import (
     identify,
 )
 from mmlesion.datasets.volume_slices import SliceOptions, sphere_regions, write_slices
-from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.luna16 import find_luna16_scans, read_luna16_findings, read_luna16_scan
+from mmlesion.io.schema import LESION_TYPES
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
 

@@ -27,8 +27,8 @@ from mmlesion.datasets.volume_slices import (
     write_key_slices,
     write_slices,
 )
-from mmlesion.evaluation.functional import LESION_TYPES
 from mmlesion.io.ct import read_labels
+from mmlesion.io.schema import LESION_TYPES
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
 

@@ -19,7 +19,7 @@ from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.datasets.conversion import add_skip_options, check_skipped
-from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import parse_json, read_bytes, write_json
 from mmlesion.io.schema import path_under
 from mmlesion.io.slices import read_hu

@@ -6,14 +6,14 @@ from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
+from mmlesion.io.cases import SUFFIX, write_cases
 from mmlesion.io.json_files import read_json, write_json
+from mmlesion.structures.findings import Detections, Predictions
 from mmlesion.utils import UserError
 from mmlesion.visualization.froc_curve import draw_froc
 
-from ..case_files import SUFFIX, write_cases
 from ..coverage import coverage, coverage_warnings
-from ..files import Predictions
-from ..functional import Detections, evaluate_froc, froc_cases
+from ..functional import evaluate_froc, froc_cases
 from ..tables import froc_table
 from .slice_benchmark import SliceBenchmark
 from .sub_volume_benchmark import SubVolumeBenchmark

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from mmlesion.datasets.volume_files import (
+from mmlesion.io.volumes import (
     isotropic_grid,
     resample,
     store_volume,

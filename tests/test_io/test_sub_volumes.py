@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmlesion.datasets.sub_volumes import SubVolume, consecutive_runs, mask_boxes
+from mmlesion.io.sub_volumes import SubVolume, consecutive_runs, mask_boxes
 from mmlesion.utils import UserError
 
 MANUAL = Path(__file__).parents[3] / 'shared' / 'data' / 'deeplesion' / 'manual_val_3d.json'
