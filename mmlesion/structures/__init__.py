@@ -1,18 +1,23 @@
+from mmlesion.utils.import_hooks import lazy_exports
+
 from .frames import file_box, file_shift, to_original_frame
 from .recist import Recist, measure_recist
 from .rle import encode_mask, usable_segmentation
-from .segments import (
-    Segment,
-    clip_segment,
-    cut_segments,
-    label_segments,
-    meet_segments,
-    shares_in_boxes,
-)
+from .segments import Segment, clip_segment, cut_segments, shares_in_boxes
 from .source_dataset import batch_dataset
-from .sphere_boxes import SphereBoxes
-from .sphere_overlaps import check_shape, sphere_overlaps
 from .volume_grid import VolumeGrid
+
+# these need torch, which the others do without
+__getattr__ = lazy_exports(
+    __name__,
+    dict(
+        SphereBoxes='.sphere_boxes',
+        check_shape='.sphere_overlaps',
+        label_segments='.segment_tensors',
+        meet_segments='.segment_tensors',
+        sphere_overlaps='.sphere_overlaps',
+    ),
+)
 
 __all__ = [
     'Recist',

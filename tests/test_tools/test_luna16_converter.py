@@ -8,9 +8,9 @@ import pytest
 import SimpleITK as sitk
 
 from mmlesion.datasets import VolumeDataset
-from mmlesion.datasets.phantom import make_luna16_phantom
 from mmlesion.datasets.transforms import LoadSphereAnnotations, LoadVolume
 from mmlesion.io.luna16 import read_luna16_findings, read_luna16_ground_truth
+from mmlesion.phantom import make_luna16_phantom
 from mmlesion.structures import VolumeGrid
 
 ROOT = Path(__file__).parents[2]

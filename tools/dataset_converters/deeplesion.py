@@ -18,8 +18,8 @@ from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.datasets.conversion import add_skip_options, check_skipped
-from mmlesion.datasets.phantom import DL_INFO_HEADER
 from mmlesion.io.atomic import atomic_write
+from mmlesion.io.deeplesion import DL_INFO_HEADER
 from mmlesion.io.schema import LESION_TYPES
 from mmlesion.utils import UserError, cli
 

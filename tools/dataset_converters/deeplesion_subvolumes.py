@@ -18,10 +18,10 @@ from mmlesion.io.sub_volumes import (
     check_slices,
     consecutive_runs,
     read_lens_ground_truth,
-    read_mask_boxes,
     sub_volume_coco,
 )
 from mmlesion.mining.volumes import list_volumes
+from mmlesion.phantom.truth import read_masks, sub_volume_boxes
 from mmlesion.utils import UserError, cli
 
 
@@ -81,7 +81,10 @@ def read_boxes(args, volumes):
     runs = [run for name in sorted(volumes) for run in consecutive_runs(name, volumes[name].slices)]
     if not args.truth:
         return {run: [] for run in runs}
-    return {run: read_mask_boxes(args.truth, run) for run in tqdm(runs, 'sub-volumes', delay=3)}
+    return {
+        run: sub_volume_boxes(read_masks(args.truth, run.series), run)
+        for run in tqdm(runs, 'sub-volumes', delay=3)
+    }
 
 
 def read_manual(path, split):
