@@ -6,13 +6,13 @@ import numpy as np
 from scipy import ndimage
 
 from mmlesion.io.atomic import atomic_folder
+from mmlesion.io.schema import make_annotation, make_image
 from mmlesion.io.slices import slice_file_name, write_slice
 from mmlesion.structures import encode_mask, measure_recist
 from mmlesion.utils import UserError
 
 # What SciPy connects to a region: diagonal neighbours too.
 _NEIGHBOURS, _NEIGHBOURS_3D = np.ones((3, 3)), np.ones((3, 3, 3))
-_ABDOMEN_WINDOW = [-175.0, 275.0]  # HU, DeepLesion's for the abdomen
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,14 @@ def _annotate(numbers, number, box, spacing, min_area):
     rows, columns = box
     recist = measure_recist(mask[box], spacing, (columns.start, rows.start))
     area = int(mask.sum())
-    return {
-        'bbox': [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
-        'area': area,
-        'iscrowd': 0,
-        'ignore': int(area * np.prod(spacing) < min_area),
-        'recist': recist.points.ravel().round(3).tolist(),
-        'diameters_mm': np.round(recist.diameters_mm, 3).tolist(),
-        'segmentation': encode_mask(mask),
-        'noisy': 0,
-        'source': 'annotated',
-    }
+    return make_annotation(
+        [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
+        area,
+        ignore=int(area * np.prod(spacing) < min_area),
+        recist=recist.points.ravel().round(3).tolist(),
+        diameters_mm=np.round(recist.diameters_mm, 3).tolist(),
+        segmentation=encode_mask(mask),
+    )
 
 
 def number_lesions(mask):
@@ -118,16 +115,13 @@ def sphere_regions(findings, grid, min_area=0.0):
             if (high <= low).any():
                 continue
             area = np.pi * section**2
-            region = {
-                'bbox': [*low.round(3).tolist(), *(high - low).round(3).tolist()],
-                'area': float(area / (dx * dy)),
-                'iscrowd': 0,
-                'ignore': int(finding['ignore'] or area < min_area),
-                'diameters_mm': [2 * float(section)] * 2,
-                'noisy': 0,
-                'source': 'annotated',
-                'lesion_id': lesion_id,
-            }
+            region = make_annotation(
+                [*low.round(3).tolist(), *(high - low).round(3).tolist()],
+                float(area / (dx * dy)),
+                ignore=int(finding['ignore'] or area < min_area),
+                diameters_mm=[2 * float(section)] * 2,
+                lesion_id=lesion_id,
+            )
             regions.setdefault(index, []).append(region)
     return regions
 
@@ -192,16 +186,13 @@ def write_slices(volume, regions, folder, options):
 
 def _describe(volume, index, regions, name, options):
     number, count = index + 1, len(volume.array)
-    *spacing, interval = volume.spacing
+    interval = volume.spacing[2]
     reach = count if options.every_slice else int(options.context_mm / interval + 1e-6)
-    return {
-        'file_name': f'{name}/{slice_file_name(number, count)}',
-        'height': volume.array.shape[1],
-        'width': volume.array.shape[2],
-        'spacing': spacing,
-        'slice_interval': interval,
-        'slice_index': number,
-        'slice_range': [max(number - reach, 1), min(number + reach, count)],
-        'windows': [_ABDOMEN_WINDOW],
-        'annotations': regions,
-    }
+    image = make_image(
+        f'{name}/{slice_file_name(number, count)}',
+        volume.array.shape[1:],
+        volume.spacing,
+        number,
+        (max(number - reach, 1), min(number + reach, count)),
+    )
+    return {**image, 'annotations': regions}

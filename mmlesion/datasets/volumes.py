@@ -7,7 +7,7 @@ from mmengine.fileio import get_text
 from mmengine.logging import print_log
 
 from mmlesion.io.json_files import parse_json
-from mmlesion.io.schema import path_under
+from mmlesion.io.schema import is_ignored, path_under
 from mmlesion.utils import UserError
 
 from .ct_slices import CTSliceDataset
@@ -183,7 +183,7 @@ def _instance(annotation, labels):
         'center_mm': [float(x), float(y), float(z)],
         'diameter_mm': float(annotation['diameter_mm']),
         'bbox_label': labels[annotation['category_id']],
-        'ignore_flag': int(bool(annotation.get('ignore', 0))),
+        'ignore_flag': int(is_ignored(annotation)),
     }
 
 

@@ -13,6 +13,7 @@ from mmlesion.utils import UserError
 from .checks import find_items, get_column, some_names, to_numbers
 from .groups import diameter_groups, lesion_type_groups
 from .json_files import read_json
+from .schema import is_ignored
 
 
 def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
@@ -42,7 +43,7 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     if unknown:
         raise UserError(f'{path}: annotations of images that are not listed: {some_names(unknown)}')
     boxes = to_numbers(get_column(annotations, 'bbox', where), 4, f'{where}, "bbox"')
-    ignore = [bool(ann.get('iscrowd') or ann.get('ignore')) for ann in annotations]
+    ignore = [is_ignored(ann) for ann in annotations]
     label = to_numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
     lesions = Lesions(item, _corners(boxes), np.array(ignore, dtype=bool), label)
     patients = [image.get('patient_id', image['id']) for image in data['images']]

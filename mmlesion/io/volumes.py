@@ -20,6 +20,7 @@ from .checks import find_items, get_column, some_names, to_numbers
 from .groups import diameter_groups, lesion_type_groups
 from .json_files import write_json
 from .mhd import image_files
+from .schema import is_ignored
 
 SPACING = 1.0  # mm (3D Aggregated Faster R-CNN, section Data Preparation)
 HU_RANGE = (-1024, 3071)
@@ -182,7 +183,7 @@ def volume_ground_truth(
     diameter = get_column(annotations, 'diameter_mm', where)
     diameter = to_numbers(diameter, None, f'{where}, "diameter_mm"')
     label = to_numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
-    ignore = np.array([bool(ann.get('ignore')) for ann in annotations], dtype=bool)
+    ignore = np.array([is_ignored(ann) for ann in annotations], dtype=bool)
     lesions = Lesions(item, np.column_stack([centres, diameter]), ignore, label)
     known = item >= 0
     groups = {'diameter': diameter_groups(diameter[known])}

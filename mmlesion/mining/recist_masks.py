@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-BOX_PADDING = 5.0  # px, what DeepLesion adds to the RECIST extent on each side
+from mmlesion.io.deeplesion import BOX_PADDING
+from mmlesion.io.schema import ABDOMEN_WINDOW
+
 _SUBPIXEL_BITS = 4
 
 
@@ -25,7 +27,7 @@ class LesionMask(NamedTuple):
     source: str
 
 
-def recist_mask(image_hu, recist, bbox, window=(-175.0, 275.0), margin=20, iterations=5):
+def recist_mask(image_hu, recist, bbox, window=ABDOMEN_WINDOW, margin=20, iterations=5):
     """Segment a lesion from its RECIST diameters and box.
 
     The quadrilateral of the four ends is foreground, what lies outside the box is background, and

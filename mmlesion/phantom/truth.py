@@ -8,13 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from mmlesion.io.deeplesion import BOX_PADDING
 from mmlesion.io.schema import path_under
 from mmlesion.io.sub_volumes import SubVolume
 from mmlesion.mining import SliceBoxes
 from mmlesion.mining.report import TrueLesions
 from mmlesion.utils import UserError
-
-from .lesions import BOX_PADDING
 
 
 class TrueMasks(NamedTuple):

@@ -4,24 +4,23 @@ import torch
 from mmdet.registry import VISUALIZERS
 from mmdet.visualization import DetLocalVisualizer
 
-from mmlesion.io.schema import HU_OFFSET
+from mmlesion.io.schema import ABDOMEN_WINDOW, HU_OFFSET
 
 from ..structures import cut_segments, measure_recist
 from .mask_overlay import RECIST_COLOR
 
-SOFT_TISSUE = (-175.0, 275.0)
 # Of matplotlib's font at 100 dots per inch, px per point of its size.
 _CHARACTER_WIDTH = 0.8
 
 
-def slice_to_rgb(image, window=SOFT_TISSUE):
+def slice_to_rgb(image, window=ABDOMEN_WINDOW):
     """Show the middle slice of an image as an 8-bit picture.
 
     Args:
         image (ndarray): (H, W) or (H, W, C). uint8 is shown as it is, uint16 is HU + 32768; other
             types are HU, but floats that all lie in 0 to 255 are taken as windowed already (HU
             of a slice with any air in it do not).
-        window (tuple[float]): (low, high) HU. Defaults to soft tissue, -175 to 275.
+        window (tuple[float]): (low, high) HU. Defaults to that of the abdomen, -175 to 275.
 
     Returns:
         ndarray: (H, W, 3) uint8.
@@ -43,9 +42,9 @@ def _is_windowed(image):
 
 
 def display_window(metainfo):
-    """The first of a sample's own ``windows`` in its meta information, or soft tissue; HU."""
+    """Return the first of a sample's own ``windows``, or that of the abdomen; HU."""
     windows = metainfo.get('windows') or []
-    return np.reshape(windows, (-1, 2))[0] if len(windows) else SOFT_TISSUE
+    return np.reshape(windows, (-1, 2))[0] if len(windows) else ABDOMEN_WINDOW
 
 
 @VISUALIZERS.register_module()
@@ -60,7 +59,8 @@ class LesionLocalVisualizer(DetLocalVisualizer):
     Args:
         name (str): Name of the instance. Defaults to 'visualizer'.
         window (tuple[float], optional): (low, high) HU. Defaults to None: the first of the
-            sample's own ``windows``, where it has them in its meta information, or soft tissue.
+            sample's own ``windows``, where it has them in its meta information, or that of
+            the abdomen.
         line_width (int | float): Defaults to 1.
         **kwargs: mmdet's ``DetLocalVisualizer``'s options.
     """

@@ -20,12 +20,12 @@ from tqdm import tqdm
 
 from mmlesion.datasets.conversion import add_skip_options, check_skipped
 from mmlesion.io.coco import coco_ground_truth
+from mmlesion.io.deeplesion import BOX_PADDING
 from mmlesion.io.json_files import parse_json, read_bytes, write_json
-from mmlesion.io.schema import path_under
+from mmlesion.io.schema import ABDOMEN_WINDOW, path_under
 from mmlesion.io.slices import read_hu
 from mmlesion.mining import MaskOptions, MaskRun, PartialFile, recist_from_box
-from mmlesion.mining.mask_dataset import NO_RECIST, SOFT_TISSUE, first_window
-from mmlesion.mining.recist_masks import BOX_PADDING
+from mmlesion.mining.mask_dataset import NO_RECIST, first_window
 from mmlesion.structures import usable_segmentation
 from mmlesion.utils import UserError, cli
 from mmlesion.visualization.mask_overlay import draw_mask
@@ -58,7 +58,7 @@ def parse_args():
         '--window',
         nargs=2,
         type=float,
-        default=SOFT_TISSUE,
+        default=ABDOMEN_WINDOW,
         metavar=('LOW', 'HIGH'),
         help='HU that GrabCut sees of images that name no "windows" (default %(default)s)',
     )
@@ -118,7 +118,7 @@ def read_annotations(path):
     for image in coco['images']:
         if not isinstance(image.get('file_name'), str):
             raise UserError(f'{path}: image {image["id"]} has no "file_name"')
-        window = first_window(image, SOFT_TISSUE)
+        window = first_window(image, ABDOMEN_WINDOW)
         if not window[0] < window[1]:
             raise UserError(f'{path}: image {image["id"]} has a window that is not low < high')
     return text, coco
