@@ -8,5 +8,5 @@ registries, the box type ``sphere``, the loaders of checkpoints and the backend 
 
 from . import datasets, engine, evaluation, models, search, visualization  # noqa: F401
 from .evaluation import metrics  # noqa: F401
-from .structures import sphere_boxes  # noqa: F401
+from .structures import spheres  # noqa: F401
 from .visualization import local_visualizer  # noqa: F401

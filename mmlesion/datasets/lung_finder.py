@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from mmlesion.io.luna16 import LUNG_LABELS
 from mmlesion.io.volumes import isotropic_grid, resample
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 from .lungs import split_lungs
@@ -34,7 +34,7 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
     Raises:
         UserError: If there are none: no such region has 3 % of the body's volume.
     """
-    source = VolumeGrid.of(image)
+    source = Grid.from_image(image)
     grid = isotropic_grid(source, (0, 0, 0), source.size, _STEP)
     air = ndimage.gaussian_filter(resample(image, grid).astype(np.float32), 0.5) < _AIR
     outside = _touching_sides(air)

@@ -5,7 +5,8 @@ import numpy as np
 from mmdet.registry import DATASETS
 
 from mmlesion.io.slices import slice_path
-from mmlesion.io.sub_volumes import SubVolume, read_proposals
+from mmlesion.io.sub_volumes import read_proposals
+from mmlesion.structures import SubVolume
 from mmlesion.utils import UserError
 
 from .ct_slices import CTSliceDataset

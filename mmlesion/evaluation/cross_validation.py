@@ -4,7 +4,7 @@ import numpy as np
 
 from mmlesion.io.checks import some_names
 from mmlesion.io.luna16 import MARK_COLUMNS, read_luna16_predictions, read_series_table
-from mmlesion.structures.findings import Detections, Predictions
+from mmlesion.structures import Detections, Predictions
 from mmlesion.utils import UserError
 
 LUNA16_SCANS = 888
@@ -35,9 +35,8 @@ def pool_luna16_predictions(paths: list, items: list) -> Predictions:
                     'fold once, each of the model that was not trained on it'
                 )
             file_of[scan] = path
-    columns = zip(*(part.detections[:3] for part in parts))
     unknown = [scan for part in parts for scan in part.unknown_items]
-    detections = Detections(*map(np.concatenate, columns))
+    detections = Detections.concat(part.detections for part in parts)
     return Predictions(detections, unknown, sum(part.num_unknown for part in parts))
 
 

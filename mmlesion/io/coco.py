@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlesion.structures.findings import GroundTruth, Lesions, Predictions
+from mmlesion.structures import GroundTruth, Lesions, Predictions
 from mmlesion.utils import UserError
 
 from .checks import find_items, get_column, some_names, to_numbers

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmlesion.structures.findings import Detections
+from mmlesion.structures import Detections
 from mmlesion.utils import UserError
 
 from .checks import get_column, to_numbers

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
+from mmlesion.structures import Detections, GroundTruth, Lesions, Predictions
 from mmlesion.structures.ct_volume import CTVolume
-from mmlesion.structures.findings import Detections, GroundTruth, Lesions, Predictions
 from mmlesion.utils import UserError
 
 from .atomic import atomic_write
@@ -101,9 +101,9 @@ def read_luna16_findings(annotations, excluded, out, uids):
     series = Path(out, 'seriesuids.csv')
     with atomic_write(series) as temporary, open(temporary, 'w', newline='') as file:
         csv.writer(file, lineterminator='\n').writerows([uid] for uid in uids)
-    truth = read_luna16_ground_truth(annotations, excluded, series)
+    lesions = read_luna16_ground_truth(annotations, excluded, series).lesions
     findings = [[] for _ in uids]
-    for item, (*center, diameter), ignore in zip(*truth.lesions[:3]):
+    for item, (*center, diameter), ignore in zip(lesions.item, lesions.geometry, lesions.ignore):
         finding = {
             'center_mm': [float(mm) for mm in center],
             'diameter_mm': float(diameter),

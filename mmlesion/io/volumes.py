@@ -10,9 +10,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from mmlesion.io.resume import convert_once
-from mmlesion.structures import VolumeGrid
-from mmlesion.structures.findings import GroundTruth, Lesions
+from mmlesion.structures import Grid, GroundTruth, Lesions
 from mmlesion.utils import UserError
 
 from .atomic import atomic_write
@@ -20,6 +18,7 @@ from .checks import find_items, get_column, some_names, to_numbers
 from .groups import diameter_groups, lesion_type_groups
 from .json_files import write_json
 from .mhd import image_files
+from .resume import convert_once
 from .schema import is_ignored
 
 SPACING = 1.0  # mm (3D Aggregated Faster R-CNN, section Data Preparation)
@@ -31,18 +30,18 @@ def isotropic_grid(grid, low, high, spacing=SPACING):
     """A grid of cubes, parallel to another one.
 
     Args:
-        grid (VolumeGrid): The other one.
+        grid (Grid): The other one.
         low (Sequence[float]): z, y, x in its voxels at which the new grid begins.
         high (Sequence[float]): z, y, x near which it ends, to half a cube.
         spacing (float): mm of the cubes' sides. Defaults to 1.
 
     Returns:
-        VolumeGrid: Of at least one voxel along each axis.
+        Grid: Of at least one voxel along each axis.
     """
     low, cubes = np.asarray(low, float), np.asarray(grid.spacing)[::-1] / spacing
     size = np.maximum(np.rint((high - low) * cubes), 1).astype(int)
     (origin,) = grid.to_world(low + 0.5 / cubes)
-    return VolumeGrid(tuple(size.tolist()), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
+    return Grid(tuple(size.tolist()), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
 
 
 def resample(image, grid, outside=HU_RANGE[0]):
@@ -50,7 +49,7 @@ def resample(image, grid, outside=HU_RANGE[0]):
 
     Args:
         image (sitk.Image): In HU.
-        grid (VolumeGrid): Where to sample.
+        grid (Grid): Where to sample.
         outside (float): HU outside of the image. Defaults to -1024, air.
 
     Returns:
@@ -78,7 +77,7 @@ def write_volume(root, name, hu, grid, **fields):
         root (str | Path): Folder of the data set.
         name (str): The volume's file is ``volumes/<name>.npy``.
         hu (ndarray): (z, y, x) int16.
-        grid (VolumeGrid): Its grid.
+        grid (Grid): Its grid.
         **fields: More of the entry.
 
     Returns:

@@ -1,20 +1,69 @@
-"""Detections and lesions of a whole dataset, as columns."""
+"""Detections and lesions as columns: of a whole dataset, or on the slices of a series."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+ColumnsT = TypeVar('ColumnsT', bound='Columns')
 
-class Detections(NamedTuple):
-    """The n detections of a data set.
 
-    Args:
+class Columns:
+    """Records as columns of one length, for dataclasses.
+
+    A column is an array, a list, a dict of columns, or None where it is left out. The first one is
+    always there.
+    """
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+    def take(self: ColumnsT, index: np.ndarray) -> ColumnsT:
+        """Return the records that a boolean mask or an array of indices picks, in its order."""
+        return type(self)(*(_take(column, index) for column in self._columns()))
+
+    @classmethod
+    def concat(cls: type[ColumnsT], parts: Iterable[ColumnsT]) -> ColumnsT:
+        """Join the records of one or more parts, which have the same columns, in their order."""
+        return cls(*map(_concat, zip(*(part._columns() for part in parts))))
+
+    def _columns(self) -> list:
+        return [getattr(self, column.name) for column in fields(self)]
+
+
+def _take(column: Any, index: np.ndarray) -> Any:
+    if column is None:
+        return None
+    if isinstance(column, dict):
+        return {name: _take(one, index) for name, one in column.items()}
+    if isinstance(column, list):
+        return [column[number] for number in np.arange(len(column))[index]]
+    return column[index]
+
+
+def _concat(columns: tuple) -> Any:
+    first = columns[0]
+    if first is None:
+        return None
+    if isinstance(first, dict):
+        return {name: _concat(tuple(one[name] for one in columns)) for name in first}
+    if isinstance(first, list):
+        return [value for column in columns for value in column]
+    return np.concatenate(columns)
+
+
+@dataclass(frozen=True, eq=False)
+class Detections(Columns):
+    """The n detections of a dataset.
+
+    Attributes:
         item (ndarray): (n,) int, index of the image or scan that each lies in.
-        geometry (ndarray): (n, k) float, boxes or centres, as the criterion wants them.
+        geometry (ndarray): (n, k) float, boxes or centers, as the criterion wants them.
         score (ndarray): (n,) float.
-        label (ndarray, optional): (n,) int classes. Without them every lesion can be reached.
+        label (ndarray, optional): (n,) int classes. Without them a detection may match any lesion.
     """
 
     item: np.ndarray
@@ -22,30 +71,25 @@ class Detections(NamedTuple):
     score: np.ndarray
     label: np.ndarray | None = None
 
-    def take(self, index: np.ndarray) -> Detections:
-        """The detections that a boolean mask or an array of indices picks, in its order."""
-        return Detections(*(None if column is None else column[index] for column in self))
 
+@dataclass(frozen=True, eq=False)
+class Lesions(Columns):
+    """The m lesions of a dataset.
 
-class Lesions(NamedTuple):
-    """The m lesions of a data set.
-
-    Args:
+    Attributes:
         item (ndarray): (m,) int, index of the image or scan that each lies in.
         geometry (ndarray): (m, k) float, boxes or spheres, as the criterion wants them.
-        ignore (ndarray): (m,) bool, True for findings that are no lesions to find, though a
-            detection that reaches one is no false positive either.
+        ignore (ndarray): (m,) bool, True for lesions to ignore: neither detecting nor missing them
+            counts.
         label (ndarray, optional): (m,) int classes.
+        attributes (dict[str, ndarray]): Further fields of the annotations by name, (m,) each.
     """
 
     item: np.ndarray
     geometry: np.ndarray
     ignore: np.ndarray
     label: np.ndarray | None = None
-
-    def take(self, index: np.ndarray) -> Lesions:
-        """The lesions that a boolean mask or an array of indices picks, in its order."""
-        return Lesions(*(None if column is None else column[index] for column in self))
+    attributes: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class GroundTruth(NamedTuple):
@@ -89,6 +133,26 @@ class Predictions(NamedTuple):
             score (ndarray): (n,) float.
             unknown (list): The items that are not listed.
         """
-        known = item >= 0
-        detections = Detections(item, geometry, score).take(known)
-        return cls(detections, unknown, int((~known).sum()))
+        listed = item >= 0
+        detections = Detections(item, geometry, score).take(listed)
+        return cls(detections, unknown, int((~listed).sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class SliceBoxes(Columns):
+    """n boxes on the slices of a series.
+
+    Attributes:
+        boxes (ndarray): (n, 4) x1, y1, x2, y2 px.
+        slices (ndarray): (n,) int.
+        scores (ndarray): (n,).
+    """
+
+    boxes: np.ndarray
+    slices: np.ndarray
+    scores: np.ndarray
+
+    @classmethod
+    def empty(cls) -> SliceBoxes:
+        """Return no boxes."""
+        return cls(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))

@@ -10,7 +10,7 @@ from mmlesion.evaluation.functional import (
     froc_cases,
     luna16_protocol,
 )
-from mmlesion.structures.findings import Detections, Lesions
+from mmlesion.structures import Detections, Lesions
 
 BOX = np.array([0, 0, 9, 9.0])
 FAR = np.array([50, 50, 59, 59.0])

@@ -1,4 +1,5 @@
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from mmlesion.evaluation.functional import (
     slice_overlaps,
 )
 from mmlesion.io.groups import diameter_groups, lesion_type_groups
-from mmlesion.structures.findings import Detections, Lesions
+from mmlesion.structures import Detections, Lesions
 
 spec = importlib.util.spec_from_file_location(
     'plain_froc', Path(__file__).with_name('plain_froc.py')
@@ -183,7 +184,7 @@ def test_match_keeps_classes_apart():
     detections = Detections(np.array([0, 0]), np.repeat(box, 2, 0), np.ones(2), np.array([1, 2]))
     false_positive, first_hit = match(detections, lesions, OverlapCriterion())
     assert false_positive.tolist() == [True, False] and first_hit.tolist() == [1]
-    false_positive, first_hit = match(detections, lesions._replace(label=None), OverlapCriterion())
+    false_positive, first_hit = match(detections, replace(lesions, label=None), OverlapCriterion())
     assert false_positive.tolist() == [False, False] and first_hit.tolist() == [0]
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmlesion.evaluation.merging import merge_detections
-from mmlesion.structures.findings import Detections
+from mmlesion.structures import Detections
 
 
 def detections(*rows):

@@ -16,7 +16,7 @@ from mmlesion.evaluation.functional import (
     lens_protocol,
     luna16_protocol,
 )
-from mmlesion.structures.findings import Detections, Lesions
+from mmlesion.structures import Detections, Lesions
 from mmlesion.utils import cli
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmlesion.structures.findings import Detections, Lesions
+from mmlesion.structures import Detections, Lesions
 
 from .froc import CurveEvents, Matched, curve_of, sensitivity_at
 

@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import numpy as np
 from mmdet.registry import METRICS
@@ -8,7 +9,7 @@ from mmengine.logging import print_log
 
 from mmlesion.io.cases import SUFFIX, write_cases
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.structures.findings import Detections, Predictions
+from mmlesion.structures import Detections, Predictions
 from mmlesion.utils import UserError
 from mmlesion.visualization.froc_curve import draw_froc
 
@@ -233,7 +234,7 @@ class FROCMetric(BaseMetric):
         """Detections and lesions of all classes together."""
         pooled = detections, self.truth.lesions.take(self._of_classes(categories))
         if self.class_agnostic:
-            pooled = tuple(each._replace(label=None) for each in pooled)
+            pooled = tuple(replace(each, label=None) for each in pooled)
         return pooled
 
     def _froc(self, detections, lesions, groups=None):

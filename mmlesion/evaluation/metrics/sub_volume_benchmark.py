@@ -2,7 +2,7 @@ import numpy as np
 
 from mmlesion.io.json_files import write_json
 from mmlesion.io.sub_volumes import sub_volume_ground_truth
-from mmlesion.structures import to_original_frame
+from mmlesion.structures import to_inclusive, to_original_frame
 
 from ..functional import OverlapCriterion, Protocol, lens_protocol, stack_boxes
 
@@ -121,4 +121,4 @@ class SubVolumeBenchmark:
 
 def _stack(boxes, scores, labels, slices):
     boxes, scores, labels, _ = stack_boxes(boxes, scores, slices, labels)
-    return boxes - np.array([0, 0, 0, 1, 1, 1]), scores, labels
+    return to_inclusive(boxes), scores, labels

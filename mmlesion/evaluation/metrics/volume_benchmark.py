@@ -3,7 +3,7 @@ from dataclasses import replace
 from mmlesion.io.json_files import write_json
 from mmlesion.io.luna16 import write_luna16_predictions
 from mmlesion.io.volumes import volume_ground_truth
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 from ..functional import luna16_protocol, true_negative_patients
@@ -43,7 +43,7 @@ class VolumeBenchmark:
 
     def read(self, sample):
         """A sample's item and its spheres (n, 4) x, y, z and diameter in mm of the world."""
-        grid = VolumeGrid(*(sample[key] for key in ('size', 'spacing', 'origin', 'direction')))
+        grid = Grid.from_annotation(sample)
         spheres = sample['pred_instances']['bboxes'].cpu().numpy()
         return sample['series_uid'], grid.spheres_to_world(spheres)
 

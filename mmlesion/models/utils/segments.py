@@ -1,4 +1,4 @@
-"""Segments of a map of lesion probability as tensors, and which of them a detection meets.
+"""Segments of a map of lesion probability, and which of them a detection meets.
 
 Boxes are x1, y1, x2, y2 in px, and px n extends from n to n + 1.
 """
@@ -8,7 +8,9 @@ import torch
 from mmdet.structures.bbox import bbox_overlaps
 
 
-def label_segments(probability, threshold=0.5, padding=0.0):
+def label_segments(
+    probability: torch.Tensor, threshold: float = 0.5, padding: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Number the segments of a probability map, and box them.
 
     A segment is a connected part, diagonal neighbours included, of what exceeds the threshold.
@@ -34,7 +36,9 @@ def label_segments(probability, threshold=0.5, padding=0.0):
     return torch.from_numpy(numbers).to(probability.device), corners
 
 
-def meet_segments(bboxes, segments):
+def meet_segments(
+    bboxes: torch.Tensor, segments: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Pair each detection with the segment whose box has the largest IoU with its own.
 
     Args:
