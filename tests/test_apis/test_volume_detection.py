@@ -13,7 +13,7 @@ from torch import nn
 
 from mmlesion.apis import LesionInferencer
 from mmlesion.apis.volume_detection import loads_volumes, prepare_volume
-from mmlesion.datasets.lungs import LungRegion, cut_to_lungs
+from mmlesion.converters.lungs import LungRegion, cut_to_lungs
 from mmlesion.io.luna16 import find_luna16_scans, read_luna16_scan, read_lung_mask
 from mmlesion.models import AggregatedRCNN3D
 from mmlesion.models.detectors.sliding_windows import SlidingWindows
@@ -23,7 +23,8 @@ from mmlesion.structures.grid import Grid, from_index
 from mmlesion.utils import UserError
 
 REPO = Path(__file__).parents[2]
-CONFIG = REPO / 'configs/aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'
+FOLDER = REPO / 'configs/phantom/aggregated_rcnn3d'
+CONFIG = FOLDER / 'aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'
 REAL_CT = REPO.parent / 'shared/data/ct/abdomen_ct_3mm.nii.gz'
 DIAMETER = 12.0
 

@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.structures import InstanceData
 
+from mmlesion.converters.regions import sphere_regions
 from mmlesion.datasets import CTSliceDataset, VolumeDataset
 from mmlesion.datasets.reader_marks import without_marks
-from mmlesion.datasets.volume_slices import sphere_regions
 from mmlesion.io.luna16 import read_luna16_findings
 from mmlesion.io.volumes import write_annotations
 from mmlesion.structures import Grid
