@@ -14,9 +14,10 @@ import SimpleITK as sitk
 from scipy import ndimage
 from terminaltables import AsciiTable
 
-from mmlesion.datasets.volume_files import describe_volumes, store_volume, write_volume
 from mmlesion.io.bbox_3d import to_bbox_3d
 from mmlesion.io.ct import check_same_grid, read_labels
+from mmlesion.io.schema import ABDOMEN_WINDOW
+from mmlesion.io.volumes import describe_volumes, store_volume, write_volume
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
@@ -31,14 +32,7 @@ from .base import (
     warn_of_empty,
 )
 from .case_table import ListedCase, read_case_table
-from .regions import (
-    ABDOMEN_WINDOW,
-    SliceOptions,
-    box_regions,
-    lesion_regions,
-    number_lesions,
-    write_slices,
-)
+from .regions import SliceOptions, box_regions, lesion_regions, number_lesions, write_slices
 from .resample import isotropic_grid, resample
 from .slices import SliceConverter, check_labels, read_scan, set_case_fields, split_file
 

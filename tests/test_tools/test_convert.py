@@ -8,7 +8,8 @@ import pytest
 import SimpleITK as sitk
 
 from mmlesion.converters import commands, luna16, lungs, mask_run
-from mmlesion.converters.regions import ABDOMEN_WINDOW, SliceOptions
+from mmlesion.converters.regions import SliceOptions
+from mmlesion.io.schema import ABDOMEN_WINDOW
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ('cv2', 'SimpleITK', 'torch', 'mmengine', 'mmdet', 'mmcv', 'scipy', 'matplotlib')

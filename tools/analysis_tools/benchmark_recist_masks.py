@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from mmlesion.converters.grabcut import recist_mask
 from mmlesion.converters.mask_run import MaskOptions, MaskRun, first_window
-from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.slices import read_hu
 from mmlesion.utils import UserError, cli

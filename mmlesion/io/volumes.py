@@ -1,17 +1,25 @@
 """Files of 1 mm volumes: memory-mapped arrays and their annotation file."""
 
-import json
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from mmlesion.io.atomic import atomic_write
-from mmlesion.io.mhd import image_files
+from mmlesion.structures import GroundTruth, Lesions
 from mmlesion.utils import UserError
 
-from .conversion import convert_once
+from .atomic import atomic_write
+from .bbox_3d import with_sphere
+from .checks import find_items, get_column, some_names, to_numbers
+from .groups import diameter_groups, lesion_type_groups
+from .json_files import write_json
+from .mhd import image_files
+from .resume import convert_once
+from .schema import is_ignored
 
 FOLDER = 'volumes'
 
@@ -78,8 +86,7 @@ def write_annotations(path, volumes, annotations, category, description, prepara
         preparation (dict, optional): How volumes were made. Defaults to None, of all that is there.
     """
     content = describe_volumes(volumes, annotations, (category,), description, preparation)
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content))
+    write_json(content, path)
 
 
 def describe_volumes(volumes, annotations, categories, description, preparation=None):
@@ -109,3 +116,58 @@ def describe_volumes(volumes, annotations, categories, description, preparation=
             ids = {'id': len(content['annotations']) + 1, 'volume_id': volume_id}
             content['annotations'].append({**ids, 'category_id': 1, **lesion})
     return content
+
+
+def volume_ground_truth(
+    data: dict, path: str | Path, fold: int | Sequence[int] | None = None
+) -> GroundTruth:
+    """Return the lesions of an annotation file of volumes (docs/datasets.md).
+
+    Annotations with ``ignore`` set, such as LUNA16's excluded findings, are ignored. Groups are by
+    diameter, and by ``lesion_type`` where annotations have one.
+
+    Args:
+        data (dict): The content of the file.
+        path (str | Path): Its name, for error messages.
+        fold (int | Sequence[int], optional): Only the volumes of this fold, or of these. Defaults
+            to None, all.
+
+    Returns:
+        GroundTruth: Items are ``series_uid``; x, y, z and diameter in mm; labels are category ids.
+    """
+    if not isinstance(data.get('annotations'), list):
+        raise UserError(f'{path} needs a list "annotations": convert the data set again')
+    where = f'{path}: volume'
+    names = dict(zip(get_column(data['volumes'], 'id', where), _uids(data['volumes'], where)))
+    chosen = [v for v in data['volumes'] if fold is None or np.isin(v.get('fold'), fold)]
+    if not chosen:
+        raise UserError(f'{path} has no volume of fold {fold}: choose another or convert all')
+    items = [volume['series_uid'] for volume in chosen]
+    annotations = [with_sphere(annotation) for annotation in data['annotations']]
+    where = f'{path}: annotation'
+    volume_ids = get_column(annotations, 'volume_id', where)
+    if unknown := [i for i in dict.fromkeys(volume_ids) if i not in names]:
+        raise UserError(
+            f'{path}: annotations of volumes that are not listed: {some_names(unknown)}'
+        )
+    item, _ = find_items([names[i] for i in volume_ids], items, path)
+    centers = to_numbers(get_column(annotations, 'center_mm', where), 3, f'{where}, "center_mm"')
+    diameter = get_column(annotations, 'diameter_mm', where)
+    diameter = to_numbers(diameter, None, f'{where}, "diameter_mm"')
+    label = to_numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
+    ignore = np.array([is_ignored(ann) for ann in annotations], dtype=bool)
+    lesions = Lesions(item, np.column_stack([centers, diameter]), ignore, label)
+    known = item >= 0
+    groups = {'diameter': diameter_groups(diameter[known])}
+    if any('lesion_type' in ann for ann in annotations):
+        types = np.array([ann.get('lesion_type', -1) for ann in annotations])
+        groups['lesion_type'] = lesion_type_groups(types[known])
+    patients = [volume.get('patient_id', volume['series_uid']) for volume in chosen]
+    return GroundTruth(items, lesions.take(known), groups, patients)
+
+
+def _uids(volumes, where):
+    uids = get_column(volumes, 'series_uid', where)
+    if len(set(uids)) < len(uids):
+        raise UserError(f'{where}: two have the same series_uid; convert the data set again')
+    return uids

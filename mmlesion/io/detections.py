@@ -5,18 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmlesion.io.json_files import read_json, write_json
 from mmlesion.structures import Detections
 from mmlesion.utils import UserError
 
-from .files import (
-    EXCLUDED_DIAMETER,
-    MARK_COLUMNS,
-    _column,
-    _numbers,
-    _series_table,
-    write_luna16_predictions,
-)
+from .checks import get_column, to_numbers
+from .json_files import read_json, write_json
+from .luna16 import EXCLUDED_DIAMETER, MARK_COLUMNS, read_series_table, write_luna16_predictions
 
 
 class Marks(NamedTuple):
@@ -30,8 +24,8 @@ class Marks(NamedTuple):
     @classmethod
     def read(cls, path):
         """Read the CSV file."""
-        names, rows = _series_table(path, (*MARK_COLUMNS, 'probability'))
-        return cls(list(names), rows[:, :3], rows[:, 3], np.zeros(len(rows), dtype=int))
+        names, rows = read_series_table(path, (*MARK_COLUMNS, 'probability'))
+        return cls(names, rows[:, :3], rows[:, 3], np.zeros(len(rows), dtype=int))
 
     @staticmethod
     def boxes(geometry):
@@ -56,11 +50,11 @@ class Spheres(NamedTuple):
     @classmethod
     def parse(cls, rows, where):
         """Check the list of a JSON file."""
-        centres = _numbers(_column(rows, 'center_mm', where), 3, f'{where}, "center_mm"')
-        diameters = _column(rows, 'diameter_mm', where)
-        diameters = _numbers(diameters, None, f'{where}, "diameter_mm"')
+        centres = to_numbers(get_column(rows, 'center_mm', where), 3, f'{where}, "center_mm"')
+        diameters = get_column(rows, 'diameter_mm', where)
+        diameters = to_numbers(diameters, None, f'{where}, "diameter_mm"')
         geometry = np.column_stack([centres, diameters])
-        return cls(_column(rows, 'series_uid', where), geometry, *_scores(rows, where))
+        return cls(get_column(rows, 'series_uid', where), geometry, *_scores(rows, where))
 
     @staticmethod
     def boxes(geometry):
@@ -86,8 +80,8 @@ class CocoBoxes(NamedTuple):
     @classmethod
     def parse(cls, rows, where):
         """Check the list of a JSON file."""
-        boxes = _numbers(_column(rows, 'bbox', where), 4, f'{where}, "bbox"')
-        return cls(_column(rows, 'image_id', where), boxes, *_scores(rows, where))
+        boxes = to_numbers(get_column(rows, 'bbox', where), 4, f'{where}, "bbox"')
+        return cls(get_column(rows, 'image_id', where), boxes, *_scores(rows, where))
 
     @staticmethod
     def boxes(geometry):
@@ -140,9 +134,9 @@ def detections_of(files):
 
 def _scores(rows, where):
     """Scores (n,) and labels (n,)."""
-    scores = _numbers(_column(rows, 'score', where), None, f'{where}, "score"')
+    scores = to_numbers(get_column(rows, 'score', where), None, f'{where}, "score"')
     labels = [row.get('category_id', 1) for row in rows]
-    return scores, _numbers(labels, None, f'{where}, "category_id"').astype(int)
+    return scores, to_numbers(labels, None, f'{where}, "category_id"').astype(int)
 
 
 def _write(path, keys, columns, item_key, names, detections):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlesion.io.json_files import read_json, write_json
+from mmlesion.evaluation.functional.cases import Cases
 from mmlesion.utils import UserError
 
-from .functional import Cases
+from .json_files import read_json, write_json
 
 SUFFIX = '.cases.json'
 _ARRAYS = ('patient', 'fp_item', 'fp_point', 'lesion_item', 'lesion_point')

@@ -2,19 +2,10 @@
 
 import numpy as np
 
-LESION_TYPES = (
-    'bone',
-    'abdomen',
-    'mediastinum',
-    'liver',
-    'lung',
-    'kidney',
-    'soft_tissue',
-    'pelvis',
-)
+from .schema import LESION_TYPES
 
 
-def lesion_type_groups(lesion_type):
+def lesion_type_groups(lesion_type: np.ndarray) -> dict[str, np.ndarray]:
     """Group lesions by DeepLesion's coarse type.
 
     Args:
@@ -28,7 +19,7 @@ def lesion_type_groups(lesion_type):
     return {name: member for name, member in members.items() if member.any()}
 
 
-def diameter_groups(diameter_mm):
+def diameter_groups(diameter_mm: np.ndarray) -> dict[str, np.ndarray]:
     """Group lesions by their long diameter: below 10, 10 to 30 and above 30 mm.
 
     Args:

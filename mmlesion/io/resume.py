@@ -1,10 +1,12 @@
-"""Resuming of a conversion, and COCO's ids."""
+"""Work that a later run takes up where an earlier one was stopped."""
+
+from __future__ import annotations
 
 import json
 from dataclasses import asdict
 
-from mmlesion.io.atomic import atomic_write
-from mmlesion.io.mhd import image_files
+from .atomic import atomic_write
+from .mhd import image_files
 
 
 def convert_once(record, sources, options, convert, is_whole=None):
@@ -35,28 +37,3 @@ def convert_once(record, sources, options, convert, is_whole=None):
         text = json.dumps({'made_of': made_of, 'images': images})
         path.write_text(text, encoding='utf-8')
     return images
-
-
-def as_coco(images, categories, info):
-    """Make a COCO dictionary of described slices; ids count from 1 in their order.
-
-    Args:
-        images (Iterable[dict]): Images of the schema without ``id``, each with its ``annotations``
-            without ``id`` and ``image_id``.
-        categories (Sequence[str]): Their names, by id from 1.
-        info (dict): COCO's ``info``.
-
-    Returns:
-        dict: COCO's.
-    """
-    coco = {'info': info, 'images': [], 'annotations': []}
-    coco['categories'] = [{'id': i, 'name': name} for i, name in enumerate(categories, start=1)]
-    for image_id, image in enumerate(images, start=1):
-        described = dict(image)
-        annotations = described.pop('annotations')
-        coco['images'].append({'id': image_id, **described})
-        for annotation in annotations:
-            number = len(coco['annotations']) + 1
-            ids = {'id': number, 'image_id': image_id}
-            coco['annotations'].append({**ids, **annotation})
-    return coco

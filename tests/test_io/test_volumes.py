@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from mmlesion.datasets.volume_files import store_volume, write_annotations, write_volume
+from mmlesion.io.volumes import store_volume, write_annotations, write_volume
 from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
