@@ -16,7 +16,6 @@ from . import (  # noqa: E402
     engine,
     evaluation,
     models,
-    search,
     structures,
     visualization,
 )
@@ -27,7 +26,6 @@ __all__ = [
     'engine',
     'evaluation',
     'models',
-    'search',
     'structures',
     'visualization',
 ]

@@ -12,8 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
-from mmlesion.search import (
+from mmlesion.analysis.anchors import (
     OBJECTIVES,
     RETINANET_RATIO_PAIRS,
     RETINANET_SCALES,
@@ -23,6 +22,7 @@ from mmlesion.search import (
     anchor_shapes,
     search_anchors,
 )
+from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
 from mmlesion.utils import UserError, cli
 from mmlesion.visualization.anchor_shapes import MATCHED_IOU, AnchorPanel, draw_anchor_shapes
 

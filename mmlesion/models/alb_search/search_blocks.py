@@ -1,0 +1,145 @@
+"""Auto-lesion blocks in which every operation of every edge is still there."""
+
+import torch
+from mmcv.cnn import ConvModule
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
+from torch import nn
+
+from ..layers import OPERATIONS, build_operation
+from ..layers.alb_operations import RELU_CONV_BN
+from .genotypes import EDGES, NUM_BRANCHES, chosen_operations
+
+
+class Architecture(nn.Module):
+    """Architecture parameters of the auto-lesion blocks (ElixirNet, equation 3).
+
+    One set for the ALB and one that all reduction blocks share: a vector over the operations for
+    each edge, which a softmax turns into weights. They begin near zero, as in DARTS.
+
+    Attributes:
+        alphas (nn.ParameterDict): ``alb`` and ``reduction``, (10, 9) each.
+        genotypes (dict | None): Where set, the blocks compute these genotypes alone.
+    """
+
+    def __init__(self):
+        super().__init__()
+        shape = len(EDGES), len(OPERATIONS)
+        kinds = 'alb', 'reduction'
+        self.alphas = nn.ParameterDict(
+            {kind: nn.Parameter(1e-3 * torch.randn(shape)) for kind in kinds}
+        )
+        self.genotypes = None
+
+    def weights(self):
+        """Weights (10, 9) of the operations of each edge, by kind of block."""
+        return {kind: alpha.softmax(-1) for kind, alpha in self.alphas.items()}
+
+    def gates(self):
+        """What to multiply operations with, by kind of block.
+
+        Returns:
+            dict[str, list[list]]: A factor for each edge and operation, None where it has no part.
+        """
+        if self.genotypes is not None:
+            return {kind: _genotype_gates(g) for kind, g in self.genotypes.items()}
+        return {kind: [row.unbind() for row in w] for kind, w in self.weights().items()}
+
+    def entropies(self):
+        """Mean over the edges of the entropy of their operations, in nats, by kind of block."""
+        return {
+            kind: torch.special.entr(weights).sum(-1).mean().item()
+            for kind, weights in self.weights().items()
+        }
+
+
+def _genotype_gates(genotype):
+    gates = [[None] * len(OPERATIONS) for _ in EDGES]
+    for edge, operation in chosen_operations(genotype):
+        gates[edge][operation] = 1.0
+    return gates
+
+
+class MixedOperation(nn.Module):
+    """Weighted sum of all operations on one input (ElixirNet, equation 3).
+
+    'none' is not computed: it adds nothing, and takes weight from the others. As in DARTS, batch
+    normalization has no scale and shift of its own here, which could stand in for the weights.
+
+    Args:
+        channels (int): Channels D of the features.
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        self.operations = nn.ModuleList(build_operation(name, channels) for name in OPERATIONS[1:])
+        for module in self.modules():
+            if isinstance(module, _BatchNorm):
+                module.affine, module.weight, module.bias = False, None, None
+
+    def forward(self, x, num_regions, gates):
+        """Mix the operations.
+
+        Args:
+            x (Tensor): Features (N, D, h, w) of the regions, image after image.
+            num_regions (list[int]): Regions of each image.
+            gates (Sequence[Tensor | float | None]): Weights of the nine operations.
+
+        Returns:
+            Tensor | int: (N, D, h, w), or 0 where no operation has part.
+        """
+        return sum(
+            gate * operation(x, num_regions)
+            for gate, operation in zip(gates[1:], self.operations)
+            if gate is not None
+        )
+
+
+class SearchBlock(nn.Module):
+    """Auto-lesion block whose branches mix all operations on all earlier results.
+
+    It is :class:`~mmlesion.models.layers.AutoLesionBlock` before the choice.
+
+    Args:
+        in_channels (int): Channels of the input.
+        channels (int): Channels D of each branch.
+
+    Attributes:
+        out_channels (int): 4 * D.
+    """
+
+    def __init__(self, in_channels, channels):
+        super().__init__()
+        self.preprocess = ConvModule(in_channels, channels, 1, **RELU_CONV_BN)
+        self.edges = nn.ModuleList(MixedOperation(channels) for _ in EDGES)
+        self.out_channels = NUM_BRANCHES * channels
+
+    def forward(self, x, num_regions, gates):
+        """Compute the block.
+
+        Args:
+            x (Tensor): Features (N, in_channels, h, w) of the regions, image after image.
+            num_regions (list[int]): Regions of each image.
+            gates (list[list]): See :meth:`Architecture.gates`.
+
+        Returns:
+            Tensor: (N, out_channels, h, w).
+        """
+        states = [self.preprocess(x)] + [0] * NUM_BRANCHES
+        for (source, branch), edge, gate in zip(EDGES, self.edges, gates):
+            states[branch] = states[branch] + edge(states[source], num_regions, gate)
+        return torch.cat(states[1:], 1)
+
+
+class SearchReductionBlock(SearchBlock):
+    """Search block that halves the resolution and doubles the channels.
+
+    As :class:`~mmlesion.models.layers.AutoLesionReductionBlock` does.
+
+    Args:
+        in_channels (int): Channels of the input.
+        channels (int): Channels D of each branch of the block before; this one's have 2 * D.
+    """
+
+    def __init__(self, in_channels, channels):
+        super().__init__(in_channels, 2 * channels)
+        self.preprocess = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), self.preprocess)

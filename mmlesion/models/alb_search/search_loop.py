@@ -1,0 +1,140 @@
+"""The training loop that searches auto-lesion blocks."""
+
+import time
+from copy import deepcopy
+from pathlib import Path
+
+from mmdet.registry import LOOPS
+from mmengine.dist import is_main_process
+from mmengine.runner import EpochBasedTrainLoop
+
+from mmlesion.evaluation.files import write_json
+from mmlesion.utils import UserError
+from mmlesion.visualization.genotype_graph import draw_genotypes
+
+from ..layers import OPERATIONS
+from .genotypes import EDGES, write_genotypes
+from .search_strategies import GradientStrategy, RandomStrategy
+
+
+@LOOPS.register_module()
+class ALBSearchLoop(EpochBasedTrainLoop):
+    """Search of auto-lesion blocks (ElixirNet, section "Auto-Lesion Block Search").
+
+    The network's weights are trained on one half of the training set; the other half decides the
+    architecture. At its end the loop writes ``genotypes.py``, a config fragment, ``cells.png`` and
+    ``search.json`` to the work folder. It needs a ``SearchALBEncoder`` in the model, a
+    ``PatientHalfSampler`` in the loader and a ``SearchOptimWrapperConstructor``. What the blocks
+    are searched for should be frozen (``FreezeModulesHook``) and trained (``load_from``). There is
+    no validation in the meantime.
+
+    Args:
+        runner (Runner): The runner.
+        dataloader (dict): The loader of the half for the weights. The other half's is the same but
+            for its sampler's ``half``.
+        max_epochs (int): Epochs in all. The paper names no number.
+        strategy (str): ``gradient``, the paper's, or ``random``, its baseline. Defaults to
+            ``gradient``.
+        architecture_begin (int): Epochs of the weights alone before ``gradient`` updates the
+            architecture. Defaults to 15, as we read "network weights w is updated after training 15
+            epochs".
+        num_samples (int): Genotypes that ``random`` scores at its end. Defaults to 100.
+        num_score_batches (int, optional): Batches of the second half that it scores them on.
+            Defaults to None, for all.
+
+    Raises:
+        UserError: If an option or the config around it cannot be used.
+    """
+
+    def __init__(
+        self,
+        runner,
+        dataloader,
+        max_epochs,
+        strategy='gradient',
+        architecture_begin=15,
+        num_samples=100,
+        num_score_batches=None,
+    ):
+        _check_config(runner, dataloader)
+        self.second_half = deepcopy(dataloader)
+        self.second_half['sampler']['half'] = 1 - dataloader['sampler']['half']
+        super().__init__(runner, dataloader, max_epochs, val_begin=max_epochs + 1)
+        self.second_half['dataset'] = self.dataloader.dataset
+        self.strategy_name = strategy
+        if strategy == 'gradient':
+            self.strategy = GradientStrategy(self, architecture_begin)
+        elif strategy == 'random':
+            self.strategy = RandomStrategy(self, num_samples, num_score_batches)
+        else:
+            raise UserError(f"strategy={strategy!r} of the search: 'gradient' or 'random'")
+
+    def second_half_loader(self):
+        """A loader of the second half, shuffled for this epoch.
+
+        A new one each time, since mmdet's ``AspectRatioBatchSampler`` keeps what an iteration that
+        was cut short has left over.
+        """
+        loader = self.runner.build_dataloader(self.second_half, seed=self.runner.seed)
+        loader.batch_sampler.sampler.set_epoch(self.epoch)
+        return loader
+
+    def run(self):
+        """Search, and write what was found.
+
+        Returns:
+            nn.Module: The model.
+        """
+        start = time.perf_counter()
+        model = super().run()
+        genotypes, strengths, details = self.strategy.choose()
+        seconds = time.perf_counter() - start
+        if is_main_process():
+            self._write(genotypes, strengths, dict(**details, seconds=seconds))
+        return model
+
+    def run_epoch(self):
+        """Iterate one epoch of the first half."""
+        self.strategy.begin_epoch()
+        super().run_epoch()
+        self.strategy.end_epoch()
+
+    def run_iter(self, idx, data_batch):
+        """Take one step of the strategy.
+
+        Args:
+            idx (int): Number of the batch.
+            data_batch (dict): Data of the first half.
+        """
+        batch = dict(batch_idx=idx, data_batch=data_batch)
+        self.runner.call_hook('before_train_iter', **batch)
+        outputs = self.strategy.train_step(data_batch)
+        self.runner.call_hook('after_train_iter', **batch, outputs=outputs)
+        self._iter += 1
+
+    def _write(self, genotypes, strengths, details):
+        folder = Path(self.runner.work_dir)
+        origin = dict(
+            strategy=self.strategy_name, max_epochs=self.max_epochs, seed=self.runner.seed
+        )
+        said = ', '.join(f'{key} {value}' for key, value in origin.items())
+        path = folder / 'genotypes.py'
+        write_genotypes(genotypes, path, f'Found by the search of auto-lesion blocks: {said}.')
+        draw_genotypes(genotypes, strengths, folder / 'cells.png')
+        result = dict(**origin, genotypes=genotypes, operations=OPERATIONS, edges=EDGES)
+        write_json(dict(**result, **details), folder / 'search.json')
+        self.runner.logger.info(f'Genotypes are in {path}')
+
+
+def _check_config(runner, dataloader):
+    """Raise UserError where the config around the loop is that of a usual training."""
+    if not isinstance(dataloader, dict) or 'half' not in dataloader['sampler']:
+        raise UserError(
+            "the search takes halves of the training set: set train_dataloader's sampler to "
+            "dict(type='PatientHalfSampler', half=0)"
+        )
+    if 'architecture' not in getattr(runner.optim_wrapper, 'keys', tuple)():
+        raise UserError(
+            'the search has two optimizers: set optim_wrapper to '
+            "dict(constructor='SearchOptimWrapperConstructor', weights=..., architecture=...)"
+        )

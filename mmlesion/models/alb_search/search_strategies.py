@@ -1,0 +1,228 @@
+"""How genotypes are found: by gradient descent, or by random search with the same weights."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from mmengine.dist import all_reduce, is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.runner.utils import set_random_seed
+from tqdm import tqdm
+
+from mmlesion.utils import UserError
+from mmlesion.visualization.genotype_graph import render_genotypes
+
+from .genotypes import chosen_operations, derive_genotype, sample_genotype
+from .search_optimizers import PARTS, find_encoder
+
+
+class SearchStrategy:
+    """Training of the weights, which the strategies have in common.
+
+    Args:
+        loop (ALBSearchLoop): The loop that runs it.
+    """
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.architecture = find_encoder(loop.runner.model).architecture
+
+    def begin_epoch(self):
+        """Get ready for an epoch."""
+
+    def train_step(self, data_batch):
+        """Take a training step on a batch of the first half.
+
+        Args:
+            data_batch (dict): Data from the dataloader.
+
+        Returns:
+            dict[str, Tensor]: Losses.
+        """
+        return self.update('weights', data_batch)
+
+    def end_epoch(self):
+        """Log an epoch."""
+
+    def update(self, part, data_batch):
+        """Update the weights or the architecture parameters, while the others stay as they are.
+
+        Args:
+            part (str): ``weights`` or ``architecture``.
+            data_batch (dict): Data from a dataloader.
+
+        Returns:
+            dict[str, Tensor]: Losses.
+        """
+        runner = self.loop.runner
+        (other,) = set(PARTS) - {part}
+        with _held_fixed(runner.optim_wrapper[other].param_groups):
+            return runner.model.train_step(data_batch, optim_wrapper=runner.optim_wrapper[part])
+
+
+@contextmanager
+def _held_fixed(param_groups):
+    """Compute no gradients for parameters in the meantime."""
+    parameters = [p for group in param_groups for p in group['params'] if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+class GradientStrategy(SearchStrategy):
+    """Differentiable search (ElixirNet, section "Differentiable Search Strategy").
+
+    A step updates the weights on a batch of one half, then the architecture parameters on a batch
+    of the other.
+
+    Args:
+        loop (ALBSearchLoop): The loop that runs it.
+        architecture_begin (int): Epochs of the weights alone before that.
+    """
+
+    def __init__(self, loop, architecture_begin):
+        super().__init__(loop)
+        if not 0 <= architecture_begin < loop.max_epochs:
+            raise UserError(
+                f'architecture_begin={architecture_begin} of {loop.max_epochs} epochs leaves none '
+                'to the architecture: set it lower, or max_epochs higher'
+            )
+        self.architecture_begin = architecture_begin
+        self.batches = None
+
+    def begin_epoch(self):
+        """Begin with the second half from its start."""
+        trains = self.loop.epoch >= self.architecture_begin
+        self.batches = _endless(self.loop.second_half_loader()) if trains else None
+
+    def train_step(self, data_batch):
+        """Update the weights, then the architecture parameters.
+
+        Args:
+            data_batch (dict): Data of the first half.
+
+        Returns:
+            dict[str, Tensor]: Losses of the weights, and ``architecture_loss``.
+        """
+        outputs = super().train_step(data_batch)
+        if self.batches:
+            losses = self.update('architecture', next(self.batches))
+            outputs['architecture_loss'] = losses['loss']
+        return outputs
+
+    def end_epoch(self):
+        """Log the entropy of the architecture and a picture of the cells at present."""
+        runner, epoch = self.loop.runner, self.loop.epoch
+        entropies = {f'search/entropy_{k}': v for k, v in self.architecture.entropies().items()}
+        runner.visualizer.add_scalars(entropies, step=epoch)
+        text = '  '.join(f'{name}: {value:.4f}' for name, value in entropies.items())
+        runner.logger.info(f'Epoch(search) [{epoch}]  {text}')
+        if is_main_process():
+            picture = render_genotypes(*self._derive()[:2])
+            runner.visualizer.add_image('cells', picture, step=epoch)
+
+    def choose(self):
+        """Derive the genotypes.
+
+        Returns:
+            tuple: Genotypes ``alb`` and ``reduction`` (dict), the weights of their operations in
+            the order of the genotypes (dict), and what else ``search.json`` holds (dict).
+        """
+        genotypes, strengths, weights = self._derive()
+        weights = {kind: w.tolist() for kind, w in weights.items()}
+        entropies = self.architecture.entropies()
+        return genotypes, strengths, dict(weights=weights, entropies=entropies)
+
+    def _derive(self):
+        with torch.no_grad():
+            weights = {k: w.cpu().numpy() for k, w in self.architecture.weights().items()}
+        genotypes = {kind: derive_genotype(w) for kind, w in weights.items()}
+        strengths = {
+            kind: [float(weights[kind][chosen]) for chosen in chosen_operations(genotype)]
+            for kind, genotype in genotypes.items()
+        }
+        return genotypes, strengths, weights
+
+
+def _endless(loader):
+    while True:
+        yield from loader
+
+
+class RandomStrategy(SearchStrategy):
+    """Random search with weight sharing (Li and Talwalkar, UAI 2019), the baseline of Table 6.
+
+    A step trains the weights of one genotype, drawn at random. At the end, genotypes are drawn and
+    scored by their loss on the second half with those weights; the best is kept. All are scored on
+    the same batches with the same random numbers; batch normalization takes each batch's own
+    statistics, since those of the training are of all genotypes together.
+
+    Args:
+        loop (ALBSearchLoop): The loop that runs it.
+        num_samples (int): Genotypes scored at the end.
+        num_score_batches (int, optional): Batches that they are scored on, None for all.
+    """
+
+    def __init__(self, loop, num_samples, num_score_batches):
+        super().__init__(loop)
+        if num_samples < 1 or (num_score_batches is not None and num_score_batches < 1):
+            raise UserError(
+                f'num_samples={num_samples}, num_score_batches={num_score_batches}: random search '
+                'scores at least one genotype on at least one batch'
+            )
+        self.num_samples = num_samples
+        self.num_score_batches = num_score_batches
+
+    def train_step(self, data_batch):
+        """Update the weights of a genotype that only the seed and the iteration decide.
+
+        Args:
+            data_batch (dict): Data of the first half.
+
+        Returns:
+            dict[str, Tensor]: Losses.
+        """
+        self.architecture.genotypes = self._draw(self.loop.iter)
+        return super().train_step(data_batch)
+
+    def choose(self):
+        """Score genotypes.
+
+        Returns:
+            tuple: As :meth:`GradientStrategy.choose` does, with None for the weights.
+        """
+        candidates = [self._draw(self.loop.max_iters + i) for i in range(self.num_samples)]
+        losses = self._score(candidates)
+        scored = [dict(loss=loss, **genotypes) for loss, genotypes in zip(losses, candidates)]
+        scored.sort(key=lambda candidate: candidate['loss'])
+        return candidates[np.argmin(losses)], None, dict(candidates=scored)
+
+    def _draw(self, number):
+        generator = np.random.default_rng((self.loop.runner.seed, number))
+        return {kind: sample_genotype(generator) for kind in self.architecture.alphas}
+
+    @torch.no_grad()
+    def _score(self, candidates):
+        """Mean loss of each candidate on the second half."""
+        runner = self.loop.runner
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model.eval()
+        find_encoder(model).train()
+        loader = self.loop.second_half_loader()
+        num_batches = min(len(loader), self.num_score_batches or len(loader))
+        losses = torch.zeros(num_batches, len(candidates))
+        batches = zip(range(num_batches), loader)
+        hidden = not is_main_process()
+        for number, data_batch in tqdm(batches, 'scoring', num_batches, disable=hidden):
+            data = model.data_preprocessor(data_batch, True)
+            for i, genotypes in enumerate(candidates):
+                self.architecture.genotypes = genotypes
+                set_random_seed((runner.seed + number) % 2**32)
+                losses[number, i] = model.parse_losses(model(**data, mode='loss'))[0]
+        mean = losses.mean(0)
+        all_reduce(mean, 'mean')
+        return mean.tolist()
