@@ -5,7 +5,8 @@ from torch import nn
 
 from ..layers import DenseBlock3D, pre_act_conv3d
 
-STRIDE = 16
+STRIDES = (4, 8, 16)
+"""Voxels, of the levels of the U-Net's pyramid, the finest first."""
 
 
 class _Upsample(nn.Module):
@@ -96,9 +97,10 @@ class DenseUNet3D(BaseModule):
             ValueError: If a side is no multiple of 16.
         """
         size = tuple(x.shape[2:])
-        if any(side % STRIDE for side in size):
+        coarsest = STRIDES[-1]
+        if any(side % coarsest for side in size):
             raise ValueError(
-                f'sides of volumes must be multiples of {STRIDE} voxels, not {size}: pad them'
+                f'sides of volumes must be multiples of {coarsest} voxels, not {size}: pad them'
             )
         x = self.pre_block(x)
         skips = []

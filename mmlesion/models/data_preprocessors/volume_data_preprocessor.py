@@ -2,6 +2,8 @@ from mmdet.models.utils import samplelist_boxtype2tensor
 from mmdet.registry import MODELS
 from mmengine.model import BaseDataPreprocessor, stack_batch
 
+from ..backbones.dense_unet_3d import STRIDES
+
 
 @MODELS.register_module()
 class VolumeDataPreprocessor(BaseDataPreprocessor):
@@ -13,8 +15,8 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
     Args:
         hu_window (Sequence[float]): Lower and upper bound, HU. Defaults to (-1200, 600).
         value_range (Sequence[float]): What the bounds become. Defaults to (-1, 1).
-        pad_size_divisor (int): Sides are padded to multiples of it. Defaults to 16, which
-            ``DenseUNet3D`` needs.
+        pad_size_divisor (int): Sides are padded to multiples of it, voxels. Defaults to 16, the
+            coarsest stride of ``DenseUNet3D``.
         pad_hu (float): HU of the padding. Defaults to 0, tissue, as the paper's reference [9] pads;
             ``RandomLesionCrop`` pads crops with the same.
         non_blocking (bool): Whether the transfer to the device is asynchronous. Defaults to False.
@@ -27,7 +29,7 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
         self,
         hu_window=(-1200, 600),
         value_range=(-1.0, 1.0),
-        pad_size_divisor=16,
+        pad_size_divisor=STRIDES[-1],
         pad_hu=0,
         non_blocking=False,
     ):

@@ -29,8 +29,8 @@ class AggregatedRCNN3D(TwoStageDetector):
         neck (dict, optional): Config of a neck. Defaults to None.
         train_cfg (dict, optional): ``rpn``, ``rpn_proposal`` and ``rcnn``, as in mmdet.
         test_cfg (dict, optional): ``rpn`` and ``rcnn``, as in mmdet, and ``window``, the options
-            of :class:`~mmlesion.models.detectors.sliding_windows.SlidingWindows`; without it a scan
-            is seen whole.
+            of :class:`~mmlesion.models.detectors.sliding_windows.SlidingWindows`, whose ``divisor``
+            defaults to what ``data_preprocessor`` pads to; without it a scan is seen whole.
         data_preprocessor (dict, optional): ``VolumeDataPreprocessor``.
         init_cfg (dict | list[dict], optional): Initialization config.
     """
@@ -56,7 +56,10 @@ class AggregatedRCNN3D(TwoStageDetector):
         # a number, as distributed runs average buffers
         self.register_buffer('_fprn_detects', torch.tensor(1, dtype=torch.uint8))
         window = (test_cfg or {}).get('window')
-        self.windows = None if window is None else SlidingWindows(**window)
+        self.windows = None
+        if window is not None:
+            divisor = self.data_preprocessor.pad_size_divisor
+            self.windows = SlidingWindows(**{'divisor': divisor, **window})
 
     @property
     def branches(self):

@@ -1,11 +1,44 @@
+from __future__ import annotations
+
 import torch
 from mmdet.models.detectors import RetinaNet
 from mmdet.registry import MODELS
-from mmengine.structures import PixelData
+from mmengine.structures import InstanceData, PixelData
+from torch import Tensor
 
 from mmlesion.structures import label_segments, meet_segments, shares_in_boxes
 
-from .calibration import calibrate
+
+def calibrated_scores(scores: Tensor, bboxes: Tensor, segments: Tensor) -> Tensor:
+    """Raise scores to p * (1 + IoU), IoU being that of boxes and segments.
+
+    Boxes are x1, y1, x2, y2 in px, and px n extends from n to n + 1.
+
+    Args:
+        scores (Tensor): (n,) probabilities p.
+        bboxes (Tensor): (n, 4) detections.
+        segments (Tensor): (S, 4) boxes around the segments; of those that a detection meets, the
+            one with the largest IoU counts. Where it meets none, its score stays.
+
+    Returns:
+        Tensor: (n,), up to 2.
+    """
+    return scores * (1 + meet_segments(bboxes, segments)[0])
+
+
+def calibrate(instances: InstanceData, segments: Tensor) -> InstanceData:
+    """Calibrate detections and put them in order of their new scores.
+
+    Args:
+        instances (InstanceData): (n, 4) ``bboxes``, (n,) ``scores`` and whatever else.
+        segments (Tensor): (S, 4) boxes around the segments, in the frame of ``bboxes``.
+
+    Returns:
+        InstanceData: The detections, the highest score first.
+    """
+    instances = instances.clone()
+    instances.scores = calibrated_scores(instances.scores, instances.bboxes, segments)
+    return instances[instances.scores.argsort(descending=True, stable=True)]
 
 
 @MODELS.register_module()
@@ -13,16 +46,18 @@ class LesionRetinaNet(RetinaNet):
     """RetinaNet with dense supervision and calibrated scores (improved RetinaNet, section 2.2).
 
     ``seg_head`` segments lesions at the image's resolution from the image itself, the backbone's
-    first output (C1) and the neck's first one (P2). At test a detection's probability p becomes
-    p * (1 + IoU), IoU being that of its box and the box around the predicted segment that it meets:
-    scores may exceed 1. As the paper calibrates the probabilities of the predicted lesions, that
-    comes after ``score_thr``, NMS and ``max_per_img``, and changes their ranking only.
+    first output (C1, unless its ``c1_channels`` is None) and the neck's first one (P2). At test a
+    detection's probability p becomes p * (1 + IoU), IoU being that of its box and the box around
+    the predicted segment that it meets: scores may exceed 1. As the paper calibrates the
+    probabilities of the predicted lesions, that comes after ``score_thr``, NMS and ``max_per_img``,
+    and changes their ranking only.
 
     Any overlap of the boxes counts there. A segment's mask and diameters are a detection's own only
     where enough of the segment lies in its box, ``min_segment_share``.
 
     Args:
-        backbone (dict): Config of a backbone whose first output is C1 (stride 2).
+        backbone (dict): Config of a backbone; its first output is C1 (stride 2) where ``seg_head``
+            has ``c1_channels``.
         neck (dict): Config of a neck whose first output is P2 (stride 4).
         bbox_head (dict): Config of the detection head.
         seg_head (dict): Config of the segmentation head.
@@ -70,11 +105,12 @@ class LesionRetinaNet(RetinaNet):
 
         Returns:
             tuple[tuple[Tensor], tuple[Tensor]]: The pyramid for the detection head, and the
-            images, C1 and P2 for the segmentation head.
+            images, C1 (None where the segmentation head takes none) and P2 for that head.
         """
         features = self.backbone(batch_inputs)
         pyramid = self.neck(features)
-        return pyramid, (batch_inputs, features[0], pyramid[0])
+        c1 = features[0] if self.seg_head.takes_c1 else None
+        return pyramid, (batch_inputs, c1, pyramid[0])
 
     def loss(self, batch_inputs, batch_data_samples):
         """Compute RetinaNet's losses and that of the dense masks.

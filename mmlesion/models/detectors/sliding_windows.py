@@ -2,6 +2,7 @@ import torch
 from mmengine.structures import InstanceData
 from torch.nn import functional as F
 
+from ..backbones.dense_unet_3d import STRIDES
 from ..layers import nms_3d
 
 
@@ -42,7 +43,8 @@ class SlidingWindows:
             Defaults to 0.1.
         max_per_img (int): The most detections of a volume. Defaults to 100, as many as LUNA16
             counts.
-        divisor (int): What sizes are rounded up to, the detector's coarsest stride. Defaults to 16.
+        divisor (int): What sizes are rounded up to, the detector's coarsest stride, voxels.
+            Defaults to 16, that of ``DenseUNet3D``.
 
     Raises:
         ValueError: If windows of this size cannot overlap so much, or a number makes no sense.
@@ -56,7 +58,7 @@ class SlidingWindows:
         border=None,
         iou_threshold=0.1,
         max_per_img=100,
-        divisor=16,
+        divisor=STRIDES[-1],
     ):
         if len(size) != 3 or any(side % divisor or side < divisor for side in size):
             raise ValueError(f'window sizes are three multiples of {divisor}, not {size}')

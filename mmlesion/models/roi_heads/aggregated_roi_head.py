@@ -17,7 +17,8 @@ class AggregatedRoIHead(StandardRoIHead):
 
     Args:
         bbox_roi_extractor (dict): ``DiameterAlignedExtractor``.
-        bbox_head (dict): ``AggregatedBBoxHead``.
+        bbox_head (dict): ``AggregatedBBoxHead``; its ``in_channels`` default to those that the
+            extractor gives.
         anchor_generator (dict): That of the RPN, by whose anchors a true lesion that is added to
             the proposals finds the level that would propose it. ``AggregatedRCNN3D`` gives it;
             defaults to the paper's for LUNA16.
@@ -52,6 +53,12 @@ class AggregatedRoIHead(StandardRoIHead):
         )
         self.score = score
         self.anchor_diameters = TASK_UTILS.build(anchor_generator).diameters
+
+    def init_bbox_head(self, bbox_roi_extractor: dict, bbox_head: dict) -> None:
+        """Build the extractor of regions and the head, which takes the extractor's channels."""
+        self.bbox_roi_extractor = MODELS.build(bbox_roi_extractor)
+        channels = dict(in_channels=self.bbox_roi_extractor.out_channels)
+        self.bbox_head = MODELS.build(bbox_head, default_args=channels)
 
     def reference_levels(self, diameters):
         """Find the levels with the anchor nearest to each diameter, by their ratio.

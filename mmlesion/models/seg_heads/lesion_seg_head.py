@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
@@ -48,18 +50,27 @@ class UpsamplingStep(BaseModule):
         return self.conv(skip + F.interpolate(reduced, size=skip.shape[2:], mode='nearest'))
 
 
-def check_strides(image: Tensor, c1: Tensor, p2: Tensor) -> None:
-    """Check that C1 is at stride 2 of the image and P2 at stride 4.
+def check_strides(image: Tensor, c1: Tensor | None, p2: Tensor) -> None:
+    """Check that C1, if there is one, is at stride 2 of the image and P2 at stride 4.
 
     Raises:
         UserError: If not, with what to change.
     """
-    strides = [round(image.shape[2] / level.shape[2]) for level in (c1, p2)]
-    if strides != [2, 4]:
+    p2_stride = round(image.shape[2] / p2.shape[2])
+    if c1 is None:
+        if p2_stride == 4:
+            return
+        raise UserError(
+            f'dense supervision needs P2 at stride 4, but the first output of the neck is at '
+            f"stride {p2_stride}: set the neck's start_level to the backbone's output at stride 4"
+        )
+    c1_stride = round(image.shape[2] / c1.shape[2])
+    if (c1_stride, p2_stride) != (2, 4):
         raise UserError(
             f'dense supervision needs C1 at stride 2 and P2 at stride 4, but the first output of '
-            f'the backbone is at stride {strides[0]}, that of the neck at {strides[1]}: take a '
-            'backbone that returns C1, VGG or StemResNet, and start_level=1 in the neck'
+            f'the backbone is at stride {c1_stride}, that of the neck at {p2_stride}: take a '
+            'backbone that returns C1, VGG or StemResNet, and start_level=1 in the neck, or set '
+            'c1_channels=None in the seg_head for a backbone without C1'
         )
 
 
@@ -72,13 +83,16 @@ class LesionSegHead(BaseSemanticHead):
     layer, trained by focal cross-entropy. The paper gives no widths: 64 channels at P1 and 16 at
     the image's resolution keep the cost of both steps to a few percent of the detector's.
 
+    A backbone without C1, such as Swin or RegNet, needs ``c1_channels=None``: the skip connection
+    to P1 is then a 3x3 convolution of stride 2 on the image, a small stem of the head's own.
+
     Pixels marked ``ignore_index`` (lesions without a mask; padding) have no part in the loss. As
     RetinaNet's focal loss is divided by the number of positive anchors, this one is by the number
     of lesion px.
 
     Args:
         in_channels (int): Channels of P2. Defaults to 256.
-        c1_channels (int): Channels of C1. Defaults to 64.
+        c1_channels (int, optional): Channels of C1; None for a backbone without C1. Defaults to 64.
         image_channels (int): Channels of the image. Defaults to 3.
         feat_channels (Sequence[int]): Channels at P1 and at the image's resolution.
         attention (bool): Whether attention gates are on both skip connections, too.
@@ -114,7 +128,11 @@ class LesionSegHead(BaseSemanticHead):
         )
         p1, p0 = feat_channels
         self.ignore_index = ignore_index
-        self.c1_skip = nn.Conv2d(c1_channels, p1, 1)
+        self.takes_c1 = c1_channels is not None
+        if self.takes_c1:
+            self.c1_skip = nn.Conv2d(c1_channels, p1, 1)
+        else:
+            self.stem = ConvModule(image_channels, p1, 3, stride=2, padding=1, norm_cfg=norm_cfg)
         self.image_skip = nn.Sequential(
             ConvModule(image_channels, p0, 3, padding=1, norm_cfg=norm_cfg),
             ConvModule(p0, p0, 3, padding=1, norm_cfg=norm_cfg),
@@ -128,18 +146,19 @@ class LesionSegHead(BaseSemanticHead):
 
         Args:
             x (tuple[Tensor]): The images (N, image_channels, H, W), C1 (N, c1_channels, H / 2,
-                W / 2) and P2 (N, in_channels, H / 4, W / 4).
+                W / 2), None without ``c1_channels``, and P2 (N, in_channels, H / 4, W / 4).
 
         Returns:
             dict[str, Tensor]: ``seg_preds``, logits (N, 1, H, W), and ``feats``, the features
             (N, feat_channels[1], H, W) from which they come.
 
         Raises:
-            UserError: If C1 and P2 are at other strides, as of a backbone without C1.
+            UserError: If C1 or P2 is at another stride, as of a backbone without C1.
         """
         image, c1, p2 = x
         check_strides(image, c1, p2)
-        p1 = self.to_p1(p2, self.c1_skip(c1))
+        p1_skip = self.c1_skip(c1) if self.takes_c1 else self.stem(image)
+        p1 = self.to_p1(p2, p1_skip)
         feats = self.to_image(p1, self.image_skip(image))
         return dict(seg_preds=self.segmentation(feats), feats=feats)
 

@@ -11,7 +11,8 @@ class AggregatedBBoxHead(BaseModule):
     are not regressed again.
 
     Args:
-        in_channels (int): Of all levels of the pyramid together. Defaults to 768.
+        in_channels (int): Of all levels of the pyramid together. ``AggregatedRoIHead`` gives those
+            of its extractor where a config names none.
         fc_out_channels (int): Channels of the hidden layer. Defaults to 256.
         loss_cls (dict): Loss of one score, by a sigmoid. Defaults to cross-entropy.
         init_cfg (dict | list[dict], optional): Initialization config.
@@ -19,7 +20,7 @@ class AggregatedBBoxHead(BaseModule):
 
     def __init__(
         self,
-        in_channels=768,
+        in_channels,
         fc_out_channels=256,
         loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True),  # noqa: B006 (a config)
         init_cfg=None,

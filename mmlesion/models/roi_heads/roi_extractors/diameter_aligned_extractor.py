@@ -2,6 +2,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 
+from ...backbones.dense_unet_3d import STRIDES
 from ...layers import RoIAlign3D
 from ...layers.local_magnification import SCALE
 
@@ -18,7 +19,8 @@ class DiameterAlignedExtractor(BaseModule):
     With Local Magnification each level's crop is magnified, with the same weights, before RoIAlign.
 
     Args:
-        featmap_strides (Sequence[int]): Strides of the levels. Defaults to (4, 8, 16).
+        featmap_strides (Sequence[int]): Strides of the levels, voxels. Defaults to those of
+            ``DenseUNet3D``, (4, 8, 16).
         out_channels (int): Channels of each level. Defaults to 32.
         output_size (int): Side of the result of RoIAlign on a level. Defaults to 2.
         sampling_ratio (int): Samples of RoIAlign along each side of a bin. Defaults to 2.
@@ -35,7 +37,7 @@ class DiameterAlignedExtractor(BaseModule):
 
     def __init__(
         self,
-        featmap_strides=(4, 8, 16),
+        featmap_strides=STRIDES,
         out_channels=32,
         output_size=2,
         sampling_ratio=2,

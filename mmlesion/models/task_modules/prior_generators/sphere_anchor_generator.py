@@ -6,6 +6,8 @@ from torch.nn.modules.utils import _triple
 
 from mmlesion.structures import SphereBoxes
 
+from ...backbones.dense_unet_3d import STRIDES
+
 
 @TASK_UTILS.register_module()
 class SphereAnchorGenerator:
@@ -17,7 +19,7 @@ class SphereAnchorGenerator:
 
     Args:
         strides (Sequence[int | tuple[int]]): Of each level, along all axes or z, y, x, voxels.
-            Defaults to the paper's.
+            Defaults to those of ``DenseUNet3D``, (4, 8, 16).
         diameters (Sequence[Sequence[float]]): Of each level's anchors, voxels, which are mm in an
             input of 1 mm. Defaults to the paper's for LUNA16.
         use_box_type (bool): Whether anchors are :class:`SphereBoxes`, and not a tensor. Defaults to
@@ -28,9 +30,7 @@ class SphereAnchorGenerator:
             not positive.
     """
 
-    def __init__(
-        self, strides=(4, 8, 16), diameters=((4, 6), (8, 12), (16, 24)), use_box_type=False
-    ):
+    def __init__(self, strides=STRIDES, diameters=((4, 6), (8, 12), (16, 24)), use_box_type=False):
         if len(strides) != len(diameters):
             raise ValueError(f'{len(strides)} strides, but diameters of {len(diameters)} levels')
         if not all(level and min(level) > 0 for level in diameters):
