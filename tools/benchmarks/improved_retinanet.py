@@ -77,8 +77,9 @@ def compare(models: Mapping[str, nn.Module], args: argparse.Namespace) -> list[d
     names = list(models)
     functions = {n: partial(time_detection, model, image, meta) for n, model in models.items()}
     rounds = interleave(functions, args.runs, args.warmup)
-    return [
-        dict(
+    rows = []
+    for before, name in zip([names[0], *names], names):
+        row = dict(
             name=name,
             parameters=count_parameters(models[name]),
             gigamacs=gigamacs(models[name], image),
@@ -86,8 +87,8 @@ def compare(models: Mapping[str, nn.Module], args: argparse.Namespace) -> list[d
             ratio=median_ratio(rounds, name, names[0]),
             added=statistics.median(seconds[name] - seconds[before] for seconds in rounds),
         )
-        for before, name in zip([names[0], *names], names)
-    ]
+        rows.append(row)
+    return rows
 
 
 COLUMNS = {

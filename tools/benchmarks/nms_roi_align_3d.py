@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmlesion.analysis.timing import (
+    Seconds,
     benchmark_parser,
     interleave,
     median,
@@ -85,6 +86,11 @@ def forward_backward(align: Callable, features: Tensor, rois: Tensor) -> Tensor:
     return result.detach()
 
 
+def wall_seconds(timed: tuple[Tensor, Seconds]) -> float:
+    """Take the wall seconds from what a timed function returns."""
+    return timed[1].wall
+
+
 def compare(
     functions: Mapping[str, Callable[[], Tensor]],
     args: argparse.Namespace,
@@ -106,13 +112,12 @@ def compare(
     timed = {name: partial(time_call, call, device=args.device) for name, call in functions.items()}
     rounds = interleave(timed, args.runs, args.warmup)
     results = {name: result for name, (result, _) in rounds[-1].items()}
-    seconds = [{name: took.wall for name, (_, took) in calls.items()} for calls in rounds]
     name, *others = functions
-    figures = dict(seconds={key: median(seconds, key) for key in functions})
+    figures = dict(seconds={key: median(rounds, key, wall_seconds) for key in functions})
     for other in others:
         if not same(results[name], results[other]):
             raise UserError(f'{name} and {other} have different results: times mean nothing')
-        figures[f'{other}_over_{name}'] = median_ratio(seconds, other, name)
+        figures[f'{other}_over_{name}'] = median_ratio(rounds, other, name, wall_seconds)
     return figures
 
 

@@ -9,10 +9,8 @@ or of this process's private pages (mapped ones are the system's to drop).
 
 import argparse
 import copy
-import gc
 import operator
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +21,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmlesion.analysis.detectors import build_detector, load_config
+from mmlesion.analysis.memory import PeakMemory, check_memory
 from mmlesion.analysis.timing import (
     Seconds,
     benchmark_parser,
@@ -38,53 +37,6 @@ FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'aggregated_rcnn3d'
 CONFIG = FOLDER / 'aggregated-rcnn3d_dense-unet_da-lm_4xb2-50e_luna16.py'
 RPN, FPRN, MAGNIFIED = 'RPN', '+ FPRN', '+ Local Magnification'
 HEADS = {FPRN: 'fprn', MAGNIFIED: 'magnified_fprn'}
-STATUS = Path('/proc/self/smaps_rollup')
-SAMPLED = 0.005  # seconds
-
-
-class PeakMemory:
-    """The most memory that is added while a block runs.
-
-    Args:
-        device (str): A GPU's allocations are its own count; a processor's are sampled.
-
-    Attributes:
-        mib (float): When the block has ended, MiB.
-    """
-
-    def __init__(self, device: str):
-        self.device = torch.device(device)
-
-    def __enter__(self):
-        self.ended = threading.Event()
-        if self.device.type == 'cuda':
-            torch.cuda.reset_peak_memory_stats(self.device)
-            self.before = torch.cuda.memory_allocated(self.device)
-            return self
-        gc.collect()  # or what was left behind before would be freed in the meantime
-        self.before = self.highest = private_bytes()
-        self.sampler = threading.Thread(target=self._sample, daemon=True)
-        self.sampler.start()
-        return self
-
-    def _sample(self):
-        while not self.ended.wait(SAMPLED):
-            self.highest = max(self.highest, private_bytes())
-
-    def __exit__(self, *error):
-        self.ended.set()
-        if self.device.type == 'cuda':
-            self.highest = torch.cuda.max_memory_allocated(self.device)
-        else:
-            self.sampler.join()
-        self.mib = (self.highest - self.before) / 2**20
-
-
-def private_bytes() -> int:
-    """Return the resident memory of this process that is no file's."""
-    # status has it too, but the kernel may count huge pages there only later
-    lines = (line for line in STATUS.read_text().splitlines() if line.startswith('Anonymous:'))
-    return int(next(lines).split()[1]) * 1024
 
 
 def draw_scan(folder: str, shape: Sequence[int], seed: int) -> Tensor:
@@ -189,8 +141,7 @@ def measure(args: argparse.Namespace) -> dict:
 def check(args: argparse.Namespace) -> None:
     if min(args.size) < 16 or args.batch < 1 or args.doublings < 0:
         raise UserError('--size is at least 16, --batch 1 and --doublings 0')
-    if not args.device.startswith('cuda') and not STATUS.is_file():
-        raise UserError(f'there is no {STATUS} to read memory from: use Linux, or --device cuda')
+    check_memory(args.device)
 
 
 @cli

@@ -1,5 +1,9 @@
 """Genotypes of auto-lesion blocks as the search sees them: a choice among weighted edges."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import numpy as np
 
 from mmlesion.utils import atomic_write
@@ -16,7 +20,7 @@ CHOICES = OPERATIONS[1:]
 """What a genotype is made of: all operations but the first, 'none'."""
 
 
-def derive_genotype(weights):
+def derive_genotype(weights: np.ndarray) -> list[tuple]:
     """Read the strongest genotype out of a block's architecture weights.
 
     ElixirNet, section "Differentiable Search Strategy", takes the most likely operation of each
@@ -43,7 +47,7 @@ def derive_genotype(weights):
     return genotype
 
 
-def sample_genotype(generator):
+def sample_genotype(generator: np.random.Generator) -> list[tuple]:
     """Draw a genotype, uniformly among those that :func:`derive_genotype` can return.
 
     Args:
@@ -61,7 +65,7 @@ def sample_genotype(generator):
     return genotype
 
 
-def chosen_operations(genotype):
+def chosen_operations(genotype: list[tuple]) -> list[tuple[int, int]]:
     """The (edge, operation) pairs of a genotype, by their indices, two a branch."""
     return [
         (EDGES.index((source, branch)), OPERATIONS.index(operation))
@@ -70,7 +74,7 @@ def chosen_operations(genotype):
     ]
 
 
-def write_genotypes(genotypes, path, comment):
+def write_genotypes(genotypes: dict[str, list[tuple]], path: str | Path, comment: str) -> None:
     """Write genotypes as a config fragment, which a training config takes by ``_base_``.
 
     Args:

@@ -1,9 +1,13 @@
 """Auto-lesion blocks in which every operation of every edge is still there."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmcv.cnn import ConvModule
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
-from torch import nn
+from torch import Tensor, nn
 
 from ..layers import OPERATIONS, build_operation
 from ..layers.alb_operations import RELU_CONV_BN
@@ -21,7 +25,7 @@ class Architecture(nn.Module):
         genotypes (dict | None): Where set, the blocks compute these genotypes alone.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         shape = len(EDGES), len(OPERATIONS)
         kinds = 'alb', 'reduction'
@@ -30,11 +34,11 @@ class Architecture(nn.Module):
         )
         self.genotypes = None
 
-    def weights(self):
+    def weights(self) -> dict[str, Tensor]:
         """Weights (10, 9) of the operations of each edge, by kind of block."""
         return {kind: alpha.softmax(-1) for kind, alpha in self.alphas.items()}
 
-    def gates(self):
+    def gates(self) -> dict[str, list[list]]:
         """What to multiply operations with, by kind of block.
 
         Returns:
@@ -42,9 +46,12 @@ class Architecture(nn.Module):
         """
         if self.genotypes is not None:
             return {kind: _genotype_gates(g) for kind, g in self.genotypes.items()}
-        return {kind: [row.unbind() for row in w] for kind, w in self.weights().items()}
+        gates = {}
+        for kind, weights in self.weights().items():
+            gates[kind] = [edge.unbind() for edge in weights]
+        return gates
 
-    def entropies(self):
+    def entropies(self) -> dict[str, float]:
         """Mean over the edges of the entropy of their operations, in nats, by kind of block."""
         return {
             kind: torch.special.entr(weights).sum(-1).mean().item()
@@ -69,14 +76,16 @@ class MixedOperation(nn.Module):
         channels (int): Channels D of the features.
     """
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.operations = nn.ModuleList(build_operation(name, channels) for name in OPERATIONS[1:])
         for module in self.modules():
             if isinstance(module, _BatchNorm):
                 module.affine, module.weight, module.bias = False, None, None
 
-    def forward(self, x, num_regions, gates):
+    def forward(
+        self, x: Tensor, num_regions: list[int], gates: Sequence[Tensor | float | None]
+    ) -> Tensor | int:
         """Mix the operations.
 
         Args:
@@ -107,13 +116,13 @@ class SearchBlock(nn.Module):
         out_channels (int): 4 * D.
     """
 
-    def __init__(self, in_channels, channels):
+    def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
         self.preprocess = ConvModule(in_channels, channels, 1, **RELU_CONV_BN)
         self.edges = nn.ModuleList(MixedOperation(channels) for _ in EDGES)
         self.out_channels = NUM_BRANCHES * channels
 
-    def forward(self, x, num_regions, gates):
+    def forward(self, x: Tensor, num_regions: list[int], gates: list[list]) -> Tensor:
         """Compute the block.
 
         Args:
@@ -140,6 +149,6 @@ class SearchReductionBlock(SearchBlock):
         channels (int): Channels D of each branch of the block before; this one's have 2 * D.
     """
 
-    def __init__(self, in_channels, channels):
+    def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__(in_channels, 2 * channels)
         self.preprocess = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), self.preprocess)

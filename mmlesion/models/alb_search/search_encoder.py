@@ -1,9 +1,11 @@
 """The encoder of regions whose blocks are searched."""
 
+from __future__ import annotations
+
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 
 from .genotypes import NUM_BRANCHES
 from .search_blocks import Architecture, SearchBlock, SearchReductionBlock
@@ -30,7 +32,7 @@ class SearchALBEncoder(BaseModule):
 
     with_relations = False
 
-    def __init__(self, in_channels=256, channels=16, num_reductions=2):
+    def __init__(self, in_channels: int = 256, channels: int = 16, num_reductions: int = 2) -> None:
         super().__init__()
         width = NUM_BRANCHES * channels
         self.conv = ConvModule(
@@ -44,7 +46,7 @@ class SearchALBEncoder(BaseModule):
         self.architecture = Architecture()
         self.out_channels = width
 
-    def forward(self, x, num_regions):
+    def forward(self, x: Tensor, num_regions: list[int]) -> tuple[Tensor, None]:
         """Encode regions.
 
         Args:

@@ -1,12 +1,16 @@
 """The training loop that searches auto-lesion blocks."""
 
+from __future__ import annotations
+
 import time
 from copy import deepcopy
 from pathlib import Path
 
 from mmdet.registry import LOOPS
 from mmengine.dist import is_main_process
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
+from torch.utils.data import DataLoader
 
 from mmlesion.evaluation.files import write_json
 from mmlesion.utils import UserError
@@ -14,7 +18,7 @@ from mmlesion.visualization.genotype_graph import draw_genotypes
 
 from ..layers import OPERATIONS
 from .genotypes import EDGES, write_genotypes
-from .search_strategies import GradientStrategy, RandomStrategy
+from .search_strategies import GradientStrategy, RandomStrategy, SearchResult
 
 
 @LOOPS.register_module()
@@ -48,14 +52,14 @@ class ALBSearchLoop(EpochBasedTrainLoop):
 
     def __init__(
         self,
-        runner,
-        dataloader,
-        max_epochs,
-        strategy='gradient',
-        architecture_begin=15,
-        num_samples=100,
-        num_score_batches=None,
-    ):
+        runner: Runner,
+        dataloader: dict,
+        max_epochs: int,
+        strategy: str = 'gradient',
+        architecture_begin: int = 15,
+        num_samples: int = 100,
+        num_score_batches: int | None = None,
+    ) -> None:
         _check_config(runner, dataloader)
         self.second_half = deepcopy(dataloader)
         self.second_half['sampler']['half'] = 1 - dataloader['sampler']['half']
@@ -69,7 +73,7 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         else:
             raise UserError(f"strategy={strategy!r} of the search: 'gradient' or 'random'")
 
-    def second_half_loader(self):
+    def second_half_loader(self) -> DataLoader:
         """A loader of the second half, shuffled for this epoch.
 
         A new one each time, since mmdet's ``AspectRatioBatchSampler`` keeps what an iteration that
@@ -79,7 +83,7 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         loader.batch_sampler.sampler.set_epoch(self.epoch)
         return loader
 
-    def run(self):
+    def run(self) -> nn.Module:
         """Search, and write what was found.
 
         Returns:
@@ -87,19 +91,19 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         """
         start = time.perf_counter()
         model = super().run()
-        genotypes, strengths, details = self.strategy.choose()
+        found = self.strategy.choose()
         seconds = time.perf_counter() - start
         if is_main_process():
-            self._write(genotypes, strengths, dict(**details, seconds=seconds))
+            self._write(found, seconds)
         return model
 
-    def run_epoch(self):
+    def run_epoch(self) -> None:
         """Iterate one epoch of the first half."""
         self.strategy.begin_epoch()
         super().run_epoch()
         self.strategy.end_epoch()
 
-    def run_iter(self, idx, data_batch):
+    def run_iter(self, idx: int, data_batch: dict) -> None:
         """Take one step of the strategy.
 
         Args:
@@ -112,17 +116,19 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         self.runner.call_hook('after_train_iter', **batch, outputs=outputs)
         self._iter += 1
 
-    def _write(self, genotypes, strengths, details):
+    def _write(self, found: SearchResult, seconds: float) -> None:
         folder = Path(self.runner.work_dir)
         origin = dict(
             strategy=self.strategy_name, max_epochs=self.max_epochs, seed=self.runner.seed
         )
         said = ', '.join(f'{key} {value}' for key, value in origin.items())
         path = folder / 'genotypes.py'
-        write_genotypes(genotypes, path, f'Found by the search of auto-lesion blocks: {said}.')
-        draw_genotypes(genotypes, strengths, folder / 'cells.png')
-        result = dict(**origin, genotypes=genotypes, operations=OPERATIONS, edges=EDGES)
-        write_json(dict(**result, **details), folder / 'search.json')
+        write_genotypes(
+            found.genotypes, path, f'Found by the search of auto-lesion blocks: {said}.'
+        )
+        draw_genotypes(found.genotypes, found.strengths, folder / 'cells.png')
+        result = dict(**origin, genotypes=found.genotypes, operations=OPERATIONS, edges=EDGES)
+        write_json(dict(**result, **found.details, seconds=seconds), folder / 'search.json')
         self.runner.logger.info(f'Genotypes are in {path}')
 
 

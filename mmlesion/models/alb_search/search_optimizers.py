@@ -1,5 +1,7 @@
 """An optimizer for the weights, and one for the architecture parameters."""
 
+from __future__ import annotations
+
 from mmdet.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
 from torch import nn
@@ -27,7 +29,7 @@ class SearchOptimWrapperConstructor:
         UserError: If one of both is missing, or there is a ``paramwise_cfg``.
     """
 
-    def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         if paramwise_cfg is not None:
             raise UserError('the search has no paramwise_cfg: remove it from optim_wrapper')
         common = dict(optim_wrapper_cfg)
@@ -37,7 +39,7 @@ class SearchOptimWrapperConstructor:
                 raise UserError(f'optim_wrapper needs {part}=dict(optimizer=dict(...))')
             self.configs[part] = {**common, **config}
 
-    def __call__(self, model):
+    def __call__(self, model: nn.Module) -> OptimWrapperDict:
         """Build both.
 
         Args:
@@ -56,7 +58,7 @@ class SearchOptimWrapperConstructor:
         return OptimWrapperDict(**wrappers)
 
 
-def find_encoder(model):
+def find_encoder(model: nn.Module) -> SearchALBEncoder:
     """The encoder in a detector whose architecture is searched.
 
     Raises:

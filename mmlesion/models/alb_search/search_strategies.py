@@ -1,12 +1,16 @@
 """How genotypes are found: by gradient descent, or by random search with the same weights."""
 
+from __future__ import annotations
+
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner.utils import set_random_seed
+from torch import Tensor
 from tqdm import tqdm
 
 from mmlesion.utils import UserError
@@ -14,6 +18,24 @@ from mmlesion.visualization.genotype_graph import render_genotypes
 
 from .genotypes import chosen_operations, derive_genotype, sample_genotype
 from .search_optimizers import PARTS, find_encoder
+
+if TYPE_CHECKING:
+    from .search_loop import ALBSearchLoop
+
+
+class SearchResult(NamedTuple):
+    """What a search has found.
+
+    Args:
+        genotypes (dict[str, list[tuple]]): Genotypes ``alb`` and ``reduction``.
+        strengths (dict[str, list[float]] | None): Weights of their operations, in the order of the
+            genotypes; None where operations have none.
+        details (dict): What else ``search.json`` holds.
+    """
+
+    genotypes: dict[str, list[tuple]]
+    strengths: dict[str, list[float]] | None
+    details: dict
 
 
 class SearchStrategy:
@@ -23,14 +45,14 @@ class SearchStrategy:
         loop (ALBSearchLoop): The loop that runs it.
     """
 
-    def __init__(self, loop):
+    def __init__(self, loop: ALBSearchLoop) -> None:
         self.loop = loop
         self.architecture = find_encoder(loop.runner.model).architecture
 
-    def begin_epoch(self):
+    def begin_epoch(self) -> None:
         """Get ready for an epoch."""
 
-    def train_step(self, data_batch):
+    def train_step(self, data_batch: dict) -> dict[str, Tensor]:
         """Take a training step on a batch of the first half.
 
         Args:
@@ -41,10 +63,10 @@ class SearchStrategy:
         """
         return self.update('weights', data_batch)
 
-    def end_epoch(self):
+    def end_epoch(self) -> None:
         """Log an epoch."""
 
-    def update(self, part, data_batch):
+    def update(self, part: str, data_batch: dict) -> dict[str, Tensor]:
         """Update the weights or the architecture parameters, while the others stay as they are.
 
         Args:
@@ -84,7 +106,7 @@ class GradientStrategy(SearchStrategy):
         architecture_begin (int): Epochs of the weights alone before that.
     """
 
-    def __init__(self, loop, architecture_begin):
+    def __init__(self, loop: ALBSearchLoop, architecture_begin: int) -> None:
         super().__init__(loop)
         if not 0 <= architecture_begin < loop.max_epochs:
             raise UserError(
@@ -94,12 +116,12 @@ class GradientStrategy(SearchStrategy):
         self.architecture_begin = architecture_begin
         self.batches = None
 
-    def begin_epoch(self):
+    def begin_epoch(self) -> None:
         """Begin with the second half from its start."""
         trains = self.loop.epoch >= self.architecture_begin
         self.batches = _endless(self.loop.second_half_loader()) if trains else None
 
-    def train_step(self, data_batch):
+    def train_step(self, data_batch: dict) -> dict[str, Tensor]:
         """Update the weights, then the architecture parameters.
 
         Args:
@@ -114,7 +136,7 @@ class GradientStrategy(SearchStrategy):
             outputs['architecture_loss'] = losses['loss']
         return outputs
 
-    def end_epoch(self):
+    def end_epoch(self) -> None:
         """Log the entropy of the architecture and a picture of the cells at present."""
         runner, epoch = self.loop.runner, self.loop.epoch
         entropies = {f'search/entropy_{k}': v for k, v in self.architecture.entropies().items()}
@@ -122,30 +144,28 @@ class GradientStrategy(SearchStrategy):
         text = '  '.join(f'{name}: {value:.4f}' for name, value in entropies.items())
         runner.logger.info(f'Epoch(search) [{epoch}]  {text}')
         if is_main_process():
-            picture = render_genotypes(*self._derive()[:2])
+            found = self.choose()
+            picture = render_genotypes(found.genotypes, found.strengths)
             runner.visualizer.add_image('cells', picture, step=epoch)
 
-    def choose(self):
-        """Derive the genotypes.
+    def choose(self) -> SearchResult:
+        """Derive the genotypes from the architecture parameters.
 
         Returns:
-            tuple: Genotypes ``alb`` and ``reduction`` (dict), the weights of their operations in
-            the order of the genotypes (dict), and what else ``search.json`` holds (dict).
+            SearchResult: With ``weights`` and ``entropies`` of the operations as details.
         """
-        genotypes, strengths, weights = self._derive()
-        weights = {kind: w.tolist() for kind, w in weights.items()}
-        entropies = self.architecture.entropies()
-        return genotypes, strengths, dict(weights=weights, entropies=entropies)
-
-    def _derive(self):
         with torch.no_grad():
             weights = {k: w.cpu().numpy() for k, w in self.architecture.weights().items()}
         genotypes = {kind: derive_genotype(w) for kind, w in weights.items()}
-        strengths = {
-            kind: [float(weights[kind][chosen]) for chosen in chosen_operations(genotype)]
-            for kind, genotype in genotypes.items()
-        }
-        return genotypes, strengths, weights
+        strengths = {}
+        for kind, genotype in genotypes.items():
+            chosen = chosen_operations(genotype)  # (edge, operation) pairs
+            strengths[kind] = [float(weights[kind][pair]) for pair in chosen]
+        details = dict(
+            weights={kind: w.tolist() for kind, w in weights.items()},
+            entropies=self.architecture.entropies(),
+        )
+        return SearchResult(genotypes, strengths, details)
 
 
 def _endless(loader):
@@ -167,7 +187,9 @@ class RandomStrategy(SearchStrategy):
         num_score_batches (int, optional): Batches that they are scored on, None for all.
     """
 
-    def __init__(self, loop, num_samples, num_score_batches):
+    def __init__(
+        self, loop: ALBSearchLoop, num_samples: int, num_score_batches: int | None
+    ) -> None:
         super().__init__(loop)
         if num_samples < 1 or (num_score_batches is not None and num_score_batches < 1):
             raise UserError(
@@ -177,7 +199,7 @@ class RandomStrategy(SearchStrategy):
         self.num_samples = num_samples
         self.num_score_batches = num_score_batches
 
-    def train_step(self, data_batch):
+    def train_step(self, data_batch: dict) -> dict[str, Tensor]:
         """Update the weights of a genotype that only the seed and the iteration decide.
 
         Args:
@@ -189,17 +211,17 @@ class RandomStrategy(SearchStrategy):
         self.architecture.genotypes = self._draw(self.loop.iter)
         return super().train_step(data_batch)
 
-    def choose(self):
+    def choose(self) -> SearchResult:
         """Score genotypes.
 
         Returns:
-            tuple: As :meth:`GradientStrategy.choose` does, with None for the weights.
+            SearchResult: Without strengths; with the ``candidates`` as details, the best first.
         """
         candidates = [self._draw(self.loop.max_iters + i) for i in range(self.num_samples)]
         losses = self._score(candidates)
         scored = [dict(loss=loss, **genotypes) for loss, genotypes in zip(losses, candidates)]
         scored.sort(key=lambda candidate: candidate['loss'])
-        return candidates[np.argmin(losses)], None, dict(candidates=scored)
+        return SearchResult(candidates[np.argmin(losses)], None, dict(candidates=scored))
 
     def _draw(self, number):
         generator = np.random.default_rng((self.loop.runner.seed, number))

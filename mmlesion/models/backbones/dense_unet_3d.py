@@ -1,7 +1,11 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 
 from ..layers import DenseBlock3D, pre_act_conv3d
 
@@ -46,15 +50,15 @@ class DenseUNet3D(BaseModule):
 
     def __init__(
         self,
-        in_channels=1,
-        growth_rate=16,
-        num_bottlenecks=2,
-        stem_channels=32,
-        out_channels=32,
-        out_indices=(0, 1, 2),
-        norm_cfg=None,
-        init_cfg=None,
-    ):
+        in_channels: int = 1,
+        growth_rate: int = 16,
+        num_bottlenecks: int = 2,
+        stem_channels: int = 32,
+        out_channels: int = 32,
+        out_indices: Sequence[int] = (0, 1, 2),
+        norm_cfg: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(
             init_cfg or dict(type='Kaiming', layer=['Conv3d', 'ConvTranspose3d'], mode='fan_in')
         )
@@ -83,7 +87,7 @@ class DenseUNet3D(BaseModule):
         self.decode = nn.ModuleList(dense(out_channels) for _ in self.upsample)
         self.decode_transition = nn.ModuleList(transition(block) for block in self.decode)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Extract the pyramid.
 
         Args:

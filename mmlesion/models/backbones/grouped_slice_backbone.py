@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
+from torch import Tensor
 
 from mmlesion.utils import UserError
 
@@ -8,7 +11,7 @@ from mmlesion.utils import UserError
 class GroupedSliceBackbone(BaseModule):
     """A 2D backbone that sees more slices than it has channels, a group of them at a time.
 
-    Neighbouring slices are grouped to the three channels that a pretrained backbone takes, and each
+    Neighboring slices are grouped to the three channels that a pretrained backbone takes, and each
     group goes through the same weights (ElixirNet, section "ElixirNet", and its rows with nine
     slices, after 3DCE). The groups of a level's features lie beside one another in the channels, by
     growing slice index; :class:`~mmlesion.models.SliceGroupFusion` makes one of them.
@@ -24,7 +27,9 @@ class GroupedSliceBackbone(BaseModule):
             belong to that of ``backbone``. Defaults to None.
     """
 
-    def __init__(self, backbone, num_groups=3, init_cfg=None):
+    def __init__(
+        self, backbone: dict, num_groups: int = 3, init_cfg: dict | list[dict] | None = None
+    ) -> None:
         super().__init__(init_cfg)
         if num_groups < 1:
             raise ValueError(f'num_groups must be at least 1, but got {num_groups}')
@@ -32,7 +37,7 @@ class GroupedSliceBackbone(BaseModule):
         self.num_groups = num_groups
         self.group_size = backbone.get('in_channels', 3)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Extract features.
 
         Args:

@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 from mmdet.models.backbones import ResNet
 from mmdet.registry import MODELS
+from torch import Tensor
 
 
 @MODELS.register_module()
@@ -11,7 +14,7 @@ class StemResNet(ResNet):
     channels (64).
     """
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Extract features.
 
         Args:

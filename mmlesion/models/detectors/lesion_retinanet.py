@@ -3,6 +3,7 @@ from __future__ import annotations
 import torch
 from mmdet.models.detectors import RetinaNet
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
@@ -77,18 +78,18 @@ class LesionRetinaNet(RetinaNet):
 
     def __init__(
         self,
-        backbone,
-        neck,
-        bbox_head,
-        seg_head,
-        calibrate=True,
-        segment_padding=0.0,
-        min_segment_share=0.5,
-        train_cfg=None,
-        test_cfg=None,
-        data_preprocessor=None,
-        init_cfg=None,
-    ):
+        backbone: dict,
+        neck: dict,
+        bbox_head: dict,
+        seg_head: dict,
+        calibrate: bool = True,
+        segment_padding: float = 0.0,
+        min_segment_share: float = 0.5,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(
             backbone, neck, bbox_head, train_cfg, test_cfg, data_preprocessor, init_cfg
         )
@@ -97,7 +98,9 @@ class LesionRetinaNet(RetinaNet):
         self.segment_padding = segment_padding
         self.min_segment_share = min_segment_share
 
-    def extract_seg_feat(self, batch_inputs):
+    def extract_seg_feat(
+        self, batch_inputs: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Extract the features of both heads.
 
         Args:
@@ -112,7 +115,7 @@ class LesionRetinaNet(RetinaNet):
         c1 = features[0] if self.seg_head.takes_c1 else None
         return pyramid, (batch_inputs, c1, pyramid[0])
 
-    def loss(self, batch_inputs, batch_data_samples):
+    def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict:
         """Compute RetinaNet's losses and that of the dense masks.
 
         Args:
@@ -127,7 +130,9 @@ class LesionRetinaNet(RetinaNet):
         losses.update(self.seg_head.loss(seg_feat, batch_data_samples))
         return losses
 
-    def predict(self, batch_inputs, batch_data_samples, rescale=True):
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
+    ) -> list[DetDataSample]:
         """Detect and segment lesions.
 
         Args:

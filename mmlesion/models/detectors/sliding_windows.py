@@ -1,13 +1,20 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmengine.structures import InstanceData
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..backbones.dense_unet_3d import STRIDES
 from ..layers import nms_3d
 
 
-def centred_within(results, low, high):
-    """The detections whose centre is in a cuboid.
+def centered_within(
+    results: InstanceData, low: Tensor | float, high: Tensor | float
+) -> InstanceData:
+    """The detections whose center is in a cuboid.
 
     Args:
         results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter.
@@ -17,8 +24,8 @@ def centred_within(results, low, high):
     Returns:
         InstanceData: Those of ``results``.
     """
-    centres = results.bboxes[:, :3]
-    return results[((centres >= low) & (centres < high)).all(1)]
+    centers = results.bboxes[:, :3]
+    return results[((centers >= low) & (centers < high)).all(1)]
 
 
 class SlidingWindows:
@@ -28,16 +35,16 @@ class SlidingWindows:
     and their detections are merged.
 
     Windows begin at multiples of ``divisor``, so that the anchors of all lie on one grid, and are
-    spread evenly. A detection centred near a face that cuts through the scan is left to the
-    neighbouring window, which sees all of it.
+    spread evenly. A detection centered near a face that cuts through the scan is left to the
+    neighboring window, which sees all of it.
 
     Args:
         size (Sequence[int]): z, y, x of a window; less where the volume is smaller. Defaults to
             (128, 128, 128).
-        overlap (int): The least that neighbours share along an axis, voxels. Defaults to 32.
+        overlap (int): The least that neighbors share along an axis, voxels. Defaults to 32.
         batch_size (int): Windows that the detector sees at once. Defaults to 1.
         border (int, optional): Voxels from a face within which detections are left to the
-            neighbour. Defaults to None, a quarter of ``overlap``: between two such borders is a
+            neighbor. Defaults to None, a quarter of ``overlap``: between two such borders is a
             half of it, where both windows' detections are kept and merged.
         iou_threshold (float): NMS of what all windows have found, IoU of the bounding cubes.
             Defaults to 0.1.
@@ -52,14 +59,14 @@ class SlidingWindows:
 
     def __init__(
         self,
-        size=(128, 128, 128),
-        overlap=32,
-        batch_size=1,
-        border=None,
-        iou_threshold=0.1,
-        max_per_img=100,
-        divisor=STRIDES[-1],
-    ):
+        size: Sequence[int] = (128, 128, 128),
+        overlap: int = 32,
+        batch_size: int = 1,
+        border: int | None = None,
+        iou_threshold: float = 0.1,
+        max_per_img: int = 100,
+        divisor: int = STRIDES[-1],
+    ) -> None:
         if len(size) != 3 or any(side % divisor or side < divisor for side in size):
             raise ValueError(f'window sizes are three multiples of {divisor}, not {size}')
         if not 0 <= overlap <= min(size) - divisor:
@@ -80,7 +87,7 @@ class SlidingWindows:
         self.max_per_img = max_per_img
         self.divisor = divisor
 
-    def place(self, shape):
+    def place(self, shape: Sequence[int]) -> tuple[Tensor, tuple[int, ...]]:
         """Place windows over a volume.
 
         Args:
@@ -105,7 +112,7 @@ class SlidingWindows:
         step = -(-last // (steps * self.divisor)) * self.divisor
         return (torch.arange(steps + 1) * step).clamp(max=last)
 
-    def cut(self, volume, start, size, fill):
+    def cut(self, volume: Tensor, start: Sequence[int], size: Sequence[int], fill: float) -> Tensor:
         """Copy a window out of a volume.
 
         Args:
@@ -123,10 +130,12 @@ class SlidingWindows:
         padding = [amount for axis in reversed(missing) for amount in (0, axis)]
         return F.pad(part, padding, value=fill)
 
-    def in_volume(self, results, start, size, shape):
+    def in_volume(
+        self, results: InstanceData, start: Tensor, size: Sequence[int], shape: Sequence[int]
+    ) -> InstanceData:
         """Move a window's detections to the volume.
 
-        Those left to its neighbours are dropped, and those whose centre is not in the volume.
+        Those left to its neighbors are dropped, and those whose center is not in the volume.
 
         Args:
             results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter in voxels of the window.
@@ -139,14 +148,14 @@ class SlidingWindows:
         """
         boxes = results.bboxes
         start, side, end = start.to(boxes), boxes.new_tensor(size), boxes.new_tensor(shape)
-        # at an outer face there is no neighbour
+        # at an outer face there is no neighbor
         low = torch.where(start > 0, self.border, 0)
         high = torch.where(start + side < end, side - self.border, end - start)
-        moved = centred_within(results, low, high)
+        moved = centered_within(results, low, high)
         moved.bboxes = moved.bboxes + torch.cat([start, start.new_zeros(1)])
         return moved
 
-    def merge(self, found):
+    def merge(self, found: list[InstanceData]) -> InstanceData:
         """Bring the detections of all windows together.
 
         Args:

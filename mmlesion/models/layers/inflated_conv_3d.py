@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -6,12 +8,12 @@ from torch import nn
 
 @MODELS.register_module()
 class InflatedConv3d(nn.Conv3d):
-    """A 2D convolution that sees neighbouring slices too, for the ``conv_cfg`` of a 2D network.
+    """A 2D convolution that sees neighboring slices too, for the ``conv_cfg`` of a 2D network.
 
     Inflated 3D, as LENS takes it from Carreira and Zisserman (2017): a k x k filter becomes one of
     depth x k x k; 1 x 1 filters stay single. Weights of the 2D filter load as they are and are
     repeated over the depth, divided by it, so that slices which are all equal give what the 2D
-    filter gives of one. Where the layer takes one channel, those of colour are summed.
+    filter gives of one. Where the layer takes one channel, those of color are summed.
 
     Args:
         in_channels (int): As of ``Conv2d``.
@@ -29,15 +31,15 @@ class InflatedConv3d(nn.Conv3d):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        dilation=1,
-        bias=True,
-        depth=1,
-    ):
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        bias: bool = True,
+        depth: int = 1,
+    ) -> None:
         if depth < 1 or depth % 2 == 0:
             raise ValueError(f'depth must be odd and positive, but got {depth}')
         depth = depth if kernel_size > 1 else 1

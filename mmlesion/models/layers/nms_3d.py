@@ -5,18 +5,21 @@ dropped from a block, and the rest of it settles in rounds: a sphere is kept onc
 overlaps it is left, and what it overlaps is dropped. That is what going through them one by one
 does, in as many rounds as overlaps make a chain, which are few.
 
-Overlaps are computed between neighbours alone, which a hash of cells finds. Volumes of spheres, and
-of cubes, whose IoU exceeds t differ by less than 1 / t. So a sphere has its neighbours in its own
+Overlaps are computed between neighbors alone, which a hash of cells finds. Volumes of spheres, and
+of cubes, whose IoU exceeds t differ by less than 1 / t. So a sphere has its neighbors in its own
 class of sizes or the next ones, when diameters of a class differ by less than t^(-1/3); and in its
 cell of a class or the next ones, when cells are as large as what two of them may reach.
 """
+
+from __future__ import annotations
 
 import math
 
 import torch
 from mmdet.structures.bbox import get_box_tensor
+from torch import Tensor
 
-from mmlesion.structures import check_shape, sphere_overlaps
+from mmlesion.structures import SphereBoxes, check_shape, sphere_overlaps
 
 FIRST_BLOCK, BLOCK = 256, 2048  # spheres of the first block, and most of one; they double
 MAX_PAIRS = 2**19  # that are compared at once: some 50 MB
@@ -24,7 +27,13 @@ SIDE = 2**10  # cells along an axis, so that a cell's number is an int64
 ROUNDING = 1e-3  # how much wider cells and classes are than they need be with exact numbers
 
 
-def nms_3d(boxes, scores, iou_threshold, max_num=-1, mode='cube'):
+def nms_3d(
+    boxes: Tensor | SphereBoxes,
+    scores: Tensor,
+    iou_threshold: float,
+    max_num: int = -1,
+    mode: str = 'cube',
+) -> Tensor:
     """Keep the best of spheres that overlap.
 
     Args:
@@ -44,7 +53,14 @@ def nms_3d(boxes, scores, iou_threshold, max_num=-1, mode='cube'):
 
 
 @torch.no_grad()
-def batched_nms_3d(boxes, scores, idxs, iou_threshold, max_num=-1, mode='cube'):
+def batched_nms_3d(
+    boxes: Tensor | SphereBoxes,
+    scores: Tensor,
+    idxs: Tensor,
+    iou_threshold: float,
+    max_num: int = -1,
+    mode: str = 'cube',
+) -> Tensor:
     """Keep the best of spheres that overlap, in each group for itself.
 
     Args:
@@ -114,7 +130,7 @@ def _settle(boxes, cells, block, iou_threshold, mode):
 
 def _overlapping(boxes, cells, queries, targets, iou_threshold, mode):
     """Yield pairs (query, target) of indices whose IoU exceeds the threshold, some at a time."""
-    for query, target in cells.neighbours(queries, targets):
+    for query, target in cells.neighbors(queries, targets):
         overlaps = sphere_overlaps(boxes[query], boxes[target], is_aligned=True, shape=mode)
         over = overlaps > iou_threshold
         yield query[over], target[over]
@@ -145,7 +161,7 @@ class _Cells:
         z, y, x = ((places / sizes[steps - 1, None]).long() + 1).unbind(-1)
         self.numbers = (((groups.long() * count + steps) * SIDE + z) * SIDE + y) * SIDE + x
 
-    def neighbours(self, queries, targets):
+    def neighbors(self, queries, targets):
         """Yield pairs that may overlap, at most about ``MAX_PAIRS`` at a time.
 
         Args:

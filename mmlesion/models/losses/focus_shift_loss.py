@@ -1,9 +1,11 @@
+from __future__ import annotations
+
 import math
 
 import torch.nn.functional as F
 from mmdet.registry import MODELS
 from mmengine.logging import MessageHub
-from torch import nn
+from torch import Tensor, nn
 
 
 @MODELS.register_module()
@@ -38,7 +40,7 @@ class FocusShiftLoss(nn.Module):
         t_init: float = 1.0,
         t_final: float = 30.0,
         loss_weight: float = 1.0,
-    ):
+    ) -> None:
         super().__init__()
         self.alpha = alpha
         self.gamma = gamma
@@ -53,7 +55,9 @@ class FocusShiftLoss(nn.Module):
         done = hub.get_info('iter', 0) / hub.get_info('max_iters', 1)
         return self.t_init + (self.t_final - self.t_init) * done
 
-    def forward(self, pred, target, weight, avg_factor=None):
+    def forward(
+        self, pred: Tensor, target: Tensor, weight: Tensor, avg_factor: float | None = None
+    ) -> Tensor:
         """Compute the loss of all anchors of a batch.
 
         Args:

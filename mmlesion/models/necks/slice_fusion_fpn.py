@@ -1,7 +1,11 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -10,7 +14,7 @@ class SliceFusionFPN(BaseModule):
     """Top-down path of each slice group, then their fusion into one feature map.
 
     The neck of LENS (section Backbone), whose structure is MULAN's: on each level a 1x1 lateral
-    convolution, shared by the groups; coarser levels are upsampled by nearest neighbours and added;
+    convolution, shared by the groups; coarser levels are upsampled by nearest neighbors and added;
     only the finest level is kept; and a 1x1 convolution fuses the groups' maps, the "3D feature
     fusion" at the end.
 
@@ -29,11 +33,13 @@ class SliceFusionFPN(BaseModule):
 
     def __init__(
         self,
-        in_channels,
-        out_channels=512,
-        num_groups=3,
-        init_cfg=dict(type='Xavier', layer='Conv2d', distribution='uniform'),  # noqa: B006
-    ):
+        in_channels: Sequence[int],
+        out_channels: int = 512,
+        num_groups: int = 3,
+        init_cfg: dict | list[dict] | None = dict(
+            type='Xavier', layer='Conv2d', distribution='uniform'
+        ),
+    ) -> None:
         super().__init__(init_cfg)
         self.laterals = nn.ModuleList(
             nn.Conv2d(channels, out_channels, 1) for channels in in_channels
@@ -41,7 +47,7 @@ class SliceFusionFPN(BaseModule):
         self.num_groups = num_groups
         self.fusion = nn.Conv2d(num_groups * out_channels, out_channels, 1)
 
-    def forward(self, inputs):
+    def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Fuse levels and groups.
 
         Args:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmdet.models.seg_heads.base_semantic_head import BaseSemanticHead
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -28,13 +31,15 @@ class UpsamplingStep(BaseModule):
         norm_cfg (dict, optional): Config of the normalization.
     """
 
-    def __init__(self, in_channels, out_channels, attention, norm_cfg=None):
+    def __init__(
+        self, in_channels: int, out_channels: int, attention: bool, norm_cfg: dict | None = None
+    ) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(in_channels, out_channels, 1)
         self.gate = AttentionGate(out_channels, out_channels) if attention else None
         self.conv = ConvModule(out_channels, out_channels, 3, padding=1, norm_cfg=norm_cfg)
 
-    def forward(self, coarser, skip):
+    def forward(self, coarser: Tensor, skip: Tensor) -> Tensor:
         """Merge a level with the skip connection from the next finer one.
 
         Args:
@@ -106,23 +111,23 @@ class LesionSegHead(BaseSemanticHead):
 
     def __init__(
         self,
-        in_channels=256,
-        c1_channels=64,
-        image_channels=3,
-        feat_channels=(64, 16),
-        attention=False,
-        norm_cfg=None,
-        ignore_index=255,
-        loss_seg=dict(  # noqa: B006 (a config, which is not changed)
+        in_channels: int = 256,
+        c1_channels: int | None = 64,
+        image_channels: int = 3,
+        feat_channels: Sequence[int] = (64, 16),
+        attention: bool = False,
+        norm_cfg: dict | None = None,
+        ignore_index: int = 255,
+        loss_seg: dict = dict(
             type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.5, loss_weight=1.0
         ),
-        init_cfg=dict(  # noqa: B006
+        init_cfg: dict | list[dict] | None = dict(
             type='Xavier',
             layer='Conv2d',
             distribution='uniform',
             override=dict(type='Normal', name='segmentation', std=0.01, bias_prob=0.01),
         ),
-    ):
+    ) -> None:
         super().__init__(
             num_classes=1, seg_rescale_factor=1.0, loss_seg=loss_seg, init_cfg=init_cfg
         )
@@ -141,7 +146,7 @@ class LesionSegHead(BaseSemanticHead):
         self.to_image = UpsamplingStep(p1, p0, attention, norm_cfg)
         self.segmentation = nn.Conv2d(p0, 1, 1)
 
-    def forward(self, x):
+    def forward(self, x: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Segment lesions.
 
         Args:
@@ -162,7 +167,9 @@ class LesionSegHead(BaseSemanticHead):
         feats = self.to_image(p1, self.image_skip(image))
         return dict(seg_preds=self.segmentation(feats), feats=feats)
 
-    def loss(self, x, batch_data_samples):
+    def loss(
+        self, x: tuple[Tensor, ...], batch_data_samples: list[DetDataSample]
+    ) -> dict[str, Tensor]:
         """Compute the loss against the dense masks.
 
         Args:
@@ -188,7 +195,9 @@ class LesionSegHead(BaseSemanticHead):
         logits = self(x)['seg_preds'].float().flatten()
         return dict(loss_seg=self.loss_seg(logits, lesion, weight=known, avg_factor=divisor))
 
-    def predict(self, x, batch_img_metas, rescale=False):
+    def predict(
+        self, x: tuple[Tensor, ...], batch_img_metas: list[dict], rescale: bool = False
+    ) -> list[Tensor]:
         """Predict the probability of a lesion for each px.
 
         Args:

@@ -1,6 +1,8 @@
+from __future__ import annotations
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 
 
 @MODELS.register_module()
@@ -20,11 +22,11 @@ class AggregatedBBoxHead(BaseModule):
 
     def __init__(
         self,
-        in_channels,
-        fc_out_channels=256,
-        loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True),  # noqa: B006 (a config)
-        init_cfg=None,
-    ):
+        in_channels: int,
+        fc_out_channels: int = 256,
+        loss_cls: dict = dict(type='CrossEntropyLoss', use_sigmoid=True),
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(
             init_cfg
             or [
@@ -36,7 +38,7 @@ class AggregatedBBoxHead(BaseModule):
         self.fc_cls = nn.Linear(fc_out_channels, 1)
         self.loss_cls = MODELS.build(loss_cls)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
         """Classify regions.
 
         Args:
@@ -47,7 +49,7 @@ class AggregatedBBoxHead(BaseModule):
         """
         return self.fc_cls(self.fc(x)), None
 
-    def loss(self, cls_score, labels):
+    def loss(self, cls_score: Tensor, labels: Tensor) -> Tensor:
         """Compute the loss.
 
         Args:

@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 
 from mmlesion.models.layers import DEFAULT_GENOTYPES, AutoLesionBlock, AutoLesionReductionBlock
 from mmlesion.models.layers.alb_operations import CONV_BN
@@ -36,7 +38,13 @@ class ALBEncoder(BaseModule):
         UserError: If the genotypes are wrong.
     """
 
-    def __init__(self, in_channels=256, channels=32, num_reductions=2, genotypes=None):
+    def __init__(
+        self,
+        in_channels: int = 256,
+        channels: int = 32,
+        num_reductions: int = 2,
+        genotypes: dict | None = None,
+    ) -> None:
         super().__init__()
         genotypes = DEFAULT_GENOTYPES if genotypes is None else genotypes
         if set(genotypes) != set(DEFAULT_GENOTYPES):
@@ -54,7 +62,7 @@ class ALBEncoder(BaseModule):
         self.to(memory_format=torch.channels_last)
         self.with_relations = self.alb.with_relations
 
-    def forward(self, x, num_regions):
+    def forward(self, x: Tensor, num_regions: list[int]) -> tuple[Tensor, list[Tensor] | None]:
         """Encode regions.
 
         Args:

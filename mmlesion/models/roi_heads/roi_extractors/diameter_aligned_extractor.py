@@ -1,6 +1,11 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
+from torch import Tensor
 
 from ...backbones.dense_unet_3d import STRIDES
 from ...layers import RoIAlign3D
@@ -13,7 +18,7 @@ class DiameterAlignedExtractor(BaseModule):
 
     3D Aggregated Faster R-CNN, sections III-C and III-D. With Diameter Alignment the region's
     diameter in voxels of its own level, the one that proposed it, is its side on every level, about
-    the same centre: coarser levels add what surrounds a small lesion, finer ones what is inside a
+    the same center: coarser levels add what surrounds a small lesion, finer ones what is inside a
     large one. Without, its side on a level is its diameter in voxels of that level.
 
     With Local Magnification each level's crop is magnified, with the same weights, before RoIAlign.
@@ -37,14 +42,14 @@ class DiameterAlignedExtractor(BaseModule):
 
     def __init__(
         self,
-        featmap_strides=STRIDES,
-        out_channels=32,
-        output_size=2,
-        sampling_ratio=2,
-        diameter_alignment=True,
-        magnification=None,
-        init_cfg=None,
-    ):
+        featmap_strides: Sequence[int] = STRIDES,
+        out_channels: int = 32,
+        output_size: int = 2,
+        sampling_ratio: int = 2,
+        diameter_alignment: bool = True,
+        magnification: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         if magnification and not diameter_alignment:
             raise ValueError('magnification has crops of a fixed size: it needs diameter_alignment')
@@ -65,16 +70,16 @@ class DiameterAlignedExtractor(BaseModule):
             self.align_magnified = RoIAlign3D(output_size, 1, sampling_ratio)
 
     @property
-    def num_inputs(self):
+    def num_inputs(self) -> int:
         """int: Levels of the pyramid that it takes."""
         return len(self.featmap_strides)
 
-    def forward(self, feats, rois):
+    def forward(self, feats: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         """Extract the features of all regions.
 
         Args:
             feats (tuple[Tensor]): Levels (B, C, D, H, W), the finest first.
-            rois (Tensor): Regions (n, 6): the volume's index in the batch, centre z, y, x and
+            rois (Tensor): Regions (n, 6): the volume's index in the batch, center z, y, x and
                 diameter in voxels of the input, index of the level that proposed it.
 
         Returns:

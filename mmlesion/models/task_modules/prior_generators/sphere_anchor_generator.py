@@ -1,7 +1,11 @@
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import torch
 from mmdet.registry import TASK_UTILS
+from torch import Tensor
 from torch.nn.modules.utils import _triple
 
 from mmlesion.structures import SphereBoxes
@@ -30,7 +34,12 @@ class SphereAnchorGenerator:
             not positive.
     """
 
-    def __init__(self, strides=STRIDES, diameters=((4, 6), (8, 12), (16, 24)), use_box_type=False):
+    def __init__(
+        self,
+        strides: Sequence[int | tuple[int, ...]] = STRIDES,
+        diameters: Sequence[Sequence[float]] = ((4, 6), (8, 12), (16, 24)),
+        use_box_type: bool = False,
+    ) -> None:
         if len(strides) != len(diameters):
             raise ValueError(f'{len(strides)} strides, but diameters of {len(diameters)} levels')
         if not all(level and min(level) > 0 for level in diameters):
@@ -40,16 +49,21 @@ class SphereAnchorGenerator:
         self.use_box_type = use_box_type
 
     @property
-    def num_levels(self):
+    def num_levels(self) -> int:
         """int: Levels of the pyramid."""
         return len(self.strides)
 
     @property
-    def num_base_priors(self):
+    def num_base_priors(self) -> list[int]:
         """list[int]: Anchors of a voxel of each level."""
         return [len(level) for level in self.diameters]
 
-    def grid_priors(self, featmap_sizes, dtype=torch.float32, device='cuda'):
+    def grid_priors(
+        self,
+        featmap_sizes: list[tuple[int, ...]],
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = 'cuda',
+    ) -> list[Tensor | SphereBoxes]:
         """Place the anchors of all levels.
 
         Args:
@@ -70,7 +84,13 @@ class SphereAnchorGenerator:
             for level, size in enumerate(featmap_sizes)
         ]
 
-    def single_level_grid_priors(self, featmap_size, level_idx, dtype=torch.float32, device='cuda'):
+    def single_level_grid_priors(
+        self,
+        featmap_size: tuple[int, ...],
+        level_idx: int,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = 'cuda',
+    ) -> Tensor | SphereBoxes:
         """Place the anchors of one level.
 
         Args:
@@ -90,7 +110,12 @@ class SphereAnchorGenerator:
         anchors = torch.cartesian_prod(*centers, diameters)
         return SphereBoxes(anchors, clone=False) if self.use_box_type else anchors
 
-    def valid_flags(self, featmap_sizes, pad_shape, device='cuda'):
+    def valid_flags(
+        self,
+        featmap_sizes: list[tuple[int, ...]],
+        pad_shape: tuple[int, ...],
+        device: str | torch.device = 'cuda',
+    ) -> list[Tensor]:
         """Flag the anchors of voxels that the padded volume reaches, of all levels.
 
         Args:
