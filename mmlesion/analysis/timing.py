@@ -14,7 +14,8 @@ from typing import Any, Callable, NamedTuple
 
 from tqdm import tqdm
 
-from mmlesion.utils import UserError, atomic_write
+from mmlesion.io.json_files import write_json
+from mmlesion.utils import UserError
 
 
 class Seconds(NamedTuple):
@@ -163,11 +164,9 @@ def run_benchmark(
     args = parser.parse_args()
     check_runs(args)
     figures = measure(args)
-    text = json.dumps(figures, indent=2)
-    print(show(figures) if show else text)
+    print(show(figures) if show else json.dumps(figures, indent=2))
     if args.out:
-        with atomic_write(args.out) as path:
-            path.write_text(text + '\n')
+        write_json(figures, args.out)
 
 
 def check_runs(args: argparse.Namespace) -> None:

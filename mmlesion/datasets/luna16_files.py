@@ -8,9 +8,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from mmlesion.evaluation.files import read_luna16_ground_truth
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.ct import read_ct, read_image
 from mmlesion.structures.ct_volume import CTVolume
-from mmlesion.utils import UserError, atomic_write
-from mmlesion.utils.volume_io import read_ct, read_image
+from mmlesion.utils import UserError
 
 from .lungs import LUNG_LABELS
 
@@ -91,9 +92,9 @@ def read_luna16_findings(annotations, excluded, out, uids):
     series = Path(out, 'seriesuids.csv')
     with atomic_write(series) as temporary, open(temporary, 'w', newline='') as file:
         csv.writer(file, lineterminator='\n').writerows([uid] for uid in uids)
-    truth = read_luna16_ground_truth(annotations, excluded, series)
+    lesions = read_luna16_ground_truth(annotations, excluded, series).lesions
     findings = [[] for _ in uids]
-    for item, (*center, diameter), ignore in zip(*truth.lesions[:3]):
+    for item, (*center, diameter), ignore in zip(lesions.item, lesions.geometry, lesions.ignore):
         finding = {
             'center_mm': [float(mm) for mm in center],
             'diameter_mm': float(diameter),

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from mmlesion.io.atomic import atomic_folder
+from mmlesion.io.slices import slice_file_name, write_slice
 from mmlesion.structures import encode_mask, measure_recist
-from mmlesion.utils import UserError, atomic_folder
-
-from .slice_files import slice_file_name, write_slice
+from mmlesion.utils import UserError
 
 # What SciPy connects to a region: diagonal neighbours too.
 _NEIGHBOURS, _NEIGHBOURS_3D = np.ones((3, 3)), np.ones((3, 3, 3))
@@ -96,7 +96,7 @@ def sphere_regions(findings, grid, min_area=0.0):
 
     Args:
         findings (list[dict]): ``center_mm`` x, y, z in the world, ``diameter_mm``, ``ignore``.
-        grid (VolumeGrid): The volume's.
+        grid (Grid): The volume's.
         min_area (float): mm² below which a section is marked ``ignore``.
 
     Returns:

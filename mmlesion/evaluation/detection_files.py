@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmlesion.io.json_files import read_json, write_json
+from mmlesion.structures import Detections
 from mmlesion.utils import UserError
 
 from .files import (
@@ -13,11 +15,8 @@ from .files import (
     _column,
     _numbers,
     _series_table,
-    read_json,
-    write_json,
     write_luna16_predictions,
 )
-from .functional import Detections
 
 
 class Marks(NamedTuple):

@@ -1,9 +1,13 @@
 """Two detectors' results as one: the ensembles of 3D Aggregated Faster R-CNN, Table III."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .functional import Detections, box_overlaps
+from mmlesion.structures import Detections
+
+from .functional import box_overlaps
 
 MODES = ('union', 'intersection')
 
@@ -35,13 +39,13 @@ def merge_detections(first, second, boxes_of, mode='union', iou_thr=0.1):
     pairs = _pairs(first, second, boxes_of, iou_thr)
     left, right = first.take(pairs[:, 0]), second.take(pairs[:, 1])
     geometry = (left.geometry + right.geometry) / 2
-    parts = [left._replace(geometry=geometry, score=(left.score + right.score) / 2)]
+    parts = [replace(left, geometry=geometry, score=(left.score + right.score) / 2)]
     if mode == 'union':
         parts += [
             one.take(np.setdiff1d(np.arange(len(one.score)), paired))
             for one, paired in zip((first, second), pairs.T)
         ]
-    merged = Detections(*map(np.concatenate, zip(*parts)))
+    merged = Detections.concat(parts)
     return merged.take(np.lexsort((-merged.score, merged.item)))
 
 

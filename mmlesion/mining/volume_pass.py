@@ -10,8 +10,9 @@ from mmengine.dist import barrier, broadcast_object_list, get_dist_info
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import read_json
-from mmlesion.utils import UserError, atomic_write
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.json_files import read_json
+from mmlesion.utils import UserError
 
 
 class VolumeStore:
@@ -83,7 +84,7 @@ class VolumePass:
 
     Args:
         store (VolumeStore): Where results go.
-        samples_of (callable): Takes a :class:`Volume`; gives the inputs of ``pipeline``, a list.
+        samples_of (callable): Takes a :class:`SliceSeries`; gives a list, inputs of ``pipeline``.
         pipeline (callable): Makes what a model takes of one of them.
         predict (callable): Takes collated inputs; gives a list with a dictionary of arrays for each
             of them, whose first axes are joined over a volume.
@@ -103,7 +104,7 @@ class VolumePass:
         """Do the volumes that are not finished.
 
         Args:
-            volumes (list[Volume]): All volumes.
+            volumes (list[SliceSeries]): All volumes.
             desc (str): What the progress bar says.
         """
         rank, world_size = get_dist_info()

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from mmlesion.evaluation.functional import (
-    Detections,
-    Lesions,
     compare_rows,
     deeplesion_protocol,
     evaluate_froc,
     froc_cases,
     luna16_protocol,
 )
+from mmlesion.structures import Detections, Lesions
 
 BOX = np.array([0, 0, 9, 9.0])
 FAR = np.array([50, 50, 59, 59.0])

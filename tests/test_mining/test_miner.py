@@ -1,14 +1,16 @@
 """The rules together, on proposals and embeddings written by hand."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from mmdet.registry import DATASETS
 
-from mmlesion.mining import AnnotationMiner, VolumeStore, list_volumes
+from mmlesion.mining import AnnotationMiner, VolumeStore, list_series
 from mmlesion.mining.embeddings import annotated_boxes
 from mmlesion.mining.report import count_rows, score_rows
+from mmlesion.phantom.truth import read_lesions
 
 LESION = [10, 10, 20, 20]
 WITHHELD = [40, 30, 50, 40]
@@ -40,7 +42,7 @@ def mined(two_studies):
 
     def mine(**options):
         coco = json.loads((two_studies / 'train.json').read_text())
-        volumes = list_volumes(coco, two_studies / 'images')
+        volumes = list_series(coco, two_studies / 'images')
         options = dict(single_type={1: 'luna16'}, embeddings=embeddings) | options
         AnnotationMiner(coco, proposals, **options).run(volumes)
         return coco
@@ -78,7 +80,7 @@ def test_mined_boxes_have_the_frame_of_their_file(mined, two_studies):
     done = mined(rules=('propagation',))
     assert [a['bbox'] for _, a in found(done, 'propagation')] == [[9.5, 9.5, 10, 10]] * 2
     assert all(image['pixel_center'] == 0 for image in done['images'])
-    (volume, _) = list_volumes(coco, two_studies / 'images')
+    (volume, _) = list_series(coco, two_studies / 'images')
     np.testing.assert_allclose(annotated_boxes(volume, volume.annotations).boxes, [LESION])
 
 
@@ -124,7 +126,8 @@ def test_against_the_truth(mined, tmp_path):
         path = tmp_path / f'00000{1}_0{study}_01.npz'
         np.savez(path, labels=labels, slices=np.arange(1, 11))
     rules = ('propagation', 'matching', 'cross_dataset')
-    rows = {row['rule']: row for row in score_rows(mined(unlabelled=True), rules, tmp_path)}
+    read_truth = partial(read_lesions, tmp_path)
+    rows = {row['rule']: row for row in score_rows(mined(unlabelled=True), rules, read_truth)}
     names = ('boxes', 'right', 'missing', 'found', 'withheld', 'withheld_found')
     values = {rule: [row[name] for name in names] for rule, row in rows.items()}
     # missing: slice 4 and the second lesion of study 1; slices 4 and 5 of study 2

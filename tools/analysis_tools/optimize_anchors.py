@@ -22,7 +22,8 @@ from mmlesion.analysis.anchors import (
     anchor_shapes,
     search_anchors,
 )
-from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
+from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.utils import UserError, cli
 from mmlesion.visualization.anchor_shapes import MATCHED_IOU, AnchorPanel, draw_anchor_shapes
 

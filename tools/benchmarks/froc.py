@@ -12,13 +12,12 @@ from tqdm import tqdm
 
 from mmlesion.analysis.timing import benchmark_parser, format_table, run_benchmark, time_call
 from mmlesion.evaluation.functional import (
-    Detections,
-    Lesions,
     deeplesion_protocol,
     evaluate_froc,
     lens_protocol,
     luna16_protocol,
 )
+from mmlesion.structures import Detections, Lesions
 from mmlesion.utils import UserError, cli
 
 

@@ -19,7 +19,7 @@ from mmlesion.analysis.timing import (
     time_call,
 )
 from mmlesion.models.layers import nms_3d, roi_align_3d
-from mmlesion.structures import SphereBoxes, sphere_overlaps
+from mmlesion.structures.spheres import SphereBoxes, sphere_overlaps
 from mmlesion.utils import UserError, cli
 
 try:

@@ -2,7 +2,7 @@ from .cases import Cases, froc_cases
 from .comparison import Comparison, PairedDifference, RowScore, compare_rows
 from .froc import Protocol, evaluate_froc, limit_per_item, score_thresholds, sensitivity_at
 from .groups import LESION_TYPES, diameter_groups, lesion_type_groups
-from .matching import Detections, Lesions, match
+from .matching import match
 from .overlaps import OVERLAPS, OverlapCriterion, box_overlaps, centre_in_sphere, slice_overlaps
 from .patients import TNP_SENSITIVITY, true_negative_patients
 from .protocols import (
@@ -22,8 +22,6 @@ __all__ = [
     'TNP_SENSITIVITY',
     'Cases',
     'Comparison',
-    'Detections',
-    'Lesions',
     'OverlapCriterion',
     'PairedDifference',
     'Protocol',

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmlesion.structures import Detections, Lesions
+
 from .froc import CurveEvents, Matched, curve_of, sensitivity_at
-from .matching import Detections, Lesions
 
 MISSED = -1
 """The point of a lesion that no detection reaches."""

@@ -1,53 +1,10 @@
 """Matching all detections of a data set with all its lesions at once."""
 
-from typing import NamedTuple, Optional
-
 import numpy as np
 
 # Pairs of a detection and a lesion that are looked at together: so many that their coordinates stay
 # in the processor's cache.
 MAX_PAIRS = 1 << 14
-
-
-class Detections(NamedTuple):
-    """The n detections of a data set.
-
-    Args:
-        item (ndarray): (n,) int, index of the image or scan that each lies in.
-        geometry (ndarray): (n, k) float, boxes or centres, as the criterion wants them.
-        score (ndarray): (n,) float.
-        label (ndarray, optional): (n,) int classes. Without them every lesion can be reached.
-    """
-
-    item: np.ndarray
-    geometry: np.ndarray
-    score: np.ndarray
-    label: Optional[np.ndarray] = None
-
-    def take(self, index):
-        """The detections that a boolean mask or an array of indices picks, in its order."""
-        return Detections(*(None if column is None else column[index] for column in self))
-
-
-class Lesions(NamedTuple):
-    """The m lesions of a data set.
-
-    Args:
-        item (ndarray): (m,) int, index of the image or scan that each lies in.
-        geometry (ndarray): (m, k) float, boxes or spheres, as the criterion wants them.
-        ignore (ndarray): (m,) bool, True for findings that are no lesions to find, though a
-            detection that reaches one is no false positive either.
-        label (ndarray, optional): (m,) int classes.
-    """
-
-    item: np.ndarray
-    geometry: np.ndarray
-    ignore: np.ndarray
-    label: Optional[np.ndarray] = None
-
-    def take(self, index):
-        """The lesions that a boolean mask or an array of indices picks, in its order."""
-        return Lesions(*(None if column is None else column[index] for column in self))
 
 
 def match(detections, lesions, criterion):

@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import numpy as np
 from mmdet.registry import METRICS
@@ -6,13 +7,14 @@ from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
+from mmlesion.io.json_files import read_json, write_json
+from mmlesion.structures import Detections, Predictions
 from mmlesion.utils import UserError
 from mmlesion.visualization.froc_curve import draw_froc
 
 from ..case_files import SUFFIX, write_cases
 from ..coverage import coverage, coverage_warnings
-from ..files import Predictions, read_json, write_json
-from ..functional import Detections, evaluate_froc, froc_cases
+from ..functional import evaluate_froc, froc_cases
 from ..tables import froc_table
 from .slice_benchmark import SliceBenchmark
 from .sub_volume_benchmark import SubVolumeBenchmark
@@ -232,7 +234,7 @@ class FROCMetric(BaseMetric):
         """Detections and lesions of all classes together."""
         pooled = detections, self.truth.lesions.take(self._of_classes(categories))
         if self.class_agnostic:
-            pooled = tuple(each._replace(label=None) for each in pooled)
+            pooled = tuple(replace(each, label=None) for each in pooled)
         return pooled
 
     def _froc(self, detections, lesions, groups=None):

@@ -1,8 +1,9 @@
 import numpy as np
 
-from mmlesion.structures import to_original_frame
+from mmlesion.io.json_files import write_json
+from mmlesion.structures import to_inclusive, to_original_frame
 
-from ..files import sub_volume_ground_truth, write_json
+from ..files import sub_volume_ground_truth
 from ..functional import OverlapCriterion, Protocol, lens_protocol, stack_boxes
 
 LENS = lens_protocol()
@@ -120,4 +121,4 @@ class SubVolumeBenchmark:
 
 def _stack(boxes, scores, labels, slices):
     boxes, scores, labels, _ = stack_boxes(boxes, scores, slices, labels)
-    return boxes - np.array([0, 0, 0, 1, 1, 1]), scores, labels
+    return to_inclusive(boxes), scores, labels

@@ -1,9 +1,10 @@
 from dataclasses import replace
 
-from mmlesion.structures import VolumeGrid
+from mmlesion.io.json_files import write_json
+from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
-from ..files import volume_ground_truth, write_json, write_luna16_predictions
+from ..files import volume_ground_truth, write_luna16_predictions
 from ..functional import luna16_protocol, true_negative_patients
 
 CENTRE = 'centre_in_sphere'
@@ -41,7 +42,7 @@ class VolumeBenchmark:
 
     def read(self, sample):
         """A sample's item and its spheres (n, 4) x, y, z and diameter in mm of the world."""
-        grid = VolumeGrid(*(sample[key] for key in ('size', 'spacing', 'origin', 'direction')))
+        grid = Grid.from_annotation(sample)
         spheres = sample['pred_instances']['bboxes'].cpu().numpy()
         return sample['series_uid'], grid.spheres_to_world(spheres)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlesion.utils import atomic_write
+from mmlesion.io.atomic import atomic_write
 
 from ..layers import OPERATIONS
 

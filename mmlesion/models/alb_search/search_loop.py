@@ -12,7 +12,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmlesion.evaluation.files import write_json
+from mmlesion.io.json_files import write_json
 from mmlesion.utils import UserError
 from mmlesion.visualization.genotype_graph import draw_genotypes
 

@@ -11,7 +11,7 @@ from mmengine.model import BaseModule, ModuleDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmlesion.structures import batch_dataset
+from mmlesion.models.utils import batch_dataset
 
 
 @MODELS.register_module()

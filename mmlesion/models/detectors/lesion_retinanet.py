@@ -7,7 +7,8 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
-from mmlesion.structures import label_segments, meet_segments, shares_in_boxes
+from mmlesion.models.utils import label_segments, meet_segments
+from mmlesion.structures import shares_in_boxes
 
 
 def calibrated_scores(scores: Tensor, bboxes: Tensor, segments: Tensor) -> Tensor:

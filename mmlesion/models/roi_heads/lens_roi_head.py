@@ -16,7 +16,7 @@ from mmengine.model import ModuleDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmlesion.structures import batch_dataset
+from mmlesion.models.utils import batch_dataset
 from mmlesion.utils import UserError
 
 

@@ -4,7 +4,7 @@ from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor
 
-from mmlesion.structures import SphereBoxes, check_shape, sphere_overlaps
+from mmlesion.structures.spheres import SphereBoxes, check_shape, sphere_overlaps
 
 
 @TASK_UTILS.register_module()

@@ -8,7 +8,7 @@ from mmdet.registry import TASK_UTILS
 from torch import Tensor
 from torch.nn.modules.utils import _triple
 
-from mmlesion.structures import SphereBoxes
+from mmlesion.structures.spheres import SphereBoxes
 
 from ...backbones.dense_unet_3d import STRIDES
 
