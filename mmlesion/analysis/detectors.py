@@ -77,7 +77,7 @@ def build_detector(
 
 
 def without_pretrained(cfg: Any) -> Any:
-    """Take weights to download out of a model's config: its modules then draw their own.
+    """Remove weights to download from a model's config; modules are then randomly initialized.
 
     Args:
         cfg (ConfigDict | list | object): The config, or a part of it.

@@ -19,7 +19,7 @@ from mmlesion.utils import UserError
 
 
 class Seconds(NamedTuple):
-    """How long something took.
+    """Duration of a call.
 
     Args:
         wall (float): Seconds by the clock on the wall.

@@ -1,20 +1,20 @@
-"""DeepLesion's sub-volumes: runs of consecutive slices, named as LENS' manual test set has them."""
+"""DeepLesion's sub-volumes: runs of consecutive slices, named as in LENS' manual test set."""
 
 import numpy as np
 
 
 def sub_volume_coco(coco, volumes, boxes):
-    """A COCO dictionary of every slice of sub-volumes, and their 3D boxes.
+    """Return a COCO dictionary of every slice of sub-volumes, and their 3D boxes.
 
     Args:
-        coco (dict): The data set's annotation file.
+        coco (dict): The dataset's annotation file.
         volumes (dict[str, SliceSeries]): Its series by name, with all their slices
             (:func:`mmlesion.mining.series.list_series`).
         boxes (dict[SubVolume, list]): Of each sub-volume x1, y1, z1, x2, y2, z2, inclusive.
 
     Returns:
         dict: With ``sub_volume`` in each image, whose ``slice_range`` is that of the sub-volume,
-        the annotations of the data set that lie on them, and ``sub_volumes``, the boxes by name.
+        the annotations of the dataset that lie on them, and ``sub_volumes``, the boxes by name.
     """
     images, annotations = [], []
     for sub in boxes:
@@ -40,7 +40,7 @@ def sub_volume_coco(coco, volumes, boxes):
 
 
 def check_slices(sub_volume, volumes):
-    """Say what is missing of a sub-volume: an error message, or None."""
+    """Return an error message if slices of a sub-volume are missing, or None."""
     volume = volumes.get(sub_volume.series)
     if volume is None:
         return f'{sub_volume.name}: no image of series {sub_volume.series} is annotated'

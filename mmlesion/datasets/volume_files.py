@@ -1,4 +1,4 @@
-"""Volumes of 1 mm on disk: resampling, arrays to map into memory, and their annotation file."""
+"""Files of 1 mm volumes: memory-mapped arrays and their annotation file."""
 
 import json
 from dataclasses import asdict
@@ -6,69 +6,21 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.mhd import image_files
-from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 from .conversion import convert_once
 
-SPACING = 1.0  # mm (3D Aggregated Faster R-CNN, section Data Preparation)
-HU_RANGE = (-1024, 3071)
 FOLDER = 'volumes'
-
-
-def isotropic_grid(grid, low, high, spacing=SPACING):
-    """A grid of cubes, parallel to another one.
-
-    Args:
-        grid (Grid): The other one.
-        low (Sequence[float]): z, y, x in its voxels at which the new grid begins.
-        high (Sequence[float]): z, y, x near which it ends, to half a cube.
-        spacing (float): mm of the cubes' sides. Defaults to 1.
-
-    Returns:
-        Grid: Of at least one voxel along each axis.
-    """
-    low, cubes = np.asarray(low, float), np.asarray(grid.spacing)[::-1] / spacing
-    size = np.maximum(np.rint((high - low) * cubes), 1).astype(int)
-    (origin,) = grid.to_world(low + 0.5 / cubes)
-    return Grid(tuple(size.tolist()), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
-
-
-def resample(image, grid, outside=HU_RANGE[0]):
-    """Sample an image on a grid, linearly.
-
-    Args:
-        image (sitk.Image): In HU.
-        grid (Grid): Where to sample.
-        outside (float): HU outside of the image. Defaults to -1024, air.
-
-    Returns:
-        ndarray: (z, y, x) int16 HU, clipped to -1024 to 3071.
-    """
-    low, high = HU_RANGE
-    resampled = sitk.Resample(
-        image,
-        grid.size[::-1],
-        sitk.Transform(),
-        sitk.sitkLinear,
-        grid.origin,
-        grid.spacing,
-        grid.direction,
-        outside,
-        sitk.sitkFloat32,
-    )
-    return np.rint(sitk.GetArrayViewFromImage(resampled)).clip(low, high).astype(np.int16)
 
 
 def write_volume(root, name, hu, grid, **fields):
     """Write a volume.
 
     Args:
-        root (str | Path): Folder of the data set.
+        root (str | Path): Folder of the dataset.
         name (str): The volume's file is ``volumes/<name>.npy``.
         hu (ndarray): (z, y, x) int16.
         grid (Grid): Its grid.
@@ -86,7 +38,7 @@ def store_volume(root, name, sources, options, convert):
     """Write a volume, or keep what an earlier run has made of the same files and options.
 
     Args:
-        root (str | Path): Folder of the data set. ``volumes/<name>.json`` says what was made.
+        root (str | Path): Folder of the dataset. ``volumes/<name>.json`` says what was made.
         name (str): Of the volume.
         sources (Sequence[Path]): The files that it is made of.
         options (dataclass): How it is made.
@@ -106,7 +58,7 @@ def store_volume(root, name, sources, options, convert):
 
 
 def _is_whole(root, entry):
-    """Whether a volume is as its entry says, and its file as long as its own header says."""
+    """Return whether a volume matches its entry, and its file the length in its header."""
     try:
         volume = np.load(Path(root, entry['file_name']), mmap_mode='r', allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -115,27 +67,45 @@ def _is_whole(root, entry):
 
 
 def write_annotations(path, volumes, annotations, category, description, preparation=None):
-    """Write the annotation file of a 3D benchmark (see docs/datasets.md).
+    """Write the annotation file of a 3D benchmark; see :func:`describe_volumes`.
 
     Args:
         path (str | Path): The JSON file.
-        volumes (list[dict]): Entries of :func:`write_volume`; ids count from 1.
-        annotations (list[list[dict]]): Of each volume ``center_mm`` (x, y, z), ``diameter_mm`` and
-            ``ignore``, and more if there is; ids count from 1.
+        volumes (list[dict]): Entries of :func:`write_volume`.
+        annotations (list[list[dict]]): Of each volume.
         category (str): What is annotated.
-        description (str): Of the data set.
+        description (str): Of the dataset.
+        preparation (dict, optional): How volumes were made. Defaults to None, of all that is there.
+    """
+    content = describe_volumes(volumes, annotations, (category,), description, preparation)
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content))
+
+
+def describe_volumes(volumes, annotations, categories, description, preparation=None):
+    """Make the content of the annotation file of a 3D benchmark (see docs/datasets.md).
+
+    Args:
+        volumes (list[dict]): Entries of :func:`write_volume`; ids count from 1.
+        annotations (list[list[dict]]): Of each volume ``center_mm`` (x, y, z) and ``diameter_mm``,
+            or ``bbox_3d`` (:mod:`mmlesion.io.bbox_3d`), and ``ignore``, and more if there is; ids
+            count from 1. The category is the first one where they do not name another.
+        categories (Sequence[str]): What is annotated, by category id from 1.
+        description (str): Of the dataset.
         preparation (dict, optional): How volumes were made, which :class:`VolumeDataset` compares
             with its ``metainfo``. Defaults to None, of all that is there.
+
+    Returns:
+        dict: The content.
     """
     content = {
         'info': {'description': description, 'preparation': preparation},
         'volumes': [{'id': i, **volume} for i, volume in enumerate(volumes, start=1)],
         'annotations': [],
-        'categories': [{'id': 1, 'name': category}],
+        'categories': [{'id': i, 'name': name} for i, name in enumerate(categories, start=1)],
     }
     for volume_id, lesions in enumerate(annotations, start=1):
         for lesion in lesions:
             ids = {'id': len(content['annotations']) + 1, 'volume_id': volume_id}
             content['annotations'].append({**ids, 'category_id': 1, **lesion})
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content))
+    return content

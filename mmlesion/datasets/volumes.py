@@ -1,3 +1,5 @@
+"""The dataset of 1 mm volumes with spheres."""
+
 import logging
 
 import numpy as np
@@ -6,6 +8,7 @@ from mmdet.registry import DATASETS
 from mmengine.fileio import get_text
 from mmengine.logging import print_log
 
+from mmlesion.io.bbox_3d import with_sphere
 from mmlesion.io.json_files import parse_json
 from mmlesion.io.schema import path_under
 from mmlesion.utils import UserError
@@ -20,6 +23,9 @@ SPLITS = ('train', 'test')
 @DATASETS.register_module()
 class VolumeDataset(BaseDetDataset):
     """Volumes of 1 mm with spheres around lesions: the JSON of 3D benchmarks (docs/datasets.md).
+
+    An annotation that has a 3D box alone stands for the sphere with the box's center and longest
+    side (:func:`~mmlesion.io.bbox_3d.with_sphere`).
 
     A sample is a whole volume, of which ``RandomLesionCrop`` cuts one crop. Findings marked
     ``ignore`` are kept out of the training targets (``ignore_flag`` 1). Those that mark a lesion,
@@ -87,7 +93,7 @@ class VolumeDataset(BaseDetDataset):
             lesions = {volume['id']: [] for volume in content['volumes']}
             for annotation in content['annotations']:
                 if annotation['category_id'] in labels:
-                    instance = _instance(annotation, labels)
+                    instance = _instance(with_sphere(annotation), labels)
                     lesions[annotation['volume_id']].append(instance)
             volumes = [volume for volume in content['volumes'] if self._is_chosen(volume)]
             samples = [self._sample(volume, lesions[volume['id']]) for volume in volumes]
@@ -127,7 +133,7 @@ class VolumeDataset(BaseDetDataset):
         print_log(difference, 'current', logging.WARNING)
 
     def _labels(self, categories):
-        """Category id to label."""
+        """Return labels by category id."""
         classes = self.metainfo['classes']
         ids = {category['name']: category['id'] for category in categories}
         if missing := [name for name in classes if name not in ids]:
@@ -151,7 +157,7 @@ class VolumeDataset(BaseDetDataset):
         }
 
     def filter_data(self):
-        """Filter the volumes by ``filter_cfg`` and repeat them; in test mode all stay as they are.
+        """Filter and repeat the volumes according to ``filter_cfg``; do nothing in test mode.
 
         Returns:
             list[dict]: The samples of an epoch.
@@ -188,7 +194,7 @@ def _instance(annotation, labels):
 
 
 def _to_train(instances):
-    """Findings without the ignored ones that mark a lesion."""
+    """Return the findings without ignored ones that mark a lesion."""
     centers = np.array([instance['center_mm'] for instance in instances]).reshape(-1, 3)
     diameters = np.array([instance['diameter_mm'] for instance in instances]).reshape(-1, 1)
     return without_marks(instances, centers, diameters)
@@ -199,7 +205,7 @@ def _has_lesions(sample):
 
 
 def _lesion_samples(samples):
-    """A sample a lesion, then one a volume."""
+    """Return one sample per lesion, then one per volume."""
     aimed = [
         dict(sample, crop_target=instance)
         for sample in samples

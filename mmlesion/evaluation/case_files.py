@@ -1,4 +1,4 @@
-"""The cases behind a FROC curve as a file, ``<prefix>.cases.json`` beside ``<prefix>.json``."""
+"""Files of the cases behind a FROC curve, ``<prefix>.cases.json`` next to ``<prefix>.json``."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _check(cases):
 
 
 def check_same_cases(runs: dict) -> None:
-    """Refuse to compare runs on different items, patients, lesions or levels.
+    """Reject the comparison of runs with different items, patients, lesions or levels.
 
     Args:
         runs (dict[str, Cases]): By the name of their file.

@@ -1,4 +1,4 @@
-"""How far ground truth and predictions speak of the same items."""
+"""Agreement of the items of ground truth and predictions."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def coverage(truth, predictions):
 
 
 def coverage_warnings(truth, predictions):
-    """What a reader of the score must know about items without predictions, and unknown ones.
+    """Return warnings about items without predictions and unknown items.
 
     Args:
         truth (GroundTruth): What was asked for.

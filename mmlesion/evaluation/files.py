@@ -1,4 +1,4 @@
-"""Ground truth, predictions and results as files.
+"""Files of ground truth, predictions and results.
 
 Every reader checks what it reads and raises :class:`~mmlesion.utils.UserError` with the file, the
 place in it and what to do.
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mmlesion.io.atomic import atomic_write
+from mmlesion.io.bbox_3d import with_sphere
 from mmlesion.io.json_files import read_json
 from mmlesion.io.pickled_arrays import load_arrays
 from mmlesion.structures import Detections, GroundTruth, Lesions, Predictions
@@ -23,7 +24,7 @@ EXCLUDED_DIAMETER = 10.0
 
 
 def coco_ground_truth(data, path):
-    """Lesions of a COCO dictionary.
+    """Return the lesions of a COCO dictionary.
 
     Boxes become x, y, x + w, y + h. Annotations with ``iscrowd`` or ``ignore`` set are ignored
     findings; all others count, noisy ones too. Groups are by ``lesion_type`` and by the first of
@@ -283,6 +284,7 @@ def volume_ground_truth(data, path, fold=None):
             f'{path}: annotations of volumes that are not listed: {some_names(unknown)}'
         )
     item, _ = _items([names[i] for i in volume_ids], items, path)
+    annotations = [with_sphere(annotation) for annotation in annotations]
     centres = _numbers(_column(annotations, 'center_mm', where), 3, f'{where}, "center_mm"')
     diameter = _column(annotations, 'diameter_mm', where)
     diameter = _numbers(diameter, None, f'{where}, "diameter_mm"')

@@ -1,4 +1,4 @@
-"""Two detectors' results as one: the ensembles of 3D Aggregated Faster R-CNN, Table III."""
+"""Merging of two detectors' results (3D Aggregated Faster R-CNN, Table III)."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ MODES = ('union', 'intersection')
 
 
 def merge_detections(first, second, boxes_of, mode='union', iou_thr=0.1):
-    """Average the detections of two sets that overlap, and keep or drop the others.
+    """Average overlapping detections of two sets, and keep or drop the others.
 
     In each item, detections of the same class are paired one to one, so that the sum of their IoUs
     is the largest there is. Of a pair, place, size and score are averaged.
@@ -50,7 +50,7 @@ def merge_detections(first, second, boxes_of, mode='union', iou_thr=0.1):
 
 
 def _pairs(first, second, boxes_of, iou_thr):
-    """(p, 2) indices of detections that are paired."""
+    """Return (p, 2) indices of paired detections."""
     boxes = boxes_of(first.geometry), boxes_of(second.geometry)
     places = _places(first), _places(second)
     pairs = [np.empty((0, 2), dtype=int)]

@@ -1,4 +1,4 @@
-"""NumPy's arrays in pickles, rebuilt from their bytes.
+"""NumPy arrays in pickles, rebuilt from their bytes.
 
 NumPy's own reconstruction takes the dtype and the state that a file gives it. An array of objects
 is raw bytes that stand for pointers then, which crashes or runs code. Here an array is made of its
@@ -30,6 +30,7 @@ class DTypeRecord(Record):
         self.code = code
 
     def finish(self, state):
+        """Build the dtype."""
         if state is None:
             return np.dtype(self.code)
         order, *structure = state[1:5]
@@ -42,6 +43,7 @@ class ArrayRecord(Record):
     """An array; its state has its shape, its dtype and its bytes."""
 
     def finish(self, state):
+        """Build the array."""
         if type(state) is not tuple or len(state) != 5:
             raise UserError('it has an array without data')
         _, shape, dtype, is_fortran, data = state
@@ -145,7 +147,7 @@ _BUILTINS = dict(
 
 
 def _array_globals() -> dict[tuple[str, str], Any]:
-    """What data files may name, under the names of Python 2 and 3 and NumPy 1 and 2."""
+    """Return the names that data files may reference, for Python 2 and 3 and NumPy 1 and 2."""
     found = {
         ('numpy', 'ndarray'): _NDARRAY,
         ('numpy', 'dtype'): Constructor(DTypeRecord),

@@ -1,4 +1,4 @@
-"""Detectors and their parts: importing this package registers them in mmdet's registries."""
+"""Detectors, classifiers and their components."""
 # ruff: noqa: F403 (each subpackage lists its names in __all__)
 
 from .alb_search import *

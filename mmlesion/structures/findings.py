@@ -93,7 +93,7 @@ class Lesions(Columns):
 
 
 class GroundTruth(NamedTuple):
-    """What a benchmark asks for.
+    """Ground truth of a benchmark.
 
     Args:
         items (list): The n names or ids of the images or scans, in the order of their file.
@@ -109,7 +109,7 @@ class GroundTruth(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What a detector says.
+    """Predictions of a detector.
 
     Args:
         detections (Detections): Those in listed items.

@@ -1,4 +1,4 @@
-"""Drawing the FROC of several rows with their confidence bands."""
+"""FROC plots of several rows with confidence bands."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from .figures import new_figure
 
 
 def draw_comparison(comparison, fp_levels, path) -> None:
-    """Draw sensitivity at each level with a band for each row, and the differences beside it.
+    """Plot each row's sensitivities with a confidence band, and the differences next to them.
 
     Args:
         comparison (Comparison): What
             :func:`~mmlesion.evaluation.functional.compare_rows` returns.
         fp_levels (Sequence[float]): (l,) false positives per item.
-        path (str | Path): The picture to write; its suffix says the format.
+        path (str | Path): Output file; its suffix determines the format.
     """
     figure = new_figure(figsize=(11, 4.8), dpi=130, layout='constrained')
     curves, differences = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -42,7 +42,7 @@ def _levels_axis(axes, fp_levels):
 
 
 def _draw_differences(axes, comparison, colors):
-    """Differences of the mean sensitivity with their intervals, the first row at the top."""
+    """Plot differences in mean sensitivity with their intervals, the first row at the top."""
     names = list(comparison.differences)
     for place, name in enumerate(names):
         one = comparison.differences[name]

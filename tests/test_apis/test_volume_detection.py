@@ -13,8 +13,8 @@ from torch import nn
 
 from mmlesion.apis import LesionInferencer
 from mmlesion.apis.volume_detection import loads_volumes, prepare_volume
+from mmlesion.converters.lungs import LungRegion, cut_to_lungs
 from mmlesion.datasets.luna16_files import find_luna16_scans, read_luna16_scan, read_lung_mask
-from mmlesion.datasets.lungs import LungRegion, cut_to_lungs
 from mmlesion.models import AggregatedRCNN3D
 from mmlesion.models.detectors.sliding_windows import SlidingWindows
 from mmlesion.phantom import make_luna16_phantom
@@ -23,7 +23,8 @@ from mmlesion.structures.grid import Grid, from_index
 from mmlesion.utils import UserError
 
 REPO = Path(__file__).parents[2]
-CONFIG = REPO / 'configs/aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'
+FOLDER = REPO / 'configs/phantom/aggregated_rcnn3d'
+CONFIG = FOLDER / 'aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'
 REAL_CT = REPO.parent / 'shared/data/ct/abdomen_ct_3mm.nii.gz'
 DIAMETER = 12.0
 

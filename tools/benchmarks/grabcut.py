@@ -8,11 +8,11 @@ import numpy as np
 from tqdm import tqdm
 
 from mmlesion.analysis.timing import benchmark_parser, run_benchmark, time_call
+from mmlesion.converters.grabcut import recist_mask
+from mmlesion.converters.mask_run import MaskOptions, MaskRun, first_window
 from mmlesion.evaluation.files import coco_ground_truth
 from mmlesion.io.json_files import read_json
 from mmlesion.io.slices import read_hu
-from mmlesion.mining import MaskOptions, MaskRun, recist_mask
-from mmlesion.mining.mask_dataset import first_window
 from mmlesion.utils import UserError, cli
 
 DEEPLESION = 32735  # lesions
@@ -36,8 +36,8 @@ def throughput(coco: dict, images: str, options: MaskOptions, workers: int) -> d
     """Measure masks per second, reading of the slices included, and the hours for DeepLesion."""
     run = MaskRun(coco, images, options)
     _, took = time_call(run.run, workers)
-    if run.problems:
-        raise UserError(f'{run.problems[0][1]}: every lesion to be timed needs a mask')
+    if run.skipped:
+        raise UserError(f'{run.skipped[0].message}: every lesion to be timed needs a mask')
     rate = len(run.masks) / took.wall
     return {
         'workers': workers,

@@ -1,4 +1,4 @@
-"""A FROC curve by the patients it comes from, which is what a paired comparison draws again."""
+"""FROC curves by patient, for the resampling of a paired comparison."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MISSED = -1
 
 
 class Cases(NamedTuple):
-    """What moves the FROC curve of one test run, with the patient it happens in.
+    """The events that move the FROC curve of a test run, with their patients.
 
     Points of the curve count from 0, in descending order of score: events of one point happen
     together.
@@ -67,7 +67,7 @@ class Cases(NamedTuple):
 
 
 def froc_cases(detections: Detections, lesions: Lesions, items: list, patients: list, protocol):
-    """Say in which case each event of a FROC curve happens.
+    """Return the case of each event of a FROC curve.
 
     Args:
         detections (Detections): Those of all items.

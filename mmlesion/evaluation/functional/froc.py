@@ -1,4 +1,4 @@
-"""Free-response ROC: sensitivity against false positives per image or scan."""
+"""Free-response ROC: sensitivity versus false positives per image or scan."""
 
 import time
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Protocol:
 
 
 class CurveEvents(NamedTuple):
-    """What moves the curve: at which of its points, and in which item."""
+    """The events that move the curve: their points and items."""
 
     num_points: int
     fp_point: np.ndarray
@@ -38,7 +38,7 @@ class CurveEvents(NamedTuple):
 
 
 class Matched:
-    """A data set after matching, ready to give the curve of any choice of its lesions."""
+    """A dataset after matching, from which the curve of any subset of its lesions is computed."""
 
     def __init__(self, detections, lesions, num_items, protocol):
         if protocol.max_per_item:
@@ -53,22 +53,23 @@ class Matched:
         self.as_roc = protocol.merge_ties
 
     def events(self, chosen):
+        """Return the events (:class:`CurveEvents`) of the lesions in the mask ``chosen`` (m,)."""
         found = chosen & (self.first_hit < len(self.point_of))
         hit_point = self.point_of[self.first_hit[found]]
         hit_item = self.lesion_item[found]
         return CurveEvents(len(self.score), self.fp_point, self.fp_item, hit_point, hit_item)
 
     def curve(self, chosen):
-        """(p + 1,) false positives per item and (p + 1,) sensitivities, from (0, 0)."""
+        """Return (p + 1,) false positives per item and (p + 1,) sensitivities, from (0, 0)."""
         return curve_of(self.events(chosen), self.num_items, chosen.sum(), self.as_roc)
 
 
 def evaluate_froc(detections, lesions, num_items, protocol, groups=None, bootstrap=0, seed=0):
     """Evaluate detections by the rules of a benchmark.
 
-    Detections over the whole set are taken by falling score. One that reaches no lesion is a false
-    positive; one that reaches several hits all of them; a further hit on the same lesion counts
-    neither way, nor does one that reaches only ignored findings.
+    Detections over the whole set are taken in descending order of score. One that reaches no lesion
+    is a false positive; one that reaches several hits all of them; a further hit on the same lesion
+    counts neither way, nor does one that reaches only ignored findings.
 
     Args:
         detections (Detections): Those of all items, in the order of their file.
@@ -134,7 +135,7 @@ def sensitivity_at(fp, sensitivity, levels):
 
 
 def score_thresholds(fp, score, levels):
-    """The operating point at each level: the lowest score that keeps to it.
+    """Return the operating point at each level: the lowest score within it.
 
     Args:
         fp (ndarray): (p,) rising false positives per item.
@@ -152,7 +153,7 @@ def score_thresholds(fp, score, levels):
 
 
 def limit_per_item(detections, limit):
-    """Keep an item's best detections, by the rule of the LUNA16 program.
+    """Keep the highest-scoring detections of each item, as in the LUNA16 program.
 
     In an item with more than ``limit`` those that score higher than the first one too many stay, so
     that equal scores at the limit all go.
@@ -174,7 +175,7 @@ def limit_per_item(detections, limit):
 
 
 def _rank(detections):
-    """By falling score, with ties in the order of the published DeepLesion and LENS programs."""
+    """Sort by descending score, with ties as in the published DeepLesion and LENS programs."""
     by_item = np.argsort(detections.item, kind='stable')
     # Not a stable sort: these programs call exactly this on the detections of all items, item by
     # item, and only the same call on the same array puts equal scores in the same order.
@@ -182,7 +183,7 @@ def _rank(detections):
 
 
 def _points(score, merge_ties):
-    """(n,) the curve's point that each ranked detection belongs to, and (p,) the points' scores."""
+    """Return each ranked detection's point on the curve (n,), and the points' scores (p,)."""
     if not merge_ties:
         return np.arange(len(score)), score
     new = np.append(True, score[1:] != score[:-1])[: len(score)]
@@ -190,9 +191,10 @@ def _points(score, merge_ties):
 
 
 def _counts(events, weight=None):
-    """(p + 1,) false positives and (p + 1,) found lesions up to each point, from 0.
+    """Return (p + 1,) false positives and (p + 1,) detected lesions up to each point, from 0.
 
     Args:
+        events (CurveEvents): The events.
         weight (ndarray, optional): (num_items,) how often each item counts.
     """
     fp_weight, hit_weight = (
@@ -206,7 +208,7 @@ def _counts(events, weight=None):
 
 
 def curve_of(events, num_items, num_lesions, as_roc=False, weight=None):
-    """Turn events into false positives per item and sensitivity.
+    """Convert events to false positives per item and sensitivities.
 
     With ``as_roc`` counts are divided, multiplied and divided again as LUNA16's program does after
     its ROC analysis: its levels are whole numbers of false positives on 888 scans, so that the last
@@ -231,7 +233,7 @@ def curve_of(events, num_items, num_lesions, as_roc=False, weight=None):
 
 
 def _bootstrap(matched, wanted, levels, count, seed):
-    """(count, l) sensitivities at the levels, each on items drawn with replacement."""
+    """Return (count, l) sensitivities at the levels, each on items drawn with replacement."""
     generator = np.random.default_rng(seed)
     events, item_of_lesion = matched.events(wanted), matched.lesion_item[wanted]
     num_items = matched.num_items
@@ -245,7 +247,7 @@ def _bootstrap(matched, wanted, levels, count, seed):
 
 
 def _interval(samples):
-    """95 % percentile intervals of the sensitivities and of their mean.
+    """Return 95 % percentile intervals of the sensitivities and of their mean.
 
     Draws without any lesion have no sensitivity, and are left out.
     """
@@ -270,7 +272,7 @@ def _at_levels(fp, sensitivity, levels):
 
 
 def _corners(fp, sensitivity, score):
-    """The curve without repeated points, and those inside a horizontal or vertical line.
+    """Return the curve without repeated points and points inside straight lines.
 
     It draws and interpolates as the whole curve does. Its first point, (0, 0), has the best score.
     """

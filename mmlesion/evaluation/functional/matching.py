@@ -1,4 +1,4 @@
-"""Matching all detections of a data set with all its lesions at once."""
+"""Vectorized matching of all detections of a dataset to its lesions."""
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def match(detections, lesions, criterion):
 
 
 def _keys(detections, lesions):
-    """Numbers that are equal for a detection and a lesion that may match: of item, and class."""
+    """Return keys of item and class that are equal for candidate pairs."""
     if detections.label is None or lesions.label is None:
         return detections.item, lesions.item
     classes = 1 + max(detections.label.max(initial=0), lesions.label.max(initial=0))

@@ -1,4 +1,4 @@
-"""When does a detection reach a lesion: overlap of boxes, or a centre inside a sphere."""
+"""Criteria for a match of a detection and a lesion: box overlap, or center in sphere."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ OVERLAPS = ('iou', 'iobb', 'iogt', 'max')
 
 
 def box_overlaps(boxes, gts, metric='iou', inclusive=True):
-    """Overlap of detected boxes with ground-truth boxes, in 2D or 3D.
+    """Return the overlap of detected boxes with ground truth boxes, in 2D or 3D.
 
     The arrays broadcast: equal shapes give pairwise overlaps, ``boxes[:, None]`` with ``gts[None]``
     gives the whole matrix.
@@ -53,14 +53,15 @@ def _ratio(inter, box_size, gt_size, metric):
 
 
 def slice_overlaps(boxes, gts, metric='iou', inclusive=True):
-    """Overlap of detected 3D boxes with ground truth that is annotated on one slice only.
+    """Return the overlap of detected 3D boxes with ground truth annotated on one slice only.
 
     Where the box covers the annotated slice it is the 2D overlap on it, elsewhere 0.
 
     Args:
         boxes (ndarray): (..., 6) x1, y1, z1, x2, y2, z2 in px and slices.
         gts (ndarray): (..., 6) likewise, with z1 = z2 the annotated slice.
-        metric, inclusive: See :func:`box_overlaps`.
+        metric (str): See :func:`box_overlaps`.
+        inclusive (bool): See :func:`box_overlaps`.
 
     Returns:
         ndarray: (...) overlaps.
@@ -73,7 +74,7 @@ def slice_overlaps(boxes, gts, metric='iou', inclusive=True):
 
 @dataclass(frozen=True)
 class OverlapCriterion:
-    """A detected box reaches a lesion if their overlap is at least ``threshold``.
+    """A detected box matches a lesion if their overlap is at least ``threshold``.
 
     Args:
         metric (str): The overlap, see :func:`box_overlaps`.
@@ -92,13 +93,13 @@ class OverlapCriterion:
             raise ValueError(f'overlap must be one of {OVERLAPS}, not {self.metric!r}')
 
     def __call__(self, boxes, gts):
-        """(n,) bool of n pairs: (n, 4 or 6) detected and (n, 4 or 6) ground-truth boxes."""
+        """Return (n,) bool for pairs of (n, 4 or 6) detected and (n, 4 or 6) ground truth boxes."""
         overlaps = slice_overlaps if self.annotated_slice else box_overlaps
         return overlaps(boxes, gts, self.metric, self.inclusive) >= self.threshold
 
 
 def centre_in_sphere(centres, spheres):
-    """LUNA16's criterion: the mark is nearer to the nodule's centre than its radius.
+    """Apply LUNA16's criterion: the mark is nearer to the nodule's center than its radius.
 
     Args:
         centres (ndarray): (..., >=3) x, y, z of marks in mm; further columns are not used.

@@ -1,4 +1,4 @@
-"""Scores that count patients rather than lesions."""
+"""Scores by patient instead of by lesion."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ _ROUNDING = 1e-9
 
 
 def true_negative_patients(detections, lesions, num_items, protocol, sensitivity=TNP_SENSITIVITY):
-    """Share of the scans without lesions in which nothing is found at a high sensitivity.
+    """Return the fraction of lesion-free scans without detections at a high sensitivity.
 
     3D Aggregated Faster R-CNN, section True Negative Patients: N_TNP / N_NP at the highest score
     threshold that lets the sensitivity reach 0.95. A scan is negative if it has no lesion to find;

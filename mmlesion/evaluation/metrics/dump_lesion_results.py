@@ -1,3 +1,5 @@
+"""Dumping of test results without dense maps."""
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,7 +34,7 @@ class DumpLesionResults(DumpDetResults):
 
 
 def _without_maps(sample):
-    """A copy of a sample with the wanted segments as RLE in place of its maps."""
+    """Return a copy of a sample with its segments as RLE instead of the maps."""
     kept = {key: value for key, value in sample.items() if key != 'gt_sem_seg'}
     if 'segments' in sample.get('pred_sem_seg', {}):
         numbers = sample['pred_sem_seg']['segments'][0].cpu().numpy()

@@ -1,3 +1,5 @@
+"""FROC in training and test runs."""
+
 import logging
 from dataclasses import replace
 
@@ -26,7 +28,7 @@ class FROCMetric(BaseMetric):
     """FROC of lesion detection in images, volumes or sub-volumes, by the kind of ``ann_file``.
 
     Images have boxes, and COCO's mAP over IoU 0.5 to 0.9 beside the FROC. Volumes have spheres in
-    the world: a detection is a hit if its centre lies in the lesion, as LUNA16 has it, ignored
+    the world: a detection is a hit if its center lies in the lesion, as LUNA16 has it, ignored
     findings count neither way, and the True Negative Patient score stands beside the FROC.
     Sub-volumes are evaluated as in LENS (section Metric): what is found on their slices is stacked
     to 3D boxes, or found as such, of which IoBB over 0.3 is a hit.

@@ -1,3 +1,5 @@
+"""Retrieval metrics of lesion embeddings."""
+
 import numpy as np
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
@@ -6,10 +8,10 @@ from scipy.spatial.distance import cdist, squareform
 
 @METRICS.register_module()
 class LesionRetrievalMetric(BaseMetric):
-    """How well embeddings find lesions again, as intra-patient lesion matching needs it (LENS).
+    """Retrieval metric of lesion embeddings for intra-patient lesion matching (LENS).
 
     Results are ``top1``, the share of the lesions with another annotation of theirs whose nearest
-    neighbour among the annotations on all other slices is one of these; and ``precision`` and
+    neighbor among the annotations on all other slices is one of these; and ``precision`` and
     ``recall`` of the pairs of one patient, on different slices, whose distance is below ``delta``.
     A pair is right if it has one ``lesion_group``. NaN where there is nothing to count.
 
@@ -26,7 +28,7 @@ class LesionRetrievalMetric(BaseMetric):
         self.delta = delta
 
     def process(self, data_batch, data_samples):
-        """Collect what a batch has.
+        """Collect the embeddings and labels of a batch.
 
         Args:
             data_batch (dict): Not used.
@@ -62,7 +64,7 @@ class LesionRetrievalMetric(BaseMetric):
 
 
 def _equal_pairs(values):
-    """(n, n) bool, which pairs of values are equal."""
+    """Return which pairs of values are equal, (n, n) bool."""
     numbers = np.unique(values, return_inverse=True)[1]
     return numbers[:, None] == numbers
 

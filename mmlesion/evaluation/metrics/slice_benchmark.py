@@ -1,3 +1,5 @@
+"""FROC of boxes on images."""
+
 from contextlib import redirect_stdout
 from io import StringIO
 

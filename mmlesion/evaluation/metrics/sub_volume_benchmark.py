@@ -1,3 +1,5 @@
+"""FROC of 3D boxes in sub-volumes."""
+
 import numpy as np
 
 from mmlesion.io.json_files import write_json

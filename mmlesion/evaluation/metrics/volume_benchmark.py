@@ -1,3 +1,5 @@
+"""FROC of spheres in volumes."""
+
 from dataclasses import replace
 
 from mmlesion.io.json_files import write_json

@@ -1,4 +1,4 @@
-"""The encoder of regions whose blocks are searched."""
+"""The region encoder from which the search derives genotypes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .search_blocks import Architecture, SearchBlock, SearchReductionBlock
 
 @MODELS.register_module()
 class SearchALBEncoder(BaseModule):
-    """:class:`~mmlesion.models.ALBEncoder` before its genotypes are chosen.
+    """:class:`~mmlesion.models.ALBEncoder` for the search of its genotypes.
 
-    It takes its place in ``RelationBBoxHead`` while :class:`ALBSearchLoop` trains it. It gives no
-    relations: ElixirNet searches the blocks without the relation transfer module.
+    It replaces the encoder in ``RelationBBoxHead`` while :class:`ALBSearchLoop` trains it. It
+    provides no relations: ElixirNet searches the blocks without the relation transfer module.
 
     Args:
         in_channels (int): Channels of the regions' features. Defaults to 256.
@@ -25,7 +25,7 @@ class SearchALBEncoder(BaseModule):
         num_reductions (int): Reduction blocks. Defaults to 2.
 
     Attributes:
-        architecture (Architecture): What is searched.
+        architecture (Architecture): The searched architecture.
         out_channels (int): Channels P of the result, 256 by default.
         with_relations (bool): False.
     """

@@ -1,4 +1,4 @@
-"""An optimizer for the weights, and one for the architecture parameters."""
+"""Optimizers of the weights and of the architecture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PARTS = 'weights', 'architecture'
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class SearchOptimWrapperConstructor:
-    """Give the network's weights and its architecture parameters an optimizer each.
+    """Build separate optimizers for the network's weights and its architecture parameters.
 
     In a config ``optim_wrapper = dict(constructor='SearchOptimWrapperConstructor',
     weights=dict(optimizer=...), architecture=dict(optimizer=...))``; what else is in it, for
@@ -59,7 +59,7 @@ class SearchOptimWrapperConstructor:
 
 
 def find_encoder(model: nn.Module) -> SearchALBEncoder:
-    """The encoder in a detector whose architecture is searched.
+    """Return the encoder of a detector whose architecture is searched.
 
     Raises:
         UserError: If there is none.

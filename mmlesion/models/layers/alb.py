@@ -1,3 +1,5 @@
+"""Auto-lesion blocks of ElixirNet and their genotypes."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -93,8 +95,10 @@ class AutoLesionBlock(nn.Module):
 
     @property
     def relations(self) -> list[Tensor] | None:
-        """list[Tensor] | None: The mean E (n, n) of the Non-local operations in the last forward,
-        for each image; None if there is none."""
+        """list[Tensor] | None: Mean E (n, n) of the Non-local operations for each image.
+
+        Of the last forward pass; None if there is no such operation.
+        """
         relations = [
             module.relations for module in self.modules() if isinstance(module, NonLocalRelation)
         ]

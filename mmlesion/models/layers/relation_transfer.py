@@ -1,3 +1,5 @@
+"""Relation transfer of ElixirNet."""
+
 from __future__ import annotations
 
 import torch
@@ -7,15 +9,15 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class RelationTransferModule(nn.Module):
-    """Transfers what a lesion is along the relations of the regions (ElixirNet, section "Relation
-    Transfer Module").
+    """Transfers lesion semantics along the relations of the regions.
 
-    f_E = E Gamma M W_E. M, the weights and biases of a binary classifier of lesions, describes its
-    two classes. Gamma maps them to the regions by the softmax of the regions' binary scores. E are
-    the relations between the regions of an image, W_E a learned matrix.
+    ElixirNet, section "Relation Transfer Module": f_E = E Gamma M W_E. M, the weights and biases of
+    a binary classifier of lesions, describes its two classes. Gamma maps them to the regions by the
+    softmax of the regions' binary scores. E are the relations between the regions of an image, W_E
+    a learned matrix.
 
     Args:
-        in_channels (int): Channels P of the features that the binary classifier sees.
+        in_channels (int): Channels P of the binary classifier's input features.
         out_channels (int): Channels of f_E. Defaults to 128.
     """
 
@@ -32,8 +34,8 @@ class RelationTransferModule(nn.Module):
         Args:
             relations (list[Tensor]): E (n, n) of each image.
             binary_score (Tensor): Scores (N, 2) of the regions, image after image.
-            classifier (nn.Linear): The layer, P to 2, that gave the scores. Its parameters are read
-                as they are: the transferred features do not train them through M.
+            classifier (nn.Linear): The layer, P to 2, that computed the scores. Its parameters are
+                detached: the transferred features do not train them through M.
 
         Returns:
             Tensor: f_E (N, out_channels).

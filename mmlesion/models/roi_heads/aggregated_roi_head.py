@@ -1,3 +1,5 @@
+"""The FPRN branch of 3D Aggregated Faster R-CNN."""
+
 from __future__ import annotations
 
 import torch
@@ -22,12 +24,12 @@ class AggregatedRoIHead(StandardRoIHead):
 
     Args:
         bbox_roi_extractor (dict): ``DiameterAlignedExtractor``.
-        bbox_head (dict): ``AggregatedBBoxHead``; its ``in_channels`` default to those that the
-            extractor gives.
-        anchor_generator (dict): That of the RPN, by whose anchors a true lesion that is added to
-            the proposals finds the level that would propose it. ``AggregatedRCNN3D`` gives it;
-            defaults to the paper's for LUNA16.
-        score (str): Which probability becomes the score: 'mean' of both branches, 'rpn' or 'fprn',
+        bbox_head (dict): ``AggregatedBBoxHead``; its ``in_channels`` default to the output channels
+            of the extractor.
+        anchor_generator (dict): That of the RPN; its anchors determine the level of ground truth
+            lesions that are added to the proposals. ``AggregatedRCNN3D`` sets it; defaults to the
+            paper's for LUNA16.
+        score (str): The probability used as the score: 'mean' of both branches, 'rpn' or 'fprn',
             the columns of the paper's Table III. Defaults to 'mean'.
         train_cfg (ConfigDict, optional): ``assigner`` and ``sampler`` of mmdet.
         test_cfg (ConfigDict, optional): Not used; proposals are neither added nor moved.
@@ -66,7 +68,7 @@ class AggregatedRoIHead(StandardRoIHead):
         self.bbox_head = MODELS.build(bbox_head, default_args=channels)
 
     def reference_levels(self, diameters: Tensor) -> Tensor:
-        """Find the levels with the anchor nearest to each diameter, by their ratio.
+        """Return the level with the anchor nearest to each diameter, by their ratio.
 
         Args:
             diameters (Tensor): (n,), voxels.
@@ -108,7 +110,7 @@ class AggregatedRoIHead(StandardRoIHead):
         return dict(loss_cls=self.bbox_head.loss(scores, torch.cat(labels)))
 
     def _sample(self, proposals, gt_instances, gt_instances_ignore):
-        """Sample one volume's regions (n, 5), sphere and level, and their labels (n,)."""
+        """Sample one volume's regions (n, 5), spheres and levels, and their labels (n,)."""
         proposals = InstanceData(priors=proposals.bboxes, level=proposals.level)
         assigned = self.bbox_assigner.assign(proposals, gt_instances, gt_instances_ignore)
         result = self.bbox_sampler.sample(assigned, proposals, gt_instances)
@@ -153,7 +155,7 @@ class AggregatedRoIHead(StandardRoIHead):
         rcnn_test_cfg: ConfigDict | None = None,
         rescale: bool = False,
     ) -> list[InstanceData]:
-        """Score proposals by both branches.
+        """Score proposals with both branches.
 
         Args:
             x (tuple[Tensor]): Levels (N, C, D, H, W) of the pyramid.

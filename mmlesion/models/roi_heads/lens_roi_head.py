@@ -1,3 +1,5 @@
+"""The detection head of LENS with an expert per dataset."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -36,9 +38,9 @@ class ExpertOutput(NamedTuple):
 class LENSRoIHead(StandardRoIHead):
     """Detection head of LENS: shared layers, then an expert per dataset (section Lesion Ensemble).
 
-    An expert is a classification and a box regression layer, which say what is a lesion in the
-    sense of its dataset. The expert of the batch's dataset alone is trained. In inference the
-    experts' detections are pooled and merged by NMS.
+    An expert is a classification and a box regression layer for lesions as annotated in its
+    dataset. Only the expert of the batch's dataset is trained. In inference the experts' detections
+    are pooled and merged by NMS.
 
     Args:
         datasets (Sequence[str]): Names of the datasets, one expert each.
@@ -166,9 +168,9 @@ class LENSRoIHead(StandardRoIHead):
         Args:
             x (tuple[Tensor]): Feature maps (N, C, H, W) of each level.
             rpn_results_list (list[InstanceData]): Proposals of each image.
-            batch_data_samples (list[DetDataSample]): With meta information; each gets
-                ``expert_instances`` if ``keep_experts``.
-            rescale (bool): Whether boxes are those of the original image. Defaults to False.
+            batch_data_samples (list[DetDataSample]): With metainfo; ``expert_instances`` are added
+                to each if ``keep_experts``.
+            rescale (bool): Whether to return boxes of the original image. Defaults to False.
 
         Returns:
             list[InstanceData]: ``bboxes`` (n, 4), ``scores``, ``labels`` and ``expert`` (n,), the
@@ -188,11 +190,7 @@ class LENSRoIHead(StandardRoIHead):
         return results
 
     def _expert_outputs(self, x, proposals, metas, rescale, experts):
-        """Run the experts on all proposals.
-
-        Returns:
-            list[dict[str, ExpertOutput]]: Of each image, by name of the expert.
-        """
+        """Return the :class:`ExpertOutput` of each image, by name of the expert."""
         rois = bbox2roi([image.bboxes for image in proposals])
         outputs = self._bbox_forward(x, rois, experts)
         # the regions of all images lie in one row, image after image: take each image's own
@@ -218,7 +216,7 @@ class LENSRoIHead(StandardRoIHead):
         return ExpertOutput(raw.bboxes, raw.scores)
 
     def _merge(self, outputs):
-        """Merge the outputs of experts, by name, by one NMS over all of them."""
+        """Merge the outputs of experts, by name, with a single NMS."""
         boxes = torch.cat([output.boxes for output in outputs.values()])
         scores = torch.cat([output.scores for output in outputs.values()])
         cfg = self.test_cfg

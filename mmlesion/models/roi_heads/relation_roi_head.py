@@ -1,3 +1,5 @@
+"""The RoI head of ElixirNet."""
+
 from __future__ import annotations
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 
 @MODELS.register_module()
 class RelationRoIHead(StandardRoIHead):
-    """RoI head whose box head sees the regions of an image together, for ``RelationBBoxHead``.
+    """RoI head whose box head processes an image's regions jointly, for ``RelationBBoxHead``.
 
     Its arguments are those of :class:`mmdet.models.StandardRoIHead`.
     """
@@ -35,7 +37,7 @@ class RelationRoIHead(StandardRoIHead):
         return dict(outputs._asdict(), bbox_feats=bbox_feats)
 
     def bbox_loss(self, x: tuple[Tensor, ...], sampling_results: list[SamplingResult]) -> dict:
-        """Run the box head on sampled regions and compute its losses, the binary one among them.
+        """Run the box head on sampled regions and compute its losses, including the binary one.
 
         Args:
             x (tuple[Tensor]): Feature maps (B, C, H, W) of each level.

@@ -8,8 +8,8 @@ from mmlesion.analysis.detectors import PARTS, load_config
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / 'tools/benchmarks/elixirnet.py'
 CONFIGS = [
-    ROOT / 'configs/baselines/faster-rcnn_r18_fpn_phantom.py',
-    ROOT / 'configs/elixirnet/elixirnet_r18_fpn_phantom.py',
+    ROOT / 'configs/phantom/baselines/faster-rcnn_r18_fpn_phantom.py',
+    ROOT / 'configs/phantom/elixirnet/elixirnet_r18_fpn_phantom.py',
 ]
 
 
@@ -53,7 +53,10 @@ def test_configs_of_every_backbone_are_alike_in_their_features(tool):
         (['--proposals', '0'], '--proposals'),
         (['nowhere.py'], 'nowhere.py does not exist'),
         ([CONFIGS[0], CONFIGS[0]], 'given twice'),
-        ([ROOT / 'configs/baselines/retinanet_r18_fpn_phantom.py'], 'not of a two-stage detector'),
+        (
+            [ROOT / 'configs/phantom/baselines/retinanet_r18_fpn_phantom.py'],
+            'not of a two-stage detector',
+        ),
     ],
 )
 def test_bad_input(run_tool, args, message):

@@ -5,7 +5,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / 'tools' / 'benchmarks' / 'improved_retinanet.py'
-FOLDER = ROOT / 'configs' / 'improved_retinanet'
+FOLDER = ROOT / 'configs' / 'phantom' / 'improved_retinanet'
 
 
 @pytest.fixture

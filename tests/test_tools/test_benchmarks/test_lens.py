@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 TOOL = ROOT / 'tools/benchmarks/lens.py'
-SMALL = ROOT / 'configs/_base_/models/lens_small.py'
+SMALL = ROOT / 'configs/phantom/_base_/models/lens_small.py'
 
 
 def run(*args):

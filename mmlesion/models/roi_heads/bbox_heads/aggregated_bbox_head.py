@@ -1,3 +1,5 @@
+"""The region classifier of the FPRN branch."""
+
 from __future__ import annotations
 
 from mmdet.registry import MODELS

@@ -1,3 +1,5 @@
+"""Region encoder of auto-lesion blocks."""
+
 from __future__ import annotations
 
 import torch

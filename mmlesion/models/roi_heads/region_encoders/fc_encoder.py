@@ -1,3 +1,5 @@
+"""Region encoder of fully connected layers."""
+
 from __future__ import annotations
 
 from mmdet.registry import MODELS
@@ -44,7 +46,7 @@ class FCEncoder(BaseModule):
         self.out_channels = fc_out_channels
 
     def forward(self, x: Tensor, num_regions: list[int]) -> tuple[Tensor, None]:
-        """Encode regions, each by itself.
+        """Encode each region separately.
 
         Args:
             x (Tensor): Features (N, in_channels, h, w) of the regions.

@@ -1,3 +1,5 @@
+"""Overlap calculator for spheres."""
+
 from __future__ import annotations
 
 from mmdet.registry import TASK_UTILS
@@ -9,9 +11,10 @@ from mmlesion.structures.spheres import SphereBoxes, check_shape, sphere_overlap
 
 @TASK_UTILS.register_module()
 class SphereOverlaps3D:
-    """Overlaps of spheres, as mmdet's assigners ask for them (3D Aggregated Faster R-CNN).
+    """Overlaps of spheres for mmdet's assigners (3D Aggregated Faster R-CNN).
 
-    The paper does not say of which shape its IoU is: cubes, as detectors have boxes, are assumed.
+    The paper does not specify the shape for its IoU: cubes are assumed, like the boxes of
+    detectors.
 
     Args:
         mode (str): ``'cube'``, overlaps of the bounding cubes, or ``'sphere'``, of the spheres

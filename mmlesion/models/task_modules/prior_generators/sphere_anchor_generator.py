@@ -1,3 +1,5 @@
+"""Spherical anchors."""
+
 from __future__ import annotations
 
 import math
@@ -15,7 +17,7 @@ from ...backbones.dense_unet_3d import STRIDES
 
 @TASK_UTILS.register_module()
 class SphereAnchorGenerator:
-    """Spheres about the voxels of feature maps (3D Aggregated Faster R-CNN, section III-A).
+    """Spheres around the voxels of feature maps (3D Aggregated Faster R-CNN, section III-A).
 
     A voxel of a map of stride s covers s voxels of the input along an axis, and its anchors are in
     the middle of them: those of voxel i at (i + 0.5) s, where voxel 0 of the input extends from 0
@@ -50,12 +52,12 @@ class SphereAnchorGenerator:
 
     @property
     def num_levels(self) -> int:
-        """int: Levels of the pyramid."""
+        """int: Number of pyramid levels."""
         return len(self.strides)
 
     @property
     def num_base_priors(self) -> list[int]:
-        """list[int]: Anchors of a voxel of each level."""
+        """list[int]: Number of anchors per voxel of each level."""
         return [len(level) for level in self.diameters]
 
     def grid_priors(
@@ -116,7 +118,7 @@ class SphereAnchorGenerator:
         pad_shape: tuple[int, ...],
         device: str | torch.device = 'cuda',
     ) -> list[Tensor]:
-        """Flag the anchors of voxels that the padded volume reaches, of all levels.
+        """Flag the anchors of voxels within the padded volume, of all levels.
 
         Args:
             featmap_sizes (list[tuple[int]]): Size (D, H, W) of each level.

@@ -1,0 +1,194 @@
+"""Cropping of a chest scan to its lungs and a rim around them.
+
+3D Aggregated Faster R-CNN, section Data Preparation, cuts "unnecessary volume" off by masks of the
+lungs, as its reference [9] does (Liao et al., 2017), whose rules these are.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+from mmlesion.datasets.luna16_files import LUNG_LABELS
+from mmlesion.structures import Grid
+from mmlesion.utils import UserError
+
+from .resample import HU_RANGE, isotropic_grid, resample
+
+OUTSIDE = ('fill', 'keep')
+TISSUE = 0  # HU; 170 of 255 in [9], whose scale is that of -1200 to 600 HU
+BONE = -1200 + 211 / 255 * 1800  # HU; over 210 in [9], which cuts decimals off
+_RIM = 10  # voxels of the scan along the axes
+_HULL_GROWTH = 1.5  # a larger hull is dropped: it would take in the heart
+_SPLIT_STEP = 2.0  # mm of the grid on which lungs are told apart
+_LARGEST_RATIO = 4.8  # of the volumes of two lungs, [9]
+_MOST_EROSION = 40.0  # mm
+
+
+@dataclass(frozen=True)
+class LungRegion:
+    """Options for cropping volumes to the lungs, in training and inference.
+
+    Attributes:
+        margin (float): mm that are kept around the lungs' box.
+        outside (str): 'fill' replaces what is outside of the lungs and their rim by tissue, 'keep'
+            keeps it.
+
+    Raises:
+        UserError: If the margin is negative or ``outside`` is neither.
+    """
+
+    margin: float = 10.0
+    outside: str = 'fill'
+
+    def __post_init__(self):
+        if not 0 <= self.margin < np.inf:
+            raise UserError(f'the margin is {self.margin} mm: give at least 0')
+        if self.outside not in OUTSIDE:
+            raise UserError(f'outside={self.outside!r} of the lungs: choose {" or ".join(OUTSIDE)}')
+
+
+def cut_to_lungs(
+    image: sitk.Image, lungs: np.ndarray, region: LungRegion
+) -> tuple[np.ndarray, Grid]:
+    """Cut a scan to its lungs and resample it to 1 mm.
+
+    Args:
+        image (sitk.Image): HU, slices axial.
+        lungs (ndarray): (z, y, x) on its grid, a number for each lung and 0 elsewhere.
+        region (LungRegion): What is kept.
+
+    Returns:
+        tuple[ndarray, Grid]: (z, y, x) int16 HU and where its voxels lie.
+    """
+    source = Grid.from_image(image)
+    low, high = _extent(lungs)
+    margin = region.margin / np.asarray(source.spacing)[::-1]
+    # a voxel more, to interpolate
+    first = np.maximum(low - np.ceil(margin) - 1, 0).astype(int)
+    last = np.minimum(high + np.ceil(margin) + 1, source.size).astype(int)
+    grid = isotropic_grid(
+        source, np.maximum(low - margin, 0), np.minimum(high + margin, source.size)
+    )
+    part = image[tuple(map(slice, first[::-1].tolist(), last[::-1].tolist()))]
+    if region.outside == 'keep':
+        return resample(part, grid), grid
+    hu = sitk.GetArrayViewFromImage(part).clip(*HU_RANGE)
+    filled = sitk.GetImageFromArray(fill_outside(hu, lungs[tuple(map(slice, first, last))]))
+    filled.CopyInformation(part)
+    return resample(filled, grid, TISSUE), grid
+
+
+def fill_outside(hu: np.ndarray, lungs: np.ndarray) -> np.ndarray:
+    """Replace everything that is neither lung nor near it, and bone near it, by tissue.
+
+    Args:
+        hu (ndarray): (z, y, x) HU.
+        lungs (ndarray): (z, y, x) a number for each lung, 0 elsewhere.
+
+    Returns:
+        ndarray: (z, y, x) HU.
+    """
+    inside = lungs > 0
+    hulls = np.zeros(lungs.shape, bool)
+    for number in np.unique(lungs[inside]):
+        hulls |= convex_slices(lungs == number)
+    region = ndimage.binary_dilation(hulls, iterations=_RIM)
+    bone = (hu >= BONE) & ~inside
+    return np.where(region & ~bone, hu, np.array(TISSUE, hu.dtype))
+
+
+def convex_slices(mask: np.ndarray) -> np.ndarray:
+    """Return the convex hull of each slice of a lung, where it is not much larger.
+
+    Args:
+        mask (ndarray): (z, y, x) bool.
+
+    Returns:
+        ndarray: (z, y, x) bool; slices whose hull has over 1.5 times the area are as they were.
+    """
+    hulls = mask.astype(np.uint8)
+    for section in hulls:
+        points = cv2.findNonZero(section)
+        if points is None:
+            continue
+        hull = section.copy()
+        cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
+        if hull.sum(dtype=int) <= _HULL_GROWTH * len(points):
+            section[:] = hull
+    return hulls.astype(bool)
+
+
+def number_lungs(labels: np.ndarray, spacing: tuple, source: str) -> np.ndarray:
+    """Label the two lungs of a mask.
+
+    Args:
+        labels (ndarray): (z, y, x) of a mask: LUNA16's, with lungs 3 and 4 and whatever else, one
+            with two labels, a lung each, or any other, whose labels are all of the lungs.
+        spacing (tuple[float]): mm along x, y, z.
+        source (str): What to call it in the error message.
+
+    Returns:
+        ndarray: (z, y, x) uint8, a number for each lung and 0 elsewhere.
+
+    Raises:
+        UserError: If the mask is empty.
+    """
+    present = np.unique(labels[labels > 0])
+    if not len(present):
+        raise UserError(f'{source} is empty: give a mask whose labels are lungs')
+    if np.isin(LUNG_LABELS, present).any():
+        return np.where(np.isin(labels, LUNG_LABELS), labels, 0).astype(np.uint8)
+    if len(present) == 2:
+        return labels.astype(np.uint8)
+    return split_lungs(labels > 0, spacing)
+
+
+def split_lungs(mask: np.ndarray, spacing: tuple) -> np.ndarray:
+    """Split a mask of both lungs, eroding it until they come apart ([9]).
+
+    Args:
+        mask (ndarray): (z, y, x) bool.
+        spacing (tuple[float]): mm along x, y, z.
+
+    Returns:
+        ndarray: (z, y, x) uint8, 3 and 4, the larger one first; 3 alone if it never falls into two
+        parts of similar volume.
+    """
+    (box,) = ndimage.find_objects(mask.astype(np.uint8))
+    steps = tuple(max(round(_SPLIT_STEP / mm), 1) for mm in spacing[::-1])
+    coarse = mask[box][tuple(slice(None, None, step) for step in steps)]
+    cores = _two_cores(coarse, np.multiply(steps, spacing[::-1]))
+    numbers = np.zeros(mask.shape, np.uint8)
+    numbers[box] = mask[box] * _enlarge(cores, steps, mask[box].shape)
+    return numbers
+
+
+def _two_cores(mask, sampling):
+    """Return the nearest core of each voxel, (z, y, x): 3 and 4; or 3 everywhere."""
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=sampling)[1:-1, 1:-1, 1:-1]
+    for erosion in np.arange(0, min(depth.max(), _MOST_EROSION), _SPLIT_STEP):
+        parts, _ = ndimage.label(depth > erosion)
+        sizes = np.bincount(parts.ravel())[1:]
+        largest = sizes.argsort()[::-1][:2]
+        if len(largest) == 2 and sizes[largest[0]] < _LARGEST_RATIO * sizes[largest[1]]:
+            cores = np.select([parts == part + 1 for part in largest], LUNG_LABELS)
+            nearest = ndimage.distance_transform_edt(
+                cores == 0, sampling, return_distances=False, return_indices=True
+            )
+            return cores[tuple(nearest)].astype(np.uint8)
+    return np.full(mask.shape, LUNG_LABELS[0], np.uint8)
+
+
+def _enlarge(array, steps, shape):
+    for axis, step in enumerate(steps):
+        array = array.repeat(step, axis)
+    return array[tuple(map(slice, shape))]
+
+
+def _extent(lungs):
+    """Return the first and past-the-last z, y, x of nonzero voxels."""
+    (box,) = ndimage.find_objects((lungs > 0).astype(np.uint8))
+    return np.array([(axis.start, axis.stop) for axis in box]).T

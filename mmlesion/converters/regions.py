@@ -1,0 +1,283 @@
+"""Conversion of annotated volumes to slices with boxes, in the schema of the 2D benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from mmlesion.io.atomic import atomic_folder
+from mmlesion.io.slices import slice_file_name, write_slice
+from mmlesion.structures import Grid, encode_mask, measure_recist
+from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.utils import UserError
+
+# What SciPy connects to a region: diagonal neighbors too.
+_NEIGHBOURS, _NEIGHBOURS_3D = np.ones((3, 3)), np.ones((3, 3, 3))
+ABDOMEN_WINDOW = (-175.0, 275.0)  # HU, DeepLesion's
+
+
+@dataclass(frozen=True)
+class SliceOptions:
+    """Options for the slices of a volume.
+
+    Attributes:
+        min_area (float): mm² below which a region is ignored: neither a target nor background.
+        context_mm (float): Height of the slices kept above and below each slice with a lesion.
+        every_slice (bool): Whether every slice is an image, with lesions or not, and kept.
+    """
+
+    min_area: float = 10.0
+    context_mm: float = 10.0
+    every_slice: bool = False
+
+    def __post_init__(self):
+        for name in ('min_area', 'context_mm'):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise UserError(f'{name} is {getattr(self, name)}: give at least 0')
+
+
+def mask_regions(mask: np.ndarray, spacing: Sequence[float], min_area: float = 0.0) -> list[dict]:
+    """Annotate each connected region of a slice's mask.
+
+    Args:
+        mask (ndarray): (H, W) bool.
+        spacing (Sequence[float]): x, y mm per px.
+        min_area (float): mm² below which a region is marked ``ignore``.
+
+    Returns:
+        list[dict]: For each region ``bbox`` in px, ``area`` in px², ``iscrowd``, ``ignore``,
+        ``recist`` in px, ``diameters_mm``, ``segmentation``, the RLE, and the schema's ``noisy``
+        and ``source``.
+    """
+    numbers, _ = ndimage.label(mask, _NEIGHBOURS)
+    return [
+        _annotate(numbers, number, box, spacing, min_area)
+        for number, box in enumerate(ndimage.find_objects(numbers), start=1)
+    ]
+
+
+def _annotate(numbers, number, box, spacing, min_area):
+    mask = numbers == number
+    rows, columns = box
+    recist = measure_recist(mask[box], spacing, (columns.start, rows.start))
+    area = int(mask.sum())
+    return {
+        'bbox': [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
+        'area': area,
+        'iscrowd': 0,
+        'ignore': int(area * np.prod(spacing) < min_area),
+        'recist': recist.points.ravel().round(3).tolist(),
+        'diameters_mm': np.round(recist.diameters_mm, 3).tolist(),
+        'segmentation': encode_mask(mask),
+        'noisy': 0,
+        'source': 'annotated',
+    }
+
+
+def number_lesions(mask: np.ndarray) -> np.ndarray:
+    """Number the lesions of a volume, which are connected in 3D.
+
+    Args:
+        mask (ndarray): (z, y, x) bool.
+
+    Returns:
+        ndarray: (z, y, x) uint16, from 1, 0 where there is none.
+    """
+    numbers = np.zeros(mask.shape, np.uint16)
+    for box in ndimage.find_objects(mask.astype(np.uint8)):  # one, or none
+        numbers[box], _ = ndimage.label(mask[box], _NEIGHBOURS_3D)
+    return numbers
+
+
+def sphere_regions(
+    findings: Sequence[dict], grid: Grid, min_area: float = 0.0
+) -> dict[int, list[dict]]:
+    """Annotate the cross-sections of spheres on all slices that they intersect.
+
+    On the slice in which its center lies a sphere has its full section, so that none is lost
+    between two slices.
+
+    Args:
+        findings (list[dict]): ``center_mm`` x, y, z in the world, ``diameter_mm``, ``ignore``.
+        grid (Grid): The volume's.
+        min_area (float): mm² below which a section is marked ``ignore``.
+
+    Returns:
+        dict[int, list[dict]]: By the slice's index from 0, for each section ``bbox`` in px, clipped
+        to the image, ``area`` of the circle in px², ``diameters_mm``, ``lesion_id``, the number of
+        the finding from 1, and the schema's other fields but for ``recist``.
+    """
+    regions = {}
+    dx, dy, dz = grid.spacing
+    for lesion_id, finding in enumerate(findings, start=1):
+        ((z, y, x),) = grid.from_world([finding['center_mm']])
+        radius = finding['diameter_mm'] / 2
+        heights = (np.arange(grid.size[0]) + 0.5 - z) * dz
+        heights[np.arange(grid.size[0]) == int(z)] = 0
+        for index in np.flatnonzero(np.abs(heights) < radius).tolist():
+            section = np.sqrt(radius**2 - heights[index] ** 2)
+            reach = section / np.array([dx, dy])
+            low, high = np.clip([(x, y) - reach, (x, y) + reach], 0, grid.size[:0:-1])
+            if (high <= low).any():
+                continue
+            area = np.pi * section**2
+            region = {
+                'bbox': [*low.round(3).tolist(), *(high - low).round(3).tolist()],
+                'area': float(area / (dx * dy)),
+                'iscrowd': 0,
+                'ignore': int(finding['ignore'] or area < min_area),
+                'diameters_mm': [2 * float(section)] * 2,
+                'noisy': 0,
+                'source': 'annotated',
+                'lesion_id': lesion_id,
+            }
+            regions.setdefault(index, []).append(region)
+    return regions
+
+
+def box_regions(boxes: np.ndarray, grid: Grid, min_area: float = 0.0) -> dict[int, list[dict]]:
+    """Annotate the sections of 3D boxes on all slices whose middle they contain.
+
+    A box has a section on the slice in which its center lies too, so that none is lost between two
+    slices.
+
+    Args:
+        boxes (ndarray): (n, 6) z1, y1, x1, z2, y2, x2 in voxels, voxel i from i to i + 1.
+        grid (Grid): The volume's.
+        min_area (float): mm² below which a section is marked ``ignore``.
+
+    Returns:
+        dict[int, list[dict]]: By the slice's index from 0, for each section ``bbox`` in px, clipped
+        to the image, its ``area`` in px², its sides as ``diameters_mm``, ``lesion_id``, the number
+        of the box from 1, and the schema's other fields but for ``recist``.
+    """
+    regions = {}
+    depth, height, width = grid.size
+    spacing = np.asarray(grid.spacing[:2])
+    for lesion_id, (z1, y1, x1, z2, y2, x2) in enumerate(boxes.tolist(), start=1):
+        middles = np.arange(depth) + 0.5
+        indices = np.flatnonzero((middles >= z1) & (middles < z2)).tolist()
+        low, high = np.clip([(x1, y1), (x2, y2)], 0, (width, height))
+        sides = (high - low) * spacing
+        region = {
+            'bbox': [*low.round(3).tolist(), *(high - low).round(3).tolist()],
+            'area': float(np.prod(high - low)),
+            'iscrowd': 0,
+            'ignore': int(np.prod(sides) < min_area),
+            'diameters_mm': sorted(sides.round(3).tolist(), reverse=True),
+            'noisy': 0,
+            'source': 'annotated',
+            'lesion_id': lesion_id,
+        }
+        for index in indices or [int((z1 + z2) / 2)]:
+            regions.setdefault(index, []).append(dict(region))
+    return regions
+
+
+def lesion_regions(
+    lesions: np.ndarray, spacing: Sequence[float], min_area: float = 0.0
+) -> dict[int, list[dict]]:
+    """Annotate the regions of segmented lesions on each slice.
+
+    Args:
+        lesions (ndarray): (z, y, x), bool or the number of each lesion; of a bool mask, lesions are
+            what is connected.
+        spacing (Sequence[float]): x, y mm per px.
+        min_area (float): mm² below which a region is marked ``ignore``.
+
+    Returns:
+        dict[int, list[dict]]: By the slice's index from 0, what :func:`mask_regions` returns, with
+        the lesion's number as ``lesion_id``.
+    """
+    numbers = number_lesions(lesions) if lesions.dtype == bool else lesions
+    return {
+        index: _section_regions(numbers[index], spacing, min_area)
+        for index in np.flatnonzero(numbers.any(axis=(1, 2))).tolist()
+    }
+
+
+def _section_regions(numbers, spacing, min_area):
+    regions = []
+    for number in np.unique(numbers[numbers > 0]).tolist():
+        for region in mask_regions(numbers == number, spacing, min_area):
+            regions.append({**region, 'lesion_id': number})
+    return regions
+
+
+def write_key_slices(
+    volume: CTVolume, lesions: np.ndarray, folder: Path, options: SliceOptions
+) -> list[dict]:
+    """Write slices of a volume whose lesions are segmented.
+
+    Args:
+        volume (CTVolume): The scan.
+        lesions (ndarray): (z, y, x) as ``volume.array``; see :func:`lesion_regions`.
+        folder (Path): See :func:`write_slices`.
+        options (SliceOptions): Which slices, and which regions.
+
+    Returns:
+        list[dict]: See :func:`write_slices`.
+    """
+    regions = lesion_regions(lesions, volume.spacing[:2], options.min_area)
+    return write_slices(volume, regions, folder, options)
+
+
+def write_slices(
+    volume: CTVolume,
+    regions: dict[int, list[dict]],
+    folder: Path,
+    options: SliceOptions,
+    window: Sequence[float] = ABDOMEN_WINDOW,
+) -> list[dict]:
+    """Write slices and describe them: those with lesions and their neighbors, or every slice.
+
+    Slices are numbered from 1 by their place in the volume, from head to feet.
+
+    Args:
+        volume (CTVolume): The scan.
+        regions (dict[int, list[dict]]): Annotations by the slice's index from 0.
+        folder (Path): Where the slices go; its name begins their ``file_name``. It is replaced.
+        options (SliceOptions): Which slices.
+        window (Sequence[float]): HU from and to, for pictures. Defaults to that of the abdomen.
+
+    Returns:
+        list[dict]: An image of the schema, with its ``annotations``, for every slice or for each
+        that has a region which is not ignored.
+    """
+    images = [
+        {
+            **_describe(volume, index, folder.name, options),
+            'windows': [list(window)],
+            'annotations': regions.get(index, []),
+        }
+        for index in range(len(volume.array))
+        if options.every_slice or not all(region['ignore'] for region in regions.get(index, []))
+    ]
+    ranges = [image['slice_range'] for image in images]
+    numbers = {
+        number for first, last in set(map(tuple, ranges)) for number in range(first, last + 1)
+    }
+    with atomic_folder(folder) as root:
+        for number in sorted(numbers):
+            name = slice_file_name(number, len(volume.array))
+            write_slice(root / name, np.rint(volume.array[number - 1]))
+    return images
+
+
+def _describe(volume, index, name, options):
+    number, count = index + 1, len(volume.array)
+    *spacing, interval = volume.spacing
+    reach = count if options.every_slice else int(options.context_mm / interval + 1e-6)
+    return {
+        'file_name': f'{name}/{slice_file_name(number, count)}',
+        'height': volume.array.shape[1],
+        'width': volume.array.shape[2],
+        'spacing': spacing,
+        'slice_interval': interval,
+        'slice_index': number,
+        'slice_range': [max(number - reach, 1), min(number + reach, count)],
+    }
