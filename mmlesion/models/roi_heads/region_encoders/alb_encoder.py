@@ -1,12 +1,14 @@
 """Region encoder of auto-lesion blocks."""
 
+from __future__ import annotations
+
 import math
 
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 
 from mmlesion.models.layers import DEFAULT_GENOTYPES, AutoLesionBlock, AutoLesionReductionBlock
 from mmlesion.models.layers.alb_operations import CONV_BN
@@ -50,13 +52,13 @@ class ALBEncoder(BaseModule):
 
     def __init__(
         self,
-        in_channels=256,
-        channels=32,
-        num_reductions=2,
-        genotypes=None,
-        pool='linear',
-        roi_feat_size=7,
-    ):
+        in_channels: int = 256,
+        channels: int = 32,
+        num_reductions: int = 2,
+        genotypes: dict | None = None,
+        pool: str = 'linear',
+        roi_feat_size: int = 7,
+    ) -> None:
         super().__init__()
         genotypes = DEFAULT_GENOTYPES if genotypes is None else genotypes
         if set(genotypes) != set(DEFAULT_GENOTYPES):
@@ -75,7 +77,7 @@ class ALBEncoder(BaseModule):
         self.to(memory_format=torch.channels_last)
         self.with_relations = self.alb.with_relations
 
-    def forward(self, x, num_regions):
+    def forward(self, x: Tensor, num_regions: list[int]) -> tuple[Tensor, list[Tensor] | None]:
         """Encode regions.
 
         Args:
@@ -97,7 +99,7 @@ class ALBEncoder(BaseModule):
             return self.conv(x)
         return torch.cat([self.conv(regions) for regions in x.split(REGIONS_AT_ONCE)])
 
-    def _build_pool(self, pool, size, branches):
+    def _build_pool(self, pool: str, size: int, branches: int) -> nn.Module:
         if pool not in ('linear', 'mean'):
             raise UserError(f"ALBEncoder: pool must be 'linear' or 'mean', not {pool!r}")
         if pool == 'mean':
