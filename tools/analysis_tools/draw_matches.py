@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlesion.evaluation.files import coco_ground_truth, read_coco_results, some_names
 from mmlesion.evaluation.functional import (
     OVERLAPS,
     Outcomes,
@@ -21,6 +20,8 @@ from mmlesion.evaluation.functional import (
     pick_in_turn,
     threshold_at,
 )
+from mmlesion.io.checks import some_names
+from mmlesion.io.coco import coco_ground_truth, read_coco_results
 from mmlesion.io.json_files import read_json
 from mmlesion.io.schema import path_under
 from mmlesion.io.slices import read_hu
