@@ -10,6 +10,7 @@ from .utils.import_hooks import lazy_exports
 from .version import __version__
 
 _PACKAGES = (
+    'analysis',
     'apis',
     'converters',
     'datasets',
@@ -19,7 +20,6 @@ _PACKAGES = (
     'mining',
     'models',
     'phantom',
-    'search',
     'structures',
     'utils',
     'visualization',

@@ -6,7 +6,7 @@ registries, the box type ``sphere``, the loaders of checkpoints and the backend 
 :mod:`mmlesion.lazy_registration`.
 """
 
-from . import datasets, engine, evaluation, models, search, visualization  # noqa: F401
+from . import datasets, engine, evaluation, models, visualization  # noqa: F401
 from .evaluation import metrics  # noqa: F401
 from .structures import spheres  # noqa: F401
 from .visualization import local_visualizer  # noqa: F401

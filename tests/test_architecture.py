@@ -40,13 +40,12 @@ YET = {
     'apis': {'datasets'},
     'converters': {'datasets', 'evaluation', 'mining', 'phantom'},
     'datasets': {'evaluation'},
-    'models': {'evaluation'},
-    'search': PLAIN | {'models', 'visualization', 'evaluation'},
 }
 
 # Modules that import no framework, nor what does; a prefix stands for all below it.
 WITHOUT_FRAMEWORK = (
     'mmlesion',
+    'mmlesion.analysis',
     'mmlesion.lazy_registration',
     'mmlesion.utils',
     'mmlesion.structures',
@@ -55,16 +54,16 @@ WITHOUT_FRAMEWORK = (
     'mmlesion.visualization.froc_curve',
 )
 BUT = (
+    'mmlesion.analysis.detectors',
+    'mmlesion.analysis.memory',
     'mmlesion.evaluation.metrics',
     'mmlesion.structures.spheres',
-    'mmlesion.utils.benchmark',
     'mmlesion.utils.distributed',
     'mmlesion.utils.mmdet_tools',
 )
 
 # The same idea in several rooms: a file's format, what it holds in memory, who makes it.
 SHARED_NAMES = {
-    'alb_encoder',
     'cases',
     'deeplesion',
     'groups',

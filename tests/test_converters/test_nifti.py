@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from mmlesion.converters import nifti
 from mmlesion.datasets import CTSliceDataset, VolumeDataset
-from mmlesion.evaluation.files import volume_ground_truth
+from mmlesion.io.volumes import volume_ground_truth
 from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 

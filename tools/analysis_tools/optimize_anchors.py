@@ -11,9 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import coco_ground_truth
-from mmlesion.io.json_files import read_json, write_json
-from mmlesion.search import (
+from mmlesion.analysis.anchors import (
     OBJECTIVES,
     RETINANET_RATIO_PAIRS,
     RETINANET_SCALES,
@@ -23,6 +21,8 @@ from mmlesion.search import (
     anchor_shapes,
     search_anchors,
 )
+from mmlesion.io.coco import coco_ground_truth
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.utils import UserError, cli
 from mmlesion.visualization.anchor_shapes import MATCHED_IOU, AnchorPanel, draw_anchor_shapes
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from mmlesion.io.json_files import write_json
+from mmlesion.io.sub_volumes import sub_volume_ground_truth
 from mmlesion.structures import to_inclusive, to_original_frame
 
-from ..files import sub_volume_ground_truth
 from ..functional import OverlapCriterion, Protocol, lens_protocol, stack_boxes
 
 LENS = lens_protocol()
