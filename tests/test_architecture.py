@@ -70,6 +70,7 @@ SHARED_NAMES = {
     'deeplesion',
     'groups',
     'lesions',
+    'luna16',
     'matching',
     'proposal_patches',
     'segments',
