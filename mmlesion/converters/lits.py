@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmlesion.evaluation.functional import LESION_TYPES
 from mmlesion.io.ct import read_labels
+from mmlesion.io.schema import LESION_TYPES
 from mmlesion.io.segmentation_labels import LITS_TUMOR
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
@@ -106,7 +106,7 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
 
 
 def warn_of_placeholders(converted: Sequence[Converted]) -> None:
-    """Say which volumes have voxels of 1 mm, as LiTS has 20 whose header is a placeholder."""
+    """Warn about volumes with voxels of 1 mm: LiTS has 20 whose header is a placeholder."""
     cubes = [
         one.name
         for one in converted

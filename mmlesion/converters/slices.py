@@ -12,8 +12,9 @@ from typing import Callable
 import SimpleITK as sitk
 from terminaltables import AsciiTable
 
-from mmlesion.datasets.conversion import as_coco, convert_once
+from mmlesion.io.coco import as_coco
 from mmlesion.io.ct import read_ct
+from mmlesion.io.resume import convert_once
 from mmlesion.utils import UserError
 
 from .base import Case, Run, Split, print_left_out, print_skipped, warn_of_empty
@@ -22,7 +23,7 @@ from .regions import SliceOptions
 
 @dataclass(frozen=True)
 class SliceConverter:
-    """How the volumes of a benchmark become slices.
+    """Conversion of the volumes of a benchmark to slices.
 
     Attributes:
         name (str): The benchmark's.
@@ -93,7 +94,7 @@ class SliceConverter:
 
 
 def split_file(split: str | int) -> str:
-    """Name the annotation file of a split, or of a fold by its number."""
+    """Return the annotation file of a split, or of a fold by its number."""
     return f'fold{split}.json' if isinstance(split, int) else f'{split}.json'
 
 

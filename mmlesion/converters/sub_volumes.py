@@ -11,12 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmlesion.datasets.sub_volumes import (
-    check_slices,
-    sub_volume_coco,
-)
-from mmlesion.evaluation.files import coco_ground_truth, read_lens_ground_truth
+from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
+from mmlesion.io.sub_volumes import check_slices, read_lens_ground_truth, sub_volume_coco
 from mmlesion.mining.series import list_series
 from mmlesion.structures import SliceSeries, SubVolume
 from mmlesion.utils import UserError
@@ -110,7 +107,7 @@ def read_manual(path: str | Path, split: str | None) -> dict[SubVolume, list]:
 def drop_incomplete(
     boxes: Mapping[SubVolume, list], volumes: Mapping[str, SliceSeries], run: Run
 ) -> dict[SubVolume, list]:
-    """Keep the sub-volumes that have all their slices; the others are printed."""
+    """Drop and report sub-volumes with missing slices."""
     problems = {sub: problem for sub in boxes if (problem := check_slices(sub, volumes))}
     for problem in problems.values():
         print(f'skipped: {run.skip(problem).message}', file=sys.stderr)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .files import some_names
+from mmlesion.io.checks import some_names
 
 
 def coverage(truth, predictions):

@@ -3,7 +3,6 @@
 from .cases import Cases, froc_cases
 from .comparison import Comparison, PairedDifference, RowScore, compare_rows
 from .froc import Protocol, evaluate_froc, limit_per_item, score_thresholds, sensitivity_at
-from .groups import LESION_TYPES, diameter_groups, lesion_type_groups
 from .matching import match
 from .overlaps import OVERLAPS, OverlapCriterion, box_overlaps, centre_in_sphere, slice_overlaps
 from .patients import TNP_SENSITIVITY, true_negative_patients
@@ -17,7 +16,6 @@ from .protocols import (
 from .stacking import link_boxes, stack_boxes
 
 __all__ = [
-    'LESION_TYPES',
     'OVERLAPS',
     'PER_IMAGE_LEVELS',
     'PER_SCAN_LEVELS',
@@ -32,11 +30,9 @@ __all__ = [
     'centre_in_sphere',
     'compare_rows',
     'deeplesion_protocol',
-    'diameter_groups',
     'evaluate_froc',
     'froc_cases',
     'lens_protocol',
-    'lesion_type_groups',
     'limit_per_item',
     'link_boxes',
     'luna16_protocol',

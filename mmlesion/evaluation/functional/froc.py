@@ -53,6 +53,7 @@ class Matched:
         self.as_roc = protocol.merge_ties
 
     def events(self, chosen):
+        """Return the events (:class:`CurveEvents`) of the lesions in the mask ``chosen`` (m,)."""
         found = chosen & (self.first_hit < len(self.point_of))
         hit_point = self.point_of[self.first_hit[found]]
         hit_item = self.lesion_item[found]
@@ -193,6 +194,7 @@ def _counts(events, weight=None):
     """Return (p + 1,) false positives and (p + 1,) detected lesions up to each point, from 0.
 
     Args:
+        events (CurveEvents): The events.
         weight (ndarray, optional): (num_items,) how often each item counts.
     """
     fp_weight, hit_weight = (

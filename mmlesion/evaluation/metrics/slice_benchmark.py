@@ -1,3 +1,5 @@
+"""FROC of boxes on images."""
+
 from contextlib import redirect_stdout
 from io import StringIO
 
@@ -5,10 +7,10 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import write_json
 from mmlesion.structures import file_shift, to_original_frame
 
-from ..files import coco_ground_truth
 from ..functional import PER_IMAGE_LEVELS, OverlapCriterion, Protocol
 from ..segments import segment_results
 

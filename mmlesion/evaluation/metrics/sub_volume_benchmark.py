@@ -1,9 +1,11 @@
+"""FROC of 3D boxes in sub-volumes."""
+
 import numpy as np
 
 from mmlesion.io.json_files import write_json
+from mmlesion.io.sub_volumes import sub_volume_ground_truth
 from mmlesion.structures import to_inclusive, to_original_frame
 
-from ..files import sub_volume_ground_truth
 from ..functional import OverlapCriterion, Protocol, lens_protocol, stack_boxes
 
 LENS = lens_protocol()

@@ -1,10 +1,13 @@
+"""FROC of spheres in volumes."""
+
 from dataclasses import replace
 
 from mmlesion.io.json_files import write_json
+from mmlesion.io.luna16 import write_luna16_predictions
+from mmlesion.io.volumes import volume_ground_truth
 from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
-from ..files import volume_ground_truth, write_luna16_predictions
 from ..functional import luna16_protocol, true_negative_patients
 
 CENTRE = 'centre_in_sphere'

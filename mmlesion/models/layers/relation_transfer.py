@@ -1,30 +1,34 @@
 """Relation transfer of ElixirNet."""
 
+from __future__ import annotations
+
 import torch
 from mmdet.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
 
 
 @MODELS.register_module()
 class RelationTransferModule(nn.Module):
-    """Transfers lesion semantics along the relations of the regions (ElixirNet, section "Relation
-    Transfer Module").
+    """Transfers lesion semantics along the relations of the regions.
 
-    f_E = E Gamma M W_E. M, the weights and biases of a binary classifier of lesions, describes its
-    two classes. Gamma maps them to the regions by the softmax of the regions' binary scores. E are
-    the relations between the regions of an image, W_E a learned matrix.
+    ElixirNet, section "Relation Transfer Module": f_E = E Gamma M W_E. M, the weights and biases of
+    a binary classifier of lesions, describes its two classes. Gamma maps them to the regions by the
+    softmax of the regions' binary scores. E are the relations between the regions of an image, W_E
+    a learned matrix.
 
     Args:
         in_channels (int): Channels P of the binary classifier's input features.
         out_channels (int): Channels of f_E. Defaults to 128.
     """
 
-    def __init__(self, in_channels, out_channels=128):
+    def __init__(self, in_channels: int, out_channels: int = 128) -> None:
         super().__init__()
         self.out_channels = out_channels
         self.transform = nn.Linear(in_channels + 1, out_channels, bias=False)
 
-    def forward(self, relations, binary_score, classifier):
+    def forward(
+        self, relations: list[Tensor], binary_score: Tensor, classifier: nn.Linear
+    ) -> Tensor:
         """Compute the transferred features.
 
         Args:
