@@ -25,13 +25,13 @@ class GroundTruth(NamedTuple):
     """What a benchmark asks for.
 
     Args:
-        items (list): The n names or ids of the images or scans, in the order of their file.
-        lesions (Lesions): The m lesions; ``lesions.item`` points into ``items``.
+        cases (list): The n names or ids of the images or scans, in the order of their file.
+        lesions (Lesions): The m lesions; ``lesions.case`` points into ``cases``.
         groups (dict[str, dict[str, ndarray]]): Kind of group to name to (m,) bool.
-        patients (list): The patient of each item: what is drawn together in a comparison.
+        patients (list): The patient of each case: what is drawn together in a comparison.
     """
 
-    items: list
+    cases: list
     lesions: Lesions
     groups: dict
     patients: list
@@ -41,13 +41,13 @@ class Predictions(NamedTuple):
     """What a detector says.
 
     Args:
-        detections (Detections): Those in listed items.
-        unknown_items (list): Items in the file that the ground truth does not list.
+        detections (Detections): Those in listed cases.
+        unknown_cases (list): Cases in the file that the ground truth does not list.
         num_unknown (int): Number of detections in them.
     """
 
     detections: Detections
-    unknown_items: list
+    unknown_cases: list
     num_unknown: int
 
 
@@ -306,12 +306,12 @@ def write_luna16_predictions(path, items, detections):
     Args:
         path (str | Path): The CSV file.
         items (list[str]): Series.
-        detections (Detections): x, y, z in mm first; ``item`` points into ``items``.
+        detections (Detections): x, y, z in mm first; ``case`` points into ``items``.
 
     Raises:
         OSError: If it cannot be written.
     """
-    rows = zip(detections.item, detections.geometry[:, :3].tolist(), detections.score.tolist())
+    rows = zip(detections.case, detections.geometry[:, :3].tolist(), detections.score.tolist())
     with atomic_write(path) as temporary, open(temporary, 'w', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(('seriesuid', *MARK_COLUMNS, 'probability'))

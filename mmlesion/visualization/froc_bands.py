@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 from mmlesion.utils import atomic_write
 
 
-def draw_comparison(comparison, fp_levels, path) -> None:
-    """Draw sensitivity at each level with a band for each row, and the differences beside it.
+def draw_comparison(comparison, fp_rates, path) -> None:
+    """Draw sensitivity at each FP rate with a band for each row, and the differences beside it.
 
     Args:
         comparison (Comparison): What
             :func:`~mmlesion.evaluation.functional.compare_rows` returns.
-        fp_levels (Sequence[float]): (l,) false positives per item.
+        fp_rates (Sequence[float]): (l,) false positives per case.
         path (str | Path): The picture to write; its suffix says the format.
     """
     # The object interface, so that no state of pyplot's is touched.
@@ -24,11 +24,11 @@ def draw_comparison(comparison, fp_levels, path) -> None:
     colors = {name: f'C{number % 10}' for number, name in enumerate(comparison.rows)}
     for name, row in comparison.rows.items():
         label = f'{name}: {row.value[-1]:.3f}'
-        curves.plot(fp_levels, row.value[:-1], 'o-', markersize=3, color=colors[name], label=label)
+        curves.plot(fp_rates, row.value[:-1], 'o-', markersize=3, color=colors[name], label=label)
         curves.fill_between(
-            fp_levels, row.lower[:-1], row.upper[:-1], color=colors[name], alpha=0.12, linewidth=0
+            fp_rates, row.lower[:-1], row.upper[:-1], color=colors[name], alpha=0.12, linewidth=0
         )
-    _levels_axis(curves, fp_levels)
+    _fp_rates_axis(curves, fp_rates)
     curves.set_ylim(0, 1)
     curves.set(xlabel='false positives per image or scan', ylabel='sensitivity')
     curves.legend(loc='upper left', bbox_to_anchor=(0, -0.14), ncols=2, fontsize='small')
@@ -37,9 +37,9 @@ def draw_comparison(comparison, fp_levels, path) -> None:
         figure.savefig(temporary)
 
 
-def _levels_axis(axes, fp_levels):
+def _fp_rates_axis(axes, fp_rates):
     axes.set_xscale('log', base=2)
-    axes.set_xticks(fp_levels, [f'{level:g}' for level in fp_levels])
+    axes.set_xticks(fp_rates, [f'{fp_rate:g}' for fp_rate in fp_rates])
     axes.set_xticks([], minor=True)
     axes.grid(alpha=0.4)
 

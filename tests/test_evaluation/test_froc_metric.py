@@ -104,7 +104,7 @@ def test_written_files_and_warnings(ann_file, tmp_path):
     assert (tmp_path / 'run' / 'froc.png').read_bytes()[:4] == b'\x89PNG'
     cases = read_cases(f'{prefix}.json')
     once = cases.sensitivity(np.ones(1 + cases.patient.max()))
-    assert once.tolist() == written['sensitivity'] and cases.items == [3, 5, 4]
+    assert once.tolist() == written['sensitivity'] and cases.names == [3, 5, 4]
     boxes = json.loads((tmp_path / 'run' / 'froc.bbox.json').read_text())
     moved = {'image_id': 4, 'bbox': [30, 30, 9, 9], 'score': 0.5, 'category_id': 20}
     assert moved in boxes and len(boxes) == 4
@@ -232,8 +232,8 @@ def test_agrees_with_the_command_line(ann_file, tmp_path):
     prefix = str(tmp_path / 'froc')
     result = evaluate(build(ann_file, class_agnostic=True, outfile_prefix=prefix))
     truth = coco_ground_truth(read_json(ann_file), ann_file)
-    found = read_coco_results(f'{prefix}.bbox.json', truth.items).detections
-    again = evaluate_froc(found, truth.lesions, len(truth.items), deeplesion_protocol())
+    found = read_coco_results(f'{prefix}.bbox.json', truth.cases).detections
+    again = evaluate_froc(found, truth.lesions, len(truth.cases), deeplesion_protocol())
     assert again['mean'] == result['froc/mean']
 
 

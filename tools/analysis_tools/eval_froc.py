@@ -19,11 +19,12 @@ from mmlesion.evaluation.files import (
 from mmlesion.evaluation.functional import (
     OVERLAPS,
     TNP_SENSITIVITY,
+    MatchedDetections,
     deeplesion_protocol,
-    evaluate_froc,
     froc_cases,
     lens_protocol,
     luna16_protocol,
+    summarize_froc,
     true_negative_patients,
 )
 from mmlesion.evaluation.tables import froc_table
@@ -91,15 +92,15 @@ def read(args):
     if args.protocol == 'deeplesion':
         truth = coco_ground_truth(read_json(args.gt), args.gt)
         rules = deeplesion_protocol(args.overlap, args.threshold)
-        return truth, read_coco_results(args.pred, truth.items), rules
+        return truth, read_coco_results(args.pred, truth.cases), rules
     if args.protocol == 'lens':
         truth = read_lens_ground_truth(args.gt, args.split)
         rules = lens_protocol(args.overlap, args.threshold)
-        return truth, read_lens_predictions(args.pred, truth.items), rules
+        return truth, read_lens_predictions(args.pred, truth.cases), rules
     if not 0 < args.tnp_sensitivity <= 1:
         raise UserError(f'--tnp-sensitivity {args.tnp_sensitivity} must be over 0, at most 1')
     truth = read_luna16_ground_truth(args.gt, args.excluded, args.series)
-    return truth, pool_luna16_predictions(args.pred, truth.items), luna16_protocol()
+    return truth, pool_luna16_predictions(args.pred, truth.cases), luna16_protocol()
 
 
 def pick_groups(truth, kinds, path):
@@ -113,7 +114,7 @@ def warnings(args, truth, predictions):
     """What a reader of the score must know, a line each."""
     lines = coverage_warnings(truth, predictions)
     if args.protocol == 'luna16':
-        lines += luna16_scan_warnings(args.gt, truth.items)
+        lines += luna16_scan_warnings(args.gt, truth.cases)
     return lines
 
 
@@ -128,24 +129,15 @@ def main(argv=None):
     groups = pick_groups(truth, getattr(args, 'groups', []), args.gt)
     for line in warnings(args, truth, predictions):
         print(f'warning: {line}', file=sys.stderr)
-    result = evaluate_froc(
-        predictions.detections,
-        truth.lesions,
-        len(truth.items),
-        rules,
-        groups,
-        args.bootstrap,
-        args.seed,
-    )
+    matched = MatchedDetections(predictions.detections, truth.lesions, len(truth.cases), rules)
+    result = summarize_froc(matched, groups, args.bootstrap, args.seed)
     settings = {
         key: getattr(args, key) for key in ('protocol', 'overlap', 'threshold') if key in args
     }
     result = {**settings, **result, **coverage(truth, predictions)}
     if args.protocol == 'luna16':
-        found, num_items = predictions.detections, len(truth.items)
-        patients = (found, truth.lesions, num_items, rules, args.tnp_sensitivity)
-        result.update(true_negative_patients(*patients))
-    cases = froc_cases(predictions.detections, truth.lesions, truth.items, truth.patients, rules)
+        result.update(true_negative_patients(matched, args.tnp_sensitivity))
+    cases = froc_cases(matched, truth.cases, truth.patients)
     try:
         write_json(result, Path(args.out) / 'froc.json')
         write_cases(cases, Path(args.out) / f'froc{SUFFIX}')
@@ -154,7 +146,7 @@ def main(argv=None):
         raise UserError(f'{args.out}: {error.strerror}; name another folder as --out') from None
     print(froc_table(result, args.protocol))
     print(
-        f'{len(truth.items)} items: {result["num_detections"]} detections, '
+        f'{len(truth.cases)} items: {result["num_detections"]} detections, '
         f'{result["items_with_lesions"]} items with and '
         f'{result["items_without_lesions"]} without lesions, {result["seconds"]:.3f} s'
     )

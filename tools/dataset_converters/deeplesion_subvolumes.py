@@ -90,9 +90,9 @@ def read_boxes(args, volumes):
 def read_manual(path, split):
     """The sub-volumes of the manual annotation, and their boxes."""
     truth = read_lens_ground_truth(path, split)
-    boxes = {SubVolume.parse(name): [] for name in truth.items}
+    boxes = {SubVolume.parse(name): [] for name in truth.cases}
     found = list(boxes.values())
-    for item, box in zip(truth.lesions.item, truth.lesions.geometry.tolist()):
+    for item, box in zip(truth.lesions.case, truth.lesions.geometry.tolist()):
         found[item].append(box)
     return boxes
 

@@ -1,13 +1,21 @@
 from .cases import Cases, froc_cases
 from .comparison import Comparison, PairedDifference, RowScore, compare_rows
-from .froc import Protocol, evaluate_froc, limit_per_item, score_thresholds, sensitivity_at
+from .froc import (
+    MatchedDetections,
+    Protocol,
+    evaluate_froc,
+    limit_per_case,
+    score_thresholds,
+    sensitivity_at,
+    summarize_froc,
+)
 from .groups import LESION_TYPES, diameter_groups, lesion_type_groups
 from .matching import Detections, Lesions, match
 from .overlaps import OVERLAPS, OverlapCriterion, box_overlaps, centre_in_sphere, slice_overlaps
 from .patients import TNP_SENSITIVITY, true_negative_patients
 from .protocols import (
-    PER_IMAGE_LEVELS,
-    PER_SCAN_LEVELS,
+    PER_IMAGE_FP_RATES,
+    PER_SCAN_FP_RATES,
     deeplesion_protocol,
     lens_protocol,
     luna16_protocol,
@@ -17,13 +25,14 @@ from .stacking import link_boxes, stack_boxes
 __all__ = [
     'LESION_TYPES',
     'OVERLAPS',
-    'PER_IMAGE_LEVELS',
-    'PER_SCAN_LEVELS',
+    'PER_IMAGE_FP_RATES',
+    'PER_SCAN_FP_RATES',
     'TNP_SENSITIVITY',
     'Cases',
     'Comparison',
     'Detections',
     'Lesions',
+    'MatchedDetections',
     'OverlapCriterion',
     'PairedDifference',
     'Protocol',
@@ -37,7 +46,7 @@ __all__ = [
     'froc_cases',
     'lens_protocol',
     'lesion_type_groups',
-    'limit_per_item',
+    'limit_per_case',
     'link_boxes',
     'luna16_protocol',
     'match',
@@ -45,5 +54,6 @@ __all__ = [
     'sensitivity_at',
     'slice_overlaps',
     'stack_boxes',
+    'summarize_froc',
     'true_negative_patients',
 ]

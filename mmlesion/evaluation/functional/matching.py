@@ -1,6 +1,9 @@
-"""Matching all detections of a data set with all its lesions at once."""
+"""Match all detections of a dataset with all its lesions at once."""
 
-from typing import NamedTuple, Optional
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Callable, NamedTuple
 
 import numpy as np
 
@@ -10,83 +13,88 @@ MAX_PAIRS = 1 << 14
 
 
 class Detections(NamedTuple):
-    """The n detections of a data set.
+    """The n detections of a dataset.
 
     Args:
-        item (ndarray): (n,) int, index of the image or scan that each lies in.
+        case (ndarray): (n,) int, index of the image or scan that each lies in.
         geometry (ndarray): (n, k) float, boxes or centres, as the criterion wants them.
         score (ndarray): (n,) float.
-        label (ndarray, optional): (n,) int classes. Without them every lesion can be reached.
+        label (ndarray, optional): (n,) int classes. Without them a detection may match any lesion.
     """
 
-    item: np.ndarray
+    case: np.ndarray
     geometry: np.ndarray
     score: np.ndarray
-    label: Optional[np.ndarray] = None
+    label: np.ndarray | None = None
 
-    def take(self, index):
-        """The detections that a boolean mask or an array of indices picks, in its order."""
+    def take(self, index: np.ndarray) -> Detections:
+        """Return the detections that a boolean mask or an array of indices picks, in its order."""
         return Detections(*(None if column is None else column[index] for column in self))
 
 
 class Lesions(NamedTuple):
-    """The m lesions of a data set.
+    """The m lesions of a dataset.
 
     Args:
-        item (ndarray): (m,) int, index of the image or scan that each lies in.
+        case (ndarray): (m,) int, index of the image or scan that each lies in.
         geometry (ndarray): (m, k) float, boxes or spheres, as the criterion wants them.
-        ignore (ndarray): (m,) bool, True for findings that are no lesions to find, though a
-            detection that reaches one is no false positive either.
+        ignore (ndarray): (m,) bool, True for lesions to ignore: neither detecting nor missing them
+            counts.
         label (ndarray, optional): (m,) int classes.
     """
 
-    item: np.ndarray
+    case: np.ndarray
     geometry: np.ndarray
     ignore: np.ndarray
-    label: Optional[np.ndarray] = None
+    label: np.ndarray | None = None
 
-    def take(self, index):
-        """The lesions that a boolean mask or an array of indices picks, in its order."""
+    def take(self, index: np.ndarray) -> Lesions:
+        """Return the lesions that a boolean mask or an array of indices picks, in its order."""
         return Lesions(*(None if column is None else column[index] for column in self))
 
 
-def match(detections, lesions, criterion):
-    """Find what each detection reaches.
+def match(
+    detections: Detections, lesions: Lesions, criterion: Callable
+) -> tuple[np.ndarray, np.ndarray]:
+    """Match detections with lesions.
 
     Args:
-        detections (Detections): n detections by falling rank.
+        detections (Detections): n detections in descending order of rank.
         lesions (Lesions): m lesions.
         criterion (Callable): Takes (p, k) detections and (p, k) lesions, says which of the p pairs
             match, (p,) bool.
 
     Returns:
-        tuple[ndarray, ndarray]: (n,) bool, False for a detection that reaches any lesion, ignored
-        ones included; (m,) int, the first detection to reach each lesion, n if there is none.
+        tuple[ndarray, ndarray]: (n,) bool, False for a detection that matches any lesion, ignored
+        ones included; (m,) int, the first detection to match each lesion, n if there is none.
     """
     count = len(detections.score)
     false_positive = np.ones(count, dtype=bool)
-    first_hit = np.full(len(lesions.ignore), count)
+    first_match = np.full(len(lesions.ignore), count)
     # Gathered coordinate by coordinate, each contiguous: criteria work on one at a time.
-    found, wanted = (np.ascontiguousarray(one.geometry.T) for one in (detections, lesions))
+    detected = np.ascontiguousarray(detections.geometry.T)
+    ground_truth = np.ascontiguousarray(lesions.geometry.T)
     for detection, lesion in _candidate_pairs(*_keys(detections, lesions)):
-        hit = criterion(found[:, detection].T, wanted[:, lesion].T)
+        hit = criterion(detected[:, detection].T, ground_truth[:, lesion].T)
         false_positive[detection[hit]] = False
-        np.minimum.at(first_hit, lesion[hit], detection[hit])
-    return false_positive, first_hit
+        np.minimum.at(first_match, lesion[hit], detection[hit])
+    return false_positive, first_match
 
 
 def _keys(detections, lesions):
-    """Numbers that are equal for a detection and a lesion that may match: of item, and class."""
+    """Numbers that are equal for a detection and a lesion that may match: of case, and class."""
     if detections.label is None or lesions.label is None:
-        return detections.item, lesions.item
+        return detections.case, lesions.case
     classes = 1 + max(detections.label.max(initial=0), lesions.label.max(initial=0))
     return (
-        detections.item * classes + detections.label,
-        lesions.item * classes + lesions.label,
+        detections.case * classes + detections.label,
+        lesions.case * classes + lesions.label,
     )
 
 
-def _candidate_pairs(detection_key, lesion_key):
+def _candidate_pairs(
+    detection_key: np.ndarray, lesion_key: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield blocks of index pairs (detection, lesion) with equal keys, two (p,) int arrays."""
     by_key = np.argsort(lesion_key, kind='stable')
     num_keys = 1 + max(detection_key.max(initial=-1), lesion_key.max(initial=-1))

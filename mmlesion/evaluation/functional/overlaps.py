@@ -1,4 +1,4 @@
-"""When does a detection reach a lesion: overlap of boxes, or a centre inside a sphere."""
+"""Does a detection match a lesion: overlap of boxes, or a center inside a sphere."""
 
 from dataclasses import dataclass
 
@@ -73,7 +73,7 @@ def slice_overlaps(boxes, gts, metric='iou', inclusive=True):
 
 @dataclass(frozen=True)
 class OverlapCriterion:
-    """A detected box reaches a lesion if their overlap is at least ``threshold``.
+    """A detected box matches a lesion if their overlap is at least ``threshold``.
 
     Args:
         metric (str): The overlap, see :func:`box_overlaps`.

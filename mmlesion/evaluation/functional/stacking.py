@@ -6,9 +6,9 @@ from .overlaps import box_overlaps
 def link_boxes(boxes, scores, slices, labels, iou_thr=0.5):
     """Link the boxes of consecutive slices into tracks.
 
-    Going up the slices, boxes are linked one to one to the tracks that end on the slice before, by
-    falling IoU with the tracks' last boxes; equal IoUs by falling score. A box without a partner
-    starts a track. Boxes of different labels are never linked.
+    Going up the slices, boxes are linked one to one to the tracks that end on the slice before, in
+    descending order of IoU with the tracks' last boxes; equal IoUs in descending order of score. A
+    box without a partner starts a track. Boxes of different labels are never linked.
 
     Args:
         boxes (ndarray): (n, 4) boxes x1, y1, x2, y2.
@@ -52,8 +52,8 @@ def stack_boxes(boxes, scores, slices, labels, iou_thr=0.5):
 
     Returns:
         tuple[ndarray]: (m, 6) boxes x1, y1, z1, x2, y2, z2, where slice n extends from n to n + 1,
-        with their (m,) scores and (m,) labels, by falling score; and the (n,) index of the 3D box
-        that each 2D box belongs to.
+        with their (m,) scores and (m,) labels, in descending order of score; and the (n,) index of
+        the 3D box that each 2D box belongs to.
     """
     tracks = link_boxes(boxes, scores, slices, labels, iou_thr)
     num_tracks = tracks.max(initial=-1) + 1
@@ -74,7 +74,7 @@ def stack_boxes(boxes, scores, slices, labels, iou_thr=0.5):
 
 
 def _match(boxes, scores, labels, before, here, iou_thr):
-    """(m, 2) pairs of box indices from ``before`` and ``here``, one to one, by falling IoU."""
+    """(m, 2) pairs of box indices from ``before`` and ``here``, one to one, by descending IoU."""
     ious = box_overlaps(boxes[before][:, None], boxes[here][None], inclusive=False)
     rows, columns = np.nonzero((ious > iou_thr) & (labels[before][:, None] == labels[here]))
     pairs = np.stack([before[rows], here[columns]], axis=1)
