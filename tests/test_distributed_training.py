@@ -16,8 +16,8 @@ from mmengine.registry import RUNNERS
 from torch import distributed
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.datasets.phantom import PatientOptions, make_deeplesion_phantom, make_luna16_phantom
 from mmlesion.engine import CPURunner
+from mmlesion.phantom import PatientOptions, make_deeplesion_phantom, make_luna16_phantom
 from mmlesion.utils.distributed import leave_process_group
 
 ROOT = Path(__file__).parents[1]

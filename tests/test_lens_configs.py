@@ -9,7 +9,7 @@ from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmlesion.datasets.phantom import (
+from mmlesion.phantom import (
     PatientOptions,
     make_deeplesion_phantom,
     make_lits_phantom,

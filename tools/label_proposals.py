@@ -11,7 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmlesion.datasets.sub_volumes import consecutive_runs
-from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
+from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.mining import VolumeStore, label_volume, list_volumes
 from mmlesion.mining.proposals import Proposals
 from mmlesion.utils import UserError, cli

@@ -8,6 +8,7 @@ torchrun --nproc_per_node N tools/mine_annotations.py CONFIG CHECKPOINT ... --la
 
 import argparse
 import os
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,11 +22,13 @@ from terminaltables import AsciiTable
 from torch import distributed
 
 from mmlesion.apis.inferencer import load_config, load_detector
-from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
+from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.mining import RULES, AnnotationMiner, VolumePass, VolumeStore, list_volumes
 from mmlesion.mining.embeddings import EmbeddingSteps
 from mmlesion.mining.proposals import detection_steps
-from mmlesion.mining.report import count_rows, read_truth, score_rows
+from mmlesion.mining.report import count_rows, score_rows
+from mmlesion.phantom.truth import read_lesions
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.distributed import leave_process_group
 from mmlesion.utils.mmdet_tools import without_worker_traceback
@@ -204,7 +207,7 @@ def prepare_experts(cfg, args):
 
 def check_truth(args, volumes):
     if args.truth:
-        read_truth(args.truth, volumes[0].name)
+        read_lesions(args.truth, volumes[0].name)
 
 
 def test_pipeline(cfg):
@@ -280,7 +283,7 @@ def mine(args, coco, volumes, stores, experts):
     miner.run(volumes)
     report = dict(rules=rules, **options, counts=count_rows(coco, rules, args.unlabelled))
     if args.truth:
-        report['truth'] = score_rows(coco, rules, args.truth)
+        report['truth'] = score_rows(coco, rules, partial(read_lesions, args.truth))
     write_json(coco, args.out)
     write_json(report, Path(args.out).with_suffix('.report.json'))
     print_table('mined', report['counts'])

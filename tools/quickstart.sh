@@ -1,15 +1,28 @@
 #!/usr/bin/env bash
-# The main job on a synthetic data set: make it, convert it, train a detector, test it.
-# Leaves mmengine's dumped config, checkpoints, froc.json and froc.png in work_dirs/quickstart, and
-# the same for the network's random weights in work_dirs/quickstart/random. A run that was broken off
-# goes on from its last epoch.
+# The main job from data to score. `quickstart.sh` makes and converts a synthetic dataset,
+# `quickstart.sh lidc` takes the real CT of data/lidc_sample; both train a detector and test it.
+# Leaves mmengine's dumped config, checkpoints, froc.json and froc.png in work_dirs/quickstart (or
+# work_dirs/quickstart_lidc), and the same for the network's random weights in its folder random. An
+# interrupted run resumes from its last epoch.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+case "${1:-phantom}" in
+  phantom)
+    CONFIG=configs/baselines/faster-rcnn_r18_fpn_trpn_phantom.py
+    OUT=work_dirs/quickstart
+    DATA=data/phantom
+    ;;
+  lidc)
+    CONFIG=configs/baselines/faster-rcnn_r18_fpn_trpn_lidc-sample.py
+    OUT=work_dirs/quickstart_lidc
+    DATA=data/lidc_sample
+    ;;
+  *)
+    echo "usage: quickstart.sh [phantom|lidc], not '$1'" >&2
+    exit 1
+    ;;
+esac
 source tools/setup_env.sh
-
-CONFIG=configs/baselines/faster-rcnn_r18_fpn_trpn_phantom.py
-OUT=work_dirs/quickstart
-DATA=data/phantom
 
 step() { printf '\n[quickstart] %s\n' "$*" >&2; }
 
@@ -28,7 +41,7 @@ score() { # CHECKPOINT FOLDER
     --cfg-options test_evaluator.outfile_prefix="$2/froc"
 }
 
-if [ ! -f $DATA/test.json ]; then
+if [ $DATA = data/phantom ] && [ ! -f $DATA/test.json ]; then
   step "making the synthetic data set in $DATA"
   python tools/dataset_converters/make_phantom.py --out $DATA --patients 96 8 16 --overwrite
   python tools/dataset_converters/deeplesion.py $DATA/DL_info.csv --images $DATA/Images_png --out $DATA

@@ -40,9 +40,10 @@ from mmengine.config import Config
 
 from mmlesion.evaluation.case_files import check_same_cases, read_cases
 from mmlesion.evaluation.comparison_files import comparison_table, write_comparison
-from mmlesion.evaluation.files import write_json
 from mmlesion.evaluation.functional import compare_rows
-from mmlesion.utils import UserError, atomic_write, cli
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.json_files import write_json
+from mmlesion.utils import UserError, cli
 
 TOOLS = Path(__file__).parent
 _FILE_KEYS = {'seeds', 'reference', 'options', 'test_options', 'rows'}

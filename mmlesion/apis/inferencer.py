@@ -18,11 +18,12 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 from tqdm import tqdm
 
+from mmlesion.io.ct import check_ct, read_ct
+
 from ..evaluation.functional import stack_boxes
 from ..structures import clip_segment, cut_segments, to_original_frame
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
-from ..utils.volume_io import check_ct, read_ct
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import DEEPLESION_MARGIN, describe_lesions
 from .volume_detection import boxes_around, detect_volume, loads_volumes, prepare_volume

@@ -8,11 +8,12 @@ import SimpleITK as sitk
 from mmengine.dataset import Compose
 from tqdm import tqdm
 
+from mmlesion.io.ct import check_same_grid, read_labels
+
 from ..datasets.lung_finder import find_lungs
 from ..datasets.lungs import LungRegion, cut_to_lungs, number_lungs
 from ..datasets.volume_files import isotropic_grid, resample
 from ..structures.ct_volume import CTVolume
-from ..utils.volume_io import check_same_grid, read_labels
 
 _FROM_FILES = ('LoadVolume', 'LoadSphereAnnotations')
 

@@ -5,8 +5,9 @@ from dataclasses import asdict
 
 import numpy as np
 
-from mmlesion.utils import UserError, atomic_write
-from mmlesion.utils.volume_io import image_files
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.mhd import image_files
+from mmlesion.utils import UserError
 
 
 def convert_once(record, sources, options, convert, is_whole=None):

@@ -6,22 +6,12 @@ from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
+from mmlesion.io.schema import CT_FIELDS, path_under
 from mmlesion.structures import file_shift, usable_segmentation
-from mmlesion.utils import UserError, path_under
+from mmlesion.utils import UserError
 
 from .reader_marks import without_marks
 from .transforms import LesionMasksToSegMap
-
-CT_FIELDS = (
-    'spacing',
-    'slice_interval',
-    'slice_index',
-    'slice_range',
-    'windows',
-    'patient_id',
-    'study_id',
-    'series_id',
-)
 
 
 @DATASETS.register_module()

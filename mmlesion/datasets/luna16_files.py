@@ -8,9 +8,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from mmlesion.evaluation.files import read_luna16_ground_truth
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.ct import read_ct, read_image
 from mmlesion.structures.ct_volume import CTVolume
-from mmlesion.utils import UserError, atomic_write
-from mmlesion.utils.volume_io import read_ct, read_image
+from mmlesion.utils import UserError
 
 from .lungs import LUNG_LABELS
 

@@ -12,8 +12,9 @@ from typing import Callable, NamedTuple, Optional
 import SimpleITK as sitk
 from terminaltables import AsciiTable
 
-from mmlesion.utils import UserError, atomic_write, run_parallel
-from mmlesion.utils.volume_io import read_ct
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.ct import read_ct
+from mmlesion.utils import UserError, run_parallel
 
 from .conversion import (
     add_skip_options,
@@ -213,7 +214,7 @@ def read_scan(path):
     """Read a CT volume as whole HU, which some benchmarks store as floats.
 
     Args:
-        path (Path): What :func:`~mmlesion.utils.volume_io.read_ct` takes.
+        path (Path): What :func:`~mmlesion.io.ct.read_ct` takes.
 
     Returns:
         sitk.Image: The volume.

@@ -1,11 +1,9 @@
 """DeepLesion's sub-volumes: runs of consecutive slices, named as LENS' manual test set has them."""
 
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from mmlesion.utils import UserError
 
@@ -58,32 +56,6 @@ def consecutive_runs(series, numbers):
     return [SubVolume(series, int(run[0]), int(run[-1])) for run in runs if len(run)]
 
 
-def mask_boxes(labels, slices, sub_volume, margin=5):
-    """Boxes around the lesions of a sub-volume.
-
-    Args:
-        labels (ndarray): (z, y, x) number of the lesion, 0 where there is none.
-        slices (ndarray): (z,) slice number of each plane, ascending.
-        sub_volume (SubVolume): Whose slices count.
-        margin (int): px around a lesion, as far as there is image. Defaults to 5, DeepLesion's.
-
-    Returns:
-        list[list[int]]: x1, y1, z1, x2, y2, z2 in px and slice numbers, all inclusive.
-    """
-    chosen = (slices >= sub_volume.first) & (slices <= sub_volume.last)
-    numbers = slices[chosen]
-    boxes = []
-    for found in ndimage.find_objects(labels[chosen]):
-        if found is not None:
-            z, y, x = found
-            first, last = int(numbers[z.start]), int(numbers[z.stop - 1])
-            low = [max(axis.start - margin, 0) for axis in (x, y)]
-            ends = zip((x, y), labels.shape[:0:-1])
-            high = [min(axis.stop + margin, end) - 1 for axis, end in ends]
-            boxes.append([*low, first, *high, last])
-    return boxes
-
-
 def sub_volume_coco(coco, volumes, boxes):
     """A COCO dictionary of every slice of sub-volumes, and their 3D boxes.
 
@@ -130,24 +102,3 @@ def check_slices(sub_volume, volumes):
     if len(missing):
         return f'{sub_volume.name}: there is no slice {", ".join(map(str, missing[:5]))}'
     return None
-
-
-def read_mask_boxes(folder, sub_volume):
-    """Boxes of a phantom's true masks; see :func:`mask_boxes`.
-
-    Args:
-        folder (str | Path): The phantom's ``truth``.
-        sub_volume (SubVolume): The sub-volume.
-
-    Returns:
-        list[list[int]]: Of all lesions, annotated or not.
-
-    Raises:
-        UserError: If there is no truth of its series.
-    """
-    path = Path(folder, f'{sub_volume.series}.npz')
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return mask_boxes(arrays['labels'], arrays['slices'], sub_volume)
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is not the truth of a phantom's series ({error})") from None

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.mhd import image_files
 from mmlesion.structures import VolumeGrid
-from mmlesion.utils import UserError, atomic_write
-from mmlesion.utils.volume_io import image_files
+from mmlesion.utils import UserError
 
 from .conversion import convert_once
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from mmlesion.io.atomic import atomic_folder
+from mmlesion.io.slices import slice_file_name, write_slice
 from mmlesion.structures import encode_mask, measure_recist
-from mmlesion.utils import UserError, atomic_folder
-
-from .slice_files import slice_file_name, write_slice
+from mmlesion.utils import UserError
 
 # What SciPy connects to a region: diagonal neighbours too.
 _NEIGHBOURS, _NEIGHBOURS_3D = np.ones((3, 3)), np.ones((3, 3, 3))

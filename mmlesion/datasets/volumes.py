@@ -1,4 +1,3 @@
-import json
 import logging
 
 import numpy as np
@@ -7,7 +6,9 @@ from mmdet.registry import DATASETS
 from mmengine.fileio import get_text
 from mmengine.logging import print_log
 
-from mmlesion.utils import UserError, path_under
+from mmlesion.io.json_files import parse_json
+from mmlesion.io.schema import path_under
+from mmlesion.utils import UserError
 
 from .ct_slices import CTSliceDataset
 from .reader_marks import without_marks
@@ -102,16 +103,13 @@ class VolumeDataset(BaseDetDataset):
 
     def _read(self):
         try:
-            return json.loads(get_text(self.ann_file, backend_args=self.backend_args))
+            text = get_text(self.ann_file, backend_args=self.backend_args)
         except FileNotFoundError as error:
             raise UserError(
                 f'annotation file {self.ann_file} does not exist: convert the dataset first, or '
                 'set data_root and ann_file'
             ) from error
-        except ValueError as error:
-            raise UserError(
-                f'{self.ann_file} is not JSON ({error}): convert the dataset again'
-            ) from error
+        return parse_json(text, self.ann_file, 'convert the dataset again')
 
     def _check_preparation(self, content):
         """Compare how the volumes were made with what the config says, if it does."""

@@ -1,6 +1,7 @@
 from .atomic_local_backend import AtomicLocalBackend
 from .checkpoint import load_from_local
 from .hooks import (
+    AutocastModulesHook,
     BranchScheduleHook,
     EpochSeedHook,
     FoldHook,
@@ -13,6 +14,7 @@ from .hooks import (
 from .runner import CPURunner, FoldRunner
 
 __all__ = [
+    'AutocastModulesHook',
     'AtomicLocalBackend',
     'BranchScheduleHook',
     'CPURunner',

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from ..utils import atomic_write
+from mmlesion.io.atomic import atomic_write
 
 
 @register_backend('local', force=True, prefixes='')

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
+from mmlesion.io.pickled_arrays import ARRAY_GLOBALS, ARRAY_LEAVES
+from mmlesion.io.restricted_pickle import Constructor, Record, read_pickle, shown
+
 from ..utils import UserError
-from ..utils.pickled_arrays import ARRAY_GLOBALS, ARRAY_LEAVES
-from ..utils.restricted_pickle import Constructor, Record, read_pickle, shown
 
 MapLocation = Union[str, torch.device, dict, Callable, None]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.utils import UserError
 
-from .files import read_json, write_json
 from .functional import Cases
 
 SUFFIX = '.cases.json'

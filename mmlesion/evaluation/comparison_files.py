@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlesion.utils import atomic_write
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.json_files import write_json
 from mmlesion.visualization.froc_bands import draw_comparison
 
-from .files import write_json
 from .functional import Comparison
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.utils import UserError
 
 from .files import (
@@ -13,8 +14,6 @@ from .files import (
     _column,
     _numbers,
     _series_table,
-    read_json,
-    write_json,
     write_luna16_predictions,
 )
 from .functional import Detections

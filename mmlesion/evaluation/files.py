@@ -5,14 +5,15 @@ place in it and what to do.
 """
 
 import csv
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from mmlesion.utils import UserError, atomic_write
-from mmlesion.utils.pickled_arrays import load_arrays
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.json_files import read_json
+from mmlesion.io.pickled_arrays import load_arrays
+from mmlesion.utils import UserError
 
 from .functional import Detections, Lesions, diameter_groups, lesion_type_groups
 
@@ -49,42 +50,6 @@ class Predictions(NamedTuple):
     detections: Detections
     unknown_cases: list
     num_unknown: int
-
-
-def read_json(path):
-    """Read a JSON file, or raise :class:`UserError`."""
-    try:
-        with open(path, encoding='utf-8') as file:
-            return json.load(file)
-    except OSError as error:
-        raise UserError(f'{path}: {error.strerror}') from None
-    except ValueError as error:
-        raise UserError(f'{path} is not valid JSON ({error}); write it anew') from None
-
-
-def write_json(value, path):
-    """Write JSON, whole or not at all; a dictionary has a line for each key, for human readers.
-
-    What is not a finite number becomes null, since JSON has no NaN.
-    """
-    value = _without_nan(value)
-    if isinstance(value, dict):
-        lines = (f'  {json.dumps(key)}: {json.dumps(item)}' for key, item in value.items())
-        text = '{\n' + ',\n'.join(lines) + '\n}'
-    else:
-        text = json.dumps(value)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text + '\n')
-
-
-def _without_nan(value):
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def coco_ground_truth(data, path):

@@ -1,6 +1,6 @@
 from .cross_dataset import uncertain_regions
 from .hard_negatives import label_tracklets, label_volume
-from .mask_dataset import MaskOptions, MaskRun, PartialFile, read_hu
+from .mask_dataset import MaskOptions, MaskRun, PartialFile
 from .matching import match_embeddings
 from .miner import RULES, AnnotationMiner
 from .propagation import meet_annotations, propagate
@@ -28,7 +28,6 @@ __all__ = [
     'match_embeddings',
     'meet_annotations',
     'propagate',
-    'read_hu',
     'recist_from_box',
     'recist_mask',
     'uncertain_regions',

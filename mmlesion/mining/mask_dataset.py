@@ -16,10 +16,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from mmlesion.datasets.transforms.loading import read_slice
+from mmlesion.io.atomic import writing
+from mmlesion.io.schema import path_under
+from mmlesion.io.slices import read_hu
 from mmlesion.structures import encode_mask
-from mmlesion.utils import UserError, path_under
-from mmlesion.utils.files import writing
+from mmlesion.utils import UserError
 from mmlesion.utils.parallel import parallel_map
 from mmlesion.visualization.local_visualizer import SOFT_TISSUE
 
@@ -204,28 +205,6 @@ class PartialFile:
         self._file.truncate(size)
         self._file.seek(size)
         self.finished = {record.pop('annotation'): record for record in records[1:]}
-
-
-def read_hu(path):
-    """Read a slice in HU.
-
-    Args:
-        path (str | Path): 16 bits are HU + 32768, as in DeepLesion's PNG; 8 bits are
-            (HU + 1024) / 16, in one channel or in several that are equal.
-
-    Returns:
-        ndarray: (H, W) float32.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        UserError: If it is no picture, truncated or coloured.
-    """
-    stored = read_slice(str(path))
-    if stored.dtype == np.uint8:
-        return stored.astype(np.float32) * 16 - 1024
-    if stored.dtype != np.uint16:
-        raise UserError(f'slice {path} holds {stored.dtype} values: a slice has 8 or 16 bits')
-    return stored.astype(np.float32) - 32768
 
 
 def first_window(image, default):

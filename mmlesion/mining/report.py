@@ -1,17 +1,17 @@
 """What mining has added, and how much of it is right."""
 
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Callable, NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
+from mmlesion.io.slices import series_of
 from mmlesion.structures import file_box
-from mmlesion.utils import UserError
 
 from .embeddings import is_certain
 from .miner import RULES
-from .recist_masks import BOX_PADDING
 from .tracklets import SliceBoxes, slice_overlap_pairs
 
 
@@ -63,44 +63,9 @@ class TrueLesions(NamedTuple):
     label: np.ndarray
 
 
-def read_truth(folder, series):
-    """Read a series' masks, as the phantom's ``truth`` has them, as boxes.
-
-    Args:
-        folder (str | Path): The phantom's folder ``truth``.
-        series (str): Name of the series.
-
-    Returns:
-        TrueLesions: Boxes of the masks with a margin of 5 px.
-
-    Raises:
-        UserError: If there is no such file.
-    """
-    path = Path(folder) / f'{series}.npz'
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            masks, numbers = arrays['labels'], arrays['slices']
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} cannot be read as a phantom's truth: {error}") from None
-    rows = [
-        (number, label, *_padded_box(place, mask.shape))
-        for number, mask in zip(numbers.tolist(), masks)
-        for label, place in enumerate(ndimage.find_objects(mask), 1)
-        if place is not None
-    ]
-    table = np.array(rows, float).reshape(-1, 6)
-    boxes = SliceBoxes(table[:, 2:], table[:, 0].astype(int), np.ones(len(table)))
-    return TrueLesions(boxes, table[:, 1].astype(int))
-
-
-def _padded_box(place, shape):
-    rows, columns = place
-    low = np.array([columns.start, rows.start]) - BOX_PADDING
-    high = np.array([columns.stop, rows.stop]) + BOX_PADDING
-    return [*low.clip(0), *high.clip(0, shape[::-1])]
-
-
-def score_rows(coco, rules, truth_folder, theta=0.5):
+def score_rows(
+    coco: dict, rules: Sequence[str], read_truth: Callable[[str], TrueLesions], theta: float = 0.5
+) -> list[dict]:
     """Compare what each rule has found with the truth.
 
     A box is right if its IoU with a lesion's box on its slice is over ``theta``. Missing are the
@@ -110,7 +75,7 @@ def score_rows(coco, rules, truth_folder, theta=0.5):
     Args:
         coco (dict): Mined COCO content.
         rules (Sequence[str]): The rules that were applied.
-        truth_folder (str | Path): The phantom's folder ``truth``.
+        read_truth (Callable): Takes the name of a series, returns its :class:`TrueLesions`.
         theta (float): Defaults to 0.5.
 
     Returns:
@@ -120,7 +85,7 @@ def score_rows(coco, rules, truth_folder, theta=0.5):
     """
     totals = {rule: np.zeros(6, int) for rule in rules}
     for series, sources in _boxes_by_series(coco).items():
-        truth = read_truth(truth_folder, series)
+        truth = read_truth(series)
         existing = sources.pop('annotated', SliceBoxes.empty())
         missing = ~_meet(existing, truth.boxes, theta)[1]
         withheld = np.setdiff1d(truth.label, truth.label[~missing])
@@ -157,12 +122,12 @@ def _boxes_by_series(coco):
     image_of = {image['id']: image for image in coco['images']}
     series = {}
     for image in coco['images']:
-        series.setdefault(str(PurePosixPath(image['file_name']).parent), {})
+        series.setdefault(series_of(image['file_name']), {})
     for annotation in coco['annotations']:
         if annotation['source'] not in RULES and not is_certain(annotation):
             continue
         image = image_of[annotation['image_id']]
-        sources = series[str(PurePosixPath(image['file_name']).parent)]
+        sources = series[series_of(image['file_name'])]
         source = annotation['source'] if annotation['source'] in RULES else 'annotated'
         sources.setdefault(source, []).append((annotation, image))
     return {

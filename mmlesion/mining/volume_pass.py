@@ -10,8 +10,9 @@ from mmengine.dist import barrier, broadcast_object_list, get_dist_info
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import read_json
-from mmlesion.utils import UserError, atomic_write
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.json_files import read_json
+from mmlesion.utils import UserError
 
 
 class VolumeStore:

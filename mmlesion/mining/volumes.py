@@ -1,15 +1,13 @@
 """All slices of the series that a COCO file annotates a few of."""
 
-import re
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from mmlesion.datasets.ct_slices import CT_FIELDS
-from mmlesion.utils import UserError, path_under
-
-_NUMBERED = re.compile(r'(\d+)(\.[^.]+)$')
+from mmlesion.io.schema import CT_FIELDS, path_under
+from mmlesion.io.slices import has_slice_number, series_of, slice_number
+from mmlesion.utils import UserError
 
 
 @dataclass
@@ -79,10 +77,10 @@ def list_volumes(coco, root):
     """
     volumes, volume_of = {}, {}
     for image in coco['images']:
-        name = str(PurePosixPath(image['file_name']).parent)
+        name = series_of(image['file_name'])
         if name not in volumes:
             volumes[name] = _list_slices(name, root)
-        volume, number = volumes[name], _slice_number(image['file_name'])
+        volume, number = volumes[name], slice_number(image['file_name'])
         if number not in volume.slices:
             raise UserError(f'there is no slice {path_under(root, image["file_name"])}')
         volume.images[number] = image
@@ -96,20 +94,10 @@ def _list_slices(name, root):
     folder = Path(path_under(root, name))
     if not folder.is_dir():
         raise UserError(f'there is no folder {folder} of a series: check the folder of the images')
-    found = [(_slice_number(path.name), path.name) for path in folder.iterdir() if _numbered(path)]
+    names = [path.name for path in folder.iterdir() if has_slice_number(path.name)]
+    found = [(slice_number(name), name) for name in names]
     numbers, files = zip(*sorted(found)) if found else ((), ())
     return Volume(name, np.array(numbers, int), [f'{name}/{file}' for file in files])
-
-
-def _numbered(path):
-    return not path.name.startswith('.') and _NUMBERED.search(path.name)
-
-
-def _slice_number(file_name):
-    match = _NUMBERED.search(file_name)
-    if match is None:
-        raise UserError(f'{file_name} does not end in a slice number such as 037.png')
-    return int(match[1])
 
 
 def pipeline_sample(image, root, instances=()):

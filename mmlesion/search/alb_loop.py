@@ -6,7 +6,7 @@ from mmdet.registry import LOOPS
 from mmengine.dist import is_main_process
 from mmengine.runner import EpochBasedTrainLoop
 
-from mmlesion.evaluation.files import write_json
+from mmlesion.io.json_files import write_json
 from mmlesion.models.layers import OPERATIONS
 from mmlesion.utils import UserError
 from mmlesion.visualization.genotype_graph import draw_genotypes

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from mmlesion.io.atomic import atomic_write
 from mmlesion.models.layers import OPERATIONS
-from mmlesion.utils import atomic_write
 
 NUM_BRANCHES = 4
 """B of ElixirNet, section "Implementation Details"."""

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from mmlesion.utils import atomic_write
+from mmlesion.io.atomic import atomic_write
 
 MATCHED_IOU = 0.5
 

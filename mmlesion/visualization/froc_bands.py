@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mmlesion.utils import atomic_write
+from mmlesion.io.atomic import atomic_write
 
 
 def draw_comparison(comparison, fp_rates, path) -> None:

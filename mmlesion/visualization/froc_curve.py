@@ -3,7 +3,7 @@
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mmlesion.utils import atomic_write
+from mmlesion.io.atomic import atomic_write
 
 
 def draw_froc(results, path):

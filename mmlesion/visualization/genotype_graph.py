@@ -5,7 +5,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from mmlesion.utils import atomic_write
+from mmlesion.io.atomic import atomic_write
 
 TITLES = dict(alb='auto-lesion block (ALB)', reduction='auto-lesion reduction block (ALBr)')
 CURVE = 0.85

@@ -4,12 +4,12 @@ import torch
 from mmdet.registry import VISUALIZERS
 from mmdet.visualization import DetLocalVisualizer
 
+from mmlesion.io.schema import HU_OFFSET
+
 from ..structures import cut_segments, measure_recist
 from .mask_overlay import RECIST_COLOR
 
 SOFT_TISSUE = (-175.0, 275.0)
-# Stored value of 0 HU in DeepLesion's 16-bit PNG.
-_PNG_OFFSET = 32768.0
 # Of matplotlib's font at 100 dots per inch, px per point of its size.
 _CHARACTER_WIDTH = 0.8
 
@@ -29,7 +29,7 @@ def slice_to_rgb(image, window=SOFT_TISSUE):
     image = image.reshape(*image.shape[:2], -1)
     middle = image[..., image.shape[-1] // 2]
     if not _is_windowed(image):
-        offset = _PNG_OFFSET if image.dtype == np.uint16 else 0.0
+        offset = HU_OFFSET if image.dtype == np.uint16 else 0.0
         low, high = window
         middle = (middle.astype(np.float32) - offset - low) * (255 / (high - low))
     grey = np.rint(middle).clip(0, 255).astype(np.uint8)

@@ -6,7 +6,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mmlesion.utils import atomic_write
+from mmlesion.io.atomic import atomic_write
 
 REGION_COLOR = 'cyan'
 EDGE_COLOR = 'gold'

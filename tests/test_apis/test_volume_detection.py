@@ -15,9 +15,9 @@ from mmlesion.apis import LesionInferencer
 from mmlesion.apis.volume_detection import boxes_around, loads_volumes, prepare_volume
 from mmlesion.datasets.luna16_files import find_luna16_scans, read_luna16_scan, read_lung_mask
 from mmlesion.datasets.lungs import LungRegion, cut_to_lungs
-from mmlesion.datasets.phantom import make_luna16_phantom
 from mmlesion.models import AggregatedRCNN3D
 from mmlesion.models.detectors.sliding_windows import SlidingWindows
+from mmlesion.phantom import make_luna16_phantom
 from mmlesion.structures import VolumeGrid
 from mmlesion.structures.ct_volume import CTVolume, index_to_world
 from mmlesion.utils import UserError

@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from mmlesion.datasets.luna16_files import find_luna16_scans, read_luna16_scan, read_lung_mask
 from mmlesion.datasets.lung_finder import find_lungs
-from mmlesion.datasets.phantom import make_luna16_phantom
+from mmlesion.phantom import make_luna16_phantom
 from mmlesion.utils import UserError
 
 REAL_CT = Path(__file__).parents[3] / 'shared/data/ct/abdomen_ct_3mm.nii.gz'

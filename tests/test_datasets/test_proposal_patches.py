@@ -136,7 +136,7 @@ def test_slices_are_kept_for_the_next_proposal(config, monkeypatch):
     read = []
     original = loading.read_slice
     monkeypatch.setattr(
-        loading, 'read_slice', lambda path, args: read.append(path[-7:]) or original(path, args)
+        loading, 'read_slice', lambda path, fetch: read.append(path[-7:]) or original(path, fetch)
     )
     rows = [[12, 8, 5, 19, 13, 7, 0.5], [3, 4, 5, 9, 9, 9, 0.5], [12, 8, 5, 19, 13, 7, 0.5]]
     dataset = build(config, {NAME: rows}, test_mode=True)

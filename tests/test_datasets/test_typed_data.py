@@ -8,8 +8,8 @@ import torch
 from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
 
-from mmlesion.datasets.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / 'configs' / '_base_'

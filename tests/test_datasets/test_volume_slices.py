@@ -4,7 +4,6 @@ import pytest
 import SimpleITK as sitk
 from pycocotools import mask as mask_utils
 
-from mmlesion.datasets.slice_files import slice_file_name
 from mmlesion.datasets.volume_slices import (
     SliceOptions,
     mask_regions,
@@ -12,6 +11,7 @@ from mmlesion.datasets.volume_slices import (
     sphere_regions,
     write_key_slices,
 )
+from mmlesion.io.slices import slice_file_name
 from mmlesion.structures import VolumeGrid
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError

@@ -178,7 +178,7 @@ def test_unusable_files(root):
     with pytest.raises(UserError, match='does not exist'):
         VolumeDataset(ann_file='other.json', data_root=str(root))
     (root / 'volumes.json').write_text('{')
-    with pytest.raises(UserError, match='is not JSON'):
+    with pytest.raises(UserError, match='is not valid JSON'):
         build(root)
 
 

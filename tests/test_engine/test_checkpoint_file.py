@@ -19,8 +19,9 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmlesion.engine import load_from_local
-from mmlesion.utils import UserError, restricted_pickle
-from mmlesion.utils.pickled_arrays import load_arrays
+from mmlesion.io import restricted_pickle
+from mmlesion.io.pickled_arrays import load_arrays
+from mmlesion.utils import UserError
 
 SPEC = importlib.util.spec_from_file_location(
     'hostile_files', Path(__file__).with_name('hostile_files.py')

@@ -226,8 +226,9 @@ def test_bad_input(ann_file, tmp_path):
 
 
 def test_agrees_with_the_command_line(ann_file, tmp_path):
-    from mmlesion.evaluation.files import coco_ground_truth, read_coco_results, read_json
+    from mmlesion.evaluation.files import coco_ground_truth, read_coco_results
     from mmlesion.evaluation.functional import deeplesion_protocol, evaluate_froc
+    from mmlesion.io.json_files import read_json
 
     prefix = str(tmp_path / 'froc')
     result = evaluate(build(ann_file, class_agnostic=True, outfile_prefix=prefix))

@@ -1,6 +1,7 @@
 """The rules together, on proposals and embeddings written by hand."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from mmdet.registry import DATASETS
 from mmlesion.mining import AnnotationMiner, VolumeStore, list_volumes
 from mmlesion.mining.embeddings import annotated_boxes
 from mmlesion.mining.report import count_rows, score_rows
+from mmlesion.phantom.truth import read_lesions
 
 LESION = [10, 10, 20, 20]
 WITHHELD = [40, 30, 50, 40]
@@ -124,7 +126,8 @@ def test_against_the_truth(mined, tmp_path):
         path = tmp_path / f'00000{1}_0{study}_01.npz'
         np.savez(path, labels=labels, slices=np.arange(1, 11))
     rules = ('propagation', 'matching', 'cross_dataset')
-    rows = {row['rule']: row for row in score_rows(mined(unlabelled=True), rules, tmp_path)}
+    read_truth = partial(read_lesions, tmp_path)
+    rows = {row['rule']: row for row in score_rows(mined(unlabelled=True), rules, read_truth)}
     names = ('boxes', 'right', 'missing', 'found', 'withheld', 'withheld_found')
     values = {rule: [row[name] for name in names] for rule, row in rows.items()}
     # missing: slice 4 and the second lesion of study 1; slices 4 and 5 of study 2

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from mmlesion.datasets.phantom import PatientOptions, make_deeplesion_phantom
+from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.structures import VolumeGrid
 
 TOOL = 'dataset_converters/deeplesion_3d.py'

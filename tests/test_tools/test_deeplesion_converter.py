@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmlesion.datasets.phantom import DL_INFO_HEADER, PatientOptions, make_deeplesion_phantom
+from mmlesion.io.deeplesion import DL_INFO_HEADER
+from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.utils import UserError
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from mmlesion.datasets.phantom import PatientOptions, make_deeplesion_phantom
+from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 DETECTOR = CONFIGS / 'baselines/faster-rcnn_r18_fpn_phantom.py'

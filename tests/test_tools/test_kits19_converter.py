@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from mmdet.registry import DATASETS
 from scipy import ndimage
 
-from mmlesion.datasets.phantom import PatientOptions, make_kits19_phantom
+from mmlesion.phantom import PatientOptions, make_kits19_phantom
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'dataset_converters' / 'kits19.py'

@@ -9,9 +9,9 @@ import SimpleITK as sitk
 
 from mmlesion.datasets import VolumeDataset
 from mmlesion.datasets.luna16_files import read_luna16_findings
-from mmlesion.datasets.phantom import make_luna16_phantom
 from mmlesion.datasets.transforms import LoadSphereAnnotations, LoadVolume
 from mmlesion.evaluation.files import read_luna16_ground_truth
+from mmlesion.phantom import make_luna16_phantom
 from mmlesion.structures import VolumeGrid
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from mmlesion.datasets.phantom import PatientOptions, make_deeplesion_phantom
-from mmlesion.mining import MaskOptions, MaskRun, read_hu
+from mmlesion.io.slices import read_hu
+from mmlesion.mining import MaskOptions, MaskRun
+from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.utils import UserError
 
 ROOT = Path(__file__).parents[2]

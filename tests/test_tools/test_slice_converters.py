@@ -12,14 +12,14 @@ import SimpleITK as sitk
 from mmdet.registry import DATASETS
 from scipy import ndimage
 
-from mmlesion.datasets.phantom import (
+from mmlesion.io.ct import read_ct
+from mmlesion.phantom import (
     PatientOptions,
     make_lits_phantom,
     make_luna16_phantom,
     make_nih_ln_phantom,
 )
 from mmlesion.structures.ct_volume import CTVolume
-from mmlesion.utils.volume_io import read_ct
 
 SMALL = PatientOptions(size=128, slice_intervals=(2.5, 5.0))
 

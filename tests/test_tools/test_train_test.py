@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmlesion.datasets.phantom import PatientOptions, make_deeplesion_phantom
+from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/baselines/faster-rcnn_r18_fpn_trpn_phantom.py'

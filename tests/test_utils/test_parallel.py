@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mmlesion.utils import OutputError, UserError, atomic_write, cli, run_parallel
+from mmlesion.io.atomic import atomic_write
+from mmlesion.utils import OutputError, UserError, cli, run_parallel
 
 
 def square(number):

@@ -17,7 +17,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.structures import InstanceData
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.utils import UserError, atomic_write, cli
+from mmlesion.io.atomic import atomic_write
+from mmlesion.utils import UserError, cli
 from mmlesion.utils.benchmark import build_detector, check_turns, clocked, take_turns
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'aggregated_rcnn3d'

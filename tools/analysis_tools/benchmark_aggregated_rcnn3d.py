@@ -22,7 +22,8 @@ import torch
 from mmengine.config import Config
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.utils import UserError, atomic_write, cli
+from mmlesion.io.atomic import atomic_write
+from mmlesion.utils import UserError, cli
 from mmlesion.utils.benchmark import (
     build_detector,
     check_turns,

@@ -18,7 +18,8 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.utils import UserError, atomic_write, cli
+from mmlesion.io.atomic import atomic_write
+from mmlesion.utils import UserError, cli
 from mmlesion.utils.benchmark import (
     build_detector,
     check_turns,

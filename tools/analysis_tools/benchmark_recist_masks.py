@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
-from mmlesion.mining import MaskOptions, MaskRun, read_hu, recist_mask
+from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.json_files import read_json, write_json
+from mmlesion.io.slices import read_hu
+from mmlesion.mining import MaskOptions, MaskRun, recist_mask
 from mmlesion.mining.mask_dataset import first_window
 from mmlesion.utils import UserError, cli
 

@@ -11,8 +11,9 @@ from mmdet.models.utils import select_single_mlvl
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 
+from mmlesion.io.atomic import atomic_write
 from mmlesion.models import TruncatedRPNHead
-from mmlesion.utils import UserError, atomic_write, cli
+from mmlesion.utils import UserError, cli
 from mmlesion.utils.benchmark import check_turns, clocked, median_ratio, take_turns
 
 STRIDES = [4, 8, 16, 32, 64]

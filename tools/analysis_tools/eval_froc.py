@@ -10,11 +10,9 @@ from mmlesion.evaluation.cross_validation import luna16_scan_warnings, pool_luna
 from mmlesion.evaluation.files import (
     coco_ground_truth,
     read_coco_results,
-    read_json,
     read_lens_ground_truth,
     read_lens_predictions,
     read_luna16_ground_truth,
-    write_json,
 )
 from mmlesion.evaluation.functional import (
     OVERLAPS,
@@ -28,6 +26,7 @@ from mmlesion.evaluation.functional import (
     true_negative_patients,
 )
 from mmlesion.evaluation.tables import froc_table
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.utils import UserError, cli
 from mmlesion.visualization.froc_curve import draw_froc
 

@@ -8,10 +8,12 @@ from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
+from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.mining import ellipse_mask
 from mmlesion.mining.recist_masks import quadrilateral_mask
-from mmlesion.utils import UserError, cli, path_under
+from mmlesion.phantom.truth import read_masks
+from mmlesion.utils import UserError, cli
 
 
 def parse_args():
@@ -76,9 +78,9 @@ def true_mask(image, annotation, truth, findings):
             break
     else:
         return None
-    with np.load(path_under(truth, f'{series}.npz')) as stored:
-        place = np.flatnonzero(stored['slices'] == image['slice_index'])[0]
-        return stored['labels'][place] == lesion['label']
+    masks = read_masks(truth, series)
+    place = np.flatnonzero(masks.slices == image['slice_index'])[0]
+    return masks.labels[place] == lesion['label']
 
 
 def summarize(overlaps):

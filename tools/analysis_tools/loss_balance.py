@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.utils import UserError, atomic_write, cli
+from mmlesion.io.atomic import atomic_write
+from mmlesion.utils import UserError, cli
 
 
 class LossGradient(NamedTuple):

@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import coco_ground_truth, read_json, write_json
+from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.search import (
     OBJECTIVES,
     RETINANET_RATIO_PAIRS,

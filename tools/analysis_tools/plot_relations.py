@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.apis.inferencer import load_config, load_detector
-from mmlesion.datasets.transforms.loading import read_slice
 from mmlesion.engine.hooks.visualization_hook import slice_name
+from mmlesion.io.slices import read_slice
 from mmlesion.models import RelationRoIHead
 from mmlesion.structures import to_original_frame
 from mmlesion.utils import UserError, cli

@@ -18,9 +18,10 @@ from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.datasets.conversion import add_skip_options, check_skipped
-from mmlesion.datasets.phantom import DL_INFO_HEADER
 from mmlesion.evaluation.functional import LESION_TYPES
-from mmlesion.utils import UserError, atomic_write, cli
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.deeplesion import DL_INFO_HEADER
+from mmlesion.utils import UserError, cli
 
 SPLITS = {1: 'train', 2: 'val', 3: 'test'}
 # Of each kind of problem so many are printed; skipped.txt has all.

@@ -15,14 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
-from mmengine.fileio import load
 from scipy.sparse.csgraph import connected_components
 from terminaltables import AsciiTable
 
 from mmlesion.datasets.conversion import add_skip_options, check_skipped
-from mmlesion.datasets.slice_files import HU_OFFSET, merge_ranges
 from mmlesion.datasets.transforms import ClipBlackBorder
-from mmlesion.datasets.transforms.loading import read_slice
 from mmlesion.datasets.volume_files import (
     isotropic_grid,
     resample,
@@ -31,8 +28,12 @@ from mmlesion.datasets.volume_files import (
     write_volume,
 )
 from mmlesion.evaluation.functional import centre_in_sphere
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.json_files import read_json
+from mmlesion.io.schema import HU_OFFSET, path_under
+from mmlesion.io.slices import merge_ranges, read_slice, series_of, slice_file_name
 from mmlesion.structures import VolumeGrid, file_box
-from mmlesion.utils import UserError, atomic_write, cli, path_under, run_parallel
+from mmlesion.utils import UserError, cli, run_parallel
 
 SPLITS = ('train', 'val', 'test')
 # Rows run to posterior, columns to the left, slices to inferior; the world is LPS.
@@ -126,20 +127,18 @@ def read_split(path):
     Raises:
         UserError: If the file is missing or of another schema.
     """
+    if not path.is_file():
+        raise UserError(f'{path} does not exist: run tools/dataset_converters/deeplesion.py first')
     try:
-        content = load(path)
+        content = read_json(path)
         lesions = {image['id']: [] for image in content['images']}
         for annotation in content['annotations']:
             lesions[annotation['image_id']].append(annotation)
         series = {}
         for image in content['images']:
-            key = Path(image['file_name']).parent.as_posix()
+            key = series_of(image['file_name'])
             series.setdefault(key, []).append((image, lesions[image['id']]))
         return [volume for name in sorted(series) for volume in sub_volumes(name, series[name])]
-    except FileNotFoundError:
-        raise UserError(
-            f'{path} does not exist: run tools/dataset_converters/deeplesion.py first'
-        ) from None
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f'{path} is not what tools/dataset_converters/deeplesion.py writes '
@@ -272,7 +271,7 @@ def slice_paths(volume, images):
     """The files of a sub-volume's slices, in their order."""
     folder = Path(path_under(images, volume.series))
     first, last = volume.slices
-    return [folder / f'{number:03d}.png' for number in range(first, last + 1)]
+    return [folder / slice_file_name(number) for number in range(first, last + 1)]
 
 
 def read_slices(paths):

@@ -15,16 +15,12 @@ from mmlesion.datasets.sub_volumes import (
     SubVolume,
     check_slices,
     consecutive_runs,
-    read_mask_boxes,
     sub_volume_coco,
 )
-from mmlesion.evaluation.files import (
-    coco_ground_truth,
-    read_json,
-    read_lens_ground_truth,
-    write_json,
-)
+from mmlesion.evaluation.files import coco_ground_truth, read_lens_ground_truth
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.mining.volumes import list_volumes
+from mmlesion.phantom.truth import read_masks, sub_volume_boxes
 from mmlesion.utils import UserError, cli
 
 
@@ -84,7 +80,10 @@ def read_boxes(args, volumes):
     runs = [run for name in sorted(volumes) for run in consecutive_runs(name, volumes[name].slices)]
     if not args.truth:
         return {run: [] for run in runs}
-    return {run: read_mask_boxes(args.truth, run) for run in tqdm(runs, 'sub-volumes', delay=3)}
+    return {
+        run: sub_volume_boxes(read_masks(args.truth, run.series), run)
+        for run in tqdm(runs, 'sub-volumes', delay=3)
+    }
 
 
 def read_manual(path, split):

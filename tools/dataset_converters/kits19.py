@@ -7,7 +7,6 @@ import argparse
 import re
 from pathlib import Path
 
-from mmlesion.datasets.phantom.kits19_layout import TUMOUR
 from mmlesion.datasets.slice_conversion import (
     Benchmark,
     SliceCase,
@@ -19,9 +18,10 @@ from mmlesion.datasets.slice_conversion import (
 )
 from mmlesion.datasets.volume_slices import SliceOptions, write_key_slices
 from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.ct import check_same_grid, read_labels
+from mmlesion.io.segmentation_labels import KITS19_TUMOR
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
-from mmlesion.utils.volume_io import check_same_grid, read_labels
 
 _CASE = re.compile(r'case_(\d+)', re.ASCII)
 _FILES = 'imaging.nii.gz', 'segmentation.nii.gz'
@@ -83,8 +83,8 @@ def slice_case(case, folder, options):
     imaging, segmentation = case.sources
     scan, labels = read_scan(imaging), read_labels(segmentation)
     check_same_grid(scan, labels, f'{imaging} and {segmentation.name}')
-    check_labels(labels, TUMOUR, segmentation)
-    tumours = CTVolume(labels).array == TUMOUR
+    check_labels(labels, KITS19_TUMOR, segmentation)
+    tumours = CTVolume(labels).array == KITS19_TUMOR
     images = write_key_slices(CTVolume(scan), tumours, folder, options)
     return identify(images, _LESION_TYPE, patient_id=int(_CASE.fullmatch(case.name)[1]))
 

@@ -9,7 +9,6 @@ import re
 import sys
 from pathlib import Path
 
-from mmlesion.datasets.phantom.lits_layout import TUMOUR
 from mmlesion.datasets.slice_conversion import (
     Benchmark,
     SliceCase,
@@ -22,9 +21,10 @@ from mmlesion.datasets.slice_conversion import (
 )
 from mmlesion.datasets.volume_slices import SliceOptions, write_key_slices
 from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.ct import read_labels
+from mmlesion.io.segmentation_labels import LITS_TUMOR
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
-from mmlesion.utils.volume_io import read_labels
 
 _VOLUME = re.compile(r'volume-(\d+)(\.nii(?:\.gz)?)', re.ASCII)
 _LESION_TYPE = LESION_TYPES.index('liver') + 1
@@ -94,8 +94,8 @@ def slice_case(case, folder, options):
     volume, segmentation = case.sources
     scan, labels = read_scan(volume), read_labels(segmentation)
     lay_on(labels, scan, f'{volume} and {segmentation.name}')
-    check_labels(labels, TUMOUR, segmentation)
-    tumours = CTVolume(labels).array == TUMOUR
+    check_labels(labels, LITS_TUMOR, segmentation)
+    tumours = CTVolume(labels).array == LITS_TUMOR
     images = write_key_slices(CTVolume(scan), tumours, folder, options)
     return identify(images, _LESION_TYPE, patient_id=int(_VOLUME.fullmatch(volume.name)[1]))
 

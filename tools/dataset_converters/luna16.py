@@ -24,8 +24,9 @@ from mmlesion.datasets.luna16_files import (
 )
 from mmlesion.datasets.lungs import OUTSIDE, LungRegion, cut_to_lungs
 from mmlesion.datasets.volume_files import store_volume, write_annotations, write_volume
+from mmlesion.io.atomic import atomic_write
 from mmlesion.structures import VolumeGrid
-from mmlesion.utils import UserError, atomic_write, cli, run_parallel
+from mmlesion.utils import UserError, cli, run_parallel
 
 MASKS = 'seg-lungs-LUNA16'
 

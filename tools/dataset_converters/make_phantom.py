@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from typing import Callable, NamedTuple
 
-from mmlesion.datasets.phantom import (
+from mmlesion.phantom import (
     LUNA16_OPTIONS,
     PatientOptions,
     make_deeplesion_phantom,

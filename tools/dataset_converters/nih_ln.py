@@ -28,9 +28,9 @@ from mmlesion.datasets.volume_slices import (
     write_slices,
 )
 from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.ct import read_labels
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
-from mmlesion.utils.volume_io import read_labels
 
 _PATIENT = re.compile(r'(ABD|MED)_LYMPH_\d+', re.ASCII)
 _REGIONS = {'ABD': 'abdomen', 'MED': 'mediastinum'}

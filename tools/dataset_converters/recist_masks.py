@@ -7,7 +7,6 @@ where it was when the same command is given again. See docs/masks.md.
 """
 
 import argparse
-import json
 import os
 import sys
 from collections import Counter
@@ -20,12 +19,15 @@ from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.datasets.conversion import add_skip_options, check_skipped
-from mmlesion.evaluation.files import coco_ground_truth, write_json
-from mmlesion.mining import MaskOptions, MaskRun, PartialFile, read_hu, recist_from_box
+from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.json_files import parse_json, read_bytes, write_json
+from mmlesion.io.schema import path_under
+from mmlesion.io.slices import read_hu
+from mmlesion.mining import MaskOptions, MaskRun, PartialFile, recist_from_box
 from mmlesion.mining.mask_dataset import NO_RECIST, SOFT_TISSUE, first_window
 from mmlesion.mining.recist_masks import BOX_PADDING
 from mmlesion.structures import usable_segmentation
-from mmlesion.utils import UserError, cli, path_under
+from mmlesion.utils import UserError, cli
 from mmlesion.visualization.mask_overlay import draw_mask
 
 # Of each kind of problem so many are printed.
@@ -110,13 +112,8 @@ def check_args(args):
 
 def read_annotations(path):
     """Read and check a COCO file; return its bytes and content."""
-    try:
-        text = Path(path).read_bytes()
-        coco = json.loads(text)
-    except OSError as error:
-        raise UserError(f'{path}: {error.strerror}') from None
-    except ValueError as error:
-        raise UserError(f'{path} is not valid JSON ({error})') from None
+    text = read_bytes(path)
+    coco = parse_json(text, path)
     coco_ground_truth(coco, path)
     for image in coco['images']:
         if not isinstance(image.get('file_name'), str):

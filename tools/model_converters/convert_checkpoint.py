@@ -11,7 +11,8 @@ import pickle
 import torch
 
 from mmlesion.engine import load_from_local
-from mmlesion.utils import UserError, atomic_write, cli
+from mmlesion.io.atomic import atomic_write
+from mmlesion.utils import UserError, cli
 
 
 def parse_args(argv=None):

@@ -1,6 +1,4 @@
 import functools
-import os.path as osp
-import re
 
 import cv2
 import numpy as np
@@ -8,47 +6,9 @@ from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 from mmengine.fileio import get
 
+from mmlesion.io.schema import HU_OFFSET
+from mmlesion.io.slices import read_slice, slice_path
 from mmlesion.utils import UserError
-
-# Some OpenCV versions decode a truncated file to a picture whose rest is blank, without a word.
-_FILE_ENDS = {b'\x89PNG': b'IEND', b'\xff\xd8\xff': b'\xff\xd9'}
-
-
-def read_slice(path, backend_args=None):
-    """Read one slice's stored values.
-
-    Args:
-        path (str): A grey picture, of one channel or several equal ones.
-        backend_args (dict, optional): mmengine's file backend.
-
-    Returns:
-        ndarray: (H, W) uint8 or uint16, values as stored.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        UserError: If it cannot be read, is truncated, or is in colour.
-    """
-    try:
-        data = get(path, backend_args=backend_args)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise UserError(f'slice {path} cannot be read ({error})') from error
-    if not _is_whole(data):
-        raise UserError(f'slice {path} is truncated: copy or extract it again')
-    img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if img is None:
-        raise UserError(f'slice {path} is not a picture that OpenCV reads: copy it again')
-    if img.ndim == 2:
-        return img
-    if (img != img[..., :1]).any():
-        raise UserError(f'slice {path} is a colour picture: a slice is grayscale')
-    return np.ascontiguousarray(img[..., 0])
-
-
-def _is_whole(data):
-    ends = [end for start, end in _FILE_ENDS.items() if data.startswith(start)]
-    return len(data) > 0 and all(end in data[-1024:] for end in ends)
 
 
 @TRANSFORMS.register_module()
@@ -89,7 +49,7 @@ class LoadCTSlices(BaseTransform):
         num_slices=3,
         slice_interval=2.0,
         hu_scale=1.0,
-        hu_offset=-32768.0,
+        hu_offset=-float(HU_OFFSET),
         backend_args=None,
     ):
         if num_slices < 1 or num_slices % 2 == 0:
@@ -101,6 +61,7 @@ class LoadCTSlices(BaseTransform):
         self.hu_scale = hu_scale
         self.hu_offset = hu_offset
         self.backend_args = backend_args
+        self._fetch = functools.partial(get, backend_args=backend_args)
 
     def transform(self, results):
         """Load the slices.
@@ -157,7 +118,7 @@ class LoadCTSlices(BaseTransform):
         """One slice in HU, (H, W) float32; None where there is no such slice."""
         path = slice_path(results, index)
         try:
-            img = read_slice(path, self.backend_args)
+            img = read_slice(path, self._fetch)
         except FileNotFoundError:
             return None
         size = (results.get('height', img.shape[0]), results.get('width', img.shape[1]))
@@ -203,18 +164,6 @@ def _ct_field(results, key):
             'the annotation file, or load with num_slices=1'
         )
     return results[key]
-
-
-def slice_path(results, index):
-    """Path of another slice of a sample's series: the number that the name ends in, exchanged."""
-    path = results['img_path']
-    if index == results.get('slice_index', index):
-        return path
-    stem, suffix = osp.splitext(path)
-    digits = re.search(r'\d+$', stem)
-    if digits is None:
-        raise UserError(f'{path} does not end in a slice number such as 037.png')
-    return f'{stem[: digits.start()]}{index:0{len(digits[0])}d}{suffix}'
 
 
 def _nearest_existing(read, key, key_range, index):

@@ -3,7 +3,9 @@ from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import autocast_box_type
 
-from .loading import LoadCTSlices, slice_path
+from mmlesion.io.slices import slice_path
+
+from .loading import LoadCTSlices
 
 
 @TRANSFORMS.register_module()

@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 from mmdet.registry import TRANSFORMS
 
+from mmlesion.io.slices import slice_path
 from mmlesion.utils import UserError
 
-from .loading import LoadCTSlices, slice_path
+from .loading import LoadCTSlices
 
 MAX_CACHED = 64  # slices, for the next proposal of the same series: 64 MB of 512 px
 

@@ -1,12 +1,14 @@
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.registry import HOOKS
+from mmengine.fileio import get
 from mmengine.structures import PixelData
 
-from mmlesion.datasets.transforms.loading import read_slice
+from mmlesion.io.slices import read_slice
 from mmlesion.structures import to_original_frame
 from mmlesion.utils import UserError
 from mmlesion.visualization.sphere_slices import sphere_slices
@@ -71,7 +73,8 @@ class LesionVisualizationHook(DetVisualizationHook):
             for number, *drawn in sphere_slices(volume, data_sample, self.score_thr):
                 yield f'{data_sample.series_uid}_{number:03d}.png', *drawn
         else:
-            image = read_slice(data_sample.img_path, self.backend_args)
+            fetch = partial(get, backend_args=self.backend_args)
+            image = read_slice(data_sample.img_path, fetch)
             shown = in_original_frame(data_sample, image.shape)
             yield slice_name(data_sample.img_path), image, shown
 

@@ -12,12 +12,13 @@ from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.utils import UserError
 from mmlesion.visualization.froc_curve import draw_froc
 
 from ..case_files import SUFFIX, write_cases
 from ..coverage import coverage, coverage_warnings
-from ..files import Predictions, read_json, write_json
+from ..files import Predictions
 from ..functional import (
     Detections,
     Lesions,

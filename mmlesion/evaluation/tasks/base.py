@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..files import GroundTruth, Predictions, write_json
+from mmlesion.io.json_files import write_json
+
+from ..files import GroundTruth, Predictions
 from ..functional import Detections, MatchedDetections, OverlapCriterion, Protocol
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmlesion.io.json_files import write_json
 from mmlesion.structures import file_shift, to_original_frame
 
-from ..files import coco_ground_truth, write_json
+from ..files import coco_ground_truth
 from ..functional import Detections, deeplesion_protocol
 from ..segments import segment_results
 from .base import CollectedRun, FROCTask, MatchedRun, SampleDetections, to_numpy

@@ -1,0 +1,78 @@
+"""JSON files: read with errors that a user can act on, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from mmlesion.utils import UserError
+
+from .atomic import atomic_write
+
+
+def read_json(path: str | Path, advice: str = 'write it anew') -> Any:
+    """Read a JSON file.
+
+    Args:
+        path (str | Path): The file.
+        advice (str): What to do about a file that is not JSON.
+
+    Raises:
+        UserError: If the file cannot be read or is not JSON.
+    """
+    return parse_json(read_bytes(path), path, advice)
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Read a file as it is, or raise :class:`UserError`."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror}') from None
+
+
+def parse_json(text: str | bytes, path: str | Path, advice: str = 'write it anew') -> Any:
+    """Parse the content of a JSON file.
+
+    Args:
+        text (str | bytes): The content; bytes are UTF-8.
+        path (str | Path): Its name, for the error message.
+        advice (str): What to do about content that is not JSON.
+
+    Raises:
+        UserError: If it is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f'{path} is not valid JSON ({error}); {advice}') from None
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """Write JSON, whole or not at all; a dictionary has a line for each key, for human readers.
+
+    What is not a finite number becomes null, since JSON has no NaN.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    value = _without_nan(value)
+    if isinstance(value, dict):
+        lines = (f'  {json.dumps(key)}: {json.dumps(item)}' for key, item in value.items())
+        text = '{\n' + ',\n'.join(lines) + '\n}'
+    else:
+        text = json.dumps(value)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text + '\n', encoding='utf-8')
+
+
+def _without_nan(value):
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,337 @@
+"""Reading pickles without running them.
+
+A pickle is a program: it may name any importable callable, call it and set the state of what comes
+back. Here its opcodes are carried out by a small machine that knows plain values, containers and
+what an explicit allow-list holds, so that a file from elsewhere can carry data and nothing else.
+What it may build is bounded, too: neither reading it nor using it later hangs or exhausts a stack.
+"""
+
+import pickletools
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple, Optional
+
+from mmlesion.utils import UserError
+
+MAX_OPCODES = 5_000_000
+"""No opcode makes an object of more than a few hundred bytes beside what it carries itself."""
+MAX_DEPTH = 64
+MAX_PARTS = 10_000_000
+"""Of all containers, shared ones counted wherever they are met."""
+MAX_INTEGER_BITS = 256
+MAX_KEY_BITS = 60
+"""Python's hash of larger integers wraps around, so that many of them can be made to collide."""
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray)
+_DICTS = (dict, OrderedDict, Counter)
+
+
+class Constructor(NamedTuple):
+    """What a pickle may call.
+
+    Args:
+        call (Callable): Takes the arguments that the pickle gives, of whatever types.
+    """
+
+    call: Callable
+
+
+class Record:
+    """Something that a pickle makes first and sets the state of afterwards.
+
+    It stands for the value until the whole pickle was read, and has no effect before.
+    """
+
+    state = None
+
+    def finish(self, state: Any) -> Any:
+        """Make the value.
+
+        Args:
+            state (Any): What the pickle set, its own records finished; None where it set nothing.
+        """
+        raise NotImplementedError
+
+
+def read_pickle(
+    data: bytes, allowed: dict, leaves: tuple = (), load_persistent: Optional[Callable] = None
+) -> Any:
+    """Read a pickle.
+
+    Args:
+        data (bytes): The pickle, of any protocol.
+        allowed (dict[tuple[str, str], Any]): What each (module, name) of the pickle stands for;
+            it calls none but a :class:`Constructor`.
+        leaves (tuple[type]): The types, beside plain ones and containers, that may come out.
+        load_persistent (callable, optional): Takes a persistent id; refused if not given.
+
+    Raises:
+        UserError: If it asks for more than that, or its containers are too many or too deep.
+        Exception: Nearly any, if it is damaged.
+    """
+    return _Finisher(leaves)(_Machine(allowed, load_persistent).run(data)).value
+
+
+def shown(text: Any) -> str:
+    """What a hostile file says, on one line and short enough for a message."""
+    return ascii(str(text)[:80])[1:-1]
+
+
+class _Machine:
+    """The stack machine of a pickle.
+
+    Args:
+        allowed (dict): As in :func:`read_pickle`.
+        load_persistent (callable, optional): As in :func:`read_pickle`.
+    """
+
+    def __init__(self, allowed, load_persistent):
+        self.allowed, self.load_persistent = allowed, load_persistent
+        self.stack, self.below_mark, self.memo = [], [], {}
+
+    def run(self, data):
+        """Carry a pickle out and return what it leaves."""
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+            if number == MAX_OPCODES:
+                raise UserError(f'it has more than {MAX_OPCODES} opcodes')
+            if opcode.name in _LITERALS:
+                self.stack.append(argument)
+            elif opcode.name in _CONSTANTS:
+                self.stack.append(_CONSTANTS[opcode.name])
+            elif opcode.name in _OPERATIONS:
+                _OPERATIONS[opcode.name](self, argument)
+            elif opcode.name not in _WITHOUT_EFFECT:
+                raise UserError(f'its opcode {opcode.name} is not one that such a file needs')
+        return self.stack.pop()
+
+    def mark(self, _):
+        self.below_mark.append(self.stack)
+        self.stack = []
+
+    def pop_mark(self):
+        items, self.stack = self.stack, self.below_mark.pop()
+        return items
+
+    def put(self, place):
+        self.memo[len(self.memo) if place is None else place] = self.stack[-1]
+
+    def get(self, place):
+        self.stack.append(self.memo[place])
+
+    def make_tuple(self, _):
+        items = self.pop_mark()
+        self.stack.append(tuple(items))
+
+    def make_list(self, _):
+        items = self.pop_mark()
+        self.stack.append(items)
+
+    def make_dict(self, _):
+        items = self.pop_mark()
+        self.stack.append({})
+        self.fill(items)
+
+    def make_frozenset(self, _):
+        items = self.pop_mark()
+        self.stack.append(frozenset(checked_keys(items)))
+
+    def make_empty(self, kind):
+        self.stack.append(kind())
+
+    def top_tuple(self, length):
+        self.stack[-length:] = [tuple(self.stack[-length:])]
+
+    def top(self, kinds):
+        if type(self.stack[-1]) not in kinds:
+            raise UserError(
+                f'it adds to a {type(self.stack[-1]).__name__} as to a {kinds[0].__name__}'
+            )
+        return self.stack[-1]
+
+    def append(self, _):
+        item = self.stack.pop()
+        self.top((list,)).append(item)
+
+    def extend(self, _):
+        items = self.pop_mark()
+        self.top((list,)).extend(items)
+
+    def add(self, _):
+        items = self.pop_mark()
+        self.top((set,)).update(checked_keys(items))
+
+    def set_item(self, _):
+        items = [self.stack.pop(-2), self.stack.pop()]
+        self.fill(items)
+
+    def set_items(self, _):
+        self.fill(self.pop_mark())
+
+    def fill(self, items):
+        """Put alternate keys and values into the dictionary on top."""
+        keys, values = checked_keys(items[::2]), items[1::2]
+        if len(keys) != len(values):
+            raise UserError('it has a key without a value')
+        _set_values(self.top(_DICTS), keys, values)
+
+    def find_global(self, names):
+        self.find(*names.split(' '))
+
+    def find_stack_global(self, _):
+        name, module = self.stack.pop(), self.stack.pop()
+        if type(name) is not str or type(module) is not str:
+            raise UserError('it refers to something without a name')
+        self.find(module, name)
+
+    def find(self, module, name):
+        if (module, name) not in self.allowed:
+            raise UserError(
+                f'it refers to {shown(module)}.{shown(name)}, which is not on the list of what '
+                'such a file may hold; it could run code, so it was not loaded'
+            )
+        self.stack.append(self.allowed[module, name])
+
+    def call(self, _):
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if type(function) is not Constructor or type(arguments) is not tuple:
+            raise UserError(f'it calls a {type(function).__name__}, so it was not loaded')
+        self.stack.append(function.call(*arguments))
+
+    def set_state(self, _):
+        state, owner = self.stack.pop(), self.stack[-1]
+        if isinstance(owner, Record) and owner.state is None:
+            owner.state = state
+        elif type(owner) is OrderedDict and type(state) is dict and list(state) == ['_metadata']:
+            owner._metadata = state['_metadata']  # the versions of a state dict's modules
+        else:
+            raise UserError(f'it sets the state of a {type(owner).__name__}, so it was not loaded')
+
+    def find_persistent(self, _):
+        if self.load_persistent is None:
+            raise UserError('it refers to data outside of itself')
+        self.stack.append(self.load_persistent(self.stack.pop()))
+
+
+_LITERALS = frozenset(
+    'INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING '
+    'UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 SHORT_BINBYTES BINBYTES BINBYTES8 '
+    'BYTEARRAY8'.split()
+)
+_CONSTANTS = dict(NONE=None, NEWTRUE=True, NEWFALSE=False, EMPTY_TUPLE=())
+_WITHOUT_EFFECT = frozenset(['PROTO', 'FRAME', 'STOP'])
+_OPERATIONS = dict(
+    MARK=_Machine.mark,
+    TUPLE=_Machine.make_tuple,
+    TUPLE1=lambda machine, _: machine.top_tuple(1),
+    TUPLE2=lambda machine, _: machine.top_tuple(2),
+    TUPLE3=lambda machine, _: machine.top_tuple(3),
+    EMPTY_LIST=lambda machine, _: machine.make_empty(list),
+    EMPTY_DICT=lambda machine, _: machine.make_empty(dict),
+    EMPTY_SET=lambda machine, _: machine.make_empty(set),
+    LIST=_Machine.make_list,
+    DICT=_Machine.make_dict,
+    FROZENSET=_Machine.make_frozenset,
+    APPEND=_Machine.append,
+    APPENDS=_Machine.extend,
+    ADDITEMS=_Machine.add,
+    SETITEM=_Machine.set_item,
+    SETITEMS=_Machine.set_items,
+    PUT=_Machine.put,
+    BINPUT=_Machine.put,
+    LONG_BINPUT=_Machine.put,
+    MEMOIZE=_Machine.put,
+    GET=_Machine.get,
+    BINGET=_Machine.get,
+    LONG_BINGET=_Machine.get,
+    GLOBAL=_Machine.find_global,
+    STACK_GLOBAL=_Machine.find_stack_global,
+    REDUCE=_Machine.call,
+    NEWOBJ=_Machine.call,
+    BUILD=_Machine.set_state,
+    BINPERSID=_Machine.find_persistent,
+)
+
+
+def checked_keys(keys: Any) -> list:
+    """Return keys that are cheap to hash; a nested tuple's hash could hang or exhaust the stack.
+
+    Raises:
+        UserError: If one is neither text nor a whole number.
+    """
+    for key in keys:
+        is_small = type(key) is int and key.bit_length() <= MAX_KEY_BITS
+        if not is_small and type(key) not in (str, bytes, bool, type(None)):
+            raise UserError(f'it has a {type(key).__name__} as a key, not text or a whole number')
+    return list(keys)
+
+
+class _Finished(NamedTuple):
+    """A value without records, how deep its containers are, and the number of its parts."""
+
+    value: Any
+    depth: int = 0
+    parts: int = 1
+
+
+class _Finisher:
+    """Replace the records in what a pickle left, and bound it.
+
+    Args:
+        leaves (tuple[type]): As in :func:`read_pickle`.
+    """
+
+    def __init__(self, leaves):
+        self.leaves = leaves
+        # by identity; the unfinished value is kept, so that no other takes its identity
+        self.done = {}
+
+    def __call__(self, value, level=0):
+        if type(value) is int and value.bit_length() > MAX_INTEGER_BITS:
+            raise UserError(f'it has an integer of {value.bit_length()} bits')
+        if type(value) in _PLAIN or isinstance(value, self.leaves):
+            return _Finished(value)
+        if id(value) not in self.done:
+            if level > MAX_DEPTH:
+                raise UserError(f'its containers are nested more than {MAX_DEPTH} deep')
+            self.done[id(value)] = value, self.container(value, level + 1)
+        return self.done[id(value)][1]
+
+    def container(self, value, level):
+        """Finish a container or record, its items first."""
+        items = [self(item, level) for item in _items(value)]
+        depth = 1 + max((item.depth for item in items), default=0)
+        parts = 1 + sum(item.parts for item in items)
+        if depth > MAX_DEPTH or parts > MAX_PARTS:
+            raise UserError(f'it has containers over {MAX_DEPTH} deep or {MAX_PARTS} parts')
+        return _Finished(_with_items(value, [item.value for item in items]), depth, parts)
+
+
+def _items(value):
+    """What a container holds, dictionary keys aside, which are plain."""
+    if isinstance(value, Record):
+        return [value.state]
+    if type(value) in _DICTS:
+        return [*value.values(), getattr(value, '_metadata', None)]
+    if type(value) in (tuple, list, set, frozenset):
+        return list(value)
+    raise UserError(f'it has a {type(value).__name__} where only data may be')
+
+
+def _with_items(value, items):
+    """A container with its items replaced, itself where it can be changed."""
+    if isinstance(value, Record):
+        return value.finish(*items)
+    if type(value) is tuple:
+        return tuple(items)
+    if type(value) is list:
+        value[:] = items
+    elif type(value) in _DICTS:
+        _set_values(value, list(value), items)
+        if hasattr(value, '_metadata'):
+            value._metadata = items[-1]
+    return value
+
+
+def _set_values(mapping, keys, values):
+    for key, value in zip(keys, values):  # a Counter's update would add
+        mapping[key] = value

@@ -1,0 +1,176 @@
+"""Slices of CT series as pictures, ``<series>/<number>.png``: 16-bit PNG of HU + 32768.
+
+Neither OpenCV nor anything else that is slow to import is needed to work with their names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from mmlesion.utils import UserError
+
+from .schema import HU_OFFSET
+
+_NUMBERED = re.compile(r'(\d+)(\.[^.]+)$')
+# Some OpenCV versions decode a truncated file to a picture whose rest is blank, without a word.
+_FILE_ENDS = {b'\x89PNG': b'IEND', b'\xff\xd8\xff': b'\xff\xd9'}
+
+
+def slice_file_name(number: int, last: int = 0) -> str:
+    """Return a slice's file name: its number in three digits, or as many as the last one has.
+
+    Args:
+        number (int): Of the slice.
+        last (int): The last slice's number of the series. Defaults to 0, of up to three digits.
+    """
+    return f'{number:0{max(3, len(str(last)))}d}.png'
+
+
+def series_of(file_name: str | PurePath) -> str:
+    """Return the series of a slice: its folder, with forward slashes."""
+    return PurePath(file_name).parent.as_posix()
+
+
+def has_slice_number(file_name: str) -> bool:
+    """Return whether a file is visible and its name ends in a number, as those of slices do."""
+    return not PurePath(file_name).name.startswith('.') and bool(_NUMBERED.search(file_name))
+
+
+def slice_number(file_name: str) -> int:
+    """Return the number that a slice's file name ends in.
+
+    Raises:
+        UserError: If there is none.
+    """
+    return int(_match_number(file_name)[1])
+
+
+def slice_path(sample: dict, number: int) -> str:
+    """Return the path of another slice of a sample's series: the number in the name, exchanged.
+
+    Args:
+        sample (dict): With ``img_path``, and ``slice_index`` where it is not the only slice.
+        number (int): Of the other slice.
+
+    Raises:
+        UserError: If the name has no number.
+    """
+    path = sample['img_path']
+    if number == sample.get('slice_index', number):
+        return path
+    match = _match_number(path)
+    digits, suffix = match.groups()
+    return f'{path[: match.start()]}{number:0{len(digits)}d}{suffix}'
+
+
+def _match_number(file_name):
+    match = _NUMBERED.search(file_name)
+    if match is None:
+        raise UserError(f'{file_name} does not end in a slice number such as 037.png')
+    return match
+
+
+def read_slice(path: str, fetch: Callable[[str], bytes] | None = None) -> np.ndarray:
+    """Read one slice's stored values.
+
+    Args:
+        path (str): A gray picture, of one channel or several equal ones.
+        fetch (callable, optional): Takes the path and returns the file's bytes. Defaults to None,
+            which reads a local file.
+
+    Returns:
+        ndarray: (H, W) uint8 or uint16, values as stored.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UserError: If it cannot be read, is truncated, or is in color.
+    """
+    try:
+        data = Path(path).read_bytes() if fetch is None else fetch(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f'slice {path} cannot be read ({error})') from error
+    return _decode(data, path)
+
+
+def _decode(data, path):
+    import cv2
+
+    if not _is_whole(data):
+        raise UserError(f'slice {path} is truncated: copy or extract it again')
+    img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if img is None:
+        raise UserError(f'slice {path} is not a picture that OpenCV reads: copy it again')
+    if img.ndim == 2:
+        return img
+    if (img != img[..., :1]).any():
+        raise UserError(f'slice {path} is a colour picture: a slice is grayscale')
+    return np.ascontiguousarray(img[..., 0])
+
+
+def _is_whole(data):
+    ends = [end for start, end in _FILE_ENDS.items() if data.startswith(start)]
+    return len(data) > 0 and all(end in data[-1024:] for end in ends)
+
+
+def read_hu(path: str | Path) -> np.ndarray:
+    """Read a slice in HU.
+
+    Args:
+        path (str | Path): 16 bits are HU + 32768, as in DeepLesion's PNG; 8 bits are
+            (HU + 1024) / 16, in one channel or in several that are equal.
+
+    Returns:
+        ndarray: (H, W) float32.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UserError: If it is no picture, truncated or colored.
+    """
+    stored = read_slice(str(path))
+    if stored.dtype == np.uint8:
+        return stored.astype(np.float32) * 16 - 1024
+    if stored.dtype != np.uint16:
+        raise UserError(f'slice {path} holds {stored.dtype} values: a slice has 8 or 16 bits')
+    return stored.astype(np.float32) - HU_OFFSET
+
+
+def write_slice(path: str | Path, hu: np.ndarray) -> None:
+    """Write a slice as DeepLesion has it: a 16-bit PNG of HU + 32768.
+
+    Args:
+        path (str | Path): The file.
+        hu (ndarray): (H, W) whole HU, -32768 to 32767.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    import cv2
+
+    stored = (hu.astype(np.int32) + HU_OFFSET).astype(np.uint16)
+    # cv2.imwrite does not say why it fails
+    _, png = cv2.imencode('.png', stored, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    Path(path).write_bytes(png)
+
+
+def merge_ranges(ranges: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
+    """Join slice ranges that overlap.
+
+    Args:
+        ranges (Iterable[Sequence[int]]): First and last slice of each, inclusive.
+
+    Returns:
+        list[tuple[int, int]]: What is left, in ascending order.
+    """
+    merged = []
+    for first, last in sorted(map(tuple, ranges)):
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return merged

@@ -1,0 +1,240 @@
+"""Synthetic patients in the files of DeepLesion: ``DL_info.csv`` and ``Images_png``."""
+
+import csv
+import json
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from mmlesion.io.deeplesion import DL_INFO_HEADER
+from mmlesion.io.slices import merge_ranges, slice_file_name, write_slice
+from mmlesion.utils import run_parallel
+
+from .layout import check_options, check_rules, new_data_folder
+from .lesions import BOX_PADDING, recist
+from .patient import PatientOptions, draw_patient, render
+
+_SERIES = 1
+_NOISY_SHIFT = (20, 40)  # px by which the box of a noisy row misses its lesion
+
+
+@dataclass
+class _Written:
+    """What one patient adds to ``DL_info.csv`` and to the truth."""
+
+    rows: list = field(default_factory=list)
+    truth: dict = field(default_factory=dict)
+
+
+def make_deeplesion_phantom(
+    out,
+    patients=(24, 8, 8),
+    seed=0,
+    context_mm=8.0,
+    noisy=0.03,
+    workers=1,
+    overwrite=False,
+    options=None,
+):
+    """Write a synthetic data set in DeepLesion's layout, and the truth beside it.
+
+    ``DL_info.csv`` and ``Images_png/<patient>_<study>_<series>/<slice>.png`` are as DeepLesion has
+    them. ``truth/lesions.json`` lists all lesions and look-alike vessels, the lesions that are not
+    annotated among them, and ``truth/<series>.npz`` holds the lesions' masks (see
+    ``docs/datasets.md``). The same ``seed`` and options give the same bytes, whatever ``workers``
+    is; a patient stays the same when others are added to another split or after it.
+
+    Args:
+        out (str | Path): Folder to make; it appears when all is written.
+        patients (tuple[int]): Patients of the training, validation and test split.
+        seed (int): Of everything.
+        context_mm (float): Height of the slices kept above and below each key slice. DeepLesion
+            has 30 mm.
+        noisy (float): Chance of each level of the training split to get one more row, with a wrong
+            box and marked ``Possibly_noisy``.
+        workers (int): Processes.
+        overwrite (bool): Whether to replace an existing folder that is not empty.
+        options (PatientOptions, optional): Image size, lesions, intervals.
+
+    Raises:
+        UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
+    """
+    options = options or PatientOptions()
+    check_rules(
+        {
+            f'patients is {patients}: give three counts of at least 0': len(patients) == 3
+            and min(patients) >= 0,
+            f'the context is {context_mm} mm: give at least 0': 0 <= context_mm < np.inf,
+            f'the share of noisy rows is {noisy}: give 0 to 1': 0 <= noisy <= 1,
+        }
+    )
+    check_options(options)
+    jobs = [
+        (split, index) for split, count in enumerate(patients, start=1) for index in range(count)
+    ]
+    write = partial(
+        _write_patient,
+        seed=seed,
+        context_mm=context_mm,
+        noisy=noisy,
+        options=options,
+    )
+    with new_data_folder(out, overwrite) as root:
+        (root / 'truth').mkdir()
+        (root / 'Images_png').mkdir()
+        tasks = [(root, number, *job) for number, job in enumerate(jobs, start=1)]
+        written = run_parallel(write, tasks, workers, 'patients', 'patient')
+        _write_csv(root / 'DL_info.csv', [row for part in written for row in part.rows])
+        truth = {name: entry for part in written for name, entry in part.truth.items()}
+        (root / 'truth' / 'lesions.json').write_text(json.dumps(truth, indent=1) + '\n')
+
+
+def _write_patient(task, seed, context_mm, noisy, options):
+    root, number, split, index = task
+    source = np.random.SeedSequence(seed, spawn_key=(split, index))
+    row_seed, patient_seed = source.spawn(2)
+    rng = np.random.default_rng(row_seed)
+    patient = draw_patient(patient_seed, options)
+    written = _Written()
+    for study_index, study in enumerate(patient.studies, start=1):
+        name = f'{number:06d}_{study_index:02d}_{_SERIES:02d}'
+        ranges = [_slice_range(study, site, context_mm) for site in study.sites]
+        _write_slices(root, name, patient, study, ranges, options)
+        common = {'Patient_index': number, 'Study_index': study_index, 'Train_Val_Test': split}
+        common |= _study_columns(patient, study, study_index, options)
+        for site, slices in zip(study.sites, ranges):
+            common |= _slice_columns(name, study, site, slices)
+            rows = list(_site_rows(rng, study, site, patient.trunk, options, noisy))
+            # Noisy rows count in the other splits: there no wrong box is to be found.
+            kept = [row for row in rows if split == 1 or not row['Possibly_noisy']]
+            written.rows += [common | row for row in kept]
+        written.truth[name] = _truth(study, options)
+    return written
+
+
+def _study_columns(patient, study, study_index, options):
+    return {
+        'Series_ID': _SERIES,
+        'Spacing_mm_px_': _numbers([study.spacing, study.spacing, study.interval]),
+        'Image_size': _numbers([options.size, options.size]),
+        'Patient_gender': patient.gender,
+        'Patient_age': patient.age + study_index - 1,
+    }
+
+
+def _slice_columns(name, study, site, slices):
+    key = study.slice_of(site.z) + 1
+    return {
+        'File_name': f'{name}_{key:03d}.png',
+        'Key_slice_index': key,
+        'Slice_range': _numbers(slices),
+    }
+
+
+def _slice_range(study, site, context_mm):
+    """First and last slice, from 1, within ``context_mm`` of the key slice."""
+    key, reach = study.slice_of(site.z) + 1, int(context_mm // study.interval)
+    return max(key - reach, 1), min(key + reach, study.num_slices)
+
+
+def _write_slices(root, name, patient, study, ranges, options):
+    folder = root / 'Images_png' / name
+    folder.mkdir()
+    slices, masks = [], []
+    for first, last in merge_ranges(ranges):
+        volume, labels = render(patient, study, first - 1, last - 1, options)
+        masks.append(labels)
+        for index, image in enumerate(volume, start=first):
+            slices.append(index)
+            write_slice(folder / slice_file_name(index, study.num_slices), image)
+    np.savez_compressed(
+        root / 'truth' / f'{name}.npz', labels=np.concatenate(masks), slices=np.array(slices)
+    )
+
+
+def _site_rows(rng, study, site, trunk, options, noisy):
+    """The columns of ``DL_info.csv`` that differ between the lesions of a study."""
+    annotated = [lesion for lesion in site.lesions if lesion.annotated]
+    for lesion in annotated:
+        yield _lesion_row(study, lesion, trunk, options)
+    if rng.random() < noisy:
+        shift = rng.uniform(*_NOISY_SHIFT, 2) * rng.choice([-1, 1], 2)
+        yield _lesion_row(study, annotated[0], trunk, options, shift) | {'Possibly_noisy': 1}
+
+
+def _lesion_row(study, lesion, trunk, options, shift=(0.0, 0.0)):
+    center, profile = _in_pixels(study, lesion)
+    # DeepLesion counts pixels from 1.
+    coordinates = _rounded(recist(profile, center + shift) + 1)
+    points = coordinates.reshape(4, 2)
+    low, high = points.min(axis=0), points.max(axis=0)
+    box = [*(low - BOX_PADDING), *(high + BOX_PADDING)]
+    location = [*(((low + high) / 2 - 1) / options.size), min(lesion.center[2] / trunk.length, 1)]
+    return {
+        'Measurement_coordinates': _numbers(coordinates),
+        'Bounding_boxes': _numbers(box),
+        'Lesion_diameters_Pixel_': _numbers(sorted(profile.diameters, reverse=True)),
+        'Normalized_lesion_location': _numbers(location),
+        'Coarse_lesion_type': profile.type,
+        'Possibly_noisy': 0,
+        'DICOM_windows': _numbers(profile.look.window),
+    }
+
+
+def _in_pixels(study, finding):
+    """Centre x, y and profile of a finding in pixels of a study."""
+    center = np.subtract(finding.center[:2], study.origin) / study.spacing
+    return center, finding.profile.scaled(1 / study.spacing)
+
+
+def _truth(study, options):
+    """All that a study shows, in px and slices from 1, sizes in mm."""
+    lesions, vessels = [], []
+    for site in study.sites:
+        for lesion in site.lesions:
+            entry = _truth_entry(study, site, lesion) | {
+                'label': lesion.number,
+                'annotated': lesion.annotated,
+                'diameters_mm': [*lesion.profile.extent.tolist(), 2 * float(lesion.depth)],
+            }
+            lesions.append(entry)
+        vessels += [_truth_entry(study, site, vessel) for vessel in site.vessels]
+    return {
+        'spacing': [study.spacing, study.spacing],
+        'slice_interval': study.interval,
+        'num_slices': study.num_slices,
+        'size': options.size,
+        'lesions': lesions,
+        'vessels': vessels,
+    }
+
+
+def _truth_entry(study, site, finding):
+    center, profile = _in_pixels(study, finding)
+    x1, y1, x2, y2, x3, y3, x4, y4 = recist(profile, center).tolist()
+    return {
+        'lesion_type': profile.type,
+        'center': center.tolist(),
+        'key_slice': study.slice_of(site.z) + 1,
+        'bbox': [min(x1, x2, x3, x4), min(y1, y2, y3, y4), *profile.extent.tolist()],
+    }
+
+
+def _write_csv(path, rows):
+    with open(path, 'w', newline='') as file:
+        writer = csv.DictWriter(file, DL_INFO_HEADER, lineterminator='\n')
+        writer.writeheader()
+        # The training split of DeepLesion has no lesion types.
+        writer.writerows(
+            row | {'Coarse_lesion_type': -1} if row['Train_Val_Test'] == 1 else row for row in rows
+        )
+
+
+def _rounded(values):
+    """To the six significant digits that DeepLesion's file has."""
+    return np.array([float(f'{value:.6g}') for value in values])
+
+
+def _numbers(values):
+    return ', '.join(f'{value:.6g}' for value in values)

@@ -1,0 +1,79 @@
+"""Synthetic patients in the files of KiTS19: ``case_*/imaging.nii.gz``, ``segmentation.nii.gz``."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import SimpleITK as sitk
+
+from mmlesion.io.segmentation_labels import KITS19_KIDNEY, KITS19_TUMOR
+from mmlesion.utils import run_parallel
+
+from .layout import check_options, check_rules, new_data_folder
+from .patient import PatientOptions, draw_patient, organ_mask, render, slices_around
+
+_KIDNEY_TYPE = 6  # DeepLesion's
+_KIDNEY_ORGANS = ('kidney', 'renal pelvis')
+_MARGIN = 10.0  # mm of the scan above and below the kidneys
+# KiTS19's first voxel axis runs to inferior, the second to posterior, the third to the left.
+_DIRECTION = (0, 0, 1, 0, 1, 0, -1, 0, 0)
+
+
+def make_kits19_phantom(out, cases=(20, 2), seed=0, workers=1, overwrite=False, options=None):
+    """Write a synthetic data set in KiTS19's layout.
+
+    Each case is one scan around the kidneys with one to four tumours, and vessels that look like a
+    tumour in a single slice. ``case_*/imaging.nii.gz`` is in HU, ``case_*/segmentation.nii.gz`` has
+    0 background, 1 kidney, 2 tumour; both have KiTS19's order of axes. The same ``seed`` and
+    options give the same volumes, whatever ``workers`` is.
+
+    Args:
+        out (str | Path): Folder to make; it appears when all is written.
+        cases (tuple[int]): Cases with a segmentation and, after them, without one, as KiTS19's
+            test cases are published.
+        seed (int): Of everything.
+        workers (int): Processes.
+        overwrite (bool): Whether to replace an existing folder that is not empty.
+        options (PatientOptions, optional): Image size, lesion sizes, intervals. Which lesions there
+            are, and how many scans of a patient, is KiTS19's.
+
+    Raises:
+        UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
+    """
+    options = replace(
+        options or PatientOptions(),
+        lesion_types=(_KIDNEY_TYPE,),
+        sites=(1, 2),
+        lesions_per_site=(0.8, 0.2),
+        unannotated=0.0,
+        studies=(1.0,),
+    )
+    complaint = f'cases is {cases}: give two counts of at least 0, with and without segmentation'
+    check_rules({complaint: len(cases) == 2 and min(cases) >= 0})
+    check_options(options)
+    with new_data_folder(out, overwrite) as root:
+        write = partial(_write_case, root=root, seed=seed, segmented=cases[0], options=options)
+        run_parallel(write, range(sum(cases)), workers, 'cases', 'case')
+
+
+def _write_case(number, root, seed, segmented, options):
+    patient = draw_patient(np.random.SeedSequence(seed, spawn_key=(number,)), options)
+    (study,) = patient.studies
+    first, last = slices_around(patient, study, ('kidney',), _MARGIN)
+    volume, tumours = render(patient, study, first, last, options)
+    folder = root / f'case_{number:05d}'
+    folder.mkdir()
+    _write_volume(folder / 'imaging.nii.gz', volume, study, first)
+    if number < segmented:
+        kidneys = organ_mask(patient, study, first, last, options, _KIDNEY_ORGANS)
+        labels = np.where(tumours > 0, KITS19_TUMOR, KITS19_KIDNEY * kidneys).astype(np.uint8)
+        _write_volume(folder / 'segmentation.nii.gz', labels, study, first)
+
+
+def _write_volume(path, array, study, first):
+    """Write a (z, y, x) array with KiTS19's axes and its place in the patient, mm."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
+    image.SetSpacing((study.interval, study.spacing, study.spacing))
+    image.SetOrigin((*study.origin, -(study.top + first * study.interval)))
+    image.SetDirection(_DIRECTION)
+    sitk.WriteImage(image, str(path), useCompression=True)

@@ -1,0 +1,93 @@
+"""Synthetic patients in the files of LiTS: ``volume-*.nii`` and ``segmentation-*.nii``."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import SimpleITK as sitk
+
+from mmlesion.io.segmentation_labels import LITS_LIVER, LITS_TUMOR
+from mmlesion.utils import run_parallel
+
+from .layout import check_options, check_rules, new_data_folder
+from .patient import PatientOptions, draw_patient, organ_mask, render, slices_around
+
+_LIVER_TYPE = 4  # DeepLesion's
+_MARGIN = 10.0  # mm of the scan above and below the liver
+_FLIPPED = 3  # the rows and columns of every third volume run the other way
+
+
+def make_lits_phantom(out, cases=(20, 2), seed=0, workers=1, overwrite=False, options=None):
+    """Write a synthetic data set in LiTS' layout.
+
+    Each case is one scan around the liver with tumours, and vessels that look like a tumour in a
+    single slice. ``volume-<n>.nii`` is in HU, ``segmentation-<n>.nii`` has 0 background, 1 liver, 2
+    tumour; slices run from inferior to superior, and the header of a segmentation says nothing of
+    its place, as that of some of LiTS'. The same ``seed`` and options give the same volumes,
+    whatever ``workers`` is.
+
+    Args:
+        out (str | Path): Folder to make; it appears when all is written.
+        cases (tuple[int]): Cases with a segmentation and, after them, without one, which are named
+            ``test-volume-<n>.nii``.
+        seed (int): Of everything.
+        workers (int): Processes.
+        overwrite (bool): Whether to replace an existing folder that is not empty.
+        options (PatientOptions, optional): Image size, lesion sizes, intervals. Which lesions there
+            are, and how many scans of a patient, is LiTS'.
+
+    Raises:
+        UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
+    """
+    options = replace(
+        options or PatientOptions(),
+        lesion_types=(_LIVER_TYPE,),
+        sites=(2, 4),
+        unannotated=0.0,
+        studies=(1.0,),
+    )
+    complaint = f'cases is {cases}: give two counts of at least 0, with and without segmentation'
+    check_rules({complaint: len(cases) == 2 and min(cases) >= 0})
+    check_options(options)
+    with new_data_folder(out, overwrite) as root:
+        write = partial(_write_case, root=root, seed=seed, segmented=cases[0], options=options)
+        run_parallel(write, range(sum(cases)), workers, 'cases', 'case')
+
+
+def _write_case(number, root, seed, segmented, options):
+    patient = draw_patient(np.random.SeedSequence(seed, spawn_key=(number,)), options)
+    (study,) = patient.studies
+    first, last = slices_around(patient, study, ('liver',), _MARGIN)
+    volume, tumours = render(patient, study, first, last, options)
+    scan = upright_image(volume, study, last)
+    if number % _FLIPPED == 0:
+        scan = sitk.Flip(scan, (True, True, False))
+    if number >= segmented:
+        sitk.WriteImage(scan, str(root / f'test-volume-{number - segmented}.nii'))
+        return
+    liver = organ_mask(patient, study, first, last, options, ('liver',))
+    labels = upright_image(
+        np.where(tumours > 0, LITS_TUMOR, LITS_LIVER * liver).astype(np.uint8), study, last
+    )
+    if number % _FLIPPED == 0:
+        labels = sitk.Flip(labels, (True, True, False))
+    sitk.WriteImage(scan, str(root / f'volume-{number}.nii'))
+    labels = sitk.GetImageFromArray(sitk.GetArrayFromImage(labels))
+    sitk.WriteImage(labels, str(root / f'segmentation-{number}.nii'))
+
+
+def upright_image(array, study, last):
+    """An image of a (z, y, x) array whose slices run from inferior to superior.
+
+    Args:
+        array (ndarray): Of consecutive slices, as :func:`render` makes it.
+        study (Study): Of these slices.
+        last (int): Number of the lowest, 0-based.
+
+    Returns:
+        sitk.Image: Its voxel axes run to the left, to posterior and to superior.
+    """
+    image = sitk.GetImageFromArray(array[::-1])
+    image.SetSpacing((study.spacing, study.spacing, study.interval))
+    image.SetOrigin((*study.origin, -(study.top + last * study.interval)))
+    return image

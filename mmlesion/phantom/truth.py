@@ -1,0 +1,102 @@
+"""Read the true masks beside a phantom's files (``truth/<series>.npz``), as masks or as boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from mmlesion.datasets.sub_volumes import SubVolume
+from mmlesion.io.schema import path_under
+from mmlesion.mining import SliceBoxes
+from mmlesion.mining.report import TrueLesions
+from mmlesion.utils import UserError
+
+from .lesions import BOX_PADDING
+
+
+class TrueMasks(NamedTuple):
+    """The true masks of a series.
+
+    Args:
+        labels (ndarray): (z, y, x) number of the lesion, 0 where there is none.
+        slices (ndarray): (z,) slice number of each plane, ascending.
+    """
+
+    labels: np.ndarray
+    slices: np.ndarray
+
+
+def read_masks(folder: str | Path, series: str) -> TrueMasks:
+    """Read the true masks of a series.
+
+    Args:
+        folder: The phantom's folder ``truth``.
+        series: Name of the series.
+
+    Returns:
+        Of all lesions, annotated or not.
+
+    Raises:
+        UserError: If there is no such file, or it is not of that kind.
+    """
+    path = path_under(folder, f'{series}.npz')
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return TrueMasks(arrays['labels'], arrays['slices'])
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{path} is not the truth of a series ({error}): give a phantom's truth folder"
+        ) from None
+
+
+def read_lesions(folder: str | Path, series: str) -> TrueLesions:
+    """Read the true masks of a series as boxes on its slices; see :func:`read_masks`."""
+    return slice_boxes(read_masks(folder, series))
+
+
+def slice_boxes(masks: TrueMasks) -> TrueLesions:
+    """Return the boxes around the lesions on each slice, with DeepLesion's margin."""
+    rows = [
+        (number, label, *_padded_box(place, plane.shape))
+        for number, plane in zip(masks.slices.tolist(), masks.labels)
+        for label, place in enumerate(ndimage.find_objects(plane), 1)
+        if place is not None
+    ]
+    table = np.array(rows, float).reshape(-1, 6)
+    boxes = SliceBoxes(table[:, 2:], table[:, 0].astype(int), np.ones(len(table)))
+    return TrueLesions(boxes, table[:, 1].astype(int))
+
+
+def sub_volume_boxes(
+    masks: TrueMasks, sub_volume: SubVolume, margin: float = BOX_PADDING
+) -> list[list[int]]:
+    """Return the 3D boxes around the lesions of a sub-volume.
+
+    Args:
+        masks: The true masks of its series.
+        sub_volume: Whose slices count.
+        margin: px around a lesion, as far as there is image. Defaults to 5, DeepLesion's.
+
+    Returns:
+        x1, y1, z1, x2, y2, z2 of each lesion in px and slice numbers, all inclusive.
+    """
+    chosen = (masks.slices >= sub_volume.first) & (masks.slices <= sub_volume.last)
+    numbers = masks.slices[chosen]
+    places = [place for place in ndimage.find_objects(masks.labels[chosen]) if place is not None]
+    boxes = []
+    for depth, *plane in places:
+        x1, y1, x2, y2 = map(int, _padded_box(plane, masks.labels.shape[1:], margin))
+        first, last = int(numbers[depth.start]), int(numbers[depth.stop - 1])
+        boxes.append([x1, y1, first, x2 - 1, y2 - 1, last])
+    return boxes
+
+
+def _padded_box(place, shape, margin=BOX_PADDING):
+    """x1, y1, x2, y2 of a pair of slices of rows and columns, cut off at the image's border."""
+    rows, columns = place
+    low = np.array([columns.start, rows.start]) - margin
+    high = np.array([columns.stop, rows.stop]) + margin
+    return [*low.clip(0), *high.clip(0, shape[::-1])]
