@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from .files import some_names
+from .files import GroundTruth, Predictions, some_names
 
 
-def coverage(truth, predictions):
+def coverage(truth: GroundTruth, predictions: Predictions) -> dict[str, int]:
     """Count which items have lesions, and which have predictions.
 
     Args:
-        truth (GroundTruth): What was asked for.
-        predictions (Predictions): What was predicted.
+        truth (GroundTruth): The lesions.
+        predictions (Predictions): The detections.
 
     Returns:
         dict: ``items_with_lesions``, ``items_without_lesions``, ``items_without_predictions``,
@@ -27,12 +27,12 @@ def coverage(truth, predictions):
     }
 
 
-def coverage_warnings(truth, predictions):
-    """What a reader of the score must know about items without predictions, and unknown ones.
+def coverage_warnings(truth: GroundTruth, predictions: Predictions) -> list[str]:
+    """Return warnings about items without predictions, and unknown ones.
 
     Args:
-        truth (GroundTruth): What was asked for.
-        predictions (Predictions): What was predicted.
+        truth (GroundTruth): The lesions.
+        predictions (Predictions): The detections.
 
     Returns:
         list[str]: A line for each, none if all is well.

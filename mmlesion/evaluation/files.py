@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from mmlesion.io.atomic import atomic_write
+from mmlesion.io.attributes import lesion_attributes
 from mmlesion.io.json_files import read_json
 from mmlesion.io.pickled_arrays import load_arrays
 from mmlesion.utils import UserError
 
-from .functional import Detections, Lesions, diameter_groups, lesion_type_groups
+from .functional import Detections, Lesions
 
 MARK_COLUMNS = ('coordX', 'coordY', 'coordZ')
 EXCLUDED_DIAMETER = 10.0
@@ -28,13 +29,11 @@ class GroundTruth(NamedTuple):
     Args:
         cases (list): The n names or ids of the images or scans, in the order of their file.
         lesions (Lesions): The m lesions; ``lesions.case`` points into ``cases``.
-        groups (dict[str, dict[str, ndarray]]): Kind of group to name to (m,) bool.
         patients (list): The patient of each case: what is drawn together in a comparison.
     """
 
     cases: list
     lesions: Lesions
-    groups: dict
     patients: list
 
 
@@ -56,8 +55,8 @@ def coco_ground_truth(data, path):
     """Lesions of a COCO dictionary.
 
     Boxes become x, y, x + w, y + h. Annotations with ``iscrowd`` or ``ignore`` set are ignored
-    findings; all others count, noisy ones too. Groups are by ``lesion_type`` and by the first of
-    ``diameters_mm``, where annotations have them.
+    findings; all others count, noisy ones too. The lesions' ``attributes`` are the fields of the
+    annotations, and ``diameter``, the first of ``diameters_mm`` where annotations have them.
 
     Args:
         data (dict): The content of a COCO annotation file.
@@ -81,20 +80,19 @@ def coco_ground_truth(data, path):
     boxes = _numbers(_column(annotations, 'bbox', where), 4, f'{where}, "bbox"')
     ignore = [bool(ann.get('iscrowd') or ann.get('ignore')) for ann in annotations]
     label = _numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
-    lesions = Lesions(item, _corners(boxes), np.array(ignore, dtype=bool), label)
+    attributes = _coco_attributes(annotations, where)
+    lesions = Lesions(item, _corners(boxes), np.array(ignore, dtype=bool), label, attributes)
     patients = [image.get('patient_id', image['id']) for image in data['images']]
-    return GroundTruth(items, lesions, _coco_groups(annotations, where), patients)
+    return GroundTruth(items, lesions, patients)
 
 
-def _coco_groups(annotations, where):
-    groups = {}
-    if any('lesion_type' in ann for ann in annotations):
-        groups['lesion_type'] = lesion_type_groups([a.get('lesion_type', -1) for a in annotations])
+def _coco_attributes(annotations, where):
+    attributes = lesion_attributes(annotations)
     if any('diameters_mm' in ann for ann in annotations):
         diameters = [ann.get('diameters_mm') or [np.nan, np.nan] for ann in annotations]
         diameters = _numbers(diameters, 2, f'{where}, "diameters_mm"', finite=False)
-        groups['diameter'] = diameter_groups(diameters[:, 0])
-    return groups
+        attributes['diameter'] = diameters[:, 0]
+    return attributes
 
 
 def read_coco_results(path, items):
@@ -122,7 +120,8 @@ def read_lens_ground_truth(path, split=None):
 
     Args:
         path (str | Path): ``{sub-volume: [[x1, y1, z1, x2, y2, z2], ...]}`` or such a dictionary
-            for each split.
+            for each split. In place of a box may stand a dictionary with the box as ``bbox_3d`` and
+            further fields.
         split (str, optional): Which split to take; needed if the file has several.
 
     Returns:
@@ -131,9 +130,25 @@ def read_lens_ground_truth(path, split=None):
     data = load_arrays(path) if Path(path).suffix in ('.pkl', '.pickle') else read_json(path)
     boxes_of = _pick_split(data, split, path)
     items = list(boxes_of)
-    item, boxes = _boxes_by_item(boxes_of, dict(zip(items, range(len(items)))), 6, path)
-    lesions = Lesions(item, boxes, np.zeros(len(item), dtype=bool))
-    return GroundTruth(items, lesions, {}, _sub_volume_patients(items))
+    lesions = _sub_volume_lesions(boxes_of, path)
+    return GroundTruth(items, lesions, _sub_volume_patients(items))
+
+
+def _sub_volume_lesions(data, path):
+    """The lesions of sub-volumes: boxes, or dictionaries with ``bbox_3d`` and further fields."""
+    annotations = {name: _as_annotations(rows) for name, rows in _box_lists(data, path).items()}
+    boxes = {
+        name: _column(rows, 'bbox_3d', f'{path}: {name}, box') for name, rows in annotations.items()
+    }
+    index = {name: number for number, name in enumerate(data)}
+    item, boxes = _boxes_by_item(boxes, index, 6, path)
+    annotations = [annotation for rows in annotations.values() for annotation in rows]
+    ignore = np.array([bool(annotation.get('ignore')) for annotation in annotations], dtype=bool)
+    return Lesions(item, boxes, ignore, attributes=lesion_attributes(annotations))
+
+
+def _as_annotations(entries):
+    return [entry if isinstance(entry, dict) else {'bbox_3d': entry} for entry in entries]
 
 
 def _sub_volume_patients(items):
@@ -145,7 +160,7 @@ def sub_volume_ground_truth(data, path):
     """Lesions of a COCO dictionary of every slice of sub-volumes (docs/datasets.md).
 
     Args:
-        data (dict): The content of the file: ``sub_volumes`` has the boxes of each, as the manual
+        data (dict): The content of the file: ``sub_volumes`` has the lesions of each, as the manual
             annotation has them, and ``sub_volume`` of an image says where it belongs.
         path (str | Path): Its name, for error messages.
 
@@ -161,10 +176,9 @@ def sub_volume_ground_truth(data, path):
     _column(data.get('images', []), 'slice_index', f'{path}: image')
     if unknown := [name for name in dict.fromkeys(names) if name not in index]:
         raise UserError(f'{path}: images of sub-volumes that are not listed: {some_names(unknown)}')
-    item, boxes = _boxes_by_item(data['sub_volumes'], index, 6, path)
-    label = np.full(len(item), data['categories'][0]['id'])
-    lesions = Lesions(item, boxes, np.zeros(len(item), dtype=bool), label)
-    return GroundTruth(items, lesions, {}, _sub_volume_patients(items))
+    lesions = _sub_volume_lesions(data['sub_volumes'], path)
+    label = np.full(len(lesions.case), data['categories'][0]['id'])
+    return GroundTruth(items, lesions._replace(label=label), _sub_volume_patients(items))
 
 
 def _pick_split(data, split, path):
@@ -209,12 +223,20 @@ def boxes_of_sub_volumes(data, width, path):
     Returns:
         dict[str, ndarray]: (n, width) of each sub-volume.
     """
+    return {
+        name: _numbers(rows, width, f'{path}: {name}, box')
+        for name, rows in _box_lists(data, path).items()
+    }
+
+
+def _box_lists(data, path):
+    """The dictionary, checked to have a list of each sub-volume."""
     if not isinstance(data, dict):
         raise UserError(f'{path} must be a dictionary of sub-volumes and their boxes')
     for name, rows in data.items():
         if not isinstance(rows, (list, np.ndarray)):
             raise UserError(f'{path}: {name} must have a list of boxes, not {rows!r:.80}')
-    return {name: _numbers(rows, width, f'{path}: {name}, box') for name, rows in data.items()}
+    return data
 
 
 def _boxes_by_item(data, index, width, path):
@@ -245,9 +267,10 @@ def read_luna16_ground_truth(annotations, excluded, series):
         item, _ = _items(names, items, path)
         parts.append((item[item >= 0], rows[item >= 0], np.full((item >= 0).sum(), ignore)))
     item, spheres, ignore = (np.concatenate(column) for column in zip(*parts))
-    groups = {'diameter': diameter_groups(np.where(spheres[:, 3] < 0, np.nan, spheres[:, 3]))}
+    attributes = {'diameter': np.where(spheres[:, 3] < 0, np.nan, spheres[:, 3])}
     spheres[:, 3] = np.where(spheres[:, 3] < 0, EXCLUDED_DIAMETER, spheres[:, 3])
-    return GroundTruth(items, Lesions(item, spheres, ignore), groups, items)
+    lesions = Lesions(item, spheres, ignore, attributes=attributes)
+    return GroundTruth(items, lesions, items)
 
 
 def read_luna16_predictions(path, items):
@@ -286,8 +309,8 @@ def write_luna16_predictions(path, items, detections):
 def volume_ground_truth(data, path, fold=None):
     """Lesions of an annotation file of volumes (docs/datasets.md).
 
-    Annotations with ``ignore`` set, such as LUNA16's excluded findings, are ignored. Groups are by
-    diameter, and by ``lesion_type`` where annotations have one.
+    Annotations with ``ignore`` set, such as LUNA16's excluded findings, are ignored. The
+    lesions' ``attributes`` are the fields of the annotations, and ``diameter`` in mm.
 
     Args:
         data (dict): The content of the file.
@@ -318,14 +341,10 @@ def volume_ground_truth(data, path, fold=None):
     diameter = _numbers(diameter, None, f'{where}, "diameter_mm"')
     label = _numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
     ignore = np.array([bool(ann.get('ignore')) for ann in annotations], dtype=bool)
-    lesions = Lesions(item, np.column_stack([centres, diameter]), ignore, label)
-    known = item >= 0
-    groups = {'diameter': diameter_groups(diameter[known])}
-    if any('lesion_type' in ann for ann in annotations):
-        types = np.array([ann.get('lesion_type', -1) for ann in annotations])
-        groups['lesion_type'] = lesion_type_groups(types[known])
+    attributes = {**lesion_attributes(annotations), 'diameter': diameter}
+    lesions = Lesions(item, np.column_stack([centres, diameter]), ignore, label, attributes)
     patients = [volume.get('patient_id', volume['series_uid']) for volume in chosen]
-    return GroundTruth(items, lesions.take(known), groups, patients)
+    return GroundTruth(items, lesions.take(item >= 0), patients)
 
 
 def _uids(volumes, where):

@@ -1,5 +1,9 @@
 """Two detectors' results as one: the ensembles of 3D Aggregated Faster R-CNN, Table III."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
@@ -8,7 +12,13 @@ from .functional import Detections, box_overlaps
 MODES = ('union', 'intersection')
 
 
-def merge_detections(first, second, boxes_of, mode='union', iou_thr=0.1):
+def merge_detections(
+    first: Detections,
+    second: Detections,
+    boxes_of: Callable,
+    mode: str = 'union',
+    iou_thr: float = 0.1,
+) -> Detections:
     """Average the detections of two sets that overlap, and keep or drop the others.
 
     In each case, detections of the same class are paired one to one, so that the sum of their IoUs

@@ -11,6 +11,7 @@ from pycocotools import mask as mask_utils
 
 from mmlesion.evaluation import FROCMetric
 from mmlesion.evaluation.case_files import read_cases
+from mmlesion.evaluation.functional import froc, match
 from mmlesion.evaluation.metrics import froc_metric
 from mmlesion.utils import UserError
 
@@ -151,6 +152,18 @@ def test_segments_are_written(ann_file, tmp_path):
     assert sorted(found[0]['recist'][:4:2]) == [1.5, 7.5] and found[0]['recist'][1] == 4
     assert 'diameters_mm' not in found[3], 'its image has no spacing'
     assert len(found[3]['recist']) == 8
+
+
+def test_detections_are_matched_once(ann_file, tmp_path, monkeypatch):
+    calls = []
+
+    def counted(*args):
+        calls.append(args)
+        return match(*args)
+
+    monkeypatch.setattr(froc, 'match', counted)
+    evaluate(build(ann_file, groups=['diameter'], outfile_prefix=str(tmp_path / 'run')))
+    assert len(calls) == 1 and (tmp_path / 'run.cases.json').is_file()
 
 
 def test_no_file_of_segments_without_masks(ann_file, tmp_path):

@@ -25,6 +25,7 @@ from mmlesion.evaluation.functional import (
     summarize_froc,
     true_negative_patients,
 )
+from mmlesion.evaluation.groups import group_lesions
 from mmlesion.evaluation.tables import froc_table
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.utils import UserError, cli
@@ -40,7 +41,6 @@ def parse_args(argv=None):
     deeplesion.add_argument('--gt', required=True, help='COCO annotation file')
     deeplesion.add_argument('--pred', required=True, help='COCO results file')
     _add_overlap(deeplesion, 'iou', 0.5)
-    _add_groups(deeplesion, ['lesion_type', 'diameter'])
     lens = protocols.add_parser('lens', help="3D boxes in sub-volumes, LENS's rules")
     lens.add_argument('--gt', required=True, help='manual annotation, .json or .pkl')
     lens.add_argument('--split', choices=['val', 'test'], help='which part of the annotation')
@@ -65,25 +65,26 @@ def parse_args(argv=None):
         default=TNP_SENSITIVITY,
         help='at which the True Negative Patient score is read (default: %(default)s)',
     )
-    _add_groups(luna16, ['diameter'])
     for protocol in (deeplesion, lens, luna16):
         protocol.add_argument('--out', required=True, help='folder for froc.json and froc.png')
         protocol.add_argument(
             '--bootstrap', type=int, default=0, metavar='N', help='draws for confidence intervals'
         )
         protocol.add_argument('--seed', type=int, default=0, help='of the draws')
+        protocol.add_argument(
+            '--groups',
+            nargs='+',
+            default=[],
+            metavar='FIELD',
+            help='also report groups of lesions, by fields of the annotations such as lesion_type, '
+            'diameter, organ; numbers may have cut points, as in volume_ml:1,10',
+        )
     return parser.parse_args(argv)
 
 
 def _add_overlap(parser, metric, threshold):
     parser.add_argument('--overlap', choices=OVERLAPS, default=metric)
     parser.add_argument('--threshold', type=float, default=threshold, help='least overlap of a hit')
-
-
-def _add_groups(parser, kinds):
-    parser.add_argument(
-        '--groups', nargs='+', choices=kinds, default=[], help='also report groups of lesions'
-    )
 
 
 def read(args):
@@ -102,13 +103,6 @@ def read(args):
     return truth, pool_luna16_predictions(args.pred, truth.cases), luna16_protocol()
 
 
-def pick_groups(truth, kinds, path):
-    """The asked-for groups by name."""
-    if missing := [kind for kind in kinds if kind not in truth.groups]:
-        raise UserError(f'{path} does not say the {" and ".join(missing)} of its lesions')
-    return {name: member for kind in kinds for name, member in truth.groups[kind].items()}
-
-
 def warnings(args, truth, predictions):
     """What a reader of the score must know, a line each."""
     lines = coverage_warnings(truth, predictions)
@@ -125,7 +119,7 @@ def main(argv=None):
     truth, predictions, rules = read(args)
     if truth.lesions.ignore.all():
         raise UserError(f'{args.gt} has no lesions in the listed items, so there is no sensitivity')
-    groups = pick_groups(truth, getattr(args, 'groups', []), args.gt)
+    groups = group_lesions(truth.lesions.attributes, args.groups, args.gt)
     for line in warnings(args, truth, predictions):
         print(f'warning: {line}', file=sys.stderr)
     matched = MatchedDetections(predictions.detections, truth.lesions, len(truth.cases), rules)

@@ -89,11 +89,19 @@ def read_boxes(args, volumes):
 def read_manual(path, split):
     """The sub-volumes of the manual annotation, and their boxes."""
     truth = read_lens_ground_truth(path, split)
-    boxes = {SubVolume.parse(name): [] for name in truth.cases}
-    found = list(boxes.values())
-    for item, box in zip(truth.lesions.case, truth.lesions.geometry.tolist()):
-        found[item].append(box)
-    return boxes
+    entries = {SubVolume.parse(name): [] for name in truth.cases}
+    by_case = list(entries.values())
+    for number, case in enumerate(truth.lesions.case):
+        by_case[case].append(lesion_entry(truth.lesions, number))
+    return entries
+
+
+def lesion_entry(lesions, number):
+    """A lesion as the manual annotation has it: its box, or a dictionary if it has more fields."""
+    box = lesions.geometry[number].tolist()
+    fields = {name: values[number] for name, values in lesions.attributes.items()}
+    fields = {name: value for name, value in fields.items() if value is not None}
+    return {'bbox_3d': box, **fields} if fields else box
 
 
 def complete(boxes, volumes, strict):

@@ -41,16 +41,21 @@ class Lesions(NamedTuple):
         ignore (ndarray): (m,) bool, True for lesions to ignore: neither detecting nor missing them
             counts.
         label (ndarray, optional): (m,) int classes.
+        attributes (dict[str, ndarray], optional): Further fields of the annotations by name, (m,)
+            each; None where a lesion has no value.
     """
 
     case: np.ndarray
     geometry: np.ndarray
     ignore: np.ndarray
     label: np.ndarray | None = None
+    attributes: dict[str, np.ndarray] | None = None
 
     def take(self, index: np.ndarray) -> Lesions:
         """Return the lesions that a boolean mask or an array of indices picks, in its order."""
-        return Lesions(*(None if column is None else column[index] for column in self))
+        columns = [None if column is None else column[index] for column in self[:-1]]
+        attributes = {name: values[index] for name, values in (self.attributes or {}).items()}
+        return Lesions(*columns, attributes)
 
 
 def match(

@@ -1,9 +1,19 @@
+"""2D boxes of consecutive slices as 3D boxes."""
+
+from __future__ import annotations
+
 import numpy as np
 
 from .overlaps import box_overlaps
 
 
-def link_boxes(boxes, scores, slices, labels, iou_thr=0.5):
+def link_boxes(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    slices: np.ndarray,
+    labels: np.ndarray,
+    iou_thr: float = 0.5,
+) -> np.ndarray:
     """Link the boxes of consecutive slices into tracks.
 
     Going up the slices, boxes are linked one to one to the tracks that end on the slice before, in
@@ -35,7 +45,13 @@ def link_boxes(boxes, scores, slices, labels, iou_thr=0.5):
     return tracks
 
 
-def stack_boxes(boxes, scores, slices, labels, iou_thr=0.5):
+def stack_boxes(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    slices: np.ndarray,
+    labels: np.ndarray,
+    iou_thr: float = 0.5,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Stack the 2D boxes of neighbouring slices into 3D boxes, as LENS does with its proposals.
 
     2D boxes of consecutive slices are joined if their IoU exceeds ``iou_thr`` (see

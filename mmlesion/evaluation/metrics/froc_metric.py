@@ -27,6 +27,7 @@ from ..functional import (
     froc_cases,
     summarize_froc,
 )
+from ..groups import group_lesions
 from ..tables import froc_table
 from ..tasks import (
     CaseDetections,
@@ -75,7 +76,9 @@ class FROCMetric(BaseMetric):
         classwise (bool): Whether to evaluate each class apart too. Defaults to False.
         class_agnostic (bool): Whether a detection may match lesions of any class. Defaults to
             False.
-        groups (Sequence[str]): Groups of lesions to report: 'lesion_type', 'diameter'.
+        groups (Sequence[str]): Fields of the annotations by which lesions are grouped, such as
+            'lesion_type', 'diameter' or 'organ'; numbers may have cut points, 'volume_ml:1,10'. See
+            :func:`~mmlesion.evaluation.groups.group_lesions`. Defaults to (), none.
         bootstrap (int): Draws of images for 95 % confidence intervals. Defaults to 0, none.
         seed (int): Of these draws. Defaults to 0.
         format_only (bool): Whether to write the predictions and evaluate nothing.
@@ -132,12 +135,7 @@ class FROCMetric(BaseMetric):
         self.truth = self.task.truth
         criterion = self.task.build_criterion(OverlapOptions(overlap, iou_thr, inclusive))
         self.protocol = _build_protocol(self.task, criterion, fp_levels, max_per_item)
-        self.groups = self._pick_groups(groups)
-
-    def _pick_groups(self, kinds):
-        if missing := [kind for kind in kinds if kind not in self.truth.groups]:
-            raise UserError(f'{self.ann_file} does not say the {missing} of its lesions')
-        return {name: who for kind in kinds for name, who in self.truth.groups[kind].items()}
+        self.groups = group_lesions(self.truth.lesions.attributes, groups, ann_file)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the predictions of a batch, in the frame of the annotations.
