@@ -1,33 +1,27 @@
 """Lesion detection in CT on MMDetection.
 
-Importing this package registers its components in mmdet's registries.
+``import mmlesion`` makes mmdet know this package's components: at once where mmdet is imported
+already, else when it is first asked for one. Rooms without components, such as
+:mod:`mmlesion.structures` and :mod:`mmlesion.evaluation.functional`, import no framework.
 """
 
-import mmdet  # its import checks the versions of mmcv and mmengine
-from mmengine.utils import digit_version
-
+from .lazy_registration import register_when_used
+from .utils.import_hooks import lazy_exports
 from .version import __version__
 
-if not digit_version('3.3.0') <= digit_version(mmdet.__version__) < digit_version('4.0.0'):
-    raise ImportError(f'mmlesion {__version__} needs mmdet>=3.3.0,<4.0.0, not {mmdet.__version__}')
-
-from . import (  # noqa: E402
-    datasets,
-    engine,
-    evaluation,
-    models,
-    search,
-    structures,
-    visualization,
-)
-
-__all__ = [
-    '__version__',
+_ROOMS = (
+    'apis',
     'datasets',
     'engine',
     'evaluation',
+    'mining',
     'models',
     'search',
     'structures',
+    'utils',
     'visualization',
-]
+)
+__all__ = ['__version__', *_ROOMS]
+__getattr__ = lazy_exports(__name__, dict.fromkeys(_ROOMS, '.'))
+
+register_when_used()

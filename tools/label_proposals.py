@@ -10,10 +10,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmlesion.datasets.sub_volumes import consecutive_runs
 from mmlesion.evaluation.files import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.mining import VolumeStore, label_volume, list_volumes
+from mmlesion.mining import VolumeStore, label_volume, list_series
 from mmlesion.mining.proposals import Proposals
 from mmlesion.utils import UserError, cli
 
@@ -50,7 +49,7 @@ def main():
         )
     coco = read_json(args.annotations)
     coco_ground_truth(coco, args.annotations)
-    volumes = list_volumes(coco, args.images)
+    volumes = list_series(coco, args.images)
     store = VolumeStore.open(Path(args.work_dir) / 'proposals')
     rows = {}
     for volume in tqdm(volumes, 'volumes', delay=3):
@@ -76,7 +75,7 @@ def read_pooled(store, volume):
 def label(volume, pooled, args):
     """Of each run of consecutive slices the rows that the file has."""
     found = label_volume(volume, pooled, args.theta, args.theta_fp)
-    return {run.name: found.rows(run) for run in consecutive_runs(volume.name, volume.slices)}
+    return {run.name: found.rows(run) for run in volume.sub_volumes}
 
 
 if __name__ == '__main__':

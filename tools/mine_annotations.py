@@ -24,7 +24,7 @@ from torch import distributed
 from mmlesion.apis.inferencer import load_config, load_detector
 from mmlesion.evaluation.files import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.mining import RULES, AnnotationMiner, VolumePass, VolumeStore, list_volumes
+from mmlesion.mining import RULES, AnnotationMiner, VolumePass, VolumeStore, list_series
 from mmlesion.mining.embeddings import EmbeddingSteps
 from mmlesion.mining.proposals import detection_steps
 from mmlesion.mining.report import count_rows, score_rows
@@ -111,7 +111,7 @@ def main():
     experts = prepare_experts(cfg, args)
     coco = read_json(source['ann_file'])
     coco_ground_truth(coco, source['ann_file'])
-    volumes = list_volumes(coco, source['images'])
+    volumes = list_series(coco, source['images'])
     check_truth(args, volumes)
     fingerprint = digest(
         args.checkpoint, cfg.model, test_pipeline(cfg), args.score_thr, listing(volumes, 'images')

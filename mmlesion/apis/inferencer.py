@@ -2,7 +2,7 @@ import copy
 import os.path as osp
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
@@ -21,21 +21,22 @@ from tqdm import tqdm
 from mmlesion.io.ct import check_ct, read_ct
 
 from ..evaluation.functional import stack_boxes
-from ..structures import clip_segment, cut_segments, to_original_frame
+from ..structures import Columns, clip_segment, cut_segments, reverse_axes, to_original_frame
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import DEEPLESION_MARGIN, describe_lesions
-from .volume_detection import boxes_around, detect_volume, loads_volumes, prepare_volume
+from .volume_detection import detect_volume, loads_volumes, prepare_volume
 
 SLICE_BATCH = 4
 SCORE_THR = 0.3  # where the config has none for its pictures
 
 
-class SliceDetections(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class SliceDetections(Columns):
     """What a detector finds on the slices of a volume.
 
-    Args:
+    Attributes:
         boxes (ndarray): (n, 4) x1, y1, x2, y2 in px of ``CTVolume.array``.
         scores (ndarray): (n,).
         slices (ndarray): (n,) slice indices.
@@ -177,12 +178,14 @@ class LesionInferencer:
         spheres, scores, labels = detect_volume(
             self.model, self.pipeline, prepared, batch_size, score_thr, self.show_progress
         )
-        return boxes_around(spheres, volume.grid), scores, labels
+        return reverse_axes(volume.grid.boxes_around(spheres)), scores, labels
 
     def _detect_stacks(self, volume, batch_size, score_thr, iou_thr):
         """Boxes (n, 6) of lesions in voxels of ``array``, scores, labels and segments by slice."""
         found = self.detect_slices(volume, batch_size or SLICE_BATCH, score_thr)
-        boxes, scores, labels, lesion_of = stack_boxes(*found[:4], iou_thr=iou_thr)
+        boxes, scores, labels, lesion_of = stack_boxes(
+            found.boxes, found.scores, found.slices, found.labels, iou_thr=iou_thr
+        )
         segments = [{} for _ in boxes]
         for lesion, index, segment in zip(lesion_of, found.slices.tolist(), found.segments):
             if segment is not None:
@@ -201,22 +204,14 @@ class LesionInferencer:
         Returns:
             SliceDetections: By slices.
         """
-        boxes, scores, labels, slices, segments = [], [], [], [], []
+        parts = []
         num_slices = len(volume.array)
         with tqdm(total=num_slices, desc='slices', disable=not self.show_progress) as progress:
             for indices, batch in self._batches(volume, batch_size):
                 for index, sample in zip(indices, self.model.test_step(batch)):
-                    found = sample.pred_instances
-                    found = found[found.scores >= score_thr]
-                    boxes.append(to_original_frame(found.bboxes, sample.metainfo).cpu().numpy())
-                    segments += _segments(sample, found, boxes[-1])
-                    scores.append(found.scores.cpu().numpy())
-                    labels.append(found.labels.cpu().numpy())
-                    slices.append(np.full(len(found), index))
+                    parts.append(_slice_detections(sample, index, score_thr))
                 progress.update(len(indices))
-        parts = (boxes, scores, slices, labels)
-        boxes, scores, slices, labels = (np.concatenate(part) for part in parts)
-        return SliceDetections(boxes.astype(float), scores.astype(float), slices, labels, segments)
+        return SliceDetections.concat(parts)
 
     def _batches(self, volume, batch_size):
         """Yield slice indices and collated inputs; the next batch is made while one is detected."""
@@ -267,6 +262,20 @@ def volume_pipeline(pipeline):
         )
     pipeline[0]['type'] = 'LoadCTSlicesFromVolume'
     return pipeline
+
+
+def _slice_detections(sample, index, score_thr):
+    """What was found on one slice, the index of which is given."""
+    found = sample.pred_instances
+    found = found[found.scores >= score_thr]
+    boxes = to_original_frame(found.bboxes, sample.metainfo).cpu().numpy()
+    return SliceDetections(
+        boxes=boxes.astype(float),
+        scores=found.scores.cpu().numpy().astype(float),
+        slices=np.full(len(found), index),
+        labels=found.labels.cpu().numpy(),
+        segments=_segments(sample, found, boxes),
+    )
 
 
 def _segments(sample, found, boxes):

@@ -8,7 +8,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import cv2
-import numpy as np
 import SimpleITK as sitk
 from tqdm import tqdm
 
@@ -128,13 +127,12 @@ def _write_label_map(path, volume, lesions):
 
 def _write_overlay(path, volume, lesion):
     """Draw a lesion on its key slice."""
-    x1, y1, _, x2, y2, _ = volume.from_voxels(lesion.bbox_voxel)[0]
-    place = np.array(lesion.center_voxel)
-    place[volume.slice_axis] = lesion.key_slice
-    index = round(volume.points_from_voxels(place)[0, 2])
+    _, y1, x1, _, y2, x2 = volume.boxes_from_index(lesion.bbox_voxel)[0]
+    index = volume.slice_index(lesion.key_slice)
     recist = lesion.recist_voxel
     if recist is not None:
-        recist = volume.points_from_voxels(recist)[:, :2]
+        # x, y with the center of px n at n
+        recist = volume.points_from_index(recist)[:, :0:-1] - 0.5
     text = (
         f'{lesion.id} {lesion.label} {lesion.score:.2f}  {lesion.diameter_mm:.1f} x '
         f'{lesion.short_diameter_mm:.1f} mm ({lesion.diameter_source})  '

@@ -2,7 +2,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..structures import measure_recist
+from ..structures import measure_recist, reverse_axes
 
 DEEPLESION_MARGIN = 4.0
 """mm by which DeepLesion's boxes exceed the lesion on each side: 5 px of about 0.8 mm."""
@@ -70,9 +70,10 @@ def describe_lesions(
     Returns:
         list[Lesion]: The lesions in the same order.
     """
-    bboxes = volume.to_voxels(boxes)
+    frame_boxes = reverse_axes(np.reshape(boxes, (-1, 6)))
+    bboxes = volume.boxes_to_index(frame_boxes)
     centers = (bboxes[:, :3] + bboxes[:, 3:]) / 2
-    world = volume.to_world(centers)
+    world = volume.grid.to_world((frame_boxes[:, :3] + frame_boxes[:, 3:]) / 2)
     segments = [{}] * len(boxes) if segments is None else segments
     return [
         Lesion(
@@ -143,7 +144,9 @@ def _measure_mask(volume, segments):
     }
     key = max(measured, key=lambda index: measured[index].diameters_mm[0])
     long, short = measured[key].diameters_mm
-    ends = volume.points_to_voxels(np.column_stack([measured[key].points, np.full(4, key)]))
+    # px n has its center at n in RECIST points, and at n + 0.5 in the volume
+    points = np.column_stack([np.full(4, key), measured[key].points[:, ::-1]]) + 0.5
+    ends = volume.points_to_index(points)
     return dict(
         diameter_mm=long,
         short_diameter_mm=short,

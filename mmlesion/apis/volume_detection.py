@@ -3,7 +3,6 @@
 import copy
 from functools import partial
 
-import numpy as np
 import SimpleITK as sitk
 from mmengine.dataset import Compose
 from tqdm import tqdm
@@ -41,7 +40,7 @@ def prepare_volume(volume, preparation, lungs=None):
             Defaults to None: they are found by :func:`find_lungs`.
 
     Returns:
-        tuple[ndarray, VolumeGrid]: (z, y, x) int16 HU, and where the voxels lie.
+        tuple[ndarray, Grid]: (z, y, x) int16 HU, and where the voxels lie.
 
     Raises:
         UserError: If the mask cannot be read, has another grid or is empty, or no lungs are found.
@@ -69,7 +68,7 @@ def detect_volume(model, pipeline, prepared, batch_size=None, score_thr=0.0, sho
     Args:
         model (AggregatedRCNN3D): The detector.
         pipeline (list[dict]): The config's test pipeline, of which what reads files is left out.
-        prepared (tuple[ndarray, VolumeGrid]): The volume, by :func:`prepare_volume`.
+        prepared (tuple[ndarray, Grid]): The volume, by :func:`prepare_volume`.
         batch_size (int, optional): Windows at once. Defaults to None, as the config has it.
         score_thr (float): Detections below this score are left out.
         show_progress (bool): Show a progress bar of the windows.
@@ -86,21 +85,6 @@ def detect_volume(model, pipeline, prepared, batch_size=None, score_thr=0.0, sho
     spheres = grid.spheres_to_world(found.bboxes.cpu().numpy())
     scores, labels = found.scores.cpu().numpy().astype(float), found.labels.cpu().numpy()
     return spheres, scores, labels
-
-
-def boxes_around(spheres, grid):
-    """Boxes around spheres of the world, in voxels of a grid.
-
-    Args:
-        spheres (ndarray): (n, 4) x, y, z and diameter in mm.
-        grid (VolumeGrid): The grid.
-
-    Returns:
-        ndarray: (n, 6) x1, y1, z1, x2, y2, z2; voxel i extends from i to i + 1.
-    """
-    centers = grid.from_world(spheres[:, :3])[:, ::-1]
-    radii = spheres[:, 3:] / 2 / np.array(grid.spacing)
-    return np.concatenate([centers - radii, centers + radii], axis=1)
 
 
 def _pack(pipeline, hu, grid):

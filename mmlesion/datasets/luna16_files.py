@@ -92,15 +92,15 @@ def read_luna16_findings(annotations, excluded, out, uids):
     series = Path(out, 'seriesuids.csv')
     with atomic_write(series) as temporary, open(temporary, 'w', newline='') as file:
         csv.writer(file, lineterminator='\n').writerows([uid] for uid in uids)
-    truth = read_luna16_ground_truth(annotations, excluded, series)
+    lesions = read_luna16_ground_truth(annotations, excluded, series).lesions
     findings = [[] for _ in uids]
-    for item, (*center, diameter), ignore in zip(*truth.lesions[:3]):
+    for case, (*center, diameter), ignore in zip(lesions.case, lesions.geometry, lesions.ignore):
         finding = {
             'center_mm': [float(mm) for mm in center],
             'diameter_mm': float(diameter),
             'ignore': int(ignore),
         }
-        findings[item].append(finding)
+        findings[case].append(finding)
     return findings
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 from .lungs import LUNG_LABELS, split_lungs
@@ -33,7 +33,7 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
     Raises:
         UserError: If there are none: no such region has 3 % of the body's volume.
     """
-    source = VolumeGrid.of(image)
+    source = Grid.from_image(image)
     grid = isotropic_grid(source, (0, 0, 0), source.size, _STEP)
     air = ndimage.gaussian_filter(resample(image, grid).astype(np.float32), 0.5) < _AIR
     outside = _touching_sides(air)

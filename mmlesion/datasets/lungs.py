@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 from .volume_files import HU_RANGE, isotropic_grid, resample
@@ -52,7 +52,7 @@ class LungRegion:
 
 def cut_to_lungs(
     image: sitk.Image, lungs: np.ndarray, region: LungRegion
-) -> tuple[np.ndarray, VolumeGrid]:
+) -> tuple[np.ndarray, Grid]:
     """Cut a scan to its lungs and resample it to 1 mm.
 
     Args:
@@ -61,9 +61,9 @@ def cut_to_lungs(
         region (LungRegion): What is kept.
 
     Returns:
-        tuple[ndarray, VolumeGrid]: (z, y, x) int16 HU and where its voxels lie.
+        tuple[ndarray, Grid]: (z, y, x) int16 HU and where its voxels lie.
     """
-    source = VolumeGrid.of(image)
+    source = Grid.from_image(image)
     low, high = _extent(lungs)
     margin = region.margin / np.asarray(source.spacing)[::-1]
     # a voxel more, to interpolate

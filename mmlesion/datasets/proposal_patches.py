@@ -7,10 +7,10 @@ from mmdet.registry import DATASETS
 from mmlesion.evaluation.files import boxes_of_sub_volumes
 from mmlesion.io.json_files import read_json
 from mmlesion.io.slices import slice_path
+from mmlesion.structures import SubVolume
 from mmlesion.utils import UserError
 
 from .ct_slices import CTSliceDataset
-from .sub_volumes import SubVolume
 
 SERIES_FIELDS = ('height', 'width', 'spacing', 'slice_interval')
 

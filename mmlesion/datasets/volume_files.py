@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.mhd import image_files
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 from .conversion import convert_once
@@ -24,18 +24,18 @@ def isotropic_grid(grid, low, high, spacing=SPACING):
     """A grid of cubes, parallel to another one.
 
     Args:
-        grid (VolumeGrid): The other one.
+        grid (Grid): The other one.
         low (Sequence[float]): z, y, x in its voxels at which the new grid begins.
         high (Sequence[float]): z, y, x near which it ends, to half a cube.
         spacing (float): mm of the cubes' sides. Defaults to 1.
 
     Returns:
-        VolumeGrid: Of at least one voxel along each axis.
+        Grid: Of at least one voxel along each axis.
     """
     low, cubes = np.asarray(low, float), np.asarray(grid.spacing)[::-1] / spacing
     size = np.maximum(np.rint((high - low) * cubes), 1).astype(int)
     (origin,) = grid.to_world(low + 0.5 / cubes)
-    return VolumeGrid(tuple(size.tolist()), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
+    return Grid(tuple(size.tolist()), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
 
 
 def resample(image, grid, outside=HU_RANGE[0]):
@@ -43,7 +43,7 @@ def resample(image, grid, outside=HU_RANGE[0]):
 
     Args:
         image (sitk.Image): In HU.
-        grid (VolumeGrid): Where to sample.
+        grid (Grid): Where to sample.
         outside (float): HU outside of the image. Defaults to -1024, air.
 
     Returns:
@@ -71,7 +71,7 @@ def write_volume(root, name, hu, grid, **fields):
         root (str | Path): Folder of the data set.
         name (str): The volume's file is ``volumes/<name>.npy``.
         hu (ndarray): (z, y, x) int16.
-        grid (VolumeGrid): Its grid.
+        grid (Grid): Its grid.
         **fields: More of the entry.
 
     Returns:

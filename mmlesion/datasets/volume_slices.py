@@ -96,7 +96,7 @@ def sphere_regions(findings, grid, min_area=0.0):
 
     Args:
         findings (list[dict]): ``center_mm`` x, y, z in the world, ``diameter_mm``, ``ignore``.
-        grid (VolumeGrid): The volume's.
+        grid (Grid): The volume's.
         min_area (float): mm² below which a section is marked ``ignore``.
 
     Returns:

@@ -1,3 +1,8 @@
-from .metrics import DumpLesionResults, FROCMetric, LesionRetrievalMetric
+"""Scoring: the FROC by the rules of the public benchmarks, as functions and as mmdet's metrics."""
 
-__all__ = ['DumpLesionResults', 'FROCMetric', 'LesionRetrievalMetric']
+from mmlesion.utils.import_hooks import lazy_exports
+
+_METRICS = ('DumpLesionResults', 'FROCMetric', 'LesionRetrievalMetric')
+__all__ = [*_METRICS]
+# these need mmdet, which the functions of this room do without
+__getattr__ = lazy_exports(__name__, dict.fromkeys(_METRICS, '.metrics'))

@@ -2,16 +2,15 @@
 
 import numpy as np
 
+from mmlesion.structures import Detections, Predictions
 from mmlesion.utils import UserError
 
 from .files import (
     MARK_COLUMNS,
-    Predictions,
     _series_table,
     read_luna16_predictions,
     some_names,
 )
-from .functional import Detections
 
 LUNA16_SCANS = 888
 """The scans of LUNA16."""
@@ -41,9 +40,8 @@ def pool_luna16_predictions(paths: list, cases: list) -> Predictions:
                     'fold once, each of the model that was not trained on it'
                 )
             file_of[scan] = path
-    columns = zip(*(part.detections[:3] for part in parts))
     unknown = [scan for part in parts for scan in part.unknown_cases]
-    detections = Detections(*map(np.concatenate, columns))
+    detections = Detections.concat(part.detections for part in parts)
     return Predictions(detections, unknown, sum(part.num_unknown for part in parts))
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmlesion.io.json_files import read_json, write_json
+from mmlesion.structures import Detections
 from mmlesion.utils import UserError
 
 from .files import (
@@ -16,7 +17,6 @@ from .files import (
     _series_table,
     write_luna16_predictions,
 )
-from .functional import Detections
 
 
 class Marks(NamedTuple):

@@ -5,8 +5,8 @@ place in it and what to do.
 """
 
 import csv
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,41 +14,12 @@ from mmlesion.io.atomic import atomic_write
 from mmlesion.io.attributes import lesion_attributes
 from mmlesion.io.json_files import read_json
 from mmlesion.io.pickled_arrays import load_arrays
+from mmlesion.structures import Detections, GroundTruth, Lesions, Predictions
 from mmlesion.utils import UserError
-
-from .functional import Detections, Lesions
 
 MARK_COLUMNS = ('coordX', 'coordY', 'coordZ')
 EXCLUDED_DIAMETER = 10.0
 """LUNA16's diameter in mm of a finding that has none."""
-
-
-class GroundTruth(NamedTuple):
-    """What a benchmark asks for.
-
-    Args:
-        cases (list): The n names or ids of the images or scans, in the order of their file.
-        lesions (Lesions): The m lesions; ``lesions.case`` points into ``cases``.
-        patients (list): The patient of each case: what is drawn together in a comparison.
-    """
-
-    cases: list
-    lesions: Lesions
-    patients: list
-
-
-class Predictions(NamedTuple):
-    """What a detector says.
-
-    Args:
-        detections (Detections): Those in listed cases.
-        unknown_cases (list): Cases in the file that the ground truth does not list.
-        num_unknown (int): Number of detections in them.
-    """
-
-    detections: Detections
-    unknown_cases: list
-    num_unknown: int
 
 
 def coco_ground_truth(data, path):
@@ -178,7 +149,7 @@ def sub_volume_ground_truth(data, path):
         raise UserError(f'{path}: images of sub-volumes that are not listed: {some_names(unknown)}')
     lesions = _sub_volume_lesions(data['sub_volumes'], path)
     label = np.full(len(lesions.case), data['categories'][0]['id'])
-    return GroundTruth(items, lesions._replace(label=label), _sub_volume_patients(items))
+    return GroundTruth(items, replace(lesions, label=label), _sub_volume_patients(items))
 
 
 def _pick_split(data, split, path):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .functional import Detections, box_overlaps
+from mmlesion.structures import Detections
+
+from .functional import box_overlaps
 
 MODES = ('union', 'intersection')
 
@@ -45,13 +48,13 @@ def merge_detections(
     pairs = _pairs(first, second, boxes_of, iou_thr)
     left, right = first.take(pairs[:, 0]), second.take(pairs[:, 1])
     geometry = (left.geometry + right.geometry) / 2
-    parts = [left._replace(geometry=geometry, score=(left.score + right.score) / 2)]
+    parts = [replace(left, geometry=geometry, score=(left.score + right.score) / 2)]
     if mode == 'union':
         parts += [
             one.take(np.setdiff1d(np.arange(len(one.score)), paired))
             for one, paired in zip((first, second), pairs.T)
         ]
-    merged = Detections(*map(np.concatenate, zip(*parts)))
+    merged = Detections.concat(parts)
     return merged.take(np.lexsort((-merged.score, merged.case)))
 
 

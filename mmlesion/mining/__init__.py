@@ -5,9 +5,9 @@ from .matching import match_embeddings
 from .miner import RULES, AnnotationMiner
 from .propagation import meet_annotations, propagate
 from .recist_masks import LesionMask, ellipse_mask, recist_from_box, recist_mask
-from .tracklets import SliceBoxes, build_tracklets
+from .series import list_series
+from .tracklets import build_tracklets
 from .volume_pass import VolumePass, VolumeStore
-from .volumes import Volume, list_volumes
 
 __all__ = [
     'RULES',
@@ -16,15 +16,13 @@ __all__ = [
     'MaskOptions',
     'MaskRun',
     'PartialFile',
-    'SliceBoxes',
-    'Volume',
     'VolumePass',
     'VolumeStore',
     'build_tracklets',
     'ellipse_mask',
     'label_tracklets',
     'label_volume',
-    'list_volumes',
+    'list_series',
     'match_embeddings',
     'meet_annotations',
     'propagate',

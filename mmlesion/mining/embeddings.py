@@ -3,19 +3,19 @@
 import numpy as np
 import torch
 
-from mmlesion.structures import file_box
+from mmlesion.structures import SliceBoxes, file_box
 
 from .propagation import meet_annotations
 from .proposals import Proposals
-from .tracklets import SliceBoxes, build_tracklets, representatives
-from .volumes import pipeline_sample
+from .series import pipeline_sample
+from .tracklets import build_tracklets, representatives
 
 
 class VolumeLesions:
     """Annotations, proposals and tracklets of a volume.
 
     Args:
-        volume (Volume): A series.
+        volume (SliceSeries): A series.
         arrays (dict): Its proposals, as the pass of detection left them.
         theta (float): The IoU above which boxes meet, or are of one tracklet.
 
@@ -50,7 +50,7 @@ def annotated_boxes(volume, annotations):
     """The boxes of COCO annotations of a volume.
 
     Args:
-        volume (Volume): A series.
+        volume (SliceSeries): A series.
         annotations (list[dict]): Some of its annotations.
 
     Returns:
@@ -83,7 +83,7 @@ class EmbeddingSteps:
         """Inputs of the pipeline: a lesion each, annotations first, then unknown tracklets."""
         known = VolumeLesions(volume, self.store.load(volume.name), self.theta)
         tracked = known.proposals.pooled.take(known.unknown_boxes)
-        lesions = SliceBoxes.cat([known.annotated, tracked])
+        lesions = SliceBoxes.concat([known.annotated, tracked])
         places = np.searchsorted(volume.slices, lesions.slices).tolist()
         return [
             pipeline_sample(

@@ -1,10 +1,11 @@
 """A detector's 3D proposals as lesions and false positives (LENS, section Implementation)."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from mmlesion.evaluation.functional import stack_boxes
+from mmlesion.structures import Columns, SubVolume, to_inclusive
 
 from .embeddings import annotated_boxes, is_certain
 from .tracklets import slice_overlap_pairs
@@ -13,10 +14,11 @@ LEFT_OUT = -1
 """The label of a proposal that is neither: it meets a lesion in part, or an uncertain region."""
 
 
-class Proposals3D(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Proposals3D(Columns):
     """n 3D proposals in a series.
 
-    Args:
+    Attributes:
         boxes (ndarray): (n, 6) x1, y1, z1, x2, y2, z2 in px and slice numbers, inclusive.
         scores (ndarray): (n,).
         labels (ndarray): (n,) int, 1 of a lesion, 0 of a false positive, or :data:`LEFT_OUT`.
@@ -26,12 +28,12 @@ class Proposals3D(NamedTuple):
     scores: np.ndarray
     labels: np.ndarray
 
-    def rows(self, sub_volume):
+    def rows(self, sub_volume: SubVolume) -> list[list]:
         """List what a file has of the proposals in a :class:`SubVolume` that are not left out."""
-        there = (self.boxes[:, 2] >= sub_volume.first) & (self.boxes[:, 2] <= sub_volume.last)
-        there &= self.labels != LEFT_OUT
-        columns = np.column_stack([self.boxes, self.scores])[there].tolist()
-        return [[*row, label] for row, label in zip(columns, self.labels[there].tolist())]
+        there = sub_volume.contains(self.boxes[:, 2]) & (self.labels != LEFT_OUT)
+        listed = self.take(there)
+        rows = np.column_stack([listed.boxes, listed.scores]).tolist()
+        return [[*row, label] for row, label in zip(rows, listed.labels.tolist())]
 
 
 def label_tracklets(proposals, tracklets, lesions, known, theta=0.5, theta_fp=0.3):
@@ -66,7 +68,7 @@ def label_volume(volume, proposals, theta=0.5, theta_fp=0.3):
     """Stack a volume's 2D boxes to 3D ones, as LENS does for its result, and label these.
 
     Args:
-        volume (Volume): A series with its annotations.
+        volume (SliceSeries): A series with its annotations.
         proposals (SliceBoxes): n boxes on its slices.
         theta (float): See :func:`label_tracklets`; boxes of consecutive slices are joined over it
             too. Defaults to 0.5.
@@ -82,4 +84,4 @@ def label_volume(volume, proposals, theta=0.5, theta_fp=0.3):
     lesions = annotated_boxes(volume, [a for a in volume.annotations if is_certain(a)])
     known = annotated_boxes(volume, volume.annotations)
     labels = label_tracklets(proposals, tracklets, lesions, known, theta, theta_fp)
-    return Proposals3D(boxes - np.array([0, 0, 0, 1, 1, 1]), scores, labels)
+    return Proposals3D(to_inclusive(boxes), scores, labels)

@@ -4,13 +4,13 @@ from itertools import count, groupby
 
 import numpy as np
 
-from mmlesion.structures import file_shift
+from mmlesion.structures import SliceBoxes, file_shift
 
 from .cross_dataset import uncertain_regions
 from .embeddings import VolumeLesions, split_embeddings
 from .matching import match_embeddings
 from .propagation import propagate
-from .tracklets import SliceBoxes, free_of, suppress
+from .tracklets import free_of, suppress
 
 RULES = ('propagation', 'matching', 'cross_dataset')
 """The rules, in the order in which they are applied; also what ``source`` of annotations says."""
@@ -64,7 +64,7 @@ class AnnotationMiner:
         """Mine all volumes; their annotations and images are added to the COCO content.
 
         Args:
-            volumes (Iterable[Volume]): Of the COCO content.
+            volumes (Iterable[SliceSeries]): Of the COCO content.
         """
         for annotation in self.coco['annotations']:
             annotation.setdefault('source', 'annotated')
@@ -110,7 +110,7 @@ class AnnotationMiner:
         for place in listed:
             self._image_id(known.volume, place)
         if 'cross_dataset' in self.rules:
-            self._ignore(known, SliceBoxes.cat(accepted))
+            self._ignore(known, SliceBoxes.concat(accepted))
 
     def _propagate(self, known):
         pooled = known.proposals.pooled
@@ -122,7 +122,7 @@ class AnnotationMiner:
 
     def _match_one(self, known, index, lesion, distance, accepted):
         pooled = known.proposals.pooled
-        index = index[free_of(pooled.take(index), SliceBoxes.cat(accepted), self.theta)]
+        index = index[free_of(pooled.take(index), SliceBoxes.concat(accepted), self.theta)]
         index = index[suppress(pooled.take(index), self.theta)]
         lesion_id = next(self._lesion_ids) if len(index) else None
         extra = dict(matched_id=lesion['id'], distance=round(distance, 4))

@@ -1,15 +1,15 @@
 """What a detector and its experts propose on all slices of a volume."""
 
+from dataclasses import fields
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from mmlesion.structures import to_original_frame
+from mmlesion.structures import SliceBoxes, to_original_frame
 
-from .tracklets import SliceBoxes
-from .volumes import pipeline_sample
+from .series import pipeline_sample
 
 
 class Proposals(NamedTuple):
@@ -29,7 +29,7 @@ class Proposals(NamedTuple):
     def from_arrays(cls, arrays):
         """Read what :func:`detect` found, by a :class:`VolumeStore`."""
         pooled, experts = (
-            SliceBoxes(*(arrays[f'{group}_{column}'] for column in SliceBoxes._fields))
+            SliceBoxes(*(arrays[f'{group}_{column.name}'] for column in fields(SliceBoxes)))
             if f'{group}_boxes' in arrays
             else SliceBoxes.empty()
             for group in ('pooled', 'expert')
@@ -38,7 +38,7 @@ class Proposals(NamedTuple):
 
 
 def slice_samples(volume, root):
-    """Inputs of a test pipeline, one for each slice of a :class:`Volume`."""
+    """Inputs of a test pipeline, one for each slice of a :class:`SliceSeries`."""
     indices = range(len(volume.slices))
     return [pipeline_sample(volume.image(index), root) for index in indices]
 

@@ -8,11 +8,11 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from mmlesion.io.slices import series_of
-from mmlesion.structures import file_box
+from mmlesion.structures import SliceBoxes, file_box
 
 from .embeddings import is_certain
 from .miner import RULES
-from .tracklets import SliceBoxes, slice_overlap_pairs
+from .tracklets import slice_overlap_pairs
 
 
 def count_rows(coco, rules, unlabelled=False):

@@ -3,42 +3,13 @@
 Boxes are x1, y1, x2, y2 in px, slices are numbers as the files of a series have them.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from mmlesion.evaluation.functional import box_overlaps, link_boxes
+from mmlesion.structures import SliceBoxes
 
 
-class SliceBoxes(NamedTuple):
-    """n boxes on the slices of a volume.
-
-    Args:
-        boxes (ndarray): (n, 4) px.
-        slices (ndarray): (n,) int.
-        scores (ndarray): (n,).
-    """
-
-    boxes: np.ndarray
-    slices: np.ndarray
-    scores: np.ndarray
-
-    def take(self, index):
-        """The boxes that a boolean mask or an array of indices picks, in its order."""
-        return SliceBoxes(*(column[index] for column in self))
-
-    @classmethod
-    def cat(cls, parts):
-        """Join several, in their order."""
-        return cls(*map(np.concatenate, zip(*parts)))
-
-    @classmethod
-    def empty(cls):
-        """No boxes."""
-        return cls(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
-
-
-def build_tracklets(proposals, theta=0.5):
+def build_tracklets(proposals: SliceBoxes, theta: float = 0.5) -> np.ndarray:
     """Join the boxes of consecutive slices (LENS, section Cross-Slice Box Propagation).
 
     Args:
@@ -52,7 +23,7 @@ def build_tracklets(proposals, theta=0.5):
     return link_boxes(proposals.boxes, proposals.scores, proposals.slices, labels, theta)
 
 
-def representatives(proposals, tracklets):
+def representatives(proposals: SliceBoxes, tracklets: np.ndarray) -> np.ndarray:
     """The box of each tracklet with the highest score, the first of equal ones.
 
     Args:
@@ -67,7 +38,9 @@ def representatives(proposals, tracklets):
     return order[first]
 
 
-def slice_overlap_pairs(first, second):
+def slice_overlap_pairs(
+    first: SliceBoxes, second: SliceBoxes
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """IoU of all pairs of boxes on the same slice.
 
     Args:
@@ -82,7 +55,7 @@ def slice_overlap_pairs(first, second):
     return rows, columns, np.nan_to_num(ious)
 
 
-def free_of(boxes, known, theta):
+def free_of(boxes: SliceBoxes, known: SliceBoxes, theta: float) -> np.ndarray:
     """Which boxes meet no known one: none on their slice has an IoU over ``theta`` with them.
 
     Args:
@@ -99,7 +72,7 @@ def free_of(boxes, known, theta):
     return free
 
 
-def suppress(boxes, theta=0.5):
+def suppress(boxes: SliceBoxes, theta: float = 0.5) -> np.ndarray:
     """Non-maximum suppression on each slice.
 
     Args:

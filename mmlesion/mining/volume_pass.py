@@ -84,7 +84,7 @@ class VolumePass:
 
     Args:
         store (VolumeStore): Where results go.
-        samples_of (callable): Takes a :class:`Volume`; gives the inputs of ``pipeline``, a list.
+        samples_of (callable): Takes a :class:`SliceSeries`; gives a list, inputs of ``pipeline``.
         pipeline (callable): Makes what a model takes of one of them.
         predict (callable): Takes collated inputs; gives a list with a dictionary of arrays for each
             of them, whose first axes are joined over a volume.
@@ -104,7 +104,7 @@ class VolumePass:
         """Do the volumes that are not finished.
 
         Args:
-            volumes (list[Volume]): All volumes.
+            volumes (list[SliceSeries]): All volumes.
             desc (str): What the progress bar says.
         """
         rank, world_size = get_dist_info()

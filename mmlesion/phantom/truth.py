@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from mmlesion.datasets.sub_volumes import SubVolume
 from mmlesion.io.schema import path_under
-from mmlesion.mining import SliceBoxes
 from mmlesion.mining.report import TrueLesions
+from mmlesion.structures import SliceBoxes, SubVolume
 from mmlesion.utils import UserError
 
 from .lesions import BOX_PADDING
@@ -83,7 +82,7 @@ def sub_volume_boxes(
     Returns:
         x1, y1, z1, x2, y2, z2 of each lesion in px and slice numbers, all inclusive.
     """
-    chosen = (masks.slices >= sub_volume.first) & (masks.slices <= sub_volume.last)
+    chosen = sub_volume.contains(masks.slices)
     numbers = masks.slices[chosen]
     places = [place for place in ndimage.find_objects(masks.labels[chosen]) if place is not None]
     boxes = []

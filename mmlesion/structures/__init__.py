@@ -1,36 +1,54 @@
-from .frames import file_box, file_shift, to_original_frame
+"""Types in memory, one each: grids, series, boxes, segments, diameters.
+
+Nothing here imports torch or OpenMMLab's packages but :mod:`mmlesion.structures.spheres`, which is
+imported by its own name.
+"""
+
+from .boxes import (
+    file_box,
+    file_shift,
+    reverse_axes,
+    to_half_open,
+    to_inclusive,
+    to_original_frame,
+)
+from .findings import Columns, Detections, GroundTruth, Lesions, Predictions, SliceBoxes
+from .grid import Grid
 from .recist import Recist, measure_recist
-from .rle import encode_mask, usable_segmentation
 from .segments import (
     Segment,
     clip_segment,
     cut_segments,
-    label_segments,
-    meet_segments,
+    encode_mask,
     shares_in_boxes,
+    usable_segmentation,
 )
-from .source_dataset import batch_dataset
-from .sphere_boxes import SphereBoxes
-from .sphere_overlaps import check_shape, sphere_overlaps
-from .volume_grid import VolumeGrid
+from .series import SliceRun, SliceSeries, SubVolume, consecutive_runs
 
 __all__ = [
+    'Columns',
+    'Detections',
+    'Grid',
+    'GroundTruth',
+    'Lesions',
+    'Predictions',
     'Recist',
     'Segment',
-    'SphereBoxes',
-    'VolumeGrid',
-    'batch_dataset',
-    'check_shape',
+    'SliceBoxes',
+    'SliceRun',
+    'SliceSeries',
+    'SubVolume',
     'clip_segment',
+    'consecutive_runs',
     'cut_segments',
     'encode_mask',
     'file_box',
     'file_shift',
-    'label_segments',
     'measure_recist',
-    'meet_segments',
+    'reverse_axes',
     'shares_in_boxes',
-    'sphere_overlaps',
+    'to_half_open',
+    'to_inclusive',
     'to_original_frame',
     'usable_segmentation',
 ]

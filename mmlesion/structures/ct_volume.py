@@ -1,35 +1,24 @@
+"""A CT volume in the orientation of training, and the way back to its file."""
+
+from __future__ import annotations
+
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import ArrayLike
 
-from .volume_grid import VolumeGrid
-
-
-def index_to_world(image):
-    """The affine that takes voxel indices (i, j, k) to world points (x, y, z) in mm, LPS.
-
-    Args:
-        image (sitk.Image): A 3D image.
-
-    Returns:
-        ndarray: (4, 4) matrix for homogeneous column vectors. Integer indices are voxel centres.
-    """
-    affine = np.eye(4)
-    direction = np.array(image.GetDirection()).reshape(3, 3)
-    affine[:3, :3] = direction * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
-    return affine
+from .grid import Grid, from_index, to_index
 
 
 class CTVolume:
-    """A CT volume as the detectors see it, and the way back to its own coordinates.
+    """A CT volume as the detectors see it, and the way back to the orientation of its file.
 
     The training orientation is DeepLesion's: columns run to the patient's Left, rows to Posterior,
     slices to Inferior. Axes are flipped and permuted to come nearest to it, never resampled, so
     that an oblique volume stays oblique and every voxel keeps its value and its place in the world.
 
-    Boxes in the training frame have mmdet's convention in all three axes: voxel n extends from n to
-    n + 1. Voxel coordinates of the original volume have ITK's: voxel n extends from n - 0.5 to
-    n + 0.5.
+    Points and boxes in the training frame are those of ``grid`` (:mod:`mmlesion.structures.grid`):
+    z, y, x, and voxel n extends from n to n + 1. Those of the file have SimpleITK's index i, j, k:
+    voxel n extends from n - 0.5 to n + 0.5.
 
     Args:
         image (sitk.Image): 3D volume in HU.
@@ -38,61 +27,66 @@ class CTVolume:
         image (sitk.Image): The volume as given.
         array (ndarray): (z, y, x) HU in the training orientation.
         spacing (tuple[float]): (x, y, z) mm of ``array``.
-        grid (VolumeGrid): Where the voxels of ``array`` lie in the world.
+        grid (Grid): Where the voxels of ``array`` lie in the world.
         slice_axis (int): Which axis (0, 1, 2 for i, j, k) of the original volume the slices of
             ``array`` were stacked along.
     """
 
     ORIENTATION = 'LPI'
 
-    def __init__(self, image):
+    def __init__(self, image: sitk.Image):
         self.image = image
         oriented = sitk.DICOMOrient(image, self.ORIENTATION)
         self.array = sitk.GetArrayFromImage(oriented)
-        self.spacing = oriented.GetSpacing()
-        self.grid = VolumeGrid.of(oriented)
-        # Rounding makes exact what is a signed permutation and an integer shift by construction.
-        self._to_voxels = np.linalg.solve(index_to_world(image), index_to_world(oriented)).round()
-        self.slice_axis = int(np.abs(self._to_voxels[:3, 2]).argmax())
+        self.grid = Grid.from_image(oriented)
+        self.spacing = self.grid.spacing
+        self._axes, self._shift = _reorientation(self.grid, Grid.from_image(image))
+        self.slice_axis = 2 - self._file_axes[0]
 
-    def to_voxels(self, boxes):
-        """Take boxes from the training frame to the original volume.
-
-        Args:
-            boxes (ndarray): (n, 6) boxes x1, y1, z1, x2, y2, z2 in voxels of ``array``.
-
-        Returns:
-            ndarray: (n, 6) boxes i1, j1, k1, i2, j2, k2 in voxel coordinates of ``image``.
-        """
-        return _transform_boxes(self._to_voxels, np.asarray(boxes, float).reshape(-1, 6) - 0.5)
-
-    def from_voxels(self, boxes):
-        """The inverse of :meth:`to_voxels`."""
-        boxes = np.asarray(boxes, float).reshape(-1, 6)
-        return _transform_boxes(np.linalg.inv(self._to_voxels), boxes) + 0.5
-
-    def points_to_voxels(self, points):
-        """Take points from the training frame to the original volume.
+    def points_to_index(self, points: ArrayLike) -> np.ndarray:
+        """Convert points from the training frame to the file.
 
         Args:
-            points (ndarray): (n, 3) x, y, z in voxels of ``array``; integers are voxel centres.
+            points (ArrayLike): (n, 3) z, y, x in voxels of ``array``.
 
         Returns:
-            ndarray: (n, 3) voxel coordinates i, j, k of ``image``.
+            ndarray: (n, 3) index i, j, k of ``image``.
         """
-        return _transform(self._to_voxels, np.asarray(points, float).reshape(-1, 3))
+        return to_index(np.reshape(points, (-1, 3)) @ self._axes + self._shift)
 
-    def points_from_voxels(self, points):
-        """The inverse of :meth:`points_to_voxels`."""
-        points = np.asarray(points, float).reshape(-1, 3)
-        return _transform(np.linalg.inv(self._to_voxels), points)
+    def points_from_index(self, points: ArrayLike) -> np.ndarray:
+        """Convert points from the file to the training frame, as :meth:`points_to_index`."""
+        # a signed permutation, whose inverse is its transpose
+        return (from_index(points) - self._shift) @ self._axes.T
 
-    def slice_number(self, index):
-        """The number along ``slice_axis`` of ``image`` that a slice of ``array`` has."""
-        return round(self.points_to_voxels((0, 0, index))[0, self.slice_axis])
+    def boxes_to_index(self, boxes: ArrayLike) -> np.ndarray:
+        """Convert boxes from the training frame to the file.
 
-    def oriented(self, array):
-        """Look at an array of the original volume in the training orientation.
+        Args:
+            boxes (ArrayLike): (n, 6) boxes z1, y1, x1, z2, y2, x2 in voxels of ``array``.
+
+        Returns:
+            ndarray: (n, 6) boxes i1, j1, k1, i2, j2, k2 in the index of ``image``.
+        """
+        return _box_corners(self.points_to_index(boxes))
+
+    def boxes_from_index(self, boxes: ArrayLike) -> np.ndarray:
+        """Convert boxes from the file to the training frame, as :meth:`boxes_to_index`."""
+        return _box_corners(self.points_from_index(boxes))
+
+    def slice_number(self, index: int) -> int:
+        """Return the number along ``slice_axis`` of ``image`` that a slice of ``array`` has."""
+        center = self.points_to_index((index + 0.5, 0.5, 0.5))
+        return round(center[0, self.slice_axis])
+
+    def slice_index(self, number: int) -> int:
+        """Return the index in ``array`` of a slice of ``image``, as :meth:`slice_number`."""
+        center = np.zeros(3)
+        center[self.slice_axis] = number
+        return round(self.points_from_index(center)[0, 0] - 0.5)
+
+    def oriented(self, array: np.ndarray) -> np.ndarray:
+        """View an array of the original volume in the training orientation.
 
         Args:
             array (ndarray): (k, j, i) of ``image``'s size.
@@ -100,27 +94,30 @@ class CTVolume:
         Returns:
             ndarray: (z, y, x) view; what is written to it is written to ``array``.
         """
-        axes = self._to_voxels[:3, :3]  # from x, y, z to i, j, k, a 1 or -1 in each column
-        order = 2 - np.abs(axes).argmax(axis=0)[::-1]
-        steps = axes.sum(axis=0).astype(int)[::-1]
-        return array.transpose(order)[tuple(slice(None, None, step) for step in steps)]
+        steps = self._axes.sum(axis=1).astype(int)
+        flips = tuple(slice(None, None, step) for step in steps)
+        return array.transpose(self._file_axes)[flips]
 
-    def to_world(self, points):
-        """Take points from voxel coordinates of the original volume to the world.
-
-        Args:
-            points (ndarray): (n, 3) voxel coordinates i, j, k of ``image``.
-
-        Returns:
-            ndarray: (n, 3) points x, y, z in mm, LPS.
-        """
-        return _transform(index_to_world(self.image), np.asarray(points, float).reshape(-1, 3))
+    @property
+    def _file_axes(self) -> list[int]:
+        """Axes of the file, 0, 1, 2 for k, j, i, along which z, y, x of ``array`` run."""
+        return np.abs(self._axes).argmax(axis=1).tolist()
 
 
-def _transform(affine, points):
-    return points @ affine[:3, :3].T + affine[:3, 3]
+def _reorientation(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Find the flips and permutation between two grids of the same voxels.
+
+    Returns:
+        tuple[ndarray, ndarray]: (3, 3) signed permutation and (3,) shift, which take z, y, x voxels
+        of the source as rows to those of the target: ``points @ axes + shift``.
+    """
+    units = np.vstack([np.zeros(3), np.eye(3)])
+    # Rounding makes exact what is a signed permutation and an integer shift by construction.
+    corner, *steps = target.from_world(source.to_world(units)).round()
+    return np.array(steps) - corner, corner
 
 
-def _transform_boxes(affine, boxes):
-    corners = np.stack([_transform(affine, boxes[:, :3]), _transform(affine, boxes[:, 3:])])
-    return np.concatenate([corners.min(0), corners.max(0)], axis=1)
+def _box_corners(corners: np.ndarray) -> np.ndarray:
+    """Sort the two opposite corners of each box, (2n, 3), to low and high ones, (n, 6)."""
+    corners = corners.reshape(-1, 2, 3)
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)

@@ -4,6 +4,9 @@ Points are x, y in px, and px n has its center at n, as in annotations (docs/dat
 Coordinates).
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,14 +26,16 @@ class Recist(NamedTuple):
     """
 
     points: np.ndarray
-    diameters_mm: tuple
+    diameters_mm: tuple[float, float]
 
 
-def measure_recist(mask, spacing=(1.0, 1.0), corner=(0, 0)):
+def measure_recist(
+    mask: np.ndarray, spacing: Sequence[float] = (1.0, 1.0), corner: Sequence[int] = (0, 0)
+) -> Recist:
     """Measure a mask's long and short diameter.
 
     The outline runs through the midpoints between px inside and outside, which measures ellipses
-    of 4 to 60 px without shrinking them to px centres or growing them to px corners (within half a
+    of 4 to 60 px without shrinking them to px centers or growing them to px corners (within half a
     px on average). The long diameter joins its two points that lie farthest apart, and may leave a
     mask that is not convex; the short one is the longest chord at right angles to it that stays in
     the mask, sought on lines a quarter of a px apart. They need not cross.
@@ -56,20 +61,22 @@ def measure_recist(mask, spacing=(1.0, 1.0), corner=(0, 0)):
     return Recist(ends.reshape(4, 2) / spacing + corner, tuple(lengths.tolist()))
 
 
-def _outline(mask):
-    """(n, 2, 2) pieces, from and to, of the lines half way between px inside and outside."""
+def _outline(mask: np.ndarray) -> np.ndarray:
+    """Return (n, 2, 2) pieces, from and to, of the lines half way between px inside and outside."""
     lines = contour_generator(z=np.pad(mask, 1).astype(float)).lines(0.5)
     return np.concatenate([np.stack([line[:-1], line[1:]], axis=1) for line in lines]) - 1
 
 
-def _farthest_points(points):
+def _farthest_points(points: np.ndarray) -> np.ndarray:
     corners = points[ConvexHull(points).vertices]
     distances = squareform(pdist(corners, 'sqeuclidean'))
     return corners[list(np.unravel_index(distances.argmax(), distances.shape))]
 
 
-def _longest_chord_across(outline, start, end, step):
-    """Ends (2, 2) of the longest chord inside an outline at right angles to a line.
+def _longest_chord_across(
+    outline: np.ndarray, start: np.ndarray, end: np.ndarray, step: float
+) -> np.ndarray:
+    """Return the ends (2, 2) of the longest chord inside an outline at right angles to a line.
 
     Args:
         outline (ndarray): (n, 2, 2) pieces, nothing of which reaches beyond ``start`` and ``end``.

@@ -1,14 +1,16 @@
-"""Segments of a map of lesion probability, and which of them a detection meets.
+"""Masks of lesions on a slice, and as COCO files have them: polygons, or run-length encoding (RLE).
 
 Boxes are x1, y1, x2, y2 in px, and px n extends from n to n + 1.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
-from mmdet.structures.bbox import bbox_overlaps
+from pycocotools import mask as mask_utils
 from scipy import ndimage
 
 
@@ -21,58 +23,17 @@ class Segment(NamedTuple):
     """
 
     mask: np.ndarray
-    corner: tuple
+    corner: tuple[int, int]
 
-    def paste(self, image, value):
+    def paste(self, image: np.ndarray, value: float) -> None:
         """Write a value into the px of an image (H, W) that belong to the segment."""
         (x, y), (height, width) = self.corner, self.mask.shape
         image[y : y + height, x : x + width][self.mask] = value
 
 
-def label_segments(probability, threshold=0.5, padding=0.0):
-    """Number the segments of a probability map, and box them.
-
-    A segment is a connected part, diagonal neighbours included, of what exceeds the threshold.
-
-    Args:
-        probability (Tensor): (H, W).
-        threshold (float): Defaults to 0.5.
-        padding (float): Added to each box on every side, px. Defaults to 0.
-
-    Returns:
-        tuple[Tensor, Tensor]: Numbers (H, W), int32, from 1, and 0 outside all segments; and the
-        boxes (S, 4), float32, that of segment s in row s - 1.
-    """
-    mask = (probability > threshold).to(torch.uint8).cpu().numpy()
-    if not mask.size:  # which OpenCV does not survive
-        numbers = torch.zeros(mask.shape, dtype=torch.int32, device=probability.device)
-        return numbers, probability.new_zeros((0, 4), dtype=torch.float32)
-    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    corners = torch.from_numpy(stats[1:, :4]).to(probability.device, torch.float32)  # 0 is no part
-    corners[:, 2:] += corners[:, :2]
-    corners[:, :2] -= padding
-    corners[:, 2:] += padding
-    return torch.from_numpy(numbers).to(probability.device), corners
-
-
-def meet_segments(bboxes, segments):
-    """Pair each detection with the segment whose box has the largest IoU with its own.
-
-    Args:
-        bboxes (Tensor): (n, 4) detections.
-        segments (Tensor): (S, 4) boxes around the segments.
-
-    Returns:
-        tuple[Tensor, Tensor]: (n,) IoU and (n,) number of the segment, both 0 where a detection
-        meets none.
-    """
-    if not len(segments):
-        return bboxes.new_zeros(len(bboxes)), bboxes.new_zeros(len(bboxes), dtype=torch.long)
-    ious, index = bbox_overlaps(bboxes, segments).max(dim=1)
-    return ious, torch.where(ious > 0, index + 1, 0)
-
-
-def cut_segments(numbers, wanted, offset=(0, 0)):
+def cut_segments(
+    numbers: np.ndarray, wanted: np.ndarray, offset: Sequence[int] = (0, 0)
+) -> dict[int, Segment]:
     """Cut segments out of their map.
 
     Args:
@@ -116,15 +77,15 @@ def shares_in_boxes(numbers: np.ndarray, wanted: np.ndarray, bboxes: np.ndarray)
     return shares
 
 
-def _edges(segment, bboxes):
+def _edges(segment: Segment, bboxes: np.ndarray) -> np.ndarray:
     """(n, 4) columns and rows x1, y1 to x2, y2 of a segment whose px centers lie in boxes."""
     size = segment.mask.shape[::-1]
     corners = np.reshape(bboxes, (-1, 2, 2)) - 0.5 - segment.corner
     return np.ceil(corners).clip(0, size).astype(int).reshape(-1, 4)
 
 
-def clip_segment(segment, bbox):
-    """Keep the px of a segment whose centres lie in a box.
+def clip_segment(segment: Segment, bbox: np.ndarray) -> Segment | None:
+    """Keep the px of a segment whose centers lie in a box.
 
     Args:
         segment (Segment): A segment.
@@ -136,3 +97,35 @@ def clip_segment(segment, bbox):
     x1, y1, x2, y2 = _edges(segment, bbox)[0].tolist()
     mask = segment.mask[y1:y2, x1:x2].copy()
     return Segment(mask, (segment.corner[0] + x1, segment.corner[1] + y1)) if mask.any() else None
+
+
+def encode_mask(mask: np.ndarray) -> dict:
+    """Return COCO's compressed RLE of an (H, W) bool mask, its counts as text."""
+    rle = mask_utils.encode(np.asfortranarray(mask, np.uint8))
+    return {'size': rle['size'], 'counts': rle['counts'].decode('ascii')}
+
+
+def usable_segmentation(segmentation: list | dict | None) -> list | dict | None:
+    """Return what of an annotation's ``segmentation`` outlines a lesion.
+
+    Files without masks often have the empty polygon ``[[]]``.
+
+    Args:
+        segmentation (list | dict | None): Polygons, x1, y1, x2, y2, ... px each, or RLE.
+
+    Returns:
+        list | dict | None: The RLE, or the polygons of three points or more that enclose an area.
+        None if there is nothing of the kind.
+    """
+    if isinstance(segmentation, dict):
+        is_rle = segmentation.get('size') and isinstance(segmentation.get('counts'), (list, str))
+        return segmentation if is_rle else None
+    return [polygon for polygon in segmentation or [] if _encloses_area(polygon)] or None
+
+
+def _encloses_area(polygon: Sequence[float]) -> bool:
+    if len(polygon) < 6 or len(polygon) % 2:
+        return False
+    # the shoelace formula, from the first corner: px far from the origin cost no digits
+    x, y = (np.reshape(polygon, (-1, 2)) - polygon[:2]).T.astype(float)
+    return abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) > 1e-6

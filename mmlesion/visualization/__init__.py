@@ -1,4 +1,10 @@
+from mmlesion.utils.import_hooks import lazy_exports
+
 from .froc_curve import draw_froc
-from .local_visualizer import LesionLocalVisualizer, slice_to_rgb
 
 __all__ = ['LesionLocalVisualizer', 'draw_froc', 'slice_to_rgb']
+# these need mmdet, which drawing alone does without
+__getattr__ = lazy_exports(
+    __name__,
+    dict(LesionLocalVisualizer='.local_visualizer', slice_to_rgb='.local_visualizer'),
+)

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from mmlesion.io.atomic import atomic_write
+
+from .figures import new_figure
 
 MATCHED_IOU = 0.5
 
@@ -36,8 +35,10 @@ def draw_anchor_shapes(shapes, panels, path):
         panels (Sequence[AnchorPanel]): The sets of anchors.
         path (str | Path): The picture to write; its suffix says the format.
     """
-    figure = Figure(figsize=(5.2 * len(panels), 5.4), dpi=150, layout='constrained')
-    FigureCanvasAgg(figure)
+    # imported here for the reason that new_figure gives
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+    figure = new_figure(figsize=(5.2 * len(panels), 5.4), dpi=150, layout='constrained')
     all_axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axes, panel in zip(all_axes, panels):
         _draw_panel(axes, np.asarray(shapes), panel)

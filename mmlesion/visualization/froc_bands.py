@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from mmlesion.io.atomic import atomic_write
+
+from .figures import new_figure
 
 
 def draw_comparison(comparison, fp_rates, path) -> None:
@@ -17,9 +16,7 @@ def draw_comparison(comparison, fp_rates, path) -> None:
         fp_rates (Sequence[float]): (l,) false positives per case.
         path (str | Path): The picture to write; its suffix says the format.
     """
-    # The object interface, so that no state of pyplot's is touched.
-    figure = Figure(figsize=(11, 4.8), dpi=130, layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(11, 4.8), dpi=130, layout='constrained')
     curves, differences = figure.subplots(1, 2, width_ratios=(3, 2))
     colors = {name: f'C{number % 10}' for number, name in enumerate(comparison.rows)}
     for name, row in comparison.rows.items():

@@ -1,9 +1,8 @@
 """Drawing FROC curves."""
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from mmlesion.io.atomic import atomic_write
+
+from .figures import new_figure
 
 
 def draw_froc(results, path):
@@ -19,9 +18,7 @@ def draw_froc(results, path):
     """
     if 'fp_levels' in results:
         results = {'': results}
-    # The object interface, so that no state of pyplot's is touched and any thread may draw.
-    figure = Figure(figsize=(6.4, 4.8), dpi=150, layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(6.4, 4.8), dpi=150, layout='constrained')
     axes = figure.add_subplot()
     for name, result in results.items():
         _draw_one(axes, name, result)

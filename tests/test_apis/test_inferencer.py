@@ -15,7 +15,7 @@ from scipy import ndimage
 from mmlesion.apis import LesionInferencer
 from mmlesion.apis.inferencer import volume_pipeline
 from mmlesion.apis.lesions import label_map
-from mmlesion.structures import label_segments, meet_segments
+from mmlesion.models.utils import label_segments, meet_segments
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
@@ -230,7 +230,7 @@ def test_a_mask_ends_at_its_box(body):
 
 
 def test_boxes_are_the_detectors_own(inferencer, body):
-    boxes, scores, slices, labels, _ = inferencer.detect_slices(CTVolume(body), 4, 0.0)
+    found = inferencer.detect_slices(CTVolume(body), 4, 0.0)
     array = sitk.GetArrayFromImage(body)[::-1].astype(np.float32)
     image = np.stack([array[4], array[5], array[6]], axis=-1)
     # 2 mm steps on slices 3 mm apart: two thirds of the way to the neighbour.
@@ -241,19 +241,19 @@ def test_boxes_are_the_detectors_own(inferencer, body):
         sample = step(sample)
     with torch.no_grad():
         expected = inferencer.model.test_step(pseudo_collate([sample]))[0].pred_instances
-    here = slices == 5
+    here = found.slices == 5
     assert here.sum() == len(expected) == 4
-    np.testing.assert_allclose(boxes[here], expected.bboxes.numpy(), atol=0.01)
-    np.testing.assert_allclose(scores[here], expected.scores.numpy(), atol=1e-4)
-    assert set(labels) == {0}
+    np.testing.assert_allclose(found.boxes[here], expected.bboxes.numpy(), atol=0.01)
+    np.testing.assert_allclose(found.scores[here], expected.scores.numpy(), atol=1e-4)
+    assert set(found.labels) == {0}
 
 
 def test_batch_size_changes_nothing(inferencer, body):
     single = inferencer.detect_slices(CTVolume(body), 1, 0.0)
     for batch_size in (5, 100):
         batched = inferencer.detect_slices(CTVolume(body), batch_size, 0.0)
-        for one, other in zip(single[:4], batched):
-            np.testing.assert_allclose(one, other, atol=1e-3)
+        for name in ('boxes', 'scores', 'slices', 'labels'):
+            np.testing.assert_allclose(getattr(single, name), getattr(batched, name), atol=1e-3)
 
 
 def test_score_threshold_and_written_results(inferencer, body, tmp_path):

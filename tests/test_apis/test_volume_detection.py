@@ -12,14 +12,14 @@ from scipy import ndimage
 from torch import nn
 
 from mmlesion.apis import LesionInferencer
-from mmlesion.apis.volume_detection import boxes_around, loads_volumes, prepare_volume
+from mmlesion.apis.volume_detection import loads_volumes, prepare_volume
 from mmlesion.datasets.luna16_files import find_luna16_scans, read_luna16_scan, read_lung_mask
 from mmlesion.datasets.lungs import LungRegion, cut_to_lungs
 from mmlesion.models import AggregatedRCNN3D
 from mmlesion.models.detectors.sliding_windows import SlidingWindows
 from mmlesion.phantom import make_luna16_phantom
-from mmlesion.structures import VolumeGrid
-from mmlesion.structures.ct_volume import CTVolume, index_to_world
+from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.structures.grid import Grid, from_index
 from mmlesion.utils import UserError
 
 REPO = Path(__file__).parents[2]
@@ -84,22 +84,21 @@ def grid_like(size, spacing, rotation=(0, 0, 0), flip=(1, 1, 1), origin=(-30.0, 
 def with_balls(image, centers_ijk, hu=1000):
     """Draw balls of DIAMETER mm; each voxel has the share of its ball, sampled 3 x 3 x 3."""
     array = sitk.GetArrayFromImage(image).astype(np.float32)
-    affine = index_to_world(image)
+    grid = Grid.from_image(image)
     indices = np.stack(np.indices(array.shape)[::-1], -1).astype(float)
     steps = np.stack(np.meshgrid(*[[-1 / 3, 0, 1 / 3]] * 3), -1).reshape(-1, 3)
-    points = [affine[:3, :3] @ center + affine[:3, 3] for center in np.asarray(centers_ijk, float)]
+    points = grid.to_world(from_index(centers_ijk))
     for point in points:
         share = np.zeros(array.shape, np.float32)
-        near = np.argwhere(
-            np.linalg.norm(indices @ affine[:3, :3].T + affine[:3, 3] - point, axis=-1) < DIAMETER
-        )
+        distances = np.linalg.norm(grid.to_world(from_index(indices)) - point, axis=-1)
+        near = np.argwhere(distances.reshape(array.shape) < DIAMETER)
         for z, y, x in near:
-            world = (indices[z, y, x] + steps) @ affine[:3, :3].T + affine[:3, 3]
+            world = grid.to_world(from_index(indices[z, y, x] + steps))
             share[z, y, x] = (np.linalg.norm(world - point, axis=-1) < DIAMETER / 2).mean()
         array = array * (1 - share) + hu * share
     drawn = sitk.GetImageFromArray(np.rint(array).astype(np.int16))
     drawn.CopyInformation(image)
-    return drawn, np.array(points)
+    return drawn, points
 
 
 def assert_found(lesions, points, image):
@@ -279,12 +278,6 @@ def test_the_score_threshold_is_the_config_s():
     with pytest.warns(UserWarning, match='random'):
         assert LesionInferencer(CONFIG, device='cpu').score_thr == 0.5
         assert LesionInferencer(detector_config(), device='cpu').score_thr == 0.3
-
-
-def test_boxes_around():
-    grid = VolumeGrid((9, 9, 9), (0.5, 1.0, 2.0), (10.0, 20.0, 30.0), (1, 0, 0, 0, 1, 0, 0, 0, -1))
-    boxes = boxes_around(np.array([[11.0, 23.0, 26.0, 4.0]]), grid)
-    assert boxes.tolist() == [[2.5 - 4, 3.5 - 2, 2.5 - 1, 2.5 + 4, 3.5 + 2, 2.5 + 1]]
 
 
 def test_kinds_of_pipelines():

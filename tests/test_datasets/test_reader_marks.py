@@ -14,7 +14,7 @@ from mmlesion.datasets.luna16_files import read_luna16_findings
 from mmlesion.datasets.reader_marks import without_marks
 from mmlesion.datasets.volume_files import write_annotations
 from mmlesion.datasets.volume_slices import sphere_regions
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / 'shared' / 'data'
@@ -96,7 +96,7 @@ def grid_about(findings, spacing, reach):
     centers = np.array([one['center_mm'] for one in findings if not one['ignore']])
     low, high = centers.min(0) - reach, centers.max(0) + reach
     size = np.ceil((high - low) / spacing).astype(int)[::-1]
-    return VolumeGrid(size.tolist(), spacing, low.tolist(), DIRECTION)
+    return Grid(size.tolist(), spacing, low.tolist(), DIRECTION)
 
 
 def volume_entry(findings):

@@ -13,7 +13,7 @@ from mmlesion.datasets.volume_files import (
     write_annotations,
     write_volume,
 )
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 BALLS = [(12.3, 14.8, 9.1, 8.0), (30.2, 21.7, 31.4, 5.0)]  # mm from the corner, diameter
@@ -47,7 +47,7 @@ def balls(direction, spacing=(0.7, 0.8, 2.0), side=44.0):
     share = covered.reshape(nz, fine, ny, fine, nx, fine).mean((1, 3, 5))
     image = as_image((AIR + (LESION - AIR) * share).round().astype(np.int16), direction, spacing)
     voxels = [np.array(ball[2::-1]) / spacing[::-1] for ball in BALLS]
-    return image, VolumeGrid.of(image).to_world(voxels)
+    return image, Grid.from_image(image).to_world(voxels)
 
 
 @pytest.mark.parametrize('flip', [(1, 1, 1), (-1, -1, 1), (1, 1, -1)])
@@ -57,7 +57,7 @@ def test_lesions_keep_their_centres(flip, degrees, spacing):
     """A scan read, resampled and mapped back: lesion centres within 0.5 mm."""
     image, world = balls(tilt(degrees) @ np.diag(flip), spacing)
     oriented = sitk.DICOMOrient(image, 'LPI')
-    source = VolumeGrid.of(oriented)
+    source = Grid.from_image(oriented)
     grid = isotropic_grid(source, (0, 3, 5), source.size)
     hu = resample(oriented, grid).astype(float)
     for center, (*_, diameter) in zip(world, BALLS):
@@ -70,7 +70,7 @@ def test_lesions_keep_their_centres(flip, degrees, spacing):
 
 
 def test_the_grid_is_of_1_mm_and_begins_where_it_is_told():
-    grid = VolumeGrid((10, 20, 30), (0.5, 0.5, 2.5), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
+    grid = Grid((10, 20, 30), (0.5, 0.5, 2.5), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
     new = isotropic_grid(grid, (2, 4, 6), (6, 20, 26))
     assert new.size == (10, 8, 10) and new.spacing == (1.0, 1.0, 1.0)
     corner = grid.to_world([[2, 4, 6]])
@@ -82,14 +82,14 @@ def test_the_grid_is_of_1_mm_and_begins_where_it_is_told():
 def test_a_ramp_stays_a_ramp_and_hu_are_clipped():
     z, y, x = np.indices((12, 24, 24))
     image = as_image((20 * z + 4 * y + 2 * x).astype(np.int16), spacing=(0.5, 0.5, 2.0))
-    source = VolumeGrid.of(image)
+    source = Grid.from_image(image)
     hu = resample(image, isotropic_grid(source, (1, 2, 2), (11, 22, 22)))
     z, y, x = np.indices(hu.shape) + 0.5
     expected = 20 * (1 + z / 2 - 0.5) + 4 * (2 + y * 2 - 0.5) + 2 * (2 + x * 2 - 0.5)
     np.testing.assert_allclose(hu, expected, rtol=0, atol=0.5)
     wide = as_image(np.full((4, 4, 4), 20000, np.int16))
-    assert resample(wide, VolumeGrid.of(wide)).max() == 3071
-    outside = VolumeGrid((2, 2, 2), (1.0,) * 3, (900.0,) * 3, tuple(np.eye(3).ravel()))
+    assert resample(wide, Grid.from_image(wide)).max() == 3071
+    outside = Grid((2, 2, 2), (1.0,) * 3, (900.0,) * 3, tuple(np.eye(3).ravel()))
     assert (resample(wide, outside) == -1024).all()
 
 
@@ -105,7 +105,7 @@ def np_bytes(array):
 
 
 def test_a_volume_is_stored_once(tmp_path):
-    grid = VolumeGrid((2, 3, 4), (1.0, 1.0, 1.0), (1.0, 2.0, 3.0), tuple(np.eye(3).ravel()))
+    grid = Grid((2, 3, 4), (1.0, 1.0, 1.0), (1.0, 2.0, 3.0), tuple(np.eye(3).ravel()))
     hu = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
     source = tmp_path / 'scan.mhd'
     source.write_text('scan')
@@ -147,7 +147,7 @@ def test_the_voxels_of_an_mhd_file_count(tmp_path):
     image = sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))
     sitk.WriteImage(image, str(tmp_path / 'scan.mhd'))
     raw = tmp_path / 'scan.raw'
-    grid = VolumeGrid.of(image)
+    grid = Grid.from_image(image)
     calls = []
 
     def convert():

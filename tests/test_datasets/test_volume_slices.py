@@ -12,7 +12,7 @@ from mmlesion.datasets.volume_slices import (
     write_key_slices,
 )
 from mmlesion.io.slices import slice_file_name
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
@@ -120,7 +120,7 @@ def test_lesions_are_what_is_connected_in_3d():
 
 def test_sections_of_spheres():
     """A ball of 10 mm round the centre of voxel (4, 20, 30), whose slices are 2 mm apart."""
-    grid = VolumeGrid((9, 40, 60), (0.5, 1.0, 2.0), (5, 6, 7), (1, 0, 0, 0, 1, 0, 0, 0, -1))
+    grid = Grid((9, 40, 60), (0.5, 1.0, 2.0), (5, 6, 7), (1, 0, 0, 0, 1, 0, 0, 0, -1))
     center = (5 + 30 * 0.5, 6 + 20 * 1.0, 7 - 4 * 2.0)
     findings = [
         dict(center_mm=center, diameter_mm=10, ignore=0),

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from mmlesion.datasets import VolumeDataset, volumes
 from mmlesion.datasets.volume_files import write_annotations, write_volume
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
@@ -26,7 +26,7 @@ def finding(center, diameter=6.0, ignore=0):
 @pytest.fixture
 def root(tmp_path):
     """Volumes of the folds 0, 1, 2; the first has a lesion and an excluded finding."""
-    grid = VolumeGrid(SIZE, (1.0, 1.0, 1.0), ORIGIN, DIRECTION)
+    grid = Grid(SIZE, (1.0, 1.0, 1.0), ORIGIN, DIRECTION)
     entries = []
     for fold in range(3):
         hu = np.random.default_rng(fold).integers(-1000, 400, SIZE, dtype=np.int16)

@@ -14,7 +14,7 @@ from torch import distributed, nn
 from mmlesion.datasets.volume_files import write_annotations, write_volume
 from mmlesion.engine import HardCropHook
 from mmlesion.engine.hooks.hard_crop_hook import find_errors
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 from mmlesion.utils.distributed import leave_process_group
 
@@ -54,7 +54,7 @@ class Detector(BaseModel):
 @pytest.fixture
 def root(tmp_path):
     """Three volumes: one as found, one whose lesion is elsewhere, one without."""
-    grid = VolumeGrid(SIZE, (1.0, 1.0, 1.0), (0.5, 0.5, 0.5), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    grid = Grid(SIZE, (1.0, 1.0, 1.0), (0.5, 0.5, 0.5), (1, 0, 0, 0, 1, 0, 0, 0, 1))
     entries = [
         write_volume(tmp_path, f'2.25.{i}', np.zeros(SIZE, np.int16), grid) for i in range(3)
     ]

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from mmlesion.evaluation.functional import (
-    Detections,
-    Lesions,
     MatchedDetections,
     compare_rows,
     deeplesion_protocol,
@@ -13,6 +11,7 @@ from mmlesion.evaluation.functional import (
     froc_cases,
     luna16_protocol,
 )
+from mmlesion.structures import Detections, Lesions
 
 BOX = np.array([0, 0, 9, 9.0])
 FAR = np.array([50, 50, 59, 59.0])

@@ -1,7 +1,8 @@
 import cv2
 import numpy as np
 
-from mmlesion.evaluation.functional import Detections, Lesions, deeplesion_protocol, evaluate_froc
+from mmlesion.evaluation.functional import deeplesion_protocol, evaluate_froc
+from mmlesion.structures import Detections, Lesions
 from mmlesion.visualization.froc_curve import draw_froc
 
 

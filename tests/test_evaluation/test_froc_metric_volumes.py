@@ -9,12 +9,12 @@ from mmdet.registry import METRICS
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 TILTED = (0.8, -0.6, 0, 0.6, 0.8, 0, 0, 0, -1)
 GRIDS = {
-    uid: VolumeGrid((40, 50, 60), (1.0, 1.0, 1.0), origin, TILTED)
+    uid: Grid((40, 50, 60), (1.0, 1.0, 1.0), origin, TILTED)
     for uid, origin in (('1.2', (-5.0, 3.5, 100.0)), ('1.3', (0, 0, 0)), ('1.4', (9, 8, 7)))
 }
 COLUMNS = ('seriesuid', 'coordX', 'coordY', 'coordZ', 'diameter_mm')

@@ -1,12 +1,11 @@
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mmlesion.evaluation.functional import (
-    Detections,
-    Lesions,
     OverlapCriterion,
     Protocol,
     box_overlaps,
@@ -22,6 +21,7 @@ from mmlesion.evaluation.functional import (
     matching,
     slice_overlaps,
 )
+from mmlesion.structures import Detections, Lesions
 
 spec = importlib.util.spec_from_file_location(
     'plain_froc', Path(__file__).with_name('plain_froc.py')
@@ -185,7 +185,7 @@ def test_match_keeps_classes_apart():
     detections = Detections(np.array([0, 0]), np.repeat(box, 2, 0), np.ones(2), np.array([1, 2]))
     false_positive, first_hit = match(detections, lesions, OverlapCriterion())
     assert false_positive.tolist() == [True, False] and first_hit.tolist() == [1]
-    false_positive, first_hit = match(detections, lesions._replace(label=None), OverlapCriterion())
+    false_positive, first_hit = match(detections, replace(lesions, label=None), OverlapCriterion())
     assert false_positive.tolist() == [False, False] and first_hit.tolist() == [0]
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mmlesion.evaluation.functional import Detections
 from mmlesion.evaluation.merging import merge_detections
+from mmlesion.structures import Detections
 
 
 def detections(*rows):

@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 
 from mmlesion.evaluation.functional import (
-    Detections,
-    Lesions,
     MatchedDetections,
     luna16_protocol,
     true_negative_patients,
 )
+from mmlesion.structures import Detections, Lesions
 
 # scans 0 and 1 have lesions, 2 to 5 have none; 2 has an excluded finding
 LESIONS = Lesions(

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from mmlesion.datasets.sub_volumes import SubVolume
-from mmlesion.mining import SliceBoxes, Volume, label_tracklets, label_volume
+from mmlesion.mining import label_tracklets, label_volume
 from mmlesion.mining.hard_negatives import LEFT_OUT
+from mmlesion.structures import SliceBoxes, SliceSeries, SubVolume
 
 
 def boxes(*rows):
@@ -67,7 +67,7 @@ def volume():
         annotation(19, [40, 40, 10, 10], source='propagation', score=0.7),
         annotation(19, [70, 70, 10, 10], source='cross_dataset', ignore=1),
     ]
-    return Volume('000001_01_01', numbers, files, images, lesions)
+    return SliceSeries('000001_01_01', numbers, files, images, lesions)
 
 
 def test_a_volume_is_stacked_and_labelled(volume):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mmdet.registry import DATASETS
 
-from mmlesion.mining import AnnotationMiner, VolumeStore, list_volumes
+from mmlesion.mining import AnnotationMiner, VolumeStore, list_series
 from mmlesion.mining.embeddings import annotated_boxes
 from mmlesion.mining.report import count_rows, score_rows
 from mmlesion.phantom.truth import read_lesions
@@ -42,7 +42,7 @@ def mined(two_studies):
 
     def mine(**options):
         coco = json.loads((two_studies / 'train.json').read_text())
-        volumes = list_volumes(coco, two_studies / 'images')
+        volumes = list_series(coco, two_studies / 'images')
         options = dict(single_type={1: 'luna16'}, embeddings=embeddings) | options
         AnnotationMiner(coco, proposals, **options).run(volumes)
         return coco
@@ -80,7 +80,7 @@ def test_mined_boxes_have_the_frame_of_their_file(mined, two_studies):
     done = mined(rules=('propagation',))
     assert [a['bbox'] for _, a in found(done, 'propagation')] == [[9.5, 9.5, 10, 10]] * 2
     assert all(image['pixel_center'] == 0 for image in done['images'])
-    (volume, _) = list_volumes(coco, two_studies / 'images')
+    (volume, _) = list_series(coco, two_studies / 'images')
     np.testing.assert_allclose(annotated_boxes(volume, volume.annotations).boxes, [LESION])
 
 

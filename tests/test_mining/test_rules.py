@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from mmlesion.mining import (
-    SliceBoxes,
     build_tracklets,
     match_embeddings,
     meet_annotations,
@@ -10,6 +9,7 @@ from mmlesion.mining import (
     uncertain_regions,
 )
 from mmlesion.mining.tracklets import free_of, representatives, slice_overlap_pairs, suppress
+from mmlesion.structures import SliceBoxes
 
 
 def boxes_of(*rows):

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 
-from mmlesion.mining import Volume, VolumePass, VolumeStore
+from mmlesion.mining import VolumePass, VolumeStore
 from mmlesion.mining import volume_pass as module
+from mmlesion.structures import SliceSeries
 from mmlesion.utils import UserError
 
 
 def volumes_of(*counts):
-    return [Volume(f'v{i}', np.arange(n), [''] * n) for i, n in enumerate(counts)]
+    return [SliceSeries(f'v{i}', np.arange(n), [''] * n) for i, n in enumerate(counts)]
 
 
 def samples_of(volume):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mmlesion.datasets.sub_volumes import SubVolume
 from mmlesion.phantom.truth import TrueMasks, read_lesions, read_masks, sub_volume_boxes
+from mmlesion.structures import SubVolume
 from mmlesion.utils import UserError
 
 

@@ -5,6 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.structures.grid import Grid, from_index
 
 FLIPS_AND_PERMUTATIONS = [
     np.eye(3)[list(order)] * signs
@@ -18,6 +19,10 @@ def rotation(degrees_x, degrees_z):
     about_x = [[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]]
     about_z = [[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]]
     return np.array(about_x) @ about_z
+
+
+def world_of(image, index):
+    return Grid.from_image(image).to_world(from_index(index))
 
 
 def make_image(direction, size=(7, 6, 5)):
@@ -35,15 +40,16 @@ def test_every_voxel_keeps_its_value_and_place(direction, tilt):
     volume = CTVolume(image)
     oriented = sitk.DICOMOrient(image, 'LPI')
     z, y, x = np.indices(volume.array.shape).reshape(3, -1)
-    boxes = np.stack([x, y, z, x + 1, y + 1, z + 1], axis=1)
-    voxels = volume.to_voxels(boxes)
+    boxes = np.stack([z, y, x, z + 1, y + 1, x + 1], axis=1)
+    voxels = volume.boxes_to_index(boxes)
     centers = (voxels[:, :3] + voxels[:, 3:]) / 2
     values = [image[i] for i in centers.astype(int).tolist()]
     assert values == volume.array[z, y, x].tolist()
     world = [
         oriented.TransformIndexToPhysicalPoint(p) for p in zip(*(a.tolist() for a in (x, y, z)))
     ]
-    np.testing.assert_allclose(volume.to_world(centers), world, atol=1e-6)
+    np.testing.assert_allclose(world_of(image, centers), world, atol=1e-6)
+    np.testing.assert_allclose(volume.grid.to_world(boxes[:, :3] + 0.5), world, atol=1e-6)
 
 
 @pytest.mark.parametrize('tilt', [(0, 0), (25, 10)])
@@ -51,16 +57,15 @@ def test_every_voxel_keeps_its_value_and_place(direction, tilt):
 def test_training_orientation_and_round_trip(direction, tilt):
     image = make_image(rotation(*tilt) @ direction)
     volume = CTVolume(image)
-    along = volume.to_world(
-        (lambda b: (b[:, :3] + b[:, 3:]) / 2)(
-            volume.to_voxels([[0, 0, 0, 1, 1, 1], [1, 0, 0, 2, 1, 1], [0, 1, 0, 1, 2, 1]])
-        )
-    )
+    voxels = volume.boxes_to_index([[0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 2], [0, 1, 0, 1, 2, 1]])
+    along = world_of(image, (voxels[:, :3] + voxels[:, 3:]) / 2)
     assert (along[1] - along[0]).argmax() == 0, 'columns run to the left'
     assert (along[2] - along[0]).argmax() == 1, 'rows run to posterior'
     boxes = np.random.default_rng(0).uniform(0, 3, (20, 6))
     boxes[:, 3:] += boxes[:, :3]
-    np.testing.assert_allclose(volume.from_voxels(volume.to_voxels(boxes)), boxes, atol=1e-6)
+    np.testing.assert_allclose(
+        volume.boxes_from_index(volume.boxes_to_index(boxes)), boxes, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize('direction', FLIPS_AND_PERMUTATIONS)
@@ -71,18 +76,20 @@ def test_arrays_points_and_slices_go_the_same_way(direction):
     seen = volume.oriented(array)
     np.testing.assert_array_equal(seen, volume.array)
     seen[1, 2, 3] = -7
-    i, j, k = volume.points_to_voxels((3, 2, 1))[0].astype(int)
+    i, j, k = volume.points_to_index((1.5, 2.5, 3.5))[0].astype(int)
     assert array[k, j, i] == -7, 'it is a view'
     assert (i, j, k)[volume.slice_axis] == volume.slice_number(1)
+    numbers = [volume.slice_number(index) for index in range(len(volume.array))]
+    assert [volume.slice_index(number) for number in numbers] == [*range(len(volume.array))]
     points = np.random.default_rng(0).uniform(0, 5, (10, 3))
-    there = volume.points_to_voxels(points)
-    np.testing.assert_allclose(volume.points_from_voxels(there), points, atol=1e-9)
+    there = volume.points_to_index(points)
+    np.testing.assert_allclose(volume.points_from_index(there), points, atol=1e-9)
 
 
 def test_known_box_and_slice_axis():
     volume = CTVolume(make_image(np.eye(3)))  # LPS: only the slices are reversed
     np.testing.assert_allclose(
-        volume.to_voxels([[1, 2, 0, 3, 5, 2]]), [[0.5, 1.5, 2.5, 2.5, 4.5, 4.5]]
+        volume.boxes_to_index([[0, 2, 1, 2, 5, 3]]), [[0.5, 1.5, 2.5, 2.5, 4.5, 4.5]]
     )
     assert volume.slice_axis == 2 and volume.spacing == (0.7, 0.9, 2.5)
     sagittal = CTVolume(make_image([[0, 0, 1], [1, 0, 0], [0, 1, 0]]))  # i to P, j to S, k to L
@@ -93,4 +100,4 @@ def test_world_points_are_simpleitks():
     image = make_image(rotation(10, 30))
     points = np.random.default_rng(1).uniform(0, 5, (10, 3))
     expected = [image.TransformContinuousIndexToPhysicalPoint(p) for p in points.tolist()]
-    np.testing.assert_allclose(CTVolume(image).to_world(points), expected, atol=1e-6)
+    np.testing.assert_allclose(world_of(image, points), expected, atol=1e-6)

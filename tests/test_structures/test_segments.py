@@ -1,55 +1,16 @@
 import numpy as np
-import torch
+import pytest
+from pycocotools import mask as mask_utils
 from scipy import ndimage
 
 from mmlesion.structures import (
     Segment,
     clip_segment,
     cut_segments,
-    label_segments,
-    meet_segments,
+    encode_mask,
     shares_in_boxes,
+    usable_segmentation,
 )
-
-
-def test_boxes_around_segments():
-    probability = torch.zeros(20, 30)
-    probability[2:5, 3:9] = 0.9
-    probability[5, 9] = 0.6  # a diagonal neighbour belongs to it
-    probability[10:14, 20] = 0.51
-    probability[17:, 0:2] = 0.5  # not above
-    expected = [[3, 2, 10, 6], [20, 10, 21, 14]]
-    assert label_segments(probability)[1].tolist() == expected
-    assert label_segments(probability, padding=5)[1].tolist() == [[-2, -3, 15, 11], [15, 5, 26, 19]]
-    assert label_segments(torch.zeros(4, 4))[1].shape == (0, 4)
-    assert label_segments(torch.ones(4, 6))[1].tolist() == [[0, 0, 6, 4]]
-    numbers, boxes = label_segments(torch.zeros(0, 0))
-    assert numbers.shape == (0, 0) and boxes.shape == (0, 4)
-
-
-def test_boxes_against_scipy():
-    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(64, 48)), 2)
-    probability = torch.from_numpy((noise > 0.05).astype(np.float32))
-    labels, count = ndimage.label(probability.numpy(), structure=np.ones((3, 3)))
-    expected = {(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)}
-    numbers, found = label_segments(probability)
-    assert count > 5 and {tuple(box) for box in found.int().tolist()} == expected
-    for number, (x1, y1, x2, y2) in enumerate(found.int().tolist(), 1):
-        rows, columns = np.nonzero(numbers.numpy() == number)
-        assert (columns.min(), rows.min(), columns.max(), rows.max()) == (x1, y1, x2 - 1, y2 - 1)
-    assert torch.equal(numbers > 0, probability > 0.5)
-
-
-def test_a_detection_meets_the_segment_of_the_largest_iou():
-    segments = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [21, 1, 29, 9]])
-    bboxes = torch.tensor([[5.0, 0, 15, 10], [20, 0, 30, 11], [10, 0, 20, 10], [21, 1, 29, 10]])
-    ious, numbers = meet_segments(bboxes, segments)
-    assert numbers.tolist() == [1, 2, 0, 3], 'boxes that only touch do not meet'
-    np.testing.assert_allclose(ious, [50 / 150, 100 / 110, 0, 64 / 72], rtol=1e-6)
-    for detections in (0, 2):
-        ious, numbers = meet_segments(bboxes[:detections], torch.zeros(0, 4))
-        assert ious.tolist() == numbers.tolist() == [0] * detections
-    assert meet_segments(bboxes[:0], segments)[1].shape == (0,)
 
 
 def test_cut_and_paste():
@@ -109,3 +70,25 @@ def test_clip_to_the_px_with_centres_in_the_box():
     assert clip_segment(segment, (9.0, 19, 11, 21)) is None, 'its only px is not of the segment'
     assert clip_segment(segment, (30, 20, 40, 30)) is None
     assert clip_segment(segment, (12.6, 20, 13.4, 30)) is None, 'no centre lies in it'
+
+
+TRIANGLE = [100.5, 200.0, 104.5, 200.0, 102.0, 203.0]
+
+
+def test_rle_and_back():
+    mask = np.zeros((5, 7), bool)
+    mask[1:3, 2:6] = True
+    encoded = encode_mask(mask)
+    assert isinstance(encoded['counts'], str) and usable_segmentation(encoded) is encoded
+    np.testing.assert_array_equal(mask_utils.decode(encoded).astype(bool), mask)
+
+
+def test_polygons_that_enclose_nothing_are_left_out():
+    degenerate = [[], [1, 2], [0, 0, 4, 4], [0, 0, 2, 2, 4, 4], [3.0, 3] * 3, [0, 0, 4, 0, 4, 4, 0]]
+    assert usable_segmentation([*degenerate, TRIANGLE]) == [TRIANGLE]
+    assert usable_segmentation(degenerate) is None
+
+
+@pytest.mark.parametrize('nothing', [None, [], [[]], {}, dict(size=[4, 4]), dict(counts=[16])])
+def test_nothing(nothing):
+    assert usable_segmentation(nothing) is None

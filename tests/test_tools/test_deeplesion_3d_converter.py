@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 
 TOOL = 'dataset_converters/deeplesion_3d.py'
 SPLITS = 'train', 'val', 'test'
@@ -124,7 +124,7 @@ def test_lesions_are_where_the_phantom_has_them(convert, phantom):
             offsets = np.abs(np.subtract(centers, annotation['center_mm']))
             assert offsets[:, :2].max(axis=1).min() < 0.5
             checked += 1
-            grid = VolumeGrid(*(volume[k] for k in ('size', 'spacing', 'origin', 'direction')))
+            grid = Grid.from_annotation(volume)
             (at,) = grid.from_world([annotation['center_mm']])
             assert (at >= 0).all() and (at < grid.size).all()
             height = -annotation['center_mm'][2] / known['slice_interval'] + 1 - first + 0.5
@@ -140,11 +140,11 @@ def test_voxels_are_those_of_the_slices(tool, convert, phantom, tmp_path):
         volume = volumes[sub_volume.name]
         hu = np.load(tmp_path / 'out' / volume['file_name'])
         assert list(hu.shape) == volume['size'] and hu.dtype == np.int16
-        grid = VolumeGrid(*(volume[k] for k in ('size', 'spacing', 'origin', 'direction')))
+        grid = Grid.from_annotation(volume)
         voxel = np.array(grid.size) // 2
         (world,) = grid.to_world([voxel + 0.5])
         x, y = np.rint(world[:2] / sub_volume.spacing[:2]).astype(int)
-        z = -world[2] / sub_volume.spacing[2] + 1 - sub_volume.slices[0]
+        z = -world[2] / sub_volume.spacing[2] + 1 - sub_volume.place.first
         near = stack[int(np.rint(z)), y - 1 : y + 2, x - 1 : x + 2]
         assert near.min() - 60 <= hu[tuple(voxel)] <= near.max() + 60
         # the black border is clipped, with 10 px left around the body

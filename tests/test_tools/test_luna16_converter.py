@@ -12,7 +12,7 @@ from mmlesion.datasets.luna16_files import read_luna16_findings
 from mmlesion.datasets.transforms import LoadSphereAnnotations, LoadVolume
 from mmlesion.evaluation.files import read_luna16_ground_truth
 from mmlesion.phantom import make_luna16_phantom
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'dataset_converters' / 'luna16.py'
@@ -80,7 +80,7 @@ def test_world_centres_are_exact(convert, phantom):
         ]
         assert sorted(found) == sorted(expected) and found
     for volume in content['volumes']:
-        grid = VolumeGrid(*(volume[k] for k in ('size', 'spacing', 'origin', 'direction')))
+        grid = Grid.from_annotation(volume)
         centers = [a['center_mm'] for a in content['annotations'] if a['volume_id'] == volume['id']]
         again = grid.to_world(grid.from_world(centers))
         np.testing.assert_allclose(again, np.reshape(centers, (-1, 3)), rtol=0, atol=1e-6)
@@ -144,7 +144,7 @@ def test_what_is_outside_of_the_lungs(convert, phantom, tmp_path):
         mask = sitk.ReadImage(str(phantom / f'seg-lungs-LUNA16/{volume["series_uid"]}.mhd'))
         lungs = np.isin(sitk.GetArrayViewFromImage(mask), (3, 4)).sum() * np.prod(mask.GetSpacing())
         assert (after < -600).sum() > 0.9 * lungs
-        grid = VolumeGrid(*(volume[k] for k in ('size', 'spacing', 'origin', 'direction')))
+        grid = Grid.from_annotation(volume)
         found = [a for a in content['annotations'] if a['volume_id'] == volume['id']]
         for nodule in (a for a in found if not a['ignore']):
             sphere = [*nodule['center_mm'], nodule['diameter_mm'] - 1]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.models.layers import nms_3d, roi_align_3d
-from mmlesion.structures import SphereBoxes, sphere_overlaps
+from mmlesion.structures.spheres import SphereBoxes, sphere_overlaps
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.benchmark import check_turns, clocked, median_ratio, take_turns
 

@@ -11,13 +11,12 @@ import numpy as np
 from tqdm import tqdm
 
 from mmlesion.evaluation.functional import (
-    Detections,
-    Lesions,
     deeplesion_protocol,
     evaluate_froc,
     lens_protocol,
     luna16_protocol,
 )
+from mmlesion.structures import Detections, Lesions
 from mmlesion.utils import cli
 
 

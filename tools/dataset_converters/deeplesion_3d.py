@@ -32,7 +32,7 @@ from mmlesion.io.atomic import atomic_write
 from mmlesion.io.json_files import read_json
 from mmlesion.io.schema import HU_OFFSET, path_under
 from mmlesion.io.slices import merge_ranges, read_slice, series_of, slice_file_name
-from mmlesion.structures import VolumeGrid, file_box
+from mmlesion.structures import Grid, SubVolume, file_box
 from mmlesion.utils import UserError, cli, run_parallel
 
 SPLITS = ('train', 'val', 'test')
@@ -47,25 +47,26 @@ class SliceSpacing:
     spacing: list
 
 
-class SubVolume(NamedTuple):
-    """A run of slices of a series that has key slices.
+class AnnotatedSubVolume(NamedTuple):
+    """A sub-volume that has key slices, and its lesions in 3D.
 
     Args:
-        name (str): Series, first and last slice: ``000001_01_01_103-115``.
-        series (str): The folder of its slices.
-        slices (tuple[int]): First and last slice.
+        place (SubVolume): Series, first and last slice.
         spacing (tuple[float]): mm along x, y, z.
         lesions (ndarray): (n, 4) spheres x, y, z, diameter in mm; x = y = z = 0 is the centre of
             the first pixel of slice 1.
         types (list[int]): n lesion types, DeepLesion's 1 to 8, or -1.
     """
 
-    name: str
-    series: str
-    slices: tuple
+    place: SubVolume
     spacing: tuple
     lesions: np.ndarray
     types: list
+
+    @property
+    def name(self) -> str:
+        """Such as ``000001_01_01_103-115``."""
+        return self.place.name
 
 
 def parse_args():
@@ -122,7 +123,7 @@ def read_split(path):
         path (Path): What the DeepLesion converter wrote.
 
     Returns:
-        list[SubVolume]: In the order of their names.
+        list[AnnotatedSubVolume]: In the order of their names.
 
     Raises:
         UserError: If the file is missing or of another schema.
@@ -154,7 +155,7 @@ def sub_volumes(series, key_slices):
         key_slices (list[tuple[dict, list[dict]]]): Images with their annotations.
 
     Yields:
-        SubVolume: Each run that key slices' ranges make together.
+        AnnotatedSubVolume: Each run that key slices' ranges make together.
     """
     for first, last in merge_ranges(image['slice_range'] for image, _ in key_slices):
         members = [pair for pair in key_slices if first <= pair[0]['slice_index'] <= last]
@@ -162,10 +163,8 @@ def sub_volumes(series, key_slices):
         spheres = np.reshape([sphere(image, ann) for image, ann in pairs], (-1, 4))
         types = [ann.get('lesion_type', -1) for _, ann in pairs]
         image = members[0][0]
-        yield SubVolume(
-            f'{series.replace("/", "_")}_{first:03d}-{last:03d}',
-            series,
-            (first, last),
+        yield AnnotatedSubVolume(
+            SubVolume(series, first, last),
             (*image['spacing'], image['slice_interval']),
             merge_spheres(spheres),
             merge_types(spheres, types),
@@ -183,7 +182,7 @@ def sphere(image, annotation):
         annotation (dict): With ``bbox`` and ``diameters_mm``.
 
     Returns:
-        ndarray: (4,) x, y, z, diameter in mm, the frame of :class:`SubVolume`.
+        ndarray: (4,) x, y, z, diameter in mm, the frame of :class:`AnnotatedSubVolume`.
     """
     x1, y1, x2, y2 = file_box(annotation, image)
     dx, dy = image['spacing']
@@ -236,7 +235,7 @@ def convert_volume(volume, images, out, strict=False):
     """Make a sub-volume's volume, if that is not done.
 
     Args:
-        volume (SubVolume): The sub-volume.
+        volume (AnnotatedSubVolume): The sub-volume.
         images (str | Path): The folder of the slices.
         out (str | Path): The data set's folder.
         strict (bool): Whether a volume that cannot be made is an error.
@@ -263,15 +262,14 @@ def clip_volume(volume, paths, out):
     """Clip black borders, resample to 1 mm and write it; see :func:`convert_volume`."""
     stack = read_slices(paths)
     image = as_image(stack, volume)
-    grid = isotropic_grid(VolumeGrid.of(image), *body(stack))
+    grid = isotropic_grid(Grid.from_image(image), *body(stack))
     return write_volume(out, volume.name, resample(image, grid), grid)
 
 
 def slice_paths(volume, images):
     """The files of a sub-volume's slices, in their order."""
-    folder = Path(path_under(images, volume.series))
-    first, last = volume.slices
-    return [folder / slice_file_name(number) for number in range(first, last + 1)]
+    folder = Path(path_under(images, volume.place.series))
+    return [folder / slice_file_name(number) for number in volume.place.numbers]
 
 
 def read_slices(paths):
@@ -288,11 +286,11 @@ def read_slices(paths):
 
 
 def as_image(stack, volume):
-    """A SimpleITK image of a sub-volume's slices, in the frame of :class:`SubVolume`."""
+    """A SimpleITK image of a sub-volume's slices, in the frame of :class:`AnnotatedSubVolume`."""
     image = sitk.GetImageFromArray(stack)
     image.SetSpacing(volume.spacing)
     image.SetDirection(DIRECTION)
-    image.SetOrigin((0.0, 0.0, -(volume.slices[0] - 1) * volume.spacing[2]))
+    image.SetOrigin((0.0, 0.0, -(volume.place.first - 1) * volume.spacing[2]))
     return image
 
 

@@ -12,15 +12,14 @@ from tqdm import tqdm
 
 from mmlesion.datasets.conversion import add_skip_options, check_skipped
 from mmlesion.datasets.sub_volumes import (
-    SubVolume,
     check_slices,
-    consecutive_runs,
     sub_volume_coco,
 )
 from mmlesion.evaluation.files import coco_ground_truth, read_lens_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.mining.volumes import list_volumes
+from mmlesion.mining.series import list_series
 from mmlesion.phantom.truth import read_masks, sub_volume_boxes
+from mmlesion.structures import SubVolume
 from mmlesion.utils import UserError, cli
 
 
@@ -50,7 +49,7 @@ def main():
         raise UserError('--split is of the manual annotation: give it by --gt')
     coco = read_json(args.annotations)
     coco_ground_truth(coco, args.annotations)
-    volumes = {volume.name: volume for volume in list_volumes(coco, args.images)}
+    volumes = {volume.name: volume for volume in list_series(coco, args.images)}
     listed = read_boxes(args, volumes)
     boxes = complete(listed, volumes, args.strict)
     if not boxes:
@@ -70,14 +69,14 @@ def read_boxes(args, volumes):
 
     Args:
         args (Namespace): Of the command line.
-        volumes (dict[str, Volume]): The series by name.
+        volumes (dict[str, SliceSeries]): The series by name.
 
     Returns:
         dict[SubVolume, list]: By their names. Without ``--gt`` and ``--truth`` there are no boxes.
     """
     if args.gt:
         return read_manual(args.gt, args.split)
-    runs = [run for name in sorted(volumes) for run in consecutive_runs(name, volumes[name].slices)]
+    runs = [run for name in sorted(volumes) for run in volumes[name].sub_volumes]
     if not args.truth:
         return {run: [] for run in runs}
     return {

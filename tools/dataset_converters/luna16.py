@@ -25,7 +25,7 @@ from mmlesion.datasets.luna16_files import (
 from mmlesion.datasets.lungs import OUTSIDE, LungRegion, cut_to_lungs
 from mmlesion.datasets.volume_files import store_volume, write_annotations, write_volume
 from mmlesion.io.atomic import atomic_write
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Grid
 from mmlesion.utils import UserError, cli, run_parallel
 
 MASKS = 'seg-lungs-LUNA16'
@@ -167,10 +167,8 @@ def report(volumes, findings, problems):
 
 def count_outside(volume, nodules):
     """How many nodules have their centre outside of a volume."""
-    names = ('size', 'spacing', 'origin', 'direction')
-    grid = VolumeGrid(*(volume[name] for name in names))
-    centers = grid.from_world([nodule['center_mm'] for nodule in nodules])
-    return int(((centers < 0) | (centers >= grid.size)).any(axis=1).sum())
+    inside = Grid.from_annotation(volume).contains([nodule['center_mm'] for nodule in nodules])
+    return int((~inside).sum())
 
 
 if __name__ == '__main__':

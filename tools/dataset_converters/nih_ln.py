@@ -146,7 +146,7 @@ def read_markers(points, sizes, grid):
         points (Path): x, y, z of a centre in a line, world mm, LPS.
         sizes (Path): Diameters in mm, a line each: the shortest or, in the abdomen, the longest and
             the shortest. The longest one there is is the sphere's.
-        grid (VolumeGrid): The scan's.
+        grid (Grid): The scan's.
 
     Returns:
         list[dict]: ``center_mm``, ``diameter_mm``, ``ignore``.
@@ -157,8 +157,7 @@ def read_markers(points, sizes, grid):
     centers, diameters = read_lines(points), [max(line) for line in read_lines(sizes)]
     if len(centers) != len(diameters) or any(len(center) != 3 for center in centers):
         raise UserError(f'{points} and {sizes.name} do not have three numbers and a size per line')
-    inside = grid.from_world(centers)
-    if ((inside < 0) | (inside >= grid.size)).any():
+    if not grid.contains(centers).all():
         raise UserError(f'{points} has a point outside of its scan: give the lists of this scan')
     return [
         {'center_mm': center, 'diameter_mm': diameter, 'ignore': 0}

@@ -5,6 +5,7 @@ import numpy as np
 from mmdet.registry import TRANSFORMS
 
 from mmlesion.io.slices import slice_path
+from mmlesion.structures import reverse_axes, to_half_open
 from mmlesion.utils import UserError
 
 from .loading import LoadCTSlices
@@ -131,8 +132,7 @@ class LoadProposalPatch(LoadCTSlices):
         Returns:
             dict: The sample with ``volume``, ``img_shape``, ``ori_shape`` and ``patch_box``.
         """
-        x1, y1, z1, x2, y2, z2 = results['proposal_box']
-        box = np.array([z1, y1, x1, z2 + 1, y2 + 1, x2 + 1])
+        box = reverse_axes(to_half_open(results['proposal_box']))
         frame = results['patch_frame'] = self._draw_frame(results, box)
         patch = super().transform(results).pop('img')
         results['volume'] = np.rint(patch.transpose(2, 0, 1)).astype(np.int16)

@@ -8,7 +8,8 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from scipy import ndimage
 
-from mmlesion.structures import SphereBoxes, VolumeGrid
+from mmlesion.structures import Grid
+from mmlesion.structures.spheres import SphereBoxes
 from mmlesion.utils import UserError
 
 AXES = ('z', 'y', 'x')
@@ -101,7 +102,7 @@ class LoadSphereAnnotations(BaseTransform):
             for instance in results['instances']
             if self.with_ignored or not instance['ignore_flag']
         ]
-        grid = VolumeGrid(*(results[key] for key in ('size', 'spacing', 'origin', 'direction')))
+        grid = Grid.from_annotation(results)
         world = [[*instance['center_mm'], instance['diameter_mm']] for instance in instances]
         spheres = grid.spheres_from_world(world).astype(np.float32)
         results['gt_bboxes'] = SphereBoxes(torch.from_numpy(spheres))
@@ -248,7 +249,7 @@ class RandomLesionCrop(BaseTransform):
 
 def _in_voxels(instance, results):
     """The sphere (4,) z, y, x, diameter of an instance, in voxels of the volume."""
-    grid = VolumeGrid(*(results[key] for key in ('size', 'spacing', 'origin', 'direction')))
+    grid = Grid.from_annotation(results)
     return grid.spheres_from_world([[*instance['center_mm'], instance['diameter_mm']]])[0]
 
 

@@ -10,7 +10,7 @@ from .froc import (
     summarize_froc,
 )
 from .groups import LESION_TYPES, diameter_groups, lesion_type_groups
-from .matching import Detections, Lesions, match
+from .matching import match
 from .overlaps import OVERLAPS, OverlapCriterion, box_overlaps, centre_in_sphere, slice_overlaps
 from .patients import TNP_SENSITIVITY, true_negative_patients
 from .protocols import (
@@ -30,8 +30,6 @@ __all__ = [
     'TNP_SENSITIVITY',
     'Cases',
     'Comparison',
-    'Detections',
-    'Lesions',
     'MatchedDetections',
     'OverlapCriterion',
     'PairedDifference',

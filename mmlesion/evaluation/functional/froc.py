@@ -8,7 +8,9 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from .matching import Detections, Lesions, match
+from mmlesion.structures import Detections, Lesions
+
+from .matching import match
 
 Curve = tuple[np.ndarray, np.ndarray]
 """(p + 1,) false positives per case and (p + 1,) sensitivities, from (0, 0)."""

@@ -3,59 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Callable, NamedTuple
+from typing import Callable
 
 import numpy as np
+
+from mmlesion.structures import Detections, Lesions
 
 # Pairs of a detection and a lesion that are looked at together: so many that their coordinates stay
 # in the processor's cache.
 MAX_PAIRS = 1 << 14
-
-
-class Detections(NamedTuple):
-    """The n detections of a dataset.
-
-    Args:
-        case (ndarray): (n,) int, index of the image or scan that each lies in.
-        geometry (ndarray): (n, k) float, boxes or centres, as the criterion wants them.
-        score (ndarray): (n,) float.
-        label (ndarray, optional): (n,) int classes. Without them a detection may match any lesion.
-    """
-
-    case: np.ndarray
-    geometry: np.ndarray
-    score: np.ndarray
-    label: np.ndarray | None = None
-
-    def take(self, index: np.ndarray) -> Detections:
-        """Return the detections that a boolean mask or an array of indices picks, in its order."""
-        return Detections(*(None if column is None else column[index] for column in self))
-
-
-class Lesions(NamedTuple):
-    """The m lesions of a dataset.
-
-    Args:
-        case (ndarray): (m,) int, index of the image or scan that each lies in.
-        geometry (ndarray): (m, k) float, boxes or spheres, as the criterion wants them.
-        ignore (ndarray): (m,) bool, True for lesions to ignore: neither detecting nor missing them
-            counts.
-        label (ndarray, optional): (m,) int classes.
-        attributes (dict[str, ndarray], optional): Further fields of the annotations by name, (m,)
-            each; None where a lesion has no value.
-    """
-
-    case: np.ndarray
-    geometry: np.ndarray
-    ignore: np.ndarray
-    label: np.ndarray | None = None
-    attributes: dict[str, np.ndarray] | None = None
-
-    def take(self, index: np.ndarray) -> Lesions:
-        """Return the lesions that a boolean mask or an array of indices picks, in its order."""
-        columns = [None if column is None else column[index] for column in self[:-1]]
-        attributes = {name: values[index] for name, values in (self.attributes or {}).items()}
-        return Lesions(*columns, attributes)
 
 
 def match(

@@ -13,20 +13,13 @@ from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
 from mmlesion.io.json_files import read_json, write_json
+from mmlesion.structures import Detections, Lesions, Predictions
 from mmlesion.utils import UserError
 from mmlesion.visualization.froc_curve import draw_froc
 
 from ..case_files import SUFFIX, write_cases
 from ..coverage import coverage, coverage_warnings
-from ..files import Predictions
-from ..functional import (
-    Detections,
-    Lesions,
-    MatchedDetections,
-    Protocol,
-    froc_cases,
-    summarize_froc,
-)
+from ..functional import MatchedDetections, Protocol, froc_cases, summarize_froc
 from ..groups import group_lesions
 from ..tables import froc_table
 from ..tasks import (
@@ -147,10 +140,10 @@ class FROCMetric(BaseMetric):
                 with masks what :func:`~mmlesion.evaluation.segments.segment_results` takes.
         """
         for sample in data_samples:
-            detections = self.task.parse_sample(sample)
+            parsed = self.task.parse_sample(sample)
             if self.outfile_prefix is not None:
-                detections = replace(detections, segments=self.task.parse_segments(sample))
-            self.results.append(detections)
+                parsed = replace(parsed, segments=self.task.parse_segments(sample))
+            self.results.append(parsed)
 
     def compute_metrics(self, results: list[SampleDetections]) -> dict[str, float]:
         """Evaluate the predictions of all processes.
@@ -194,10 +187,10 @@ class FROCMetric(BaseMetric):
         by_case = self.task.merge_samples(samples.values())
         listed = [case for case in self.truth.cases if case in by_case]
         detections = self._concatenate(by_case, listed)
-        detections = detections._replace(label=category_ids[detections.label])
+        detections = replace(detections, label=category_ids[detections.label])
         known = set(self.truth.cases)
         unknown = [case for case in by_case if case not in known]
-        num_unknown = sum(len(by_case[case].score) for case in unknown)
+        num_unknown = sum(len(by_case[case]) for case in unknown)
         predictions = Predictions(detections, unknown, num_unknown)
         return CollectedRun(predictions, _collect_segments(samples, listed))
 
@@ -208,9 +201,10 @@ class FROCMetric(BaseMetric):
         )
         index_of = {case: index for index, case in enumerate(self.truth.cases)}
         indices = np.array([index_of[case] for case in listed], dtype=int)
-        counts = [len(by_case[case].score) for case in listed]
-        joined = CaseDetections.concatenate([nothing, *(by_case[case] for case in listed)])
-        return Detections(np.repeat(indices, counts), *joined)
+        counts = [len(by_case[case]) for case in listed]
+        joined = CaseDetections.concat([nothing, *(by_case[case] for case in listed)])
+        case = np.repeat(indices, counts)
+        return Detections(case, joined.geometry, joined.score, joined.label)
 
     def _warn(self, predictions, categories):
         """Log what a reader of the result must know."""
@@ -252,7 +246,7 @@ class FROCMetric(BaseMetric):
     def _match(self, detections, lesions) -> MatchedDetections:
         """Match detections with lesions, of any class if ``class_agnostic``."""
         if self.class_agnostic:
-            detections, lesions = detections._replace(label=None), lesions._replace(label=None)
+            detections, lesions = replace(detections, label=None), replace(lesions, label=None)
         return MatchedDetections(detections, lesions, len(self.truth.cases), self.protocol)
 
     def _report(self, result):

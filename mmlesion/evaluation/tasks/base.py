@@ -10,23 +10,36 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmlesion.io.json_files import write_json
+from mmlesion.structures import Columns, Detections, GroundTruth, Predictions
 
-from ..files import GroundTruth, Predictions
-from ..functional import Detections, MatchedDetections, OverlapCriterion, Protocol
+from ..functional import MatchedDetections, OverlapCriterion, Protocol
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class CaseDetections(Columns):
+    """The n detections of a case: an image, a volume or a sub-volume, or of a part of it.
+
+    Attributes:
+        geometry (ndarray): (n, k) boxes or spheres.
+        score (ndarray): (n,) float.
+        label (ndarray): (n,) int, indices into the detector's classes.
+    """
+
+    geometry: np.ndarray
+    score: np.ndarray
+    label: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class SampleDetections:
     """The detections of one of a detector's samples, in the frame of the annotation file.
 
     No NamedTuple: mmengine makes plain tuples of these on their way between processes.
 
-    Args:
+    Attributes:
         sample_id (Hashable): What the sample shows; of two samples with the same id one counts.
         case (Hashable): The image, volume or sub-volume that it belongs to.
-        geometry (ndarray): (n, k) boxes or spheres.
-        score (ndarray): (n,) float.
-        label (ndarray): (n,) int, indices into the detector's classes.
+        detections (CaseDetections): On or in it.
         slice_index (int, optional): Of a slice, its number in its sub-volume.
         segments (list[dict | None], optional): Of each detection its own segment as COCO results
             have it; None of a sample without masks.
@@ -34,35 +47,9 @@ class SampleDetections:
 
     sample_id: Hashable
     case: Hashable
-    geometry: np.ndarray
-    score: np.ndarray
-    label: np.ndarray
+    detections: CaseDetections
     slice_index: int | None = None
     segments: list | None = None
-
-
-class CaseDetections(NamedTuple):
-    """The detections of a case: an image, a volume or a sub-volume.
-
-    Args:
-        geometry (ndarray): (n, k) boxes or spheres.
-        score (ndarray): (n,) float.
-        label (ndarray): (n,) int.
-    """
-
-    geometry: np.ndarray
-    score: np.ndarray
-    label: np.ndarray
-
-    @classmethod
-    def concatenate(cls, parts: Iterable[CaseDetections | SampleDetections]) -> CaseDetections:
-        """Join the detections of one or more parts, in their order."""
-        parts = list(parts)
-        return cls(
-            np.concatenate([part.geometry for part in parts]),
-            np.concatenate([part.score for part in parts]),
-            np.concatenate([part.label for part in parts]),
-        )
 
 
 class CollectedRun(NamedTuple):
@@ -108,10 +95,11 @@ class MatchedRun(NamedTuple):
     class_agnostic: bool
 
 
-def to_numpy(sample: Mapping) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the (n, k) boxes, (n,) scores and (n,) labels that a detector predicts."""
+def predicted_by(sample: Mapping) -> CaseDetections:
+    """Return what a detector predicts for a sample, in the sample's frame."""
     predicted = sample['pred_instances']
-    return tuple(predicted[key].cpu().numpy() for key in ('bboxes', 'scores', 'labels'))
+    columns = (predicted[key].cpu().numpy() for key in ('bboxes', 'scores', 'labels'))
+    return CaseDetections(*columns)
 
 
 class FROCTask(ABC):
@@ -168,10 +156,7 @@ class FROCTask(ABC):
 
     def merge_samples(self, samples: Iterable[SampleDetections]) -> dict[Hashable, CaseDetections]:
         """Return the detections of each case; here a sample is a case."""
-        return {
-            sample.case: CaseDetections(sample.geometry, sample.score, sample.label)
-            for sample in samples
-        }
+        return {sample.case: sample.detections for sample in samples}
 
     def write(self, prefix: str, run: CollectedRun) -> None:
         """Write the detections as files whose names begin with ``prefix``."""

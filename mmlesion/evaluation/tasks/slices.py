@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import redirect_stdout
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -11,12 +12,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmlesion.io.json_files import write_json
-from mmlesion.structures import file_shift, to_original_frame
+from mmlesion.structures import Detections, file_shift, to_original_frame
 
 from ..files import coco_ground_truth
-from ..functional import Detections, deeplesion_protocol
+from ..functional import deeplesion_protocol
 from ..segments import segment_results
-from .base import CollectedRun, FROCTask, MatchedRun, SampleDetections, to_numpy
+from .base import CollectedRun, FROCTask, MatchedRun, SampleDetections, predicted_by
 
 MAP_THRESHOLDS = np.linspace(0.5, 0.9, 9)
 
@@ -42,10 +43,10 @@ class SliceTask(FROCTask):
 
     def parse_sample(self, sample: Mapping) -> SampleDetections:
         """Return the boxes on an image."""
-        boxes, scores, labels = to_numpy(sample)
-        image_id = sample['img_id']
-        boxes = to_original_frame(boxes, sample) - file_shift(self.images.get(image_id, {}))
-        return SampleDetections(image_id, image_id, boxes, scores, labels)
+        detections, image_id = predicted_by(sample), sample['img_id']
+        boxes = to_original_frame(detections.geometry, sample)
+        boxes = boxes - file_shift(self.images.get(image_id, {}))
+        return SampleDetections(image_id, image_id, replace(detections, geometry=boxes))
 
     def parse_segments(self, sample: Mapping) -> list | None:
         """Return what COCO results say of the segments; None without a map of segments."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from mmlesion.structures import to_original_frame
+from mmlesion.structures import Detections, to_inclusive, to_original_frame
 
 from ..files import sub_volume_ground_truth
-from ..functional import Detections, lens_protocol, stack_boxes
-from .base import CaseDetections, FROCTask, SampleDetections, to_numpy
+from ..functional import lens_protocol, stack_boxes
+from .base import CaseDetections, FROCTask, SampleDetections, predicted_by
 
 
 class SubVolumeTask(FROCTask):
@@ -51,15 +52,16 @@ class SubVolumeTask(FROCTask):
             SampleDetections: Boxes (n, 4) x1, y1, x2, y2 in px of the original image, or the
             proposal's box (1, 6) as it is.
         """
-        boxes, scores, labels = to_numpy(sample)
-        if boxes.shape[1] == self.geometry_dim:
-            name = sample['sub_volume']
-            return SampleDetections((name, *boxes[0].tolist()), name, boxes, scores, labels)
+        detections = predicted_by(sample)
+        if detections.geometry.shape[1] == self.geometry_dim:
+            name, (box,) = sample['sub_volume'], detections.geometry.tolist()
+            return SampleDetections((name, *box), name, detections)
         image_id = sample['img_id']
         # An image that is not listed becomes an unknown case of its own, which is reported.
         name, slice_index = self.slice_of.get(image_id, (image_id, 0))
-        boxes = to_original_frame(boxes, sample)
-        return SampleDetections(image_id, name, boxes, scores, labels, slice_index)
+        boxes = to_original_frame(detections.geometry, sample)
+        detections = replace(detections, geometry=boxes)
+        return SampleDetections(image_id, name, detections, slice_index)
 
     def merge_samples(self, samples: Iterable[SampleDetections]) -> dict[Hashable, CaseDetections]:
         """Stack the boxes of each sub-volume's slices; 3D boxes stay as they are.
@@ -73,7 +75,10 @@ class SubVolumeTask(FROCTask):
             parts = proposals if sample.slice_index is None else slices
             parts[sample.case].append(sample)
         stacked = {name: _stack(parts) for name, parts in slices.items()}
-        whole = {name: CaseDetections.concatenate(parts) for name, parts in proposals.items()}
+        whole = {
+            name: CaseDetections.concat(part.detections for part in parts)
+            for name, parts in proposals.items()
+        }
         return {**stacked, **whole}
 
     def to_records(self, detections: Detections) -> dict[str, list]:
@@ -86,9 +91,9 @@ class SubVolumeTask(FROCTask):
 
 
 def _stack(slices: list[SampleDetections]) -> CaseDetections:
-    boxes, scores, labels = CaseDetections.concatenate(slices)
+    flat = CaseDetections.concat(one.detections for one in slices)
     numbers = [one.slice_index for one in slices]
-    slice_of_box = np.repeat(numbers, [len(one.score) for one in slices])
-    boxes, scores, labels, _ = stack_boxes(boxes, scores, slice_of_box, labels)
-    # Stacked boxes are half-open, the manual annotation names the last px and slice.
-    return CaseDetections(boxes - np.array([0, 0, 0, 1, 1, 1]), scores, labels)
+    slice_of_box = np.repeat(numbers, [len(one.detections) for one in slices])
+    boxes, scores, labels, _ = stack_boxes(flat.geometry, flat.score, slice_of_box, flat.label)
+    # The manual annotation names the last px and slice.
+    return CaseDetections(to_inclusive(boxes), scores, labels)

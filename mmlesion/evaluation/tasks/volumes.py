@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from mmlesion.structures import VolumeGrid
+from mmlesion.structures import Detections, Grid
 from mmlesion.utils import UserError
 
 from ..files import volume_ground_truth, write_luna16_predictions
-from ..functional import Detections, luna16_protocol, true_negative_patients
-from .base import CollectedRun, FROCTask, MatchedRun, OverlapOptions, SampleDetections, to_numpy
+from ..functional import luna16_protocol, true_negative_patients
+from .base import CollectedRun, FROCTask, MatchedRun, OverlapOptions, SampleDetections, predicted_by
 
 CENTER_IN_SPHERE = 'centre_in_sphere'
 
@@ -54,10 +55,9 @@ class VolumeTask(FROCTask):
 
     def parse_sample(self, sample: Mapping) -> SampleDetections:
         """Return the spheres of a volume."""
-        spheres, scores, labels = to_numpy(sample)
-        grid = VolumeGrid(*(sample[key] for key in ('size', 'spacing', 'origin', 'direction')))
-        uid = sample['series_uid']
-        return SampleDetections(uid, uid, grid.spheres_to_world(spheres), scores, labels)
+        detections, uid = predicted_by(sample), sample['series_uid']
+        spheres = Grid.from_annotation(sample).spheres_to_world(detections.geometry)
+        return SampleDetections(uid, uid, replace(detections, geometry=spheres))
 
     def to_records(self, detections: Detections) -> list[dict]:
         """Return detections as spheres in mm of the world."""

@@ -4,7 +4,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule, ModuleDict
 from mmengine.structures import InstanceData
 
-from mmlesion.structures import batch_dataset
+from mmlesion.models.utils import batch_dataset
 
 
 @MODELS.register_module()

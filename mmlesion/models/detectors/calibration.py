@@ -3,7 +3,7 @@
 Boxes are x1, y1, x2, y2 in px, and px n extends from n to n + 1.
 """
 
-from mmlesion.structures import meet_segments
+from mmlesion.models.utils import meet_segments
 
 
 def calibrated_scores(scores, bboxes, segments):

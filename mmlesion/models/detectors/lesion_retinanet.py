@@ -3,7 +3,8 @@ from mmdet.models.detectors import RetinaNet
 from mmdet.registry import MODELS
 from mmengine.structures import PixelData
 
-from mmlesion.structures import label_segments, meet_segments, shares_in_boxes
+from mmlesion.models.utils import label_segments, meet_segments
+from mmlesion.structures import shares_in_boxes
 
 from .calibration import calibrate
 

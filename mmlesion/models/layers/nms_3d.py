@@ -16,7 +16,7 @@ import math
 import torch
 from mmdet.structures.bbox import get_box_tensor
 
-from mmlesion.structures import check_shape, sphere_overlaps
+from mmlesion.structures.spheres import check_shape, sphere_overlaps
 
 FIRST_BLOCK, BLOCK = 256, 2048  # spheres of the first block, and most of one; they double
 MAX_PAIRS = 2**19  # that are compared at once: some 50 MB

@@ -8,7 +8,7 @@ from mmdet.utils import reduce_mean
 from mmengine.model import ModuleDict
 from mmengine.structures import InstanceData
 
-from mmlesion.structures import batch_dataset
+from mmlesion.models.utils import batch_dataset
 from mmlesion.utils import UserError
 
 

@@ -11,7 +11,7 @@ from mmlesion.datasets.transforms import (
     RandomLesionCrop,
 )
 from mmlesion.datasets.transforms.volumes import cut_volume
-from mmlesion.structures import SphereBoxes
+from mmlesion.structures.spheres import SphereBoxes
 from mmlesion.utils import UserError
 
 SIZE = (40, 50, 60)

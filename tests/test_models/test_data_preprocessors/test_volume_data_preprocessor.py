@@ -4,7 +4,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from mmlesion.models import VolumeDataPreprocessor
-from mmlesion.structures import SphereBoxes
+from mmlesion.structures.spheres import SphereBoxes
 
 TISSUE = torch.tensor(2 * 1200 / 1800 - 1)  # 0 HU in the window from -1200 to 600
 

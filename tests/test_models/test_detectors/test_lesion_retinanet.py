@@ -9,7 +9,8 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 
 from mmlesion.models.detectors.calibration import calibrate
-from mmlesion.structures import label_segments, meet_segments, shares_in_boxes
+from mmlesion.models.utils import label_segments, meet_segments
+from mmlesion.structures import shares_in_boxes
 from mmlesion.utils import UserError
 
 FOLDER = Path(__file__).parents[3] / 'configs' / 'improved_retinanet'

@@ -10,7 +10,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from mmlesion.structures import SphereBoxes
+from mmlesion.structures.spheres import SphereBoxes
 
 FOLDER = Path(__file__).parents[3] / 'configs' / '_base_' / 'models'
 SHAPE = (40, 70, 33)

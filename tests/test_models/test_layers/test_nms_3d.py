@@ -5,7 +5,7 @@ import torch
 from mmcv.ops import nms
 
 from mmlesion.models.layers import batched_nms_3d, nms_3d
-from mmlesion.structures import SphereBoxes, sphere_overlaps
+from mmlesion.structures.spheres import SphereBoxes, sphere_overlaps
 
 THRESHOLDS = [0.0, 0.001, 0.01, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9]
 

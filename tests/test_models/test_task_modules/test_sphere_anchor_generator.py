@@ -3,7 +3,7 @@ import torch
 from mmdet.registry import TASK_UTILS
 
 from mmlesion.models import SphereAnchorGenerator
-from mmlesion.structures import SphereBoxes
+from mmlesion.structures.spheres import SphereBoxes
 
 
 def test_default_is_the_paper():

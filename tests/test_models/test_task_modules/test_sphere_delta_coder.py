@@ -5,7 +5,7 @@ import torch
 from mmdet.registry import TASK_UTILS
 
 from mmlesion.models import SphereDeltaCoder
-from mmlesion.structures import SphereBoxes
+from mmlesion.structures.spheres import SphereBoxes
 
 
 def test_known_deltas():

@@ -4,7 +4,7 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 
 from mmlesion.models import SphereAnchorGenerator, SphereOverlaps3D
-from mmlesion.structures import SphereBoxes
+from mmlesion.structures.spheres import SphereBoxes
 
 # at a distance of half a diameter: IoU 1/3 of the cubes and 5/27 of the spheres
 FIRST, SECOND = torch.tensor([[0.0, 0, 0, 2]]), torch.tensor([[1.0, 0, 0, 2]])

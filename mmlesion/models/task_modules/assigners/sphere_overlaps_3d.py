@@ -1,7 +1,7 @@
 from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import get_box_tensor
 
-from mmlesion.structures import check_shape, sphere_overlaps
+from mmlesion.structures.spheres import check_shape, sphere_overlaps
 
 
 @TASK_UTILS.register_module()

@@ -5,7 +5,7 @@ from mmdet.models.task_modules.coders import BaseBBoxCoder
 from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import get_box_tensor
 
-from mmlesion.structures import SphereBoxes
+from mmlesion.structures.spheres import SphereBoxes
 
 
 @TASK_UTILS.register_module()

@@ -4,7 +4,7 @@ import torch
 from mmdet.registry import TASK_UTILS
 from torch.nn.modules.utils import _triple
 
-from mmlesion.structures import SphereBoxes
+from mmlesion.structures.spheres import SphereBoxes
 
 
 @TASK_UTILS.register_module()

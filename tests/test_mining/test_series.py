@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from mmlesion.mining import list_volumes
-from mmlesion.mining.volumes import pipeline_sample
+from mmlesion.mining import list_series
+from mmlesion.mining.series import pipeline_sample
 from mmlesion.utils import UserError
 
 
@@ -14,7 +14,7 @@ def coco(two_studies):
 
 
 def test_all_slices_of_annotated_series(two_studies, coco):
-    first, second = list_volumes(coco, two_studies / 'images')
+    first, second = list_series(coco, two_studies / 'images')
     assert (first.name, second.name) == ('000001_01_01', '000001_02_01')
     assert first.slices.tolist() == list(range(1, 11)) and first.patient == 1
     assert [a['id'] for a in first.annotations] == [3]
@@ -23,7 +23,7 @@ def test_all_slices_of_annotated_series(two_studies, coco):
 
 def test_new_image_has_its_own_run(two_studies, coco):
     (two_studies / 'images' / '000001_01_01' / '003.png').unlink()
-    volume = list_volumes(coco, two_studies / 'images')[0]
+    volume = list_series(coco, two_studies / 'images')[0]
     new = volume.image(1)
     assert 'id' not in new and new['slice_index'] == 2 and new['slice_range'] == [1, 2]
     assert new['file_name'] == '000001_01_01/002.png' and new['spacing'] == [0.8, 0.8]
@@ -42,7 +42,7 @@ def test_sample_is_that_of_the_dataset(two_studies, coco):
         )
     )
     expected = dataset.get_data_info(0)
-    volume = list_volumes(coco, two_studies / 'images')[0]
+    volume = list_series(coco, two_studies / 'images')[0]
     sample = pipeline_sample(volume.image(4), two_studies / 'images')
     assert {**sample, 'instances': None} == {
         key: None if key == 'instances' else expected[key] for key in sample
@@ -51,18 +51,18 @@ def test_sample_is_that_of_the_dataset(two_studies, coco):
 
 def test_errors_say_what_is_missing(two_studies, coco):
     with pytest.raises(UserError, match='no folder .*000001_01_01'):
-        list_volumes(coco, two_studies)
+        list_series(coco, two_studies)
     (two_studies / 'images' / '000001_02_01' / '005.png').unlink()
     with pytest.raises(UserError, match='no slice .*000001_02_01/005.png'):
-        list_volumes(coco, two_studies / 'images')
+        list_series(coco, two_studies / 'images')
     coco['images'][0]['file_name'] = '../outside/005.png'
     with pytest.raises(UserError, match='leads outside'):
-        list_volumes(coco, two_studies / 'images')
+        list_series(coco, two_studies / 'images')
 
 
 def test_other_files_are_no_slices(two_studies, coco):
     folder = two_studies / 'images' / '000001_01_01'
     (folder / 'notes.txt').write_text('')
     (folder / '._005.png').write_text('')
-    slices = list_volumes(coco, two_studies / 'images')[0].slices
+    slices = list_series(coco, two_studies / 'images')[0].slices
     np.testing.assert_array_equal(slices, np.arange(1, 11))

@@ -1,16 +1,26 @@
+"""Lesions in volumes as spheres: mmdet's box type, and overlaps.
+
+It imports torch and mmdet, which the rest of :mod:`mmlesion.structures` does not.
+"""
+
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import Union
 
 import torch
 from mmdet.structures.bbox import BaseBoxes, register_box
 
-from .sphere_overlaps import sphere_overlaps
-
 AXES = ('z', 'y', 'x')
+SHAPES = ('cube', 'sphere')
+
+IsotropicFactor = Union[float, Sequence[float]]
 
 
 @register_box('sphere')
 class SphereBoxes(BaseBoxes):
-    """Lesions in a volume as spheres: centre z, y, x and diameter (3D Aggregated Faster R-CNN).
+    """Lesions in a volume as spheres: center z, y, x and diameter (3D Aggregated Faster R-CNN).
 
     In mmdet's box types its name is ``'sphere'``. Lengths are voxels of an isotropic grid, in which
     voxel i extends from i to i + 1; shapes of volumes are (D, H, W), along z, y and x. What a
@@ -27,47 +37,47 @@ class SphereBoxes(BaseBoxes):
     box_dim = 4
 
     @property
-    def centers(self):
-        """Tensor: Centres (..., 3) z, y, x."""
+    def centers(self) -> torch.Tensor:
+        """Tensor: Centers (..., 3) z, y, x."""
         return self.tensor[..., :3]
 
     @property
-    def diameters(self):
+    def diameters(self) -> torch.Tensor:
         """Tensor: (...,)."""
         return self.tensor[..., 3]
 
     @property
-    def volumes(self):
+    def volumes(self) -> torch.Tensor:
         """Tensor: Volumes (...,) of the spheres, voxels."""
         return math.pi / 6 * self.diameters**3
 
     @property
-    def areas(self):
+    def areas(self) -> torch.Tensor:
         """Tensor: As ``volumes``: where mmdet asks for areas, it asks for how large boxes are."""
         return self.volumes
 
     @property
-    def widths(self):
+    def widths(self) -> torch.Tensor:
         """Tensor: Extents (...,) along x, the diameters."""
         return self.diameters
 
     @property
-    def heights(self):
+    def heights(self) -> torch.Tensor:
         """Tensor: Extents (...,) along y, the diameters."""
         return self.diameters
 
     @property
-    def depths(self):
+    def depths(self) -> torch.Tensor:
         """Tensor: Extents (...,) along z, the diameters."""
         return self.diameters
 
     @property
-    def cubes(self):
+    def cubes(self) -> torch.Tensor:
         """Tensor: Bounding cubes (..., 6): first z, y, x and last z, y, x."""
         radii = self.tensor[..., 3:] / 2
         return torch.cat([self.centers - radii, self.centers + radii], -1)
 
-    def flip_(self, img_shape, direction='x'):
+    def flip_(self, img_shape: Sequence[int], direction: str = 'x') -> None:
         """Flip in place.
 
         Args:
@@ -82,7 +92,7 @@ class SphereBoxes(BaseBoxes):
         axis = AXES.index(direction)
         self.tensor[..., axis] = img_shape[axis] - self.tensor[..., axis]
 
-    def translate_(self, distances):
+    def translate_(self, distances: Sequence[float]) -> None:
         """Move in place.
 
         Args:
@@ -95,15 +105,15 @@ class SphereBoxes(BaseBoxes):
             raise ValueError(f'distances are three, along z, y and x, not {len(distances)}')
         self.tensor = self.tensor + self.tensor.new_tensor([*distances, 0])
 
-    def clip_(self, img_shape):
+    def clip_(self, img_shape: Sequence[int]) -> None:
         """Keep all as they are: a lesion that the border of a volume cuts is still that sphere.
 
         Args:
             img_shape (Sequence[int]): Volume (D, H, W).
         """
 
-    def rescale_(self, scale_factor):
-        """Scale centres and diameters in place.
+    def rescale_(self, scale_factor: IsotropicFactor) -> None:
+        """Scale centers and diameters in place.
 
         Args:
             scale_factor (float | Sequence[float]): One factor, or the same for z, y and x.
@@ -113,8 +123,8 @@ class SphereBoxes(BaseBoxes):
         """
         self.tensor = self.tensor * _isotropic(scale_factor)
 
-    def resize_(self, scale_factor):
-        """Scale diameters in place, about the centres.
+    def resize_(self, scale_factor: IsotropicFactor) -> None:
+        """Scale diameters in place, about the centers.
 
         Args:
             scale_factor (float | Sequence[float]): One factor, or the same for z, y and x.
@@ -124,7 +134,9 @@ class SphereBoxes(BaseBoxes):
         """
         self.tensor = self.tensor * self.tensor.new_tensor([1, 1, 1, _isotropic(scale_factor)])
 
-    def is_inside(self, img_shape, all_inside=False, allowed_border=0):
+    def is_inside(
+        self, img_shape: Sequence[int], all_inside: bool = False, allowed_border: float = 0
+    ) -> torch.Tensor:
         """Find the spheres in a volume.
 
         Args:
@@ -146,7 +158,7 @@ class SphereBoxes(BaseBoxes):
         nearest = torch.minimum(torch.maximum(centers, first), last)
         return (centers - nearest).norm(dim=-1) < radii
 
-    def find_inside_points(self, points, is_aligned=False):
+    def find_inside_points(self, points: torch.Tensor, is_aligned: bool = False) -> torch.Tensor:
         """Find the points in spheres, their surfaces included. The spheres must be (n, 4).
 
         Args:
@@ -168,7 +180,13 @@ class SphereBoxes(BaseBoxes):
         return (points - self.centers).norm(dim=-1) <= self.diameters / 2
 
     @staticmethod
-    def overlaps(boxes1, boxes2, mode='iou', is_aligned=False, eps=1e-6):
+    def overlaps(
+        boxes1: BaseBoxes,
+        boxes2: BaseBoxes,
+        mode: str = 'iou',
+        is_aligned: bool = False,
+        eps: float = 1e-6,
+    ) -> torch.Tensor:
         """Measure overlaps of the bounding cubes.
 
         Args:
@@ -184,23 +202,23 @@ class SphereBoxes(BaseBoxes):
         boxes1, boxes2 = boxes1.convert_to('sphere'), boxes2.convert_to('sphere')
         return sphere_overlaps(boxes1.tensor, boxes2.tensor, mode, is_aligned, eps)
 
-    def rotate_(self, center, angle):
+    def rotate_(self, center: tuple[float, float], angle: float) -> None:
         """Not implemented: mmdet's rotation is one of a plane."""
         raise NotImplementedError('spheres are not rotated: a volume has no one plane to rotate in')
 
-    def project_(self, homography_matrix):
+    def project_(self, homography_matrix: torch.Tensor) -> None:
         """Not implemented: spheres do not stay spheres."""
         raise NotImplementedError(
             'a projection does not keep spheres: use flip_, translate_ and rescale_'
         )
 
     @staticmethod
-    def from_instance_masks(masks):
+    def from_instance_masks(masks: object) -> SphereBoxes:
         """Not implemented: mmdet's masks are those of images."""
         raise NotImplementedError("spheres are not made of mmdet's masks, which are planar")
 
 
-def _isotropic(scale_factor):
+def _isotropic(scale_factor: IsotropicFactor) -> float:
     """The one factor (float) of all axes."""
     if isinstance(scale_factor, (int, float)):
         return float(scale_factor)
@@ -208,3 +226,82 @@ def _isotropic(scale_factor):
     if len(factors) != 1 or len(scale_factor) != 3:
         raise ValueError(f'spheres need one factor, or the same for z, y and x, not {scale_factor}')
     return factors.pop()
+
+
+def sphere_overlaps(
+    spheres1: torch.Tensor,
+    spheres2: torch.Tensor,
+    mode: str = 'iou',
+    is_aligned: bool = False,
+    eps: float = 1e-6,
+    shape: str = 'cube',
+) -> torch.Tensor:
+    """Measure how spheres overlap, by their bounding cubes or by themselves.
+
+    Args:
+        spheres1 (Tensor): (m, 4) z, y, x, diameter.
+        spheres2 (Tensor): (n, 4); aligned, n must be m.
+        mode (str): ``'iou'``, intersection over union, or ``'iof'``, over the volume of the first.
+            Defaults to ``'iou'``.
+        is_aligned (bool): Whether pairs of the same row are measured, and not all. Defaults to
+            False.
+        eps (float): Least volume that is divided by. Defaults to 1e-6.
+        shape (str): ``'cube'``, the bounding cubes, or ``'sphere'``, in closed form. Defaults to
+            ``'cube'``.
+
+    Returns:
+        Tensor: (m, n), or (m,) if aligned; at least single precision.
+
+    Raises:
+        ValueError: If ``mode`` or ``shape`` is none of these, or aligned numbers differ.
+    """
+    if mode not in ('iou', 'iof'):
+        raise ValueError(f"mode must be 'iou' or 'iof', not {mode!r}")
+    check_shape(shape)
+    if is_aligned and len(spheres1) != len(spheres2):
+        raise ValueError(f'{len(spheres1)} spheres cannot be aligned with {len(spheres2)}')
+    # volumes overflow half precision, and differences of its coordinates are coarse
+    dtype = torch.promote_types(torch.promote_types(spheres1.dtype, spheres2.dtype), torch.float32)
+    spheres1, spheres2 = spheres1.to(dtype), spheres2.to(dtype)
+    if not is_aligned:
+        spheres1, spheres2 = spheres1[:, None], spheres2[None]
+    intersect, unit = (_meet_cubes, 1) if shape == 'cube' else (_meet_spheres, math.pi / 6)
+    inter = intersect(spheres1, spheres2)
+    divisor = unit * spheres1[..., 3] ** 3
+    if mode == 'iou':
+        divisor = divisor + unit * spheres2[..., 3] ** 3 - inter
+    return inter / divisor.clamp(min=eps)
+
+
+def check_shape(shape: str) -> None:
+    """Check the name of a shape.
+
+    Raises:
+        ValueError: If it is none of ``SHAPES``.
+    """
+    if shape not in SHAPES:
+        raise ValueError(f'overlaps are those of one of {SHAPES}, not {shape!r}')
+
+
+def _meet_cubes(spheres1, spheres2):
+    """Volume that the bounding cubes of spheres (..., 4) share."""
+    half1, half2 = spheres1[..., 3] / 2, spheres2[..., 3] / 2
+    volume = 1
+    for axis in range(3):  # an axis at a time: (m, n, 3) would take three times the memory
+        center1, center2 = spheres1[..., axis], spheres2[..., axis]
+        end = torch.minimum(center1 + half1, center2 + half2)
+        start = torch.maximum(center1 - half1, center2 - half2)
+        volume = volume * (end - start).clamp(min=0)
+    return volume
+
+
+def _meet_spheres(spheres1, spheres2):
+    """Volume that spheres (..., 4) share: a lens, the smaller of them, or nothing."""
+    radius1, radius2 = spheres1[..., 3] / 2, spheres2[..., 3] / 2
+    distance = sum((spheres1[..., axis] - spheres2[..., axis]) ** 2 for axis in range(3)).sqrt()
+    total, difference = radius1 + radius2, (radius1 - radius2).abs()
+    depth = (total - distance).clamp(min=0)
+    lens = distance**2 + 2 * distance * total - 3 * difference**2
+    lens = math.pi / 12 * depth**2 * lens / distance.clamp(min=torch.finfo(distance.dtype).tiny)
+    inside = math.pi * 4 / 3 * torch.minimum(radius1, radius2) ** 3
+    return torch.where(distance <= difference, inside, lens)

@@ -1,7 +1,13 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmdet.structures import DetDataSample
+
 from mmlesion.utils import UserError
 
 
-def batch_dataset(batch_data_samples, datasets):
+def batch_dataset(batch_data_samples: list[DetDataSample], datasets: Sequence[str]) -> str:
     """Find which dataset all samples of a batch are from.
 
     Args:

@@ -1,7 +1,7 @@
 import pytest
 from mmdet.structures import DetDataSample
 
-from mmlesion.structures import batch_dataset
+from mmlesion.models.utils import batch_dataset
 from mmlesion.utils import UserError
 
 KNOWN = ('deeplesion', 'luna16')

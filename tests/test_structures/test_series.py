@@ -1,20 +1,23 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mmlesion.datasets.sub_volumes import SubVolume, consecutive_runs
+from mmlesion.structures import SliceSeries, SubVolume, consecutive_runs
 from mmlesion.utils import UserError
 
 MANUAL = Path(__file__).parents[3] / 'shared' / 'data' / 'deeplesion' / 'manual_val_3d.json'
 
 
 def test_runs_of_consecutive_slices():
-    runs = consecutive_runs('000187_05_01', [*range(20, 46), *range(61, 74), 80])
+    numbers = np.array([*range(20, 46), *range(61, 74), 80])
+    runs = SliceSeries('000187_05_01', numbers, []).sub_volumes
     names = ['000187_05_01_020-045', '000187_05_01_061-073', '000187_05_01_080-080']
     assert [run.name for run in runs] == names
     assert [SubVolume.parse(name) for name in names] == runs
-    assert consecutive_runs('x', []) == []
+    assert consecutive_runs(numbers) == [(20, 45), (61, 73), (80, 80)]
+    assert consecutive_runs([]) == []
 
 
 @pytest.mark.parametrize('name', ['000187_05_01', '000187_05_01_045-020', '020-045'])

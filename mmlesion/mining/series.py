@@ -1,0 +1,67 @@
+"""All slices of the series that a COCO file annotates a few of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmlesion.io.schema import CT_FIELDS, path_under
+from mmlesion.io.slices import has_slice_number, series_of, slice_number
+from mmlesion.structures import SliceSeries
+from mmlesion.utils import UserError
+
+
+def list_series(coco: dict, root: str | Path) -> list[SliceSeries]:
+    """Find the series that a COCO file annotates, and all their slices.
+
+    Args:
+        coco (dict): COCO content with mmlesion's fields; files are ``<series>/<slice>.png``.
+        root (str | Path): The folder of the images.
+
+    Returns:
+        list[SliceSeries]: By name.
+
+    Raises:
+        UserError: If a series has no folder, a listed slice is missing, or a name has no number.
+    """
+    series, series_of_image = {}, {}
+    for image in coco['images']:
+        name = series_of(image['file_name'])
+        if name not in series:
+            series[name] = _list_slices(name, root)
+        found, number = series[name], slice_number(image['file_name'])
+        if number not in found.slices:
+            raise UserError(f'there is no slice {path_under(root, image["file_name"])}')
+        found.images[number] = image
+        series_of_image[image['id']] = found
+    for annotation in coco['annotations']:
+        series_of_image[annotation['image_id']].annotations.append(annotation)
+    return [series[name] for name in sorted(series)]
+
+
+def _list_slices(name, root):
+    folder = Path(path_under(root, name))
+    if not folder.is_dir():
+        raise UserError(f'there is no folder {folder} of a series: check the folder of the images')
+    names = [path.name for path in folder.iterdir() if has_slice_number(path.name)]
+    found = [(slice_number(name), name) for name in names]
+    numbers, files = zip(*sorted(found)) if found else ((), ())
+    return SliceSeries(name, np.array(numbers, int), [f'{name}/{file}' for file in files])
+
+
+def pipeline_sample(image: dict, root: str | Path, instances: Sequence[dict] = ()) -> dict:
+    """Return the sample of a slice that a pipeline takes.
+
+    Args:
+        image (dict): A COCO image.
+        root (str | Path): The folder of the images.
+        instances (Sequence[dict]): mmdet's instances. Defaults to none.
+
+    Returns:
+        dict: As :class:`~mmlesion.datasets.CTSliceDataset` makes it.
+    """
+    sample = {key: image[key] for key in (*CT_FIELDS, 'height', 'width') if key in image}
+    path = path_under(root, image['file_name'])
+    return dict(sample, img_path=path, img_id=image.get('id'), instances=list(instances))

@@ -1,0 +1,94 @@
+"""Conventions of boxes: the frame of a file, clipped borders, last voxels, order of axes.
+
+In memory px n extends from n to n + 1, as in mmdet, and so do slices; boxes are half-open. Files of
+3D boxes name the first and the last voxel, both of which are in the box: they are inclusive.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+
+# np.ndarray or torch.Tensor, which this module does not import
+ArrayOrTensor = TypeVar('ArrayOrTensor')
+
+
+def file_shift(image: dict) -> float:
+    """Return what is added to x and y of an image's boxes in the file to have mmdet's frame.
+
+    In mmdet's frame pixel n extends from n to n + 1; ``docs/datasets.md`` (Coordinates) says which
+    frame the files have.
+
+    Args:
+        image (dict): Of a COCO file.
+
+    Returns:
+        float: px; 0 where the image has no ``pixel_center``.
+    """
+    return 0.5 - image.get('pixel_center', 0.5)
+
+
+def file_box(annotation: dict, image: dict) -> list[float]:
+    """Return the box of an annotation in mmdet's frame.
+
+    Args:
+        annotation (dict): Of a COCO file, with ``bbox`` x, y, w, h.
+        image (dict): Its image.
+
+    Returns:
+        list[float]: x1, y1, x2, y2 px, pixel n from n to n + 1.
+    """
+    x, y, w, h = annotation['bbox']
+    x, y = x + file_shift(image), y + file_shift(image)
+    return [x, y, x + w, y + h]
+
+
+def to_original_frame(bboxes: ArrayOrTensor, metainfo: dict) -> ArrayOrTensor:
+    """Move predicted boxes from the clipped image's frame to the original image's.
+
+    mmdet undoes the scale of a test pipeline but no crop, so what
+    :class:`~mmlesion.datasets.transforms.ClipBlackBorder` cut off at the top and left is added.
+
+    Args:
+        bboxes (Tensor | ndarray): (n, 4) boxes x1, y1, x2, y2 in px, already rescaled by mmdet.
+        metainfo (dict): A sample's meta information, with ``border_offset`` (x, y) in px of the
+            original image where a border was clipped.
+
+    Returns:
+        Tensor | ndarray: (n, 4) boxes in px of the original image.
+    """
+    x, y = metainfo.get('border_offset', (0, 0))
+    moved = bboxes + 0
+    moved[:, 0::2] += x
+    moved[:, 1::2] += y
+    return moved
+
+
+def to_half_open(boxes: np.ndarray) -> np.ndarray:
+    """Convert 3D boxes that name their last voxel to ones that end after it.
+
+    Args:
+        boxes (ndarray): (..., 6) first and last voxel, in any order of axes.
+
+    Returns:
+        ndarray: (..., 6) first and last corner; voxel n extends from n to n + 1.
+    """
+    return np.asarray(boxes) + [0, 0, 0, 1, 1, 1]
+
+
+def to_inclusive(boxes: np.ndarray) -> np.ndarray:
+    """Convert half-open 3D boxes to ones that name their last voxel; undo :func:`to_half_open`."""
+    return np.asarray(boxes) - [0, 0, 0, 1, 1, 1]
+
+
+def reverse_axes(boxes: np.ndarray) -> np.ndarray:
+    """Convert 3D boxes from x, y, z to z, y, x, or back.
+
+    Args:
+        boxes (ndarray): (..., 6) two corners.
+
+    Returns:
+        ndarray: (..., 6) the same corners, their axes in the other order.
+    """
+    return np.asarray(boxes)[..., [2, 1, 0, 5, 4, 3]]

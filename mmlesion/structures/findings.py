@@ -1,0 +1,141 @@
+"""Detections and lesions as columns: of a whole dataset, or on the slices of a series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+ColumnsT = TypeVar('ColumnsT', bound='Columns')
+
+
+class Columns:
+    """Records as columns of one length, for dataclasses.
+
+    A column is an array, a list, a dict of columns, or None where it is left out. The first one is
+    always there.
+    """
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+    def take(self: ColumnsT, index: np.ndarray) -> ColumnsT:
+        """Return the records that a boolean mask or an array of indices picks, in its order."""
+        return type(self)(*(_take(column, index) for column in self._columns()))
+
+    @classmethod
+    def concat(cls: type[ColumnsT], parts: Iterable[ColumnsT]) -> ColumnsT:
+        """Join the records of one or more parts, which have the same columns, in their order."""
+        return cls(*map(_concat, zip(*(part._columns() for part in parts))))
+
+    def _columns(self) -> list:
+        return [getattr(self, column.name) for column in fields(self)]
+
+
+def _take(column: Any, index: np.ndarray) -> Any:
+    if column is None:
+        return None
+    if isinstance(column, dict):
+        return {name: _take(one, index) for name, one in column.items()}
+    if isinstance(column, list):
+        return [column[number] for number in np.arange(len(column))[index]]
+    return column[index]
+
+
+def _concat(columns: tuple) -> Any:
+    first = columns[0]
+    if first is None:
+        return None
+    if isinstance(first, dict):
+        return {name: _concat(tuple(one[name] for one in columns)) for name in first}
+    if isinstance(first, list):
+        return [value for column in columns for value in column]
+    return np.concatenate(columns)
+
+
+@dataclass(frozen=True, eq=False)
+class Detections(Columns):
+    """The n detections of a dataset.
+
+    Attributes:
+        case (ndarray): (n,) int, index of the image or scan that each lies in.
+        geometry (ndarray): (n, k) float, boxes or centers, as the criterion wants them.
+        score (ndarray): (n,) float.
+        label (ndarray, optional): (n,) int classes. Without them a detection may match any lesion.
+    """
+
+    case: np.ndarray
+    geometry: np.ndarray
+    score: np.ndarray
+    label: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Lesions(Columns):
+    """The m lesions of a dataset.
+
+    Attributes:
+        case (ndarray): (m,) int, index of the image or scan that each lies in.
+        geometry (ndarray): (m, k) float, boxes or spheres, as the criterion wants them.
+        ignore (ndarray): (m,) bool, True for lesions to ignore: neither detecting nor missing them
+            counts.
+        label (ndarray, optional): (m,) int classes.
+        attributes (dict[str, ndarray]): Further fields of the annotations by name, (m,) each; None
+            where a lesion has no value.
+    """
+
+    case: np.ndarray
+    geometry: np.ndarray
+    ignore: np.ndarray
+    label: np.ndarray | None = None
+    attributes: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class GroundTruth(NamedTuple):
+    """The lesions to detect.
+
+    Args:
+        cases (list): The n names or ids of the images or scans, in the order of their file.
+        lesions (Lesions): The m lesions; ``lesions.case`` points into ``cases``.
+        patients (list): The patient of each case: what is drawn together in a comparison.
+    """
+
+    cases: list
+    lesions: Lesions
+    patients: list
+
+
+class Predictions(NamedTuple):
+    """The detections of a file or a test run.
+
+    Args:
+        detections (Detections): Those in listed cases.
+        unknown_cases (list): Cases in the file that the ground truth does not list.
+        num_unknown (int): Number of detections in them.
+    """
+
+    detections: Detections
+    unknown_cases: list
+    num_unknown: int
+
+
+@dataclass(frozen=True, eq=False)
+class SliceBoxes(Columns):
+    """n boxes on the slices of a series.
+
+    Attributes:
+        boxes (ndarray): (n, 4) x1, y1, x2, y2 px.
+        slices (ndarray): (n,) int.
+        scores (ndarray): (n,).
+    """
+
+    boxes: np.ndarray
+    slices: np.ndarray
+    scores: np.ndarray
+
+    @classmethod
+    def empty(cls) -> SliceBoxes:
+        """Return no boxes."""
+        return cls(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))

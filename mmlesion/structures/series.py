@@ -1,0 +1,143 @@
+"""Series of CT slices, runs of consecutive slices, and sub-volumes.
+
+Slices have the numbers of their files, which need not be consecutive; first and last ones are
+inclusive.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from mmlesion.utils import UserError
+
+_NAME = re.compile(r'(.+)_(\d+)-(\d+)')
+
+
+class SliceRun(NamedTuple):
+    """A run of consecutive slices.
+
+    Args:
+        first (int): Number of its first slice.
+        last (int): Number of its last slice, inclusive.
+    """
+
+    first: int
+    last: int
+
+
+class SubVolume(NamedTuple):
+    """A run of slices of a series of DeepLesion, as LENS' manual test set names it.
+
+    Args:
+        series (str): The folder of its slices.
+        first (int): Number of its first slice.
+        last (int): Number of its last slice, inclusive.
+    """
+
+    series: str
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """Such as ``000046_03_02_086-104``."""
+        return f'{self.series.replace("/", "_")}_{self.first:03d}-{self.last:03d}'
+
+    @classmethod
+    def parse(cls, name: str) -> SubVolume:
+        """Read a name such as ``000046_03_02_086-104``.
+
+        Raises:
+            UserError: If it is not the name of a sub-volume.
+        """
+        match = _NAME.fullmatch(name)
+        if match is None or int(match[2]) > int(match[3]):
+            raise UserError(f'{name!r} is no sub-volume such as 000046_03_02_086-104')
+        return cls(match[1], int(match[2]), int(match[3]))
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """(n,) int numbers of all its slices."""
+        return np.arange(self.first, self.last + 1)
+
+    def contains(self, numbers: np.ndarray) -> np.ndarray:
+        """Return which slices of the series lie in the sub-volume.
+
+        Args:
+            numbers (ndarray): (n,) slice numbers.
+
+        Returns:
+            ndarray: (n,) bool.
+        """
+        return (numbers >= self.first) & (numbers <= self.last)
+
+
+def consecutive_runs(numbers: Sequence[int]) -> list[SliceRun]:
+    """Cut slice numbers into runs of consecutive ones.
+
+    Args:
+        numbers (Sequence[int]): In ascending order.
+
+    Returns:
+        list[SliceRun]: In their order.
+    """
+    numbers = np.asarray(numbers, int)
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return [SliceRun(int(run[0]), int(run[-1])) for run in runs if len(run)]
+
+
+@dataclass
+class SliceSeries:
+    """A series: its slices and what the COCO file says of them.
+
+    Attributes:
+        name (str): Its folder under that of the images.
+        slices (ndarray): (n,) numbers of the slices that there are, ascending.
+        files (list[str]): (n,) names of their files, under the folder of the images.
+        images (dict[int, dict]): COCO images by the number of their slice.
+        annotations (list[dict]): COCO annotations of these images.
+    """
+
+    name: str
+    slices: np.ndarray
+    files: list[str]
+    images: dict[int, dict] = field(default_factory=dict)
+    annotations: list[dict] = field(default_factory=list)
+
+    @property
+    def patient(self) -> int | str:
+        """The patient's id, or the series' name where images tell none."""
+        return self._template.get('patient_id', self.name)
+
+    @property
+    def _template(self) -> dict:
+        return next(iter(self.images.values()))
+
+    @property
+    def sub_volumes(self) -> list[SubVolume]:
+        """The runs of consecutive slices that there are, in their order."""
+        return [SubVolume(self.name, *run) for run in consecutive_runs(self.slices)]
+
+    def image(self, index: int) -> dict:
+        """Return the COCO image of a slice; of one that the file does not list, a new one.
+
+        Args:
+            index (int): Its index in ``slices``.
+
+        Returns:
+            dict: A new one has no id but its series' fields, and the run of consecutive slices that
+            it lies in as ``slice_range``.
+        """
+        number = int(self.slices[index])
+        if number in self.images:
+            return self.images[number]
+        runs = consecutive_runs(self.slices)
+        slice_range = next([*run] for run in runs if run.first <= number <= run.last)
+        image = {key: value for key, value in self._template.items() if key != 'id'}
+        image.update(file_name=self.files[index], slice_index=number, slice_range=slice_range)
+        return image
