@@ -1,1 +1,3 @@
+"""The version of mmlesion."""
+
 __version__ = '0.1.0'

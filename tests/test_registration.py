@@ -1,4 +1,7 @@
-"""mmdet's own tools/train.py trains a config that only imports mmlesion and names a part of it."""
+"""mmlesion registers its components when mmdet is used, in any order of imports, and not before.
+
+mmdet's own tools/train.py trains a config that only imports mmlesion and names a part of it.
+"""
 
 import json
 import os
@@ -9,9 +12,11 @@ from pathlib import Path
 import cv2
 import mmdet
 import numpy as np
+import pytest
 
 import mmlesion
 from mmlesion.engine import load_from_local
+from mmlesion.lazy_registration import register_when_used
 
 CONFIG = """
 _base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
@@ -87,3 +92,117 @@ def test_mmdet_train_tool_with_truncated_rpn(tmp_path):
 def _environment():
     root = str(Path(mmlesion.__file__).parent.parent)
     return dict(os.environ, PYTHONPATH=root, OMP_NUM_THREADS='1')
+
+
+LIGHT = """
+import sys
+import mmlesion
+import mmlesion.evaluation.functional
+import mmlesion.io.schema
+import mmlesion.structures
+frameworks = {'torch', 'mmcv', 'mmdet', 'mmengine', 'matplotlib'} & set(sys.modules)
+assert not frameworks, frameworks
+"""
+# what a program does with mmlesion, each in a process of its own
+PROGRAMS = dict(
+    mmlesion_first=LIGHT
+    + """
+from mmdet.registry import MODELS
+assert 'mmlesion.models' not in sys.modules  # until the registry is asked
+assert MODELS.get('TruncatedRPNHead').__module__.startswith('mmlesion.models')
+assert 'TruncatedRPNHead' in MODELS and 'NoSuchHead' not in MODELS
+from mmdet.structures.bbox import get_box_type
+assert get_box_type('sphere')[1] is mmlesion.structures.spheres.SphereBoxes
+""",
+    mmdet_first="""
+from mmdet.registry import MODELS
+import mmlesion
+assert 'TruncatedRPNHead' in MODELS.module_dict
+""",
+    a_registry_that_was_used_before="""
+from mmengine.registry import RUNNERS
+assert RUNNERS.get('CPURunner') is None
+import mmlesion
+assert RUNNERS.get('CPURunner') is mmlesion.engine.CPURunner
+""",
+    a_room_first="""
+from mmlesion.datasets import CTSliceDataset
+from mmdet.registry import DATASETS, MODELS
+assert DATASETS.get('CTSliceDataset') is CTSliceDataset and MODELS.get('LENS')
+""",
+    a_checkpoint_first="""
+import mmlesion
+from mmengine.runner.checkpoint import CheckpointLoader
+try:
+    CheckpointLoader.load_checkpoint('hostile.pth')
+except mmlesion.utils.UserError as error:
+    assert 'hostile.pth cannot be read' in str(error), error
+else:
+    raise AssertionError('it was loaded')
+""",
+    a_config_after_a_light_import=LIGHT
+    + """
+from mmengine.config import Config
+config = Config.fromfile('config.py')
+from mmengine.registry import MODELS, init_default_scope
+init_default_scope(config.default_scope)
+assert type(MODELS.build(config.loss)).__name__ == 'FocusShiftLoss'
+""",
+    another_version_of_mmdet="""
+import mmdet
+mmdet.__version__ = '4.0.0'
+import mmlesion
+try:
+    from mmdet.registry import MODELS
+except ImportError as error:
+    assert 'mmdet>=3.3.0,<4.0.0, not 4.0.0' in str(error)
+else:
+    raise AssertionError('it was imported')
+""",
+    a_spawned_worker="""
+import multiprocessing, pickle
+from mmlesion.datasets.transforms import WindowHU
+
+def build(transform):
+    import mmlesion.io.schema
+    from mmdet.registry import TRANSFORMS
+    return transform, TRANSFORMS.build(dict(type='NormalizeSpacing', spacing=1.0)).spacing
+
+if __name__ == '__main__':
+    with multiprocessing.get_context('spawn').Pool(1) as pool:
+        transform, spacing = pool.apply(build, [WindowHU([(0, 1)])])
+    assert isinstance(transform, WindowHU) and transform.windows == ((0, 1),) and spacing == 1
+""",
+)
+CONFIG_OF_A_LOSS = """
+custom_imports = dict(imports=['mmlesion'])
+default_scope = 'mmdet'
+loss = dict(type='FocusShiftLoss')
+"""
+
+
+@pytest.mark.parametrize('name', PROGRAMS)
+def test_components_are_there_when_they_are_looked_for(name, tmp_path):
+    (tmp_path / 'program.py').write_text(PROGRAMS[name])
+    (tmp_path / 'config.py').write_text(CONFIG_OF_A_LOSS)
+    (tmp_path / 'hostile.pth').write_bytes(b'cos\nsystem\n(S"touch run"\ntR.')
+    done = subprocess.run(
+        [sys.executable, 'program.py'],
+        capture_output=True,
+        encoding='utf-8',
+        timeout=120,
+        cwd=tmp_path,
+        env=_environment(),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('version, fits', [('3.2.0', False), ('3.3.0', True), ('4.0.0', False)])
+def test_version_of_mmdet(monkeypatch, version, fits):
+    monkeypatch.setattr(mmdet, '__version__', version)
+    if fits:
+        register_when_used()
+    else:
+        with pytest.raises(ImportError, match=f'needs mmdet>=3.3.0,<4.0.0, not {version}'):
+            register_when_used()

@@ -4,62 +4,60 @@ import argparse
 
 from mmengine.config import DictAction
 
-from mmlesion.apis import LesionInferencer
-from mmlesion.apis.inferencer import SCORE_THR, SLICE_BATCH
-from mmlesion.apis.lesions import DEEPLESION_MARGIN
+from mmlesion.apis.lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH
 from mmlesion.utils import cli
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description='Find lesions in a CT volume')
+    parser = argparse.ArgumentParser(description='Detect lesions in a CT volume')
     parser.add_argument('volume', help='NIfTI, MHD or MHA file, or folder of a DICOM series')
     parser.add_argument('config', help='config file of the detector')
     parser.add_argument('checkpoint', help='checkpoint file of the detector')
-    parser.add_argument('--out', required=True, help='folder for the results, made if missing')
-    parser.add_argument('--device', help='such as cuda:0 or cpu (default: what there is)')
+    parser.add_argument('--out', required=True, help='output folder, created if missing')
+    parser.add_argument('--device', help='such as cuda:0 or cpu (default: the available device)')
     parser.add_argument(
         '--batch-size',
         type=at_least(1),
-        help=f'slices at once (default: {SLICE_BATCH}), or windows of a detector of volumes '
+        help=f'slices per batch (default: {SLICE_BATCH}), or windows of a volumetric detector '
         "(default: the config's)",
     )
     parser.add_argument(
         '--score-thr',
         '--pred-score-thr',
         type=float,
-        help='lowest score of a box on a slice, or of a sphere (default: that of the pictures in '
-        f'the config, {SCORE_THR} where it has none)',
+        help='minimum score of a box on a slice, or of a sphere (default: the visualization '
+        f'threshold of the config, or {SCORE_THR} if it has none)',
     )
     parser.add_argument(
         '--iou-thr',
         type=float,
         default=0.5,
         help='boxes of consecutive slices are one lesion above this IoU (default: 0.5); '
-        'a detector of volumes has none',
+        'not used by volumetric detectors',
     )
     parser.add_argument(
         '--box-margin',
         type=float,
         help='mm by which boxes exceed lesions on each side, subtracted for the diameter '
-        f"(default: {DEEPLESION_MARGIN:g}, DeepLesion's padding, and 0 for a detector of volumes; "
+        f"(default: {DEEPLESION_MARGIN:g}, DeepLesion's padding, and 0 for volumetric detectors; "
         '0 for tight boxes)',
     )
     parser.add_argument(
         '--lungs',
         metavar='MASK',
         help="mask of the lungs on the volume's grid, for a detector trained on LUNA16 (default: "
-        'they are found by thresholds)',
+        'segment the lungs by thresholds)',
     )
     parser.add_argument('--series', help='Series Instance UID to take from a DICOM folder')
     parser.add_argument(
         '--max-overlays',
         type=at_least(0),
         default=50,
-        help='pictures of so many lesions (default: 50)',
+        help='maximum number of overlay images (default: 50)',
     )
-    parser.add_argument('--no-overlay', action='store_true', help='draw no pictures')
+    parser.add_argument('--no-overlay', action='store_true', help='draw no overlay images')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='overrides of the config, key=value'
+        '--cfg-options', nargs='+', action=DictAction, help='config overrides, key=value'
     )
     return parser.parse_args()
 
@@ -88,6 +86,8 @@ def report(lesions, out_dir):
 @cli
 def main():
     args = parse_args()
+    from mmlesion.apis import LesionInferencer  # with torch, which --help does without
+
     inferencer = LesionInferencer(
         args.config, args.checkpoint, args.device, args.cfg_options, args.box_margin
     )

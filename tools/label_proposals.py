@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from mmlesion.evaluation.files import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.mining import VolumeStore, label_volume, list_series
+from mmlesion.mining import label_volume, list_series
 from mmlesion.mining.proposals import Proposals
 from mmlesion.utils import UserError, cli
 
@@ -20,22 +20,22 @@ from mmlesion.utils import UserError, cli
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('annotations', help='the COCO file, with mined annotations')
-    parser.add_argument('--images', required=True, help='the folder of its images')
+    parser.add_argument('--images', required=True, help='folder of its images')
     parser.add_argument(
-        '--work-dir', required=True, help='that of mine_annotations.py, which has the proposals'
+        '--work-dir', required=True, help='work folder of mine_annotations.py with the proposals'
     )
-    parser.add_argument('--out', required=True, help='the JSON file to write')
+    parser.add_argument('--out', required=True, help='output JSON file')
     parser.add_argument(
         '--theta',
         type=float,
         default=0.5,
-        help='a lesion has a greater IoU with an annotation on its slice (default: 0.5)',
+        help='lesions have a greater IoU with an annotation on its slice (default: 0.5)',
     )
     parser.add_argument(
         '--theta-fp',
         type=float,
         default=0.3,
-        help='a false positive has a smaller IoU with all of them (default: 0.3)',
+        help='false positives have a smaller IoU with all of them (default: 0.3)',
     )
     return parser.parse_args()
 
@@ -47,6 +47,8 @@ def main():
         raise UserError(
             '--theta-fp must be positive, and no greater than --theta, which is below 1'
         )
+    from mmlesion.mining import VolumeStore  # with torch, which --help does without
+
     coco = read_json(args.annotations)
     coco_ground_truth(coco, args.annotations)
     volumes = list_series(coco, args.images)

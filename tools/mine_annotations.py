@@ -13,24 +13,17 @@ from hashlib import sha256
 from pathlib import Path
 
 from mmengine.config import DictAction
-from mmengine.dataset import Compose
-from mmengine.device import get_device
-from mmengine.dist import init_dist, is_main_process
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
 from terminaltables import AsciiTable
-from torch import distributed
 
-from mmlesion.apis.inferencer import load_config, load_detector
 from mmlesion.evaluation.files import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.mining import RULES, AnnotationMiner, VolumePass, VolumeStore, list_series
+from mmlesion.mining import RULES, AnnotationMiner, list_series
 from mmlesion.mining.embeddings import EmbeddingSteps
 from mmlesion.mining.proposals import detection_steps
 from mmlesion.mining.report import count_rows, score_rows
 from mmlesion.phantom.truth import read_lesions
 from mmlesion.utils import UserError, cli
-from mmlesion.utils.distributed import leave_process_group
 from mmlesion.utils.mmdet_tools import without_worker_traceback
 
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'border_offset')
@@ -42,14 +35,14 @@ def parse_args():
     )
     parser.add_argument('config', help='config file of the detector')
     parser.add_argument('checkpoint', help='checkpoint file of the detector')
-    parser.add_argument('--out', required=True, help='the COCO file to write')
+    parser.add_argument('--out', required=True, help='output COCO file')
     parser.add_argument(
-        '--rules', nargs='+', choices=RULES, default=RULES, help='which rules (default: all)'
+        '--rules', nargs='+', choices=RULES, default=RULES, help='rules to apply (default: all)'
     )
     parser.add_argument(
         '--unlabelled',
         action='store_true',
-        help='list the slices without a lesion too, with the uncertain regions on them',
+        help='also list slices without a lesion, with their uncertain regions',
     )
     parser.add_argument(
         '--dataset',
@@ -63,13 +56,13 @@ def parse_args():
         help='config and checkpoint of the embedding, for the rule matching',
     )
     parser.add_argument(
-        '--theta', type=float, default=0.5, help='IoU above which boxes meet (default: 0.5)'
+        '--theta', type=float, default=0.5, help='IoU above which boxes match (default: 0.5)'
     )
     parser.add_argument(
         '--delta',
         type=float,
         default=0.15,
-        help='distance of embeddings below which lesions match (default: 0.15)',
+        help='embedding distance below which lesions match (default: 0.15)',
     )
     parser.add_argument(
         '--sigma',
@@ -83,20 +76,24 @@ def parse_args():
         default=0.05,
         help='lowest score of a proposal; no lower than in the config (default: 0.05)',
     )
-    parser.add_argument('--truth', help="a phantom's folder truth, to compare with")
+    parser.add_argument('--truth', help='truth folder of a phantom, for comparison')
     parser.add_argument(
         '--work-dir', help='folder of the proposals, to resume from (default: OUT.mining)'
     )
-    parser.add_argument('--batch-size', type=int, default=4, help='slices at once (default: 4)')
-    parser.add_argument('--num-workers', type=int, default=2, help='that load slices (default: 2)')
-    parser.add_argument('--device', help='such as cuda:0 or cpu (default: what there is)')
+    parser.add_argument('--batch-size', type=int, default=4, help='slices per batch (default: 4)')
+    parser.add_argument(
+        '--num-workers', type=int, default=2, help='number of loading processes (default: 2)'
+    )
+    parser.add_argument('--device', help='such as cuda:0 or cpu (default: the available device)')
     launchers = ['none', 'pytorch', 'slurm', 'mpi']
     parser.add_argument('--launcher', choices=launchers, default='none', help='job launcher')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='overrides of the config, key=value'
     )
     # torchrun and torch.distributed.launch
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='by the launcher')
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help='set by the launcher'
+    )
     return parser.parse_args()
 
 
@@ -104,6 +101,13 @@ def parse_args():
 def main():
     args = parse_args()
     check_args(args)
+    # imported here, so that --help does without torch
+    from mmengine.dist import is_main_process
+
+    from mmlesion.apis.inferencer import load_config
+    from mmlesion.mining import VolumeStore
+    from mmlesion.utils.distributed import leave_process_group
+
     device = init_process(args)
     cfg = load_config(args.config, args.cfg_options or {})
     source = training_set(cfg, args.dataset)
@@ -145,6 +149,10 @@ def check_args(args):
 
 def init_process(args):
     """Join the other processes; return the device of this one."""
+    from mmengine.device import get_device
+    from mmengine.dist import init_dist
+    from torch import distributed
+
     device = args.device or get_device()
     if args.launcher == 'none':
         return device
@@ -240,6 +248,8 @@ def listing(volumes, *parts):
 
 
 def find_proposals(args, cfg, device, source, store, volumes):
+    from mmlesion.apis.inferencer import load_detector
+
     model = load_detector(cfg, args.checkpoint, device)
     steps = detection_steps(model, source['images'], args.score_thr)
     run_pass(args, store, steps, test_pipeline(cfg), volumes, 'proposals')
@@ -247,6 +257,9 @@ def find_proposals(args, cfg, device, source, store, volumes):
 
 def embed(args, device, source, proposals, volumes, fingerprint):
     """Embed annotations and tracklets; return the store of the embeddings."""
+    from mmlesion.apis.inferencer import load_config, load_detector
+    from mmlesion.mining import VolumeStore
+
     config, checkpoint = args.embedder
     cfg = load_config(config, {})
     pipeline = cfg.test_dataloader.dataset.pipeline
@@ -262,6 +275,11 @@ def embed(args, device, source, proposals, volumes, fingerprint):
 
 
 def run_pass(args, store, steps, pipeline, volumes, desc):
+    from mmengine.dataset import Compose
+    from mmengine.registry import init_default_scope
+
+    from mmlesion.mining import VolumePass
+
     init_default_scope('mmdet')
     sizes = dict(batch_size=args.batch_size, num_workers=args.num_workers)
     VolumePass(store, pipeline=Compose(pipeline), **steps, **sizes).run(volumes, desc)

@@ -56,15 +56,17 @@ def parse_args(argv=None):
     )
     parser.add_argument('rows', help='YAML file of rows and seeds')
     parser.add_argument('--work-dir', required=True, help='folder: <row>/seed<k> for each run')
-    parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
-    parser.add_argument('--only', nargs='+', metavar='ROW', help='run these rows alone')
-    parser.add_argument('--seeds', nargs='+', type=int, help='run these seeds alone')
+    parser.add_argument('--jobs', type=int, default=1, help='parallel runs (default: 1)')
+    parser.add_argument('--only', nargs='+', metavar='ROW', help='run only these rows')
+    parser.add_argument('--seeds', nargs='+', type=int, help='run only these seeds')
     parser.add_argument(
         '--table',
         help='Markdown file in which the table between <!-- rows: NAME --> and '
         '<!-- /rows --> is replaced; NAME is that of the YAML file',
     )
-    parser.add_argument('--draws', type=int, default=2000, help='of patients (default: 2000)')
+    parser.add_argument(
+        '--draws', type=int, default=2000, help='bootstrap samples of patients (default: 2000)'
+    )
     return parser.parse_args(argv)
 
 

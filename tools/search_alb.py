@@ -23,9 +23,11 @@ def parse_args(argv=None):
         '--strategy',
         choices=['gradient', 'random'],
         help="the paper's differentiable search, or random search with shared weights "
-        '(default: as the config says)',
+        '(default: that of the config)',
     )
-    parser.add_argument('--num-samples', type=int, help='genotypes that random search scores')
+    parser.add_argument(
+        '--num-samples', type=int, help='number of genotypes that random search scores'
+    )
     return parser.parse_known_args(argv)
 
 

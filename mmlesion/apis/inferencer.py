@@ -1,3 +1,5 @@
+"""Inference: from a CT volume to lesions in its own coordinates."""
+
 import copy
 import os.path as osp
 import warnings
@@ -25,24 +27,21 @@ from ..structures import Columns, clip_segment, cut_segments, reverse_axes, to_o
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from .lesion_writer import check_out_dir, write_lesions
-from .lesions import DEEPLESION_MARGIN, describe_lesions
+from .lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH, describe_lesions
 from .volume_detection import detect_volume, loads_volumes, prepare_volume
-
-SLICE_BATCH = 4
-SCORE_THR = 0.3  # where the config has none for its pictures
 
 
 @dataclass(frozen=True, eq=False)
 class SliceDetections(Columns):
-    """What a detector finds on the slices of a volume.
+    """Detections on the slices of a volume.
 
     Attributes:
         boxes (ndarray): (n, 4) x1, y1, x2, y2 in px of ``CTVolume.array``.
         scores (ndarray): (n,).
         slices (ndarray): (n,) slice indices.
         labels (ndarray): (n,).
-        segments (list[Segment | None]): n segments that the detections meet, within their boxes;
-            None where there is none, or the model predicts no masks.
+        segments (list[Segment | None]): Segments of the n detections, clipped to their boxes; None
+            for a detection without one, or if the model predicts no masks.
     """
 
     boxes: np.ndarray
@@ -53,18 +52,19 @@ class SliceDetections(Columns):
 
 
 class LesionInferencer:
-    """Find lesions in CT volumes with a detector of slices, or of volumes.
+    """Detect lesions in CT volumes with a slice-based or volumetric detector.
 
-    For a detector of slices a volume is brought to the training orientation, its slices go through
-    the config's test pipeline and the detector, and the boxes of neighbouring slices are stacked
-    into 3D lesions, which are told in the coordinates of the original volume. Where the detector
-    predicts masks, as :class:`~mmlesion.models.detectors.LesionRetinaNet` does, lesions have theirs
-    and are measured by them.
+    With a slice-based detector, a volume is reoriented to the training orientation, its slices are
+    passed through the config's test pipeline and the detector, and the boxes of neighboring slices
+    are stacked into 3D lesions in the coordinates of the original volume. If the detector predicts
+    masks, as :class:`~mmlesion.models.detectors.LesionRetinaNet` does, lesions have masks and are
+    measured by them.
 
-    For a detector of volumes, whose test pipeline begins with ``LoadVolume``, a volume is resampled
-    to 1 mm and seen in overlapping windows (:func:`~mmlesion.apis.volume_detection.detect_volume`);
-    lesions are spheres. Where it was trained on scans cut to the lungs, as ``preparation`` in the
-    ``metainfo`` of the config's data set says, the volume is cut to them first.
+    With a volumetric detector, whose test pipeline starts with ``LoadVolume``, a volume is
+    resampled to 1 mm and processed in overlapping windows
+    (:func:`~mmlesion.apis.volume_detection.detect_volume`); lesions are spheres. If it was trained
+    on scans cropped to the lungs, according to ``preparation`` in the ``metainfo`` of the config's
+    dataset, the volume is cropped to them first.
 
     Args:
         model (str | Path | Config): The detector's config or its path.
@@ -119,31 +119,31 @@ class LesionInferencer:
         series=None,
         lungs=None,
     ):
-        """Find the lesions of a volume.
+        """Detect the lesions in a volume.
 
         Args:
             inputs (str | Path | sitk.Image): A NIfTI, MHD or MHA file, a DICOM folder, or an image
                 in HU.
             out_dir (str | Path, optional): Where :func:`write_lesions` writes the results.
-            batch_size (int, optional): Slices, or windows, that the detector sees at once. Defaults
-                to None, 4 slices or the config's number of windows.
-            pred_score_thr (float, optional): Boxes on slices below this score are left out before
-                stacking, or spheres. Defaults to None, that of the config's pictures
-                (``default_hooks.visualization.score_thr``), or 0.3 where it has none.
+            batch_size (int, optional): Slices or windows per batch. Defaults to None, 4 slices or
+                the config's number of windows.
+            pred_score_thr (float, optional): Boxes on slices below this score are dropped before
+                stacking; spheres below it are dropped. Defaults to None, the config's threshold for
+                visualization (``default_hooks.visualization.score_thr``), or 0.3 if it has none.
             iou_thr (float): Boxes of consecutive slices are one lesion if their IoU is greater; not
-                used by a detector of volumes.
-            max_overlays (int): At most so many overlay pictures.
+                used by volumetric detectors.
+            max_overlays (int): Maximum number of overlay images.
             series (str, optional): The Series Instance UID to take from a DICOM folder.
             lungs (str | Path | sitk.Image, optional): A mask of the lungs on the volume's grid, for
-                a detector trained on lungs: LUNA16's labels 3 and 4, or others of lungs alone.
-                Defaults to None: they are found by thresholds.
+                a detector trained on lungs: LUNA16's labels 3 and 4, or any labels of lungs only.
+                Defaults to None: the lungs are segmented by thresholds.
 
         Returns:
-            list[Lesion]: By falling score.
+            list[Lesion]: In descending order of score.
 
         Raises:
-            UserError: If the input is not a CT volume, the lungs are of another one or not found,
-                or the results cannot be written.
+            UserError: If the input is not a CT volume, the lung mask belongs to another volume, no
+                lungs are detected, or the results cannot be written.
         """
         if lungs is not None and 'lungs' not in self.preparation:
             raise UserError('the detector was not trained on lungs: leave their mask out')
@@ -173,7 +173,7 @@ class LesionInferencer:
         return lesions
 
     def _detect_spheres(self, volume, lungs, batch_size, score_thr):
-        """Boxes (n, 6) around lesions in voxels of ``array``, scores and labels."""
+        """Return boxes (n, 6) around lesions in voxels of ``array``, scores and labels."""
         prepared = prepare_volume(volume, self.preparation, lungs)
         spheres, scores, labels = detect_volume(
             self.model, self.pipeline, prepared, batch_size, score_thr, self.show_progress
@@ -181,7 +181,7 @@ class LesionInferencer:
         return reverse_axes(volume.grid.boxes_around(spheres)), scores, labels
 
     def _detect_stacks(self, volume, batch_size, score_thr, iou_thr):
-        """Boxes (n, 6) of lesions in voxels of ``array``, scores, labels and segments by slice."""
+        """Return boxes (n, 6) in voxels of ``array``, scores, labels and segments by slice."""
         found = self.detect_slices(volume, batch_size or SLICE_BATCH, score_thr)
         boxes, scores, labels, lesion_of = stack_boxes(
             found.boxes, found.scores, found.slices, found.labels, iou_thr=iou_thr
@@ -198,8 +198,8 @@ class LesionInferencer:
 
         Args:
             volume (CTVolume): The volume.
-            batch_size (int): Slices that the detector sees at once.
-            score_thr (float): Boxes below this score are left out.
+            batch_size (int): Slices per batch.
+            score_thr (float): Boxes below this score are dropped.
 
         Returns:
             SliceDetections: By slices.
@@ -214,7 +214,7 @@ class LesionInferencer:
         return SliceDetections.concat(parts)
 
     def _batches(self, volume, batch_size):
-        """Yield slice indices and collated inputs; the next batch is made while one is detected."""
+        """Yield slice indices and collated inputs; the next batch is loaded during detection."""
         chunks = np.split(*_split_points(len(volume.array), batch_size))
         with ThreadPoolExecutor(1) as background:
             ahead = background.submit(self._prepare, volume, chunks[0])
@@ -243,7 +243,7 @@ class LesionInferencer:
 
 
 def volume_pipeline(pipeline):
-    """Turn a config's test pipeline into one that takes its slices from a volume in memory.
+    """Convert a config's test pipeline to one that reads its slices from a volume in memory.
 
     Args:
         pipeline (list[dict]): Transforms that begin with ``LoadCTSlices``.
@@ -279,7 +279,7 @@ def _slice_detections(sample, index, score_thr):
 
 
 def _segments(sample, found, boxes):
-    """The segments that the detections of a slice meet, in its frame and within their boxes."""
+    """Return the segments of a slice's detections in its frame, clipped to their boxes."""
     if 'segment_ids' not in found:
         return [None] * len(found)
     numbers = sample.pred_sem_seg.segments[0].cpu().numpy()
@@ -351,7 +351,7 @@ def load_detector(cfg, weights, device):
     dataset = dict(copy.deepcopy(cfg.test_dataloader.dataset), lazy_init=True)
     model.dataset_meta = DATASETS.build(dataset).metainfo
     if weights is None:
-        warnings.warn('no weights were given: the detector is a random one', stacklevel=3)
+        warnings.warn('no weights were given: the detector is randomly initialized', stacklevel=3)
     else:
         _load_weights(model, str(weights))
     try:
@@ -362,7 +362,7 @@ def load_detector(cfg, weights, device):
 
 
 def _load_weights(model, weights):
-    """Load a checkpoint that must have every parameter: others would stay random without a word."""
+    """Load a checkpoint; reject one with missing parameters, which would silently stay random."""
     if '://' not in weights and not osp.isfile(osp.expanduser(weights)):
         raise UserError(
             f'the checkpoint {weights} does not exist: give a .pth file from a training'

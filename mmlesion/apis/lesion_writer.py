@@ -1,3 +1,5 @@
+"""Output of inference results as JSON, CSV, label map and overlay images."""
+
 import csv
 import json
 import os
@@ -44,7 +46,7 @@ CSV_COLUMNS = (
 
 
 def check_out_dir(out_dir):
-    """Make sure, before the long work, that results can be written to a folder.
+    """Check in advance that results can be written to a folder.
 
     Raises:
         UserError: If it is a file, or neither it nor its nearest existing parent is writable.
@@ -56,7 +58,7 @@ def check_out_dir(out_dir):
 
 
 def write_lesions(out_dir, volume, lesions, provenance, max_overlays=50, show_progress=True):
-    """Write lesions as JSON, CSV, label map and overlay pictures; all of them or none.
+    """Write lesions as JSON, CSV, label map and overlay images: all of them or none.
 
     The files are ``lesions.json``, ``lesions.csv``, ``lesions.nii.gz`` and
     ``overlays/lesion_<id>.png``. They replace those of an earlier run in the same folder.
@@ -64,10 +66,10 @@ def write_lesions(out_dir, volume, lesions, provenance, max_overlays=50, show_pr
     Args:
         out_dir (str | Path): The folder, made if missing.
         volume (CTVolume): The volume.
-        lesions (list[Lesion]): By falling score.
-        provenance (dict): What the JSON says about ``source`` (the volume's path) and ``detector``.
-        max_overlays (int): Pictures are drawn of so many lesions of highest score.
-        show_progress (bool): Show a progress bar over the pictures.
+        lesions (list[Lesion]): In descending order of score.
+        provenance (dict): The JSON's entries ``source`` (the volume's path) and ``detector``.
+        max_overlays (int): Number of highest-scoring lesions for which overlay images are drawn.
+        show_progress (bool): Show a progress bar over the images.
 
     Raises:
         UserError: If the folder cannot be written.

@@ -1,3 +1,5 @@
+"""The lesion record of inference results, its measurements and label maps."""
+
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -6,26 +8,30 @@ from ..structures import measure_recist, reverse_axes
 
 DEEPLESION_MARGIN = 4.0
 """mm by which DeepLesion's boxes exceed the lesion on each side: 5 px of about 0.8 mm."""
+SCORE_THR = 0.3
+"""Lowest score of a detection, where the config has none for its pictures."""
+SLICE_BATCH = 4
+"""Slices that go through a detector at once."""
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """A lesion found in a CT volume.
+    """A lesion detected in a CT volume.
 
     Attributes:
-        id (int): From 1, by falling score; the lesion's value in the label map.
+        id (int): From 1, in descending order of score; the lesion's value in the label map.
         label (str): Class name.
-        score (float): The detector's confidence, 0 to 1, or to 2 where it calibrates scores.
+        score (float): The detector's confidence, 0 to 1; up to 2 if it calibrates scores.
         center_mm (tuple[float]): World point x, y, z in mm, LPS.
         center_voxel (tuple[float]): The same point as voxel coordinates i, j, k of the original
-            volume; integers are voxel centres.
+            volume; integers are voxel centers.
         bbox_voxel (tuple[float]): The box i1, j1, k1, i2, j2, k2 in voxel coordinates of the
             original volume; its faces lie between voxels, where voxel n extends from n - 0.5 to
             n + 0.5.
-        diameter_mm (float): The long RECIST diameter of the lesion's mask on its key slice. From a
-            detector without masks, or where the lesion meets none: the longer in-plane side of the
-            box less the margin on both sides, at least one pixel.
-        short_diameter_mm (float): The short diameter, or the same of the shorter side.
+        diameter_mm (float): The long RECIST diameter of the lesion's mask on its key slice. Without
+            a mask: the longer in-plane side of the box minus the margin on both sides, at least one
+            pixel.
+        short_diameter_mm (float): The short diameter, or likewise that of the shorter side.
         diameter_source (str): 'mask' or 'box'.
         slice_range (tuple[int]): First and last slice, 0-based and inclusive, along the original
             volume's slice axis.
@@ -54,12 +60,12 @@ class Lesion:
 def describe_lesions(
     volume, boxes, scores, labels, classes, box_margin=DEEPLESION_MARGIN, segments=None
 ):
-    """Bring detected 3D boxes to the coordinates of the original volume.
+    """Convert detected 3D boxes to the coordinates of the original volume.
 
     Args:
         volume (CTVolume): The volume.
-        boxes (ndarray): (n, 6) boxes x1, y1, z1, x2, y2, z2 in voxels of ``volume.array``, by
-            falling score.
+        boxes (ndarray): (n, 6) boxes x1, y1, z1, x2, y2, z2 in voxels of ``volume.array``, in
+            descending order of score.
         scores (ndarray): (n,) scores.
         labels (ndarray): (n,) class labels.
         classes (Sequence[str]): Class names.
@@ -98,12 +104,12 @@ def describe_lesions(
 def label_map(volume, lesions):
     """Draw lesions into an array of the original volume's size.
 
-    Each lesion is its mask, or without one the ellipsoid inscribed into its box, at least the voxel
-    at its centre. Where lesions overlap, the higher score is seen.
+    Each lesion is drawn as its mask or, without one, as the ellipsoid inscribed in its box, at
+    least the voxel at its center. Where lesions overlap, the one with the higher score is on top.
 
     Args:
         volume (CTVolume): The volume.
-        lesions (list[Lesion]): By falling score.
+        lesions (list[Lesion]): In descending order of score.
 
     Returns:
         ndarray: (k, j, i) array of the original volume with the lesions' ids, 0 elsewhere, of the
@@ -122,7 +128,7 @@ def label_map(volume, lesions):
 
 
 def _ellipsoid(lesion, shape):
-    """Slices of the (k, j, i) block around a lesion, and a mask of its ellipsoid in it."""
+    """Return slices of the (k, j, i) block around a lesion and the ellipsoid's mask in it."""
     box = np.array(lesion.bbox_voxel)
     center, radius = lesion.center_voxel[::-1], np.maximum((box[3:] - box[:3]) / 2, 1e-6)[::-1]
     middle = np.clip(np.rint(center), 0, shape - 1).astype(int)
@@ -136,7 +142,7 @@ def _ellipsoid(lesion, shape):
 
 
 def _measure_mask(volume, segments):
-    """The diameters of a lesion's mask on the slice where it is longest, as Lesion has them."""
+    """Measure a lesion's mask on the slice where it is longest; return fields of Lesion."""
     spacing = volume.spacing[:2]
     measured = {
         index: measure_recist(segment.mask, spacing, segment.corner)
@@ -157,7 +163,7 @@ def _measure_mask(volume, segments):
 
 
 def _measure_box(volume, box, margin):
-    """The diameters that the sides of a 3D box stand for, as Lesion has them."""
+    """Derive the diameters from the sides of a 3D box; return fields of Lesion."""
     spacing = np.array(volume.spacing[:2])
     sides = np.maximum((box[3:5] - box[:2]) * spacing - 2 * margin, spacing.min())
     middle = np.clip(int((box[2] + box[5]) / 2), 0, len(volume.array) - 1)

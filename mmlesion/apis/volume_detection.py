@@ -1,4 +1,4 @@
-"""Running detectors of whole volumes on CT of any grid."""
+"""Inference of volumetric detectors on CT volumes with arbitrary grids."""
 
 import copy
 from functools import partial
@@ -9,16 +9,16 @@ from tqdm import tqdm
 
 from mmlesion.io.ct import check_same_grid, read_labels
 
-from ..datasets.lung_finder import find_lungs
-from ..datasets.lungs import LungRegion, cut_to_lungs, number_lungs
-from ..datasets.volume_files import isotropic_grid, resample
+from ..converters.lung_finder import find_lungs
+from ..converters.lungs import LungRegion, cut_to_lungs, number_lungs
+from ..converters.resample import isotropic_grid, resample
 from ..structures.ct_volume import CTVolume
 
 _FROM_FILES = ('LoadVolume', 'LoadSphereAnnotations')
 
 
 def loads_volumes(pipeline):
-    """Whether a config's test pipeline is that of a detector of whole volumes.
+    """Return whether a config's test pipeline is that of a volumetric detector.
 
     Args:
         pipeline (list[dict]): The pipeline.
@@ -30,20 +30,22 @@ def loads_volumes(pipeline):
 
 
 def prepare_volume(volume, preparation, lungs=None):
-    """Resample a CT volume to 1 mm in the training orientation, as the converters do it.
+    """Resample a CT volume to 1 mm in the training orientation, as the converters do.
 
     Args:
         volume (CTVolume): The volume.
-        preparation (dict): How the volumes of training were made, ``preparation`` of a data set's
-            ``metainfo``: with ``lungs``, the options of :class:`LungRegion`, it is cut to them.
+        preparation (dict): Preparation of the training volumes, ``preparation`` in a dataset's
+            ``metainfo``: with ``lungs``, the options of :class:`LungRegion`, the volume is cropped
+            to them.
         lungs (str | Path | sitk.Image, optional): A mask of the lungs on the volume's grid.
-            Defaults to None: they are found by :func:`find_lungs`.
+            Defaults to None: they are segmented by :func:`find_lungs`.
 
     Returns:
-        tuple[ndarray, Grid]: (z, y, x) int16 HU, and where the voxels lie.
+        tuple[ndarray, Grid]: (z, y, x) int16 HU, and the voxels' grid.
 
     Raises:
-        UserError: If the mask cannot be read, has another grid or is empty, or no lungs are found.
+        UserError: If the mask cannot be read, has another grid or is empty, or no lungs are
+            detected.
     """
     if 'lungs' not in preparation:
         grid = isotropic_grid(volume.grid, (0, 0, 0), volume.grid.size)
@@ -54,7 +56,7 @@ def prepare_volume(volume, preparation, lungs=None):
 
 
 def _read_lungs(lungs, volume):
-    """(z, y, x) a number for each lung, in the training orientation."""
+    """Read a lung mask as labels (z, y, x), one per lung, in the training orientation."""
     source = 'the mask given' if isinstance(lungs, sitk.Image) else str(lungs)
     mask = lungs if isinstance(lungs, sitk.Image) else read_labels(lungs)
     check_same_grid(mask, volume.image, f'the lungs ({source}) and the volume')
@@ -63,19 +65,20 @@ def _read_lungs(lungs, volume):
 
 
 def detect_volume(model, pipeline, prepared, batch_size=None, score_thr=0.0, show_progress=False):
-    """Find lesions in a CT volume as spheres, in windows of 1 mm.
+    """Detect lesions in a CT volume as spheres, in sliding windows at 1 mm.
 
     Args:
         model (AggregatedRCNN3D): The detector.
-        pipeline (list[dict]): The config's test pipeline, of which what reads files is left out.
+        pipeline (list[dict]): The config's test pipeline, of which steps that read files are
+            omitted.
         prepared (tuple[ndarray, Grid]): The volume, by :func:`prepare_volume`.
-        batch_size (int, optional): Windows at once. Defaults to None, as the config has it.
-        score_thr (float): Detections below this score are left out.
+        batch_size (int, optional): Windows per batch. Defaults to None, the config's value.
+        score_thr (float): Detections below this score are dropped.
         show_progress (bool): Show a progress bar of the windows.
 
     Returns:
-        tuple[ndarray]: (n, 4) spheres x, y, z and diameter in mm of the world, by falling score;
-        (n,) scores and (n,) labels.
+        tuple[ndarray]: (n, 4) spheres x, y, z and diameter in world mm, in descending order of
+        score; (n,) scores and (n,) labels.
     """
     hu, grid = prepared
     sample = _pack(pipeline, hu, grid)
@@ -88,7 +91,7 @@ def detect_volume(model, pipeline, prepared, batch_size=None, score_thr=0.0, sho
 
 
 def _pack(pipeline, hu, grid):
-    """Take a volume in memory through a pipeline."""
+    """Pass a volume in memory through a pipeline."""
     steps = [step for step in copy.deepcopy(list(pipeline)) if _name(step) not in _FROM_FILES]
     where = dict(spacing=grid.spacing, origin=grid.origin, direction=grid.direction)
     shapes = dict.fromkeys(('size', 'img_shape', 'ori_shape'), hu.shape)

@@ -1,3 +1,5 @@
+"""Datasets of slices, patches and volumes."""
+
 from .ct_slices import CTSliceDataset
 from .lesion_patches import LesionPatchDataset
 from .proposal_patches import ProposalPatchDataset

@@ -1,3 +1,5 @@
+"""The dataset of CT slices with 2D boxes."""
+
 import json
 import logging
 
@@ -39,8 +41,8 @@ class CTSliceDataset(CocoDataset):
     Args:
         *args: Those of :class:`mmdet.datasets.CocoDataset`.
         dataset_name (str, optional): What each sample has as ``dataset_name``, by which a model of
-            several datasets tells them apart. Defaults to None, without.
-        **kwargs: Those of :class:`mmdet.datasets.CocoDataset`, which refuses unknown ones.
+            several datasets tells them apart. Defaults to None, without. **kwargs: Those of
+            :class:`mmdet.datasets.CocoDataset`, which rejects unknown ones.
 
     Raises:
         UserError: If the annotation file is missing, is not COCO JSON, lists no image, has none of
@@ -174,6 +176,6 @@ def _shifted(annotation, shift):
 
 
 def _to_train(instances):
-    """Boxes without the ignored ones that mark a lesion."""
+    """Return the boxes without ignored ones that mark a lesion."""
     corners = np.array([instance['bbox'] for instance in instances]).reshape(-1, 2, 2)
     return without_marks(instances, corners.mean(axis=1), corners[:, 1] - corners[:, 0])

@@ -1,3 +1,5 @@
+"""The dataset of annotated lesions for training an embedding."""
+
 from mmdet.registry import DATASETS
 
 from .ct_slices import CTSliceDataset
@@ -8,7 +10,7 @@ LESION_FIELDS = ('lesion_type', 'normalized_location', 'lesion_id')
 
 @DATASETS.register_module()
 class LesionPatchDataset(CTSliceDataset):
-    """Annotated lesions, a sample each, for a model that tells them apart.
+    """One sample per annotated lesion, for training an embedding.
 
     A sample is that of :class:`CTSliceDataset` with one box, and its annotation's ``lesion_type``
     (-1 where unknown) and ``normalized_location``. Annotations of one lesion share a
@@ -18,8 +20,8 @@ class LesionPatchDataset(CTSliceDataset):
     Args:
         *args: Those of :class:`CTSliceDataset`.
         max_distance (float): See :func:`~mmlesion.datasets.repeated_lesions.group_lesions`.
-            Defaults to 0.03.
-        **kwargs: Those of :class:`CTSliceDataset`, which refuses unknown ones.
+            Defaults to 0.03. **kwargs: Those of :class:`CTSliceDataset`, which rejects unknown
+            ones.
     """
 
     def __init__(self, *args, max_distance=0.03, **kwargs):

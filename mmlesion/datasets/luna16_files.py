@@ -13,9 +13,8 @@ from mmlesion.io.ct import read_ct, read_image
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
-from .lungs import LUNG_LABELS
-
 SUBSETS = 10
+LUNG_LABELS = (3, 4)  # of the masks; 5 is the trachea
 
 
 class LunaScan(NamedTuple):

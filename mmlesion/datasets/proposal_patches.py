@@ -1,3 +1,5 @@
+"""The dataset of 3D proposals for false positive reduction."""
+
 import os.path as osp
 from pathlib import PurePath
 
@@ -17,9 +19,9 @@ SERIES_FIELDS = ('height', 'width', 'spacing', 'slice_interval')
 
 @DATASETS.register_module()
 class ProposalPatchDataset(CTSliceDataset):
-    """3D proposals of a detector, a sample each, for a network that classifies them (LENS).
+    """One sample per 3D proposal of a detector, for training a classifier (LENS).
 
-    A sample names the slice at the proposal's centre, from which ``LoadProposalPatch`` finds the
+    A sample names the slice at the proposal's center, from which ``LoadProposalPatch`` finds the
     others, and has ``sub_volume``, ``proposal_box`` (x1, y1, z1, x2, y2, z2 in px and slice
     numbers, inclusive) and ``proposal_score``; for training also ``proposal_label``, 1 of a lesion
     and 0 of a false positive.
@@ -31,8 +33,8 @@ class ProposalPatchDataset(CTSliceDataset):
 
     Args:
         *args: Those of :class:`CTSliceDataset`.
-        proposal_file (str): The proposals, relative to ``data_root``.
-        **kwargs: Those of :class:`CTSliceDataset`, which refuses unknown ones.
+        proposal_file (str): The proposals, relative to ``data_root``. **kwargs: Those of
+        :class:`CTSliceDataset`, which rejects unknown ones.
 
     Raises:
         UserError: As :class:`CTSliceDataset`; and if the proposals are missing, are not of that
@@ -65,7 +67,7 @@ class ProposalPatchDataset(CTSliceDataset):
             raise UserError(f'{path} has no proposals: run the detector with a lower threshold')
 
     def _series(self):
-        """A slice of each series, by the name that sub-volumes have of it."""
+        """Return a slice of each series by its name in sub-volumes."""
         root = self.data_prefix['img']
         folders = (PurePath(osp.relpath(one['img_path'], root)).parent for one in self.data_list)
         return {'_'.join(folder.parts): one for folder, one in zip(folders, self.data_list)}
@@ -94,7 +96,7 @@ def read_proposals(path, labelled=False):
 
 
 def _samples(name, sub_volume, series, rows):
-    """A sample for each of a sub-volume's proposals.
+    """Return a sample for each of a sub-volume's proposals.
 
     Args:
         name (str): Of the sub-volume, as the file has it.

@@ -1,10 +1,10 @@
-"""Ignored findings that mark a lesion, as single readers' marks do: no part of training."""
+"""Ignored findings that mark a lesion, such as single readers' marks: excluded from training."""
 
 import numpy as np
 
 
 def without_marks(instances: list[dict], centers: np.ndarray, sizes: np.ndarray) -> list[dict]:
-    """Leave out the ignored findings that mark a lesion, whose center lies in it.
+    """Exclude ignored findings that mark a lesion, with their center in it.
 
     LUNA16's list of excluded findings holds every reader's mark of every nodule. In training they
     must not make what surrounds the nodule, or the nodule, a region to ignore; in the evaluation

@@ -1,4 +1,4 @@
-"""Which annotations are of one lesion."""
+"""Identification of annotations of the same lesion."""
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -38,7 +38,7 @@ def group_lesions(samples, max_distance=0.03):
 
 
 def _same_lesion(samples, max_distance):
-    """(n, n) bool, which pairs of a patient's annotations are of one lesion."""
+    """Return which pairs of a patient's annotations are of the same lesion, (n, n) bool."""
     nowhere = [np.nan] * 3
     places = np.array([sample.get('normalized_location', nowhere) for sample in samples], float)
     types = np.array([sample['lesion_type'] for sample in samples])
@@ -55,5 +55,5 @@ def _numbered_lesion(sample):
 
 
 def _equal(values):
-    """(n, n) bool, which pairs of values are equal and not None."""
+    """Return which pairs of values are equal and not None, (n, n) bool."""
     return np.array([[a is not None and a == b for a in values] for b in values])

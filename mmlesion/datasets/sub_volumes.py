@@ -7,14 +7,14 @@ def sub_volume_coco(coco, volumes, boxes):
     """A COCO dictionary of every slice of sub-volumes, and their 3D boxes.
 
     Args:
-        coco (dict): The data set's annotation file.
+        coco (dict): The dataset's annotation file.
         volumes (dict[str, SliceSeries]): Its series by name, with all their slices
             (:func:`mmlesion.mining.series.list_series`).
         boxes (dict[SubVolume, list]): Of each sub-volume x1, y1, z1, x2, y2, z2, inclusive.
 
     Returns:
         dict: With ``sub_volume`` in each image, whose ``slice_range`` is that of the sub-volume,
-        the annotations of the data set that lie on them, and ``sub_volumes``, the boxes by name.
+        the annotations of the dataset that lie on them, and ``sub_volumes``, the boxes by name.
     """
     images, annotations = [], []
     for sub in boxes:

@@ -1,4 +1,4 @@
-"""Volumes of 1 mm on disk: resampling, arrays to map into memory, and their annotation file."""
+"""Volumes of 1 mm on disk: arrays to map into memory, and their annotation file."""
 
 import json
 from dataclasses import asdict
@@ -6,69 +6,21 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.mhd import image_files
-from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 from .conversion import convert_once
 
-SPACING = 1.0  # mm (3D Aggregated Faster R-CNN, section Data Preparation)
-HU_RANGE = (-1024, 3071)
 FOLDER = 'volumes'
-
-
-def isotropic_grid(grid, low, high, spacing=SPACING):
-    """A grid of cubes, parallel to another one.
-
-    Args:
-        grid (Grid): The other one.
-        low (Sequence[float]): z, y, x in its voxels at which the new grid begins.
-        high (Sequence[float]): z, y, x near which it ends, to half a cube.
-        spacing (float): mm of the cubes' sides. Defaults to 1.
-
-    Returns:
-        Grid: Of at least one voxel along each axis.
-    """
-    low, cubes = np.asarray(low, float), np.asarray(grid.spacing)[::-1] / spacing
-    size = np.maximum(np.rint((high - low) * cubes), 1).astype(int)
-    (origin,) = grid.to_world(low + 0.5 / cubes)
-    return Grid(tuple(size.tolist()), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
-
-
-def resample(image, grid, outside=HU_RANGE[0]):
-    """Sample an image on a grid, linearly.
-
-    Args:
-        image (sitk.Image): In HU.
-        grid (Grid): Where to sample.
-        outside (float): HU outside of the image. Defaults to -1024, air.
-
-    Returns:
-        ndarray: (z, y, x) int16 HU, clipped to -1024 to 3071.
-    """
-    low, high = HU_RANGE
-    resampled = sitk.Resample(
-        image,
-        grid.size[::-1],
-        sitk.Transform(),
-        sitk.sitkLinear,
-        grid.origin,
-        grid.spacing,
-        grid.direction,
-        outside,
-        sitk.sitkFloat32,
-    )
-    return np.rint(sitk.GetArrayViewFromImage(resampled)).clip(low, high).astype(np.int16)
 
 
 def write_volume(root, name, hu, grid, **fields):
     """Write a volume.
 
     Args:
-        root (str | Path): Folder of the data set.
+        root (str | Path): Folder of the dataset.
         name (str): The volume's file is ``volumes/<name>.npy``.
         hu (ndarray): (z, y, x) int16.
         grid (Grid): Its grid.
@@ -86,7 +38,7 @@ def store_volume(root, name, sources, options, convert):
     """Write a volume, or keep what an earlier run has made of the same files and options.
 
     Args:
-        root (str | Path): Folder of the data set. ``volumes/<name>.json`` says what was made.
+        root (str | Path): Folder of the dataset. ``volumes/<name>.json`` says what was made.
         name (str): Of the volume.
         sources (Sequence[Path]): The files that it is made of.
         options (dataclass): How it is made.
@@ -123,7 +75,7 @@ def write_annotations(path, volumes, annotations, category, description, prepara
         annotations (list[list[dict]]): Of each volume ``center_mm`` (x, y, z), ``diameter_mm`` and
             ``ignore``, and more if there is; ids count from 1.
         category (str): What is annotated.
-        description (str): Of the data set.
+        description (str): Of the dataset.
         preparation (dict, optional): How volumes were made, which :class:`VolumeDataset` compares
             with its ``metainfo``. Defaults to None, of all that is there.
     """

@@ -1,3 +1,5 @@
+"""The dataset of 1 mm volumes with spheres."""
+
 import logging
 
 import numpy as np
@@ -127,7 +129,7 @@ class VolumeDataset(BaseDetDataset):
         print_log(difference, 'current', logging.WARNING)
 
     def _labels(self, categories):
-        """Category id to label."""
+        """Return labels by category id."""
         classes = self.metainfo['classes']
         ids = {category['name']: category['id'] for category in categories}
         if missing := [name for name in classes if name not in ids]:
@@ -151,7 +153,7 @@ class VolumeDataset(BaseDetDataset):
         }
 
     def filter_data(self):
-        """Filter the volumes by ``filter_cfg`` and repeat them; in test mode all stay as they are.
+        """Filter and repeat the volumes according to ``filter_cfg``; do nothing in test mode.
 
         Returns:
             list[dict]: The samples of an epoch.
@@ -188,7 +190,7 @@ def _instance(annotation, labels):
 
 
 def _to_train(instances):
-    """Findings without the ignored ones that mark a lesion."""
+    """Return the findings without ignored ones that mark a lesion."""
     centers = np.array([instance['center_mm'] for instance in instances]).reshape(-1, 3)
     diameters = np.array([instance['diameter_mm'] for instance in instances]).reshape(-1, 1)
     return without_marks(instances, centers, diameters)
@@ -199,7 +201,7 @@ def _has_lesions(sample):
 
 
 def _lesion_samples(samples):
-    """A sample a lesion, then one a volume."""
+    """Return one sample per lesion, then one per volume."""
     aimed = [
         dict(sample, crop_target=instance)
         for sample in samples

@@ -1,3 +1,5 @@
+"""Hooks, runners and checkpoint handling."""
+
 from .atomic_local_backend import AtomicLocalBackend
 from .checkpoint import load_from_local
 from .hooks import (

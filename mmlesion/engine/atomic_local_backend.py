@@ -1,3 +1,5 @@
+"""Atomic writes for mmengine's local files."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -9,7 +11,7 @@ from mmlesion.io.atomic import atomic_write
 
 @register_backend('local', force=True, prefixes='')
 class AtomicLocalBackend(LocalBackend):
-    """mmengine's local files, each written whole or not at all.
+    """mmengine's local file backend with atomic writes.
 
     A checkpoint that is saved again, as after its validation, is never half of one: until the new
     file is complete the old one is there. Importing :mod:`mmlesion` puts this backend in the place

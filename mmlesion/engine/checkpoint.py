@@ -1,9 +1,9 @@
-"""mmengine's checkpoint loaders, each through :func:`read_checkpoint`.
+"""Replacements for mmengine's checkpoint loaders that use :func:`read_checkpoint`.
 
-Since 2.6 torch refuses mmengine's own checkpoints, because the message hub's history buffers name
-``getattr`` when unpickled. Before 2.6 it runs whatever a checkpoint says. These loaders, which
-importing :mod:`mmlesion` puts in the place of mmengine's for every prefix of a checkpoint's name,
-take the former and refuse the latter.
+Since 2.6, torch rejects mmengine's own checkpoints, because the pickled history buffers of the
+message hub reference ``getattr``. Before 2.6, it executes any code in a checkpoint. Importing
+:mod:`mmlesion` replaces mmengine's loaders for every prefix of a checkpoint's name by these, which
+accept the former and reject the latter.
 """
 
 import os
@@ -23,15 +23,15 @@ from .checkpoint_file import MapLocation, read_checkpoint
 
 @CheckpointLoader.register_scheme(prefixes='', force=True)
 def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
-    """Load a local checkpoint that holds data only.
+    """Load a local checkpoint that contains only data.
 
     Args:
         filename (str): The checkpoint file.
         map_location (str, optional): As in :func:`torch.load`.
 
     Returns:
-        dict: The checkpoint. ``meta['config']``, which mmengine's ``Runner.resume`` would run as
-        Python and no mmengine writes, is left out.
+        dict: The checkpoint. ``meta['config']``, which mmengine's ``Runner.resume`` would execute
+        as Python and no mmengine writes, is removed.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -53,7 +53,7 @@ def load_from_http(
     model_dir: Optional[str] = None,
     progress: bool = True,
 ) -> dict:
-    """Download a checkpoint to where :mod:`torch.hub` keeps them, once, and load it.
+    """Download a checkpoint to the cache of :mod:`torch.hub`, once, and load it.
 
     Args:
         filename (str): The address.
@@ -94,7 +94,7 @@ def load_from_torchvision(filename: str, map_location: MapLocation = None) -> di
 
 @CheckpointLoader.register_scheme(prefixes=('open-mmlab://', 'openmmlab://'), force=True)
 def load_from_openmmlab(filename: str, map_location: MapLocation = None) -> dict:
-    """Download and load weights by OpenMMLab's name, or find them in mmengine's folder."""
+    """Download and load weights by OpenMMLab's name, or load them from mmengine's folder."""
     name = filename.split('://', 1)[1]
     name = mmengine_checkpoint.get_deprecated_model_names().get(name, name)
     address = _look_up(f'open-mmlab://{name}', mmengine_checkpoint.get_external_models())
@@ -125,12 +125,12 @@ def load_from_ceph(
 
 @CheckpointLoader.register_scheme(prefixes='pavi://', force=True)
 def load_from_pavi(filename: str, map_location: MapLocation = None) -> dict:
-    """Refuse a prefix whose client is not public."""
+    """Reject a prefix whose client is not public."""
     raise UserError(f'{filename}: download it, and give the file')
 
 
 def _look_up(filename, addresses):
-    """The address of a checkpoint ``prefix://name``."""
+    """Return the address of a checkpoint ``prefix://name``."""
     name = filename.split('://', 1)[1]
     if name not in addresses:
         raise UserError(f'there are no weights {filename}')

@@ -1,8 +1,8 @@
-"""Reading a checkpoint file without running it.
+"""Reading checkpoint files without executing code.
 
-A checkpoint, as :func:`torch.save` writes it since torch 1.6, is a zip file: a pickle that names
-tensors, and the bytes of each storage beside it. It is read here without torch's own reader: which
-container that takes a file for, and what the container may do, changes with torch's version.
+A checkpoint, as :func:`torch.save` writes it since torch 1.6, is a zip file of a pickle that
+references tensors, and the bytes of each storage. It is read here without torch's own reader, whose
+detection and handling of containers changes with torch's version.
 """
 
 import os
@@ -49,13 +49,13 @@ _STORAGES = {
 
 
 class StorageType(NamedTuple):
-    """The class of a storage, which says the type of its numbers."""
+    """Class of a storage, which determines the type of its numbers."""
 
     dtype: torch.dtype
 
 
 class Storage(NamedTuple):
-    """A storage that the pickle names.
+    """A storage referenced by the pickle.
 
     Args:
         data (UntypedStorage): Its bytes.
@@ -79,7 +79,7 @@ class HistoryRecord(Record):
 
 
 def read_checkpoint(path: str, map_location: MapLocation = None) -> dict:
-    """Read a checkpoint that holds data only.
+    """Read a checkpoint that contains only data.
 
     Args:
         path (str): The file, as :func:`torch.save` writes it since torch 1.6.
@@ -89,8 +89,8 @@ def read_checkpoint(path: str, map_location: MapLocation = None) -> dict:
         dict: The checkpoint.
 
     Raises:
-        UserError: If the file is damaged, is of another container, or holds anything but tensors,
-            NumPy's arrays, mmengine's history buffers and plain values.
+        UserError: If the file is damaged, has another container, or contains anything but tensors,
+            NumPy arrays, mmengine's history buffers and plain values.
     """
     try:
         with open(path, 'rb') as file:
@@ -98,17 +98,17 @@ def read_checkpoint(path: str, map_location: MapLocation = None) -> dict:
             with zipfile.ZipFile(file) as archive:
                 checkpoint = CheckpointArchive(archive, path, map_location).load()
     except UserError as error:
-        raise UserError(f'the checkpoint {path} was refused: {error}') from None
+        raise UserError(f'the checkpoint {path} was rejected: {error}') from None
     except Exception as error:
         # Whatever a damaged file provokes on the way, the file is what the user must know.
         raise UserError(f'the checkpoint {path} cannot be read: {shown(error)}') from error
     if not isinstance(checkpoint, dict):
-        raise UserError(f'the checkpoint {path} was refused: it is no dictionary')
+        raise UserError(f'the checkpoint {path} was rejected: it is not a dictionary')
     return checkpoint
 
 
 def check_container(head: bytes, path: str) -> None:
-    """Refuse every container but the zip file.
+    """Reject all containers except zip files.
 
     Args:
         head (bytes): The first 512 bytes of the file.
@@ -121,7 +121,9 @@ def check_container(head: bytes, path: str) -> None:
         return
     if head.startswith(_LEGACY) or head[_TAR_OFFSET:].startswith(_TAR):
         convert = _CONVERT.format(path=path)
-        raise UserError(f'it is in a format from before torch 1.6, which is not read; {convert}')
+        raise UserError(
+            f'it is in a format from before torch 1.6, which is not supported; {convert}'
+        )
     if head.startswith(_PICKLE):
         raise UserError('it is a plain pickle, not a checkpoint that torch.save wrote')
     raise ValueError('it does not begin as a file of torch.save does')
@@ -149,18 +151,18 @@ class CheckpointArchive:
         self.root = pickles[0].split('/')[0]
 
     def check_members(self, path):
-        """Refuse programs, and members that are larger than they seem or share their bytes."""
+        """Reject programs, and members that are larger than declared or share their bytes."""
         convert, members = _CONVERT.format(path=path), self.archive.infolist()
         if any(re.match(r'[^/]*/(constants\.pkl$|code/)', name) for name in self.members):
             raise UserError(f'it is a TorchScript program, not a checkpoint; {convert}')
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise UserError(f'it is compressed, as torch.save never does; {convert}')
+            raise UserError(f'it is compressed, which torch.save never does; {convert}')
         total = sum(member.file_size for member in members)
         if len(self.members) < len(members) or total > os.path.getsize(path):
             raise UserError('its zip file has members that overlap')
 
     def load(self) -> Any:
-        """Read the pickle, and with it the storages that it names."""
+        """Read the pickle and the storages that it references."""
         order = f'{self.root}/byteorder'
         if order in self.members and self.archive.read(order).decode() != sys.byteorder:
             raise UserError('it was written on a machine of another byte order')
@@ -168,14 +170,14 @@ class CheckpointArchive:
         return read_pickle(data, CHECKPOINT_GLOBALS, CHECKPOINT_LEAVES, self.find_storage)
 
     def find_storage(self, identifier: tuple) -> Storage:
-        """Read the storage that a persistent id names, once.
+        """Read the storage of a persistent id, once.
 
         Raises:
-            UserError: If it has other than the bytes that the pickle says it has.
+            UserError: If its size differs from the one declared in the pickle.
         """
         kind, storage_type, key, location, numel = identifier
         if kind != 'storage' or type(storage_type) is not StorageType or type(numel) is not int:
-            raise UserError('it refers to data that is no storage of a tensor')
+            raise UserError('it refers to data that is not a tensor storage')
         member = self.members.get(f'{self.root}/data/{key}') if type(key) is str else None
         if member is None or member.file_size != numel * storage_type.dtype.itemsize:
             raise UserError('it has a storage of another size than its data, or without data')
@@ -195,7 +197,7 @@ class CheckpointArchive:
         return storage
 
     def place(self, storage: torch.UntypedStorage, location: str) -> torch.UntypedStorage:
-        """Move a storage where it was, or where ``map_location`` wants it."""
+        """Move a storage to its original device, or as ``map_location`` specifies."""
         if type(location) is not str:
             raise UserError('it has a storage without a place')
         wanted = self.map_location
@@ -219,13 +221,13 @@ def build_tensor(
     hooks: Any = None,
     metadata: Any = None,
 ) -> torch.Tensor:
-    """Make a tensor that lies within its storage and is no larger than it.
+    """Build a tensor that lies within its storage and is no larger than it.
 
     Raises:
         UserError: If it is not, or has more to it than numbers.
     """
     if type(storage) is not Storage or type(requires_grad) is not bool or hooks or metadata:
-        raise UserError('it has a tensor with more to it than numbers')
+        raise UserError('it has a tensor with unsupported state')
     numbers = [offset, *size, *stride]
     if len(size) != len(stride) or any(type(n) is not int or n < 0 for n in numbers):
         raise UserError('it has a tensor of an impossible shape')
@@ -246,14 +248,14 @@ def _tensor_of_first_version(storage, offset, size, stride):
 
 def _tensor_of_any_dtype(storage, offset, size, stride, requires_grad, hooks, dtype, metadata=None):
     if type(storage) is not Storage or not isinstance(dtype, torch.dtype):
-        raise UserError('it has a tensor with more to it than numbers')
+        raise UserError('it has a tensor with unsupported state')
     storage = Storage(storage.data, dtype)
     return build_tensor(storage, offset, size, stride, requires_grad, hooks, metadata)
 
 
 def _parameter(data, requires_grad, hooks):
     if type(data) is not torch.Tensor or type(requires_grad) is not bool or hooks:
-        raise UserError('it has a parameter with more to it than numbers')
+        raise UserError('it has a parameter with unsupported state')
     return torch.nn.Parameter(data, requires_grad)
 
 
@@ -271,19 +273,19 @@ def _device(kind, index=None):
 
 def _counter(counts):
     if type(counts) is not dict:
-        raise UserError('it counts something else than a dictionary')
+        raise UserError('it has a counter that is not of a dictionary')
     return Counter(counts)
 
 
 def _config_dict(values):
-    """Take a part of a config, such as a dataset's meta information, as a plain dictionary."""
+    """Convert a part of a config, such as a dataset's meta information, to a plain dictionary."""
     if type(values) is not dict:
-        raise UserError('it has a part of a config that is no dictionary')
+        raise UserError('it has a part of a config that is not a dictionary')
     return values
 
 
 def _history_method(owner, name):
-    """Stand for a default statistic of a history buffer, which it has anyway."""
+    """Accept a default statistic of a history buffer, which has it already."""
     if owner is not _HISTORY or name not in ('min', 'max', 'mean', 'current'):
         raise UserError(f'it asks for the attribute {shown(name)}, so it was not loaded')
 

@@ -1,3 +1,5 @@
+"""Cross-validation folds in configs."""
+
 from typing import Optional
 
 from mmlesion.utils import UserError
@@ -6,7 +8,7 @@ PARTS = ('train', 'val', 'test')
 
 
 def fold_of(cfg) -> Optional[list[int]]:
-    """Find the fold of cross-validation that a config tests.
+    """Return the cross-validation fold that a config tests.
 
     Args:
         cfg (Config): With dataloaders and evaluators.
@@ -32,12 +34,12 @@ def fold_of(cfg) -> Optional[list[int]]:
 
 
 def fold_name(folds) -> str:
-    """The name of a fold or folds, such as '3' or '0-1-2'."""
+    """Return the name of a fold or folds, such as '3' or '0-1-2'."""
     return '-'.join(map(str, folds))
 
 
 def _dataset(dataloader):
-    """The config of the innermost data set of a dataloader's, if there is one."""
+    """Return the config of the innermost dataset of a dataloader, or None."""
     inner = dataloader or {}
     while 'dataset' in inner:
         inner = inner['dataset']

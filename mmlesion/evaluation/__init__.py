@@ -1,4 +1,4 @@
-"""Scoring: the FROC by the rules of the public benchmarks, as functions and as mmdet's metrics."""
+"""Evaluation: FROC by the rules of the public benchmarks, as functions and mmdet metrics."""
 
 from mmlesion.utils.import_hooks import lazy_exports
 

@@ -1,4 +1,4 @@
-"""The cases behind a FROC curve as a file, ``<prefix>.cases.json`` beside ``<prefix>.json``."""
+"""Files of the cases behind a FROC curve, ``<prefix>.cases.json`` next to ``<prefix>.json``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A paired comparison as files: a Markdown table, JSON and a picture."""
+"""Output of a paired comparison: Markdown table, JSON and plot."""
 
 from __future__ import annotations
 

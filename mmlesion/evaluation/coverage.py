@@ -1,4 +1,4 @@
-"""How far ground truth and predictions speak of the same items."""
+"""Agreement of the items of ground truth and predictions."""
 
 import numpy as np
 

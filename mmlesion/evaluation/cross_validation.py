@@ -1,4 +1,4 @@
-"""LUNA16's ten folds evaluated as one."""
+"""Pooled evaluation of LUNA16's ten folds."""
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def pool_luna16_predictions(paths: list, cases: list) -> Predictions:
 
 
 def luna16_scan_warnings(annotations: str, items: list) -> list:
-    """What a reader of the score must know if not all of LUNA16's scans are evaluated.
+    """Return warnings if not all of LUNA16's scans are evaluated.
 
     Args:
         annotations (str | Path): ``annotations.csv``.

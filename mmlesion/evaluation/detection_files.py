@@ -1,4 +1,4 @@
-"""Files of detections to read, change and write again, without a ground truth."""
+"""Detection files that are read, modified and written without a ground truth."""
 
 from pathlib import Path
 from typing import NamedTuple

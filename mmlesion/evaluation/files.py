@@ -1,4 +1,4 @@
-"""Ground truth, predictions and results as files.
+"""Files of ground truth, predictions and results.
 
 Every reader checks what it reads and raises :class:`~mmlesion.utils.UserError` with the file, the
 place in it and what to do.
@@ -23,7 +23,7 @@ EXCLUDED_DIAMETER = 10.0
 
 
 def coco_ground_truth(data, path):
-    """Lesions of a COCO dictionary.
+    """Return the lesions of a COCO dictionary.
 
     Boxes become x, y, x + w, y + h. Annotations with ``iscrowd`` or ``ignore`` set are ignored
     findings; all others count, noisy ones too. The lesions' ``attributes`` are the fields of the

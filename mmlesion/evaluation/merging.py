@@ -1,4 +1,4 @@
-"""Two detectors' results as one: the ensembles of 3D Aggregated Faster R-CNN, Table III."""
+"""Merging of two detectors' results (3D Aggregated Faster R-CNN, Table III)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def merge_detections(
 
 
 def _pairs(first, second, boxes_of, iou_thr):
-    """(p, 2) indices of detections that are paired."""
+    """Return (p, 2) indices of paired detections."""
     boxes = boxes_of(first.geometry), boxes_of(second.geometry)
     places = _places(first), _places(second)
     pairs = [np.empty((0, 2), dtype=int)]

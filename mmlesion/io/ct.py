@@ -186,7 +186,7 @@ def _check_whole_nifti(path, image):
 
 
 def _choose_series(folder, wanted):
-    """The sorted file names of the folder's wanted or only CT series."""
+    """Return the sorted file names of the requested or only CT series of a folder."""
     with _itk_errors_as_user_errors(folder):
         files = {
             uid: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
@@ -225,7 +225,7 @@ def _check_left_out(folder, readable):
 
 
 def _header(path):
-    """Modality and description of a DICOM file."""
+    """Return modality and description of a DICOM file."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(path)
     try:
@@ -278,7 +278,7 @@ def _check_positions(positions, image, folder):
 
 @contextmanager
 def _itk_errors_as_user_errors(path):
-    """Turn ITK's exceptions into user errors, and keep its own warnings off the screen."""
+    """Convert ITK's exceptions to user errors, and suppress its own warnings."""
     display = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:

@@ -1,4 +1,4 @@
-"""JSON files: read with errors that a user can act on, written whole or not at all."""
+"""JSON files: actionable read errors, atomic writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers of MHD files, and the files that an image is in."""
+"""Headers of MHD files, and the files of an image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ VOXEL_BYTES.update(MET_INT=4, MET_UINT=4, MET_FLOAT=4, MET_DOUBLE=8)
 
 
 def image_files(path: str | Path) -> list[Path]:
-    """The files that an image is in: of an MHD file also the one that its header names.
+    """Return the files of an image, including the data file referenced by an MHD header.
 
     Args:
         path (str | Path): What SimpleITK reads. It need not exist.

@@ -1,4 +1,4 @@
-"""NumPy's arrays in pickles, rebuilt from their bytes.
+"""NumPy arrays in pickles, rebuilt from their bytes.
 
 NumPy's own reconstruction takes the dtype and the state that a file gives it. An array of objects
 is raw bytes that stand for pointers then, which crashes or runs code. Here an array is made of its
@@ -145,7 +145,7 @@ _BUILTINS = dict(
 
 
 def _array_globals() -> dict[tuple[str, str], Any]:
-    """What data files may name, under the names of Python 2 and 3 and NumPy 1 and 2."""
+    """Return the names that data files may reference, for Python 2 and 3 and NumPy 1 and 2."""
     found = {
         ('numpy', 'ndarray'): _NDARRAY,
         ('numpy', 'dtype'): Constructor(DTypeRecord),

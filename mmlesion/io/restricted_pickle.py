@@ -1,4 +1,4 @@
-"""Reading pickles without running them.
+"""Reading pickles without executing code.
 
 A pickle is a program: it may name any importable callable, call it and set the state of what comes
 back. Here its opcodes are carried out by a small machine that knows plain values, containers and
@@ -27,7 +27,7 @@ _DICTS = (dict, OrderedDict, Counter)
 
 
 class Constructor(NamedTuple):
-    """What a pickle may call.
+    """A callable that a pickle may use.
 
     Args:
         call (Callable): Takes the arguments that the pickle gives, of whatever types.
@@ -37,7 +37,7 @@ class Constructor(NamedTuple):
 
 
 class Record:
-    """Something that a pickle makes first and sets the state of afterwards.
+    """An object whose state a pickle sets after its creation.
 
     It stands for the value until the whole pickle was read, and has no effect before.
     """
@@ -73,7 +73,7 @@ def read_pickle(
 
 
 def shown(text: Any) -> str:
-    """What a hostile file says, on one line and short enough for a message."""
+    """Return the content of an untrusted file, on one line and shortened for a message."""
     return ascii(str(text)[:80])[1:-1]
 
 
@@ -90,7 +90,7 @@ class _Machine:
         self.stack, self.below_mark, self.memo = [], [], {}
 
     def run(self, data):
-        """Carry a pickle out and return what it leaves."""
+        """Execute a pickle and return its result."""
         for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if number == MAX_OPCODES:
                 raise UserError(f'it has more than {MAX_OPCODES} opcodes')
@@ -168,7 +168,7 @@ class _Machine:
         self.fill(self.pop_mark())
 
     def fill(self, items):
-        """Put alternate keys and values into the dictionary on top."""
+        """Add alternating keys and values to the dictionary on top."""
         keys, values = checked_keys(items[::2]), items[1::2]
         if len(keys) != len(values):
             raise UserError('it has a key without a value')
@@ -266,7 +266,7 @@ def checked_keys(keys: Any) -> list:
 
 
 class _Finished(NamedTuple):
-    """A value without records, how deep its containers are, and the number of its parts."""
+    """A value without records, the depth of its containers, and the number of its parts."""
 
     value: Any
     depth: int = 0
@@ -274,7 +274,7 @@ class _Finished(NamedTuple):
 
 
 class _Finisher:
-    """Replace the records in what a pickle left, and bound it.
+    """Replaces the records in the result of a pickle, and limits its size.
 
     Args:
         leaves (tuple[type]): As in :func:`read_pickle`.
@@ -307,7 +307,7 @@ class _Finisher:
 
 
 def _items(value):
-    """What a container holds, dictionary keys aside, which are plain."""
+    """Return the items of a container, without dictionary keys, which are plain."""
     if isinstance(value, Record):
         return [value.state]
     if type(value) in _DICTS:
@@ -318,7 +318,7 @@ def _items(value):
 
 
 def _with_items(value, items):
-    """A container with its items replaced, itself where it can be changed."""
+    """Return a container with its items replaced, in place if it is mutable."""
     if isinstance(value, Record):
         return value.finish(*items)
     if type(value) is tuple:

@@ -1,4 +1,4 @@
-"""Slices of CT series as pictures, ``<series>/<number>.png``: 16-bit PNG of HU + 32768.
+"""Slices of CT series as images, ``<series>/<number>.png``: 16-bit PNG of HU + 32768.
 
 Neither OpenCV nor anything else that is slow to import is needed to work with their names.
 """

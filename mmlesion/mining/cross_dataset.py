@@ -1,4 +1,4 @@
-"""What experts of single lesion types find (LENS, section Cross-Dataset Lesion Mining)."""
+"""Mining with experts of single lesion types (LENS, section Cross-Dataset Lesion Mining)."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from .tracklets import free_of, suppress
 
 
 def uncertain_regions(detections, known, sigma=0.5, theta=0.5):
-    """Pick the detections that are suspicious, but of no annotated or mined lesion.
+    """Select high-scoring detections that overlap no annotated or mined lesion.
 
     Args:
-        detections (SliceBoxes): n boxes by the experts of single-type datasets, on the slices of a
+        detections (SliceBoxes): n boxes of the experts of single-type datasets, on the slices of a
             volume.
         known (SliceBoxes): m annotated and mined boxes of the same volume. A detection that
-            overlaps one at all is left out.
-        sigma (float): Only scores over this count. Defaults to 0.5.
-        theta (float): Of two detections with a greater IoU, which several experts may make of one
-            lesion, that with the higher score is taken. Defaults to 0.5.
+            overlaps any of them is dropped.
+        sigma (float): Minimum score (exclusive). Defaults to 0.5.
+        theta (float): Of two detections with a greater IoU, such as those of several experts on one
+            lesion, the one with the higher score is kept. Defaults to 0.5.
 
     Returns:
         ndarray: (k,) indices into ``detections``, ascending.

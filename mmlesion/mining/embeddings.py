@@ -1,7 +1,6 @@
 """Embeddings of a volume's annotations and tracklets (LENS, Intra-Patient Lesion Matching)."""
 
 import numpy as np
-import torch
 
 from mmlesion.structures import SliceBoxes, file_box
 
@@ -16,16 +15,16 @@ class VolumeLesions:
 
     Args:
         volume (SliceSeries): A series.
-        arrays (dict): Its proposals, as the pass of detection left them.
-        theta (float): The IoU above which boxes meet, or are of one tracklet.
+        arrays (dict): Its proposals, as saved by the detection pass.
+        theta (float): The IoU above which boxes match, or are linked to a tracklet.
 
     Attributes:
         proposals (Proposals): All of them.
         tracklets (ndarray): (n,) index of the tracklet of each pooled proposal.
-        lesions (list[dict]): The m annotations that are certain.
+        lesions (list[dict]): The m certain annotations.
         annotated (SliceBoxes): Their boxes.
-        all_annotated (SliceBoxes): Those of ignored and noisy annotations too.
-        unknown (ndarray): (t,) tracklets that meet none of the m annotations.
+        all_annotated (SliceBoxes): Boxes of all annotations, including ignored and noisy ones.
+        unknown (ndarray): (t,) tracklets that match none of the m annotations.
         unknown_boxes (ndarray): (t,) the proposal of each of them with the highest score.
     """
 
@@ -42,12 +41,12 @@ class VolumeLesions:
 
 
 def is_certain(annotation):
-    """Whether an annotation is a lesion to train with."""
+    """Return whether an annotation is a training target, neither noisy nor ignored."""
     return not any(annotation.get(key) for key in ('iscrowd', 'noisy', 'ignore'))
 
 
 def annotated_boxes(volume, annotations):
-    """The boxes of COCO annotations of a volume.
+    """Return the boxes of a volume's COCO annotations.
 
     Args:
         volume (SliceSeries): A series.
@@ -64,7 +63,7 @@ def annotated_boxes(volume, annotations):
 
 
 class EmbeddingSteps:
-    """The parts of a :class:`VolumePass` that differ between models, for an embedding.
+    """Model-specific steps of a :class:`VolumePass` for an embedding.
 
     Args:
         model (nn.Module): A model as :class:`~mmlesion.models.LesionEmbedding`.
@@ -80,7 +79,7 @@ class EmbeddingSteps:
         self.theta = theta
 
     def samples_of(self, volume):
-        """Inputs of the pipeline: a lesion each, annotations first, then unknown tracklets."""
+        """Return pipeline inputs, one per lesion: annotations first, then unmatched tracklets."""
         known = VolumeLesions(volume, self.store.load(volume.name), self.theta)
         tracked = known.proposals.pooled.take(known.unknown_boxes)
         lesions = SliceBoxes.concat([known.annotated, tracked])
@@ -94,15 +93,14 @@ class EmbeddingSteps:
             for place, box in zip(places, lesions.boxes)
         ]
 
-    @torch.no_grad()
     def predict(self, batch):
-        """List an array ``embeddings`` (1, D) for each lesion of a batch."""
+        """Return an array ``embeddings`` (1, D) for each lesion of a batch."""
         found = self.model.test_step(batch)
         return [dict(embeddings=sample.embedding[None].cpu().numpy()) for sample in found]
 
 
 def split_embeddings(arrays, known):
-    """Embeddings of a volume as a pass of :class:`EmbeddingSteps` left them.
+    """Split the embeddings that a pass of :class:`EmbeddingSteps` saved for a volume.
 
     Args:
         arrays (dict): The volume's arrays.

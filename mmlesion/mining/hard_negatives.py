@@ -1,4 +1,4 @@
-"""A detector's 3D proposals as lesions and false positives (LENS, section Implementation)."""
+"""Labels for 3D proposals: lesion or false positive (LENS, section Implementation)."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Proposals3D(Columns):
     labels: np.ndarray
 
     def rows(self, sub_volume: SubVolume) -> list[list]:
-        """List what a file has of the proposals in a :class:`SubVolume` that are not left out."""
+        """Return the file rows of the labeled proposals in a :class:`SubVolume`."""
         there = sub_volume.contains(self.boxes[:, 2]) & (self.labels != LEFT_OUT)
         listed = self.take(there)
         rows = np.column_stack([listed.boxes, listed.scores]).tolist()
@@ -37,15 +37,15 @@ class Proposals3D(Columns):
 
 
 def label_tracklets(proposals, tracklets, lesions, known, theta=0.5, theta_fp=0.3):
-    """Label joined 2D boxes by their highest IoU with annotations on the annotations' slices.
+    """Label linked 2D boxes by their maximum IoU with annotations on the annotations' slices.
 
     Args:
         proposals (SliceBoxes): n boxes of a volume.
         tracklets (ndarray): (n,) index of each box's tracklet.
-        lesions (SliceBoxes): Certain annotations, mined ones too.
-        known (SliceBoxes): All annotations: uncertain and noisy ones too.
-        theta (float): A lesion has a greater IoU with one of ``lesions``. Defaults to 0.5.
-        theta_fp (float): A false positive has a smaller IoU with all of ``known``. Defaults to 0.3.
+        lesions (SliceBoxes): Certain annotations, including mined ones.
+        known (SliceBoxes): All annotations, including uncertain and noisy ones.
+        theta (float): Lesions have a greater IoU with one of ``lesions``. Defaults to 0.5.
+        theta_fp (float): False positives have a smaller IoU with all of ``known``. Defaults to 0.3.
 
     Returns:
         ndarray: (T,) int, 1, 0 or :data:`LEFT_OUT`.
@@ -57,7 +57,7 @@ def label_tracklets(proposals, tracklets, lesions, known, theta=0.5, theta_fp=0.
 
 
 def _highest_overlaps(proposals, tracklets, annotations):
-    """(T,) highest IoU of the boxes of each tracklet with annotations on their slices."""
+    """Return the maximum IoU (T,) of each tracklet's boxes with annotations on their slices."""
     highest = np.zeros(tracklets.max(initial=-1) + 1)
     rows, _, ious = slice_overlap_pairs(proposals, annotations)
     np.maximum.at(highest, tracklets[rows], ious)
@@ -65,7 +65,7 @@ def _highest_overlaps(proposals, tracklets, annotations):
 
 
 def label_volume(volume, proposals, theta=0.5, theta_fp=0.3):
-    """Stack a volume's 2D boxes to 3D ones, as LENS does for its result, and label these.
+    """Stack a volume's 2D boxes to 3D boxes, as LENS does for its result, and label these.
 
     Args:
         volume (SliceSeries): A series with its annotations.
@@ -75,7 +75,7 @@ def label_volume(volume, proposals, theta=0.5, theta_fp=0.3):
         theta_fp (float): See :func:`label_tracklets`. Defaults to 0.3.
 
     Returns:
-        Proposals3D: By falling score.
+        Proposals3D: In descending order of score.
     """
     one_class = np.zeros(len(proposals.scores), int)
     boxes, scores, _, tracklets = stack_boxes(

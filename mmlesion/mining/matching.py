@@ -1,11 +1,11 @@
-"""Lesions annotated elsewhere in the same patient (LENS, section Intra-Patient Lesion Matching)."""
+"""Matching of lesions within a patient (LENS, section Intra-Patient Lesion Matching)."""
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
 
 def match_embeddings(tracklets, annotations, delta=0.15):
-    """Find the annotation whose embedding is nearest to that of each tracklet.
+    """Find the annotation with the nearest embedding for each tracklet.
 
     Args:
         tracklets (ndarray): (t, D) embeddings of the tracklets of a patient.

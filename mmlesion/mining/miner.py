@@ -1,4 +1,4 @@
-"""From proposals to the annotations that a training config takes."""
+"""Mining of missing annotations: from proposals to a training annotation file."""
 
 from itertools import count, groupby
 
@@ -19,21 +19,21 @@ RULES = ('propagation', 'matching', 'cross_dataset')
 class AnnotationMiner:
     """Applies mining rules to all volumes of a COCO file (LENS, section Missing Annotation Mining).
 
-    Existing annotations stay as they are, but for ``source`` ('annotated') and ``lesion_id``, where
-    they lack them. Mined ones have the rule's name as ``source``, a ``score``, and the
+    Existing annotations are not changed, except that missing ``source`` ('annotated') and
+    ``lesion_id`` are added. Mined ones have the rule's name as ``source``, a ``score``, and the
     ``lesion_id`` of their tracklet's lesion; those of 'cross_dataset' have ``ignore`` 1.
 
     Args:
-        coco (dict): The COCO file's content, which is changed.
+        coco (dict): The COCO file's content, modified in place.
         proposals (VolumeStore): Proposals of all volumes.
         rules (Sequence[str]): Some of :data:`RULES`.
         single_type (dict[int, str]): Numbers and names of the experts for 'cross_dataset'.
         embeddings (VolumeStore, optional): Embeddings for 'matching'.
-        theta (float): The IoU above which boxes meet. Defaults to 0.5.
+        theta (float): The IoU above which boxes match. Defaults to 0.5.
         delta (float): The distance of embeddings below which lesions match. Defaults to 0.15.
-        sigma (float): The score over which uncertain regions lie. Defaults to 0.5.
-        unlabelled (bool): Whether slices without a lesion are listed too, with the uncertain
-            regions on them. Defaults to False.
+        sigma (float): Minimum score of uncertain regions (exclusive). Defaults to 0.5.
+        unlabelled (bool): Whether slices without a lesion are also listed, with their uncertain
+            regions. Defaults to False.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class AnnotationMiner:
         self._lesion_ids = count(1 + max((a.get('lesion_id', 0) for a in annotations), default=0))
 
     def run(self, volumes):
-        """Mine all volumes; their annotations and images are added to the COCO content.
+        """Mine all volumes and add annotations and images to the COCO content.
 
         Args:
             volumes (Iterable[SliceSeries]): Of the COCO content.
@@ -83,7 +83,7 @@ class AnnotationMiner:
             self._mine_volume(known, matched)
 
     def _match(self, patient):
-        """Of each volume, (tracklet, annotation, distance) of the tracklets that match one."""
+        """Return, by volume, (tracklet, annotation, distance) of the matched tracklets."""
         stored = [
             split_embeddings(self.embeddings.load(known.volume.name), known) for known in patient
         ]
@@ -143,7 +143,7 @@ class AnnotationMiner:
             self._add(known.volume, experts, i, 'cross_dataset', category, lesion_id, **extra)
 
     def _add(self, volume, boxes, index, source, lesion, lesion_id, **extra):
-        """Add one box, of the same category and type as ``lesion``."""
+        """Add a box with the category and type of ``lesion``."""
         place = np.searchsorted(volume.slices, boxes.slices[index])
         image_id = self._image_id(volume, place)
         image = volume.images[int(boxes.slices[index])]
@@ -168,7 +168,7 @@ class AnnotationMiner:
         self.coco['annotations'].append(annotation)
 
     def _image_id(self, volume, place):
-        """The id of a slice's image, which is listed if it is not yet."""
+        """Return the id of a slice's image; add the image if it is not listed."""
         image = volume.image(place)
         if 'id' not in image:
             image = dict(id=next(self._image_ids), **image)

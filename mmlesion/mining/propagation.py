@@ -1,4 +1,4 @@
-"""Boxes of annotated lesions on other slices (LENS, section Cross-Slice Box Propagation)."""
+"""Propagation of annotations to other slices (LENS, section Cross-Slice Box Propagation)."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from .tracklets import free_of, slice_overlap_pairs, suppress
 
 
 def meet_annotations(proposals, tracklets, annotations, theta=0.5):
-    """Find which tracklets meet which annotations on their key slices ("key-slice IoU").
+    """Match tracklets to annotations on their key slices ("key-slice IoU").
 
     Args:
         proposals (SliceBoxes): n boxes of a volume.
         tracklets (ndarray): (n,) index of each box's tracklet.
         annotations (SliceBoxes): m annotated boxes of the same volume.
-        theta (float): A box meets an annotation if their IoU is greater. Defaults to 0.5.
+        theta (float): A box matches an annotation if their IoU is greater. Defaults to 0.5.
 
     Returns:
         ndarray: (T, m) bool.
@@ -25,17 +25,17 @@ def meet_annotations(proposals, tracklets, annotations, theta=0.5):
 
 
 def propagate(proposals, tracklets, annotations, theta=0.5):
-    """Take over the boxes that a tracklet which meets an annotation has on the other slices.
+    """Return the boxes of matched tracklets on slices other than the key slice.
 
-    Where a tracklet meets annotations on several slices, each of its boxes belongs to that on the
-    nearest slice. Boxes that are on its slice, or meet any annotation, say nothing new and are left
-    out; of two that meet each other the one with the higher score is taken.
+    If a tracklet matches annotations on several slices, each of its boxes is assigned to the one on
+    the nearest slice. Boxes on an annotation's slice or matching any annotation are redundant and
+    dropped; of two boxes that match each other, the one with the higher score is kept.
 
     Args:
         proposals (SliceBoxes): n boxes of a volume.
         tracklets (ndarray): (n,) index of each box's tracklet.
         annotations (SliceBoxes): m annotated boxes of the same volume.
-        theta (float): The IoU above which boxes meet. Defaults to 0.5.
+        theta (float): The IoU above which boxes match. Defaults to 0.5.
 
     Returns:
         tuple[ndarray, ndarray]: (k,) indices of mined boxes in ``proposals``, ascending, and (k,)

@@ -1,11 +1,10 @@
-"""What a detector and its experts propose on all slices of a volume."""
+"""Proposals of a detector and its experts on all slices of a volume."""
 
 from dataclasses import fields
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from mmlesion.structures import SliceBoxes, to_original_frame
 
@@ -27,7 +26,7 @@ class Proposals(NamedTuple):
 
     @classmethod
     def from_arrays(cls, arrays):
-        """Read what :func:`detect` found, by a :class:`VolumeStore`."""
+        """Construct from the arrays of :func:`detect` in a :class:`VolumeStore`."""
         pooled, experts = (
             SliceBoxes(*(arrays[f'{group}_{column.name}'] for column in fields(SliceBoxes)))
             if f'{group}_boxes' in arrays
@@ -43,14 +42,13 @@ def slice_samples(volume, root):
     return [pipeline_sample(volume.image(index), root) for index in indices]
 
 
-@torch.no_grad()
 def detect(model, score_thr, batch):
     """Run a detector over slices.
 
     Args:
-        model (nn.Module): A detector of mmdet; a LENS with ``keep_experts`` gives its experts' own
-            detections too.
-        score_thr (float): Boxes below this score are left out.
+        model (nn.Module): A detector of mmdet; for a LENS with ``keep_experts`` the detections of
+            its experts are returned, too.
+        score_thr (float): Boxes below this score are dropped.
         batch (dict): Collated outputs of a test pipeline, with ``slice_index`` among the meta keys.
 
     Returns:
@@ -80,12 +78,12 @@ def _columns(group, instances, metainfo, score_thr):
 
 
 def detection_steps(model, root, score_thr):
-    """The parts of a :class:`VolumePass` that differ between models, for a detector.
+    """Return the model-specific steps of a :class:`VolumePass` for a detector.
 
     Args:
         model (nn.Module): A detector.
         root (str | Path): The folder of the images.
-        score_thr (float): Boxes below this score are left out.
+        score_thr (float): Boxes below this score are dropped.
 
     Returns:
         dict: ``samples_of`` and ``predict``.

@@ -1,4 +1,4 @@
-"""What mining has added, and how much of it is right."""
+"""Report of mining: added annotations, and their precision and recall on the phantom."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .tracklets import slice_overlap_pairs
 
 
 def count_rows(coco, rules, unlabelled=False):
-    """Count as Table III of LENS does, after each rule.
+    """Count lesions, boxes and slices after each rule, as in Table III of LENS.
 
     Args:
         coco (dict): Mined COCO content.
@@ -66,11 +66,11 @@ class TrueLesions(NamedTuple):
 def score_rows(
     coco: dict, rules: Sequence[str], read_truth: Callable[[str], TrueLesions], theta: float = 0.5
 ) -> list[dict]:
-    """Compare what each rule has found with the truth.
+    """Compare the annotations mined by each rule with the truth.
 
-    A box is right if its IoU with a lesion's box on its slice is over ``theta``. Missing are the
-    lesions' boxes that no existing annotation meets so, on the slices of the truth; withheld are
-    the lesions that have no annotation on any slice of their series.
+    A box is correct if its IoU with a lesion's box on its slice is over ``theta``. Missing are the
+    lesions' boxes, on the slices of the truth, that no existing annotation matches; withheld are
+    the lesions without an annotation on any slice of their series.
 
     Args:
         coco (dict): Mined COCO content.
@@ -79,9 +79,9 @@ def score_rows(
         theta (float): Defaults to 0.5.
 
     Returns:
-        list[dict]: By rule: 2D ``boxes``, ``right`` ones, ``missing`` and ``found``, 3D
-        ``withheld`` and ``withheld_found``, ``precision`` and ``recall`` of the 2D boxes; a share
-        of nothing is None.
+        list[dict]: For each rule: 2D ``boxes``, correct ones (``right``), ``missing`` and
+        ``found``, 3D ``withheld`` and ``withheld_found``, ``precision`` and ``recall`` of the 2D
+        boxes; None if undefined.
     """
     totals = {rule: np.zeros(6, int) for rule in rules}
     for series, sources in _boxes_by_series(coco).items():
@@ -109,7 +109,7 @@ def _with_shares(row):
 
 
 def _meet(boxes, truth, theta):
-    """Which boxes meet a true one, and which true ones are met."""
+    """Return which boxes match a true box, and which true boxes are matched."""
     rows, columns, ious = slice_overlap_pairs(boxes, truth)
     return tuple(
         np.isin(np.arange(len(side.scores)), index[ious > theta])
@@ -118,7 +118,7 @@ def _meet(boxes, truth, theta):
 
 
 def _boxes_by_series(coco):
-    """{series: {source: SliceBoxes}} of COCO content without what was ignored before."""
+    """Return {series: {source: SliceBoxes}} of COCO content, without previously ignored boxes."""
     image_of = {image['id']: image for image in coco['images']}
     series = {}
     for image in coco['images']:

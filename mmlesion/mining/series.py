@@ -1,4 +1,4 @@
-"""All slices of the series that a COCO file annotates a few of."""
+"""All slices of the partially annotated series in a COCO file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmlesion.utils import UserError
 
 
 def list_series(coco: dict, root: str | Path) -> list[SliceSeries]:
-    """Find the series that a COCO file annotates, and all their slices.
+    """List the series of a COCO file with all their slices.
 
     Args:
         coco (dict): COCO content with mmlesion's fields; files are ``<series>/<slice>.png``.

@@ -1,4 +1,4 @@
-"""Boxes on the slices of a volume, and those of one lesion on consecutive slices.
+"""Tracklets: boxes of one lesion on consecutive slices of a volume.
 
 Boxes are x1, y1, x2, y2 in px, slices are numbers as the files of a series have them.
 """
@@ -10,7 +10,7 @@ from mmlesion.structures import SliceBoxes
 
 
 def build_tracklets(proposals: SliceBoxes, theta: float = 0.5) -> np.ndarray:
-    """Join the boxes of consecutive slices (LENS, section Cross-Slice Box Propagation).
+    """Link the boxes of consecutive slices (LENS, section Cross-Slice Box Propagation).
 
     Args:
         proposals (SliceBoxes): n boxes.
@@ -24,7 +24,7 @@ def build_tracklets(proposals: SliceBoxes, theta: float = 0.5) -> np.ndarray:
 
 
 def representatives(proposals: SliceBoxes, tracklets: np.ndarray) -> np.ndarray:
-    """The box of each tracklet with the highest score, the first of equal ones.
+    """Return the index of each tracklet's highest-scoring box, the first of equal ones.
 
     Args:
         proposals (SliceBoxes): n boxes.
@@ -41,7 +41,7 @@ def representatives(proposals: SliceBoxes, tracklets: np.ndarray) -> np.ndarray:
 def slice_overlap_pairs(
     first: SliceBoxes, second: SliceBoxes
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """IoU of all pairs of boxes on the same slice.
+    """Return the IoU of all pairs of boxes on the same slice.
 
     Args:
         first (SliceBoxes): n boxes.
@@ -56,7 +56,7 @@ def slice_overlap_pairs(
 
 
 def free_of(boxes: SliceBoxes, known: SliceBoxes, theta: float) -> np.ndarray:
-    """Which boxes meet no known one: none on their slice has an IoU over ``theta`` with them.
+    """Return which boxes have no reference box with an IoU over ``theta`` on their slice.
 
     Args:
         boxes (SliceBoxes): n boxes.

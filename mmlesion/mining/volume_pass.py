@@ -1,10 +1,11 @@
-"""A model's pass over many volumes: distributed, taken up again by volume, with flat memory."""
+"""Distributed, resumable inference over many series with constant memory."""
 
 import json
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import barrier, broadcast_object_list, get_dist_info
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -16,11 +17,11 @@ from mmlesion.utils import UserError
 
 
 class VolumeStore:
-    """What a pass finds in each volume, a file ``<volume>.npz`` each.
+    """Results of a pass, one file ``<volume>.npz`` per volume.
 
     Args:
-        folder (str | Path): Where. It is made, or taken up if it belongs to the same run.
-        fingerprint (str): What the results belong to.
+        folder (str | Path): Output folder. It is created, or resumed if it belongs to the same run.
+        fingerprint (str): Identifies the run.
 
     Raises:
         UserError: If the folder is of another run, or cannot be written.
@@ -44,7 +45,7 @@ class VolumeStore:
 
     @classmethod
     def open(cls, folder):
-        """Open what a pass has left, whatever it belongs to.
+        """Open the results of an earlier pass without checking their origin.
 
         Args:
             folder (str | Path): Where.
@@ -61,16 +62,16 @@ class VolumeStore:
         return cls(folder, read_json(run).get('fingerprint'))
 
     def path(self, name):
-        """The file of a volume."""
+        """Return the file of a volume."""
         return self.folder / f'{name.replace("/", "--")}.npz'
 
     def save(self, name, arrays):
-        """Write a volume's arrays, by their names, whole or not at all."""
+        """Write a volume's arrays by name, atomically."""
         with atomic_write(self.path(name)) as temporary:
             np.savez_compressed(temporary, **arrays)
 
     def load(self, name):
-        """Read a volume's arrays, by their names."""
+        """Read a volume's arrays by name."""
         with np.load(self.path(name), allow_pickle=False) as arrays:
             return dict(arrays)
 
@@ -83,11 +84,11 @@ class VolumePass:
     more volumes are in memory than there are workers.
 
     Args:
-        store (VolumeStore): Where results go.
+        store (VolumeStore): Store of the results.
         samples_of (callable): Takes a :class:`SliceSeries`; gives a list, inputs of ``pipeline``.
         pipeline (callable): Makes what a model takes of one of them.
         predict (callable): Takes collated inputs; gives a list with a dictionary of arrays for each
-            of them, whose first axes are joined over a volume.
+            of them, whose first axes are joined over a volume. No gradients are kept of it.
         batch_size (int): Inputs at once. Defaults to 4.
         num_workers (int): Processes that load. Defaults to 2.
     """
@@ -101,11 +102,11 @@ class VolumePass:
         self.num_workers = num_workers
 
     def run(self, volumes, desc):
-        """Do the volumes that are not finished.
+        """Process the volumes that are not finished.
 
         Args:
             volumes (list[SliceSeries]): All volumes.
-            desc (str): What the progress bar says.
+            desc (str): Label of the progress bar.
         """
         rank, world_size = get_dist_info()
         todo = [[i for i, v in enumerate(volumes) if not self.store.path(v.name).exists()]]
@@ -124,6 +125,7 @@ class VolumePass:
             self._collect(loader, share, bar)
         barrier()
 
+    @torch.no_grad()
     def _collect(self, loader, share, bar):
         results = {}
         for batch in loader:
@@ -138,7 +140,7 @@ class VolumePass:
 
 
 class _VolumeSamples(IterableDataset):
-    """(volume's index, its number of samples, a sample), None for a volume without samples."""
+    """Yields (volume's index, its number of samples, a sample or None if it has none)."""
 
     def __init__(self, volumes, samples_of, pipeline):
         self.volumes = volumes

@@ -1,3 +1,5 @@
+"""Detectors, classifiers and their components."""
+
 from .backbones import (
     VGG,
     DenseUNet3D,

@@ -1,4 +1,4 @@
-"""Synthetic CT: patients with known lesions, and benchmarks' layouts to write them in.
+"""Synthetic CT: patients with known lesions, written in the layouts of benchmarks.
 
 ``shapes``, ``anatomy``, ``lesions`` and ``patient`` make patients and render their slices;
 ``deeplesion_layout``, ``kits19_layout``, ``lits_layout``, ``luna16_layout`` and ``nih_ln_layout``

@@ -15,7 +15,7 @@ TRUNK_LENGTH = 510.0  # mm, of the adult
 FIELD_OF_VIEW = 410.0  # mm, of the adult's image
 AIR = -1000.0  # HU
 
-# name, centre x y z, radii x y z (mm), power, HU. Later rows cover earlier ones. The
+# name, center x y z, radii x y z (mm), power, HU. Later rows cover earlier ones. The
 # number after the radii is the power of :class:`Organ`.
 _ORGANS = (
     ('fat', (0, 0, 250), (172, 122, 400), 16, -100),
@@ -66,7 +66,7 @@ class Organ:
     hu: float
 
     def section(self, z):
-        """The ellipses (:class:`Section`) at the heights ``z`` (n,) in mm."""
+        """Return the ellipses (:class:`Section`) at the heights ``z`` (n,) in mm."""
         x, y, middle = self.center
         reach = np.clip(np.abs(z - middle) / self.radii[2], 0, 1)
         shrink = np.sqrt(1 - reach**self.power)
@@ -107,7 +107,7 @@ class Trunk:
     length: float
 
     def top_organ(self, points):
-        """Names of the organs that show at (n, 3) points x, y, z in mm; 'air' outside."""
+        """Return the visible organs at (n, 3) points x, y, z in mm; 'air' outside."""
         points = np.asarray(points, float)
         names = np.full(len(points), 'air', dtype='U16')
         for organ in self.organs:
@@ -115,7 +115,7 @@ class Trunk:
         return names
 
     def named(self, names):
-        """The organs that have one of ``names``."""
+        """Return the organs with one of ``names``."""
         return [organ for organ in self.organs if organ.name in names]
 
 
@@ -144,7 +144,7 @@ def _vary(rng, row, build):
 
 
 def _draw_bowel(rng, build):
-    """Loops of bowel with fluid, and gas at the front of every third."""
+    """Draw loops of bowel with fluid, and gas at the front of every third."""
     for index in range(_BOWEL_LOOPS):
         center = np.multiply(rng.uniform([-95, -62, 345], [95, 0, 450]), build)
         radii = np.multiply(rng.uniform([11, 10, 14], [24, 17, 30]), build)

@@ -21,7 +21,7 @@ _NOISY_SHIFT = (20, 40)  # px by which the box of a noisy row misses its lesion
 
 @dataclass
 class _Written:
-    """What one patient adds to ``DL_info.csv`` and to the truth."""
+    """Entries of a patient in ``DL_info.csv`` and the truth."""
 
     rows: list = field(default_factory=list)
     truth: dict = field(default_factory=dict)
@@ -37,7 +37,7 @@ def make_deeplesion_phantom(
     overwrite=False,
     options=None,
 ):
-    """Write a synthetic data set in DeepLesion's layout, and the truth beside it.
+    """Write a synthetic dataset in DeepLesion's layout, and the truth beside it.
 
     ``DL_info.csv`` and ``Images_png/<patient>_<study>_<series>/<slice>.png`` are as DeepLesion has
     them. ``truth/lesions.json`` lists all lesions and look-alike vessels, the lesions that are not
@@ -133,7 +133,7 @@ def _slice_columns(name, study, site, slices):
 
 
 def _slice_range(study, site, context_mm):
-    """First and last slice, from 1, within ``context_mm`` of the key slice."""
+    """Return the first and last slice, from 1, within ``context_mm`` of the key slice."""
     key, reach = study.slice_of(site.z) + 1, int(context_mm // study.interval)
     return max(key - reach, 1), min(key + reach, study.num_slices)
 
@@ -154,7 +154,7 @@ def _write_slices(root, name, patient, study, ranges, options):
 
 
 def _site_rows(rng, study, site, trunk, options, noisy):
-    """The columns of ``DL_info.csv`` that differ between the lesions of a study."""
+    """Return the columns of ``DL_info.csv`` that differ between the lesions of a study."""
     annotated = [lesion for lesion in site.lesions if lesion.annotated]
     for lesion in annotated:
         yield _lesion_row(study, lesion, trunk, options)
@@ -183,13 +183,13 @@ def _lesion_row(study, lesion, trunk, options, shift=(0.0, 0.0)):
 
 
 def _in_pixels(study, finding):
-    """Centre x, y and profile of a finding in pixels of a study."""
+    """Return center x, y and profile of a finding in pixels of a study."""
     center = np.subtract(finding.center[:2], study.origin) / study.spacing
     return center, finding.profile.scaled(1 / study.spacing)
 
 
 def _truth(study, options):
-    """All that a study shows, in px and slices from 1, sizes in mm."""
+    """Return all findings in a study, in px and slices from 1, sizes in mm."""
     lesions, vessels = [], []
     for site in study.sites:
         for lesion in site.lesions:
@@ -232,7 +232,7 @@ def _write_csv(path, rows):
 
 
 def _rounded(values):
-    """To the six significant digits that DeepLesion's file has."""
+    """Round to six significant digits, as in DeepLesion's file."""
     return np.array([float(f'{value:.6g}') for value in values])
 
 

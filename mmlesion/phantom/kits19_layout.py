@@ -20,11 +20,11 @@ _DIRECTION = (0, 0, 1, 0, 1, 0, -1, 0, 0)
 
 
 def make_kits19_phantom(out, cases=(20, 2), seed=0, workers=1, overwrite=False, options=None):
-    """Write a synthetic data set in KiTS19's layout.
+    """Write a synthetic dataset in KiTS19's layout.
 
-    Each case is one scan around the kidneys with one to four tumours, and vessels that look like a
-    tumour in a single slice. ``case_*/imaging.nii.gz`` is in HU, ``case_*/segmentation.nii.gz`` has
-    0 background, 1 kidney, 2 tumour; both have KiTS19's order of axes. The same ``seed`` and
+    Each case is one scan around the kidneys with one to four tumors, and vessels that look like a
+    tumor in a single slice. ``case_*/imaging.nii.gz`` is in HU, ``case_*/segmentation.nii.gz`` has
+    0 background, 1 kidney, 2 tumor; both have KiTS19's order of axes. The same ``seed`` and
     options give the same volumes, whatever ``workers`` is.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the benchmarks' layouts share: their folder, and the checks of what patients are like."""
+"""Output folder and option checks that the layouts share."""
 
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a synthetic patient has: lesions, and vessels that look like them in a single slice."""
+"""Findings of synthetic patients: lesions, and vessels that look like them in a single slice."""
 
 from dataclasses import dataclass, replace
 
@@ -21,7 +21,7 @@ _LARGEST_TILT = np.deg2rad(25)
 
 @dataclass(frozen=True)
 class LesionType:
-    """How one of DeepLesion's eight coarse types looks.
+    """Appearance of one of DeepLesion's eight coarse lesion types.
 
     Attributes:
         name (str): DeepLesion's name of the type.
@@ -58,7 +58,7 @@ LESION_TYPES = {
 
 @dataclass(frozen=True)
 class Profile:
-    """What a single slice shows of a lesion or a vessel: the two cannot be told apart by it.
+    """Appearance of a lesion or a vessel in a single slice, which does not distinguish the two.
 
     Attributes:
         type (int): DeepLesion's coarse lesion type, 1 to 8.
@@ -80,20 +80,20 @@ class Profile:
 
     @property
     def extent(self):
-        """Width and height in mm of the box around the two diameters' ends."""
+        """Return width and height in mm of the box around the endpoints of both diameters."""
         return np.multiply(self.diameters, np.cos(self.angle))
 
     def scaled(self, factor):
-        """The same outline, ``factor`` times as large."""
+        """Return the same outline scaled by ``factor``."""
         return replace(self, diameters=tuple(np.multiply(self.diameters, factor)))
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """A finding that is compact in z: its section shrinks on both sides of the centre slice.
+    """A finding that is compact in z: its section shrinks on both sides of the center slice.
 
     Attributes:
-        profile (Profile): The section through the centre.
+        profile (Profile): The section through the center.
         center (tuple[float]): x, y, z in mm.
         depth (float): Half its length in z, mm.
         annotated (bool): Whether the benchmark's file lists it.
@@ -121,7 +121,7 @@ class Vessel:
         center (tuple[float]): x, y, z in mm of the section that resembles a lesion.
         slope (tuple[float]): dx/dz and dy/dz there, mm of shift per mm of height.
         swing (float): The largest shift in mm that the winding reaches.
-        length (float): mm above and below the centre at which the vessel ends.
+        length (float): mm above and below the center at which the vessel ends.
     """
 
     profile: Profile
@@ -179,7 +179,7 @@ def draw_profile(rng, lesion_type, extent):
 
 
 def draw_lesion(rng, profile, center, annotated, number):
-    """Draw a lesion; 2 to 4 mm off its centre it is clearly smaller or gone, however wide it is."""
+    """Draw a lesion; 2 to 4 mm off its center it is clearly smaller or gone, however wide it is."""
     depth = np.clip(0.5 * np.mean(profile.diameters) * rng.uniform(0.8, 1.2), 2.3, 5.5)
     return Lesion(profile, center, depth, annotated, number)
 
@@ -194,7 +194,7 @@ def draw_vessel(rng, profile, center, spacing):
 
 
 def recist(profile, center):
-    """The eight RECIST coordinates of a section: long diameter's ends, then the short one's.
+    """Return the eight RECIST coordinates of a section: the long diameter, then the short one.
 
     Args:
         profile (Profile): The section, in any unit.

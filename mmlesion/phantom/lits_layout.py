@@ -18,11 +18,11 @@ _FLIPPED = 3  # the rows and columns of every third volume run the other way
 
 
 def make_lits_phantom(out, cases=(20, 2), seed=0, workers=1, overwrite=False, options=None):
-    """Write a synthetic data set in LiTS' layout.
+    """Write a synthetic dataset in LiTS' layout.
 
-    Each case is one scan around the liver with tumours, and vessels that look like a tumour in a
+    Each case is one scan around the liver with tumors, and vessels that look like a tumor in a
     single slice. ``volume-<n>.nii`` is in HU, ``segmentation-<n>.nii`` has 0 background, 1 liver, 2
-    tumour; slices run from inferior to superior, and the header of a segmentation says nothing of
+    tumor; slices run from inferior to superior, and the header of a segmentation says nothing of
     its place, as that of some of LiTS'. The same ``seed`` and options give the same volumes,
     whatever ``workers`` is.
 
@@ -77,7 +77,7 @@ def _write_case(number, root, seed, segmented, options):
 
 
 def upright_image(array, study, last):
-    """An image of a (z, y, x) array whose slices run from inferior to superior.
+    """Return an image of a (z, y, x) array whose slices run from inferior to superior.
 
     Args:
         array (ndarray): Of consecutive slices, as :func:`render` makes it.

@@ -45,7 +45,7 @@ _UNMEASURED_MARKS = 0.1
 
 @dataclass
 class _Written:
-    """What one scan adds to the lists."""
+    """Entries of a scan in the lists."""
 
     uid: str
     nodules: list = field(default_factory=list)
@@ -53,7 +53,7 @@ class _Written:
 
 
 def make_luna16_phantom(out, scans=(20, 10), seed=0, workers=1, overwrite=False, options=None):
-    """Write a synthetic data set in LUNA16's layout.
+    """Write a synthetic dataset in LUNA16's layout.
 
     ``subset0`` to ``subset9`` hold the scans as ``<uid>.mhd`` and ``.raw``, ``seg-lungs-LUNA16``
     the masks of the left (3) and right lung (4) and the trachea (5). ``annotations.csv`` lists the
@@ -118,7 +118,7 @@ def _write_scan(task, seed, positives, options):
 
 
 def _reader_marks(nodules, rng):
-    """Rows of the marks that each reader has made of each nodule, inside of it."""
+    """Return rows of each reader's marks of each nodule, inside the nodule."""
     shape = len(nodules), _READERS
     spheres = np.array([values for _, *values in nodules]).reshape(-1, 1, 4)
     median, spread = _MARK_DISTANCE
@@ -133,7 +133,7 @@ def _reader_marks(nodules, rng):
 
 
 def _with_nodules(study, negative):
-    """A study whose lesions are balls, or that has none; its vessels keep the nodules' calibres."""
+    """A study whose lesions are balls, or that has none; its vessels keep the nodules' calibers."""
     sites = []
     for site in study.sites:
         lesions = () if negative else tuple(_ball(lesion) for lesion in site.lesions)
@@ -159,7 +159,7 @@ def _round(profile, diameter):
 
 
 def _lung_slices(patient, study):
-    """First and last slice, 0-based, that show the lungs."""
+    """Return the first and last slice, 0-based, with lungs."""
     lungs = patient.trunk.named(['lung'])
     top = min(lung.center[2] - lung.radii[2] for lung in lungs) - _MARGIN
     bottom = max(lung.center[2] + lung.radii[2] for lung in lungs) + _MARGIN
@@ -167,7 +167,7 @@ def _lung_slices(patient, study):
 
 
 def _lung_mask(patient, study, first, last, options):
-    """(z, y, x) uint8 mask in LUNA16's labels."""
+    """Return a (z, y, x) uint8 mask with LUNA16's labels."""
     lungs, trachea = (
         organ_mask(patient, study, first, last, options, [name]) for name in ('lung', 'trachea')
     )
@@ -178,7 +178,7 @@ def _lung_mask(patient, study, first, last, options):
 
 
 def _image(array, study, last, shift):
-    """An image as LUNA16 stores it, slices from inferior to superior."""
+    """Return an image as stored in LUNA16, with slices from inferior to superior."""
     image = sitk.GetImageFromArray(array[::-1])
     image.SetSpacing((study.spacing, study.spacing, study.interval))
     lowest = (*study.origin, study.top + last * study.interval)
@@ -187,7 +187,7 @@ def _image(array, study, last, shift):
 
 
 def _to_world(point):
-    """From the trunk's x, y, z, which runs to inferior, to LPS, both in mm."""
+    """Convert from the trunk's x, y, z, which runs to inferior, to LPS, both in mm."""
     return np.multiply(point, (1, 1, -1))
 
 

@@ -21,11 +21,11 @@ _MEDIASTINUM = ('MED', 3, ('heart',))
 
 
 def make_nih_ln_phantom(out, patients=(10, 10), seed=0, workers=1, overwrite=False, options=None):
-    """Write a synthetic data set in the layout of TCIA's CT Lymph Nodes.
+    """Write a synthetic dataset in the layout of TCIA's CT Lymph Nodes.
 
     ``CT Lymph Nodes/<patient>/<study>/<series>/*.dcm`` are the slices of a scan,
     ``MED_ABD_LYMPH_MASKS/<patient>/<patient>_mask.nii.gz`` its lymph nodes, numbered from 1, and
-    ``MED_ABD_LYMPH_ANNOTATIONS/<patient>/<patient>_lymphnodes_*.txt`` their centres (world mm and
+    ``MED_ABD_LYMPH_ANNOTATIONS/<patient>/<patient>_lymphnodes_*.txt`` their centers (world mm and
     voxels) and diameters: the shortest in the mediastinum, the longest and shortest in the abdomen.
     The same ``seed`` and options give the same volumes, whatever ``workers`` is.
 

@@ -34,7 +34,7 @@ _END_SLICES = 3  # a scan that ends at a site ends within so many slices of it
 
 @dataclass(frozen=True)
 class PatientOptions:
-    """What patients are like.
+    """Options of the patients.
 
     Attributes:
         size (int): Rows and columns of a slice, px.
@@ -64,20 +64,20 @@ class PatientOptions:
 
     @property
     def body_scale(self):
-        """Size of the trunk against an adult's, so that it fills the image at the usual spacing."""
+        """Return the trunk's relative size that fills the image at the usual spacing."""
         return self.size * MEAN_SPACING / FIELD_OF_VIEW
 
 
 @dataclass(frozen=True)
 class Site:
-    """A level of the body, ``z`` in mm, with the lesions and vessels whose centres lie there."""
+    """A level of the body, ``z`` in mm, with the lesions and vessels whose centers lie there."""
 
     z: float
     lesions: tuple
     vessels: tuple
 
     def changed(self, z, growth):
-        """The same findings at another height, each ``growth`` times as wide."""
+        """Return the same findings at another height, each ``growth`` times as wide."""
         findings = [
             replace(
                 finding,
@@ -113,11 +113,11 @@ class Study:
     seed: np.random.SeedSequence
 
     def slice_of(self, z):
-        """0-based index of the slice at the height ``z`` in mm."""
+        """Return the 0-based index of the slice at the height ``z`` in mm."""
         return int(round((z - self.top) / self.interval))
 
     def grid(self, size, first, last):
-        """The :class:`Grid` of the slices ``first`` to ``last``, 0-based and inclusive."""
+        """Return the :class:`Grid` of the slices ``first`` to ``last``, 0-based and inclusive."""
         heights = self.top + self.interval * np.arange(first, last + 1)
         return Grid(size, self.spacing, self.origin, heights)
 
@@ -177,7 +177,7 @@ def render(patient, study, first, last, options):
 
 
 def slices_around(patient, study, names, margin):
-    """First and last slice, 0-based, of a scan's part around organs and all findings.
+    """Return the first and last slice, 0-based, around organs and all findings of a scan.
 
     Args:
         patient (Patient): The patient.
@@ -193,7 +193,7 @@ def slices_around(patient, study, names, margin):
 
 
 def organ_mask(patient, study, first, last, options, names):
-    """Where organs show on the slices ``first`` to ``last`` (0-based, inclusive) of a study.
+    """Return a mask of organs on the slices ``first`` to ``last`` (0-based, inclusive).
 
     They are hidden by what :func:`render` paints over them, but for lesions, which lie on them.
 
@@ -217,7 +217,7 @@ def _mark(labels, part, value):
 
 
 def _cover_of(grid, finding):
-    """What :func:`coverage` says of a lesion or vessel."""
+    """Return :func:`coverage` of a lesion or vessel."""
     profile = finding.profile
     return coverage(grid, finding.section(grid.z), profile.look.edge, profile.lobes)
 
@@ -246,7 +246,7 @@ def _paint_finding(volume, grid, finding, labels=None):
 
 
 def _add_noise(rng, volume, study, options):
-    """Texture of the tissue, the scanner's noise, and the scanner's round field of view."""
+    """Add tissue texture, the scanner's noise, and the scanner's circular field of view."""
     texture = _texture(rng, volume.shape, study)
     strength = np.where(volume < -950, 0, np.where(volume < -400, 35, 7)).astype(np.float32)
     volume += strength * texture + options.noise * _blurred(rng, volume.shape, (0, 0.7, 0.7))
@@ -256,21 +256,21 @@ def _add_noise(rng, volume, study, options):
 
 
 def _texture(rng, shape, study):
-    """Noise with a correlation of 2 mm in all directions, made at half the resolution in-plane."""
+    """Return noise with a correlation of 2 mm in all directions, drawn at half the resolution."""
     sigma = np.divide(2.0, (study.interval, 2 * study.spacing, 2 * study.spacing))
     coarse = _blurred(rng, (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2), sigma)
     return np.stack([cv2.resize(plane, shape[:0:-1]) for plane in coarse])
 
 
 def _blurred(rng, shape, sigma):
-    """(z, y, x) noise of standard deviation 1, blurred by ``sigma`` voxels."""
+    """Return (z, y, x) noise of standard deviation 1, blurred by ``sigma`` voxels."""
     noise = rng.standard_normal(shape, np.float32)
     noise = ndimage.gaussian_filter(noise, sigma, mode='wrap', truncate=2.5)
     return noise / noise.std()
 
 
 def _draw_sites(rng, trunk, options):
-    """Levels with annotated lesions, from the top down; lesions are numbered through, from 1."""
+    """Draw levels with annotated lesions from top to bottom, lesions numbered from 1."""
     sites, number = [], 1
     for _ in range(rng.integers(options.sites[0], options.sites[1] + 1)):
         site = _draw_site(rng, trunk, [other.z for other in sites], number, options)
@@ -283,7 +283,7 @@ def _draw_sites(rng, trunk, options):
 
 
 def _draw_site(rng, trunk, heights, number, options):
-    """One level; the first finding chooses its height, which the others share.
+    """Draw one level; the first finding determines its height, which the others share.
 
     Lesions and vessels are placed in a random order, so that neither kind gets the better places.
     """
@@ -307,7 +307,7 @@ def _draw_site(rng, trunk, heights, number, options):
 
 
 def _draw_vessel_inside(rng, trunk, profile, center):
-    """A vessel whose winding stays in the body, if one of a few directions allows it."""
+    """Draw a vessel whose course stays in the body, if one of a few directions allows it."""
     for _ in range(_DIRECTIONS):
         vessel = draw_vessel(rng, profile, center, MEAN_SPACING)
         heights = center[2] + np.linspace(-10, 10, 9)
@@ -318,7 +318,7 @@ def _draw_vessel_inside(rng, trunk, profile, center):
 
 
 def _place(rng, trunk, extent, others, heights, options):
-    """A profile of ``extent`` (mm) and the centre of a place that suits its type.
+    """Return a profile of ``extent`` (mm) and the center of a location suitable for its type.
 
     The first type, in a random order, that has a place in its organs is taken; for a finding that
     is too large for all of them, the best place in the body, or None where there is no room left.
@@ -340,7 +340,7 @@ def _place(rng, trunk, extent, others, heights, options):
 
 
 def _candidates(rng, trunk, hosts, others):
-    """(n, 3) points in one of the organs ``hosts``, at the height of ``others`` if there are."""
+    """Return (n, 3) points in one of the organs ``hosts``, at the height of ``others`` if given."""
     organs = trunk.named(hosts)
     organ = organs[rng.integers(len(organs))]
     middle, reach = organ.center[2], 0.8 * organ.radii[2]
@@ -356,7 +356,7 @@ def _candidates(rng, trunk, hosts, others):
 
 
 def _fit(trunk, profile, centers, others, heights):
-    """Share of the rim that lies in the type's organs; -1 outside the body and on other findings.
+    """Return the fraction of the rim in the type's organs; -1 outside the body or on findings.
 
     A first finding must also keep off the ``heights`` (mm) that have findings already.
     """
@@ -373,7 +373,7 @@ def _fit(trunk, profile, centers, others, heights):
 
 
 def _rim(profile):
-    """(8, 3) points on the outline of the ellipse, against its centre, mm."""
+    """Return (8, 3) points on the outline of the ellipse, relative to its center, mm."""
     turn = np.arange(8) * np.pi / 4
     u, v = np.multiply([np.cos(turn), np.sin(turn)], np.reshape(profile.diameters, (2, 1))) / 2
     cos, sin = np.cos(profile.angle), np.sin(profile.angle)
@@ -381,9 +381,9 @@ def _rim(profile):
 
 
 def _draw_study(seed, order, trunk, sites, options):
-    """The scan number ``order`` (from 0) of a patient: it shows most sites, grown since the first.
+    """Draw scan ``order`` (from 0) of a patient, which shows most sites, grown since the first.
 
-    Sites move to the nearest slice, so that an annotated section goes through a lesion's centre.
+    Sites move to the nearest slice, so that an annotated section goes through a lesion's center.
     """
     rng = np.random.default_rng(seed)
     interval = float(rng.choice(options.slice_intervals))
@@ -403,7 +403,7 @@ def _draw_study(seed, order, trunk, sites, options):
 
 
 def _growth(rng, order, site, options):
-    """Factors on the size of each lesion and vessel since the first study."""
+    """Return size factors of each lesion and vessel since the first study."""
     findings = (*site.lesions, *site.vessels)
     drift = rng.normal(0.1, 0.15, len(findings))
     extents = np.array([finding.profile.extent.max() for finding in findings])

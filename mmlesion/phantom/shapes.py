@@ -1,4 +1,4 @@
-"""Painting of soft-edged, possibly lobed ellipses, slice by slice, into a volume."""
+"""Painting of soft-edged, optionally lobed ellipses into a volume, slice by slice."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,12 +11,12 @@ _VANISHED = 1e-3
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the voxels of a stack of axial slices lie in the patient.
+    """Position of the voxels of a stack of axial slices in the patient.
 
     Attributes:
         size (int): Rows and columns of a slice, px.
         spacing (float): In-plane mm per pixel.
-        origin (tuple[float]): x, y in mm of the centre of pixel (0, 0).
+        origin (tuple[float]): x, y in mm of the center of pixel (0, 0).
         z (ndarray): (n,) height of each slice in mm, growing from superior to inferior.
     """
 
@@ -26,7 +26,7 @@ class Grid:
     z: np.ndarray
 
     def to_px(self, points):
-        """Take (..., 2) points x, y in mm to pixel coordinates."""
+        """Convert (..., 2) points x, y in mm to pixel coordinates."""
         return (np.asarray(points) - self.origin) / self.spacing
 
 
@@ -59,12 +59,12 @@ class Lobes(NamedTuple):
 
     @property
     def reach(self):
-        """The largest growth of a radius that is possible."""
+        """Return the maximum increase of a radius."""
         return float(np.abs(self.amplitudes).sum())
 
 
 def coverage(grid, section, edge, lobes=None):
-    """The part of each voxel that a shape covers, in the smallest box that holds the shape.
+    """Return the fraction of each voxel covered by a shape, in the shape's bounding box.
 
     Args:
         grid (Grid): The slices, n of them.
@@ -93,7 +93,7 @@ def coverage(grid, section, edge, lobes=None):
 
 
 def blend(volume, where, cover, value):
-    """Let ``value`` show in ``volume[where]`` as far as ``cover`` (0 to 1) goes; in place."""
+    """Blend ``value`` into ``volume[where]`` with the weights ``cover`` (0 to 1), in place."""
     view = volume[where]
     view += cover * (value - view)
 
@@ -109,7 +109,7 @@ def _bounding_box(grid, centers, radii, edge, reach):
 
 
 def _ellipse_frame(grid, box, centers, radii, angles):
-    """Coordinates in which each slice's ellipse is the unit circle, two (n, h, w) arrays."""
+    """Return coordinates in which each slice's ellipse is the unit circle, two (n, h, w) arrays."""
     axes = (np.arange(part.start, part.stop) * grid.spacing for part in box)
     rows, columns = (axis.astype(np.float32) for axis in axes)
     dy = rows[None, :, None] + np.float32(grid.origin[1]) - _per_slice(centers[:, 1])

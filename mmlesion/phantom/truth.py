@@ -1,4 +1,4 @@
-"""Read the true masks beside a phantom's files (``truth/<series>.npz``), as masks or as boxes."""
+"""Reading of the phantom's true masks (``truth/<series>.npz``), as masks or boxes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def sub_volume_boxes(
 
 
 def _padded_box(place, shape, margin=BOX_PADDING):
-    """x1, y1, x2, y2 of a pair of slices of rows and columns, cut off at the image's border."""
+    """Return x1, y1, x2, y2 of a pair of slices of rows and columns, clipped to the image."""
     rows, columns = place
     low = np.array([columns.start, rows.start]) - margin
     high = np.array([columns.stop, rows.stop]) + margin

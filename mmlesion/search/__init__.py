@@ -1,3 +1,5 @@
+"""Differentiable and random search of auto-lesion blocks, and search of anchors."""
+
 from .alb_cells import Architecture, MixedOperation, SearchBlock, SearchReductionBlock
 from .alb_encoder import SearchALBEncoder
 from .alb_loop import ALBSearchLoop

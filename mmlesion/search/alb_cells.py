@@ -1,4 +1,4 @@
-"""Auto-lesion blocks in which every operation of every edge is still there."""
+"""Auto-lesion blocks for the search, with all operations on every edge."""
 
 import torch
 from mmcv.cnn import ConvModule
@@ -19,7 +19,7 @@ class Architecture(nn.Module):
 
     Attributes:
         alphas (nn.ParameterDict): ``alb`` and ``reduction``, (10, 9) each.
-        genotypes (dict | None): Where set, the blocks compute these genotypes alone.
+        genotypes (dict | None): If set, the blocks compute only these genotypes.
     """
 
     def __init__(self):
@@ -32,11 +32,11 @@ class Architecture(nn.Module):
         self.genotypes = None
 
     def weights(self):
-        """Weights (10, 9) of the operations of each edge, by kind of block."""
+        """Return weights (10, 9) of the operations of each edge, by kind of block."""
         return {kind: alpha.softmax(-1) for kind, alpha in self.alphas.items()}
 
     def gates(self):
-        """What to multiply operations with, by kind of block.
+        """Return the factors of the operations, by kind of block.
 
         Returns:
             dict[str, list[list]]: A factor for each edge and operation, None where it has no part.
@@ -46,7 +46,7 @@ class Architecture(nn.Module):
         return {kind: [row.unbind() for row in w] for kind, w in self.weights().items()}
 
     def entropies(self):
-        """Mean over the edges of the entropy of their operations, in nats, by kind of block."""
+        """Return the mean entropy of the edges' operations, in nats, by kind of block."""
         return {
             kind: torch.special.entr(weights).sum(-1).mean().item()
             for kind, weights in self.weights().items()
@@ -64,7 +64,7 @@ class MixedOperation(nn.Module):
     """Weighted sum of all operations on one input (ElixirNet, equation 3).
 
     'none' is not computed: it adds nothing, and takes weight from the others. As in DARTS, batch
-    normalization has no scale and shift of its own here, which could stand in for the weights.
+    normalization has no scale and shift here, which could replace the weights.
 
     Args:
         channels (int): Channels D of the features.
@@ -96,7 +96,7 @@ class MixedOperation(nn.Module):
 
 
 class SearchBlock(nn.Module):
-    """Auto-lesion block whose branches mix all operations on all earlier results.
+    """Auto-lesion block whose branches mix all operations on all earlier outputs.
 
     It is :class:`~mmlesion.models.layers.AutoLesionBlock` before the choice.
 

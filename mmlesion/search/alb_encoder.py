@@ -1,3 +1,5 @@
+"""The region encoder from which the search derives genotypes."""
+
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
@@ -9,10 +11,10 @@ from .genotypes import NUM_BRANCHES
 
 @MODELS.register_module()
 class SearchALBEncoder(BaseModule):
-    """:class:`~mmlesion.models.ALBEncoder` before its genotypes are chosen.
+    """:class:`~mmlesion.models.ALBEncoder` for the search of its genotypes.
 
-    It takes its place in ``RelationBBoxHead`` while :class:`ALBSearchLoop` trains it. It gives no
-    relations: ElixirNet searches the blocks without the relation transfer module.
+    It replaces the encoder in ``RelationBBoxHead`` while :class:`ALBSearchLoop` trains it. It
+    provides no relations: ElixirNet searches the blocks without the relation transfer module.
 
     Args:
         in_channels (int): Channels of the regions' features. Defaults to 256.
@@ -21,7 +23,7 @@ class SearchALBEncoder(BaseModule):
         num_reductions (int): Reduction blocks. Defaults to 2.
 
     Attributes:
-        architecture (Architecture): What is searched.
+        architecture (Architecture): The searched architecture.
         out_channels (int): Channels P of the result, 256 by default.
         with_relations (bool): False.
     """

@@ -1,3 +1,5 @@
+"""The training loop of the search of auto-lesion blocks."""
+
 import time
 from copy import deepcopy
 from pathlib import Path
@@ -19,23 +21,23 @@ from .strategies import GradientStrategy, RandomStrategy
 class ALBSearchLoop(EpochBasedTrainLoop):
     """Search of auto-lesion blocks (ElixirNet, section "Auto-Lesion Block Search").
 
-    The network's weights are trained on one half of the training set; the other half decides the
-    architecture. At its end the loop writes ``genotypes.py``, a config fragment, ``cells.png`` and
+    The network's weights are trained on one half of the training set, the architecture on the other
+    half. At its end the loop writes ``genotypes.py``, a config fragment, ``cells.png`` and
     ``search.json`` to the work folder. It needs a ``SearchALBEncoder`` in the model, a
-    ``PatientHalfSampler`` in the loader and a ``SearchOptimWrapperConstructor``. What the blocks
-    are searched for should be frozen (``FreezeModulesHook``) and trained (``load_from``). There is
-    no validation in the meantime.
+    ``PatientHalfSampler`` in the loader and a ``SearchOptimWrapperConstructor``. The rest of the
+    detector should be pretrained (``load_from``) and frozen (``FreezeModulesHook``). There is no
+    validation during the search.
 
     Args:
         runner (Runner): The runner.
-        dataloader (dict): The loader of the half for the weights. The other half's is the same but
-            for its sampler's ``half``.
-        max_epochs (int): Epochs in all. The paper names no number.
+        dataloader (dict): The loader of the half for the weights. The other half's loader differs
+            only in its sampler's ``half``.
+        max_epochs (int): Total number of epochs, which the paper does not specify.
         strategy (str): ``gradient``, the paper's, or ``random``, its baseline. Defaults to
             ``gradient``.
-        architecture_begin (int): Epochs of the weights alone before ``gradient`` updates the
-            architecture. Defaults to 15, as we read "network weights w is updated after training 15
-            epochs".
+        architecture_begin (int): Epochs that train only the weights, before ``gradient`` updates
+            the architecture. Defaults to 15, our interpretation of "network weights w is updated
+            after training 15 epochs".
         num_samples (int): Genotypes that ``random`` scores at its end. Defaults to 100.
         num_score_batches (int, optional): Batches of the second half that it scores them on.
             Defaults to None, for all.
@@ -65,20 +67,20 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         elif strategy == 'random':
             self.strategy = RandomStrategy(self, num_samples, num_score_batches)
         else:
-            raise UserError(f"strategy={strategy!r} of the search: 'gradient' or 'random'")
+            raise UserError(f"strategy={strategy!r} of the search: choose 'gradient' or 'random'")
 
     def second_half_loader(self):
-        """A loader of the second half, shuffled for this epoch.
+        """Return a loader of the second half, shuffled for this epoch.
 
-        A new one each time, since mmdet's ``AspectRatioBatchSampler`` keeps what an iteration that
-        was cut short has left over.
+        A new one each time, since mmdet's ``AspectRatioBatchSampler`` keeps the leftovers of an
+        interrupted iteration.
         """
         loader = self.runner.build_dataloader(self.second_half, seed=self.runner.seed)
         loader.batch_sampler.sampler.set_epoch(self.epoch)
         return loader
 
     def run(self):
-        """Search, and write what was found.
+        """Search, and write the result.
 
         Returns:
             nn.Module: The model.
@@ -125,7 +127,7 @@ class ALBSearchLoop(EpochBasedTrainLoop):
 
 
 def _check_config(runner, dataloader):
-    """Raise UserError where the config around the loop is that of a usual training."""
+    """Raise UserError if the config is that of ordinary training instead of a search."""
     if not isinstance(dataloader, dict) or 'half' not in dataloader['sampler']:
         raise UserError(
             "the search takes halves of the training set: set train_dataloader's sampler to "

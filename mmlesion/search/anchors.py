@@ -1,4 +1,4 @@
-"""Anchor shapes by differential evolution, as the improved RetinaNet has them (section 2.1).
+"""Anchor shapes by differential evolution (improved RetinaNet, section 2.1).
 
 An anchor set is sizes in px, one for each level of the pyramid, scales that multiply each size, and
 aspect ratios (height / width): 1 and, for each pair gamma >= 1, gamma and 1 / gamma. Sizes are
@@ -40,13 +40,13 @@ OBJECTIVES = {
 
 
 def anchor_ratios(ratio_pairs):
-    """Aspect ratios (height / width) of pairs, ascending: (p,) gamma -> list of 2 p + 1."""
+    """Return the ratios (height / width) of pairs, ascending: (p,) gamma -> list of 2 p + 1."""
     pairs = sorted(float(pair) for pair in ratio_pairs)
     return [1 / pair for pair in reversed(pairs)] + [1.0] + pairs
 
 
 def anchor_shapes(ratio_pairs, scales, sizes):
-    """Width and height in px of all anchors of a set.
+    """Return width and height in px of all anchors of a set.
 
     Returns:
         ndarray: (sizes, scales, ratios, 2).
@@ -59,21 +59,20 @@ def anchor_shapes(ratio_pairs, scales, sizes):
 class _Overlap:
     """Overlap of lesions with the best anchor of each of many sets.
 
-    Lesions are kept in ascending order of their side, so that those nearest to an anchor's side
-    are a run of them.
+    Lesions are sorted by side, so that those nearest to an anchor's side are consecutive.
 
     Args:
         shapes (ndarray): (n, 2) width and height of lesions, px.
         sizes (Sequence[float]): (L,) anchor size of each level, px.
 
     Raises:
-        UserError: If there is no lesion, or a shape or size is not a positive number.
+        UserError: If there are no lesions, or a shape or size is not a positive number.
     """
 
     def __init__(self, shapes, sizes):
         shapes, self.sizes = np.asarray(shapes, dtype=float), np.asarray(sizes, dtype=float)
         if not len(shapes):
-            raise UserError('there is no box to fit anchors to')
+            raise UserError('there are no boxes to fit anchors to')
         if not (_are_positive(shapes) and _are_positive(self.sizes) and self.sizes.size):
             raise UserError('widths and heights of boxes and anchor sizes must be positive numbers')
         sides = np.sqrt(shapes.prod(axis=1))
@@ -81,13 +80,13 @@ class _Overlap:
         self.shapes, self.sides = shapes[self.order], sides[self.order]
 
     def best_iou(self, ratio_pairs, scales):
-        """IoU of each lesion with the best anchor of one set: (p,), (s,) -> (n,)."""
+        """Return the IoU of each lesion with the best anchor of one set: (p,), (s,) -> (n,)."""
         iou = np.empty(len(self.sides))
         iou[self.order] = self._best_iou(np.atleast_2d(ratio_pairs), np.atleast_2d(scales))[0]
         return iou
 
     def mean_loss(self, ratio_pairs, scales, loss):
-        """Mean over lesions of ``loss`` of the best IoU: (P, p), (P, s) -> (P,)."""
+        """Return the mean over lesions of ``loss`` of the best IoU: (P, p), (P, s) -> (P,)."""
         step = max(1, BLOCK // len(self.sides))
         return np.concatenate(
             [
@@ -97,17 +96,17 @@ class _Overlap:
         )
 
     def _best_iou(self, ratio_pairs, scales):
-        """IoU with the best anchor, lesions by side: (P, p), (P, s) -> (P, n)."""
+        """Return the IoU with the best anchor, lesions by side: (P, p), (P, s) -> (P, n)."""
         raise NotImplementedError
 
     def _anchor_sides(self, scales):
-        """Ascending sides of anchors and their levels: (P, s) -> two of (P, L s)."""
+        """Return ascending sides of anchors and their levels: (P, s) -> two of (P, L s)."""
         sides = (self.sizes[:, None] * scales[:, None, :]).reshape(len(scales), -1)
         order = np.argsort(sides, axis=1)
         return np.take_along_axis(sides, order, axis=1), order // scales.shape[1]
 
     def _nearest(self, anchor_sides, values):
-        """Value of the anchor whose side is nearest, in the logarithm: two of (P, k) -> (P, n)."""
+        """Return the value of the anchor with the nearest log side: two of (P, k) -> (P, n)."""
         num_sets, num_sides = anchor_sides.shape
         cuts = np.empty((num_sets, num_sides + 1), dtype=int)
         cuts[:, 0], cuts[:, -1] = 0, len(self.sides)
@@ -117,19 +116,19 @@ class _Overlap:
 
 
 class AlignedOverlap(_Overlap):
-    """Overlap of lesions with the best anchor, their centres aligned.
+    """Overlap of lesions with the best anchor, with aligned centers.
 
     Let x >= 1 be the factor between the sides of anchor and lesion and y^2 >= 1 that between their
-    aspect ratios. Then IoU = 1 / max(x^2, (x + 1 / x) y - 1), which falls with x and with y. So the
-    best anchor is the one of the nearest side and the nearest ratio: one IoU for each lesion.
-    A set holds the reciprocal of each ratio, so that lesions may be taken as wide ones.
+    aspect ratios. Then IoU = 1 / max(x^2, (x + 1 / x) y - 1), which decreases in x and in y. So the
+    best anchor is the one with the nearest side and the nearest ratio: one IoU for each lesion. A
+    set contains the reciprocal of each ratio, so that all lesions may be treated as wide ones.
 
     Args:
         shapes (ndarray): (n, 2) width and height of lesions, px.
         sizes (Sequence[float]): (L,) anchor size of each level, px.
 
     Raises:
-        UserError: If there is no lesion, or a shape or size is not a positive number.
+        UserError: If there are no lesions, or a shape or size is not a positive number.
     """
 
     def __init__(self, shapes, sizes):
@@ -151,9 +150,9 @@ class AlignedOverlap(_Overlap):
 class GridOverlap(_Overlap):
     """Overlap of lesions with the best anchor among the real positions of all anchors.
 
-    Anchors of a level are centred at the multiples of its stride inside the image, as mmdet's
+    Anchors of a level are centered at the multiples of its stride inside the image, as mmdet's
     ``AnchorGenerator`` puts them; the best one of a shape is the one nearest to the lesion. An IoU
-    is at most that with aligned centres, and so at most the ratio of the areas: sides are tried
+    is at most that with aligned centers, and so at most the ratio of the areas: sides are tried
     from the nearest one outwards until no other can be better.
 
     Args:
@@ -201,7 +200,7 @@ class GridOverlap(_Overlap):
         return best.reshape(num_sets, -1)
 
     def _iou(self, sides, levels, roots, lesions):
-        """IoU of m anchors, of the best of R ratios, with lesions: (m,), (m,), (m, R), (m,)."""
+        """Return the best IoU over R ratios of m anchors with lesions: (m,), (m,), (m, R), (m,)."""
         (width, height), (dx, dy) = self.shapes[lesions].T, self.offsets[lesions, levels].T
         roots = np.ascontiguousarray(roots.T)
         shared = _shared_length(width, sides / roots, dx) * _shared_length(
@@ -212,13 +211,13 @@ class GridOverlap(_Overlap):
 
 
 def _shared_length(first, second, offset):
-    """Length that two intervals share whose centres are ``offset`` apart."""
+    """Return the overlap of two intervals whose centers are ``offset`` apart."""
     apart = (first + second) / 2 - offset
     return np.maximum(np.minimum(np.minimum(first, second), apart), 0)
 
 
 class AnchorSearch(NamedTuple):
-    """What :func:`search_anchors` finds.
+    """Result of :func:`search_anchors`.
 
     Args:
         ratio_pairs (list[float]): gamma of each pair, ascending.
@@ -254,10 +253,10 @@ def search_anchors(
 
     Args:
         overlap (AlignedOverlap | GridOverlap): The lesions and anchor sizes.
-        ratio_bounds (Sequence): (p, 2) least and largest gamma >= 1 of each ratio pair.
-        scale_bounds (Sequence): (s, 2) least and largest value of each scale.
+        ratio_bounds (Sequence): (p, 2) minimum and maximum gamma >= 1 of each ratio pair.
+        scale_bounds (Sequence): (s, 2) minimum and maximum of each scale.
         objective (str): One of :data:`OBJECTIVES`.
-        seed (int): The same seed gives the same anchors.
+        seed (int): Random seed.
         popsize (int): Members of the population for each of the p + s variables.
         maxiter (int): Largest number of generations.
         callback (callable, optional): SciPy's, called after each generation.
@@ -305,14 +304,14 @@ def search_anchors(
 
 
 def _doubts(best, bounds, names, evaluate):
-    """Say what is on its bound, and what no lesion depends on.
+    """Report values on their bound, and values that no lesion depends on.
 
     The best set is a minimum: a variable that it depends on makes others worse somewhere.
 
     Args:
         best (ndarray): (v,) the best set's variables.
-        bounds (list[tuple[float, float]]): Least and largest value of each.
-        names (list[str]): What each is.
+        bounds (list[tuple[float, float]]): Minimum and maximum of each.
+        names (list[str]): Name of each.
         evaluate (callable): Takes sets (m, v); returns their losses (m,).
 
     Returns:

@@ -1,4 +1,4 @@
-"""Genotypes of auto-lesion blocks as the search sees them: a choice among weighted edges."""
+"""Derivation, sampling and storage of genotypes of auto-lesion blocks."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ CHOICES = OPERATIONS[1:]
 
 
 def derive_genotype(weights):
-    """Read the strongest genotype out of a block's architecture weights.
+    """Derive the strongest genotype from a block's architecture weights.
 
     ElixirNet, section "Differentiable Search Strategy", takes the most likely operation of each
     edge, and a branch has two inputs. As in DARTS, those are the two edges with the strongest
@@ -43,7 +43,7 @@ def derive_genotype(weights):
 
 
 def sample_genotype(generator):
-    """Draw a genotype, uniformly among those that :func:`derive_genotype` can return.
+    """Draw a genotype uniformly from those that :func:`derive_genotype` can return.
 
     Args:
         generator (numpy.random.Generator): The source of randomness.
@@ -61,7 +61,7 @@ def sample_genotype(generator):
 
 
 def chosen_operations(genotype):
-    """The (edge, operation) pairs of a genotype, by their indices, two a branch."""
+    """Return the (edge, operation) index pairs of a genotype, two per branch."""
     return [
         (EDGES.index((source, branch)), OPERATIONS.index(operation))
         for branch, (source1, operation1, source2, operation2) in enumerate(genotype, 1)
@@ -70,7 +70,7 @@ def chosen_operations(genotype):
 
 
 def write_genotypes(genotypes, path, comment):
-    """Write genotypes as a config fragment, which a training config takes by ``_base_``.
+    """Write genotypes as a config fragment, for the ``_base_`` of a training config.
 
     Args:
         genotypes (dict[str, list[tuple]]): Genotypes ``alb`` and ``reduction``.

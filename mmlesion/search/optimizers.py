@@ -1,3 +1,5 @@
+"""Optimizers of the weights and of the architecture."""
+
 from mmdet.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
 from torch import nn
@@ -11,7 +13,7 @@ PARTS = 'weights', 'architecture'
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class SearchOptimWrapperConstructor:
-    """Give the network's weights and its architecture parameters an optimizer each.
+    """Build separate optimizers for the network's weights and its architecture parameters.
 
     In a config ``optim_wrapper = dict(constructor='SearchOptimWrapperConstructor',
     weights=dict(optimizer=...), architecture=dict(optimizer=...))``; what else is in it, for
@@ -55,7 +57,7 @@ class SearchOptimWrapperConstructor:
 
 
 def find_encoder(model):
-    """The encoder in a detector whose architecture is searched.
+    """Return the encoder of a detector whose architecture is searched.
 
     Raises:
         UserError: If there is none.

@@ -1,4 +1,4 @@
-"""How genotypes are found: by gradient descent, or by random search with the same weights."""
+"""Search strategies for genotypes: gradient descent, and random search with shared weights."""
 
 from contextlib import contextmanager
 
@@ -17,7 +17,7 @@ from .optimizers import PARTS, find_encoder
 
 
 class SearchStrategy:
-    """Training of the weights, which the strategies have in common.
+    """Base class of search strategies, which trains the weights.
 
     Args:
         loop (ALBSearchLoop): The loop that runs it.
@@ -28,7 +28,7 @@ class SearchStrategy:
         self.architecture = find_encoder(loop.runner.model).architecture
 
     def begin_epoch(self):
-        """Get ready for an epoch."""
+        """Prepare for an epoch."""
 
     def train_step(self, data_batch):
         """Take a training step on a batch of the first half.
@@ -45,7 +45,7 @@ class SearchStrategy:
         """Log an epoch."""
 
     def update(self, part, data_batch):
-        """Update the weights or the architecture parameters, while the others stay as they are.
+        """Update either the weights or the architecture parameters.
 
         Args:
             part (str): ``weights`` or ``architecture``.
@@ -62,7 +62,7 @@ class SearchStrategy:
 
 @contextmanager
 def _held_fixed(param_groups):
-    """Compute no gradients for parameters in the meantime."""
+    """Disable the gradients of parameters within the context."""
     parameters = [p for group in param_groups for p in group['params'] if p.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
@@ -81,7 +81,7 @@ class GradientStrategy(SearchStrategy):
 
     Args:
         loop (ALBSearchLoop): The loop that runs it.
-        architecture_begin (int): Epochs of the weights alone before that.
+        architecture_begin (int): Epochs that train only the weights before that.
     """
 
     def __init__(self, loop, architecture_begin):
@@ -95,7 +95,7 @@ class GradientStrategy(SearchStrategy):
         self.batches = None
 
     def begin_epoch(self):
-        """Begin with the second half from its start."""
+        """Restart the loader of the second half."""
         trains = self.loop.epoch >= self.architecture_begin
         self.batches = _endless(self.loop.second_half_loader()) if trains else None
 
@@ -156,10 +156,10 @@ def _endless(loader):
 class RandomStrategy(SearchStrategy):
     """Random search with weight sharing (Li and Talwalkar, UAI 2019), the baseline of Table 6.
 
-    A step trains the weights of one genotype, drawn at random. At the end, genotypes are drawn and
+    A step trains the weights of one randomly drawn genotype. At the end, genotypes are drawn and
     scored by their loss on the second half with those weights; the best is kept. All are scored on
-    the same batches with the same random numbers; batch normalization takes each batch's own
-    statistics, since those of the training are of all genotypes together.
+    the same batches with the same random numbers; batch normalization uses the statistics of each
+    batch, since the running statistics mix all genotypes.
 
     Args:
         loop (ALBSearchLoop): The loop that runs it.
@@ -178,7 +178,7 @@ class RandomStrategy(SearchStrategy):
         self.num_score_batches = num_score_batches
 
     def train_step(self, data_batch):
-        """Update the weights of a genotype that only the seed and the iteration decide.
+        """Update the weights of a genotype determined by the seed and the iteration.
 
         Args:
             data_batch (dict): Data of the first half.
@@ -207,7 +207,7 @@ class RandomStrategy(SearchStrategy):
 
     @torch.no_grad()
     def _score(self, candidates):
-        """Mean loss of each candidate on the second half."""
+        """Return the mean loss of each candidate on the second half."""
         runner = self.loop.runner
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         model.eval()

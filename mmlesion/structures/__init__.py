@@ -1,4 +1,4 @@
-"""Types in memory, one each: grids, series, boxes, segments, diameters.
+"""In-memory types: grids, series, boxes, segments and diameters.
 
 Nothing here imports torch or OpenMMLab's packages but :mod:`mmlesion.structures.spheres`, which is
 imported by its own name.

@@ -1,4 +1,4 @@
-"""A CT volume in the orientation of training, and the way back to its file."""
+"""CT volumes in the training orientation, and conversion back to their files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .grid import Grid, from_index, to_index
 
 
 class CTVolume:
-    """A CT volume as the detectors see it, and the way back to the orientation of its file.
+    """A CT volume in the training orientation, with conversion back to that of its file.
 
     The training orientation is DeepLesion's: columns run to the patient's Left, rows to Posterior,
     slices to Inferior. Axes are flipped and permuted to come nearest to it, never resampled, so
@@ -100,7 +100,7 @@ class CTVolume:
 
     @property
     def _file_axes(self) -> list[int]:
-        """Axes of the file, 0, 1, 2 for k, j, i, along which z, y, x of ``array`` run."""
+        """Return the file axes (0, 1, 2 for k, j, i) along which z, y, x of ``array`` run."""
         return np.abs(self._axes).argmax(axis=1).tolist()
 
 
@@ -118,6 +118,6 @@ def _reorientation(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _box_corners(corners: np.ndarray) -> np.ndarray:
-    """Sort the two opposite corners of each box, (2n, 3), to low and high ones, (n, 6)."""
+    """Sort two opposite corners of each box, (2n, 3), into lower and upper ones, (n, 6)."""
     corners = corners.reshape(-1, 2, 3)
     return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)

@@ -1,4 +1,4 @@
-"""Where the voxels of a volume lie in the world.
+"""Position of a volume's voxels in world coordinates.
 
 The one convention of volumes in memory:
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Grid:
-    """The voxels of a volume in the world; the module says the convention.
+    """Grid of a volume's voxels in world coordinates; see the module for the convention.
 
     The fields are those of a volume in an annotation file, in the order that SimpleITK has them but
     for ``size``.
@@ -44,13 +44,13 @@ class Grid:
 
     @classmethod
     def from_image(cls, image: sitk.Image) -> Grid:
-        """Take the grid of a 3D image."""
+        """Construct from a 3D image."""
         size, spacing = image.GetSize()[::-1], image.GetSpacing()
         return cls(size, spacing, image.GetOrigin(), image.GetDirection())
 
     @classmethod
     def from_annotation(cls, volume: Mapping) -> Grid:
-        """Take the grid from a volume's entry in an annotation file, or from a sample of it.
+        """Construct from a volume's entry in an annotation file, or from a sample.
 
         Args:
             volume (Mapping): With ``size``, ``spacing``, ``origin`` and ``direction``.
@@ -106,7 +106,7 @@ class Grid:
         return np.column_stack([self.from_world(spheres[:, :3]), spheres[:, 3] / self._voxel_side])
 
     def boxes_around(self, spheres: ArrayLike) -> np.ndarray:
-        """Box spheres of the world in voxels, which need not be cubes.
+        """Return bounding boxes of world spheres in voxels, which may be anisotropic.
 
         Args:
             spheres (ArrayLike): (n, 4) x, y, z and diameter in mm.
@@ -121,7 +121,7 @@ class Grid:
 
     @property
     def _axes(self) -> np.ndarray:
-        """(3, 3) mm that a step of one voxel along x, y, z makes in the world, as columns."""
+        """Return the world step in mm per voxel along x, y, z as columns (3, 3)."""
         return np.reshape(self.direction, (3, 3)) * np.asarray(self.spacing)
 
     @property

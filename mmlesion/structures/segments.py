@@ -1,4 +1,4 @@
-"""Masks of lesions on a slice, and as COCO files have them: polygons, or run-length encoding (RLE).
+"""Lesion masks on a slice, and their COCO formats: polygons or run-length encoding (RLE).
 
 Boxes are x1, y1, x2, y2 in px, and px n extends from n to n + 1.
 """
@@ -15,7 +15,7 @@ from scipy import ndimage
 
 
 class Segment(NamedTuple):
-    """A lesion's mask on a slice, cut out.
+    """A lesion's mask on a slice, cropped.
 
     Args:
         mask (ndarray): (h, w) bool.
@@ -78,7 +78,7 @@ def shares_in_boxes(numbers: np.ndarray, wanted: np.ndarray, bboxes: np.ndarray)
 
 
 def _edges(segment: Segment, bboxes: np.ndarray) -> np.ndarray:
-    """(n, 4) columns and rows x1, y1 to x2, y2 of a segment whose px centers lie in boxes."""
+    """Return columns and rows x1, y1, x2, y2 (n, 4) of a segment with px centers in boxes."""
     size = segment.mask.shape[::-1]
     corners = np.reshape(bboxes, (-1, 2, 2)) - 0.5 - segment.corner
     return np.ceil(corners).clip(0, size).astype(int).reshape(-1, 4)

@@ -31,7 +31,7 @@ class SliceRun(NamedTuple):
 
 
 class SubVolume(NamedTuple):
-    """A run of slices of a series of DeepLesion, as LENS' manual test set names it.
+    """A run of slices of a DeepLesion series, named as in LENS' manual test set.
 
     Args:
         series (str): The folder of its slices.
@@ -45,7 +45,7 @@ class SubVolume(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Such as ``000046_03_02_086-104``."""
+        """str: Name such as ``000046_03_02_086-104``."""
         return f'{self.series.replace("/", "_")}_{self.first:03d}-{self.last:03d}'
 
     @classmethod
@@ -62,7 +62,7 @@ class SubVolume(NamedTuple):
 
     @property
     def numbers(self) -> np.ndarray:
-        """(n,) int numbers of all its slices."""
+        """ndarray: (n,) int, the numbers of all its slices."""
         return np.arange(self.first, self.last + 1)
 
     def contains(self, numbers: np.ndarray) -> np.ndarray:
@@ -93,7 +93,7 @@ def consecutive_runs(numbers: Sequence[int]) -> list[SliceRun]:
 
 @dataclass
 class SliceSeries:
-    """A series: its slices and what the COCO file says of them.
+    """A series: its slices and their COCO records.
 
     Attributes:
         name (str): Its folder under that of the images.
@@ -111,7 +111,7 @@ class SliceSeries:
 
     @property
     def patient(self) -> int | str:
-        """The patient's id, or the series' name where images tell none."""
+        """Return the patient's id, or the series' name if images have none."""
         return self._template.get('patient_id', self.name)
 
     @property
@@ -120,7 +120,7 @@ class SliceSeries:
 
     @property
     def sub_volumes(self) -> list[SubVolume]:
-        """The runs of consecutive slices that there are, in their order."""
+        """Return the existing runs of consecutive slices, in order."""
         return [SubVolume(self.name, *run) for run in consecutive_runs(self.slices)]
 
     def image(self, index: int) -> dict:

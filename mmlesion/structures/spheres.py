@@ -53,7 +53,7 @@ class SphereBoxes(BaseBoxes):
 
     @property
     def areas(self) -> torch.Tensor:
-        """Tensor: As ``volumes``: where mmdet asks for areas, it asks for how large boxes are."""
+        """Tensor: Alias of ``volumes``; mmdet uses areas to compare box sizes."""
         return self.volumes
 
     @property
@@ -106,7 +106,7 @@ class SphereBoxes(BaseBoxes):
         self.tensor = self.tensor + self.tensor.new_tensor([*distances, 0])
 
     def clip_(self, img_shape: Sequence[int]) -> None:
-        """Keep all as they are: a lesion that the border of a volume cuts is still that sphere.
+        """Do nothing: a sphere that extends beyond the volume is not clipped.
 
         Args:
             img_shape (Sequence[int]): Volume (D, H, W).
@@ -124,7 +124,7 @@ class SphereBoxes(BaseBoxes):
         self.tensor = self.tensor * _isotropic(scale_factor)
 
     def resize_(self, scale_factor: IsotropicFactor) -> None:
-        """Scale diameters in place, about the centers.
+        """Scale diameters in place, around the centers.
 
         Args:
             scale_factor (float | Sequence[float]): One factor, or the same for z, y and x.
@@ -203,23 +203,23 @@ class SphereBoxes(BaseBoxes):
         return sphere_overlaps(boxes1.tensor, boxes2.tensor, mode, is_aligned, eps)
 
     def rotate_(self, center: tuple[float, float], angle: float) -> None:
-        """Not implemented: mmdet's rotation is one of a plane."""
+        """Raise NotImplementedError: mmdet's rotation is planar."""
         raise NotImplementedError('spheres are not rotated: a volume has no one plane to rotate in')
 
     def project_(self, homography_matrix: torch.Tensor) -> None:
-        """Not implemented: spheres do not stay spheres."""
+        """Raise NotImplementedError: projections do not preserve spheres."""
         raise NotImplementedError(
             'a projection does not keep spheres: use flip_, translate_ and rescale_'
         )
 
     @staticmethod
     def from_instance_masks(masks: object) -> SphereBoxes:
-        """Not implemented: mmdet's masks are those of images."""
+        """Raise NotImplementedError: mmdet's masks are 2D."""
         raise NotImplementedError("spheres are not made of mmdet's masks, which are planar")
 
 
 def _isotropic(scale_factor: IsotropicFactor) -> float:
-    """The one factor (float) of all axes."""
+    """Return the common factor (float) of all axes."""
     if isinstance(scale_factor, (int, float)):
         return float(scale_factor)
     factors = {float(factor) for factor in scale_factor}
@@ -280,11 +280,11 @@ def check_shape(shape: str) -> None:
         ValueError: If it is none of ``SHAPES``.
     """
     if shape not in SHAPES:
-        raise ValueError(f'overlaps are those of one of {SHAPES}, not {shape!r}')
+        raise ValueError(f'shape must be one of {SHAPES}, not {shape!r}')
 
 
 def _meet_cubes(spheres1, spheres2):
-    """Volume that the bounding cubes of spheres (..., 4) share."""
+    """Return the intersection volume of the bounding cubes of spheres (..., 4)."""
     half1, half2 = spheres1[..., 3] / 2, spheres2[..., 3] / 2
     volume = 1
     for axis in range(3):  # an axis at a time: (m, n, 3) would take three times the memory
@@ -296,7 +296,7 @@ def _meet_cubes(spheres1, spheres2):
 
 
 def _meet_spheres(spheres1, spheres2):
-    """Volume that spheres (..., 4) share: a lens, the smaller of them, or nothing."""
+    """Return the intersection volume of spheres (..., 4): a lens, the smaller one, or 0."""
     radius1, radius2 = spheres1[..., 3] / 2, spheres2[..., 3] / 2
     distance = sum((spheres1[..., axis] - spheres2[..., axis]) ** 2 for axis in range(3)).sqrt()
     total, difference = radius1 + radius2, (radius1 - radius2).abs()

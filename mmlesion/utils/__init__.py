@@ -1,3 +1,5 @@
+"""Utilities: errors, parallel execution and mmdet's tools."""
+
 from .errors import OutputError, UserError, cli
 from .parallel import run_parallel
 

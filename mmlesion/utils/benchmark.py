@@ -1,4 +1,4 @@
-"""Time detectors beside each other: what the benchmarks of tools/analysis_tools share."""
+"""Timing of detectors, shared by the benchmarks of tools/analysis_tools."""
 
 import statistics
 import time
@@ -15,7 +15,7 @@ from .errors import UserError
 
 
 class Seconds(NamedTuple):
-    """How long something took.
+    """Duration of a call.
 
     Args:
         wall (float): Seconds by the clock on the wall.
@@ -53,7 +53,7 @@ def take_turns(functions, runs, warmup):
     """Call functions in turn, in the other direction at every second turn.
 
     Whichever runs second finds warmer caches, and other work on the machine comes and goes: what is
-    compared is what neighbours of one turn took.
+    compared is what neighbors of one turn took.
 
     Args:
         functions (dict[str, callable]): By name, without arguments.
@@ -71,7 +71,7 @@ def take_turns(functions, runs, warmup):
 
 
 def median_ratio(turns, name, reference):
-    """Median over turns of what ``name`` took over what ``reference`` took, both numbers."""
+    """Return the median over rounds of the time of ``name`` relative to ``reference``."""
     return statistics.median(turn[name] / turn[reference] for turn in turns)
 
 
@@ -99,7 +99,7 @@ def build_detector(cfg, checkpoint=None, seed=0, device='cpu'):
 
 
 def without_pretrained(cfg):
-    """Take weights to download out of a model's config: its modules then draw their own.
+    """Remove weights to download from a model's config; modules are then randomly initialized.
 
     Args:
         cfg (ConfigDict | list | object): The config, or a part of it.

@@ -1,4 +1,4 @@
-"""End a process's part in a distributed run."""
+"""Termination of a process of a distributed run."""
 
 import gc
 
@@ -6,7 +6,7 @@ from torch import distributed
 
 
 def leave_process_group():
-    """End the process group, where there is one, once the work is done.
+    """Destroy the process group, if there is one, after the work is done.
 
     Gloo's threads drop what they sent last when they come to it. One that does so after the
     interpreter has begun to end aborts the process (SIGABRT, "terminate called without an active

@@ -1,14 +1,16 @@
+"""Errors that the command-line tools report in one line."""
+
 import functools
 import signal
 import sys
 
 
 class UserError(Exception):
-    """Input that mmlesion cannot use. The message says what, where and what to do."""
+    """Input that mmlesion cannot use. The message states what, where and what to do."""
 
 
 class OutputError(OSError):
-    """A file of the result that cannot be written. It ends a run; a bad case is skipped."""
+    """An output file that cannot be written. It ends a run, whereas a bad case is skipped."""
 
     def __str__(self):
         if self.filename is None:
@@ -17,11 +19,11 @@ class OutputError(OSError):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a run as Ctrl-C does."""
+    """SIGTERM, which ends a run like Ctrl-C."""
 
 
 def cli(main):
-    """Let a command-line ``main`` end in one line, where the program is not at fault.
+    """Run a command-line ``main`` and report errors of the user in one line.
 
     :class:`UserError` and :class:`OutputError` give exit status 1, Ctrl-C 130 and SIGTERM, where it
     is heard, 143.

@@ -1,4 +1,4 @@
-"""Do something as soon as a module is imported, and import names of a package on first use."""
+"""Import hooks: actions on the import of a module, and lazy imports of a package's names."""
 
 from __future__ import annotations
 

@@ -1,21 +1,28 @@
-"""Run the command-line tools that mmdet ships, so that their options are mmdet's own."""
+"""Run the command-line tools that mmdet ships, so that their options are mmdet's own.
+
+torch and mmdet are imported when a tool runs: its ``--help`` needs neither.
+"""
+
+from __future__ import annotations
 
 import argparse
+import ast
 import os
 import re
 import runpy
 import sys
 import traceback
+from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
+from typing import Callable
 
-import mmdet
 from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
-from mmengine.device import get_device
-from torch import distributed
 
-from .distributed import leave_process_group
 from .errors import UserError
+
+PACKAGE = Path(__file__).parents[1]
 
 # what mmengine's registries say of a type, and Python of an option, that does not exist
 _UNKNOWN_NAME = re.compile(
@@ -23,17 +30,30 @@ _UNKNOWN_NAME = re.compile(
 )
 
 
-def run_mmdet_tool(name):
+def run_mmdet_tool(name: str, prepare: Callable[[], None] | None = None) -> None:
     """Run ``tools/<name>`` of the installed mmdet on this process's command line.
 
     What a user can mend (a missing file, a malformed config, an unknown component, an option that
-    the tool refuses) is raised as :class:`UserError`; anything else passes with its traceback.
+    the tool or a constructor refuses) is raised as :class:`UserError`; anything else passes with
+    its traceback.
+
+    Args:
+        name (str): The script.
+        prepare (Callable, optional): Called before it, unless it only prints its help. Defaults to
+            None.
+
+    Raises:
+        UserError: If mmdet has no such script, or the user can mend what is wrong.
     """
-    script = Path(mmdet.__file__).parent / '.mim' / 'tools' / name
-    if not script.is_file():
-        raise UserError(f'mmdet has no {script}: install mmdet with pip or mim, not by PYTHONPATH')
+    script = _mmdet_script(name)
+    if {'-h', '--help'} & set(sys.argv[1:]):
+        print_help(script)
+    from .distributed import leave_process_group
+
     try:
         prepare_cpu_launch()
+        if prepare:
+            prepare()
         runpy.run_path(str(script), run_name='__main__')
     except Exception as error:
         message = explain(error, script)
@@ -41,6 +61,50 @@ def run_mmdet_tool(name):
             raise
         raise UserError(message) from error
     leave_process_group()
+
+
+def _mmdet_script(name: str) -> Path:
+    spec = find_spec('mmdet')
+    if spec is None or spec.origin is None:
+        raise UserError('mmdet is not installed: pip install "mmdet>=3.3.0,<4.0.0"')
+    script = Path(spec.origin).parent / '.mim' / 'tools' / name
+    if not script.is_file():
+        raise UserError(f'mmdet has no {script}: install mmdet with pip or mim, not by PYTHONPATH')
+    return script
+
+
+def print_help(script: Path) -> None:
+    """Print a tool's help and exit, without the imports that the tool needs to run.
+
+    Returns if this is not possible, as of a script without ``parse_args``: the tool itself has to
+    be run for its help then.
+
+    Args:
+        script (Path): The tool.
+    """
+    tree = ast.parse(script.read_text(encoding='utf-8'))
+    names: dict = {}
+    try:
+        exec(compile(ast.Module(_parts_of_parser(tree), []), str(script), 'exec'), names)
+        names['parse_args']()
+    except (ImportError, LookupError, NameError):
+        return
+
+
+def _parts_of_parser(tree: ast.Module) -> list[ast.stmt]:
+    """The function ``parse_args`` of a script, and those imports that load no framework."""
+    light = ('argparse', 'os', 'mmengine.config')
+    parts = []
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            wanted = all(alias.name.startswith(light[:2]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            wanted = node.module in light
+        else:
+            wanted = isinstance(node, ast.FunctionDef) and node.name == 'parse_args'
+        if wanted:
+            parts.append(node)
+    return parts
 
 
 def prepare_cpu_launch():
@@ -53,7 +117,12 @@ def prepare_cpu_launch():
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--launcher')
     launcher = parser.parse_known_args()[0].launcher
-    if launcher != 'pytorch' or get_device() != 'cpu' or 'WORLD_SIZE' not in os.environ:
+    if launcher != 'pytorch' or 'WORLD_SIZE' not in os.environ:
+        return
+    from mmengine.device import get_device
+    from torch import distributed
+
+    if get_device() != 'cpu':
         return
     distributed.init_process_group('gloo')
     if not _names_runner(sys.argv[1:]):
@@ -61,13 +130,13 @@ def prepare_cpu_launch():
 
 
 def _names_runner(arguments):
-    """Whether the config among a tool's arguments, wherever it stands, names a runner."""
+    """Return whether the config among a tool's arguments, at any position, sets a runner."""
     config = next((arg for arg in arguments if arg.endswith('.py') and Path(arg).is_file()), None)
     return config is not None and 'runner_type' in Config.fromfile(config)
 
 
 def explain(error, script):
-    """Say in one line what the user did wrong, or None where the error is not the user's.
+    """Explain a user's error in one line; return None if the error is not the user's.
 
     Args:
         error (Exception): What came out of mmdet's tool.
@@ -79,6 +148,8 @@ def explain(error, script):
         return one_line(error)
     if _UNKNOWN_NAME.search(str(error)) and isinstance(error, (KeyError, TypeError)):
         return one_line(error)
+    if isinstance(error, (TypeError, ValueError)) and (owner := _constructor(error)):
+        return f'{owner}: {one_line(error)}{_place_unless_raised(error)}'
     last = traceback.extract_tb(error.__traceback__)[-1]
     if last.filename == str(script):
         return one_line(error)
@@ -88,8 +159,35 @@ def explain(error, script):
     return None
 
 
+def _constructor(error: Exception) -> str | None:
+    """Name the class of mmlesion whose constructor an error of mmlesion's own code comes from.
+
+    A constructor's arguments are a config's options, so that what it cannot take is the user's to
+    mend. The same error from a constructor of mmdet, or in training, may be anyone's.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not _is_ours(frames[-1]):
+        return None
+    for frame in reversed(frames):
+        if frame.f_code.co_name in ('__init__', '__post_init__') and _is_ours(frame):
+            return type(frame.f_locals['self']).__name__
+    return None
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return PACKAGE in Path(frame.f_code.co_filename).parents
+
+
+def _place_unless_raised(error: Exception) -> str:
+    """The line that an error is from, where nobody wrote a message that names the option."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if (last.line or '').startswith('raise'):
+        return ''
+    return f' ({last.filename}, line {last.lineno}: {last.line}); check its options'
+
+
 def one_line(error):
-    """The message of an exception; KeyError's own str() would put it in quotes."""
+    """Return the message of an exception without the quotes that KeyError adds."""
     text = error.args[0] if isinstance(error, KeyError) else str(error)
     return ' '.join(without_worker_traceback(str(text)).split())
 

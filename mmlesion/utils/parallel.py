@@ -1,4 +1,4 @@
-"""Work in several processes that ends well, whatever ends it."""
+"""Parallel execution with a clean end on errors, signals and killed workers."""
 
 import multiprocessing
 import os
@@ -34,7 +34,7 @@ def run_parallel(
             processes.
         tasks (Sequence): The tasks.
         workers (int): Processes. Defaults to 1, this one.
-        desc (str, optional): What the progress bar says.
+        desc (str, optional): Label of the progress bar.
         unit (str): What it calls a task.
         resumable (bool): Whether a second run takes up what this one has finished; the error about
             a worker that died says so.
@@ -86,8 +86,8 @@ def parallel_map(
         except BrokenProcessPool:
             again = f'{_KEPT}, with' if resumable else 'Run the same command again with'
             raise UserError(
-                f'a worker process was killed, perhaps for want of memory. {again} fewer --workers '
-                '(1 needs least)'
+                f'a worker process was killed, possibly for lack of memory. {again} fewer '
+                '--workers (1 needs least)'
             ) from None
         except BaseException:
             for process in set(multiprocessing.active_children()) - others:
@@ -99,7 +99,7 @@ def parallel_map(
 
 @contextmanager
 def _terminable():
-    """Let SIGTERM raise :class:`Terminated` in the block."""
+    """Raise :class:`Terminated` on SIGTERM within the block."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
@@ -115,7 +115,7 @@ def _raise_terminated(number, frame):
 
 
 def _begin_worker(initializer):
-    """Leave Ctrl-C, which all processes get, to the parent, and end when it ends."""
+    """Leave Ctrl-C, which all processes receive, to the parent, and exit with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_worker)
     threading.Thread(target=_follow_parent, daemon=True).start()

@@ -1,3 +1,5 @@
+"""Images and plots of lesions, detections and evaluations."""
+
 from mmlesion.utils.import_hooks import lazy_exports
 
 from .froc_curve import draw_froc

@@ -1,4 +1,4 @@
-"""Drawing box shapes and the anchors over them."""
+"""Plots of box shapes with overlaid anchors."""
 
 from typing import NamedTuple
 
@@ -12,10 +12,10 @@ MATCHED_IOU = 0.5
 
 
 class AnchorPanel(NamedTuple):
-    """One set of anchors over the boxes that it should fit.
+    """A set of anchors and the boxes to fit.
 
     Args:
-        title (str): What the set is.
+        title (str): Title of the set.
         anchors (ndarray): (k, 2) width and height, px.
         iou (ndarray): (n,) IoU of each box with its best anchor.
     """
@@ -26,14 +26,14 @@ class AnchorPanel(NamedTuple):
 
 
 def draw_anchor_shapes(shapes, panels, path):
-    """Draw width against height of boxes, and sets of anchors side by side over them.
+    """Plot width versus height of boxes, overlaid with sets of anchors in adjacent panels.
 
-    Both axes are logarithmic. Boxes that no anchor reaches with an IoU of 0.5 stand out.
+    Both axes are logarithmic. Boxes whose best anchor has an IoU below 0.5 are highlighted.
 
     Args:
         shapes (ndarray): (n, 2) width and height of boxes, px.
         panels (Sequence[AnchorPanel]): The sets of anchors.
-        path (str | Path): The picture to write; its suffix says the format.
+        path (str | Path): Output file; its suffix determines the format.
     """
     # imported here for the reason that new_figure gives
     from matplotlib.ticker import NullFormatter, ScalarFormatter

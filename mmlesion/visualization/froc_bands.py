@@ -1,4 +1,4 @@
-"""Drawing the FROC of several rows with their confidence bands."""
+"""FROC plots of several rows with confidence bands."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _fp_rates_axis(axes, fp_rates):
 
 
 def _draw_differences(axes, comparison, colors):
-    """Differences of the mean sensitivity with their intervals, the first row at the top."""
+    """Plot differences in mean sensitivity with their intervals, the first row at the top."""
     names = list(comparison.differences)
     for place, name in enumerate(names):
         one = comparison.differences[name]

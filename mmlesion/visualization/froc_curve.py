@@ -1,4 +1,4 @@
-"""Drawing FROC curves."""
+"""FROC plots."""
 
 from mmlesion.io.atomic import atomic_write
 
@@ -14,7 +14,7 @@ def draw_froc(results, path):
     Args:
         results (dict | dict[str, dict]): What
             :func:`~mmlesion.evaluation.functional.evaluate_froc` returns, or several by name.
-        path (str | Path): The picture to write; its suffix says the format.
+        path (str | Path): Output file; its suffix determines the format.
     """
     if 'fp_levels' in results:
         results = {'': results}

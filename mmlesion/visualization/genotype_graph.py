@@ -1,4 +1,4 @@
-"""Drawing the genotypes of auto-lesion blocks as graphs."""
+"""Graphs of the genotypes of auto-lesion blocks."""
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -24,14 +24,14 @@ def draw_genotypes(genotypes, strengths, path):
             operation1, input2, operation2)``; input 0 is the block's, k the k-th branch.
         strengths (dict[str, list[float]] | None): Weights of these operations in a search, two for
             each branch; None where there are none.
-        path (str | Path): The picture to write; its suffix says the format.
+        path (str | Path): Output file; its suffix determines the format.
     """
     with atomic_write(path) as temporary:
         _figure(genotypes, strengths).savefig(temporary)
 
 
 def render_genotypes(genotypes, strengths):
-    """Draw what :func:`draw_genotypes` does, as an RGB image (H, W, 3), uint8."""
+    """Render :func:`draw_genotypes` as an RGB image (H, W, 3), uint8."""
     canvas = _figure(genotypes, strengths).canvas
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -61,7 +61,7 @@ def _draw_cell(axes, genotype, strengths):
 
 
 def _draw_edge(axes, source, branch, operation, strength, upwards):
-    """Draw an arc from one node to another, with what is on it at its highest point."""
+    """Draw an arc from one node to another, labeled at its highest point."""
     sign = 1 if upwards else -1
     arc = FancyArrowPatch(
         (source, 0),

@@ -1,3 +1,5 @@
+"""Overlay images of detected lesions."""
+
 import cv2
 import numpy as np
 
@@ -11,7 +13,7 @@ SHORT_SIDE = 512
 
 
 def choose_window(slice_hu, bbox):
-    """Choose the display window by the surroundings of a lesion.
+    """Choose the display window from the surroundings of a lesion.
 
     Args:
         slice_hu (ndarray): (H, W) HU.
@@ -40,12 +42,12 @@ def draw_lesion(slice_hu, bbox, spacing, text, segment=None, recist=None):
         spacing (Sequence[float]): x, y mm per px.
         text (str): Written over the picture, before the window.
         segment (Segment, optional): The lesion's mask, drawn as a red contour.
-        recist (ndarray, optional): (4, 2) ends of the two diameters in px, pixel n with its centre
+        recist (ndarray, optional): (4, 2) ends of the two diameters in px, pixel n with its center
             at n, drawn as green lines.
 
     Returns:
         ndarray: (h, w, 3) BGR picture, uint8, its shorter side at least 512 px below the banner,
-        with the patient's right (R) at the left as radiologists see it.
+        with the patient's right (R) on the left, as in radiology.
     """
     low, high = choose_window(slice_hu, bbox)
     gray = np.clip((slice_hu.astype(np.float32) - low) / (high - low), 0, 1) * 255
@@ -72,7 +74,7 @@ def draw_lesion(slice_hu, bbox, spacing, text, segment=None, recist=None):
 
 
 def _letters(width, height):
-    """The patient's sides and their places along the borders of the picture."""
+    """Return the letters of the patient's sides and their positions at the image borders."""
     return (
         ('R', (4, height // 2)),
         ('L', (width - 16, height // 2)),

@@ -1,3 +1,5 @@
+"""mmdet's visualizer for CT slices."""
+
 import cv2
 import numpy as np
 import torch
@@ -15,12 +17,12 @@ _CHARACTER_WIDTH = 0.8
 
 
 def slice_to_rgb(image, window=SOFT_TISSUE):
-    """Show the middle slice of an image as an 8-bit picture.
+    """Convert the middle slice of an image to an 8-bit RGB image.
 
     Args:
-        image (ndarray): (H, W) or (H, W, C). uint8 is shown as it is, uint16 is HU + 32768; other
-            types are HU, but floats that all lie in 0 to 255 are taken as windowed already (HU
-            of a slice with any air in it do not).
+        image (ndarray): (H, W) or (H, W, C). uint8 is shown unchanged, uint16 is HU + 32768; other
+            types are HU, except that floats in the range 0 to 255 are assumed to be windowed
+            already (HU values of a slice with air exceed this range).
         window (tuple[float]): (low, high) HU. Defaults to soft tissue, -175 to 275.
 
     Returns:
@@ -43,7 +45,7 @@ def _is_windowed(image):
 
 
 def display_window(metainfo):
-    """The first of a sample's own ``windows`` in its meta information, or soft tissue; HU."""
+    """Return the first of a sample's ``windows`` in its metainfo, or soft tissue; HU."""
     windows = metainfo.get('windows') or []
     return np.reshape(windows, (-1, 2))[0] if len(windows) else SOFT_TISSUE
 
@@ -52,10 +54,10 @@ def display_window(metainfo):
 class LesionLocalVisualizer(DetLocalVisualizer):
     """mmdet's visualizer for CT: the middle slice of any number of channels, in a HU window.
 
-    Where the model predicts masks, their probability is a heat map, and a detection with a segment
-    of its own shows its long and short diameter, in mm if the sample has its ``spacing``.
+    If the model predicts masks, their probability is drawn as a heat map, and the long and short
+    diameter of a detection with its own segment are shown, in mm if the sample has ``spacing``.
 
-    Labels stand above their boxes, so that they do not cover small lesions.
+    Labels are drawn above their boxes, so that they do not cover small lesions.
 
     Args:
         name (str): Name of the instance. Defaults to 'visualizer'.
@@ -67,12 +69,12 @@ class LesionLocalVisualizer(DetLocalVisualizer):
 
     def __init__(self, name='visualizer', *, window=None, line_width=1, **kwargs):
         if window is not None and not window[0] < window[1]:
-            raise ValueError(f'a window is (low, high) HU, but got {window}')
+            raise ValueError(f'window: a window is (low, high) HU, but got {window}')
         super().__init__(name, line_width=line_width, **kwargs)
         self.window = window
 
     def add_datasample(self, name, image, data_sample=None, *args, **kwargs):
-        """Draw a sample and save or show it, as mmdet's does.
+        """Draw a sample and save or show it, like mmdet's visualizer.
 
         Args:
             name (str): The picture's name.
@@ -92,7 +94,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         return display_window({} if data_sample is None else data_sample.metainfo)
 
     def _draw_instances(self, image, instances, classes, palette):
-        """Draw boxes and labels as mmdet does, over their heat map, and diameters over both.
+        """Draw boxes and labels like mmdet, over their heat map, and diameters on top.
 
         Args:
             image (ndarray): (H, W, 3) uint8 RGB.
@@ -116,14 +118,14 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         return self.get_image()
 
     def _draw_sem_seg(self, image, sem_seg, classes, palette):
-        """Lay a map of lesion probability, or of labels, over a picture as a heat map.
+        """Overlay a map of lesion probabilities or labels on an image as a heat map.
 
         mmdet's own draws each value of the map as a label, which a probability is not.
 
         Args:
             image (ndarray): (H, W, 3) uint8 RGB.
             sem_seg (PixelData): ``sem_seg`` (1, H, W), probability in 0 to 1 or integer labels, 1
-                for lesion, of which 255 is not known.
+                for lesion and 255 for unknown.
             classes (tuple[str]): Not used.
             palette (list): Not used.
 
@@ -139,7 +141,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         return self.get_image()
 
     def draw_texts(self, texts, positions, font_sizes=None, vertical_alignments='bottom', **kwargs):
-        """Draw texts, which by default end above their position.
+        """Draw texts, by default bottom-aligned to their position.
 
         Args:
             texts (str | list[str]): The texts.
@@ -160,7 +162,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
 
 
 def _with_diameters(data_sample, classes):
-    """A copy whose predictions have the ``recist`` of their segments, and diameters as text.
+    """Return a copy whose predictions have the ``recist`` of their segments, and diameters as text.
 
     The map moves to them, as mmdet would lay it over them.
     """

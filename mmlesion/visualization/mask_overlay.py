@@ -1,3 +1,5 @@
+"""Overlay images of lesion masks."""
+
 import cv2
 import numpy as np
 
@@ -8,12 +10,12 @@ _HEIGHT = 400  # px of the picture
 
 
 def draw_mask(slice_hu, mask, recist, bbox, window):
-    """Show a lesion's mask beside the bare slice, both cut out around its box and magnified.
+    """Draw a lesion's mask next to the plain slice, both cropped to its box and magnified.
 
     Args:
         slice_hu (ndarray): (H, W) HU.
         mask (ndarray): (H, W) bool, drawn as a red contour.
-        recist (Sequence[float], optional): x1, y1, ..., x4, y4 px, pixel n with its centre at n;
+        recist (Sequence[float], optional): x1, y1, ..., x4, y4 px, pixel n with its center at n;
             the quadrilateral of the long diameter's ends and the short one's is drawn in green.
         bbox (Sequence[float]): x1, y1, x2, y2 px, drawn in yellow.
         window (Sequence[float]): HU from and to.
@@ -39,7 +41,7 @@ def draw_mask(slice_hu, mask, recist, bbox, window):
 
 
 def draw_contour(picture, mask):
-    """Draw a mask's contour in red over a picture of the same field of view.
+    """Draw a mask's contour in red over an image of the same field of view.
 
     Args:
         picture (ndarray): (h, w, 3) BGR, uint8, which is changed.
@@ -52,7 +54,7 @@ def draw_contour(picture, mask):
 
 
 def _surroundings(bbox, shape):
-    """The box with half its longer side around it, in the image."""
+    """Return the box enlarged by half its longer side, clipped to the image."""
     x1, y1, x2, y2 = bbox
     margin = max(x2 - x1, y2 - y1) / 2
     low = np.floor([x1 - margin, y1 - margin]).clip(0, [shape[1] - 1, shape[0] - 1])

@@ -1,4 +1,4 @@
-"""Drawing the relations between the regions of an image."""
+"""Plots of the relations between the regions of an image."""
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -27,8 +27,8 @@ def strongest_edges(relation, num_edges):
         num_edges (int): At most so many.
 
     Returns:
-        tuple[ndarray]: (k, 2) the regions of each edge, the lesser index first, by falling weight,
-        and (k,) weights.
+        tuple[ndarray]: (k, 2) the regions of each edge, the lesser index first, in descending order
+        of weight, and (k,) weights.
     """
     first, second = np.triu_indices(len(relation), 1)
     weights = (relation[first, second] + relation[second, first]) / 2
@@ -37,9 +37,9 @@ def strongest_edges(relation, num_edges):
 
 
 def draw_relations(picture, boxes, relation, truth, path, num_edges=100):
-    """Draw regions as points at their centres and the strongest relations as lines between them.
+    """Draw regions as points at their centers and the strongest relations as connecting lines.
 
-    Lines are as thick as their weights are great beside the greatest one. ElixirNet, Figure 5.
+    The width of a line is proportional to its weight. ElixirNet, Figure 5.
 
     Args:
         picture (ndarray): (H, W, 3) uint8 RGB slice.
@@ -47,8 +47,8 @@ def draw_relations(picture, boxes, relation, truth, path, num_edges=100):
             to k + 1.
         relation (ndarray): (n, n) their relations E.
         truth (ndarray): (m, 4) boxes of lesions, drawn in red.
-        path (str | Path): The picture to write; its suffix says the format.
-        num_edges (int): So many edges at most. Defaults to 100.
+        path (str | Path): Output file; its suffix determines the format.
+        num_edges (int): Maximum number of edges. Defaults to 100.
     """
     height, width = picture.shape[:2]
     figure = Figure(figsize=(_SIDE, _SIDE * height / width), dpi=150)

@@ -1,3 +1,5 @@
+"""Slices through the spheres of a volume."""
+
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
@@ -7,7 +9,7 @@ from .lesion_overlay import choose_window
 
 
 def sphere_slices(volume, data_sample, score_thr=0.3, max_slices=8):
-    """Show a volume's lesions and detections on the slices through their centres.
+    """Draw a volume's lesions and detections on the slices through their centers.
 
     Args:
         volume (ndarray): (z, y, x) HU.
@@ -43,10 +45,10 @@ def sphere_slices(volume, data_sample, score_thr=0.3, max_slices=8):
 
 
 def _cut(instances, z):
-    """Squares around the circles in which the plane at ``z`` cuts spheres."""
+    """Return squares around the circles in which the plane at ``z`` intersects spheres."""
     spheres = instances.bboxes
     squared = (spheres[:, 3] / 2) ** 2 - (spheres[:, 0] - z) ** 2
-    nearest = (spheres[:, 0] - z).abs() <= 0.5  # through the centre, however small the sphere is
+    nearest = (spheres[:, 0] - z).abs() <= 0.5  # through the center, however small the sphere is
     crossed = (squared > 0) | nearest
     radii = squared.clamp(min=0.25).sqrt()[crossed, None]
     middles = spheres[crossed][:, [2, 1]]

@@ -13,8 +13,8 @@ from torch import nn
 
 from mmlesion.apis import LesionInferencer
 from mmlesion.apis.volume_detection import loads_volumes, prepare_volume
+from mmlesion.converters.lungs import LungRegion, cut_to_lungs
 from mmlesion.datasets.luna16_files import find_luna16_scans, read_luna16_scan, read_lung_mask
-from mmlesion.datasets.lungs import LungRegion, cut_to_lungs
 from mmlesion.models import AggregatedRCNN3D
 from mmlesion.models.detectors.sliding_windows import SlidingWindows
 from mmlesion.phantom import make_luna16_phantom

@@ -2,33 +2,8 @@ import os
 
 import pytest
 
-from mmlesion.datasets.conversion import as_coco, convert_once, split_patients
-from mmlesion.datasets.volume_slices import SliceOptions
-
-
-def test_split_by_patients():
-    names = [f'case_{i:05d}' for i in range(210)]
-    splits = split_patients(names, seed=0, val_share=0.1)
-    assert [len(splits[name]) for name in ('train', 'val', 'test')] == [147, 21, 42]
-    assert sorted(splits['train'] + splits['val'] + splits['test']) == names
-    assert splits == split_patients(names[::-1], seed=0, val_share=0.1)
-    assert splits['test'] != split_patients(names, seed=1, val_share=0.1)['test']
-
-
-@pytest.mark.parametrize('val_share', [0.0, 0.25, 0.8])
-def test_test_patients_do_not_depend_on_the_validation(val_share):
-    names = list(range(30))
-    splits = split_patients(names, seed=3, val_share=val_share)
-    assert splits['test'] == split_patients(names, seed=3, val_share=0.1)['test']
-    assert len(splits['val']) == {0.0: 0, 0.25: 8, 0.8: 24}[val_share]
-
-
-def test_few_patients_are_tested_on_first():
-    assert [len(split_patients('a', 0, 0.1)[name]) for name in ('train', 'val', 'test')] == [
-        0,
-        0,
-        1,
-    ]
+from mmlesion.converters.regions import SliceOptions
+from mmlesion.datasets.conversion import as_coco, convert_once
 
 
 def test_converts_once_and_again_where_something_changed(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
 
+from mmlesion.converters import deeplesion
 from mmlesion.evaluation.functional import LESION_TYPES
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
@@ -16,13 +17,12 @@ BASE = ROOT / 'configs' / '_base_'
 
 
 @pytest.fixture(scope='module')
-def cfg(load_tool, tmp_path_factory):
+def cfg(tmp_path_factory):
     """The config on a phantom, converted as its comment says."""
     root = tmp_path_factory.mktemp('phantom') / 'phantom'
     make_deeplesion_phantom(root, (1, 4, 2), options=PatientOptions(size=128))
-    converter = load_tool('dataset_converters/deeplesion.py')
-    converted = converter.convert(root / 'DL_info.csv', root / 'Images_png', multi_type=True)
-    converter.write(root / 'types', *converted[:2])
+    out, images = root / 'types', root / 'Images_png'
+    deeplesion.convert(root / 'DL_info.csv', out, images=images, multi_type=True)
     cfg = Config.fromfile(BASE / 'datasets' / 'phantom_types.py')
     for split in ('train', 'val', 'test'):
         cfg[f'{split}_dataloader'].dataset.data_root = str(root)

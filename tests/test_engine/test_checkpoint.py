@@ -102,7 +102,7 @@ def test_each_epoch_has_its_seed():
 def test_code_is_refused_and_named(tmp_path):
     path, trace = tmp_path / 'bad.pth', tmp_path / 'made'
     torch.save(dict(state_dict={}, meta=RunsCode(trace)), path)
-    with pytest.raises(UserError, match=rf'bad\.pth was refused.*{os.mkdir.__module__}\.mkdir'):
+    with pytest.raises(UserError, match=rf'bad\.pth was rejected.*{os.mkdir.__module__}\.mkdir'):
         load_from_local(str(path))
     assert not trace.exists()
 
@@ -153,7 +153,7 @@ def initialize(path, work_dir):
 def test_every_way_to_a_checkpoint_is_guarded(tmp_path, monkeypatch, hostile, enter):
     monkeypatch.setenv('MMENGINE_HOME', str(tmp_path))
     (tmp_path / 'open_mmlab.json').write_text(json.dumps({hostile.stem: hostile.name}))
-    with pytest.raises(UserError, match=r'bad\.pth was refused'):
+    with pytest.raises(UserError, match=r'bad\.pth was rejected'):
         enter(hostile, tmp_path / 'run')
 
 
@@ -184,7 +184,7 @@ def test_what_is_downloaded_is_guarded(tmp_path, monkeypatch, name, good):
             loaded = CheckpointLoader.load_checkpoint(name, 'cpu')['state_dict']
             assert list(loaded) == ['weight' if name.startswith('mmcls') else 'backbone.weight']
     else:
-        with pytest.raises(UserError, match=r'hub/checkpoints/bad\.pth was refused'):
+        with pytest.raises(UserError, match=r'hub/checkpoints/bad\.pth was rejected'):
             CheckpointLoader.load_checkpoint(name, 'cpu')
     assert addresses == [name if name.startswith('http') else ADDRESS]
     assert not (tmp_path / 'made').exists()
@@ -196,7 +196,7 @@ def test_object_stores_are_guarded(tmp_path, monkeypatch, hostile):
 
     monkeypatch.setattr(checkpoint_module, 'get_file_backend', lambda name, backend_args: Store)
     for name in ('s3://bucket/a.pth', 'cluster:s3://bucket/a.pth', 'petrel://bucket/a.pth'):
-        with pytest.raises(UserError, match=r'bad\.pth was refused'):
+        with pytest.raises(UserError, match=r'bad\.pth was rejected'):
             CheckpointLoader.load_checkpoint(name, 'cpu')
     with pytest.raises(UserError, match='download it'):
         CheckpointLoader.load_checkpoint('pavi://a', 'cpu')

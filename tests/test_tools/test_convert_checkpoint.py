@@ -53,7 +53,7 @@ def test_bad_files(run_tool, legacy, tmp_path):
     torch.save([1], tmp_path / 'list.pth')
     torch.save(dict(a=slice(1)), tmp_path / 'slice.pth')
     for name, message in dict(
-        none='torch cannot read', text='no checkpoint', list='holds a list', slice='was refused'
+        none='torch cannot read', text='not a checkpoint', list='holds a list', slice='was rejected'
     ).items():
         with pytest.raises(SystemExit, match=f'error: .*{message}'):
             run_tool(TOOL, tmp_path / f'{name}.pth', tmp_path / 'out.pth', '--trust')

@@ -3,16 +3,12 @@ import json
 import numpy as np
 import pytest
 
+from mmlesion.converters import deeplesion_3d
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.structures import Grid
 
 TOOL = 'dataset_converters/deeplesion_3d.py'
 SPLITS = 'train', 'val', 'test'
-
-
-@pytest.fixture(scope='module')
-def tool(load_tool):
-    return load_tool(TOOL)
 
 
 @pytest.fixture(scope='module')
@@ -49,35 +45,35 @@ def lesion(bbox, long_mm):
     return dict(bbox=bbox, diameters_mm=[long_mm, 0.7 * long_mm])
 
 
-def test_sphere(tool):
+def test_sphere():
     # the smaller of the box's long side, 24 mm, and the long diameter
     bbox = [100, 50, 20, 30]
     expected = [88.0, 52.0, -45.0, 17.0]
-    np.testing.assert_allclose(tool.sphere(image(), lesion(bbox, 17.0)), expected)
-    assert tool.sphere(image(), lesion(bbox, 30.0))[3] == 24.0
+    np.testing.assert_allclose(deeplesion_3d.sphere(image(), lesion(bbox, 17.0)), expected)
+    assert deeplesion_3d.sphere(image(), lesion(bbox, 30.0))[3] == 24.0
     # in a file whose boxes run from edge to edge of pixels, the first center is at 0.5
     in_edges = dict(image(), pixel_center=0.5)
-    moved = tool.sphere(in_edges, lesion([100.5, 50.5, 20, 30], 17.0))
+    moved = deeplesion_3d.sphere(in_edges, lesion([100.5, 50.5, 20, 30], 17.0))
     np.testing.assert_allclose(moved, expected)
 
 
-def test_annotations_of_one_lesion_are_merged(tool):
+def test_annotations_of_one_lesion_are_merged():
     one = [[0, 0, 0, 10.0], [2, 0, 4, 6.0], [0, 30, 0, 8.0]]
-    merged = tool.merge_spheres(np.array(one, float))
+    merged = deeplesion_3d.merge_spheres(np.array(one, float))
     np.testing.assert_allclose(merged, [[1, 0, 2, 10], [0, 30, 0, 8]])
     # a small one that a large one's centre is not in, but that lies in the large one
-    nested = tool.merge_spheres(np.array([[0, 0, 0, 20.0], [8, 0, 0, 4.0]]))
+    nested = deeplesion_3d.merge_spheres(np.array([[0, 0, 0, 20.0], [8, 0, 0, 4.0]]))
     np.testing.assert_allclose(nested, [[4, 0, 0, 20]])
     apart = np.array([[0, 0, 0, 10.0], [5.5, 0, 0, 10.0]])
-    np.testing.assert_allclose(tool.merge_spheres(apart), apart)
-    assert tool.merge_spheres(np.empty((0, 4))).shape == (0, 4)
+    np.testing.assert_allclose(deeplesion_3d.merge_spheres(apart), apart)
+    assert deeplesion_3d.merge_spheres(np.empty((0, 4))).shape == (0, 4)
 
 
-def test_types_of_merged_lesions(tool):
+def test_types_of_merged_lesions():
     near = np.array([[0, 0, 0, 10.0], [2, 0, 0, 6.0], [0, 60, 0, 8.0], [0, 62, 0, 8.0]])
-    assert tool.merge_types(near, [5, -1, 4, 4]) == [5, 4]
-    assert tool.merge_types(near, [5, 4, -1, -1]) == [-1, -1]  # they disagree; unknown
-    assert tool.merge_types(np.empty((0, 4)), []) == []
+    assert deeplesion_3d.merge_types(near, [5, -1, 4, 4]) == [5, 4]
+    assert deeplesion_3d.merge_types(near, [5, 4, -1, -1]) == [-1, -1]  # they disagree; unknown
+    assert deeplesion_3d.merge_types(np.empty((0, 4)), []) == []
 
 
 def test_types_are_kept(convert, phantom):
@@ -91,13 +87,13 @@ def test_types_are_kept(convert, phantom):
         assert (split == 'train') == (before == {-1})
 
 
-def test_key_slices_whose_ranges_meet_share_a_volume(tool):
+def test_key_slices_whose_ranges_meet_share_a_volume():
     pairs = [
         (image(10, 5, 15), [lesion([0, 0, 20, 20], 10.0)]),
         (image(18, 13, 23), [lesion([100, 0, 20, 20], 10.0)]),
         (image(40, 35, 45), [lesion([0, 0, 20, 20], 10.0)]),
     ]
-    volumes = list(tool.sub_volumes('000001_01_02', pairs))
+    volumes = list(deeplesion_3d.sub_volumes('000001_01_02', pairs))
     names = [volume.name for volume in volumes]
     assert names == ['000001_01_02_005-023', '000001_01_02_035-045']
     assert [len(volume.lesions) for volume in volumes] == [2, 1]
@@ -132,11 +128,13 @@ def test_lesions_are_where_the_phantom_has_them(convert, phantom):
     assert checked >= 8
 
 
-def test_voxels_are_those_of_the_slices(tool, convert, phantom, tmp_path):
+def test_voxels_are_those_of_the_slices(convert, phantom, tmp_path):
     found = convert()
     volumes = {v['series_uid']: v for split in SPLITS for v in found[split]['volumes']}
-    for sub_volume in tool.read_split(phantom / 'test.json'):
-        stack = tool.read_slices(tool.slice_paths(sub_volume, phantom / 'Images_png'))
+    for sub_volume in deeplesion_3d.read_split(phantom / 'test.json'):
+        stack = deeplesion_3d.read_slices(
+            deeplesion_3d.slice_paths(sub_volume, phantom / 'Images_png')
+        )
         volume = volumes[sub_volume.name]
         hu = np.load(tmp_path / 'out' / volume['file_name'])
         assert list(hu.shape) == volume['size'] and hu.dtype == np.int16
@@ -174,7 +172,7 @@ def test_a_second_run_keeps_what_is_there(convert, tmp_path):
     assert convert() == first and files[0].is_file()
 
 
-def test_missing_slices(tool, convert, phantom, tmp_path, capsys):
+def test_missing_slices(convert, phantom, tmp_path, capsys):
     slices = sorted((phantom / 'Images_png').glob('*/*.png'))
     moved = slices[0].rename(tmp_path / 'moved.png')
     try:
@@ -182,7 +180,7 @@ def test_missing_slices(tool, convert, phantom, tmp_path, capsys):
         assert 'skipped 1 volumes' in capsys.readouterr().err
         assert str(slices[0].name) in (tmp_path / 'out' / 'skipped.txt').read_text()
         made = sum(len(found[split]['volumes']) for split in SPLITS)
-        whole = sum(len(tool.read_split(phantom / f'{split}.json')) for split in SPLITS)
+        whole = sum(len(deeplesion_3d.read_split(phantom / f'{split}.json')) for split in SPLITS)
         assert made == whole - 1
         with pytest.raises(SystemExit, match='Without --strict'):
             convert('--strict')

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mmlesion.converters import deeplesion
+from mmlesion.converters.base import Run
 from mmlesion.io.deeplesion import DL_INFO_HEADER
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.utils import UserError
@@ -32,11 +34,6 @@ ROWS = [
     '253.853, 248.91","235.948, 231.555, 265.168, 253.91","19.2514, 12.3679","0.47642, '
     '0.483725, 0.675277",2,0,"78, 108","0.929688, 0.929688, 2","512, 512","-175, 275",M,26,3',
 ]
-
-
-@pytest.fixture(scope='module')
-def tool(load_tool):
-    return load_tool(TOOL)
 
 
 @pytest.fixture
@@ -224,17 +221,19 @@ def test_first_row_of_the_official_list(convert):
     np.testing.assert_allclose(ends.min(axis=0) - 5, annotation['bbox'][:2], atol=1e-3)
 
 
-def test_all_official_validation_rows_agree_with_the_published_boxes(tool):
+def test_all_official_validation_rows_agree_with_the_published_boxes():
     for path in (OFFICIAL, PUBLISHED):
         if not path.exists():
             pytest.skip(f'{path} is not there')
     coco = json.loads(PUBLISHED.read_text())
     names = {image['id']: image['file_name'] for image in coco['images']}
     published = boxes_by_name((names[a['image_id']], *a['bbox']) for a in coco['annotations'])
-    rows = [tool.parse_row(line) for _, line in tool.read_lines(OFFICIAL)]
+    rows = [deeplesion.parse_row(line) for _, line in deeplesion.read_lines(OFFICIAL)]
     for row in rows:
-        tool.check_box(row)  # refuses none
-    ours = boxes_by_name((row.file_name, *tool._annotation(row, 1)['bbox']) for row in rows)
+        deeplesion.check_box(row)  # refuses none
+    ours = boxes_by_name(
+        (row.file_name, *deeplesion.annotation_entry(row, 1)['bbox']) for row in rows
+    )
     assert sum(map(len, ours.values())) == 4889
     assert ours.keys() == published.keys()
     for name, boxes in ours.items():
@@ -272,14 +271,14 @@ def test_rows_that_disagree_about_an_image(convert, capsys):
         (b'\x89PNG\r\n\x1a\n\xff\xfe', 'cannot be read as CSV'),
     ],
 )
-def test_a_file_that_is_not_dl_info(tool, tmp_path, content, message):
+def test_a_file_that_is_not_dl_info(tmp_path, content, message):
     path = tmp_path / 'DL_info.csv'
     path.write_bytes(content)
     with pytest.raises(UserError, match=message):
-        tool.convert(path, tmp_path)
+        deeplesion.convert(path, tmp_path / 'out', images=tmp_path)
 
 
-def test_write_is_all_or_nothing(tool, tmp_path, monkeypatch):
+def test_write_is_all_or_nothing(tmp_path, monkeypatch):
     texts = []
     original = Path.write_text
 
@@ -291,11 +290,11 @@ def test_write_is_all_or_nothing(tool, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, 'write_text', fail_on_third)
     with pytest.raises(OSError):
-        tool.write(tmp_path / 'out', {'train': {}, 'val': {}, 'test': {}}, [])
+        Run(tmp_path / 'out').write({'train': {}, 'val': {}, 'test': {}}, [])
     assert list((tmp_path / 'out').iterdir()) == []
 
 
-def test_genuine_rows(convert, tool, tmp_path):
+def test_genuine_rows(convert, tmp_path):
     if not SAMPLE.exists():
         pytest.skip(f'{SAMPLE} is not there')
     header, *rows = SAMPLE.read_text().splitlines()
@@ -320,14 +319,14 @@ def test_command_line_has_no_traceback(tmp_path):
     assert not (tmp_path / 'x').exists()
 
 
-def test_a_phantom_converts_without_a_word(tool, tmp_path):
+def test_a_phantom_converts_without_a_word(tmp_path):
     root = tmp_path / 'phantom'
     make_deeplesion_phantom(root, (2, 1, 2), noisy=0.5, options=PatientOptions(size=128))
     for multi_type in (False, True):
-        done, problems, left_out = tool.convert(
-            root / 'DL_info.csv', root / 'Images_png', multi_type, strict=True
+        done, skipped, left_out = deeplesion.read_splits(
+            root / 'DL_info.csv', root / 'Images_png', Run(root, strict=True), multi_type
         )
-        assert problems == [] and left_out['noisy'] > 0
+        assert skipped == [] and left_out['noisy'] > 0
         lesions = {split: len(coco['annotations']) for split, coco in done.items()}
         assert min(lesions['val'], lesions['test']) > 0
         assert (lesions['train'] == 0) == multi_type

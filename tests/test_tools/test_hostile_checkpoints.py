@@ -103,5 +103,5 @@ WAYS = [train, resume, resume_automatically, initialize, evaluate, search, infer
 def test_tools_refuse_it(run_tool, data, checkpoint, tmp_path, way):
     with pytest.raises(SystemExit) as raised:
         run_tool(*way(data, checkpoint, tmp_path / 'run'))
-    assert str(raised.value).startswith(f'error: the checkpoint {checkpoint} was refused: ')
+    assert str(raised.value).startswith(f'error: the checkpoint {checkpoint} was rejected: ')
     assert '\n' not in str(raised.value)

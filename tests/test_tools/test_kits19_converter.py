@@ -12,16 +12,12 @@ import SimpleITK as sitk
 from mmdet.registry import DATASETS
 from scipy import ndimage
 
+from mmlesion.converters import kits19
 from mmlesion.phantom import PatientOptions, make_kits19_phantom
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'dataset_converters' / 'kits19.py'
 SPLITS = ('train', 'val', 'test')
-
-
-@pytest.fixture(scope='module')
-def tool(load_tool):
-    return load_tool(TOOL)
 
 
 @pytest.fixture(scope='module')
@@ -171,8 +167,8 @@ def test_a_small_region_is_ignored_and_its_slice_is_left_out(data, convert):
     assert len(added) == len(slices) > 0 and all(a['ignore'] == 1 for a in added)
 
 
-def test_goes_on_where_it_stopped(data, convert, tool, monkeypatch, tmp_path):
-    sliced, plain = [], tool.slice_case
+def test_goes_on_where_it_stopped(data, convert, monkeypatch, tmp_path):
+    sliced, plain = [], kits19.slice_case
 
     def fail_at_third(case, *others):
         sliced.append(case.name)
@@ -180,7 +176,7 @@ def test_goes_on_where_it_stopped(data, convert, tool, monkeypatch, tmp_path):
             raise KeyboardInterrupt
         return plain(case, *others)
 
-    monkeypatch.setattr(tool, 'slice_case', fail_at_third)
+    monkeypatch.setattr(kits19, 'slice_case', fail_at_third)
     with pytest.raises(SystemExit, match='130'):
         convert(data)
     assert not (tmp_path / 'out' / 'train.json').exists()

@@ -7,21 +7,20 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from mmlesion.converters import luna16
+from mmlesion.converters.base import Case
+from mmlesion.converters.lungs import LungRegion
 from mmlesion.datasets import VolumeDataset
-from mmlesion.datasets.luna16_files import read_luna16_findings
+from mmlesion.datasets.luna16_files import find_luna16_scans, read_luna16_findings
 from mmlesion.datasets.transforms import LoadSphereAnnotations, LoadVolume
 from mmlesion.evaluation.files import read_luna16_ground_truth
 from mmlesion.phantom import make_luna16_phantom
 from mmlesion.structures import Grid
+from mmlesion.utils import UserError
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'dataset_converters' / 'luna16.py'
 SHARED = ROOT.parent / 'shared' / 'data' / 'luna16'
-
-
-@pytest.fixture(scope='module')
-def tool(load_tool):
-    return load_tool(TOOL)
 
 
 @pytest.fixture(scope='module')
@@ -227,16 +226,18 @@ def test_unusable_input(convert, copy, tmp_path):
         convert(copy)
 
 
-def test_masks_that_are_not_of_the_scan(tool, phantom, tmp_path):
-    scan = tool.find_luna16_scans(phantom)[0]
+def test_masks_that_are_not_of_the_scan(phantom, tmp_path):
+    scan = find_luna16_scans(phantom)[0]
     mask = sitk.ReadImage(str(phantom / 'seg-lungs-LUNA16' / f'{scan.uid}.mhd'))
     path = tmp_path / f'{scan.uid}.mhd'
-    arguments = dict(masks=tmp_path, out=tmp_path, region=tool.LungRegion(0.0))
+    case = Case(scan.uid, (scan.path, path))
     sitk.WriteImage(mask * 0, str(path))
-    assert 'has no lungs' in tool.convert_scan(scan, **arguments).problem
+    with pytest.raises(UserError, match='has no lungs'):
+        luna16.convert_scan(case, tmp_path, LungRegion(0.0))
     mask.SetOrigin((900.0, 900.0, 900.0))
     sitk.WriteImage(mask, str(path))
-    assert 'outside of their scan' in tool.convert_scan(scan, **arguments).problem
+    with pytest.raises(UserError, match='outside of their scan'):
+        luna16.convert_scan(case, tmp_path, LungRegion(0.0))
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f'{SHARED} is not there')

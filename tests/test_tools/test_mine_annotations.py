@@ -112,7 +112,7 @@ def test_programs_are_not_run(run, detector, embedder, capsys, which):
     hostile = dict(detector=detector, embedder=embedder)[which][1]
     torch.jit.script(torch.nn.Linear(1, 1)).save(hostile)
     message = fails(run, capsys, *detector, '--rules', 'matching', '--embedder', *embedder)
-    assert f'the checkpoint {hostile} was refused: it is a TorchScript program' in message
+    assert f'the checkpoint {hostile} was rejected: it is a TorchScript program' in message
 
 
 def test_experts_of_lens(run, data, capsys):

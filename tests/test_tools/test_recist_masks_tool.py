@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
+from mmlesion.converters import recist_masks
+from mmlesion.converters.mask_run import MaskOptions, MaskRun
 from mmlesion.io.slices import read_hu
-from mmlesion.mining import MaskOptions, MaskRun
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.utils import UserError
 
@@ -18,11 +19,6 @@ ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'dataset_converters' / 'recist_masks.py'
 KEY_SLICES = ROOT.parent / 'shared' / 'data' / 'deeplesion'
 SIZE = 96
-
-
-@pytest.fixture(scope='module')
-def tool(load_tool):
-    return load_tool(TOOL)
 
 
 @pytest.fixture
@@ -112,14 +108,14 @@ def test_any_number_of_workers_gives_the_same_file(run, dataset):
 
 @pytest.mark.parametrize('torn', [b'', b'{"annotation": 5, "segm', b'{"annotation": 5}'])
 def test_a_killed_run_goes_on_to_the_same_file(
-    tool, run, run_tool, dataset, tmp_path, monkeypatch, capsys, torn
+    run, run_tool, dataset, tmp_path, monkeypatch, capsys, torn
 ):
     whole = run(dataset, out='whole.json')
 
     def die(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tool, 'report', die)
+    monkeypatch.setattr(recist_masks, 'report', die)
     with pytest.raises(SystemExit, match='130'):
         run(dataset)
     partial = tmp_path / 'out' / 'masks.json.partial.jsonl'
@@ -130,7 +126,7 @@ def test_a_killed_run_goes_on_to_the_same_file(
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     read = []
-    monkeypatch.setattr('mmlesion.mining.mask_dataset.read_hu', lambda p: read.append(p) or hu(p))
+    monkeypatch.setattr('mmlesion.converters.mask_run.read_hu', lambda p: read.append(p) or hu(p))
     hu = read_hu
     run_tool(TOOL, 'ann.json', '--images', 'Images_png', '--out', 'out/masks.json')
     assert (tmp_path / 'out' / 'masks.json').read_bytes() == whole
@@ -144,7 +140,7 @@ def test_a_really_killed_process_goes_on(run, dataset, tmp_path):
     (tmp_path / 'ann.json').write_text(json.dumps(dataset))
     script = (
         'import os, sys, runpy\n'
-        'import mmlesion.mining.mask_dataset as m\n'
+        'import mmlesion.converters.mask_run as m\n'
         'add = m.PartialFile.add\n'
         'def add_and_die(self, masks):\n'
         '    add(self, masks)\n'
@@ -163,8 +159,8 @@ def test_a_really_killed_process_goes_on(run, dataset, tmp_path):
     assert run(dataset) == whole
 
 
-def test_a_partial_file_of_another_input_is_not_mixed_in(tool, run, dataset, monkeypatch, tmp_path):
-    monkeypatch.setattr(tool, 'report', lambda *args: sys.exit('stopped'))
+def test_a_partial_file_of_another_input_is_not_mixed_in(run, dataset, monkeypatch, tmp_path):
+    monkeypatch.setattr(recist_masks, 'report', lambda *args: sys.exit('stopped'))
     assert failure(run, dataset) == 'stopped'
     partial = tmp_path / 'out' / 'masks.json.partial.jsonl'
     before = partial.read_bytes()
@@ -310,7 +306,7 @@ def test_options_that_cannot_be_used(run, dataset):
 
 
 def test_a_worker_that_dies_is_reported(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr('mmlesion.mining.mask_dataset.recist_mask', lambda *args: os._exit(9))
+    monkeypatch.setattr('mmlesion.converters.mask_run.recist_mask', lambda *args: os._exit(9))
     with pytest.raises(UserError, match='a worker process was killed'):
         MaskRun(dataset, tmp_path / 'Images_png', MaskOptions()).run(workers=2)
 

@@ -2,13 +2,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 from torch._utils import ExceptionWrapper
 
 from mmlesion.utils import UserError
-from mmlesion.utils.mmdet_tools import _names_runner, explain
+from mmlesion.utils.mmdet_tools import _names_runner, explain, print_help
 
 SCRIPT = Path('/mmdet/tools/train.py')
 
@@ -35,6 +35,29 @@ def test_unknown_component_and_option():
     assert explain(caught(MODELS.build, dict(type='NoHead')), SCRIPT).startswith('NoHead is not in')
     error = caught(MODELS.build, dict(type='TruncatedRPNHead', in_channels=4, treshold=1))
     assert 'treshold' in explain(error, SCRIPT)
+
+
+@pytest.mark.parametrize(
+    'config, message',
+    [
+        (dict(type='LoadCTSlices', num_slices=2), 'LoadCTSlices: num_slices must be odd and pos'),
+        (dict(type='RandomLesionCrop', crop_size=96, lesion_share=2), 'RandomLesionCrop: lesion_'),
+        (dict(type='WindowHU', windows=[(1, 0)]), 'WindowHU: windows: a window is (low, high)'),
+        # which Python refuses, and not mmlesion: the line names the option
+        (dict(type='NormalizeSpacing', spacing=None), 'NormalizeSpacing: '),
+    ],
+)
+def test_an_option_that_a_constructor_refuses(config, message):
+    explained = explain(caught(TRANSFORMS.build, config), SCRIPT)
+    assert explained.startswith(message) and '\n' not in explained
+    assert 'spacing' in explained or config['type'] != 'NormalizeSpacing'
+
+
+def test_a_value_error_outside_of_constructors_is_not_the_users():
+    transform = TRANSFORMS.build(dict(type='WindowHU', windows=[(0, 1)]))
+    error = caught(transform, dict(img=None))
+    assert isinstance(error, (AttributeError, TypeError, ValueError))
+    assert explain(error, SCRIPT) is None
 
 
 def test_what_the_tool_itself_raises():
@@ -68,3 +91,23 @@ def test_weights_of_a_torchvision_that_is_not_installed(monkeypatch):
 def test_other_errors_are_not_the_users():
     assert explain(caught([].index, 1), SCRIPT) is None
     assert explain(caught({}.__getitem__, 'key'), SCRIPT) is None
+
+
+def test_help_of_a_tool_that_would_fail_to_run(tmp_path, monkeypatch, capsys):
+    script = tmp_path / 'tool.py'
+    script.write_text(
+        'import argparse\nimport no_such_module\n\n\ndef parse_args():\n'
+        "    parser = argparse.ArgumentParser(description='a tool')\n"
+        "    parser.add_argument('--option')\n    return parser.parse_args()\n"
+    )
+    monkeypatch.setattr(sys, 'argv', ['tool.py', '--help'])
+    with pytest.raises(SystemExit) as info:
+        print_help(script)
+    assert info.value.code == 0
+    assert 'a tool' in (text := capsys.readouterr().out) and '--option' in text
+
+
+def test_help_of_a_tool_whose_parser_needs_its_imports(tmp_path):
+    script = tmp_path / 'tool.py'
+    script.write_text('import torch\n\n\ndef parse_args():\n    return torch.parse()\n')
+    assert print_help(script) is None

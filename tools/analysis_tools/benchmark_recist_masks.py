@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from mmlesion.converters.grabcut import recist_mask
+from mmlesion.converters.mask_run import MaskOptions, MaskRun, first_window
 from mmlesion.evaluation.files import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.slices import read_hu
-from mmlesion.mining import MaskOptions, MaskRun, recist_mask
-from mmlesion.mining.mask_dataset import first_window
 from mmlesion.utils import UserError, cli
 
 DEEPLESION = 32735  # lesions
@@ -58,8 +58,8 @@ def throughput(coco, images, options, workers):
     start = time.perf_counter()
     run.run(workers)
     seconds = time.perf_counter() - start
-    if run.problems:
-        raise UserError(f'{run.problems[0][1]}: every lesion to be timed needs a mask')
+    if run.skipped:
+        raise UserError(f'{run.skipped[0].message}: every lesion to be timed needs a mask')
     rate = len(run.masks) / seconds
     return {
         'workers': workers,

@@ -4,34 +4,26 @@ import argparse
 import os.path as osp
 
 import numpy as np
-import torch
-from mmdet.datasets.transforms import PackDetInputs
-from mmdet.models.utils import mask2ndarray
-from mmdet.registry import DATASETS, VISUALIZERS
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import ConfigParsingError
 from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.datasets.transforms import WindowHU
-from mmlesion.engine.hooks.visualization_hook import slice_name
 from mmlesion.utils import UserError, cli
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file path')
-    parser.add_argument(
-        '--output-dir', help='folder to save PNG pictures to; a display is then not needed'
-    )
+    parser.add_argument('--output-dir', help='folder for PNG images; no display is needed then')
     parser.add_argument('--not-show', action='store_true', help='open no window')
     parser.add_argument('--show-interval', type=float, default=2, help='the interval of show (s)')
     parser.add_argument(
         '--phase',
         choices=['train', 'val', 'test'],
         default='train',
-        help='whose dataset and pipeline to browse, training augmentation included',
+        help='phase whose dataset and pipeline to browse, including training augmentation',
     )
     parser.add_argument('--num', type=int, help='number of samples; all by default')
     parser.add_argument(
@@ -62,6 +54,9 @@ def build_dataset(cfg, phase):
     Test pipelines load them after the geometry, in the original image's pixels; here they belong
     to the picture that the model sees.
     """
+    from mmdet.datasets.transforms import PackDetInputs
+    from mmdet.registry import DATASETS
+
     if f'{phase}_dataloader' not in cfg:
         raise UserError(f'{cfg.filename} has no {phase}_dataloader: choose another --phase')
     dataset_cfg = cfg[f'{phase}_dataloader'].dataset
@@ -88,6 +83,9 @@ def find_steps(dataset, kind):
 
 def drawable(data_sample):
     """Exchange mmdet's box and mask types for what its visualizer draws, and add the diameters."""
+    import torch
+    from mmdet.models.utils import mask2ndarray
+
     instances = data_sample.gt_instances
     if 'bboxes' in instances:
         instances.bboxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
@@ -117,6 +115,12 @@ def project(recist, matrix):
 @cli
 def main():
     args = parse_args()
+    # imported here, so that --help does without torch
+    from mmdet.registry import VISUALIZERS
+
+    from mmlesion.datasets.transforms import WindowHU
+    from mmlesion.engine.hooks.visualization_hook import slice_name
+
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     dataset = build_dataset(cfg, args.phase)

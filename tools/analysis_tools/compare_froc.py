@@ -19,12 +19,16 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('rows', nargs='+', metavar='[NAME=]FILE[,FILE...]', help='a row each')
-    parser.add_argument('--reference', help='name of the row to compare with (default: the first)')
-    parser.add_argument('--draws', type=int, default=2000, help='of patients (default: 2000)')
-    parser.add_argument('--seed', type=int, default=0, help='of the draws (default: 0)')
     parser.add_argument(
-        '--out', help='folder for comparison.md, .json and .png (default: the table is printed)'
+        'rows', nargs='+', metavar='[NAME=]FILE[,FILE...]', help='one row per argument'
+    )
+    parser.add_argument('--reference', help='name of the row to compare with (default: the first)')
+    parser.add_argument(
+        '--draws', type=int, default=2000, help='bootstrap samples of patients (default: 2000)'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='random seed (default: 0)')
+    parser.add_argument(
+        '--out', help='folder for comparison.md, .json and .png (default: print the table)'
     )
     return parser.parse_args(argv)
 
@@ -52,7 +56,7 @@ def read_rows(texts: list) -> dict:
         runs.update(cases)
     check_same_cases(runs)
     if not len(next(iter(runs.values())).lesion_case):
-        raise UserError('the test set has no lesions, so that there is no sensitivity to compare')
+        raise UserError('the test set has no lesions, so there is no sensitivity to compare')
     return rows
 
 

@@ -36,14 +36,14 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     protocols = parser.add_subparsers(dest='protocol', required=True)
     deeplesion = protocols.add_parser(
-        'deeplesion', help="2D boxes on key slices, 3DCE's rules; classes are not told apart"
+        'deeplesion', help="2D boxes on key slices, 3DCE's rules; class-agnostic"
     )
     deeplesion.add_argument('--gt', required=True, help='COCO annotation file')
     deeplesion.add_argument('--pred', required=True, help='COCO results file')
     _add_overlap(deeplesion, 'iou', 0.5)
-    lens = protocols.add_parser('lens', help="3D boxes in sub-volumes, LENS's rules")
+    lens = protocols.add_parser('lens', help="3D boxes in sub-volumes, LENS' rules")
     lens.add_argument('--gt', required=True, help='manual annotation, .json or .pkl')
-    lens.add_argument('--split', choices=['val', 'test'], help='which part of the annotation')
+    lens.add_argument('--split', choices=['val', 'test'], help='split of the annotation')
     lens.add_argument(
         '--pred', required=True, help='{sub-volume: [[x1, y1, z1, x2, y2, z2, score], ...]}'
     )
@@ -63,14 +63,18 @@ def parse_args(argv=None):
         '--tnp-sensitivity',
         type=float,
         default=TNP_SENSITIVITY,
-        help='at which the True Negative Patient score is read (default: %(default)s)',
+        help='sensitivity for the True Negative Patient score (default: %(default)s)',
     )
     for protocol in (deeplesion, lens, luna16):
         protocol.add_argument('--out', required=True, help='folder for froc.json and froc.png')
         protocol.add_argument(
-            '--bootstrap', type=int, default=0, metavar='N', help='draws for confidence intervals'
+            '--bootstrap',
+            type=int,
+            default=0,
+            metavar='N',
+            help='bootstrap samples for confidence intervals',
         )
-        protocol.add_argument('--seed', type=int, default=0, help='of the draws')
+        protocol.add_argument('--seed', type=int, default=0, help='random seed')
         protocol.add_argument(
             '--groups',
             nargs='+',
@@ -84,7 +88,9 @@ def parse_args(argv=None):
 
 def _add_overlap(parser, metric, threshold):
     parser.add_argument('--overlap', choices=OVERLAPS, default=metric)
-    parser.add_argument('--threshold', type=float, default=threshold, help='least overlap of a hit')
+    parser.add_argument(
+        '--threshold', type=float, default=threshold, help='minimum overlap of a hit'
+    )
 
 
 def read(args):

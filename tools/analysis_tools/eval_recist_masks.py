@@ -8,19 +8,18 @@ from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
+from mmlesion.converters.grabcut import ellipse_mask, quadrilateral_mask
 from mmlesion.evaluation.files import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.mining import ellipse_mask
-from mmlesion.mining.recist_masks import quadrilateral_mask
 from mmlesion.phantom.truth import read_masks
 from mmlesion.utils import UserError, cli
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('masks', metavar='ANN_MASKS.json', help='what recist_masks.py wrote')
-    parser.add_argument('--truth', required=True, help="the phantom's folder truth")
-    parser.add_argument('--out', metavar='JSON', help='file for the figures')
+    parser.add_argument('masks', metavar='ANN_MASKS.json', help='output of recist_masks.py')
+    parser.add_argument('--truth', required=True, help="the phantom's truth folder")
+    parser.add_argument('--out', metavar='JSON', help='output file of the results')
     return parser.parse_args()
 
 

@@ -6,25 +6,25 @@ that norm to the norm of all other losses' gradient. A loss far above 1 drowns t
 grows with its loss_weight in proportion.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import statistics
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from mmdet.registry import MODELS
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import ConfigParsingError
-from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, load_checkpoint, set_random_seed
 from terminaltables import AsciiTable
-from torch import Tensor, nn
 from tqdm import tqdm
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.io.atomic import atomic_write
 from mmlesion.utils import UserError, cli
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class LossGradient(NamedTuple):
@@ -45,15 +45,19 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help="a detector's config")
-    parser.add_argument('--checkpoint', help="by default the config's own initial weights")
+    parser.add_argument('config', help='config of the detector')
     parser.add_argument(
-        '--part', default='backbone', help='module whose parameters count (default %(default)s)'
+        '--checkpoint', help="weights to load (default: the config's initial weights)"
+    )
+    parser.add_argument(
+        '--part', default='backbone', help='module of the shared parameters (default %(default)s)'
     )
     parser.add_argument('--batches', type=int, default=4, help='default %(default)s')
-    parser.add_argument('--seed', type=int, default=0, help='of weights and data (default 0)')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='random seed of weights and data (default 0)'
+    )
     parser.add_argument('--device', default='cpu', help='torch device (default cpu)')
-    parser.add_argument('--out', help='JSON file for the figures')
+    parser.add_argument('--out', help='output JSON file')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='overrides, key=value, as in train.py'
     )
@@ -85,11 +89,13 @@ def compare_losses(model: nn.Module, data: dict, parameters: list[Tensor]) -> di
 
 def summed(loss: Tensor | list) -> Tensor:
     """Add up a loss that comes by levels, as mmengine's ``parse_losses`` does."""
-    return loss.mean() if isinstance(loss, Tensor) else sum(level.mean() for level in loss)
+    return sum(level.mean() for level in loss) if isinstance(loss, list) else loss.mean()
 
 
 def flat_gradient(loss: Tensor, parameters: list[Tensor]) -> Tensor:
     """Return the gradient of a loss for all parameters as one vector, 0 where it has none."""
+    import torch
+
     found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
     filled = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found)]
     return torch.cat([gradient.flatten() for gradient in filled])
@@ -129,6 +135,11 @@ def load_config(args: argparse.Namespace) -> Config:
 
 def measure(cfg: Config, args: argparse.Namespace) -> list[dict]:
     """Compare the losses of ``args.batches`` batches, each as :func:`compare_losses` does."""
+    # imported here, so that --help does without torch
+    from mmdet.registry import MODELS
+    from mmengine.registry import init_default_scope
+    from mmengine.runner import Runner, load_checkpoint, set_random_seed
+
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     set_random_seed(args.seed)
     model = MODELS.build(cfg.model)

@@ -23,10 +23,13 @@ def parse_args(argv=None):
         '--mode',
         choices=MODES,
         default='union',
-        help='whether detections of one model alone are kept or dropped (default: union)',
+        help='keep or drop detections of only one model (default: union)',
     )
     parser.add_argument(
-        '--iou-thr', type=float, default=0.1, help='above this IoU they overlap (default: 0.1)'
+        '--iou-thr',
+        type=float,
+        default=0.1,
+        help='IoU above which detections are paired (default: 0.1)',
     )
     return parser.parse_args(argv)
 
@@ -39,7 +42,9 @@ def main(argv=None):
     files = [read_detections(path) for path in (args.first, args.second)]
     kinds = {type(file) for file in files if file.names} or {type(files[0])}
     if len(kinds) > 1:
-        raise UserError(f'{args.first} and {args.second} are of different kinds: give two alike')
+        raise UserError(
+            f'{args.first} and {args.second} are of different kinds: give two of the same kind'
+        )
     (kind,) = kinds
     names, (first, second) = detections_of(files)
     merged = merge_detections(first, second, kind.boxes, args.mode, args.iou_thr)

@@ -85,7 +85,12 @@ def parse_args(argv=None):
     parser.add_argument('ann', help='COCO annotation file')
     search = parser.add_argument_group('search')
     add = search.add_argument
-    add('--ratio-pairs', type=int, default=2, help='pairs gamma:1 and 1:gamma beside 1:1')
+    add(
+        '--ratio-pairs',
+        type=int,
+        default=2,
+        help='number of pairs gamma:1 and 1:gamma in addition to 1:1',
+    )
     add('--scales', type=int, default=3, help='number of scales')
     add('--objective', choices=list(OBJECTIVES), default='iou', help='1 - IoU, -log IoU, or focal')
     add(
@@ -93,13 +98,13 @@ def parse_args(argv=None):
         type=float,
         nargs='+',
         metavar='GAMMA',
-        help='least and largest gamma of each pair (default: 1 to 4 split evenly in the logarithm, '
-        '1 2 2 4 for two pairs)',
+        help='minimum and maximum gamma of each pair (default: 1 to 4 split evenly in the '
+        'logarithm, 1 2 2 4 for two pairs)',
     )
     add('--scale-bounds', type=float, nargs=2, default=[0.4, 1.6], help='of every scale')
-    add('--popsize', type=int, default=30, help='population for each variable')
-    add('--maxiter', type=int, default=1000, help='largest number of generations')
-    add('--seed', type=int, default=0, help='the same seed gives the same anchors')
+    add('--popsize', type=int, default=30, help='population size per variable')
+    add('--maxiter', type=int, default=1000, help='maximum number of generations')
+    add('--seed', type=int, default=0, help='random seed')
     anchors = parser.add_argument_group('anchors')
     add = anchors.add_argument
     add(
@@ -113,7 +118,7 @@ def parse_args(argv=None):
         '--strides',
         type=int,
         nargs='+',
-        help="px, of each level that the head sees (default: the detector's: for retinanet "
+        help="px, of each level of the head (default: the detector's: for retinanet "
         'P3 to P7, 8 to 128; for faster-rcnn P2 to P6, 4 to 64)',
     )
     add(
@@ -125,10 +130,10 @@ def parse_args(argv=None):
         '--positions',
         choices=['aligned', 'grid'],
         default='aligned',
-        help='centres of anchors: aligned with the box, or at the multiples of the strides',
+        help='centers of anchors: aligned with the box, or at the multiples of the strides',
     )
-    parser.add_argument('--json', help='JSON file for the result')
-    parser.add_argument('--out-image', help='picture of box shapes and anchors, for instance PNG')
+    parser.add_argument('--json', help='output JSON file')
+    parser.add_argument('--out-image', help='output plot of box shapes and anchors, e.g. PNG')
     return parser.parse_args(argv)
 
 
@@ -147,7 +152,7 @@ def check_args(args):
     if len(args.ratio_bounds) != 2 * args.ratio_pairs:
         raise UserError(
             f'--ratio-bounds has {len(args.ratio_bounds)} number(s), {args.ratio_pairs} '
-            f'ratio pair(s) need {2 * args.ratio_pairs}: the least and the largest of each'
+            f'ratio pair(s) need {2 * args.ratio_pairs}: the minimum and the maximum of each'
         )
     if args.strides is None:
         if len(args.sizes) != len(detector.strides):

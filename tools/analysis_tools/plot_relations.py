@@ -7,24 +7,13 @@ lesions red (Figure 5 of ElixirNet).
 import argparse
 from pathlib import Path
 
-import torch
-from mmdet.registry import DATASETS
-from mmdet.structures.bbox import bbox2roi, get_box_tensor, scale_boxes
 from mmengine.config import DictAction
-from mmengine.dataset import pseudo_collate
-from mmengine.device import get_device
 from tqdm import tqdm
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.apis.inferencer import load_config, load_detector
-from mmlesion.engine.hooks.visualization_hook import slice_name
 from mmlesion.io.slices import read_slice
-from mmlesion.models import RelationRoIHead
 from mmlesion.structures import to_original_frame
 from mmlesion.utils import UserError, cli
-from mmlesion.visualization import slice_to_rgb
-from mmlesion.visualization.local_visualizer import display_window
-from mmlesion.visualization.relation_graph import draw_relations
 
 NO_RELATIONS = (
     'the detector of {} keeps no relations between regions: give a config whose RelationRoIHead '
@@ -36,18 +25,18 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file of the detector')
     parser.add_argument('checkpoint', help='checkpoint file of the detector')
-    parser.add_argument('--out', required=True, help='folder for the pictures, made if missing')
+    parser.add_argument('--out', required=True, help='output folder, created if missing')
     parser.add_argument('--num', type=int, default=20, help='number of slices (default 20)')
     parser.add_argument(
-        '--regions', type=int, default=100, help="so many of the RPN's best (default 100)"
+        '--regions', type=int, default=100, help="number of the RPN's best proposals (default 100)"
     )
     parser.add_argument(
-        '--edges', type=int, default=100, help='so many of the strongest relations (default 100)'
+        '--edges', type=int, default=100, help='number of strongest relations (default 100)'
     )
     parser.add_argument(
         '--window', nargs=2, type=float, metavar=('LOW', 'HIGH'), help="HU (default: the slice's)"
     )
-    parser.add_argument('--device', help='such as cuda:0 or cpu (default: what there is)')
+    parser.add_argument('--device', help='such as cuda:0 or cpu (default: the available device)')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='overrides of the config, key=value'
     )
@@ -59,7 +48,6 @@ def parse_args():
     return args
 
 
-@torch.no_grad()
 def find_relations(model, item):
     """Run a detector on one sample, up to its box head.
 
@@ -71,6 +59,9 @@ def find_relations(model, item):
         tuple: Proposals (n, 4) as x1, y1, x2, y2 in px of the original image, best first, and
         their relations E (n, n), None where the head has none.
     """
+    from mmdet.structures.bbox import bbox2roi, scale_boxes
+    from mmengine.dataset import pseudo_collate
+
     data = model.data_preprocessor(pseudo_collate([item]))
     features = model.extract_feat(data['inputs'])
     (proposals,) = model.rpn_head.predict(features, data['data_samples'], rescale=False)
@@ -84,6 +75,14 @@ def find_relations(model, item):
 @cli
 def main():
     args = parse_args()
+    # imported here, so that --help does without torch
+    import torch
+    from mmdet.registry import DATASETS
+    from mmengine.device import get_device
+
+    from mmlesion.apis.inferencer import load_config, load_detector
+    from mmlesion.models import RelationRoIHead
+
     cfg = load_config(args.config, args.cfg_options or {})
     model = load_detector(cfg, args.checkpoint, args.device or get_device())
     if not isinstance(getattr(model, 'roi_head', None), RelationRoIHead):
@@ -91,20 +90,31 @@ def main():
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     for index in tqdm(range(len(dataset))[: args.num], desc='slices'):
         item = dataset[index]
-        boxes, relation = find_relations(model, item)
+        with torch.no_grad():
+            boxes, relation = find_relations(model, item)
         if relation is None:
             raise UserError(NO_RELATIONS.format(args.config))
-        sample = item['data_samples']
-        draw_relations(
-            slice_to_rgb(
-                read_slice(sample.img_path), args.window or display_window(sample.metainfo)
-            ),
-            boxes[: args.regions].cpu().numpy(),
-            relation[: args.regions, : args.regions].cpu().numpy(),
-            get_box_tensor(sample.gt_instances.bboxes).numpy(),
-            Path(args.out) / slice_name(sample.img_path),
-            args.edges,
-        )
+        draw(item['data_samples'], boxes, relation, args)
+
+
+def draw(sample, boxes, relation, args):
+    """Draw the relations of one slice into its picture in ``args.out``."""
+    from mmdet.structures.bbox import get_box_tensor
+
+    from mmlesion.engine.hooks.visualization_hook import slice_name
+    from mmlesion.visualization import slice_to_rgb
+    from mmlesion.visualization.local_visualizer import display_window
+    from mmlesion.visualization.relation_graph import draw_relations
+
+    window = args.window or display_window(sample.metainfo)
+    draw_relations(
+        slice_to_rgb(read_slice(sample.img_path), window),
+        boxes[: args.regions].cpu().numpy(),
+        relation[: args.regions, : args.regions].cpu().numpy(),
+        get_box_tensor(sample.gt_instances.bboxes).numpy(),
+        Path(args.out) / slice_name(sample.img_path),
+        args.edges,
+    )
 
 
 if __name__ == '__main__':

@@ -8,9 +8,6 @@ import argparse
 import os
 import pickle
 
-import torch
-
-from mmlesion.engine import load_from_local
 from mmlesion.io.atomic import atomic_write
 from mmlesion.utils import UserError, cli
 
@@ -19,9 +16,9 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('checkpoint', help='the file as it is')
-    parser.add_argument('out', help='the file to write, such as vgg19.pth')
-    parser.add_argument('--trust', action='store_true', help='run what the file says')
+    parser.add_argument('checkpoint', help='input file')
+    parser.add_argument('out', help='output file, such as vgg19.pth')
+    parser.add_argument('--trust', action='store_true', help='execute the code in the file')
     return parser.parse_args(argv)
 
 
@@ -37,12 +34,14 @@ def load_trusted(path):
     Raises:
         UserError: If torch cannot read it, or it is something else.
     """
+    import torch
+
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=False)
     except (OSError, RuntimeError, EOFError, ImportError, AttributeError) as error:
         raise UserError(f'torch cannot read {path}: {error}') from None
     except pickle.UnpicklingError as error:
-        raise UserError(f'{path} is no checkpoint of torch.save: {error}') from None
+        raise UserError(f'{path} is not a checkpoint of torch.save: {error}') from None
     if isinstance(checkpoint, torch.nn.Module):
         checkpoint = checkpoint.state_dict()
     if not isinstance(checkpoint, dict):
@@ -60,13 +59,30 @@ def main(argv=None):
     if os.path.exists(args.out):
         raise UserError(f'{args.out} exists: name another file')
     checkpoint = load_trusted(args.checkpoint)
+    write_checkpoint(checkpoint, args.out)
+    print(f'wrote {args.out}')
+
+
+def write_checkpoint(checkpoint, out):
+    """Write a checkpoint that mmlesion can read.
+
+    Args:
+        checkpoint (dict): What :func:`load_trusted` returns.
+        out (str): The file.
+
+    Raises:
+        UserError: If it cannot be written, or not be read again.
+    """
+    import torch
+
+    from mmlesion.engine import load_from_local
+
     try:
-        with atomic_write(args.out) as partial:
+        with atomic_write(out) as partial:
             torch.save(checkpoint, partial)
             load_from_local(str(partial))
     except OSError as error:
-        raise UserError(f'{args.out}: {error.strerror}; name another output file') from None
-    print(f'wrote {args.out}')
+        raise UserError(f'{out}: {error.strerror}; name another output file') from None
 
 
 if __name__ == '__main__':

@@ -1,3 +1,5 @@
+"""Samplers of slices, lesions, crops and proposals."""
+
 from .lesion_crop_sampler import LesionCropSampler
 from .lesion_pair_sampler import LesionPairSampler
 from .lesion_slice_sampler import LesionSliceSampler

@@ -1,17 +1,19 @@
+"""Base class of samplers whose epochs depend only on seed and epoch number."""
+
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
 
 class EpochSampler(Sampler):
-    """Base of samplers that draw each epoch's samples anew.
+    """Base class of samplers that draw new samples in each epoch.
 
-    What is drawn depends on the seed and the epoch alone, so a resumed run goes on as it was, and
-    several processes share what one process would see.
+    Samples depend only on the seed and the epoch, so resumed runs reproduce uninterrupted ones, and
+    several processes divide the samples of a single process.
 
     Args:
-        seed (int, optional): The same in every process. Defaults to None, for one that the
-            processes agree on.
+        seed (int, optional): Random seed, identical in every process. Defaults to None, for a seed
+            shared by the processes.
     """
 
     def __init__(self, seed=None):
@@ -20,7 +22,7 @@ class EpochSampler(Sampler):
         self.rank, self.world_size = get_dist_info()
 
     def set_epoch(self, epoch):
-        """Draw by this epoch's number."""
+        """Set the number of the epoch to draw."""
         self.epoch = epoch
 
     def generator(self):
@@ -28,11 +30,11 @@ class EpochSampler(Sampler):
         return torch.Generator().manual_seed(self.seed + self.epoch)
 
     def share(self, indices):
-        """This process's part of a list; the first ones again, until all have as many."""
+        """Return this process's part of a list, padded from its start to equal length."""
         missing = -len(indices) % self.world_size
         repeated = (indices * self.world_size)[:missing]
         return (indices + repeated)[self.rank :: self.world_size]
 
     def share_length(self, length):
-        """How long this process's part of a list of ``length`` is."""
+        """Return the length of this process's part of a list of ``length``."""
         return -(-length // self.world_size)

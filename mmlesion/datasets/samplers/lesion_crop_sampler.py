@@ -1,3 +1,5 @@
+"""Sampling of 3D crops by lesion."""
+
 import numpy as np
 import torch
 from mmdet.registry import DATA_SAMPLERS
@@ -9,15 +11,15 @@ from .epoch_sampler import EpochSampler
 
 @DATA_SAMPLERS.register_module()
 class LesionCropSampler(EpochSampler):
-    """Crops around every lesion, and a share of crops that lie anywhere, in each epoch.
+    """Sample crops around every lesion, and a fraction of crops anywhere, in each epoch.
 
     The sampling of the reference [9] of 3D Aggregated Faster R-CNN (Liao et al., 2017), which does
     not name its own: an epoch is a number of crops of each lesion, more of a large one, and as many
     of volumes drawn at random that these are ``random_share`` of all. No volume comes twice among
     the latter before all have come.
 
-    What is drawn depends on the seed and the epoch alone, so a resumed run goes on as it was, and
-    several processes share what one process would see.
+    Samples depend only on the seed and the epoch, so resumed runs reproduce uninterrupted ones, and
+    several processes divide the samples of a single process.
 
     Args:
         dataset (Dataset): :class:`~mmlesion.datasets.VolumeDataset` with ``by_lesion``, or a
@@ -26,8 +28,8 @@ class LesionCropSampler(EpochSampler):
             a lesion that is larger. Defaults to ((0, 1), (10, 3), (20, 7)), which DeepLung has for
             LUNA16; [9], on another benchmark, has ((6, 1), (30, 3), (40, 7)).
         random_share (float): Defaults to 0.3.
-        seed (int, optional): The same in every process. Defaults to None, for one that the
-            processes agree on.
+        seed (int, optional): Random seed, identical in every process. Defaults to None, for a seed
+            shared by the processes.
 
     Raises:
         UserError: If the dataset is not by lesion, no lesion is large enough, there are no volumes
@@ -45,7 +47,7 @@ class LesionCropSampler(EpochSampler):
                 'number of crops'
             )
         if not 0 <= random_share < 1:
-            raise UserError(f'random_share={random_share} of crops: give at least 0, below 1')
+            raise UserError(f'random_share={random_share} of crops: give a value from 0 to below 1')
         targets = _targets(dataset)
         diameters = {i: lesion['diameter_mm'] for i, lesion in enumerate(targets) if lesion}
         # how many limits a diameter exceeds
@@ -76,12 +78,12 @@ class LesionCropSampler(EpochSampler):
         return iter(self.share([indices[i] for i in order]))
 
     def __len__(self):
-        """The number of samples in this process."""
+        """Return the number of samples in this process."""
         return self.share_length(len(self.aimed) + self.num_random)
 
 
 def _targets(dataset):
-    """The lesion of each sample of a dataset, or None."""
+    """Return the lesion of each sample of a dataset, or None."""
     samples = (dataset.get_data_info(index) for index in range(len(dataset)))
     try:
         return [sample['crop_target'] for sample in samples]

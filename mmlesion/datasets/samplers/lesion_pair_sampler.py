@@ -1,3 +1,5 @@
+"""Sampling of lesion pairs for metric learning."""
+
 import numpy as np
 from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import DefaultSampler
@@ -5,11 +7,11 @@ from mmengine.dataset import DefaultSampler
 
 @DATA_SAMPLERS.register_module()
 class LesionPairSampler(DefaultSampler):
-    """Lesions in pairs of two views of one lesion, for triplet losses.
+    """Sample pairs of views of the same lesion, for triplet losses.
 
-    Each sample is followed by another one of its ``lesion_group``, at random, or by itself, of
-    which a random pipeline makes another view. So an even ``batch_size`` always has a positive pair
-    for each sample. What is drawn depends on the seed and the epoch alone.
+    Each sample is followed by a random other one of its ``lesion_group`` or, if there is none, by
+    itself, for which a random pipeline creates another view. An even ``batch_size`` thus has a
+    positive pair for each sample. Samples depend only on the seed and the epoch.
 
     Args:
         dataset (Dataset): :class:`~mmlesion.datasets.LesionPatchDataset`, or a ``ConcatDataset``.
@@ -34,5 +36,5 @@ class LesionPairSampler(DefaultSampler):
             yield int(rng.choice(others or [index]))
 
     def __len__(self):
-        """The number of samples in this process, two for each lesion."""
+        """Return the number of samples in this process, two for each lesion."""
         return 2 * super().__len__()

@@ -1,3 +1,5 @@
+"""Sampling of slices with and without lesions from one or several datasets."""
+
 import torch
 from mmdet.registry import DATA_SAMPLERS
 from tqdm import tqdm
@@ -11,26 +13,26 @@ SERIES_KEYS = 'patient_id', 'study_id', 'series_id'
 
 @DATA_SAMPLERS.register_module()
 class LesionSliceSampler(EpochSampler):
-    """Slices with lesions and slices without, two to one in each epoch (LENS, Implementation).
+    """Sample slices with and without lesions, two to one in each epoch (LENS, Implementation).
 
-    Of each lesion that is annotated on several slices, which share its ``lesion_id``, an epoch has
-    one slice at random; it has every slice whose lesions have no ``lesion_id``. Slices without
-    lesions are drawn at random, half as many, or all where there are fewer; those whose only
-    lesions are uncertain are among them. In a ``ConcatDataset`` this holds for each of its
-    datasets, and their slices come one dataset after another:
-    :class:`SingleDatasetBatchSampler` makes batches of them and mixes these.
+    For each lesion annotated on several slices, which share its ``lesion_id``, an epoch has one
+    random slice; all slices whose lesions have no ``lesion_id`` are included. Half as many slices
+    without lesions are drawn at random, or all if there are fewer; these include slices with only
+    uncertain lesions. In a ``ConcatDataset`` this applies to each of its datasets, and their slices
+    follow one dataset after another: :class:`SingleDatasetBatchSampler` forms batches of them and
+    shuffles these.
 
-    What is drawn depends on the seed and the epoch alone, so a resumed run goes on as it was, and
-    several processes share what one process would see. Slices without lesions need
+    Samples depend only on the seed and the epoch, so resumed runs reproduce uninterrupted ones, and
+    several processes divide the samples of a single process. Slices without lesions need
     ``filter_cfg=dict(filter_empty_gt=False)`` in the datasets.
 
     Args:
         dataset (Dataset): A dataset of mmdet, or a ``ConcatDataset`` of them.
         positive_ratio (float): Slices with lesions for one without. Defaults to 2.
-        shuffle (bool): Whether the slices are drawn anew and shuffled before each epoch; the order
-            is that of the dataset otherwise. Defaults to True.
-        seed (int, optional): The same in every process. Defaults to None, for one that the
-            processes agree on.
+        shuffle (bool): Whether new slices are drawn and shuffled before each epoch; otherwise the
+            order is that of the dataset. Defaults to True.
+        seed (int, optional): Random seed, identical in every process. Defaults to None, for a seed
+            shared by the processes.
 
     Raises:
         UserError: If a dataset has no slice with a lesion, or ``positive_ratio`` is not positive.
@@ -61,7 +63,7 @@ class LesionSliceSampler(EpochSampler):
         return (index for indices in self.source_indices() for index in indices)
 
     def __len__(self):
-        """The number of slices of this process in an epoch."""
+        """Return the number of slices of this process in an epoch."""
         return sum(self.source_lengths)
 
     @property
@@ -71,7 +73,7 @@ class LesionSliceSampler(EpochSampler):
 
 
 class _Source:
-    """The slices ``first`` to ``last`` of a dataset, by what an epoch draws from them."""
+    """The slices ``first`` to ``last`` of a dataset, grouped for drawing an epoch."""
 
     def __init__(self, dataset, first, last, positive_ratio):
         self.lesions, self.negatives = _group(dataset, first, last)
@@ -86,7 +88,7 @@ class _Source:
         return len(self.lesions) + self.num_negatives
 
     def draw(self, generator, shuffle):
-        """Indices of an epoch: a slice of each lesion, and negatives."""
+        """Draw the indices of an epoch: a slice of each lesion, and negatives."""
         if not shuffle:
             return [slices[0] for slices in self.lesions] + self.negatives[: self.num_negatives]
         draws = torch.rand(len(self.lesions), generator=generator).tolist()
@@ -97,7 +99,7 @@ class _Source:
 
 
 def _extents(dataset):
-    """First and past-the-last index of each dataset of a ``ConcatDataset``, or of the only one."""
+    """Return the index range of each dataset of a ``ConcatDataset``, or of the only dataset."""
     ends = getattr(dataset, 'cumulative_sizes', [len(dataset)])
     return list(zip([0, *ends[:-1]], ends))
 

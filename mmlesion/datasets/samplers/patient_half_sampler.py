@@ -1,3 +1,5 @@
+"""Split of a dataset into two halves by patient."""
+
 import numpy as np
 from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import DefaultSampler
@@ -8,14 +10,14 @@ from mmlesion.utils import UserError
 
 @DATA_SAMPLERS.register_module()
 class PatientHalfSampler(Sampler):
-    """One of two disjoint halves of a data set, split by patient at random.
+    """Sample one of two disjoint halves of a dataset, randomly split by patient.
 
-    Both halves together are the whole data set. A patient, however many slices there are of it, is
+    Both halves together are the whole dataset. A patient, however many slices there are of it, is
     in one of them; the patients are put in a random order and cut where the number of slices is
     nearest to one half. Shuffling and sharing between processes are mmengine's ``DefaultSampler``.
 
     Args:
-        dataset (Dataset): A data set of mmdet, whose samples have ``patient_id``.
+        dataset (Dataset): A dataset of mmdet, whose samples have ``patient_id``.
         half (int): 0 or 1.
         split_seed (int): Seed of the split. The same seed, the same halves. Defaults to 0.
         shuffle (bool): Whether to shuffle the half before each epoch. Defaults to True.
@@ -31,26 +33,26 @@ class PatientHalfSampler(Sampler):
 
     def __init__(self, dataset, half, split_seed=0, shuffle=True, seed=None, round_up=True):
         if half not in (0, 1):
-            raise UserError(f'half={half!r} of a data set: there are halves 0 and 1')
+            raise UserError(f'half={half!r} of a dataset: choose 0 or 1')
         self.dataset = dataset
         self.indices = split_by_patient(patients_of(dataset), split_seed)[half]
         self.positions = DefaultSampler(self.indices, shuffle, seed, round_up)
 
     def __iter__(self):
-        """Iterate the indices into the whole data set."""
+        """Iterate the indices into the whole dataset."""
         return (self.indices[position] for position in self.positions)
 
     def __len__(self):
-        """The number of samples in this process."""
+        """Return the number of samples in this process."""
         return len(self.positions)
 
     def set_epoch(self, epoch):
-        """Shuffle by this epoch's number."""
+        """Set the number of the epoch to shuffle."""
         self.positions.set_epoch(epoch)
 
 
 def patients_of(dataset):
-    """The patient of each sample of a data set.
+    """Return the patient of each sample of a dataset.
 
     Raises:
         UserError: If a sample has none.
@@ -59,18 +61,18 @@ def patients_of(dataset):
     patients = [sample.get('patient_id') for sample in samples]
     if None in patients:
         raise UserError(
-            f'sample {patients.index(None)} of the data set has no patient_id, by which it is '
+            f'sample {patients.index(None)} of the dataset has no patient_id, by which it is '
             'split: give each image of the annotation file one'
         )
     return patients
 
 
 def split_by_patient(patients, seed):
-    """Split samples into two halves at random, so that no patient is in both.
+    """Randomly split samples into two halves, so that no patient is in both.
 
     Args:
         patients (Sequence[int | str]): The patient of each sample.
-        seed (int): The same seed gives the same halves.
+        seed (int): Random seed.
 
     Returns:
         tuple[list[int], list[int]]: Indices of the samples of each half, in order.
@@ -80,7 +82,7 @@ def split_by_patient(patients, seed):
     """
     names, patient, counts = np.unique(patients, return_inverse=True, return_counts=True)
     if len(names) < 2:
-        raise UserError(f'a data set of {len(names)} patient(s) has no halves: it needs two')
+        raise UserError(f'a dataset of {len(names)} patient(s) has no halves: it needs two')
     order = np.random.default_rng(seed).permutation(len(names))
     ends = counts[order].cumsum()[:-1]
     first = order[: np.abs(ends - len(patients) / 2).argmin() + 1]

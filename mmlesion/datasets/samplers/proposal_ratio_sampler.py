@@ -1,3 +1,5 @@
+"""Sampling of 3D proposals at a fixed ratio of false positives to lesions."""
+
 import torch
 from mmdet.registry import DATA_SAMPLERS
 
@@ -8,19 +10,19 @@ from .epoch_sampler import EpochSampler
 
 @DATA_SAMPLERS.register_module()
 class ProposalRatioSampler(EpochSampler):
-    """All proposals that are lesions, and so many false positives (LENS, Implementation).
+    """Sample all lesion proposals and a multiple of false positives (LENS, Implementation).
 
     "The ratio of TP and FP is 1:2 in each epoch": the false positives are drawn anew for each
-    epoch, or are all of them where there are fewer. What is drawn depends on the seed and the epoch
-    alone, so a resumed run goes on as it was, and several processes share what one process would
-    see.
+    epoch, or are all of them where there are fewer. Samples depend only on the seed and the epoch,
+    so resumed runs reproduce uninterrupted ones, and several processes divide the samples of a
+    single process.
 
     Args:
-        dataset (Dataset): :class:`~mmlesion.datasets.ProposalPatchDataset`, labelled, or a
+        dataset (Dataset): :class:`~mmlesion.datasets.ProposalPatchDataset`, labeled, or a
             ``ConcatDataset`` of such.
         negative_ratio (float): False positives for one lesion. Defaults to 2.
-        seed (int, optional): The same in every process. Defaults to None, for one that the
-            processes agree on.
+        seed (int, optional): Random seed, identical in every process. Defaults to None, for a seed
+            shared by the processes.
 
     Raises:
         UserError: If no proposal is a lesion, samples have no labels, or ``negative_ratio`` is
@@ -36,7 +38,7 @@ class ProposalRatioSampler(EpochSampler):
         self.negatives = [i for i, label in enumerate(labels) if label == 0]
         if not self.positives:
             raise UserError(
-                f'none of the {len(labels)} proposals to train with is labelled as a lesion: check '
+                f'none of the {len(labels)} proposals to train with is labeled as a lesion: check '
                 'the annotation file and --images of tools/label_proposals.py'
             )
         wanted = round(negative_ratio * len(self.positives))
@@ -51,5 +53,5 @@ class ProposalRatioSampler(EpochSampler):
         return iter(self.share([indices[i] for i in order]))
 
     def __len__(self):
-        """The number of proposals of this process in an epoch."""
+        """Return the number of proposals of this process in an epoch."""
         return self.share_length(len(self.positives) + self.num_negatives)

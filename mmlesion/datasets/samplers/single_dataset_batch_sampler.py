@@ -1,3 +1,5 @@
+"""Batches drawn from one dataset at a time."""
+
 import torch
 from mmdet.registry import DATA_SAMPLERS
 from torch.utils.data import BatchSampler
@@ -7,7 +9,7 @@ from mmlesion.utils import UserError
 
 @DATA_SAMPLERS.register_module()
 class SingleDatasetBatchSampler(BatchSampler):
-    """Batches each of which is of one dataset of a ``ConcatDataset``, in random order.
+    """Sample batches from a single dataset of a ``ConcatDataset`` each, in random order.
 
     LENS, section Implementation: "each batch had 4 images sampled from the same dataset". The order
     of the batches is drawn by the sampler's seed and epoch, the same in every process: at every
@@ -45,6 +47,6 @@ class SingleDatasetBatchSampler(BatchSampler):
         return (batches[i] for i in order.tolist())
 
     def __len__(self):
-        """The number of batches of this process in an epoch."""
+        """Return the number of batches of this process in an epoch."""
         extra = 0 if self.drop_last else self.batch_size - 1
         return sum((length + extra) // self.batch_size for length in self.sampler.source_lengths)

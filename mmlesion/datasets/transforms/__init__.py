@@ -1,3 +1,5 @@
+"""Pipeline transforms for CT slices, patches and volumes."""
+
 from .dense_masks import LesionMasksToSegMap, LoadLesionAnnotations
 from .geometry import ClipBlackBorder, NormalizeSpacing, RandomCTAffine
 from .intensity import WindowHU

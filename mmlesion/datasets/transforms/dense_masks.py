@@ -1,3 +1,5 @@
+"""Lesion masks as targets of dense supervision."""
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations
@@ -8,11 +10,11 @@ from mmlesion.structures import usable_segmentation
 
 @TRANSFORMS.register_module()
 class LoadLesionAnnotations(LoadAnnotations):
-    """mmdet's ``LoadAnnotations`` for lesions of which not all have a mask.
+    """mmdet's ``LoadAnnotations`` for datasets in which some lesions have no mask.
 
-    A lesion without ``segmentation``, or with one that outlines nothing, such as the ``[[]]`` of
-    published files, gets an empty mask; its box stays a training target, where mmdet's would
-    ignore it. Arguments and keys are those of mmdet's ``LoadAnnotations``.
+    A lesion without ``segmentation``, or with an empty one such as the ``[[]]`` of published files,
+    gets an empty mask; its box remains a training target, whereas mmdet's transform would ignore
+    it. Arguments and keys are those of mmdet's ``LoadAnnotations``.
     """
 
     def _process_masks(self, results):
@@ -25,11 +27,11 @@ class LoadLesionAnnotations(LoadAnnotations):
 
 @TRANSFORMS.register_module()
 class LesionMasksToSegMap(BaseTransform):
-    """Join the lesions' masks to the target of dense supervision (improved RetinaNet, section 2.2).
+    """Merge masks into the target of dense supervision (improved RetinaNet, section 2.2).
 
-    A px of a mask is 1, all others are 0, but where it is not known they are ``ignore_index``: in
-    the boxes of lesions whose mask is empty and of those that are ignored. Use it after all
-    geometry transforms; ``PackDetInputs`` makes ``gt_sem_seg`` of the map.
+    The px of masks are 1, unknown px are ``ignore_index`` (in the boxes of ignored lesions and of
+    lesions with an empty mask), and all others are 0. Use it after all geometric transforms;
+    ``PackDetInputs`` converts the map to ``gt_sem_seg``.
 
     Required Keys:
 
@@ -50,7 +52,7 @@ class LesionMasksToSegMap(BaseTransform):
         self.ignore_index = ignore_index
 
     def transform(self, results):
-        """Make the map.
+        """Create the map.
 
         Args:
             results (dict): A sample.
@@ -74,7 +76,7 @@ class LesionMasksToSegMap(BaseTransform):
 
 
 def _covered_pixels(boxes):
-    """(n, 4) integers x1, y1, x2, y2 of the px that boxes touch."""
+    """Return integers (n, 4) x1, y1, x2, y2 of the px that boxes touch."""
     corners = boxes.tensor.numpy()
     low, high = np.floor(corners[:, :2]), np.ceil(corners[:, 2:])
     return np.concatenate([low, high], axis=1).clip(0).astype(int)

@@ -1,3 +1,5 @@
+"""Geometric transforms of slices: spacing, border clipping and affine augmentation."""
+
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -7,12 +9,13 @@ from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes, autocast_box_type
 from mmdet.structures.mask import BitmapMasks
 
+from mmlesion.structures.body import body_box
 from mmlesion.utils import UserError
 
 
 @TRANSFORMS.register_module()
 class NormalizeSpacing(Resize):
-    """Resize slices in-plane to one spacing in mm/px, so that a lesion's size is in mm.
+    """Resize slices in-plane to a fixed spacing in mm/px, so that lesion sizes are in mm.
 
     It sets ``scale_factor`` as mmdet's ``Resize`` does, so predictions come back in the original
     image's pixels; as there, a pipeline has one resize. ``spacing`` stays the original image's.
@@ -56,7 +59,7 @@ class NormalizeSpacing(Resize):
         return np.random.uniform(*self.ratio_range)
 
     def transform(self, results):
-        """Resize the image and what is annotated on it.
+        """Resize the image and its annotations.
 
         Args:
             results (dict): A sample.
@@ -86,10 +89,10 @@ class NormalizeSpacing(Resize):
 class ClipBlackBorder(BaseTransform):
     """Crop the air and the black frame around the body (LENS, section VI-A: for speed).
 
-    What is kept is the bounding rectangle of all parts of the middle slice that are denser than
-    ``threshold`` and thicker than 5 px, and ``margin`` px around them. Use it before any resize.
-    mmdet takes predictions back to the clipped image only, whose shape ``ori_shape`` thus becomes;
-    :func:`mmlesion.structures.to_original_frame` takes them on to the original image.
+    The image is cropped to the bounding rectangle of all parts of the middle slice that are denser
+    than ``threshold`` and thicker than 5 px, plus ``margin`` px. Use it before any resize. mmdet
+    maps predictions back only to the clipped image, whose shape becomes ``ori_shape``;
+    :func:`mmlesion.structures.to_original_frame` maps them to the original image.
 
     Required Keys:
 
@@ -116,7 +119,7 @@ class ClipBlackBorder(BaseTransform):
 
     @autocast_box_type()
     def transform(self, results):
-        """Crop the image and what is annotated on it.
+        """Crop the image and its annotations.
 
         Args:
             results (dict): A sample.
@@ -137,20 +140,11 @@ class ClipBlackBorder(BaseTransform):
         return results
 
     def _content(self, img):
-        """Rectangle x1, y1, x2, y2 of what is not air."""
+        """Return the bounding rectangle x1, y1, x2, y2 of everything that is not air."""
         height, width = img.shape[:2]
         middle = img.reshape(height, width, -1)
         middle = middle[..., middle.shape[-1] // 2]
-        dense = (middle > self.threshold).astype(np.uint8)
-        x, y, w, h = cv2.boundingRect(cv2.morphologyEx(dense, cv2.MORPH_OPEN, np.ones((5, 5))))
-        if w == 0:
-            return 0, 0, width, height
-        return (
-            max(x - self.margin, 0),
-            max(y - self.margin, 0),
-            min(x + w + self.margin, width),
-            min(y + h + self.margin, height),
-        )
+        return body_box(middle, self.threshold, self.margin)
 
     def __repr__(self):
         return f'{type(self).__name__}(threshold={self.threshold}, margin={self.margin})'
@@ -161,7 +155,7 @@ class RandomCTAffine(RandomAffine):
     """Rotate, shear, scale and shift slices at random, with their boxes and masks.
 
     As mmdet's ``RandomAffine``, with what CT needs: any number of channels, masks, air beyond the
-    border, and rotation about the image's centre. A box becomes the bounding box of its
+    border, and rotation about the image's center. A box becomes the bounding box of its
     transformed corners, with a mask or without, so that an ablation's rows with and without masks
     learn the same boxes. The defaults are the improved RetinaNet's (section 3.1): 0.1 rad and 10 %;
     one factor scales x and y.
@@ -179,11 +173,11 @@ class RandomCTAffine(RandomAffine):
 
     Args:
         max_rotate_degree (float): Defaults to 5.73 (0.1 rad).
-        max_translate_ratio (float): Of the image's size. Defaults to 0.1.
-        max_translate_px (int): Shift by whole px in x and y, after all else. Defaults to 0.
-        fit_boxes_to_masks (bool): Whether a box with a mask shrinks on each side by as much as the
-            mask is narrower than its own transformed bounding box, which keeps the box's margin
-            around the lesion; and goes where its mask has left the image. Defaults to False.
+        max_translate_ratio (float): Fraction of the image's size. Defaults to 0.1.
+        max_translate_px (int): Shift by whole px in x and y, after everything else. Defaults to 0.
+        fit_boxes_to_masks (bool): Whether a box with a mask is reduced on each side by the margin
+            between the mask and its own transformed bounding box, which preserves the box's margin
+            around the lesion, and removed if its mask is outside the image. Defaults to False.
         scaling_ratio_range (tuple[float]): Defaults to (0.9, 1.1).
         max_shear_degree (float): Defaults to 5.73 (0.1 rad).
         border_val (float, optional): Value beyond the border. Defaults to None, the image's
@@ -223,7 +217,7 @@ class RandomCTAffine(RandomAffine):
 
     @autocast_box_type()
     def transform(self, results):
-        """Warp the image and what is annotated on it.
+        """Warp the image and its annotations.
 
         Args:
             results (dict): A sample.
@@ -253,7 +247,7 @@ class RandomCTAffine(RandomAffine):
 
 
 def warp_channels(img, matrix, border, interpolation=cv2.INTER_LINEAR):
-    """Warp an image of any number of channels (OpenCV fills the border of four at most).
+    """Warp an image with any number of channels (OpenCV fills the border of at most four).
 
     Args:
         img (ndarray): (H, W, C) or (H, W).
@@ -266,7 +260,7 @@ def warp_channels(img, matrix, border, interpolation=cv2.INTER_LINEAR):
     """
     height, width = img.shape[:2]
     img = img.reshape(height, width, -1)
-    # OpenCV counts px from the first one's centre.
+    # OpenCV counts px from the first one's center.
     matrix = _about(matrix, -0.5, -0.5)[:2]
     groups = [
         cv2.warpAffine(
@@ -283,12 +277,12 @@ def warp_channels(img, matrix, border, interpolation=cv2.INTER_LINEAR):
 
 
 def _record(results, matrix):
-    """Note a map of px coordinates, as mmdet's transforms do."""
+    """Record a map of px coordinates, as mmdet's transforms do."""
     results['homography_matrix'] = matrix @ results.get('homography_matrix', np.eye(3))
 
 
 def _about(matrix, x, y):
-    """The map that does about the point (x, y) what ``matrix`` does about the origin."""
+    """Return the map that applies ``matrix`` about the point (x, y) instead of the origin."""
     shift = np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
     return shift @ matrix @ np.linalg.inv(shift)
 
@@ -303,7 +297,7 @@ def _warp_masks(masks, matrix):
 
 
 def _mask_slack(before, after, matrix):
-    """(n, 4) px by which warped masks are narrower than their warped bounding boxes.
+    """Return the margins (n, 4) in px between warped masks and their warped bounding boxes.
 
     Zero where a mask is empty or has left the image.
     """
@@ -315,7 +309,7 @@ def _mask_slack(before, after, matrix):
 
 
 def _keep_visible(results, clip=True):
-    """Drop the instances outside the image, and clip the others' boxes to it."""
+    """Drop instances outside the image, and clip the boxes of the others to it."""
     boxes = results['gt_bboxes']
     _keep(results, boxes.is_inside(results['img_shape']).numpy())
     if clip:

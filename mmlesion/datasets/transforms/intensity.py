@@ -1,3 +1,5 @@
+"""Intensity transforms of HU images."""
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
@@ -5,7 +7,7 @@ from mmdet.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class WindowHU(BaseTransform):
-    """Map HU windows linearly to an output range, clipping what lies outside.
+    """Map HU windows linearly to an output range, with clipping.
 
     Several windows multiply the channels: all slices in the first window, then all in the second.
 
@@ -26,7 +28,7 @@ class WindowHU(BaseTransform):
     def __init__(self, windows=((-1024, 3071),), output_range=(0.0, 255.0)):
         for low, high in (*windows, output_range):
             if not low < high:
-                raise ValueError(f'a window is (low, high), but got ({low}, {high})')
+                raise ValueError(f'windows: a window is (low, high), but got ({low}, {high})')
         self.windows = tuple(tuple(window) for window in windows)
         self.output_range = tuple(output_range)
 

@@ -1,3 +1,5 @@
+"""Loading of CT slices with their neighbors as the channels of an image."""
+
 import functools
 
 import cv2
@@ -13,12 +15,12 @@ from mmlesion.utils import UserError
 
 @TRANSFORMS.register_module()
 class LoadCTSlices(BaseTransform):
-    """Load a key slice and its neighbours, in HU, as the channels of one image.
+    """Load a key slice and its neighbors, in HU, as the channels of one image.
 
-    The neighbours lie at multiples of ``slice_interval`` mm above and below the key slice, between
-    two stored slices by linear interpolation. A neighbour that does not exist is replaced by the
-    nearest slice that does (of two as near, the one nearer to the key slice). This is the input of
-    the improved RetinaNet (improved RetinaNet, section 3.1) and of ElixirNet: three slices at 2 mm.
+    The neighbors lie at multiples of ``slice_interval`` mm above and below the key slice, linearly
+    interpolated between two stored slices. A missing neighbor is replaced by the nearest existing
+    slice (of two equally near, the one nearer to the key slice). This is the input of the improved
+    RetinaNet (improved RetinaNet, section 3.1) and of ElixirNet: three slices at 2 mm.
 
     Required Keys:
 
@@ -27,13 +29,13 @@ class LoadCTSlices(BaseTransform):
 
     Added Keys:
 
-    - img (np.float32): (H, W, num_slices) HU, channels by growing slice index
+    - img (np.float32): (H, W, num_slices) HU, channels in ascending order of slice index
     - img_shape
     - ori_shape
 
     Args:
         num_slices (int): Number of slices, odd. Defaults to 3.
-        slice_interval (float, optional): Distance of neighbours in mm; None takes the adjacent
+        slice_interval (float, optional): Distance of neighbors in mm; None takes the adjacent
             slices whatever their distance. Defaults to 2.0.
         hu_scale (float): HU = hu_scale * stored value + hu_offset. Defaults to 1.0.
         hu_offset (float): Defaults to -32768.0, as DeepLesion's 16-bit PNG have it.
@@ -85,7 +87,7 @@ class LoadCTSlices(BaseTransform):
         return results
 
     def _positions(self, results, key, key_range):
-        """Fractional slice indices of the channels."""
+        """Return the fractional slice indices of the channels."""
         step = 1.0
         if self.slice_interval is not None and self.num_slices > 1:
             interval = _ct_field(results, 'slice_interval')
@@ -115,7 +117,7 @@ class LoadCTSlices(BaseTransform):
         return _ct_field(results, 'slice_range')
 
     def _read(self, results, index):
-        """One slice in HU, (H, W) float32; None where there is no such slice."""
+        """Read one slice in HU, (H, W) float32; return None if it does not exist."""
         path = slice_path(results, index)
         try:
             img = read_slice(path, self._fetch)
@@ -160,8 +162,8 @@ class LoadCTSlicesFromVolume(LoadCTSlices):
 def _ct_field(results, key):
     if results.get(key) is None:
         raise UserError(
-            f'{results.get("img_path")} has no {key!r}, which neighbouring slices need: add it to '
-            'the annotation file, or load with num_slices=1'
+            f'{results.get("img_path")} has no {key!r}, which is needed for neighboring slices: '
+            'add it to the annotation file, or load with num_slices=1'
         )
     return results[key]
 

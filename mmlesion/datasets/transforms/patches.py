@@ -1,3 +1,5 @@
+"""Lesion patches for training an embedding."""
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
@@ -10,9 +12,9 @@ from .loading import LoadCTSlices
 
 @TRANSFORMS.register_module()
 class LoadNearbyCTSlices(LoadCTSlices):
-    """:class:`LoadCTSlices` about another slice of the same lesion, at random.
+    """:class:`LoadCTSlices` centered on a random slice of the same lesion.
 
-    It makes further views of a lesion that is annotated on one slice. The slice lies at most
+    It creates further views of a lesion that is annotated on one slice. The slice lies at most
     ``reach`` times half the box's shorter side above or below the annotated one; the box stays.
 
     Required Keys: those of :class:`LoadCTSlices` and
@@ -21,8 +23,8 @@ class LoadNearbyCTSlices(LoadCTSlices):
     - spacing: [x, y] mm/px
 
     Args:
-        reach (float): Defaults to 0.3: where a ball is still 95 % as wide as on its middle slice.
-        **kwargs: Those of :class:`LoadCTSlices`, which refuses unknown ones.
+        reach (float): Defaults to 0.3, where a ball still has 95 % of the width on its middle
+        slice. **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
     """
 
     def __init__(self, reach=0.3, **kwargs):
@@ -30,7 +32,7 @@ class LoadNearbyCTSlices(LoadCTSlices):
         self.reach = reach
 
     def transform(self, results):
-        """Load a slice and its neighbours.
+        """Load a slice and its neighbors.
 
         Args:
             results (dict): A sample.
@@ -53,7 +55,7 @@ class LoadNearbyCTSlices(LoadCTSlices):
 
 @TRANSFORMS.register_module()
 class CropLesionPatch(BaseTransform):
-    """Cut out a square about the centre of the first box; what lies outside the image is air.
+    """Crop a square around the center of the first box, padded with air.
 
     Required Keys:
 
@@ -73,7 +75,7 @@ class CropLesionPatch(BaseTransform):
 
     @autocast_box_type()
     def transform(self, results):
-        """Cut out the patch.
+        """Crop the patch.
 
         Args:
             results (dict): A sample.

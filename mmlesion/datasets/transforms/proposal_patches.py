@@ -1,3 +1,5 @@
+"""3D patches around proposals for false positive reduction."""
+
 from typing import NamedTuple
 
 import cv2
@@ -14,13 +16,13 @@ MAX_CACHED = 64  # slices, for the next proposal of the same series: 64 MB of 51
 
 
 class PatchFrame(NamedTuple):
-    """Where the voxels of a patch lie in a series.
+    """Position of a patch's voxels in a series.
 
     Points of the series are z, y, x in slice numbers and px, those of the patch in its voxels;
     number i extends from i to i + 1 in both.
 
     Args:
-        center (ndarray): (3,) point of the series at the patch's centre.
+        center (ndarray): (3,) point of the series at the patch's center.
         step (ndarray): (3,) slices and px of the series from a voxel of the patch to the next;
             negative along an axis that is flipped.
         size (ndarray): (3,) voxels of the patch.
@@ -31,16 +33,16 @@ class PatchFrame(NamedTuple):
     size: np.ndarray
 
     def to_patch(self, box):
-        """Take a box (6,) z1, y1, x1, z2, y2, x2 from the series to the patch, clipped to it."""
+        """Map a box (6,) z1, y1, x1, z2, y2, x2 from the series to the patch, clipped to it."""
         corners = (np.reshape(box, (2, 3)) - self.center) / self.step + self.size / 2
         return np.clip(np.r_[corners.min(0), corners.max(0)], 0, np.tile(self.size, 2))
 
     def slices(self):
-        """(D,) numbers of slices, mostly between two of them, at the patch's planes."""
+        """Return the slice numbers (D,), usually fractional, of the patch's planes."""
         return self._positions(0)
 
     def pixel_map(self):
-        """(2, 3) affine map from px x, y of the patch to those of a slice, both by px centres."""
+        """Return the affine map (2, 3) of px centers x, y from the patch to a slice."""
         (y, x), (step_y, step_x) = self._first()[1:], self.step[1:]
         return np.array([[step_x, 0, x], [0, step_y, y]])
 
@@ -48,13 +50,13 @@ class PatchFrame(NamedTuple):
         return self._first()[axis] + np.arange(self.size[axis]) * self.step[axis]
 
     def _first(self):
-        """Index z, y, x in the series, by voxel centres, of the patch's first voxel."""
+        """Return the index z, y, x in the series, by voxel centers, of the patch's first voxel."""
         return self.center - 0.5 + (0.5 - self.size / 2) * self.step
 
 
 @TRANSFORMS.register_module()
 class LoadProposalPatch(LoadCTSlices):
-    """Load a 3D patch about a proposal's centre (LENS, sections 3D FPR and Data).
+    """Load a 3D patch around a proposal's center (LENS, sections 3D FPR and Data).
 
     Its slices are 2 mm apart and its px 0.8 mm wide, by linear interpolation. Only the slices of
     the series that it needs are read. Beyond the series' ends it has the last slice there is, as
@@ -78,13 +80,12 @@ class LoadProposalPatch(LoadCTSlices):
         size (int): Its side, px. Defaults to 96, which are 77 mm.
         slice_interval (float): mm. Defaults to 2.0.
         spacing (float): mm/px. Defaults to 0.8.
-        ratio_range (Sequence[float]): Least and largest factor on the size of what is seen, drawn
-            at random. Defaults to (1.0, 1.0).
-        max_shift_mm (float): The patch is shifted by at most so much along each axis, at random.
-            Defaults to 0.
-        flip_prob (float): Chance of a flip along each axis. Defaults to 0.
-        pad_hu (int): HU beyond the slices' borders. Defaults to -1024.
-        **kwargs: Those of :class:`LoadCTSlices`, which refuses unknown ones.
+        ratio_range (Sequence[float]): Minimum and maximum of the random factor of the field of
+            view. Defaults to (1.0, 1.0).
+        max_shift_mm (float): Maximum random shift of the patch along each axis. Defaults to 0.
+        flip_prob (float): Probability of a flip along each axis. Defaults to 0.
+        pad_hu (int): HU beyond the slices' borders. Defaults to -1024. **kwargs: Those of
+        :class:`LoadCTSlices`, which rejects unknown ones.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -141,7 +142,7 @@ class LoadProposalPatch(LoadCTSlices):
         return results
 
     def _draw_frame(self, results, box):
-        """The patch of a box (6,) z1, y1, x1, z2, y2, x2."""
+        """Draw the patch of a box (6,) z1, y1, x1, z2, y2, x2."""
         mm = self._voxel_mm(results)
         step = np.array([self.slice_interval, self.spacing, self.spacing]) / mm
         step /= np.random.uniform(*self.ratio_range)
@@ -151,7 +152,7 @@ class LoadProposalPatch(LoadCTSlices):
         return PatchFrame((box[:3] + box[3:]) / 2 + shift, step * flip, size)
 
     def _voxel_mm(self, results):
-        """mm z, y, x of a voxel of the series."""
+        """Return the size of the series' voxels, mm z, y, x."""
         x, y = results.get('spacing') or (0, 0)
         z = results.get('slice_interval') or 0
         if min(x, y, z) <= 0:
@@ -165,7 +166,7 @@ class LoadProposalPatch(LoadCTSlices):
         return np.clip(np.round(results['patch_frame'].slices(), 6), *key_range).tolist()
 
     def _read(self, results, index):
-        """The part of a slice that is in the patch, (size, size) float32; None if there is none."""
+        """Read a slice's part in the patch, (size, size) float32; return None if it is missing."""
         img = self._read_cached(results, index)
         if img is None:
             return None

@@ -1,4 +1,4 @@
-"""Transforms of volumes of 1 mm, (z, y, x) int16 HU, with spheres in their voxels."""
+"""Transforms of 1 mm volumes, (z, y, x) int16 HU, with spheres in voxel coordinates."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ AXES = ('z', 'y', 'x')
 
 @TRANSFORMS.register_module()
 class LoadVolume(BaseTransform):
-    """Open a volume; only the parts of it that are used are read.
+    """Open a memory-mapped volume.
 
     Required Keys:
 
@@ -65,7 +65,7 @@ class LoadVolume(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadSphereAnnotations(BaseTransform):
-    """Take the spheres of a volume from the world to its voxels.
+    """Convert the spheres of a volume from world to voxel coordinates.
 
     Required Keys:
 
@@ -79,10 +79,10 @@ class LoadSphereAnnotations(BaseTransform):
     - gt_ignore_flags (bool): (n,)
 
     Args:
-        with_ignored (bool): Whether findings that are ignored in the evaluation, such as LUNA16's
-            excluded ones, are kept, so that they are neither lesions nor background in training.
-            Defaults to True; without them they are background. ``VolumeDataset`` has left those
-            that mark a lesion out of training before.
+        with_ignored (bool): Whether to keep findings that are ignored in the evaluation, such as
+            LUNA16's excluded ones, so that they are neither lesions nor background in training.
+            Defaults to True; otherwise they are background. ``VolumeDataset`` already excludes
+            those that mark a lesion from training.
     """
 
     def __init__(self, with_ignored=True):
@@ -118,19 +118,19 @@ class LoadSphereAnnotations(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomLesionCrop(BaseTransform):
-    """Cut a crop at random, often around a lesion, at a random scale.
+    """Take a random crop, often around a lesion, at a random scale.
 
-    3D Aggregated Faster R-CNN, section Data Preparation: crops of 128 voxels a side. It does not
-    say where they lie. A sample with ``crop_target`` says it (``VolumeDataset.by_lesion``): the
-    crop holds that lesion, or lies anywhere. Of others ``lesion_share`` of the crops hold a lesion,
-    in volumes that have one: of LUNA16's scans a third has none.
+    3D Aggregated Faster R-CNN, section Data Preparation: crops of 128 voxels per side, whose
+    location is not specified. For a sample with ``crop_target`` (``VolumeDataset.by_lesion``), the
+    crop contains that lesion, or lies anywhere. For others, the fraction ``lesion_share`` of the
+    crops contains a lesion, in volumes that have one: a third of LUNA16's scans has none.
 
-    Of the crops that are not drawn around a lesion, ``hard_share`` hold one of ``hard_spots``, in
-    volumes where :class:`~mmlesion.engine.hooks.HardCropHook` has found some (section Anchor Based
-    Sampling).
+    Of the crops that are not drawn around a lesion, the fraction ``hard_share`` contains one of
+    ``hard_spots``, in volumes for which :class:`~mmlesion.engine.hooks.HardCropHook` recorded some
+    (section Anchor Based Sampling).
 
     A crop stays within the volume where that is large enough; elsewhere it is padded. A lesion
-    whose centre is cut off, but not all of it, is ignored.
+    whose center is cut off, but not all of it, is ignored.
 
     Required Keys:
 
@@ -170,7 +170,9 @@ class RandomLesionCrop(BaseTransform):
         pad_hu=0,
     ):
         if not 0 <= lesion_share <= 1 or not 0 <= hard_share <= 1:
-            raise ValueError(f'shares are 0 to 1, not {lesion_share} and {hard_share}')
+            raise ValueError(
+                f'lesion_share and hard_share must be 0 to 1, not {lesion_share} and {hard_share}'
+            )
         if scale_range is not None and not 0 < scale_range[0] <= scale_range[1]:
             raise ValueError(f'scale_range must be (low, high) with 0 < low, not {scale_range}')
         self.crop_size = tuple(crop_size)
@@ -180,7 +182,7 @@ class RandomLesionCrop(BaseTransform):
         self.pad_hu = pad_hu
 
     def transform(self, results):
-        """Cut a crop.
+        """Take a crop.
 
         Args:
             results (dict): A sample.
@@ -201,7 +203,7 @@ class RandomLesionCrop(BaseTransform):
         return results
 
     def _target(self, results):
-        """A sphere (4,) that the crop is to contain, or None."""
+        """Draw a sphere (4,) to be contained in the crop, or None."""
         lesions = results['gt_bboxes'].numpy()[~results['gt_ignore_flags']]
         if results.get('crop_target') is not None:
             return _in_voxels(results['crop_target'], results)
@@ -217,20 +219,20 @@ class RandomLesionCrop(BaseTransform):
         return len(spheres) > 0 and np.random.random() < share
 
     def _start(self, target, shape, scale):
-        """First voxel z, y, x of the crop, in the scaled volume."""
+        """Draw the first voxel z, y, x of the crop, in the scaled volume."""
         size = np.array(self.crop_size)
         shape = np.rint(shape * scale)
         first, last = np.minimum(shape - size, 0), np.maximum(shape - size, 0)
         if target is not None:
             center, radius = target[:3] * scale, target[3] * scale / 2
-            # the whole sphere if it fits in, and its centre if not
+            # the whole sphere if it fits in, and its center if not
             reach = np.minimum(radius, size / 2)
             low, high = center + reach - size, center - reach
             first, last = np.clip(low, first, last), np.clip(high, first, last)
         return np.rint(np.random.uniform(first, last)).astype(np.int64)
 
     def _keep_visible(self, results):
-        """Drop the spheres that are not in the crop, and ignore those whose centre is not."""
+        """Drop spheres outside the crop, and ignore those whose center is outside."""
         spheres = results['gt_bboxes']
         visible = spheres.is_inside(self.crop_size).numpy()
         centers = spheres.centers.numpy()
@@ -248,20 +250,20 @@ class RandomLesionCrop(BaseTransform):
 
 
 def _in_voxels(instance, results):
-    """The sphere (4,) z, y, x, diameter of an instance, in voxels of the volume."""
+    """Return the sphere (4,) z, y, x, diameter of an instance, in voxels of the volume."""
     grid = Grid.from_annotation(results)
     return grid.spheres_from_world([[*instance['center_mm'], instance['diameter_mm']]])[0]
 
 
 def cut_volume(volume, start, size, scale=1.0, pad_hu=0):
-    """Cut a part of a volume, which may reach beyond it, at a scale.
+    """Crop a volume at a scale; the crop may extend beyond the volume.
 
     Args:
         volume (ndarray): (z, y, x) int16.
         start (Sequence[int]): First voxel of the part, z, y, x, in the scaled volume.
         size (Sequence[int]): Its voxels.
-        scale (float): Voxels of the part for one of the volume; in between it is linear.
-        pad_hu (int): What is beyond the volume.
+        scale (float): Voxels of the part per voxel of the volume, with linear interpolation.
+        pad_hu (int): Value beyond the volume.
 
     Returns:
         ndarray: (z, y, x) of this size, int16, a copy.
@@ -269,7 +271,7 @@ def cut_volume(volume, start, size, scale=1.0, pad_hu=0):
     start, size = np.asarray(start), np.asarray(size)
     if scale == 1:
         return _cut(volume, start, size, pad_hu)
-    # The centre of the scaled volume's voxel i is the point (i + 0.5) / scale of the volume's.
+    # The center of the scaled volume's voxel i is the point (i + 0.5) / scale of the volume's.
     first = (start + 0.5) / scale - 0.5
     corner = np.floor(first).astype(int)
     extent = np.ceil(first + (size - 1) / scale).astype(int) + 1 - corner
@@ -291,7 +293,7 @@ def _cut(volume, start, size, pad_hu):
 
 @TRANSFORMS.register_module()
 class RandomFlip3D(BaseTransform):
-    """Flip a volume along each axis at random, with its spheres.
+    """Randomly flip a volume and its spheres along each axis.
 
     Required Keys:
 
@@ -349,7 +351,7 @@ class PackVolumeInputs(BaseTransform):
       (SphereBoxes) and ``labels``, and the meta information
 
     Args:
-        meta_keys (Sequence[str]): What of the sample becomes meta information, where it is there.
+        meta_keys (Sequence[str]): Fields of the sample to copy to the metainfo, if present.
     """
 
     def __init__(

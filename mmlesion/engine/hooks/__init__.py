@@ -1,3 +1,5 @@
+"""Training and test hooks."""
+
 from .autocast_modules_hook import AutocastModulesHook
 from .branch_schedule_hook import BranchScheduleHook
 from .epoch_seed_hook import EpochSeedHook

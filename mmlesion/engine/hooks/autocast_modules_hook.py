@@ -1,4 +1,4 @@
-"""Run chosen modules in half precision, the rest of a detector in float32."""
+"""Mixed precision for selected modules: half precision, with float32 elsewhere."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from mmlesion.utils import UserError
 
 @HOOKS.register_module()
 class AutocastModulesHook(Hook):
-    """Run the convolutions of some modules in bfloat16, in training and in tests.
+    """Run the convolutions of some modules in bfloat16, in training and testing.
 
-    With ``--amp`` a whole detector runs under autocast, which mmcv's operators refuse on a CPU: its
-    NMS and RoIAlign know float32 alone there. Backbone and neck, where the time goes, have none of
-    them. Weights stay in float32, what a module returns is float32 again.
+    With ``--amp`` a whole detector runs under autocast, which mmcv's operators do not support on a
+    CPU: its NMS and RoIAlign only accept float32 there. Backbone and neck, which take most of the
+    time, use none of them. Weights stay in float32, and so do the outputs of modules.
 
     Args:
         modules (Sequence[str]): Names of modules of the model; dots lead into them.
         dtype (str): 'bfloat16'. 'float16' needs a gradient scaler, which ``--amp`` has.
-        channels_last (bool): Whether their weights and images lie channels last in memory, which
-            oneDNN and cuDNN prefer.
+        channels_last (bool): Whether their weights and images use the channels-last memory format,
+            which oneDNN and cuDNN prefer.
 
     Raises:
         UserError: If the type is another one, or the model has no such module.
@@ -72,7 +72,7 @@ class AutocastModulesHook(Hook):
         module.forward = forward
 
     def _arrange(self, argument):
-        """Put images, tensors of four dimensions, in the order of the weights."""
+        """Convert images (4D tensors) to the memory format of the weights."""
         if self.channels_last and isinstance(argument, torch.Tensor) and argument.dim() == 4:
             return argument.contiguous(memory_format=torch.channels_last)
         return argument
@@ -83,6 +83,6 @@ def _device_of(module: nn.Module) -> str:
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    """Return float32, channels first: mmcv's RoIAlign on a CPU reads other layouts as if so."""
+    """Return float32, channels first, which mmcv's RoIAlign assumes on a CPU without a check."""
     low = tensor.dtype == torch.bfloat16
     return (tensor.float() if low else tensor).contiguous()

@@ -1,3 +1,5 @@
+"""Training schedule of the two branches of 3D Aggregated Faster R-CNN."""
+
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -7,18 +9,18 @@ from mmlesion.utils import UserError
 
 @HOOKS.register_module()
 class BranchScheduleHook(Hook):
-    """Train the RPN first, then both branches, jointly or in turn.
+    """Train the RPN first, then both branches, jointly or alternately.
 
-    3D Aggregated Faster R-CNN, section III-E: the RPN's dense gradients give the backbone its
-    start; then joint training, or alternating, which the paper found less stable. What is trained
-    depends on the epoch and the iteration alone, so a resumed run goes on as it was. In the RPN's
-    epochs it detects alone, too, in validation as with the checkpoints of these epochs. Distributed
-    training needs ``find_unused_parameters=True`` in the config.
+    3D Aggregated Faster R-CNN, section III-E: the RPN's dense gradients initialize the backbone;
+    then training is joint, or alternating, which the paper found less stable. The trained branch
+    depends only on the epoch and the iteration, so resumed runs reproduce uninterrupted ones. In
+    the RPN's epochs, detections are those of the RPN, both in validation and with the checkpoints
+    of these epochs. Distributed training needs ``find_unused_parameters=True`` in the config.
 
     Args:
-        rpn_epochs (int): Epochs of the RPN alone. Defaults to 0.
-        alternate (int, optional): After these epochs, iterations until the other branch has its
-            turn, the FPRN's being first. Defaults to None, joint training.
+        rpn_epochs (int): Epochs that train only the RPN. Defaults to 0.
+        alternate (int, optional): After these epochs, number of iterations after which the branches
+            alternate, starting with the FPRN. Defaults to None, joint training.
 
     Raises:
         UserError: If the model has no branches.
@@ -34,7 +36,7 @@ class BranchScheduleHook(Hook):
         self.alternate = alternate
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        """Say which branches are trained in this iteration."""
+        """Set the branches to train in this iteration."""
         detector = _detector(runner)
         detector.branches = self._branches(runner)
         if runner.epoch < self.rpn_epochs:

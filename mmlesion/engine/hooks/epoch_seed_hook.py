@@ -1,3 +1,5 @@
+"""Reproducible random numbers after resuming."""
+
 from mmdet.registry import HOOKS
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
@@ -6,13 +8,13 @@ from mmengine.runner.utils import set_random_seed
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Reseed before every training epoch, so that a resumed run repeats the unbroken one.
+    """Reseed before every training epoch, so that resumed runs reproduce uninterrupted ones.
 
-    mmengine seeds once, at the start. What is drawn in the main process after that, such as the
-    anchors and proposals that mmdet samples for its losses, then depends on how many epochs this
-    process has run, and a run resumed after epoch n gives other losses than one that was never
-    broken. Seeding by (seed, epoch, rank) takes that dependence away. The data loader's workers
-    start each epoch from their own seed as long as ``persistent_workers`` is off.
+    mmengine seeds once, at the start. Random numbers drawn in the main process after that, such as
+    for the anchors and proposals that mmdet samples for its losses, then depend on the number of
+    epochs that this process has run, and a run resumed after epoch n gives different losses than an
+    uninterrupted one. Seeding by (seed, epoch, rank) removes this dependence. The data loader's
+    workers start each epoch from their own seed as long as ``persistent_workers`` is off.
     """
 
     priority = 'VERY_HIGH'

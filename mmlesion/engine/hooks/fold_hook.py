@@ -1,3 +1,5 @@
+"""Check of a checkpoint's cross-validation fold."""
+
 import logging
 
 from mmdet.registry import HOOKS
@@ -11,11 +13,11 @@ from ..folds import fold_name, fold_of
 
 @HOOKS.register_module()
 class FoldHook(Hook):
-    """Keep the fold of cross-validation with a checkpoint, and refuse one of another fold.
+    """Record the cross-validation fold in checkpoints, and reject those of another fold.
 
-    A model that is tested on another fold than its own has been trained on what it is tested on.
-    The fold is read from the dataloaders and evaluators of the config, and stands in a checkpoint's
-    ``meta`` as ``fold``, a list.
+    A model that is tested on another fold than its own has been trained on the test data. The fold
+    is read from the dataloaders and evaluators of the config, and stored in a checkpoint's ``meta``
+    as ``fold``, a list.
 
     Raises:
         UserError: If a checkpoint that is tested, resumed or started from is of another fold, or
@@ -31,7 +33,7 @@ class FoldHook(Hook):
         checkpoint['meta']['fold'] = self.fold
 
     def after_load_checkpoint(self, runner, checkpoint):
-        """Compare the fold of a checkpoint."""
+        """Reject a checkpoint of another fold."""
         found = checkpoint.get('meta', {}).get('fold')
         if found is None:
             print_log(

@@ -1,3 +1,5 @@
+"""Freezing of modules during training."""
+
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -7,12 +9,12 @@ from mmlesion.utils import UserError
 
 @HOOKS.register_module()
 class FreezeModulesHook(Hook):
-    """Train the rest of a detector only: some modules keep their weights and statistics.
+    """Freeze the weights and statistics of some modules of a detector.
 
     The parameters of these modules get no gradients, and the modules are in evaluation mode while
     the others train, so that batch normalization neither uses nor updates a batch's statistics and
     dropout is off. ElixirNet freezes feature extractor and RPN in its second stage, and while it
-    searches its blocks. Give the weights that are to be kept by ``load_from``.
+    searches its blocks. Load the weights to keep with ``load_from``.
 
     Args:
         modules (Sequence[str]): Names of modules of the model; dots lead into them, as in
@@ -26,7 +28,7 @@ class FreezeModulesHook(Hook):
         self.modules = tuple(modules)
 
     def before_run(self, runner):
-        """Switch the gradients off, before the weights are loaded."""
+        """Disable the gradients, before the weights are loaded."""
         for module in self._frozen(runner):
             module.requires_grad_(False)
         if is_model_wrapper(runner.model):
@@ -35,7 +37,7 @@ class FreezeModulesHook(Hook):
             runner.model = runner.wrap_model(wrapper_cfg, runner.model.module)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        """Switch to evaluation mode what the training loop has switched to training."""
+        """Return the frozen modules to evaluation mode, which the training loop has changed."""
         for module in self._frozen(runner):
             module.eval()
 

@@ -1,3 +1,5 @@
+"""Anchor-based sampling: training crops at a detector's errors."""
+
 import numpy as np
 import torch
 from mmdet.registry import HOOKS
@@ -13,14 +15,13 @@ SPOTS = 'hard_spots'
 
 @HOOKS.register_module()
 class HardCropHook(Hook):
-    """Train on from where the detector is wrong (anchor-based sampling).
+    """Sample further crops at the detector's errors (anchor-based sampling).
 
-    3D Aggregated Faster R-CNN, section Anchor Based Sampling: after a round of training all
-    training scans are run whole. The lesions that were missed, and the detections that hit no
-    finding, are the ``hard_spots`` of the training data set from then on, and
-    :class:`~mmlesion.datasets.transforms.RandomLesionCrop` cuts ``hard_share`` of the crops around
-    them that are around no lesion. They are kept in checkpoints, so that a resumed run goes on as
-    it was.
+    3D Aggregated Faster R-CNN, section Anchor Based Sampling: after a round of training, the
+    detector is run on all training scans. Missed lesions and false positives become the
+    ``hard_spots`` of the training dataset, and
+    :class:`~mmlesion.datasets.transforms.RandomLesionCrop` places the fraction ``hard_share`` of
+    the crops that are not around a lesion around them. They are saved in checkpoints for resuming.
 
     Args:
         dataloader (dict): Of the training scans, whole, with their annotations: a test pipeline on
@@ -32,8 +33,8 @@ class HardCropHook(Hook):
             scores. Defaults to 20.
 
     Raises:
-        UserError: If the training data set has no ``hard_spots`` (it is no ``VolumeDataset``), or
-            the workers of its dataloader, which are persistent, would not see them.
+        UserError: If the training dataset has no ``hard_spots`` (it is not a ``VolumeDataset``), or
+            its dataloader has persistent workers, which would not receive them.
     """
 
     def __init__(self, dataloader, epochs=(50,), score_thr=0.5, max_per_volume=20):
@@ -43,10 +44,10 @@ class HardCropHook(Hook):
         self.max_per_volume = max_per_volume
 
     def before_train(self, runner):
-        """Check the training data, and give it what a resumed run had found."""
+        """Check the training data, and restore the locations of a resumed run."""
         if getattr(runner.train_dataloader, 'persistent_workers', False):
             raise UserError(
-                'HardCropHook: persistent workers do not see new hard spots: set '
+                'HardCropHook: persistent workers do not receive new hard spots: set '
                 'train_dataloader.persistent_workers=False'
             )
         if SPOTS in runner.message_hub.runtime_info:
@@ -87,7 +88,7 @@ class HardCropHook(Hook):
         return dict(sorted(merged.items()))
 
     def _errors(self, sample):
-        """(m, 4) spheres of a sample's missed lesions and false positives."""
+        """Return spheres (m, 4) of a sample's missed lesions and false positives."""
         found = sample.pred_instances
         found = found[found.scores >= self.score_thr]
         found = found[found.scores.argsort(descending=True)]
@@ -97,13 +98,13 @@ class HardCropHook(Hook):
 
 
 def find_errors(found, lesions, ignored, max_false=None):
-    """Find where a detector was wrong, by the centre-in-sphere criterion of LUNA16.
+    """Find the errors of a detector by the center-in-sphere criterion of LUNA16.
 
     Args:
-        found (ndarray): (n, 4) detected spheres, centre and diameter, best first.
-        lesions (ndarray): (m, 4) spheres to find.
-        ignored (ndarray): (k, 4) spheres that need not be found and may be.
-        max_false (int, optional): The most false positives. Defaults to None, all.
+        found (ndarray): (n, 4) detected spheres, center and diameter, best first.
+        lesions (ndarray): (m, 4) ground truth spheres.
+        ignored (ndarray): (k, 4) ignored spheres.
+        max_false (int, optional): Maximum number of false positives. Defaults to None, all.
 
     Returns:
         ndarray: (j, 4) lesions that no detection hits, then detections that hit nothing.
@@ -114,12 +115,12 @@ def find_errors(found, lesions, ignored, max_false=None):
 
 
 def _hits(found, spheres):
-    """(n, m) whether the centre of each detection lies in each sphere."""
+    """Return whether the center of each detection lies in each sphere, (n, m)."""
     return centre_in_sphere(found[:, None, :3], spheres[None])
 
 
 def _training_data(runner):
-    """The innermost data set of the training dataloader.
+    """Return the innermost dataset of the training dataloader.
 
     Raises:
         UserError: If it has no ``hard_spots``.
@@ -129,7 +130,7 @@ def _training_data(runner):
         dataset = dataset.dataset
     if not hasattr(dataset, SPOTS):
         raise UserError(
-            f'HardCropHook: the training data set is a {type(dataset).__name__}, which has no '
+            f'HardCropHook: the training dataset is a {type(dataset).__name__}, which has no '
             'hard spots: use VolumeDataset'
         )
     return dataset

@@ -1,3 +1,5 @@
+"""Early stopping whose state survives resuming."""
+
 from math import isfinite
 
 from mmdet.registry import HOOKS
@@ -10,29 +12,28 @@ STATE = 'early_stopping'
 
 @HOOKS.register_module()
 class ResumableEarlyStoppingHook(EarlyStoppingHook):
-    """mmengine's early stopping, whose count and best score are kept in checkpoints.
+    """mmengine's early stopping with its counter and best score saved in checkpoints.
 
-    A resumed run then stops after the same epoch as the unbroken one. The checkpoints must be saved
-    after validation, as :class:`ValidatedCheckpointHook` does.
+    A resumed run then stops after the same epoch as an uninterrupted one. The checkpoints must be
+    saved after validation, as :class:`ValidatedCheckpointHook` does.
 
     Args:
-        *args: Those of mmengine's ``EarlyStoppingHook``.
-        **kwargs: Those of mmengine's ``EarlyStoppingHook``. With ``check_finite`` (the default) a
-            metric that is not finite is an error: training by it would end at once and look as if
-            it were done.
+        *args: Those of mmengine's ``EarlyStoppingHook``. **kwargs: Those of mmengine's
+        ``EarlyStoppingHook``. With ``check_finite`` (the default) a non-finite metric is an error:
+        it would otherwise end training immediately, as if it were finished.
     """
 
     priority = 'LOW'  # before the checkpoint is saved
 
     def before_train(self, runner):
-        """Take up the state of a resumed run, which may be over."""
+        """Restore the state of a resumed run, which may have been stopped."""
         state = runner.message_hub.runtime_info.get(STATE)
         if state is None:
             return
         self.wait_count, self.best_score = state['wait_count'], state['best_score']
         if self._is_over():
             runner.train_loop.stop_training = True
-            runner.logger.info(f'{self.monitor} had reached its plateau: training is over')
+            runner.logger.info(f'{self.monitor} had reached its plateau: training is finished')
 
     def after_val_epoch(self, runner, metrics):
         """Decide whether to stop.
@@ -44,7 +45,7 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
         if self.check_finite and score is not None and not isfinite(score):
             raise UserError(
                 f'{self.monitor} is {score}, by which early stopping cannot judge: the data of '
-                'val_dataloader has nothing to find. Check its ann_file, or leave early_stopping '
+                'val_dataloader has no lesions. Check its ann_file, or leave early_stopping '
                 'out of custom_hooks'
             )
         super().after_val_epoch(runner, metrics)

@@ -1,3 +1,5 @@
+"""Checkpoints before and after validation, so that either can be resumed."""
+
 from bisect import bisect
 
 from mmdet.registry import HOOKS
@@ -10,11 +12,11 @@ DUE = 'due_validation'  # a key with "val" first would be logged
 class ValidatedCheckpointHook(CheckpointHook):
     """Save each epoch before and again after its validation, so that a resumed run loses neither.
 
-    mmengine saves an epoch before it is validated. What validation decides (the rate of
-    ``ReduceOnPlateauLR``, the count of early stopping, the best checkpoint) is then missing from
-    the checkpoint, and a resumed run never validates that epoch. This hook saves the checkpoint
-    once more when validation is through. A run that is resumed from one that was saved before
-    validates first, and then trains on.
+    mmengine saves an epoch before it is validated. State that depends on validation (the learning
+    rate of ``ReduceOnPlateauLR``, the counter of early stopping, the best checkpoint) is then
+    missing from the checkpoint, and a resumed run never validates that epoch. This hook saves the
+    checkpoint again after validation. A run resumed from a checkpoint saved before validation
+    validates first and then continues training.
 
     It does so for ``by_epoch=True``; with iterations it is mmengine's hook.
 
@@ -24,21 +26,21 @@ class ValidatedCheckpointHook(CheckpointHook):
     """
 
     def before_train(self, runner):
-        """Do the validation that a resumed run was broken in."""
+        """Run the validation in which a resumed run was interrupted."""
         super().before_train(runner)
         if runner.val_loop is not None and _is_due(runner):
             self.last_ckpt = self._path(runner.epoch)
-            runner.logger.info(f'Epoch {runner.epoch} was not validated to the end: validating it')
+            runner.logger.info(f'Epoch {runner.epoch} was not fully validated: validating it')
             runner.val_loop.run()
 
     def after_train_epoch(self, runner):
-        """Save the checkpoint, with a note where validation is to follow."""
+        """Save the checkpoint, marked if validation is to follow."""
         if self.by_epoch and _validates(runner, runner.epoch + 1):
             runner.message_hub.update_info(DUE, runner.epoch + 1)
         super().after_train_epoch(runner)
 
     def after_val_epoch(self, runner, metrics):
-        """Save the best checkpoint, and the epoch's again with what validation has changed."""
+        """Save the best checkpoint, and the epoch's again with the changes made by validation."""
         if not _is_due(runner):
             super().after_val_epoch(runner, metrics)
             return
@@ -59,7 +61,7 @@ def _is_due(runner):
 
 
 def _validates(runner, epoch):
-    """Whether an epoch, counted from 1, is followed by validation; see ``EpochBasedTrainLoop``."""
+    """Return whether an epoch, counted from 1, is validated; see ``EpochBasedTrainLoop``."""
     loop = runner.train_loop
     interval = loop.dynamic_intervals[bisect(loop.dynamic_milestones, epoch + 1) - 1]
     in_turn = epoch % interval == 0 or epoch == loop.max_epochs

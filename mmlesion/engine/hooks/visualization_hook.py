@@ -1,3 +1,5 @@
+"""Images of predictions during validation and testing."""
+
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -21,7 +23,7 @@ class LesionVisualizationHook(DetVisualizationHook):
     The options are mmdet's ``DetVisualizationHook``'s. The slice is read with its 16 bits, which
     :class:`~mmlesion.visualization.LesionLocalVisualizer` windows, and predictions of a pipeline
     that clips the border are moved back. Pictures are named ``<series>_<slice>.png``. Of a volume
-    the slices through the centres of its lesions and best detections are drawn.
+    the slices through the centers of its lesions and best detections are drawn.
 
     Raises:
         UserError: If it is to draw scored 3D proposals, of which every one is a sample.
@@ -92,7 +94,7 @@ class LesionVisualizationHook(DetVisualizationHook):
 
 
 def slice_name(img_path):
-    """A picture's name from its slice's path: slices of all series have the same file names."""
+    """Return an image name unique across series, whose slices have the same file names."""
     path = Path(img_path)
     return f'{path.parent.name}_{path.stem}.png'
 
@@ -125,7 +127,7 @@ def in_original_frame(data_sample, shape):
 
 
 def _uncropped(maps, offset, shape):
-    """Put maps (n, h, w) into zeros (n, H, W) at ``offset``, (x, y) px."""
+    """Pad maps (n, h, w) with zeros to (n, H, W), with ``offset`` (x, y) in px."""
     x, y = offset
     whole = maps.new_zeros((len(maps), *shape))
     whole[:, y : y + maps.shape[1], x : x + maps.shape[2]] = maps

@@ -1,3 +1,5 @@
+"""Runners for training without GPUs and for cross-validation."""
+
 from .cpu_runner import CPURunner
 from .fold_runner import FoldRunner
 

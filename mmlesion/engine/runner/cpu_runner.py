@@ -1,3 +1,5 @@
+"""Distributed training on CPUs."""
+
 from typing import Optional
 
 from mmengine.device import get_device
@@ -8,11 +10,11 @@ from torch import nn
 
 @RUNNERS.register_module()
 class CPURunner(Runner):
-    """A runner whose processes may train on CPUs, joined by gloo.
+    """A runner for distributed training on CPUs with gloo.
 
-    mmengine's wraps a model for the CUDA device of its process, whatever there is. This one names
-    no device where there is none; ``model_wrapper_cfg`` and ``find_unused_parameters`` of the
-    config mean what they mean on GPUs.
+    mmengine's runner always wraps a model for the CUDA device of its process. This one uses no
+    device if there is none; ``model_wrapper_cfg`` and ``find_unused_parameters`` of the config have
+    the same meaning as on GPUs.
     """
 
     def wrap_model(self, model_wrapper_cfg: Optional[dict], model: nn.Module) -> nn.Module:

@@ -1,3 +1,5 @@
+"""Work folders by cross-validation fold."""
+
 import copy
 from pathlib import Path
 
@@ -9,11 +11,11 @@ from .cpu_runner import CPURunner
 
 @RUNNERS.register_module()
 class FoldRunner(CPURunner):
-    """A runner whose work folder is one for each fold of cross-validation.
+    """A runner with a separate work folder for each cross-validation fold.
 
     mmdet's tools name it after the config, so that folds would overwrite each other's checkpoints
-    and resume from them: it becomes ``work_dirs/<config>/fold<k>``. One that was named with
-    ``--work-dir``, or in the config, is left as it is.
+    and resume from them: it becomes ``work_dirs/<config>/fold<k>``. A folder set with
+    ``--work-dir`` or in the config is not changed.
     """
 
     @classmethod

@@ -1,3 +1,5 @@
+"""Evaluation functions on NumPy arrays."""
+
 from .cases import Cases, froc_cases
 from .comparison import Comparison, PairedDifference, RowScore, compare_rows
 from .froc import (

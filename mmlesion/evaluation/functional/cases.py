@@ -14,7 +14,7 @@ MISSED = -1
 
 
 class Cases(NamedTuple):
-    """What moves the FROC curve of one test run, with the patient it happens in.
+    """The events that move the FROC curve of a test run, with their patients.
 
     Points of the curve count from 0, in descending order of score: events of one point happen
     together.

@@ -1,4 +1,4 @@
-"""Paired comparison of FROC scores: is one row of a table better than another?"""
+"""Paired comparison of the FROC scores of the rows of a table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RowScore(NamedTuple):
 
 
 class PairedDifference(NamedTuple):
-    """How much a row is above the reference; columns as in :class:`RowScore`.
+    """Difference of a row from the reference; columns as in :class:`RowScore`.
 
     Args:
         value (ndarray): (l + 1,) differences of sensitivity.
@@ -46,7 +46,7 @@ class PairedDifference(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The rows of a table, and all but the reference against it.
+    """The rows of a table, and their differences from the reference.
 
     Args:
         rows (dict[str, RowScore]): By name, in the order given.
@@ -109,7 +109,7 @@ def compare_rows(
 
 
 def _read_once(run: Cases) -> np.ndarray:
-    """(l + 1,) sensitivities of the test set as it is, and their mean."""
+    """Return (l + 1,) sensitivities on the original test set, and their mean."""
     return _with_mean(run.sensitivity(np.ones(1 + run.patient.max())))
 
 
@@ -118,7 +118,7 @@ def _with_mean(sensitivity: np.ndarray) -> np.ndarray:
 
 
 def _draw(rows, draws, generator):
-    """Of each row (draws, l + 1) scores, each on patients drawn with replacement."""
+    """Return each row's scores (draws, l + 1) on patients drawn with replacement."""
     first = next(iter(rows.values()))[0]
     num_patients = 1 + first.patient.max()
     even = np.full(num_patients, 1 / num_patients)
@@ -132,7 +132,7 @@ def _draw(rows, draws, generator):
 
 
 def _training_noise(read):
-    """(l + 1,) standard deviation over runs of one row, pooled over the rows, and its freedom."""
+    """Return the pooled standard deviation (l + 1,) over runs, and its degrees of freedom."""
     freedom = sum(len(runs) - 1 for runs in read.values())
     squares = sum(((runs - runs.mean(axis=0)) ** 2).sum(axis=0) for runs in read.values())
     return np.sqrt(squares / max(freedom, 1)), freedom
@@ -156,6 +156,6 @@ def _difference(value, samples, confidence):
 
 
 def _interval(samples, confidence):
-    """Percentiles of the draws; those without any lesion have no sensitivity, and are left out."""
+    """Return percentiles of the draws, without those that have no lesions."""
     outside = 50 * (1 - confidence)
     return np.nanpercentile(samples, [outside, 100 - outside], axis=0)

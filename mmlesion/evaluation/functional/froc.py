@@ -1,4 +1,4 @@
-"""Free-response ROC: sensitivity against false positives per image or scan."""
+"""Free-response ROC: sensitivity versus false positives per image or scan."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def _rank(detections):
 
 
 def _points(score, merge_ties):
-    """(n,) the curve's point that each ranked detection belongs to, and (p,) the points' scores."""
+    """Return each ranked detection's point on the curve (n,), and the points' scores (p,)."""
     if not merge_ties:
         return np.arange(len(score)), score
     new = np.append(True, score[1:] != score[:-1])[: len(score)]
@@ -315,7 +315,7 @@ def _bootstrap(matched, count, seed):
 
 
 def _interval(samples):
-    """95 % percentile intervals of the sensitivities and of their mean.
+    """Return 95 % percentile intervals of the sensitivities and of their mean.
 
     Draws without any lesion have no sensitivity, and are left out.
     """
@@ -340,7 +340,7 @@ def _at_fp_rates(fp, sensitivity, fp_rates):
 
 
 def _corners(fp, sensitivity, score):
-    """The curve without repeated points, and those inside a horizontal or vertical line.
+    """Return the curve without repeated points and points inside straight lines.
 
     It draws and interpolates as the whole curve does. Its first point, (0, 0), has the best score.
     """

@@ -1,4 +1,4 @@
-"""Groups of lesions that are reported apart."""
+"""Groups of lesions that are reported separately."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Scores that count patients rather than lesions."""
+"""Scores by patient instead of by lesion."""
 
 from __future__ import annotations
 

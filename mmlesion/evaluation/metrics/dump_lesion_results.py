@@ -1,3 +1,5 @@
+"""Dumping of test results without dense maps."""
+
 from collections.abc import Sequence
 
 import numpy as np

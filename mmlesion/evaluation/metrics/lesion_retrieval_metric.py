@@ -15,7 +15,7 @@ class LesionRetrievalMetric(BaseMetric):
     """How well embeddings retrieve lesions, as intra-patient lesion matching needs it (LENS).
 
     Results are ``top1``, the share of the lesions with another annotation of theirs whose nearest
-    neighbour among the annotations on all other slices is one of these; and ``precision`` and
+    neighbor among the annotations on all other slices is one of these; and ``precision`` and
     ``recall`` of the pairs of one patient, on different slices, whose distance is below ``delta``.
     A pair is right if it has one ``lesion_group``. NaN where there is nothing to count.
 
@@ -68,7 +68,7 @@ class LesionRetrievalMetric(BaseMetric):
 
 
 def _equal_pairs(values):
-    """(n, n) bool, which pairs of values are equal."""
+    """Return which pairs of values are equal, (n, n) bool."""
     numbers = np.unique(values, return_inverse=True)[1]
     return numbers[:, None] == numbers
 

@@ -1,6 +1,6 @@
 """How each kind of annotation file is scored."""
 
-from .base import (
+from .froc_task import (
     CaseDetections,
     CollectedRun,
     FROCTask,

@@ -17,7 +17,7 @@ from mmlesion.structures import Detections, file_shift, to_original_frame
 from ..files import coco_ground_truth
 from ..functional import deeplesion_protocol
 from ..segments import segment_results
-from .base import CollectedRun, FROCTask, MatchedRun, SampleDetections, predicted_by
+from .froc_task import CollectedRun, FROCTask, MatchedRun, SampleDetections, predicted_by
 
 MAP_THRESHOLDS = np.linspace(0.5, 0.9, 9)
 

@@ -12,7 +12,7 @@ from mmlesion.structures import Detections, to_inclusive, to_original_frame
 
 from ..files import sub_volume_ground_truth
 from ..functional import lens_protocol, stack_boxes
-from .base import CaseDetections, FROCTask, SampleDetections, predicted_by
+from .froc_task import CaseDetections, FROCTask, SampleDetections, predicted_by
 
 
 class SubVolumeTask(FROCTask):

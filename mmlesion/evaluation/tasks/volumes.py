@@ -10,7 +10,14 @@ from mmlesion.utils import UserError
 
 from ..files import volume_ground_truth, write_luna16_predictions
 from ..functional import luna16_protocol, true_negative_patients
-from .base import CollectedRun, FROCTask, MatchedRun, OverlapOptions, SampleDetections, predicted_by
+from .froc_task import (
+    CollectedRun,
+    FROCTask,
+    MatchedRun,
+    OverlapOptions,
+    SampleDetections,
+    predicted_by,
+)
 
 CENTER_IN_SPHERE = 'centre_in_sphere'
 

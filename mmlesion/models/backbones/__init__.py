@@ -1,3 +1,5 @@
+"""Backbones for slices and volumes."""
+
 from .dense_unet_3d import DenseUNet3D
 from .grouped_slice_backbone import GroupedSliceBackbone
 from .inflated_resnet_3d import InflatedResNet3D

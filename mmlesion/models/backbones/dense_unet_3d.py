@@ -1,3 +1,5 @@
+"""The U-Net of dense blocks of 3D Aggregated Faster R-CNN."""
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
@@ -40,7 +42,8 @@ class DenseUNet3D(BaseModule):
         out_indices (Sequence[int]): The levels that are returned, of strides 4, 8 and 16. Defaults
             to (0, 1, 2).
         norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming's.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming
+            initialization.
     """
 
     def __init__(

@@ -1,3 +1,5 @@
+"""A wrapper that applies a 2D backbone to groups of slices."""
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 
@@ -6,12 +8,12 @@ from mmlesion.utils import UserError
 
 @MODELS.register_module()
 class GroupedSliceBackbone(BaseModule):
-    """A 2D backbone that sees more slices than it has channels, a group of them at a time.
+    """A 2D backbone applied to groups of slices, for more slices than its input channels.
 
-    Neighbouring slices are grouped to the three channels that a pretrained backbone takes, and each
-    group goes through the same weights (ElixirNet, section "ElixirNet", and its rows with nine
-    slices, after 3DCE). The groups of a level's features lie beside one another in the channels, by
-    growing slice index; :class:`~mmlesion.models.SliceGroupFusion` makes one of them.
+    Neighboring slices are grouped to the three input channels of a pretrained backbone, and each
+    group is processed with the same weights (ElixirNet, section "ElixirNet", and its rows with nine
+    slices, after 3DCE). Group features are concatenated along the channels in slice order;
+    :class:`~mmlesion.models.SliceGroupFusion` fuses them.
 
     The images need that many slices (``LoadCTSlices(num_slices=9)``), and a data preprocessor with
     one mean and standard deviation for all of them and ``bgr_to_rgb=False``.

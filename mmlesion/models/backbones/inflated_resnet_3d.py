@@ -1,3 +1,5 @@
+"""3D ResNets initialized from 2D weights."""
+
 from mmdet.models.backbones import ResNet
 from mmdet.registry import MODELS
 from torch import nn
@@ -5,16 +7,16 @@ from torch import nn
 
 @MODELS.register_module()
 class InflatedResNet3D(ResNet):
-    """A ResNet of volumes, whose weights begin as those of the 2D one (LENS, section 3D FPR).
+    """A 3D ResNet initialized by inflating 2D weights (LENS, section 3D FPR).
 
     "We convert the 3x3 Conv filters of a ResNet-18 to 1x3x3 in ResBlocks 1-3 and to 3x3x3 in
-    ResBlock 4." The stem stays in the slice, as ResBlocks 1-3 do. Slices are nowhere subsampled:
-    the paper does not say, and a patch has few. The names of the weights are torchvision's, so that
-    ``init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18')``, or such a file from
-    disk, loads and is inflated (:class:`~mmlesion.models.InflatedConv3d`).
+    ResBlock 4." The stem stays in the slice, as ResBlocks 1-3 do. Slices are never subsampled: the
+    paper does not specify it, and a patch has few. The names of the weights are torchvision's, so
+    that ``init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18')``, or such a file
+    from disk, loads and is inflated (:class:`~mmlesion.models.InflatedConv3d`).
 
-    It takes volumes (N, in_channels, D, H, W) and gives the features of ResBlocks 1 to 4, a tuple
-    of (N, C_i, D, H / s, W / s) with s = 4, 8, 16, 32.
+    It maps volumes (N, in_channels, D, H, W) to the features of ResBlocks 1 to 4, a tuple of (N,
+    C_i, D, H / s, W / s) with s = 4, 8, 16, 32.
 
     Args:
         depth (int): 18 or 34, or 50 and more of bottlenecks. Defaults to 18.
@@ -22,9 +24,10 @@ class InflatedResNet3D(ResNet):
         base_channels (int): Channels of ResBlock 1 and of the stem. Defaults to 64.
         kernel_depths (Sequence[int]): Slices that the filters of each ResBlock span. Defaults to
             (1, 1, 1, 3).
-        norm_eval (bool): Whether batch normalization keeps its running statistics in training.
+        norm_eval (bool): Whether batch normalization uses its running statistics in training.
             Defaults to False.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming's.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming
+            initialization.
 
     Raises:
         ValueError: If ``kernel_depths`` are not four odd numbers.
@@ -61,7 +64,7 @@ class InflatedResNet3D(ResNet):
         self.maxpool = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
 
     def make_res_layer(self, conv_cfg, **kwargs):
-        """Pack all blocks of a stage, with filters of its depth.
+        """Build the blocks of a stage, with filters of its depth.
 
         Args:
             conv_cfg (dict): Config of the convolutions.

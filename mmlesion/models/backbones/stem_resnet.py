@@ -1,12 +1,14 @@
+"""ResNet with the stem's features as an additional output."""
+
 from mmdet.models.backbones import ResNet
 from mmdet.registry import MODELS
 
 
 @MODELS.register_module()
 class StemResNet(ResNet):
-    """mmdet's ResNet whose first output is C1, the stem's at stride 2 before its pooling.
+    """mmdet's ResNet with C1 as the first output, the stem's at stride 2 before pooling.
 
-    Dense supervision needs C1 beside the stages' outputs (improved RetinaNet, section 2.2).
+    Dense supervision needs C1 in addition to the stages' outputs (improved RetinaNet, section 2.2).
     Arguments and weights are those of :class:`mmdet.models.ResNet`; C1 has ``stem_channels``
     channels (64).
     """

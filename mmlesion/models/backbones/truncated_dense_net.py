@@ -1,3 +1,5 @@
+"""The truncated DenseNet-121 of LENS."""
+
 import re
 from collections import OrderedDict
 
@@ -12,7 +14,7 @@ _OLD_NAME = re.compile(r'(denselayer\d+\.(?:norm|conv))\.([12]\.)')
 
 
 class _DenseLayer(nn.Sequential):
-    """Bottleneck of 1x1 and 3x3 convolutions; its output is joined to its input."""
+    """Bottleneck of 1x1 and 3x3 convolutions; its output is concatenated to its input."""
 
     def __init__(self, in_channels, growth_rate, bottleneck_ratio):
         width = bottleneck_ratio * growth_rate
@@ -55,7 +57,7 @@ def _transition(in_channels):
 
 
 class _GroupFusion(nn.Conv2d):
-    """1x1 convolution of all groups' features, which takes the place of the central group's.
+    """1x1 convolution of all groups' features, which replaces those of the central group.
 
     It begins as the identity of the central group, so that pretrained weights find the features
     that they know.
@@ -89,9 +91,9 @@ class TruncatedDenseNet(BaseModule):
     that of :class:`~mmlesion.models.SliceFusionFPN`.
 
     Its outputs are those of the three dense blocks, 256, 512 and 1024 channels at strides 4, 8 and
-    16. The names of the weights are torchvision's, so that
-    ``init_cfg=dict(type='Pretrained', checkpoint='torchvision://densenet121')``, or such a file
-    from disk, loads; what is truncated is left out, and mmengine's log says so.
+    16. The names of the weights are torchvision's, so that ``init_cfg=dict(type='Pretrained',
+    checkpoint='torchvision://densenet121')``, or such a file from disk, loads; the truncated part
+    is ignored, as reported in mmengine's log.
 
     Args:
         in_channels (int): Channels of the images. Defaults to 3.
@@ -99,12 +101,13 @@ class TruncatedDenseNet(BaseModule):
         growth_rate (int): Channels that a layer adds. Defaults to 32.
         stem_channels (int): Channels of the first convolution. Defaults to 64.
         bottleneck_ratio (int): Channels of a bottleneck over the growth rate. Defaults to 4.
-        num_groups (int): Groups of slices, which lie one after another in the batch. Defaults to 1.
-        fusion_indices (Sequence[int]): Where groups are fused: 0 is after the first pooling, i
-            after transition i. Defaults to (1, 2).
-        norm_eval (bool): Whether batch normalization keeps its running statistics in training.
+        num_groups (int): Number of slice groups, consecutive in the batch. Defaults to 1.
+        fusion_indices (Sequence[int]): Positions at which groups are fused: 0 is after the first
+            pooling, i after transition i. Defaults to (1, 2).
+        norm_eval (bool): Whether batch normalization uses its running statistics in training.
             Defaults to False.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Kaiming's.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Kaiming
+            initialization.
 
     Raises:
         ValueError: If there is no such stage to fuse.
@@ -157,8 +160,8 @@ class TruncatedDenseNet(BaseModule):
         """Extract features.
 
         Args:
-            x (Tensor): Images (N * num_groups, in_channels, H, W), the groups of an image one after
-                another by growing slice index.
+            x (Tensor): Images (N * num_groups, in_channels, H, W), the groups of an image
+                consecutive in slice order.
 
         Returns:
             tuple[Tensor]: Outputs (N * num_groups, C_i, H_i, W_i) of the dense blocks.
@@ -176,7 +179,7 @@ class TruncatedDenseNet(BaseModule):
         return tuple(outs)
 
     def train(self, mode=True):
-        """Set training mode, but for batch normalization where ``norm_eval``.
+        """Set training mode, except for batch normalization if ``norm_eval``.
 
         Args:
             mode (bool): Training or evaluation.

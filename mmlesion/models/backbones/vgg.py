@@ -1,3 +1,5 @@
+"""VGG as a backbone of feature pyramids."""
+
 from mmcv.cnn import VGG as ClassifierVGG
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
@@ -7,13 +9,13 @@ from mmlesion.utils import UserError
 
 
 def check_layout(state_dict: dict, prefix: str, features: nn.Sequential) -> None:
-    """Check that weights are of a VGG with convolutions and normalizations in the same places.
+    """Check that weights are of a VGG with the same layout of convolutions and normalizations.
 
     Of others only some tensors would fit, and those by accident.
 
     Args:
-        state_dict (dict): The weights, of which those without ``features`` are not looked at.
-        prefix (str): What the names of a VGG's weights begin with.
+        state_dict (dict): The weights; those without ``features`` in their name are ignored.
+        prefix (str): Prefix of the names of a VGG's weights.
         features (Sequential): The layers that load them.
 
     Raises:
@@ -36,14 +38,15 @@ def check_layout(state_dict: dict, prefix: str, features: nn.Sequential) -> None
 
 @MODELS.register_module()
 class VGG(ClassifierVGG, BaseModule):
-    """VGG as a backbone of feature pyramids, VGG-19 by default (improved RetinaNet, section 2.1).
+    """VGG backbone for feature pyramids, VGG-19 by default (improved RetinaNet, section 2.1).
 
     Its outputs C1 to C5 are those of the five poolings: strides 2, 4, 8, 16, 32 and channels 64,
     128, 256, 512, 512. The weights' names are torchvision's (``features.0.weight``), so that
-    ``init_cfg=dict(type='Pretrained', checkpoint='torchvision://vgg19')``, ``torchvision://vgg19_bn``
-    or such a file from disk loads; of these the classifier is left out, and with ``in_channels``
-    other than 3 the first convolution too, and mmengine's log says so. Weights of another VGG, such
-    as those with batch normalization for one without, raise a ``UserError``.
+    ``init_cfg=dict(type='Pretrained', checkpoint='torchvision://vgg19')``,
+    ``torchvision://vgg19_bn`` or such a file from disk loads; the classifier and, with
+    ``in_channels`` other than 3, the first convolution are ignored, as reported in mmengine's log.
+    Weights of another VGG, such as those with batch normalization for one without, raise a
+    ``UserError``.
 
     Args:
         depth (int): 11, 13, 16 or 19. Defaults to 19.
@@ -51,9 +54,10 @@ class VGG(ClassifierVGG, BaseModule):
         with_bn (bool): Whether batch normalization follows each convolution. Defaults to False.
         out_indices (Sequence[int]): Which of C1 to C5 to return, from 0. Defaults to all.
         frozen_stages (int): How many stages, from the first, are not trained. -1 freezes none.
-        norm_eval (bool): Whether batch normalization keeps its running statistics in training.
+        norm_eval (bool): Whether batch normalization uses its running statistics in training.
             Defaults to True.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming's.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming
+            initialization.
     """
 
     def __init__(
@@ -84,7 +88,7 @@ class VGG(ClassifierVGG, BaseModule):
         self.train()
 
     def init_weights(self):
-        """Initialize the weights by ``init_cfg``."""
+        """Initialize the weights according to ``init_cfg``."""
         super(ClassifierVGG, self).init_weights()
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
@@ -104,7 +108,7 @@ class VGG(ClassifierVGG, BaseModule):
         return outs if isinstance(outs, tuple) else (outs,)
 
     def train(self, mode=True):
-        """Set training mode, but for what is frozen.
+        """Set training mode, except for frozen layers.
 
         Args:
             mode (bool): Training or evaluation.

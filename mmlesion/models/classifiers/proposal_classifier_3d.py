@@ -1,3 +1,5 @@
+"""The 3D false positive reduction network of LENS."""
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModel
@@ -12,18 +14,17 @@ from ..layers import RoIAlign3D
 
 @MODELS.register_module()
 class ProposalClassifier3D(BaseModel):
-    """Says whether a 3D proposal of a detector is a lesion (LENS, section 3D FPR).
+    """Classifies 3D proposals of a detector as lesion or false positive (LENS, section 3D FPR).
 
     A patch about the proposal goes through a backbone. The features of the proposal's box on all
     levels but the last, and those of the whole patch on the last, are pooled to one size, joined
     and classified by two fully connected layers. The score of a proposal is then the average of the
     detector's and of this one's (equation 2).
 
-    Each sample has, in its meta information, what
+    Each sample has these metainfo fields of
     :class:`~mmlesion.datasets.transforms.LoadProposalPatch` and
-    :class:`~mmlesion.datasets.ProposalPatchDataset` tell: ``patch_box``, the proposal in voxels of
-    the patch; ``proposal_label`` for a loss; ``proposal_box`` and ``proposal_score`` for a
-    prediction.
+    :class:`~mmlesion.datasets.ProposalPatchDataset`: ``patch_box``, the proposal in voxels of the
+    patch; ``proposal_label`` for a loss; ``proposal_box`` and ``proposal_score`` for a prediction.
 
     Args:
         backbone (dict): Config of a 3D backbone, ``InflatedResNet3D``.
@@ -97,7 +98,7 @@ class ProposalClassifier3D(BaseModel):
 
 
 def _column(data_samples, key):
-    """Of each sample what its meta information has by that name."""
+    """Return a field of the metainfo of all samples."""
     values = [sample.metainfo.get(key) for sample in data_samples]
     if any(value is None for value in values):
         raise UserError(
@@ -108,13 +109,13 @@ def _column(data_samples, key):
 
 
 def _corners_to_rois(boxes):
-    """(N, 6) z1, y1, x1, z2, y2, x2, one of each patch, as RoIAlign3D takes them: (N, 7)."""
+    """Convert one box z1, y1, x1, z2, y2, x2 per patch, (N, 6), to RoIAlign3D's format (N, 7)."""
     low, high = boxes[:, :3], boxes[:, 3:]
     index = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)
     return torch.cat([index[:, None], (low + high) / 2, high - low], dim=1)
 
 
 def _scale_rois(rois, inputs, feature):
-    """Take regions (N, 7) from voxels of the inputs to those of a feature map."""
+    """Convert regions (N, 7) from voxels of the inputs to those of a feature map."""
     scales = [f / i for f, i in zip(feature.shape[2:], inputs.shape[2:])]
     return rois * rois.new_tensor([1, *scales, *scales])

@@ -1,3 +1,5 @@
+"""Batching and windowing of HU volumes on the device."""
+
 from mmdet.models.utils import samplelist_boxtype2tensor
 from mmdet.registry import MODELS
 from mmengine.model import BaseDataPreprocessor, stack_batch
@@ -5,16 +7,16 @@ from mmengine.model import BaseDataPreprocessor, stack_batch
 
 @MODELS.register_module()
 class VolumeDataPreprocessor(BaseDataPreprocessor):
-    """Stack volumes of HU and window them, on the device.
+    """Stack HU volumes and window them on the device.
 
     They stay 16-bit until then. Boxes become plain tensors, as mmdet's heads want them. Volumes of
     unequal size are padded at their ends.
 
     Args:
         hu_window (Sequence[float]): Lower and upper bound, HU. Defaults to (-1200, 600).
-        value_range (Sequence[float]): What the bounds become. Defaults to (-1, 1).
-        pad_size_divisor (int): Sides are padded to multiples of it. Defaults to 16, which
-            ``DenseUNet3D`` needs.
+        value_range (Sequence[float]): Values to which the bounds are mapped. Defaults to (-1, 1).
+        pad_size_divisor (int): Sides are padded to multiples of it. Defaults to 16, as required by
+            ``DenseUNet3D``.
         pad_hu (float): HU of the padding. Defaults to 0, tissue, as the paper's reference [9] pads;
             ``RandomLesionCrop`` pads crops with the same.
         non_blocking (bool): Whether the transfer to the device is asynchronous. Defaults to False.
@@ -65,7 +67,7 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
         return dict(inputs=self.window(inputs), data_samples=samples)
 
     def window(self, volumes):
-        """Map the window linearly to ``value_range``, and what is outside to its bounds.
+        """Map the window linearly to ``value_range``, with clipping.
 
         Args:
             volumes (Tensor): HU, of any shape and type.

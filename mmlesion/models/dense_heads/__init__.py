@@ -1,3 +1,5 @@
+"""Dense heads: region proposal networks and one-stage heads."""
+
 from .anchor_free_proposal_head import AnchorFreeProposalHead
 from .light_p2_retina_head import LightP2RetinaHead
 from .proposal_ensemble import ProposalEnsemble

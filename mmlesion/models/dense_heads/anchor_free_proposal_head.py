@@ -1,3 +1,5 @@
+"""The anchor-free proposal network of LENS."""
+
 import torch
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.utils import multi_apply
@@ -9,19 +11,19 @@ from torch.nn import functional as F
 
 
 def _offsets(points, boxes):
-    """Distances (k, P, 2) in x and y of points (P, 2) from the centres of boxes (k, 4), in px."""
+    """Return offsets (k, P, 2) in px of points (P, 2) from the centers of boxes (k, 4)."""
     centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
     return (points - centres).abs()
 
 
 def _inside(points, boxes, ratio):
-    """Which points (P, 2) lie in the boxes (k, 4) shrunk to ``ratio``, as a mask (k, P)."""
+    """Return a mask (k, P) of the points (P, 2) in the boxes (k, 4) shrunk to ``ratio``."""
     sizes = boxes[:, None, 2:] - boxes[:, None, :2]
     return (_offsets(points, boxes) <= ratio / 2 * sizes).all(-1)
 
 
 def _nearest(points, boxes):
-    """The index (k,) of the point (P, 2) that is nearest to the centre of each box (k, 4)."""
+    """Return the index (k,) of the point (P, 2) nearest to the center of each box (k, 4)."""
     return _offsets(points, boxes).square().sum(-1).argmin(1)
 
 
@@ -29,12 +31,13 @@ def _nearest(points, boxes):
 class AnchorFreeProposalHead(BaseDenseHead):
     """Anchor-free proposal network, AFP (LENS, section Anchor-Free Proposal Network).
 
-    A centerness branch says which locations are in the middle of a lesion, and a box branch how far
-    its borders are; each is a 3x3 convolution, ReLU and a 1x1 convolution. The middle of a box is
-    the box shrunk to ``center_ratio``; from there to ``ignore_ratio`` locations are ignored; all
-    others are negative. A location in the middles of several lesions belongs to the smallest. The
-    location nearest to a lesion's centre always belongs to its middle, which for a lesion of less
-    than ``stride / center_ratio`` px, 20 px in LENS, may lie between locations.
+    A centerness branch predicts which locations are central in a lesion, and a box branch the
+    distances to its borders; each is a 3x3 convolution, ReLU and a 1x1 convolution. The central
+    region of a box is the box shrunk to ``center_ratio``; from there to ``ignore_ratio`` locations
+    are ignored; all others are negative. A location in the central regions of several lesions is
+    assigned to the smallest. The location nearest to a lesion's center always belongs to its
+    central region, which for a lesion of less than ``stride / center_ratio`` px, 20 px in LENS, may
+    lie between locations.
 
     Uncertain lesions, a sample's ``ignored_instances``, have no middle and are ignored whole.
 
@@ -44,7 +47,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
     about DeepLesion's median. The focal loss is divided by the number of positive locations, the L1
     loss, summed over the four sides, too.
 
-    It takes the place of an RPN in mmdet's two-stage detectors.
+    It replaces an RPN in mmdet's two-stage detectors.
 
     Args:
         in_channels (int): Channels of the feature maps.
@@ -124,7 +127,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         return multi_apply(self.forward_single, x, self.prior_generator.strides)
 
     def forward_single(self, x, stride):
-        """Predict on one level; ``stride`` is its in x and y."""
+        """Predict on one level with ``stride`` in x and y."""
         sizes = self.size_out(self.size_conv(x).relu_())
         return self._centerness(x), sizes * sizes.new_tensor(stride * 2)[:, None, None]
 
@@ -134,13 +137,13 @@ class AnchorFreeProposalHead(BaseDenseHead):
     def predict(self, x, batch_data_samples, rescale=False):
         """Propose boxes.
 
-        The box branch is computed at the ``nms_pre`` best locations alone: with 1000 of a slice of
-        512 px, in two fifths of its time.
+        The box branch is computed only at the ``nms_pre`` best locations: with 1000 in a slice of
+        512 px this takes two fifths of the time.
 
         Args:
             x (tuple[Tensor]): Feature maps (N, in_channels, H, W).
             batch_data_samples (list[DetDataSample]): With meta information.
-            rescale (bool): Whether boxes are those of the original image. Defaults to False.
+            rescale (bool): Whether to return boxes of the original image. Defaults to False.
 
         Returns:
             list[InstanceData]: ``bboxes`` (n, 4), ``scores`` and ``labels`` of each image.
@@ -150,7 +153,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         return self.predict_by_feat(*predicted, batch_img_metas=metas, rescale=rescale)
 
     def _predict_best(self, x, stride):
-        """As :meth:`forward_single`; elsewhere than at the best locations centerness is -inf."""
+        """Predict like :meth:`forward_single`; centerness is -inf except at the best locations."""
         count = self.test_cfg.get('nms_pre', -1)
         if not 0 < count < x.shape[-2:].numel():
             return self.forward_single(x, stride)
@@ -167,7 +170,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         )
 
     def _sizes_at(self, x, index):
-        """The box branch's (N, 4, k) at locations (N, k), numbered row by row."""
+        """Compute the box branch (N, 4, k) at locations (N, k), numbered row by row."""
         channels, width = x.shape[1], x.shape[-1]
         rows, columns = index.div(width, rounding_mode='floor'), index % width
         padded = width + 2
@@ -224,7 +227,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         )
 
     def _priors(self, levels):
-        """Locations (P, 4) of all levels: x and y in px, and their strides."""
+        """Return locations (P, 4) of all levels: x and y in px, and their strides."""
         shapes = [level.shape[-2:] for level in levels]
         priors = self.prior_generator.grid_priors(
             shapes, levels[0].dtype, levels[0].device, with_stride=True
@@ -232,7 +235,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         return torch.cat(priors)
 
     def get_targets(self, gt_instances, gt_instances_ignore, points):
-        """Say what each location of an image is to predict.
+        """Compute the targets of an image's locations.
 
         Args:
             gt_instances (InstanceData): ``bboxes`` (k, 4), x1, y1, x2, y2 in px.
@@ -240,8 +243,8 @@ class AnchorFreeProposalHead(BaseDenseHead):
             points (Tensor): Locations (P, 2), x and y in px.
 
         Returns:
-            tuple[Tensor]: Labels (P,), 0 in the middle of a lesion and 1 elsewhere, weights (P,), 0
-            where a location is ignored, and the lesion's box (P, 4), zeros where there is none.
+            tuple[Tensor]: Labels (P,), 0 in the central region of a lesion and 1 elsewhere, weights
+            (P,), 0 for ignored locations, and the lesion's box (P, 4), zeros if there is none.
         """
         boxes = get_box_tensor(gt_instances.bboxes)
         middle = _inside(points, boxes, self.center_ratio)

@@ -1,10 +1,12 @@
+"""A RetinaNet head with a lighter subnet on P2."""
+
 from mmdet.models.dense_heads import RetinaHead
 from mmdet.registry import MODELS
 
 
 @MODELS.register_module()
 class LightP2RetinaHead(RetinaHead):
-    """RetinaHead with a narrow subnet of its own on the finest level.
+    """RetinaHead with a separate narrow subnet on the finest level.
 
     On P2 to P6 three quarters of the subnets' work is on P2: there the tower has half the width
     and depth, while the other levels share the full one.
@@ -14,8 +16,8 @@ class LightP2RetinaHead(RetinaHead):
         in_channels (int): Channels of the feature maps.
         fine_feat_channels (int): Channels of the finest level's subnet. Defaults to 128.
         fine_stacked_convs (int): Convolutions of the finest level's subnet. Defaults to 2.
-        **kwargs: The other arguments of :class:`mmdet.models.RetinaHead`, which refuses unknown
-            ones.
+        **kwargs: The other arguments of :class:`mmdet.models.RetinaHead`, which rejects unknown
+        ones.
     """
 
     def __init__(

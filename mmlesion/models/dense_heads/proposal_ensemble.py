@@ -1,3 +1,5 @@
+"""The ensemble of proposal networks of LENS, one per dataset."""
+
 import torch
 from mmcv.ops import batched_nms
 from mmdet.registry import MODELS
@@ -9,11 +11,11 @@ from mmlesion.models.utils import batch_dataset
 
 @MODELS.register_module()
 class ProposalEnsemble(BaseModule):
-    """One proposal network per dataset, whose proposals are pooled and merged by NMS.
+    """One proposal network per dataset, with proposals pooled and merged by NMS.
 
-    LENS, section Lesion Ensemble. The network of the batch's dataset alone is trained; the others
-    propose as well, in training too, so that the detection head sees what it will see. Each
-    network's proposals pass NMS of their own first, as mmdet's heads do it.
+    LENS, section Lesion Ensemble. Only the network of the batch's dataset is trained; the others
+    also propose during training, so that the inputs of the detection head are the same as in
+    testing. The proposals of each network first go through a separate NMS, as in mmdet's heads.
 
     Args:
         datasets (Sequence[str]): Names of the datasets, one network each.
@@ -35,7 +37,7 @@ class ProposalEnsemble(BaseModule):
         )
 
     def loss_and_predict(self, x, batch_data_samples, proposal_cfg=None):
-        """Compute the losses of the batch's dataset and pool the proposals of all.
+        """Compute the losses of the batch's dataset and pool the proposals of all networks.
 
         Args:
             x (tuple[Tensor]): Feature maps (N, C, H, W).
@@ -65,7 +67,7 @@ class ProposalEnsemble(BaseModule):
         Args:
             x (tuple[Tensor]): Feature maps (N, C, H, W).
             batch_data_samples (list[DetDataSample]): With meta information.
-            rescale (bool): Whether boxes are those of the original image. Defaults to False.
+            rescale (bool): Whether to return boxes of the original image. Defaults to False.
 
         Returns:
             list[InstanceData]: ``bboxes`` (n, 4), ``scores`` and ``labels`` of each image.
@@ -79,7 +81,7 @@ class ProposalEnsemble(BaseModule):
         return head.predict_by_feat(*head(x), batch_img_metas=metas, cfg=cfg)
 
     def _pool(self, proposals, cfg):
-        """Merge the proposals of each network, lists over images, into one list over images."""
+        """Merge the networks' proposals, one list over images each, into one list over images."""
         if len(proposals) == 1:
             return proposals[0]
         return [self._pool_image(InstanceData.cat(list(image)), cfg) for image in zip(*proposals)]

@@ -1,3 +1,5 @@
+"""The RPN of 3D Aggregated Faster R-CNN."""
+
 import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.registry import MODELS
@@ -8,20 +10,20 @@ from ..layers import DenseBlock3D, batched_nms_3d, pre_act_conv3d
 
 
 def _rows(maps, num_values):
-    """Lay maps (N, A * num_values, D, H, W) out as (N, D * H * W * A, num_values)."""
+    """Reshape maps (N, A * num_values, D, H, W) to (N, D * H * W * A, num_values)."""
     return maps.permute(0, 2, 3, 4, 1).reshape(len(maps), -1, num_values)
 
 
 @MODELS.register_module()
 class SphereRPNHead(RPNHead):
-    """RPN of spheres in volumes, with a head for each level of the pyramid.
+    """RPN for spheres in volumes, with a head for each pyramid level.
 
     3D Aggregated Faster R-CNN, section III-B: the Detector of Table I, two bottlenecks and a 1x1x1
-    convolution, on each level with weights of its own, as the paper found it better.
+    convolution, with separate weights for each level, which the paper found better.
 
-    Anchors, targets and losses are mmdet's, of spheres (z, y, x, diameter) in voxels. All levels
-    enter the losses together, as equation 3 counts samples of the whole batch, and NMS too, as a
-    lesion may be found on two levels.
+    Anchors, targets and losses are mmdet's, applied to spheres (z, y, x, diameter) in voxels.
+    Losses are computed over all levels together, as equation 3 counts samples of the whole batch,
+    and so is NMS, as a lesion may be detected on two levels.
 
     Args:
         in_channels (int): Channels of each level. Defaults to 32.
@@ -33,10 +35,10 @@ class SphereRPNHead(RPNHead):
         bbox_coder (dict): Defaults to ``SphereDeltaCoder``.
         loss_cls (dict): Defaults to ``FocusShiftLoss``.
         loss_bbox (dict): Defaults to smooth L1.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming's
-            and a standard deviation of 0.01 for what predicts.
-        **kwargs: ``num_classes``, which must be 1, ``train_cfg`` and ``test_cfg`` of
-            :class:`mmdet.models.RPNHead`, which refuses unknown ones. Test settings are ``nms_pre``
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None: Kaiming
+            initialization, and a standard deviation of 0.01 for the prediction layers. **kwargs:
+            ``num_classes``, which must be 1, ``train_cfg`` and ``test_cfg`` of
+            :class:`mmdet.models.RPNHead`, which rejects unknown ones. Test settings are ``nms_pre``
             (proposals of each level before NMS), ``score_thr``, ``nms.iou_threshold`` and
             ``max_per_img``.
 
@@ -89,7 +91,7 @@ class SphereRPNHead(RPNHead):
         return nn.Sequential(block, predict)
 
     def init_weights(self):
-        """Initialize the weights, small ones where scores and deltas are predicted."""
+        """Initialize the weights, with small ones in the layers that predict scores and deltas."""
         super().init_weights()
         if self.default_init:
             for _, predict in self.detectors:
@@ -148,7 +150,7 @@ class SphereRPNHead(RPNHead):
         )
 
     def _all_rows(self, cls_scores, bbox_preds):
-        """Scores (N, n, 1) and deltas (N, n, 4) of the n anchors of all levels."""
+        """Return scores (N, n, 1) and deltas (N, n, 4) of the n anchors of all levels."""
         return (
             torch.cat([_rows(scores, 1) for scores in cls_scores], 1),
             torch.cat([_rows(deltas, self.bbox_coder.encode_size) for deltas in bbox_preds], 1),
@@ -200,7 +202,7 @@ class SphereRPNHead(RPNHead):
         ]
 
     def _top(self, cls_score, bbox_pred, priors, cfg):
-        """The best ``nms_pre`` of a level in each volume: scores (N, k) and spheres (N, k, 4)."""
+        """Return a level's best ``nms_pre`` per volume: scores (N, k) and spheres (N, k, 4)."""
         scores = _rows(cls_score, 1).squeeze(2).float().sigmoid()
         deltas = _rows(bbox_pred, self.bbox_coder.encode_size).float()
         scores, index = scores.topk(min(cfg.get('nms_pre', 1000), scores.shape[1]))

@@ -1,3 +1,5 @@
+"""TruncatedRPN of ElixirNet."""
+
 import math
 from typing import Optional, Union
 
@@ -14,18 +16,19 @@ from mmlesion.utils import UserError
 
 @MODELS.register_module()
 class TruncatedRPNHead(RPNHead):
-    """RPN that proposes only where a learned confidence map says that a lesion may be.
+    """RPN restricted to the locations selected by a learned confidence map.
 
     TruncatedRPN of ElixirNet, sections "TruncatedRPN" and "Implementation Details". On each feature
-    level I a 1x1 convolution and a sigmoid, shared by the levels as the rest of an RPN is, give a
-    confidence map p. p * I takes the place of I in the RPN, and a location whose p does not exceed
-    the threshold is truncated: it has no anchors.
+    level I, a 1x1 convolution and a sigmoid, shared by the levels like the rest of an RPN, compute
+    a confidence map p. p * I replaces I in the RPN, and a location whose p does not exceed the
+    threshold is truncated: it has no anchors.
 
-    In the paper that is all, and p learns through p * I alone. Nothing then asks p to be high where
-    lesions are: it falls where features are strong, a truncated lesion has no positive anchors left
-    to raise it again, and small p make small features. So three options depart from the paper by
-    default (``configs/baselines/README.md`` has the figures); with ``normalize_confidence=False,
-    truncate_positives=True, loss_confidence=None`` the head is the paper's.
+    In the paper, p is trained only through p * I. Nothing then encourages p to be high at lesions:
+    it decreases where features are strong, a truncated lesion has no positive anchors left to raise
+    it again, and small p shrink the features. Three options therefore depart from the paper by
+    default (see ``configs/baselines/README.md`` for measurements); with
+    ``normalize_confidence=False, truncate_positives=True, loss_confidence=None`` the head is the
+    paper's.
 
     The threshold's mean is taken over the image itself, not over what pads it to its batch's size.
 
@@ -33,16 +36,16 @@ class TruncatedRPNHead(RPNHead):
         in_channels (int): Channels of the feature maps.
         threshold (str | float): ``'mean'``, the mean of p for each image and level, or a number
             that p must exceed. Defaults to ``'mean'``.
-        normalize_confidence (bool): Whether the features are scaled by p over its mean on the
-            whole map, a constant to the gradient, so that they keep their size, and not by p
+        normalize_confidence (bool): Whether the features are scaled by p over its mean on the whole
+            map (a constant for the gradient), so that they keep their magnitude, instead of by p
             itself. Defaults to True; the paper's is False.
-        truncate_positives (bool): Whether training truncates the anchors that match a lesion too,
-            and not negatives alone. Defaults to False; the paper's is True.
+        truncate_positives (bool): Whether training also truncates anchors that match a lesion,
+            instead of only negatives. Defaults to False; the paper's is True.
         loss_confidence (dict, optional): Loss that trains p on which locations have an anchor that
-            matches a lesion, truncated or not: half of its weight lies on these, half on the
+            matches a lesion, truncated or not: half of its weight is assigned to these, half to the
             others. Defaults to binary cross-entropy; the paper's is None.
-        anchor_generator (dict): Defaults to the paper's five scales and three ratios.
-        **kwargs: The other arguments of :class:`mmdet.models.RPNHead`, which refuses unknown ones.
+        anchor_generator (dict): Defaults to the paper's five scales and three ratios. **kwargs: The
+        other arguments of :class:`mmdet.models.RPNHead`, which rejects unknown ones.
 
     Raises:
         UserError: If ``threshold`` is neither ``'mean'`` nor a number.
@@ -91,7 +94,7 @@ class TruncatedRPNHead(RPNHead):
         return *super().forward_single(self._feature_scale(confidence) * x), confidence
 
     def _feature_scale(self, confidence):
-        """What a level's features are scaled by: p (N, 1, H, W), or p over its mean on each map."""
+        """Return the factor for a level's features: p (N, 1, H, W), or p over its mean per map."""
         p = confidence.sigmoid()
         if not self.normalize_confidence:
             return p
@@ -101,7 +104,7 @@ class TruncatedRPNHead(RPNHead):
 
     @torch.no_grad()
     def keep_locations(self, confidences, img_meta):
-        """Find the locations of an image that are not truncated.
+        """Return the locations of an image that are not truncated.
 
         Args:
             confidences (list[Tensor]): Confidence (1, H, W) of each level, before the sigmoid.
@@ -131,7 +134,7 @@ class TruncatedRPNHead(RPNHead):
         batch_img_metas,
         batch_gt_instances_ignore=None,
     ):
-        """Compute the RPN's losses on the anchors that remain, and that of the confidence.
+        """Compute the RPN's losses on the remaining anchors, and the loss of the confidence.
 
         Args:
             cls_scores (list[Tensor]): Scores (N, A, H, W) of each level.
@@ -162,7 +165,7 @@ class TruncatedRPNHead(RPNHead):
 
     @torch.no_grad()
     def _match_anchors(self, confidences, batch_img_metas, batch_gt_instances, ignore):
-        """Match each image's anchors, the truncated ones too, with its lesions.
+        """Match all anchors of each image, including truncated ones, to its lesions.
 
         Returns:
             list[Tensor]: Of each image (num_anchors,): the number of the lesion, from 1 on, that an
@@ -189,7 +192,7 @@ class TruncatedRPNHead(RPNHead):
         return anchor_inside_flags(anchors, flags, img_meta['img_shape'][:2], border)
 
     def _keep_anchors(self, confidences, img_meta, matches):
-        """Find the anchors to train an image's RPN with, as masks (H * W * A,) of the levels."""
+        """Select the training anchors of an image, as masks (H * W * A,) of the levels."""
         keeps = [
             keep.repeat_interleave(self.num_base_priors)
             for keep in self.keep_locations(confidences, img_meta)
@@ -200,7 +203,7 @@ class TruncatedRPNHead(RPNHead):
         return [keep | positive for keep, positive in zip(keeps, positives)]
 
     def _confidence_loss(self, confidences, matches):
-        """Loss of p: half on the locations with a positive anchor, half on the negative ones.
+        """Compute the loss of p, half on locations with a positive anchor, half on negative ones.
 
         A location is negative if none of its anchors is positive and one is background. Both halves
         are taken over the batch; without a lesion in it, that of the negative ones remains.
@@ -214,7 +217,7 @@ class TruncatedRPNHead(RPNHead):
         return self.loss_confidence(logits.reshape(-1, 1), target, weight, avg_factor=1)
 
     def get_anchors(self, featmap_sizes, batch_img_metas, device='cuda'):
-        """Generate anchors, those that are truncated flagged as not valid.
+        """Generate anchors, with truncated ones flagged as invalid.
 
         Args:
             featmap_sizes (list[tuple]): Size (H, W) of each level.
@@ -240,7 +243,7 @@ class TruncatedRPNHead(RPNHead):
         gt_instances_ignore=None,
         unmap_outputs=True,
     ):
-        """Assign targets in one image, none at all where all its anchors are truncated."""
+        """Assign targets in one image; there are none if all its anchors are truncated."""
         if not self._inside(flat_anchors, valid_flags, img_meta).any():
             return self._empty_targets(flat_anchors, gt_instances)
         return super()._get_targets_single(
@@ -248,7 +251,7 @@ class TruncatedRPNHead(RPNHead):
         )
 
     def _empty_targets(self, flat_anchors, gt_instances):
-        """Targets of an image without anchors: every weight is zero, so is every gradient."""
+        """Return targets of an image without anchors, with zero weights and thus zero gradients."""
         num_anchors = flat_anchors.shape[0]
         none = InstanceData(priors=flat_anchors[:0])
         assignment = self.assigner.assign(none, gt_instances)
@@ -272,7 +275,7 @@ class TruncatedRPNHead(RPNHead):
         rescale=False,
         with_nms=True,
     ):
-        """Propose boxes in one image from what is left when truncated locations are taken out.
+        """Propose boxes in one image from the locations that are not truncated.
 
         Arguments and result are those of :class:`mmdet.models.RPNHead`; ``score_factor_list`` is
         the confidence (1, H, W) of each level, before the sigmoid.
@@ -299,7 +302,7 @@ class TruncatedRPNHead(RPNHead):
         )
 
     def _select(self, keep, cls_score, bbox_pred, priors):
-        """Take the K kept locations out of one level, as a feature map of one row.
+        """Extract the K kept locations of one level as a feature map with one row.
 
         Returns:
             tuple: Scores (A, 1, K), deltas (A * 4, 1, K) and priors (K * A, 4).
@@ -317,5 +320,5 @@ class TruncatedRPNHead(RPNHead):
 
 
 def _mean_weights(chosen):
-    """Weights that sum to the mean over the chosen, 0 where none is."""
+    """Return weights that sum to the mean over the selected, or 0 if there are none."""
     return chosen.float() / chosen.sum().clamp(min=1)

@@ -1,3 +1,5 @@
+"""Lesion detectors."""
+
 from .aggregated_rcnn_3d import AggregatedRCNN3D
 from .lens import LENS
 from .lesion_retinanet import LesionRetinaNet

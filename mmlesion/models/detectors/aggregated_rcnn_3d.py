@@ -1,3 +1,5 @@
+"""The detector of 3D Aggregated Faster R-CNN."""
+
 import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.utils import samplelist_boxtype2tensor
@@ -13,24 +15,26 @@ BRANCHES = ('joint', 'rpn', 'fprn')
 class AggregatedRCNN3D(TwoStageDetector):
     """3D Aggregated Faster R-CNN: lesions as spheres in volumes of 1 mm.
 
-    An RPN on a U-Net's pyramid, and an FPRN that scores its proposals again. ``branches`` says
-    which of them is trained (section III-E): 'joint', 'rpn' or 'fprn'; ``BranchScheduleHook``
-    changes it as training proceeds. Until the FPRN has been trained the RPN detects alone:
-    ``fprn_detects`` is part of a checkpoint, so that one of the RPN's phase is tested as such.
+    An RPN on a U-Net's pyramid, and an FPRN that rescores its proposals. ``branches`` selects the
+    trained branches (section III-E): 'joint', 'rpn' or 'fprn'; ``BranchScheduleHook`` changes it
+    during training. Until the FPRN has been trained, detections are those of the RPN:
+    ``fprn_detects`` is part of a checkpoint, so that a checkpoint of the RPN phase is tested
+    accordingly.
 
     With ``test_cfg.window`` scans are tested in overlapping windows, whose size bounds the memory:
-    a scan stays where it is, such as in a mapped file, and is windowed on the device a batch of
-    windows at a time.
+    a scan stays on its storage, such as a memory-mapped file, and is processed on the device one
+    batch of windows at a time.
 
     Args:
         backbone (dict): Config of the backbone, ``DenseUNet3D``.
         rpn_head (dict): ``SphereRPNHead``.
-        roi_head (dict, optional): ``AggregatedRoIHead``. Defaults to None: the RPN detects alone.
+        roi_head (dict, optional): ``AggregatedRoIHead``. Defaults to None: detections are those of
+            the RPN.
         neck (dict, optional): Config of a neck. Defaults to None.
         train_cfg (dict, optional): ``rpn``, ``rpn_proposal`` and ``rcnn``, as in mmdet.
-        test_cfg (dict, optional): ``rpn`` and ``rcnn``, as in mmdet, and ``window``, the options
-            of :class:`~mmlesion.models.detectors.sliding_windows.SlidingWindows`; without it a scan
-            is seen whole.
+        test_cfg (dict, optional): ``rpn`` and ``rcnn``, as in mmdet, and ``window``, the options of
+            :class:`~mmlesion.models.detectors.sliding_windows.SlidingWindows`; without it a scan is
+            processed as a whole.
         data_preprocessor (dict, optional): ``VolumeDataPreprocessor``.
         init_cfg (dict | list[dict], optional): Initialization config.
     """
@@ -60,10 +64,10 @@ class AggregatedRCNN3D(TwoStageDetector):
 
     @property
     def branches(self):
-        """str: What is trained, 'joint' at first.
+        """str: The trained branches, initially 'joint'.
 
         Raises:
-            ValueError: When it is set to what is none of 'joint', 'rpn' and 'fprn'.
+            ValueError: If it is set to anything but 'joint', 'rpn' or 'fprn'.
         """
         return self._branches
 
@@ -119,7 +123,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def test_step(self, data):
-        """Detect the lesions of whole scans, in windows where the config has some.
+        """Detect the lesions in whole scans, in windows if configured.
 
         Args:
             data (dict): ``inputs``, scans (1, D, H, W) in HU, and ``data_samples``.
@@ -133,12 +137,12 @@ class AggregatedRCNN3D(TwoStageDetector):
         return self.add_pred_to_datasample(samples, results)
 
     def val_step(self, data):
-        """As :meth:`test_step`."""
+        """Validate like :meth:`test_step`."""
         return self.test_step(data)
 
     @torch.no_grad()
     def detect_scan(self, volume, batch_size=None, progress=iter):
-        """Detect the lesions of a scan, in windows where the config has some.
+        """Detect the lesions in a scan, in windows if configured.
 
         Args:
             volume (Tensor): (1, D, H, W) HU, of any type; not changed.
@@ -166,7 +170,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         return self.detect(data['inputs'], data['data_samples'])
 
     def detect(self, batch_inputs, batch_data_samples):
-        """Detect lesions; of each volume an InstanceData as in :meth:`predict`."""
+        """Detect lesions and return an InstanceData for each volume, as in :meth:`predict`."""
         x = self.extract_feat(batch_inputs)
         results = self.rpn_head.predict(x, batch_data_samples)
         if self.fprn_detects:
@@ -174,7 +178,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         return results
 
     def _forward(self, batch_inputs, batch_data_samples=None):
-        """Run the network without post-processing but that of proposals.
+        """Run the network without post-processing, except that of proposals.
 
         Args:
             batch_inputs (Tensor): Volumes (N, 1, D, H, W).

@@ -7,13 +7,13 @@ from mmlesion.models.utils import meet_segments
 
 
 def calibrated_scores(scores, bboxes, segments):
-    """Raise scores to p * (1 + IoU).
+    """Calibrate scores as p * (1 + IoU).
 
     Args:
         scores (Tensor): (n,) probabilities p.
         bboxes (Tensor): (n, 4) detections.
-        segments (Tensor): (S, 4) boxes around the segments; of those that a detection meets, the
-            one with the largest IoU counts. Where it meets none, its score stays.
+        segments (Tensor): (S, 4) bounding boxes of the segments; the one with the largest IoU with
+            a detection is used. Without overlap its score is not changed.
 
     Returns:
         Tensor: (n,), up to 2.
@@ -22,7 +22,7 @@ def calibrated_scores(scores, bboxes, segments):
 
 
 def calibrate(instances, segments):
-    """Calibrate detections and put them in order of their new scores.
+    """Calibrate detections and sort them by their new scores.
 
     Args:
         instances (InstanceData): (n, 4) ``bboxes``, (n,) ``scores`` and whatever else.

@@ -1,16 +1,18 @@
+"""The detector of LENS."""
+
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.registry import MODELS
 
 
 @MODELS.register_module()
 class LENS(TwoStageDetector):
-    """Lesion ensemble: one detector of several partly labelled datasets (LENS).
+    """Lesion ensemble: one detector for several partially labeled datasets (LENS).
 
-    Datasets share backbone, neck and the detection head's first layers; each has a proposal network
-    and an expert, a classification and a regression layer, of its own, which learn from its batches
-    alone (equation 1). All proposals are pooled, all experts score them, and their detections are
-    merged by NMS. Another dataset is another name in ``datasets``; an expert that was never trained
-    scores at random, so name those alone that there is data of.
+    Datasets share backbone, neck and the detection head's first layers; each has its own proposal
+    network and expert, a classification and a regression layer, which are trained only on its
+    batches (equation 1). All proposals are pooled, all experts score them, and their detections are
+    merged by NMS. To add a dataset, add its name to ``datasets``. List only datasets that you train
+    on: an untrained expert gives random scores.
 
     A training batch is of one dataset, which its samples name: it takes ``dataset_name`` of
     ``CTSliceDataset``, that name among the meta keys of ``PackDetInputs``, and

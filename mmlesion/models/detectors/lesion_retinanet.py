@@ -1,3 +1,5 @@
+"""The detector of the improved RetinaNet."""
+
 import torch
 from mmdet.models.detectors import RetinaNet
 from mmdet.registry import MODELS
@@ -28,12 +30,12 @@ class LesionRetinaNet(RetinaNet):
         bbox_head (dict): Config of the detection head.
         seg_head (dict): Config of the segmentation head.
         calibrate (bool): Whether scores are calibrated. Defaults to True.
-        segment_padding (float): Added to the box around a segment on every side before the IoU is
-            taken, px of the original image. DeepLesion's boxes have 5 px around the lesion, which
-            lowers the IoU of small lesions most. Defaults to 0, as the paper has it.
-        min_segment_share (float): The least share of a segment's px in a detection's box with
-            which the segment is reported as that detection's. Defaults to 0.5; 0 reports every
-            segment whose box it meets. Scores do not depend on it.
+        segment_padding (float): Padding of a segment's box on every side before the IoU is
+            computed, px of the original image. DeepLesion's boxes have a margin of 5 px around the
+            lesion, which lowers the IoU of small lesions most. Defaults to 0, as in the paper.
+        min_segment_share (float): Minimum fraction of a segment's px in a detection's box for the
+            segment to be reported as that detection's. Defaults to 0.5; with 0 any overlapping
+            segment is reported. Scores do not depend on it.
         train_cfg (dict, optional): Training config.
         test_cfg (dict, optional): Test config.
         data_preprocessor (dict, optional): Config of the data preprocessor; for batches of images
@@ -78,7 +80,7 @@ class LesionRetinaNet(RetinaNet):
         return pyramid, (batch_inputs, features[0], pyramid[0])
 
     def loss(self, batch_inputs, batch_data_samples):
-        """Compute RetinaNet's losses and that of the dense masks.
+        """Compute RetinaNet's losses and the loss of the dense masks.
 
         Args:
             batch_inputs (Tensor): Images (N, C, H, W).
@@ -118,7 +120,7 @@ class LesionRetinaNet(RetinaNet):
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def _with_segments(self, result, probability, sample, rescale):
-        """Put a map and its segments into a sample; pair and calibrate its detections."""
+        """Store a map and its segments in a sample; match and calibrate its detections."""
         padding = self.segment_padding
         if padding and not rescale:
             padding *= sample.metainfo['scale_factor'][0]
@@ -128,7 +130,7 @@ class LesionRetinaNet(RetinaNet):
         return calibrate(result, boxes) if self.calibrate else result
 
     def _own_segments(self, bboxes, segments, numbers):
-        """(n,) number of the segment that each detection meets and holds enough of, or 0."""
+        """Return the number (n,) of each detection's own segment, or 0 if there is none."""
         met = meet_segments(bboxes, segments)[1]
         arrays = (each.cpu().numpy() for each in (numbers, met, bboxes.float()))
         enough = shares_in_boxes(*arrays) >= self.min_segment_share

@@ -1,3 +1,5 @@
+"""Sliding-window inference on volumes."""
+
 import torch
 from mmengine.structures import InstanceData
 from torch.nn import functional as F
@@ -6,7 +8,7 @@ from ..layers import nms_3d
 
 
 def centred_within(results, low, high):
-    """The detections whose centre is in a cuboid.
+    """Return the detections whose center is in a cuboid.
 
     Args:
         results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter.
@@ -21,28 +23,28 @@ def centred_within(results, low, high):
 
 
 class SlidingWindows:
-    """Overlapping windows over a volume, and what is found in them brought together.
+    """Sliding-window inference: overlapping windows over a volume, and merging of their detections.
 
     3D Aggregated Faster R-CNN, section Data Preparation: a scan is divided into overlapping cubes
     and their detections are merged.
 
-    Windows begin at multiples of ``divisor``, so that the anchors of all lie on one grid, and are
-    spread evenly. A detection centred near a face that cuts through the scan is left to the
-    neighbouring window, which sees all of it.
+    Windows start at multiples of ``divisor``, so that the anchors of all lie on one grid, and are
+    evenly spaced. A detection centered near a face inside the scan is left to the neighboring
+    window, which contains all of it.
 
     Args:
         size (Sequence[int]): z, y, x of a window; less where the volume is smaller. Defaults to
             (128, 128, 128).
-        overlap (int): The least that neighbours share along an axis, voxels. Defaults to 32.
-        batch_size (int): Windows that the detector sees at once. Defaults to 1.
-        border (int, optional): Voxels from a face within which detections are left to the
-            neighbour. Defaults to None, a quarter of ``overlap``: between two such borders is a
-            half of it, where both windows' detections are kept and merged.
-        iou_threshold (float): NMS of what all windows have found, IoU of the bounding cubes.
-            Defaults to 0.1.
-        max_per_img (int): The most detections of a volume. Defaults to 100, as many as LUNA16
-            counts.
-        divisor (int): What sizes are rounded up to, the detector's coarsest stride. Defaults to 16.
+        overlap (int): Minimum overlap of neighbors along an axis, voxels. Defaults to 32.
+        batch_size (int): Windows per batch. Defaults to 1.
+        border (int, optional): Distance from a face in voxels within which detections are left to
+            the neighbor. Defaults to None, a quarter of ``overlap``: in the remaining half of the
+            overlap, both windows' detections are kept and merged.
+        iou_threshold (float): IoU threshold of the bounding cubes, for NMS of the detections of all
+            windows. Defaults to 0.1.
+        max_per_img (int): Maximum number of detections per volume. Defaults to 100, LUNA16's limit.
+        divisor (int): Sizes are rounded up to its multiples; the detector's coarsest stride.
+            Defaults to 16.
 
     Raises:
         ValueError: If windows of this size cannot overlap so much, or a number makes no sense.
@@ -59,7 +61,7 @@ class SlidingWindows:
         divisor=16,
     ):
         if len(size) != 3 or any(side % divisor or side < divisor for side in size):
-            raise ValueError(f'window sizes are three multiples of {divisor}, not {size}')
+            raise ValueError(f'size must be three multiples of {divisor}, not {size}')
         if not 0 <= overlap <= min(size) - divisor:
             raise ValueError(
                 f'windows of {size} that begin {divisor} voxels apart overlap by 0 to '
@@ -86,7 +88,7 @@ class SlidingWindows:
 
         Returns:
             tuple: First voxels (n, 3) z, y, x of the windows (Tensor), and their size (tuple). The
-            last windows may reach up to ``divisor`` - 1 voxels beyond the volume.
+            last windows may extend up to ``divisor`` - 1 voxels beyond the volume.
         """
         rounded = [-(-side // self.divisor) * self.divisor for side in shape]
         size = tuple(min(side, whole) for side, whole in zip(self.size, rounded))
@@ -94,7 +96,7 @@ class SlidingWindows:
         return torch.cartesian_prod(*axes), size
 
     def _starts(self, length, size):
-        """Where windows begin along an axis; all numbers are multiples of the divisor."""
+        """Return the starts of windows along an axis; all numbers are multiples of the divisor."""
         last = length - size
         if not last:
             return torch.zeros(1, dtype=torch.long)
@@ -104,13 +106,13 @@ class SlidingWindows:
         return (torch.arange(steps + 1) * step).clamp(max=last)
 
     def cut(self, volume, start, size, fill):
-        """Copy a window out of a volume.
+        """Copy a window from a volume.
 
         Args:
-            volume (Tensor): (1, D, H, W), which may be mapped from a file.
+            volume (Tensor): (1, D, H, W), possibly memory-mapped.
             start (Sequence[int]): First voxel z, y, x.
             size (Sequence[int]): z, y, x.
-            fill (float): What is beyond the volume's end.
+            fill (float): Value beyond the volume's end.
 
         Returns:
             Tensor: (1, *size), of the volume's type.
@@ -122,9 +124,9 @@ class SlidingWindows:
         return F.pad(part, padding, value=fill)
 
     def in_volume(self, results, start, size, shape):
-        """Move a window's detections to the volume.
+        """Convert a window's detections to the volume's coordinates.
 
-        Those left to its neighbours are dropped, and those whose centre is not in the volume.
+        Those left to its neighbors are dropped, and those whose center is not in the volume.
 
         Args:
             results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter in voxels of the window.
@@ -137,7 +139,7 @@ class SlidingWindows:
         """
         boxes = results.bboxes
         start, side, end = start.to(boxes), boxes.new_tensor(size), boxes.new_tensor(shape)
-        # at an outer face there is no neighbour
+        # at an outer face there is no neighbor
         low = torch.where(start > 0, self.border, 0)
         high = torch.where(start + side < end, side - self.border, end - start)
         moved = centred_within(results, low, high)
@@ -145,10 +147,10 @@ class SlidingWindows:
         return moved
 
     def merge(self, found):
-        """Bring the detections of all windows together.
+        """Merge the detections of all windows.
 
         Args:
-            found (list[InstanceData]): Of each window, in voxels of the volume.
+            found (list[InstanceData]): Detections of each window, in voxels of the volume.
 
         Returns:
             InstanceData: The best ``max_per_img`` after NMS, highest ``scores`` first.

@@ -1,3 +1,5 @@
+"""Lesion embeddings."""
+
 from .lesion_embedding import LesionEmbedding
 
 __all__ = ['LesionEmbedding']

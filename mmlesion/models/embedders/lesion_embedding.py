@@ -1,3 +1,5 @@
+"""The lesion embedding for matching lesions within a patient."""
+
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox2roi
@@ -10,23 +12,23 @@ from mmlesion.utils import UserError
 
 @MODELS.register_module()
 class LesionEmbedding(BaseModel):
-    """A vector for a lesion, near those of the same lesion at other times (Intra-Patient Matching).
+    """Lesion embedding that is similar for the same lesion at other times (Intra-Patient Matching).
 
-    LENS takes the embedding of LesaNet. This one is learnt from DeepLesion's own fields alone: the
+    LENS uses the embedding of LesaNet. This one is learned only from DeepLesion's own fields: the
     features of the lesion's box on one level of a backbone and the mean of its last level, which
-    sees what surrounds the lesion, go through a fully connected layer to a vector of length 1. Two
-    triplet losses with the hardest pairs of a batch: annotations of one lesion are nearer to each
-    other than to other lesions, lesions of one type nearer than those of other types.
+    covers the lesion's surroundings, are mapped by a fully connected layer to a vector of length 1.
+    Two triplet losses with the hardest pairs of a batch: annotations of one lesion are nearer to
+    each other than to other lesions, lesions of one type nearer than those of other types.
 
     Args:
         backbone (dict): Config of a backbone.
         bbox_roi_extractor (dict): Config of mmdet's extractor for the backbone's first output.
         channels (int): Channels of the backbone's last output.
         out_channels (int): Length D of the embedding. Defaults to 256.
-        loss_lesion (dict): Of the lesions of ``lesion_group``. Defaults to mmdet's ``TripletLoss``
-            with a margin of 0.1.
-        loss_type (dict): Of the lesions with a known ``lesion_type``. Defaults to the same with a
-            weight of 0.5.
+        loss_lesion (dict): Loss between the lesions of ``lesion_group``. Defaults to mmdet's
+            ``TripletLoss`` with a margin of 0.1.
+        loss_type (dict): Loss between the lesions with a known ``lesion_type``. Defaults to the
+            same with a weight of 0.5.
         data_preprocessor (dict, optional): As in mmdet.
         init_cfg (dict | list[dict], optional): Initialization config.
     """
@@ -99,7 +101,7 @@ class LesionEmbedding(BaseModel):
 
 
 def _triplet_loss(loss, embeddings, labels):
-    """The loss, or 0 where a batch has no two labels to tell apart."""
+    """Return the loss, or 0 if a batch has fewer than two labels."""
     if len(labels.unique()) < 2:
         return embeddings.sum() * 0
     return loss(embeddings, labels)

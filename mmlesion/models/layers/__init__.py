@@ -1,3 +1,5 @@
+"""Layers and operations that several models share."""
+
 from .alb import (
     DEFAULT_GENOTYPES,
     AutoLesionBlock,

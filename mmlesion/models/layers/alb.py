@@ -1,3 +1,5 @@
+"""Auto-lesion blocks of ElixirNet and their genotypes."""
+
 import torch
 from mmcv.cnn import ConvModule
 from torch import nn

@@ -1,3 +1,5 @@
+"""The operations of auto-lesion blocks."""
+
 from functools import partial
 
 import torch
@@ -14,7 +16,7 @@ RELU_CONV_BN = dict(CONV_BN, order=('act', 'conv', 'norm'), inplace=False)
 
 
 class RegionSequential(nn.Sequential):
-    """Layers that see each region by itself, with an operation's arguments; the identity if empty.
+    """Layers applied to each region separately, with an operation's signature; identity if empty.
 
     Args:
         *layers (nn.Module): Layers of one input.
@@ -26,15 +28,15 @@ class RegionSequential(nn.Sequential):
 
 
 class NoConnection(nn.Module):
-    """Operation that lets nothing through."""
+    """Operation with zero output."""
 
     def forward(self, x, num_regions):
-        """Zeros in the shape of ``x`` (N, D, h, w)."""
+        """Return zeros in the shape of ``x`` (N, D, h, w)."""
         return torch.zeros_like(x)
 
 
 def _separable_conv(channels, kernel_size):
-    """ReLU, a depthwise and a pointwise convolution, BN; padded to keep the size."""
+    """Build ReLU, a depthwise and a pointwise convolution and BN, padded to keep the size."""
     return DepthwiseSeparableConvModule(
         channels,
         channels,

@@ -1,3 +1,5 @@
+"""Attention gates of the improved RetinaNet."""
+
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
@@ -31,8 +33,8 @@ class AttentionGate(BaseModule):
 
         Args:
             skip (Tensor): Features (N, skip_channels, H, W) of the skip connection.
-            gate (Tensor): Gating signal (N, gate_channels, H, W), the coarser level, upsampled; or
-                of a smaller size, and then brought to H x W by its nearest neighbours.
+            gate (Tensor): Gating signal (N, gate_channels, H, W), the upsampled coarser level; a
+                smaller size is upsampled to H x W by nearest neighbors.
 
         Returns:
             Tensor: (N, 1, H, W), between 0 and 1.
@@ -48,8 +50,8 @@ class AttentionGate(BaseModule):
 
         Args:
             skip (Tensor): Features (N, skip_channels, H, W) of the skip connection.
-            gate (Tensor): Gating signal (N, gate_channels, H, W), the coarser level, upsampled; or
-                of a smaller size, and then brought to H x W by its nearest neighbours.
+            gate (Tensor): Gating signal (N, gate_channels, H, W), the upsampled coarser level; a
+                smaller size is upsampled to H x W by nearest neighbors.
 
         Returns:
             Tensor: The gated features (N, skip_channels, H, W).

@@ -1,3 +1,5 @@
+"""Dense blocks for volumes."""
+
 import torch
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
@@ -7,16 +9,16 @@ from torch import nn
 def pre_act_conv3d(
     in_channels, out_channels, kernel_size, norm_cfg=None, transposed=False, bias='auto'
 ):
-    """Normalization, ReLU and a 3D convolution, in this order as DenseNet has them.
+    """Build normalization, ReLU and a 3D convolution, in DenseNet's order.
 
     Args:
         in_channels (int): Channels of the input.
         out_channels (int): Channels of the output.
-        kernel_size (int): Odd, with padding that keeps the size; of a transposed convolution the
-            stride too, so that it magnifies as many times.
+        kernel_size (int): Odd, with padding that keeps the size; for a transposed convolution also
+            the stride, and thus the magnification.
         norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
         transposed (bool): Whether the convolution is transposed. Defaults to False.
-        bias (bool | str): Whether it has a bias. Defaults to 'auto', without.
+        bias (bool | str): Whether it has a bias. Defaults to 'auto', no bias.
 
     Returns:
         ConvModule: Takes (N, in_channels, D, H, W).
@@ -35,7 +37,7 @@ def pre_act_conv3d(
 
 
 class DenseBlock3D(BaseModule):
-    """Bottlenecks that each see the input and what the ones before have added (DenseNet-B).
+    """Bottlenecks that each receive the input and all previous outputs (DenseNet-B).
 
     A bottleneck is a 1x1x1 convolution to four times the growth and a 3x3x3 convolution to the
     growth, each after normalization and ReLU: the blocks of Table I of 3D Aggregated Faster R-CNN.

@@ -1,3 +1,5 @@
+"""3D convolutions initialized from 2D weights."""
+
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -6,12 +8,12 @@ from torch import nn
 
 @MODELS.register_module()
 class InflatedConv3d(nn.Conv3d):
-    """A 2D convolution that sees neighbouring slices too, for the ``conv_cfg`` of a 2D network.
+    """A 2D convolution inflated to neighboring slices, for the ``conv_cfg`` of a 2D network.
 
-    Inflated 3D, as LENS takes it from Carreira and Zisserman (2017): a k x k filter becomes one of
-    depth x k x k; 1 x 1 filters stay single. Weights of the 2D filter load as they are and are
-    repeated over the depth, divided by it, so that slices which are all equal give what the 2D
-    filter gives of one. Where the layer takes one channel, those of colour are summed.
+    Inflated 3D (Carreira and Zisserman, 2017), as used by LENS: a k x k filter becomes depth x k x
+    k; 1 x 1 filters are not inflated. Weights of the 2D filter are loaded, repeated over the depth
+    and divided by it, so that identical slices give the output of the 2D filter. If the layer has
+    one input channel, the filters of the color channels are summed.
 
     Args:
         in_channels (int): As of ``Conv2d``.
@@ -58,7 +60,7 @@ class InflatedConv3d(nn.Conv3d):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _inflate(self, weight):
-        """2D weights (out, in, k, k) as (out, in_channels, depth, k, k)."""
+        """Convert 2D weights (out, in, k, k) to (out, in_channels, depth, k, k)."""
         if self.in_channels == 1:
             weight = weight.sum(1, keepdim=True)
         depth = self.kernel_size[0]

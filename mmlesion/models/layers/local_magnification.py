@@ -1,3 +1,5 @@
+"""Local Magnification of 3D Aggregated Faster R-CNN."""
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 
@@ -15,8 +17,8 @@ class LocalMagnification(BaseModule):
     crop are for the convolutions: of the magnified crop the middle is returned, and what it does
     not depend on is not computed in the second round.
 
-    Of a round the features that the bottlenecks add are kept, 2 x 16 = 32 channels, as Table I's
-    classifier takes 32 from each level.
+    A round keeps the features added by the bottlenecks, 2 x 16 = 32 channels, as Table I's
+    classifier uses 32 from each level.
 
     Args:
         channels (int): Channels of crops and results. Defaults to 32.
@@ -47,7 +49,7 @@ class LocalMagnification(BaseModule):
 
     @property
     def center_offset(self):
-        """float: Where the middle of a result lies beside the middle of its crop, crop's voxels.
+        """float: Offset of an output's center from the center of its crop, in voxels of the crop.
 
         A crop magnified has an even number of voxels and the result an odd one.
         """

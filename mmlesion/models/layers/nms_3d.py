@@ -1,14 +1,16 @@
-"""Greedy non-maximum suppression of spheres, without a loop over them.
+"""Greedy non-maximum suppression of spheres without a loop over spheres.
 
-Spheres are taken in blocks by falling score. What the kept ones of earlier blocks suppress is
-dropped from a block, and the rest of it settles in rounds: a sphere is kept once no better one that
-overlaps it is left, and what it overlaps is dropped. That is what going through them one by one
-does, in as many rounds as overlaps make a chain, which are few.
+Spheres are processed in blocks in descending order of score. Spheres suppressed by kept ones of
+earlier blocks are dropped from a block, and the rest is resolved in rounds: a sphere is kept once
+no higher-scoring sphere overlaps it, and the spheres that it overlaps are dropped. This is
+equivalent to sequential NMS; the number of rounds is the length of the longest chain of overlaps,
+which is small.
 
-Overlaps are computed between neighbours alone, which a hash of cells finds. Volumes of spheres, and
-of cubes, whose IoU exceeds t differ by less than 1 / t. So a sphere has its neighbours in its own
-class of sizes or the next ones, when diameters of a class differ by less than t^(-1/3); and in its
-cell of a class or the next ones, when cells are as large as what two of them may reach.
+Overlaps are computed only between neighbors, which are found by hashing grid cells. Volumes of
+spheres, and of cubes, whose IoU exceeds t differ by less than 1 / t. So a sphere has its neighbors
+in its own size class or the adjacent ones, if diameters within a class differ by less than
+t^(-1/3); and in its own or adjacent cells of a class, if cells are as large as the maximum distance
+of two overlapping spheres.
 """
 
 import math
@@ -25,7 +27,7 @@ ROUNDING = 1e-3  # how much wider cells and classes are than they need be with e
 
 
 def nms_3d(boxes, scores, iou_threshold, max_num=-1, mode='cube'):
-    """Keep the best of spheres that overlap.
+    """Keep the highest-scoring of overlapping spheres.
 
     Args:
         boxes (Tensor | SphereBoxes): (n, 4) z, y, x, diameter.
@@ -45,7 +47,7 @@ def nms_3d(boxes, scores, iou_threshold, max_num=-1, mode='cube'):
 
 @torch.no_grad()
 def batched_nms_3d(boxes, scores, idxs, iou_threshold, max_num=-1, mode='cube'):
-    """Keep the best of spheres that overlap, in each group for itself.
+    """Keep the highest-scoring of overlapping spheres, separately in each group.
 
     Args:
         boxes (Tensor | SphereBoxes): (n, 4) z, y, x, diameter. One that is not finite overlaps
@@ -62,7 +64,7 @@ def batched_nms_3d(boxes, scores, idxs, iou_threshold, max_num=-1, mode='cube'):
         Tensor: Indices (k,) of the kept spheres, highest scores first.
 
     Raises:
-        ValueError: If numbers of spheres, scores and groups differ, or ``mode`` is none of these.
+        ValueError: If the numbers of spheres, scores and groups differ, or ``mode`` is invalid.
     """
     check_shape(mode)
     boxes = get_box_tensor(boxes)
@@ -87,7 +89,7 @@ def batched_nms_3d(boxes, scores, idxs, iou_threshold, max_num=-1, mode='cube'):
 
 
 def _block_sizes(number):
-    """Sizes of the blocks; the first one drops most where many overlap, and is small."""
+    """Return block sizes; the small first block drops most spheres if many overlap."""
     sizes = []
     while sum(sizes) < number:
         size = min(2 * sizes[-1], BLOCK) if sizes else FIRST_BLOCK
@@ -96,7 +98,7 @@ def _block_sizes(number):
 
 
 def _settle(boxes, cells, block, iou_threshold, mode):
-    """Suppress within a block (n,) of rising ranks; return the ranks that are kept."""
+    """Suppress within a block (n,) of ascending ranks; return the ranks that are kept."""
     pairs = [block.new_empty(2, 0)]
     for later, earlier in _overlapping(boxes, cells, block, block, iou_threshold, mode):
         ordered = later > earlier
@@ -113,7 +115,7 @@ def _settle(boxes, cells, block, iou_threshold, mode):
 
 
 def _overlapping(boxes, cells, queries, targets, iou_threshold, mode):
-    """Yield pairs (query, target) of indices whose IoU exceeds the threshold, some at a time."""
+    """Yield pairs (query, target) of indices whose IoU exceeds the threshold, in chunks."""
     for query, target in cells.neighbours(queries, targets):
         overlaps = sphere_overlaps(boxes[query], boxes[target], is_aligned=True, shape=mode)
         over = overlaps > iou_threshold
@@ -121,7 +123,7 @@ def _overlapping(boxes, cells, queries, targets, iou_threshold, mode):
 
 
 class _Cells:
-    """Cells of spheres, numbered by group, class of size, z, y and, in a row, x.
+    """Grid cells of spheres, numbered by group, size class, z, y and, consecutively, x.
 
     Args:
         boxes (Tensor): (n, 4), finite.
@@ -146,7 +148,7 @@ class _Cells:
         self.numbers = (((groups.long() * count + steps) * SIDE + z) * SIDE + y) * SIDE + x
 
     def neighbours(self, queries, targets):
-        """Yield pairs that may overlap, at most about ``MAX_PAIRS`` at a time.
+        """Yield candidate pairs, at most about ``MAX_PAIRS`` at a time.
 
         Args:
             queries (Tensor): Indices (m,) of spheres.

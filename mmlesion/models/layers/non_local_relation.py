@@ -1,3 +1,5 @@
+"""Relations between the regions of an image."""
+
 import torch
 from torch import nn
 
@@ -5,8 +7,8 @@ from torch import nn
 class RegionGraph(nn.Module):
     """Graph over the regions of each image: equation 2 of ElixirNet, E = softmax(phi(X) phi(X)^T).
 
-    The nodes are the regions, with self-loops; the weights of the edges that a region is reached by
-    sum to 1. There are no edges between the regions of different images.
+    The nodes are the regions, with self-loops; the weights of a region's incoming edges sum to 1.
+    There are no edges between the regions of different images.
 
     Args:
         in_channels (int): Channels of the regions' features.
@@ -24,7 +26,8 @@ class RegionGraph(nn.Module):
             num_regions (list[int]): Regions n of each image; they sum to N.
 
         Returns:
-            list[Tensor]: E (n, n) of each image; row i holds what region i takes from each region.
+            list[Tensor]: E (n, n) of each image; row i contains the weights with which region i
+                receives from each region.
         """
         nodes = self.phi(features).relu()
         # in half precision the products could overflow

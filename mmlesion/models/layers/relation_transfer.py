@@ -1,3 +1,5 @@
+"""Relation transfer of ElixirNet."""
+
 import torch
 from mmdet.registry import MODELS
 from torch import nn
@@ -5,7 +7,7 @@ from torch import nn
 
 @MODELS.register_module()
 class RelationTransferModule(nn.Module):
-    """Transfers what a lesion is along the relations of the regions (ElixirNet, section "Relation
+    """Transfers lesion semantics along the relations of the regions (ElixirNet, section "Relation
     Transfer Module").
 
     f_E = E Gamma M W_E. M, the weights and biases of a binary classifier of lesions, describes its
@@ -13,7 +15,7 @@ class RelationTransferModule(nn.Module):
     the relations between the regions of an image, W_E a learned matrix.
 
     Args:
-        in_channels (int): Channels P of the features that the binary classifier sees.
+        in_channels (int): Channels P of the binary classifier's input features.
         out_channels (int): Channels of f_E. Defaults to 128.
     """
 
@@ -28,8 +30,8 @@ class RelationTransferModule(nn.Module):
         Args:
             relations (list[Tensor]): E (n, n) of each image.
             binary_score (Tensor): Scores (N, 2) of the regions, image after image.
-            classifier (nn.Linear): The layer, P to 2, that gave the scores. Its parameters are read
-                as they are: the transferred features do not train them through M.
+            classifier (nn.Linear): The layer, P to 2, that computed the scores. Its parameters are
+                detached: the transferred features do not train them through M.
 
         Returns:
             Tensor: f_E (N, out_channels).

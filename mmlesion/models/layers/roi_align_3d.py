@@ -1,4 +1,4 @@
-"""RoIAlign of cuboids in volumes, on torch's own operations."""
+"""RoIAlign of cuboids in volumes, implemented in PyTorch."""
 
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ class RoIAlign3D(nn.Module):
 
 
 def roi_align_3d(features, rois, output_size, spatial_scale=1.0, sampling_ratio=2):
-    """Resample regions of feature maps to bins, with gradients of the features alone.
+    """Resample regions of feature maps to bins, with gradients for the features only.
 
     Interpolation and mean are linear along each axis. So the voxels that a region touches are
     copied, and three small matrix products make bins of them. Regions that touch about as many
@@ -59,8 +59,8 @@ def roi_align_3d(features, rois, output_size, spatial_scale=1.0, sampling_ratio=
 
     Args:
         features (Tensor): (B, C, D, H, W).
-        rois (Tensor): (n, 5): index in the batch, centre z, y, x and the side of a cube (a sphere's
-            diameter), or (n, 7): index, centre z, y, x and sides z, y, x. Voxel i extends from i to
+        rois (Tensor): (n, 5): index in the batch, center z, y, x and the side of a cube (a sphere's
+            diameter), or (n, 7): index, center z, y, x and sides z, y, x. Voxel i extends from i to
             i + 1.
         output_size (int | tuple[int]): Bins along all axes, or along z, y, x.
         spatial_scale (float): Voxels of the feature map over those that regions are in. Defaults to
@@ -113,7 +113,7 @@ class _Axis(NamedTuple):
 
     @classmethod
     def sample(cls, centers, sides, num_samples, size):
-        """Place samples in regions of centres (n,) and sides (n,); voxel i is from i to i + 1."""
+        """Place samples in regions of centers (n,) and sides (n,); voxel i is from i to i + 1."""
         steps = torch.arange(num_samples, device=centers.device, dtype=centers.dtype) + 0.5
         steps = steps / num_samples - 0.5
         positions = centers[:, None] - 0.5 + sides[:, None] * steps
@@ -121,19 +121,19 @@ class _Axis(NamedTuple):
         return cls(positions.clamp(0, size - 1), inside, size)
 
     def take(self, chosen):
-        """Those of some regions."""
+        """Select the samples of some regions."""
         return _Axis(self.positions[chosen], self.inside[chosen], self.size)
 
     def span(self):
-        """Voxels (n,) that the samples are interpolated from, first to last."""
+        """Return the number of voxels (n,) used for interpolation, from first to last."""
         return self._floor(-1) + 2 - self._floor(0)
 
     def voxels(self, span):
-        """Indices (n, span) of the voxels, some beyond the map's end."""
+        """Return indices (n, span) of the voxels, some beyond the end of the map."""
         return self._floor(0)[:, None] + torch.arange(span, device=self.positions.device)
 
     def weights(self, voxels, bins):
-        """Weights (n, bins, span) of the voxels in the mean of each bin."""
+        """Return weights (n, bins, span) of the voxels in the mean of each bin."""
         distances = (self.positions[:, :, None] - voxels[:, None]).abs()
         weights = (1 - distances).clamp(min=0) * self.inside[:, :, None]
         return weights.unflatten(1, (bins, -1)).mean(2)
@@ -144,7 +144,7 @@ class _Axis(NamedTuple):
 
 
 def _group_by_span(spans, channels):
-    """Split the indices of regions (n, 3) that touch about as many voxels, within memory."""
+    """Group the indices of regions (n, 3) of similar voxel counts, within the memory limit."""
     width = spans.amax(1).add(1).div(2, rounding_mode='floor')
     order = width.argsort()
     groups = order.split(width[order].unique_consecutive(return_counts=True)[1].tolist())

@@ -1,3 +1,5 @@
+"""Losses."""
+
 from .focus_shift_loss import FocusShiftLoss
 from .hard_negative_loss import HardNegativeLoss
 

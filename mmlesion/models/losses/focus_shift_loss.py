@@ -1,3 +1,5 @@
+"""The RPN loss of 3D Aggregated Faster R-CNN."""
+
 import math
 
 import torch.nn.functional as F
@@ -15,13 +17,13 @@ class FocusShiftLoss(nn.Module):
         T log(N_TN) / N_TN * sum over negatives of L_F + 1 / N_pos * sum over positives of L_CE
 
     L_F = -alpha p^gamma log(1 - p) is the focal loss and L_CE = -log(p) cross-entropy, of the
-    probability p of a lesion. N_TN counts negatives with p < 0.5, the true ones. T grows linearly
-    with the share of training that is done, so that it does not depend on the number of GPUs; the
-    share is read from mmengine's message hub, so that a resumed run goes on where it was.
+    probability p of a lesion. N_TN counts negatives with p < 0.5, the true ones. T increases
+    linearly with the completed fraction of training, so that it does not depend on the number of
+    GPUs; the fraction is read from mmengine's message hub, so that resumed runs continue correctly.
 
-    The paper gives neither T's first value nor its last. alpha and T are one number here, as
-    positives have neither: ``alpha=0.2`` is a T that is four times smaller. N_TN counts at least e,
-    below which log(N) / N would fall to zero, and the loss with it.
+    The paper gives neither the initial nor the final value of T. alpha and T act as a single
+    factor, as positives have neither: ``alpha=0.2`` is equivalent to a T four times smaller. N_TN
+    is at least e, below which log(N) / N, and with it the loss, would decrease to zero.
 
     Args:
         alpha (float): Weight of negatives. Defaults to 0.8.
@@ -48,7 +50,7 @@ class FocusShiftLoss(nn.Module):
 
     @property
     def focus_shift(self) -> float:
-        """float: T of the present iteration; of the first one outside a run."""
+        """float: T of the current iteration; outside a run that of the first."""
         hub = MessageHub.get_current_instance()
         done = hub.get_info('iter', 0) / hub.get_info('max_iters', 1)
         return self.t_init + (self.t_final - self.t_init) * done
@@ -58,10 +60,10 @@ class FocusShiftLoss(nn.Module):
 
         Args:
             pred (Tensor): Scores (n, 1) before the sigmoid.
-            target (Tensor): Labels (n,) as mmdet has them: 0 of a lesion, 1 of background.
-            weight (Tensor): (n,), zero where an anchor is ignored.
-            avg_factor (float, optional): Not used, as equation 3 counts for itself; mmdet's heads
-                give it to each loss.
+            target (Tensor): Labels (n,) as in mmdet: 0 for a lesion, 1 for background.
+            weight (Tensor): (n,), zero for ignored anchors.
+            avg_factor (float, optional): Not used, as equation 3 has its own normalization; mmdet's
+                heads pass it to each loss.
 
         Returns:
             Tensor: The loss, a scalar.

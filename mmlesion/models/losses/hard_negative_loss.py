@@ -1,3 +1,5 @@
+"""Online hard example mining for an RPN."""
+
 from typing import Optional
 
 import torch
@@ -10,12 +12,12 @@ from torch import Tensor, nn
 class HardNegativeLoss(nn.Module):
     """Classification loss of an RPN by online hard example mining (OHEM).
 
-    The baseline of 3D Aggregated Faster R-CNN (Table II, rows a and c), as its reference [9] has
-    it: of negatives drawn at random only those with the highest scores count; the mean
-    cross-entropy of these and that of the positives weigh the same. The paper names no numbers: the
-    defaults are those of [9], which draws 800 and keeps 2 of a volume, for batches of two volumes.
+    The baseline of 3D Aggregated Faster R-CNN (Table II, rows a and c), as in its reference [9]: of
+    randomly drawn negatives only those with the highest scores are used; their mean cross-entropy
+    and that of the positives have equal weights. The paper does not specify the numbers: the
+    defaults are those of [9], which draws 800 and keeps 2 per volume, for batches of two volumes.
 
-    mmdet's ``OHEMSampler`` is for RoI heads, as it asks a RoI head for the losses.
+    mmdet's ``OHEMSampler`` only supports RoI heads, from which it obtains the losses.
 
     Args:
         num_drawn (int): Negatives of a batch that are drawn. Defaults to 1600.
@@ -36,9 +38,9 @@ class HardNegativeLoss(nn.Module):
 
         Args:
             pred (Tensor): Scores (n, 1) before the sigmoid.
-            target (Tensor): Labels (n,) as mmdet has them: 0 of a lesion, 1 of background.
-            weight (Tensor): (n,), zero where an anchor is ignored.
-            avg_factor (float, optional): Not used; mmdet's heads give it to each loss.
+            target (Tensor): Labels (n,) as in mmdet: 0 for a lesion, 1 for background.
+            weight (Tensor): (n,), zero for ignored anchors.
+            avg_factor (float, optional): Not used; mmdet's heads pass it to each loss.
 
         Returns:
             Tensor: The loss, a scalar.
@@ -52,5 +54,5 @@ class HardNegativeLoss(nn.Module):
 
 
 def _mean(losses):
-    """The mean, 0 of none."""
+    """Return the mean, or 0 if empty."""
     return losses.sum() / max(len(losses), 1)

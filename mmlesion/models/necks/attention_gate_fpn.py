@@ -1,3 +1,5 @@
+"""Feature pyramid with attention gates."""
+
 import torch.nn.functional as F
 from mmdet.models.necks import FPN
 from mmdet.registry import MODELS
@@ -15,8 +17,8 @@ class AttentionGateFPN(FPN):
     convolution, where the channels are fewest; a single attention map commutes with it.
 
     Args:
-        *args: The arguments of :class:`mmdet.models.FPN`.
-        **kwargs: The arguments of :class:`mmdet.models.FPN`, which refuses unknown ones.
+        *args: The arguments of :class:`mmdet.models.FPN`. **kwargs: The arguments of
+        :class:`mmdet.models.FPN`, which rejects unknown ones.
     """
 
     def __init__(self, *args, **kwargs):

@@ -1,3 +1,5 @@
+"""Feature pyramid that fuses slice groups (LENS)."""
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
@@ -7,11 +9,11 @@ from torch.nn import functional as F
 
 @MODELS.register_module()
 class SliceFusionFPN(BaseModule):
-    """Top-down path of each slice group, then their fusion into one feature map.
+    """Top-down path of each slice group, followed by fusion into one feature map.
 
     The neck of LENS (section Backbone), whose structure is MULAN's: on each level a 1x1 lateral
-    convolution, shared by the groups; coarser levels are upsampled by nearest neighbours and added;
-    only the finest level is kept; and a 1x1 convolution fuses the groups' maps, the "3D feature
+    convolution, shared by the groups; coarser levels are upsampled by nearest neighbors and added;
+    only the finest level is used; and a 1x1 convolution fuses the groups' maps, the "3D feature
     fusion" at the end.
 
     Without an activation between them all of these are linear, and upsampling and 1x1 convolutions
@@ -22,9 +24,10 @@ class SliceFusionFPN(BaseModule):
     Args:
         in_channels (Sequence[int]): Channels of one group at each level, the finest first.
         out_channels (int): Channels of the feature map. Defaults to 512.
-        num_groups (int): Number of groups, which lie beside one another in the channels as
-            :class:`~mmlesion.models.GroupedSliceBackbone` puts them. Defaults to 3.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Xavier's, as FPN.
+        num_groups (int): Number of groups, concatenated along the channels as in
+            :class:`~mmlesion.models.GroupedSliceBackbone`. Defaults to 3.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Xavier
+            initialization, as in FPN.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class SliceFusionFPN(BaseModule):
         return (x + self.fusion.bias[:, None, None],)
 
     def _fused_laterals(self):
-        """Lateral and fusion in one: weights (out_channels, num_groups * C_i, 1, 1) and biases."""
+        """Merge lateral and fusion: weights (out_channels, num_groups * C_i, 1, 1) and biases."""
         groups = self.fusion.weight.flatten(1).chunk(self.num_groups, 1)
         fused = []
         for lateral in self.laterals:

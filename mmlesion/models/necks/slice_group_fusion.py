@@ -1,3 +1,5 @@
+"""Fusion of slice groups before a feature pyramid (ElixirNet)."""
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import nn
@@ -7,15 +9,16 @@ from torch import nn
 class SliceGroupFusion(BaseModule):
     """Fuse the slice groups of each level by a 1x1 convolution, back to the backbone's channels.
 
-    It stands between :class:`~mmlesion.models.GroupedSliceBackbone` and any other neck, as
-    ``neck=[dict(type='SliceGroupFusion', in_channels=[...]), dict(type='FPN', ...)]``, or alone
-    before a detector without a pyramid. ElixirNet's rows with nine slices have it.
+    It is placed between :class:`~mmlesion.models.GroupedSliceBackbone` and any other neck, as
+    ``neck=[dict(type='SliceGroupFusion', in_channels=[...]), dict(type='FPN', ...)]``, or used
+    alone in a detector without a pyramid. ElixirNet's rows with nine slices use it.
 
     Args:
         in_channels (Sequence[int]): Channels of one group at each level of the backbone, which are
             those of the output.
         num_groups (int): Number of groups. Defaults to 3.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Xavier's, as FPN.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Xavier
+            initialization, as in FPN.
     """
 
     def __init__(

@@ -1,3 +1,5 @@
+"""RoI heads and their components."""
+
 from .aggregated_roi_head import AggregatedRoIHead
 from .bbox_heads import AggregatedBBoxHead, RelationBBoxHead
 from .lens_roi_head import LENSRoIHead

@@ -1,3 +1,5 @@
+"""The FPRN branch of 3D Aggregated Faster R-CNN."""
+
 import torch
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.models.utils import unpack_gt_instances
@@ -18,10 +20,10 @@ class AggregatedRoIHead(StandardRoIHead):
     Args:
         bbox_roi_extractor (dict): ``DiameterAlignedExtractor``.
         bbox_head (dict): ``AggregatedBBoxHead``.
-        anchor_generator (dict): That of the RPN, by whose anchors a true lesion that is added to
-            the proposals finds the level that would propose it. ``AggregatedRCNN3D`` gives it;
-            defaults to the paper's for LUNA16.
-        score (str): Which probability becomes the score: 'mean' of both branches, 'rpn' or 'fprn',
+        anchor_generator (dict): That of the RPN; its anchors determine the level of ground truth
+            lesions that are added to the proposals. ``AggregatedRCNN3D`` sets it; defaults to the
+            paper's for LUNA16.
+        score (str): The probability used as the score: 'mean' of both branches, 'rpn' or 'fprn',
             the columns of the paper's Table III. Defaults to 'mean'.
         train_cfg (ConfigDict, optional): ``assigner`` and ``sampler`` of mmdet.
         test_cfg (ConfigDict, optional): Not used; proposals are neither added nor moved.
@@ -54,7 +56,7 @@ class AggregatedRoIHead(StandardRoIHead):
         self.anchor_diameters = TASK_UTILS.build(anchor_generator).diameters
 
     def reference_levels(self, diameters):
-        """Find the levels with the anchor nearest to each diameter, by their ratio.
+        """Return the level with the anchor nearest to each diameter, by their ratio.
 
         Args:
             diameters (Tensor): (n,), voxels.
@@ -91,7 +93,7 @@ class AggregatedRoIHead(StandardRoIHead):
         return dict(loss_cls=self.bbox_head.loss(scores, torch.cat(labels)))
 
     def _sample(self, proposals, gt_instances, gt_instances_ignore):
-        """Sample one volume's regions (n, 5), sphere and level, and their labels (n,)."""
+        """Sample one volume's regions (n, 5), spheres and levels, and their labels (n,)."""
         proposals = InstanceData(priors=proposals.bboxes, level=proposals.level)
         assigned = self.bbox_assigner.assign(proposals, gt_instances, gt_instances_ignore)
         result = self.bbox_sampler.sample(assigned, proposals, gt_instances)
@@ -124,7 +126,7 @@ class AggregatedRoIHead(StandardRoIHead):
         return self._bbox_forward(x, rois)['cls_score'].squeeze(1) if len(rois) else rois[:, 0]
 
     def predict_bbox(self, x, batch_img_metas, rpn_results_list, rcnn_test_cfg=None, rescale=False):
-        """Score proposals by both branches.
+        """Score proposals with both branches.
 
         Args:
             x (tuple[Tensor]): Levels (N, C, D, H, W) of the pyramid.

@@ -1,3 +1,5 @@
+"""The detection head of LENS with an expert per dataset."""
+
 import torch
 from mmdet.models.layers import multiclass_nms
 from mmdet.models.roi_heads import StandardRoIHead
@@ -16,9 +18,9 @@ from mmlesion.utils import UserError
 class LENSRoIHead(StandardRoIHead):
     """Detection head of LENS: shared layers, then an expert per dataset (section Lesion Ensemble).
 
-    An expert is a classification and a box regression layer, which say what is a lesion in the
-    sense of its dataset. The expert of the batch's dataset alone is trained. In inference the
-    experts' detections are pooled and merged by NMS.
+    An expert is a classification and a box regression layer for lesions as annotated in its
+    dataset. Only the expert of the batch's dataset is trained. In inference the experts' detections
+    are pooled and merged by NMS.
 
     Args:
         datasets (Sequence[str]): Names of the datasets, one expert each.
@@ -135,9 +137,9 @@ class LENSRoIHead(StandardRoIHead):
         Args:
             x (tuple[Tensor]): Feature maps (N, C, H, W) of each level.
             rpn_results_list (list[InstanceData]): Proposals of each image.
-            batch_data_samples (list[DetDataSample]): With meta information; each gets
-                ``expert_instances`` if ``keep_experts``.
-            rescale (bool): Whether boxes are those of the original image. Defaults to False.
+            batch_data_samples (list[DetDataSample]): With metainfo; ``expert_instances`` are added
+                to each if ``keep_experts``.
+            rescale (bool): Whether to return boxes of the original image. Defaults to False.
 
         Returns:
             list[InstanceData]: ``bboxes`` (n, 4), ``scores``, ``labels`` and ``expert`` (n,), the
@@ -156,7 +158,7 @@ class LENSRoIHead(StandardRoIHead):
         return results
 
     def _expert_outputs(self, x, proposals, batch_data_samples, rescale, experts):
-        """Of each image, by expert, boxes (n, classes * 4) and probabilities (n, classes + 1)."""
+        """Return each image's boxes (n, classes * 4), probabilities (n, classes + 1) by expert."""
         numbers = [len(image) for image in proposals]
         rois = bbox2roi([image.bboxes for image in proposals])
         outputs = self._bbox_forward(x, rois, experts)
@@ -178,7 +180,7 @@ class LENSRoIHead(StandardRoIHead):
         return raw.bboxes, raw.scores
 
     def _merge(self, outputs):
-        """Merge boxes and probabilities by expert by one NMS over all of them."""
+        """Merge the boxes and probabilities of all experts with a single NMS."""
         boxes, scores = map(torch.cat, zip(*outputs.values()))
         cfg = self.test_cfg
         detections, labels, kept = multiclass_nms(

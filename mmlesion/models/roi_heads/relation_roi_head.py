@@ -1,3 +1,5 @@
+"""The RoI head of ElixirNet."""
+
 import torch
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.registry import MODELS
@@ -6,7 +8,7 @@ from mmdet.structures.bbox import bbox2roi
 
 @MODELS.register_module()
 class RelationRoIHead(StandardRoIHead):
-    """RoI head whose box head sees the regions of an image together, for ``RelationBBoxHead``.
+    """RoI head whose box head processes an image's regions jointly, for ``RelationBBoxHead``.
 
     Its arguments are those of :class:`mmdet.models.StandardRoIHead`.
     """
@@ -32,7 +34,7 @@ class RelationRoIHead(StandardRoIHead):
         return dict(results, bbox_feats=bbox_feats)
 
     def bbox_loss(self, x, sampling_results):
-        """Run the box head on sampled regions and compute its losses, the binary one among them.
+        """Run the box head on sampled regions and compute its losses, including the binary one.
 
         Args:
             x (tuple[Tensor]): Feature maps (B, C, H, W) of each level.

@@ -1,3 +1,5 @@
+"""The dense supervision branch of the improved RetinaNet."""
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
@@ -17,7 +19,7 @@ MIN_LESION_SHARE = 2.5e-4
 
 
 class UpsamplingStep(BaseModule):
-    """One more step down the pyramid: upsample, add a skip connection, 3x3 convolution.
+    """Further top-down step: upsampling, addition of a skip connection, 3x3 convolution.
 
     Args:
         in_channels (int): Channels of the coarser level.
@@ -69,8 +71,8 @@ class LesionSegHead(BaseSemanticHead):
 
     Two more upsampling steps, to P1 with a skip connection from C1 by a 1x1 convolution and to the
     image's own resolution with one from the image by two 3x3 convolutions; then the segmentation
-    layer, trained by focal cross-entropy. The paper gives no widths: 64 channels at P1 and 16 at
-    the image's resolution keep the cost of both steps to a few percent of the detector's.
+    layer, trained by focal cross-entropy. The paper does not specify widths: with 64 channels at P1
+    and 16 at the image's resolution, both steps cost a few percent of the detector.
 
     Pixels marked ``ignore_index`` (lesions without a mask; padding) have no part in the loss. As
     RetinaNet's focal loss is divided by the number of positive anchors, this one is by the number
@@ -84,9 +86,10 @@ class LesionSegHead(BaseSemanticHead):
         attention (bool): Whether attention gates are on both skip connections, too.
             Defaults to False.
         norm_cfg (dict, optional): Config of the normalization. Defaults to None.
-        ignore_index (int): Marks px that are not known. Defaults to 255.
+        ignore_index (int): Marks unknown px. Defaults to 255.
         loss_seg (dict): Config of a sigmoid loss. Defaults to mmdet's FocalLoss with gamma 2 and,
-            as a px counts as lesion from a probability of 0.5 on, both classes alike (alpha 0.5).
+            since px with a probability of 0.5 or more count as lesion, equal weights of both
+            classes (alpha 0.5).
         init_cfg (dict | list[dict], optional): Initialization config.
     """
 
@@ -149,7 +152,7 @@ class LesionSegHead(BaseSemanticHead):
         Args:
             x (tuple[Tensor]): As for :meth:`forward`.
             batch_data_samples (list[DetDataSample]): With ``gt_sem_seg.sem_seg`` (1, H, W): 1 in
-                lesions, 0 outside, ``ignore_index`` where it is not known.
+                lesions, 0 outside, ``ignore_index`` where unknown.
 
         Returns:
             dict[str, Tensor]: ``loss_seg``.

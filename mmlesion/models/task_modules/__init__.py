@@ -1,3 +1,5 @@
+"""Assigners, coders and prior generators."""
+
 from .assigners import SphereOverlaps3D, UncertainIoUAssigner
 from .coders import SphereDeltaCoder
 from .prior_generators import SphereAnchorGenerator

@@ -1,3 +1,5 @@
+"""Helpers that models share."""
+
 from .segments import label_segments, meet_segments
 from .source_dataset import batch_dataset
 

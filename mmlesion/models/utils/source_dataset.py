@@ -1,3 +1,5 @@
+"""The source dataset of a training batch."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,3 +1,5 @@
+"""Box heads."""
+
 from .aggregated_bbox_head import AggregatedBBoxHead
 from .relation_bbox_head import RelationBBoxHead
 

@@ -1,3 +1,5 @@
+"""The region classifier of the FPRN branch."""
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import nn

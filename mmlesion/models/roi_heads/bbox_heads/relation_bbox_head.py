@@ -1,3 +1,5 @@
+"""The box head of ElixirNet."""
+
 import inspect
 
 import torch
@@ -9,7 +11,7 @@ from mmlesion.models.layers import RegionGraph
 
 
 def _build_encoder(encoder, **inherited):
-    """Build an encoder with those of the ``inherited`` options that it has and are not given."""
+    """Build an encoder with the ``inherited`` options that it accepts and that are not set."""
     known = inspect.signature(MODELS.get(encoder['type'])).parameters
     default_args = {key: value for key, value in inherited.items() if key in known}
     return MODELS.build(encoder, default_args=default_args)
@@ -17,15 +19,16 @@ def _build_encoder(encoder, **inherited):
 
 @MODELS.register_module()
 class RelationBBoxHead(BBoxHead):
-    """Box head of ElixirNet: an encoder of regions and, if wanted, relation transfer.
+    """Box head of ElixirNet: an encoder of regions and optional relation transfer.
 
-    With relation transfer a binary classifier, lesion or not, has a loss of its own, and the final
-    classification and regression see the transferred features beside the region's. The relations
-    are the encoder's, or where it has none those of a graph of its features.
+    With relation transfer, a binary classifier (lesion or not) has a separate loss, and the
+    transferred features are concatenated to the region's features for the final classification and
+    regression. The relations are those of the encoder or, if it has none, of a graph of its
+    features.
 
-    It takes the place of mmdet's ``Shared2FCBBoxHead`` in an inherited config: the options
-    ``in_channels``, ``roi_feat_size`` and ``fc_out_channels``, which the latter leaves behind, go
-    to an encoder that has them. It belongs in a :class:`RelationRoIHead`.
+    It can replace mmdet's ``Shared2FCBBoxHead`` in an inherited config: the remaining options
+    ``in_channels``, ``roi_feat_size`` and ``fc_out_channels`` of the latter are passed to an
+    encoder that accepts them. Use it in a :class:`RelationRoIHead`.
 
     Args:
         encoder (dict): Encoder of regions, ``ALBEncoder`` or ``FCEncoder``.
@@ -35,8 +38,8 @@ class RelationBBoxHead(BBoxHead):
         in_channels (int): Channels of the regions' features. Defaults to 256.
         roi_feat_size (int): Their height and width. Defaults to 7.
         fc_out_channels (int): Channels of fully connected layers. Defaults to 1024.
-        init_cfg (dict | list[dict], optional): Initialization config.
-        **kwargs: The other arguments of :class:`mmdet.models.BBoxHead`, which refuses unknown ones.
+        init_cfg (dict | list[dict], optional): Initialization config. **kwargs: The other arguments
+        of :class:`mmdet.models.BBoxHead`, which rejects unknown ones.
     """
 
     def __init__(

@@ -1,3 +1,5 @@
+"""Region encoders of ElixirNet's box head."""
+
 from .alb_encoder import ALBEncoder
 from .fc_encoder import FCEncoder
 

@@ -1,3 +1,5 @@
+"""Region encoder of auto-lesion blocks."""
+
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS

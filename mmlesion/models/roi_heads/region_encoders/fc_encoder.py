@@ -1,3 +1,5 @@
+"""Region encoder of fully connected layers."""
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import nn
@@ -40,7 +42,7 @@ class FCEncoder(BaseModule):
         self.out_channels = fc_out_channels
 
     def forward(self, x, num_regions):
-        """Encode regions, each by itself.
+        """Encode each region separately.
 
         Args:
             x (Tensor): Features (N, in_channels, h, w) of the regions.

@@ -1,3 +1,5 @@
+"""Diameter Alignment of 3D Aggregated Faster R-CNN."""
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
@@ -8,12 +10,13 @@ from ...layers.local_magnification import SCALE
 
 @MODELS.register_module()
 class DiameterAlignedExtractor(BaseModule):
-    """Features of a region from every level of the pyramid, side by side.
+    """Concatenated features of a region from every pyramid level.
 
-    3D Aggregated Faster R-CNN, sections III-C and III-D. With Diameter Alignment the region's
-    diameter in voxels of its own level, the one that proposed it, is its side on every level, about
-    the same centre: coarser levels add what surrounds a small lesion, finer ones what is inside a
-    large one. Without, its side on a level is its diameter in voxels of that level.
+    3D Aggregated Faster R-CNN, sections III-C and III-D. With Diameter Alignment, a region's
+    diameter in voxels of its own level (the one that proposed it) is its side on every level,
+    around the same center: coarser levels add the surroundings of a small lesion, finer levels the
+    interior of a large one. Without it, the side on a level is the diameter in voxels of that
+    level.
 
     With Local Magnification each level's crop is magnified, with the same weights, before RoIAlign.
 
@@ -64,7 +67,7 @@ class DiameterAlignedExtractor(BaseModule):
 
     @property
     def num_inputs(self):
-        """int: Levels of the pyramid that it takes."""
+        """int: Number of pyramid levels used."""
         return len(self.featmap_strides)
 
     def forward(self, feats, rois):
@@ -72,7 +75,7 @@ class DiameterAlignedExtractor(BaseModule):
 
         Args:
             feats (tuple[Tensor]): Levels (B, C, D, H, W), the finest first.
-            rois (Tensor): Regions (n, 6): the volume's index in the batch, centre z, y, x and
+            rois (Tensor): Regions (n, 6): the volume's index in the batch, center z, y, x and
                 diameter in voxels of the input, index of the level that proposed it.
 
         Returns:
@@ -82,12 +85,12 @@ class DiameterAlignedExtractor(BaseModule):
         return extract(feats, rois).transpose(0, 1).flatten(1)
 
     def _sides(self, rois):
-        """Sides (n,) of regions in voxels of their own level."""
+        """Return the sides (n,) of regions in voxels of their own level."""
         strides = rois.new_tensor(self.featmap_strides)
         return rois[:, 4] / strides[rois[:, 5].long()]
 
     def _aligned(self, feats, rois):
-        """RoIAlign on each level: (levels, n, C, output_size, output_size, output_size)."""
+        """Apply RoIAlign on each level: (levels, n, C, output_size, output_size, output_size)."""
         sides = self._sides(rois)
         levels = []
         for feat, stride, align in zip(feats, self.featmap_strides, self.aligns):
@@ -96,7 +99,7 @@ class DiameterAlignedExtractor(BaseModule):
         return torch.stack(levels)
 
     def _magnified(self, feats, rois):
-        """Crops of each level, magnified, in one batch, and RoIAlign on them; as _aligned."""
+        """Magnify crops of all levels in one batch and apply RoIAlign; returns as _aligned."""
         magnify = self.magnify
         crops = []
         for feat, stride, crop in zip(feats, self.featmap_strides, self.crops):

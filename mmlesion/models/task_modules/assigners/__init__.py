@@ -1,3 +1,5 @@
+"""Assigners and overlap calculators."""
+
 from .sphere_overlaps_3d import SphereOverlaps3D
 from .uncertain_iou_assigner import UncertainIoUAssigner
 

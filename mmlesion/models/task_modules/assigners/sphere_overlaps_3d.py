@@ -1,3 +1,5 @@
+"""Overlap calculator for spheres."""
+
 from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import get_box_tensor
 
@@ -6,9 +8,10 @@ from mmlesion.structures.spheres import check_shape, sphere_overlaps
 
 @TASK_UTILS.register_module()
 class SphereOverlaps3D:
-    """Overlaps of spheres, as mmdet's assigners ask for them (3D Aggregated Faster R-CNN).
+    """Overlaps of spheres for mmdet's assigners (3D Aggregated Faster R-CNN).
 
-    The paper does not say of which shape its IoU is: cubes, as detectors have boxes, are assumed.
+    The paper does not specify the shape for its IoU: cubes are assumed, like the boxes of
+    detectors.
 
     Args:
         mode (str): ``'cube'``, overlaps of the bounding cubes, or ``'sphere'``, of the spheres

@@ -1,26 +1,28 @@
+"""Assignment of priors to lesions in the presence of ignored regions."""
+
 from mmdet.models.task_modules import MaxIoUAssigner
 from mmdet.registry import TASK_UTILS
 
 
 @TASK_UTILS.register_module()
 class UncertainIoUAssigner(MaxIoUAssigner):
-    """mmdet's MaxIoUAssigner that ignores uncertain regions, and no positive for them.
+    """mmdet's MaxIoUAssigner with ignored uncertain regions that remove no positives.
 
     Priors in a region to be ignored are neither positive nor negative, with two differences from
     :class:`mmdet.models.task_modules.MaxIoUAssigner`:
 
-    - A prior that matches a true box stays positive. mmdet's looks for positives among the other
-      priors alone, so that a region that covers a lesion, such as another reader's mark of it,
-      leaves the lesion without a good one.
-    - Regions are ignored in images without true boxes, too. mmdet's makes every prior negative
-      there. LENS trains on slices that have uncertain lesions and no certain one (section
-      Cross-Dataset Lesion Mining).
+    - A prior that matches a ground truth box stays positive. mmdet's assigner only considers the
+      other priors, so that a region covering a lesion, such as another reader's mark, leaves the
+      lesion without a good prior.
+    - Regions are also ignored in images without ground truth boxes, where mmdet's assigner makes
+      every prior negative. LENS trains on slices that have uncertain lesions and no certain one
+      (section Cross-Dataset Lesion Mining).
 
     Arguments are mmdet's; ``ignore_iof_thr`` must be positive for any region to be ignored.
     """
 
     def assign(self, pred_instances, gt_instances, gt_instances_ignore=None):
-        """Assign a true box to each prior.
+        """Assign a ground truth box to each prior.
 
         Args:
             pred_instances (InstanceData): ``priors`` (n, 4).

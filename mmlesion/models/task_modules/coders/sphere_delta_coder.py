@@ -1,3 +1,5 @@
+"""Encoding of spheres as deltas."""
+
 import math
 
 import torch
@@ -10,9 +12,9 @@ from mmlesion.structures.spheres import SphereBoxes
 
 @TASK_UTILS.register_module()
 class SphereDeltaCoder(BaseBBoxCoder):
-    """Deltas between spheres (3D Aggregated Faster R-CNN): those of R-CNN, in three dimensions.
+    """Deltas between spheres (3D Aggregated Faster R-CNN), a 3D version of R-CNN's.
 
-    The offset of the centre along z, y and x over the diameter, and the logarithm of the ratio of
+    The offset of the center along z, y and x over the diameter, and the logarithm of the ratio of
     the diameters.
 
     Args:
@@ -37,7 +39,7 @@ class SphereDeltaCoder(BaseBBoxCoder):
         self.stds = tuple(target_stds)
 
     def encode(self, bboxes, gt_bboxes):
-        """Compute the deltas that lead from spheres to others.
+        """Compute the deltas from spheres to target spheres.
 
         Args:
             bboxes (Tensor | SphereBoxes): (..., 4), anchors for instance.
@@ -58,10 +60,10 @@ class SphereDeltaCoder(BaseBBoxCoder):
         Args:
             bboxes (Tensor | SphereBoxes): (..., 4), anchors for instance.
             pred_bboxes (Tensor): Deltas (..., 4).
-            max_shape (tuple[int], optional): Volume (D, H, W), which mmdet's heads give. Not used:
-                a sphere that the border of a volume cuts stays as it is.
-            diameter_ratio_clip (float): Least ratio of a decoded diameter to that before, and its
-                reciprocal the largest. Defaults to 16 / 1000, mmdet's.
+            max_shape (tuple[int], optional): Volume (D, H, W), passed by mmdet's heads. Not used: a
+                sphere that extends beyond the volume is not clipped.
+            diameter_ratio_clip (float): Minimum ratio of a decoded diameter to the original one;
+                its reciprocal is the maximum. Defaults to 16 / 1000, as in mmdet.
 
         Returns:
             Tensor | SphereBoxes: (..., 4).

@@ -1,3 +1,5 @@
+"""Spherical anchors."""
+
 import math
 
 import torch
@@ -9,7 +11,7 @@ from mmlesion.structures.spheres import SphereBoxes
 
 @TASK_UTILS.register_module()
 class SphereAnchorGenerator:
-    """Spheres about the voxels of feature maps (3D Aggregated Faster R-CNN, section III-A).
+    """Spheres around the voxels of feature maps (3D Aggregated Faster R-CNN, section III-A).
 
     A voxel of a map of stride s covers s voxels of the input along an axis, and its anchors are in
     the middle of them: those of voxel i at (i + 0.5) s, where voxel 0 of the input extends from 0
@@ -41,12 +43,12 @@ class SphereAnchorGenerator:
 
     @property
     def num_levels(self):
-        """int: Levels of the pyramid."""
+        """int: Number of pyramid levels."""
         return len(self.strides)
 
     @property
     def num_base_priors(self):
-        """list[int]: Anchors of a voxel of each level."""
+        """list[int]: Number of anchors per voxel of each level."""
         return [len(level) for level in self.diameters]
 
     def grid_priors(self, featmap_sizes, dtype=torch.float32, device='cuda'):
@@ -91,7 +93,7 @@ class SphereAnchorGenerator:
         return SphereBoxes(anchors, clone=False) if self.use_box_type else anchors
 
     def valid_flags(self, featmap_sizes, pad_shape, device='cuda'):
-        """Flag the anchors of voxels that the padded volume reaches, of all levels.
+        """Flag the anchors of voxels within the padded volume, of all levels.
 
         Args:
             featmap_sizes (list[tuple[int]]): Size (D, H, W) of each level.

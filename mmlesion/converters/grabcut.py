@@ -5,6 +5,9 @@ Coordinates). RECIST is DeepLesion's ``Measurement_coordinates`` less 1: the end
 diameter, then those of the short one.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -16,7 +19,7 @@ _SUBPIXEL_BITS = 4
 
 
 class LesionMask(NamedTuple):
-    """A lesion's mask and the name of what made it.
+    """A lesion's mask and the name of its method.
 
     ``mask`` is (H, W) bool, ``source`` is 'grabcut' or, where that failed, 'ellipse'.
     """
@@ -25,30 +28,37 @@ class LesionMask(NamedTuple):
     source: str
 
 
-def recist_mask(image_hu, recist, bbox, window=(-175.0, 275.0), margin=20, iterations=5):
+def recist_mask(
+    image_hu: np.ndarray,
+    recist: Sequence[float],
+    bbox: Sequence[float],
+    window: Sequence[float] = (-175.0, 275.0),
+    margin: int | None = 20,
+    iterations: int = 5,
+) -> LesionMask:
     """Segment a lesion from its RECIST diameters and box.
 
-    The quadrilateral of the four ends is foreground, what lies outside the box is background, and
-    GrabCut decides on the rest from the windowed image. It sees a crop around the box only: that
-    is enough to learn the background, and many times as fast as the whole slice. Of its foreground
-    the part connected with the quadrilateral is kept, and its holes are filled, as lesions are
-    compact. Where GrabCut fails or adds nothing to the quadrilateral, the mask is the ellipse of
-    the two diameters.
+    The quadrilateral of the four endpoints is foreground, the outside of the box is background, and
+    GrabCut decides on the rest from the windowed image. Its input is cropped around the box: that
+    suffices to model the background and is many times faster than the whole slice. Of its
+    foreground, the component connected to the quadrilateral is kept and its holes are filled, as
+    lesions are compact. If GrabCut fails or adds nothing to the quadrilateral, the mask is the
+    ellipse of the two diameters.
 
     Args:
         image_hu (ndarray): (H, W) HU.
         recist (Sequence[float]): x1, y1, ..., x4, y4 px.
         bbox (Sequence[float]): x1, y1, x2, y2 px; DeepLesion's box, padded by 5 px.
-        window (Sequence[float]): HU from and to that GrabCut's 8 bits show.
-        margin (int, optional): Background around the box that GrabCut sees, px; None: all.
-        iterations (int): Of GrabCut.
+        window (Sequence[float]): HU window of GrabCut's 8-bit input.
+        margin (int, optional): Background around the box in GrabCut's input, px; None: all.
+        iterations (int): Number of GrabCut iterations.
 
     Returns:
-        LesionMask: Of the image's size. The mask has the quadrilateral in it and lies in the box.
+        LesionMask: A mask of the image's size that contains the quadrilateral and lies in the box.
 
     Raises:
-        ValueError: If the numbers are malformed, or no part of quadrilateral and box common to both
-            lies in the image.
+        ValueError: If the numbers are malformed, or the intersection of quadrilateral and box lies
+            outside the image.
     """
     points, box = _checked(recist, bbox)
     crop = _crop(box, image_hu.shape, margin)
@@ -68,8 +78,8 @@ def recist_mask(image_hu, recist, bbox, window=(-175.0, 275.0), margin=20, itera
     return LesionMask(mask, source)
 
 
-def quadrilateral_mask(points, shape):
-    """The pixels that the quadrilateral of the diameters' ends touches.
+def quadrilateral_mask(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return the pixels touched by the quadrilateral of the diameters' endpoints.
 
     Args:
         points (ndarray): (4, 2) ends of the long diameter, then of the short one, px.
@@ -86,10 +96,10 @@ def quadrilateral_mask(points, shape):
     return mask.astype(bool)
 
 
-def ellipse_mask(points, shape):
-    """The pixels in the ellipse that has the two diameters as conjugate diameters.
+def ellipse_mask(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return the pixels of the ellipse that has the two diameters as conjugate diameters.
 
-    Its centre is the mean of the four ends. Diameters at right angles are its axes; others make it
+    Its center is the mean of the four ends. Diameters at right angles are its axes; others make it
     oblique, with tangents at the ends of one parallel to the other. Where a diameter is shorter
     than a pixel or both are parallel, the second is taken as one pixel long, at right angles.
 
@@ -113,12 +123,12 @@ def ellipse_mask(points, shape):
     return (coordinates**2).sum(axis=-1) <= 1
 
 
-def recist_from_box(bbox, padding=BOX_PADDING):
-    """Stand in for RECIST where only a box is known: the axes of the ellipse in it.
+def recist_from_box(bbox: Sequence[float], padding: float = BOX_PADDING) -> np.ndarray:
+    """Replace missing RECIST by the axes of the ellipse inscribed in the box.
 
     Args:
         bbox (Sequence[float]): x1, y1, x2, y2 px.
-        padding (float): What the box has beyond the RECIST extent on each side, px.
+        padding (float): Margin of the box around the RECIST extent on each side, px.
 
     Returns:
         ndarray: x1, y1, ..., x4, y4 px; the long diameter along the longer side, at least 1 px.
@@ -140,7 +150,7 @@ def _checked(recist, bbox):
 
 
 def _crop(box, shape, margin):
-    """Rows and columns of the image within ``margin`` px of the box."""
+    """Return the rows and columns of the image within ``margin`` px of the box."""
     if margin is None:
         return slice(0, shape[0]), slice(0, shape[1])
     low = np.floor(box[:2] - margin).clip(0).astype(int)
@@ -161,13 +171,13 @@ def _to_8bit(image_hu, window):
 
 
 def _grabcut(picture, foreground, inside, iterations):
-    """Run GrabCut; None where it fails or finds nothing beyond ``foreground``.
+    """Run GrabCut; return None if it fails or finds nothing beyond ``foreground``.
 
     Args:
         picture (ndarray): (h, w, 3) uint8.
         foreground (ndarray): (h, w) bool, surely lesion.
         inside (ndarray): (h, w) bool, possibly lesion.
-        iterations (int): Of GrabCut.
+        iterations (int): Number of GrabCut iterations.
 
     Returns:
         ndarray | None: (h, w) bool.

@@ -1,16 +1,18 @@
-"""Masks from RECIST for a whole COCO file: several processes, and a run that can be taken up again.
+"""GrabCut masks of a whole COCO file, in parallel and resumable.
 
-What is done is appended to a side file, a line for each lesion, which says in its first line what
-it belongs to. A killed run loses at most the images that were being worked on.
+Finished masks are appended to a side file, one line per lesion; its first line identifies the run.
+A killed run loses at most the images in progress.
 """
+
+from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Optional
 
 import cv2
 import numpy as np
@@ -24,7 +26,8 @@ from mmlesion.utils import UserError
 from mmlesion.utils.parallel import parallel_map
 from mmlesion.visualization.local_visualizer import SOFT_TISSUE
 
-from .recist_masks import BOX_PADDING, recist_from_box, recist_mask
+from .base import Run, Skipped, count_kinds
+from .grabcut import BOX_PADDING, recist_from_box, recist_mask
 
 NO_RECIST, NO_IMAGE, BAD_IMAGE, BAD_RECIST = (
     'without RECIST',
@@ -36,12 +39,13 @@ NO_RECIST, NO_IMAGE, BAD_IMAGE, BAD_RECIST = (
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """How masks are made.
+    """Options of mask generation.
 
     Attributes:
-        window (tuple[float]): HU from and to that GrabCut sees of images without ``windows``;
-            others are seen in the first of theirs.
-        from_box (bool): Whether annotations without RECIST get the axes of the ellipse in the box.
+        window (tuple[float]): HU window of GrabCut's input for images without ``windows``; for
+            others their first window is used.
+        from_box (bool): Whether the axes of the ellipse inscribed in the box replace missing
+            RECIST.
         box_padding (float): See :func:`recist_from_box`.
         margin (int, optional): See :func:`recist_mask`.
         iterations (int): See :func:`recist_mask`.
@@ -50,48 +54,52 @@ class MaskOptions:
     window: tuple = SOFT_TISSUE
     from_box: bool = False
     box_padding: float = BOX_PADDING
-    margin: Optional[int] = 20
+    margin: int | None = 20
     iterations: int = 5
 
-    def fingerprint(self, annotations):
-        """Digest of the options and the annotation file's bytes."""
+    def fingerprint(self, annotations: bytes) -> str:
+        """Return a digest of the options and the annotation file's bytes."""
         return sha256(json.dumps(asdict(self)).encode() + annotations).hexdigest()
 
 
 class MaskRun:
-    """Makes the masks of a COCO dictionary's annotations.
+    """Generates the masks of a COCO dictionary's annotations.
 
     Args:
         coco (dict): ``images`` and ``annotations`` with ``recist``.
         images (str | Path): The folder that ``file_name`` is relative to.
         options (MaskOptions): How masks are made.
-        strict (bool): Whether the first lesion that gets no mask is an error.
+        policy (Run, optional): Whether a lesion that gets no mask is an error. Defaults to None,
+            it is not.
 
     Attributes:
         masks (dict[int, dict]): ``segmentation`` (RLE) and ``mask_source`` by the annotation's
             place in the file.
-        problems (list[tuple[str, str]]): Kind and message for each lesion that got none.
+        skipped (list[Skipped]): The lesions that got none.
     """
 
-    def __init__(self, coco, images, options, strict=False):
+    def __init__(
+        self, coco: dict, images: str | Path, options: MaskOptions, policy: Run | None = None
+    ):
         self.annotations = coco['annotations']
         self.images = {image['id']: image for image in coco['images']}
         self.root = images
         self.options = options
-        self.strict = strict
+        self.policy = policy or Run('', 'lesion')
         self.masks = {}
-        self.problems = []
+        self.skipped = []
 
-    def run(self, workers=1, partial_file=None):
-        """Fill ``masks`` and ``problems``, the same whatever ``workers`` is.
+    def run(self, workers: int = 1, partial_file: PartialFile | None = None) -> None:
+        """Fill ``masks`` and ``problems``, independent of ``workers``.
 
         Args:
             workers (int): Processes.
-            partial_file (PartialFile, optional): Where finished masks are found and added.
+            partial_file (PartialFile, optional): File from which finished masks are read and to
+                which new ones are added.
 
         Raises:
-            UserError: If a file name leads outside the folder, a worker dies, or with ``strict`` a
-                lesion gets no mask.
+            UserError: If a file name leads outside the folder, a worker dies, or with a strict
+                policy a lesion gets no mask.
         """
         if partial_file is not None:
             self.masks.update(partial_file.finished)
@@ -101,21 +109,21 @@ class MaskRun:
         progress = tqdm(total=done + todo, initial=done, desc='masks', unit='lesion')
         pool = parallel_map(workers, _single_thread, chunksize=4, resumable=True)
         with progress, pool as run_all:
-            for masks, problems in run_all(partial(_segment, options=self.options), jobs):
+            for masks, skipped in run_all(partial(_segment, options=self.options), jobs):
                 if partial_file is not None:
                     partial_file.add(masks)
                 self.masks.update(masks)
-                for kind, message in problems:
-                    self._problem(kind, message)
-                progress.update(len(masks) + len(problems))
+                for one in skipped:
+                    self._skip(one.message, one.kind)
+                progress.update(len(masks) + len(skipped))
 
-    def counts(self):
-        """Masks by their source and lesions without one by the reason, as a Counter."""
+    def counts(self) -> Counter:
+        """Count masks by their source, and lesions without a mask by the reason."""
         sources = Counter(mask['mask_source'] for mask in self.masks.values())
-        return sources + Counter(kind for kind, _ in self.problems)
+        return sources + count_kinds(self.skipped)
 
-    def jobs(self):
-        """List what is to do: (path, image) and its lesions (index, recist, bbox), in order."""
+    def jobs(self) -> list[tuple]:
+        """List the jobs in order: (path, image) and its lesions (index, recist, bbox)."""
         jobs = {}
         for index, annotation in enumerate(self.annotations):
             if index in self.masks:
@@ -125,7 +133,7 @@ class MaskRun:
             recist = annotation.get('recist')
             if not recist and not self.options.from_box:
                 name = f'annotation {annotation.get("id", index)}'
-                self._problem(NO_RECIST, f'{name} has no "recist"')
+                self._skip(f'{name} has no "recist"', NO_RECIST)
                 continue
             recist = recist or recist_from_box(box, self.options.box_padding).tolist()
             lesion = (index, recist, box)
@@ -136,28 +144,26 @@ class MaskRun:
             for key, lesions in jobs.items()
         ]
 
-    def _problem(self, kind, message):
-        if self.strict:
-            raise UserError(f'{message}. Without --strict such lesions get no mask')
-        self.problems.append((kind, message))
+    def _skip(self, message, kind):
+        self.skipped.append(self.policy.skip(message, kind))
 
 
 class PartialFile:
-    """The lesions that are done, a JSON line each, appended as they come.
+    """Finished lesions, appended as one JSON line each.
 
     Args:
-        path (str | Path): The file. It is made, or taken up if it is of the same run; a last line
-            that was torn by a kill is cut off.
-        fingerprint (str): What the file belongs to.
+        path (str | Path): The file. It is created, or resumed if it belongs to the same run; an
+            incomplete last line is removed.
+        fingerprint (str): Identifies the run.
 
     Attributes:
-        finished (dict[int, dict]): What an earlier run has left.
+        finished (dict[int, dict]): Results of an earlier run.
 
     Raises:
         UserError: If the file belongs to other annotations or options, or cannot be written.
     """
 
-    def __init__(self, path, fingerprint):
+    def __init__(self, path: str | Path, fingerprint: str):
         self.path = Path(path)
         self.fingerprint = fingerprint
         self.finished = {}
@@ -172,8 +178,8 @@ class PartialFile:
             self._file.close()
             raise
 
-    def add(self, masks):
-        """Append finished masks by their index, safe from a kill of this process."""
+    def add(self, masks: Mapping[int, dict]) -> None:
+        """Append finished masks by their index, robust to a kill of this process."""
         records = [{'annotation': index, **mask} for index, mask in masks.items()]
         if records and self._file.tell() == 0:
             records.insert(0, {'fingerprint': self.fingerprint})
@@ -182,7 +188,7 @@ class PartialFile:
                 self._file.write(json.dumps(record).encode() + b'\n')
             self._file.flush()
 
-    def close(self):
+    def close(self) -> None:
         """Close the file, and delete it if nothing is in it."""
         with writing(self.path):
             empty = self._file.tell() == 0
@@ -190,8 +196,8 @@ class PartialFile:
             if empty:
                 self.path.unlink()
 
-    def remove(self):
-        """Delete the closed file, once the result is written."""
+    def remove(self) -> None:
+        """Delete the closed file after the result has been written."""
         self.path.unlink(missing_ok=True)
 
     def _take_up(self):
@@ -207,32 +213,32 @@ class PartialFile:
         self.finished = {record.pop('annotation'): record for record in records[1:]}
 
 
-def first_window(image, default):
-    """The first of a COCO image's windows, [[low, high], ...] or one [low, high], HU."""
+def first_window(image: dict, default: Sequence[float]) -> tuple[float, float]:
+    """Return the first of a COCO image's windows, [[low, high], ...] or one [low, high], HU."""
     windows = np.reshape(image.get('windows') or [default], (-1, 2))
     return tuple(windows[0].tolist())
 
 
 def _segment(job, options):
-    """Masks by annotation index and problems of an image's lesions."""
+    """Return masks by annotation index, and the lesions of an image that get none."""
     (path, image), lesions = job
     try:
         hu = read_hu(path)
         _check_size(path, hu, image)
     except FileNotFoundError:
-        return {}, [(NO_IMAGE, f'there is no image {path}')] * len(lesions)
+        return {}, [Skipped(f'there is no image {path}', NO_IMAGE)] * len(lesions)
     except UserError as error:
-        return {}, [(BAD_IMAGE, str(error))] * len(lesions)
+        return {}, [Skipped(str(error), BAD_IMAGE)] * len(lesions)
     window = first_window(image, options.window)
-    masks, problems = {}, []
+    masks, skipped = {}, []
     for index, recist, box in lesions:
         try:
             found = recist_mask(hu, recist, box, window, options.margin, options.iterations)
         except ValueError as error:
-            problems.append((BAD_RECIST, f'a lesion of {image["file_name"]}: {error}'))
+            skipped.append(Skipped(f'a lesion of {image["file_name"]}: {error}', BAD_RECIST))
             continue
         masks[index] = {'segmentation': encode_mask(found.mask), 'mask_source': found.source}
-    return masks, problems
+    return masks, skipped
 
 
 def _check_size(path, hu, image):
@@ -249,7 +255,7 @@ def _single_thread():
 
 
 def _whole_records(file):
-    """The JSON lines up to the first that is torn, and their size in bytes."""
+    """Return the JSON lines before the first incomplete one, and their size in bytes."""
     records, size = [], 0
     for line in file:
         try:

@@ -11,12 +11,12 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from mmlesion.datasets.luna16_files import LUNG_LABELS
 from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
-from .volume_files import HU_RANGE, isotropic_grid, resample
+from .resample import HU_RANGE, isotropic_grid, resample
 
-LUNG_LABELS = (3, 4)  # of LUNA16's masks; 5 is the trachea
 OUTSIDE = ('fill', 'keep')
 TISSUE = 0  # HU; 170 of 255 in [9], whose scale is that of -1200 to 600 HU
 BONE = -1200 + 211 / 255 * 1800  # HU; over 210 in [9], which cuts decimals off

@@ -1,14 +1,15 @@
-"""Finding the lungs of a CT scan by thresholds, where there is no mask of them."""
+"""Segmentation of the lungs of a CT scan by thresholds, in the absence of a mask."""
 
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from mmlesion.datasets.luna16_files import LUNG_LABELS
 from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
-from .lungs import LUNG_LABELS, split_lungs
-from .volume_files import isotropic_grid, resample
+from .lungs import split_lungs
+from .resample import isotropic_grid, resample
 
 _AIR = -400  # HU
 _STEP = 2.0  # mm of the grid on which lungs are sought
@@ -53,7 +54,7 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
 
 
 def _touching_sides(air):
-    """The air on each slice that is connected, on that slice, with its sides."""
+    """Return the air on each slice that is connected to the slice's sides."""
     parts, count = ndimage.label(air, _SLICEWISE)
     sides = np.concatenate([parts[:, [0, -1]].ravel(), parts[:, :, [0, -1]].ravel()])
     touching = np.zeros(count + 1, bool)
@@ -63,7 +64,7 @@ def _touching_sides(air):
 
 
 def _label(mask):
-    """Connected regions, and the voxels of each; what is none has no voxels."""
+    """Return connected regions and their voxel counts, 0 for the background."""
     regions, _ = ndimage.label(mask)
     sizes = np.bincount(regions.ravel())
     sizes[0] = 0

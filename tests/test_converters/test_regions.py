@@ -4,7 +4,7 @@ import pytest
 import SimpleITK as sitk
 from pycocotools import mask as mask_utils
 
-from mmlesion.datasets.volume_slices import (
+from mmlesion.converters.regions import (
     SliceOptions,
     mask_regions,
     number_lesions,

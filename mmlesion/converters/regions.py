@@ -1,18 +1,23 @@
 """Volumes with known lesions as slices with boxes, in the schema of the 2D benchmarks."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
 from mmlesion.io.atomic import atomic_folder
 from mmlesion.io.slices import slice_file_name, write_slice
-from mmlesion.structures import encode_mask, measure_recist
+from mmlesion.structures import Grid, encode_mask, measure_recist
+from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
-# What SciPy connects to a region: diagonal neighbours too.
+# What SciPy connects to a region: diagonal neighbors too.
 _NEIGHBOURS, _NEIGHBOURS_3D = np.ones((3, 3)), np.ones((3, 3, 3))
-_ABDOMEN_WINDOW = [-175.0, 275.0]  # HU, DeepLesion's for the abdomen
+ABDOMEN_WINDOW = (-175.0, 275.0)  # HU, DeepLesion's
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class SliceOptions:
                 raise UserError(f'{name} is {getattr(self, name)}: give at least 0')
 
 
-def mask_regions(mask, spacing, min_area=0.0):
+def mask_regions(mask: np.ndarray, spacing: Sequence[float], min_area: float = 0.0) -> list[dict]:
     """Annotate each connected region of a slice's mask.
 
     Args:
@@ -73,7 +78,7 @@ def _annotate(numbers, number, box, spacing, min_area):
     }
 
 
-def number_lesions(mask):
+def number_lesions(mask: np.ndarray) -> np.ndarray:
     """Number the lesions of a volume, which are connected in 3D.
 
     Args:
@@ -88,10 +93,12 @@ def number_lesions(mask):
     return numbers
 
 
-def sphere_regions(findings, grid, min_area=0.0):
+def sphere_regions(
+    findings: Sequence[dict], grid: Grid, min_area: float = 0.0
+) -> dict[int, list[dict]]:
     """Annotate the sections of spheres on all slices that they cut.
 
-    On the slice in which its centre lies a sphere has its full section, so that none is lost
+    On the slice in which its center lies a sphere has its full section, so that none is lost
     between two slices.
 
     Args:
@@ -132,35 +139,62 @@ def sphere_regions(findings, grid, min_area=0.0):
     return regions
 
 
-def write_key_slices(volume, lesions, folder, options):
-    """Write slices of a volume whose lesions are segmented; see :func:`write_slices`.
+def lesion_regions(
+    lesions: np.ndarray, spacing: Sequence[float], min_area: float = 0.0
+) -> dict[int, list[dict]]:
+    """Annotate the regions of segmented lesions on each slice.
+
+    Args:
+        lesions (ndarray): (z, y, x), bool or the number of each lesion; of a bool mask, lesions are
+            what is connected.
+        spacing (Sequence[float]): x, y mm per px.
+        min_area (float): mm² below which a region is marked ``ignore``.
+
+    Returns:
+        dict[int, list[dict]]: By the slice's index from 0, what :func:`mask_regions` returns, with
+        the lesion's number as ``lesion_id``.
+    """
+    numbers = number_lesions(lesions) if lesions.dtype == bool else lesions
+    return {
+        index: _section_regions(numbers[index], spacing, min_area)
+        for index in np.flatnonzero(numbers.any(axis=(1, 2))).tolist()
+    }
+
+
+def _section_regions(numbers, spacing, min_area):
+    regions = []
+    for number in np.unique(numbers[numbers > 0]).tolist():
+        for region in mask_regions(numbers == number, spacing, min_area):
+            regions.append({**region, 'lesion_id': number})
+    return regions
+
+
+def write_key_slices(
+    volume: CTVolume, lesions: np.ndarray, folder: Path, options: SliceOptions
+) -> list[dict]:
+    """Write slices of a volume whose lesions are segmented.
 
     Args:
         volume (CTVolume): The scan.
-        lesions (ndarray): (z, y, x) as ``volume.array``: bool, or the number of each lesion. Its
-            annotations have it as ``lesion_id``; of a bool mask, lesions are what is connected.
-        folder (Path): Where the slices go; its name begins their ``file_name``. It is replaced.
+        lesions (ndarray): (z, y, x) as ``volume.array``; see :func:`lesion_regions`.
+        folder (Path): See :func:`write_slices`.
         options (SliceOptions): Which slices, and which regions.
 
     Returns:
-        list[dict]: Images of the schema with their regions as ``annotations``.
+        list[dict]: See :func:`write_slices`.
     """
-    numbers = number_lesions(lesions) if lesions.dtype == bool else lesions
-    regions = {
-        index: [
-            {**region, 'lesion_id': number}
-            for number in np.unique(numbers[index][numbers[index] > 0]).tolist()
-            for region in mask_regions(
-                numbers[index] == number, volume.spacing[:2], options.min_area
-            )
-        ]
-        for index in np.flatnonzero(lesions.any(axis=(1, 2))).tolist()
-    }
+    regions = lesion_regions(lesions, volume.spacing[:2], options.min_area)
     return write_slices(volume, regions, folder, options)
 
 
-def write_slices(volume, regions, folder, options):
-    """Write slices and describe them: those with lesions and their neighbours, or every slice.
+def write_slices(
+    volume: CTVolume,
+    regions: dict[int, list[dict]],
+    folder: Path,
+    options: SliceOptions,
+    window: Sequence[float] = ABDOMEN_WINDOW,
+) -> list[dict]:
+    """Write slices and describe them: those with lesions and their neighbors, or every slice.
 
     Slices are numbered from 1 by their place in the volume, from head to feet.
 
@@ -169,13 +203,18 @@ def write_slices(volume, regions, folder, options):
         regions (dict[int, list[dict]]): Annotations by the slice's index from 0.
         folder (Path): Where the slices go; its name begins their ``file_name``. It is replaced.
         options (SliceOptions): Which slices.
+        window (Sequence[float]): HU from and to, for pictures. Defaults to that of the abdomen.
 
     Returns:
         list[dict]: An image of the schema, with its ``annotations``, for every slice or for each
         that has a region which is not ignored.
     """
     images = [
-        _describe(volume, index, regions.get(index, []), folder.name, options)
+        {
+            **_describe(volume, index, folder.name, options),
+            'windows': [list(window)],
+            'annotations': regions.get(index, []),
+        }
         for index in range(len(volume.array))
         if options.every_slice or not all(region['ignore'] for region in regions.get(index, []))
     ]
@@ -190,7 +229,7 @@ def write_slices(volume, regions, folder, options):
     return images
 
 
-def _describe(volume, index, regions, name, options):
+def _describe(volume, index, name, options):
     number, count = index + 1, len(volume.array)
     *spacing, interval = volume.spacing
     reach = count if options.every_slice else int(options.context_mm / interval + 1e-6)
@@ -202,6 +241,4 @@ def _describe(volume, index, regions, name, options):
         'slice_interval': interval,
         'slice_index': number,
         'slice_range': [max(number - reach, 1), min(number + reach, count)],
-        'windows': [_ABDOMEN_WINDOW],
-        'annotations': regions,
     }

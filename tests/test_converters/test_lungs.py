@@ -3,7 +3,7 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from mmlesion.datasets.lungs import (
+from mmlesion.converters.lungs import (
     BONE,
     LungRegion,
     convex_slices,

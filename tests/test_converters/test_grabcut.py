@@ -2,8 +2,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mmlesion.mining import ellipse_mask, recist_from_box, recist_mask
-from mmlesion.mining.recist_masks import quadrilateral_mask
+from mmlesion.converters.grabcut import (
+    ellipse_mask,
+    quadrilateral_mask,
+    recist_from_box,
+    recist_mask,
+)
 
 SIZE = 160
 WINDOW = (-175.0, 275.0)

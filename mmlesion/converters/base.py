@@ -1,0 +1,333 @@
+"""What all converters share: how a run goes, what is skipped, splits and reports."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+from terminaltables import AsciiTable
+
+from mmlesion.io.atomic import atomic_write
+from mmlesion.utils import UserError, run_parallel
+
+SPLITS = ('train', 'val', 'test')
+
+
+class Case(NamedTuple):
+    """A scan to convert.
+
+    Args:
+        name (str): Of its files in the converted dataset.
+        sources (tuple[Path]): The files that it is made of.
+        findings (Sequence[dict]): Its lesions, where a list for all scans has them.
+        patient (str, optional): Whose scan it is. Defaults to None, its own.
+        split (str | int, optional): The official split, or fold. Defaults to None, there is none.
+    """
+
+    name: str
+    sources: tuple
+    findings: tuple = ()
+    patient: str | None = None
+    split: str | int | None = None
+
+
+class Skipped(NamedTuple):
+    """Something that cannot be used.
+
+    Args:
+        message (str): What is wrong with it.
+        kind (str): What it is counted under.
+    """
+
+    message: str
+    kind: str = 'unusable'
+
+
+class Converted(NamedTuple):
+    """What became of a case: its result, or why there is none.
+
+    Args:
+        name (str): The case's.
+        result (list[dict] | dict, optional): Its images, or its volume's entry.
+        skipped (Skipped, optional): Why it cannot be used.
+    """
+
+    name: str
+    result: Any = None
+    skipped: Skipped | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a conversion is run, whatever is converted.
+
+    Attributes:
+        out (str | Path): Folder of the converted dataset.
+        unit (str): What is converted one by one, such as 'case'.
+        workers (int): Processes.
+        strict (bool): Whether the first unit that cannot be used is an error.
+        allow_skipped (int): How many units may be skipped without an error at the end.
+        fate (str): What becomes of units that cannot be used, for messages.
+    """
+
+    out: str | Path
+    unit: str = 'case'
+    workers: int = 1
+    strict: bool = False
+    allow_skipped: int = 0
+    fate: str = 'are skipped'
+
+    @property
+    def skipped_file(self) -> Path:
+        """Where what is skipped is named."""
+        return Path(self.out, 'skipped.txt')
+
+    def skip(self, message: str, kind: str = Skipped._field_defaults['kind']) -> Skipped:
+        """Return the record of something that cannot be used.
+
+        Raises:
+            UserError: With ``strict``.
+        """
+        if self.strict:
+            raise UserError(f'{message}. Without --strict such {self.unit}s {self.fate}')
+        return Skipped(message, kind)
+
+    def convert(self, convert: Callable, cases: Sequence, name: str) -> list[Converted]:
+        """Convert cases in several processes.
+
+        Args:
+            convert (Callable): Takes a case and returns its result. Its :class:`UserError` is of
+                this case alone.
+            cases (Sequence): Each has a ``name``.
+            name (str): The benchmark's, for the progress bar.
+
+        Returns:
+            list[Converted]: In the order of the cases.
+
+        Raises:
+            UserError: If no case can be used; with ``strict``, if one cannot.
+        """
+        attempt = partial(_attempt, convert=convert, run=self)
+        done = run_parallel(attempt, cases, self.workers, name, self.unit, resumable=True)
+        skipped = [one.skipped for one in done if one.skipped]
+        if skipped and len(skipped) == len(done):
+            self.refuse_all(skipped)
+        return done
+
+    def refuse_all(self, skipped: Sequence[Skipped]) -> None:
+        """Raise :class:`UserError`, as nothing can be used."""
+        raise UserError(f'no {self.unit} can be used; the first: {skipped[0].message}')
+
+    def write(self, files: Mapping[str, dict], skipped: Sequence[Skipped]) -> None:
+        """Write JSON files, all or none, and ``skipped.txt``, which names all that is skipped.
+
+        Args:
+            files (dict[str, dict]): Contents by file name.
+            skipped (Sequence[Skipped]): If there is none, there is no ``skipped.txt``.
+        """
+        texts = {name: json.dumps(content) for name, content in files.items()}
+        if skipped:
+            texts[self.skipped_file.name] = ''.join(f'{one.message}\n' for one in skipped)
+        with ExitStack() as stack:
+            for name, text in texts.items():
+                path = stack.enter_context(atomic_write(Path(self.out, name)))
+                path.write_text(text, encoding='utf-8')
+        if not skipped:
+            self.skipped_file.unlink(missing_ok=True)
+
+    def check(self, skipped: int, total: int, named: str | Path | None = None) -> None:
+        """End with an error if more was skipped than is allowed.
+
+        Args:
+            skipped (int): How many units could not be used.
+            total (int): Of how many.
+            named (str | Path, optional): Where they are named. Defaults to ``skipped.txt``.
+
+        Raises:
+            UserError: If so. What could be converted has been written by then.
+        """
+        if skipped > self.allow_skipped:
+            raise UserError(
+                f'{skipped} of {total} {self.unit}s were skipped, and the rest is converted: see '
+                f'{named or self.skipped_file}, mend them and run the same command again, or give '
+                f'--allow-skipped {skipped}'
+            )
+
+
+def _attempt(case, convert, run):
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # as there are several processes
+    try:
+        return Converted(case.name, convert(case))
+    except UserError as error:
+        return Converted(case.name, skipped=run.skip(str(error)))
+
+
+@contextmanager
+def naming(name: str):
+    """Let the message of a :class:`UserError` in the block begin with what it is about."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f'{name}: {error}') from None
+
+
+def split_patients(
+    patients: Sequence, seed: int, val_share: float, test_share: float = 0.2
+) -> dict[str, list]:
+    """Split patients at random; the test split does not depend on ``val_share``.
+
+    Args:
+        patients (Sequence): They are sorted first.
+        seed (int): Random seed.
+        val_share (float): Of all patients, rounded up.
+        test_share (float): Of all patients, rounded up.
+
+    Returns:
+        dict[str, list]: Of 'train', 'val' and 'test'.
+    """
+    patients = sorted(patients)
+    order = np.random.default_rng(seed).permutation(len(patients))
+    counts = np.ceil(np.multiply(len(patients), [test_share, val_share]).round(6)).astype(int)
+    test, val, train = np.split(order, np.cumsum(counts))
+    parts = {'train': train, 'val': val, 'test': test}
+    return {name: [patients[i] for i in sorted(part)] for name, part in parts.items()}
+
+
+def split_folds(patients: Sequence, seed: int, folds: int) -> dict[int, list]:
+    """Split patients at random into folds of nearly the same size.
+
+    Args:
+        patients (Sequence): They are sorted first.
+        seed (int): Random seed.
+        folds (int): How many.
+
+    Returns:
+        dict[int, list]: By the fold's number from 0.
+    """
+    patients = sorted(patients)
+    order = np.random.default_rng(seed).permutation(len(patients))
+    parts = np.array_split(order, folds)
+    return {fold: [patients[i] for i in sorted(part)] for fold, part in enumerate(parts)}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which split, or fold, cases go to, where the benchmark does not say it.
+
+    Attributes:
+        seed (int): Random seed.
+        val_share (float): Of all patients, for validation.
+        test_share (float): Of all patients; 0 leaves the test split out.
+        folds (int): Folds of cross-validation instead; 0 for none.
+
+    Raises:
+        UserError: If an option makes no sense.
+    """
+
+    seed: int = 0
+    val_share: float = 0.2
+    test_share: float = 0.0
+    folds: int = 0
+
+    def __post_init__(self):
+        if not 0 <= self.test_share <= 1:
+            raise UserError(f'--test-share is {self.test_share}: give 0 to 1')
+        if not 0 <= self.val_share <= 1 - self.test_share:
+            highest = 1 - self.test_share
+            raise UserError(f'--val-share is {self.val_share}: give 0 to {highest:.2g}')
+        if self.folds < 0 or self.folds == 1:
+            raise UserError(f'--folds is {self.folds}: give at least 2')
+
+    def names(self, cases: Sequence[Case]) -> dict[str, list[str]]:
+        """Name the cases of each split; all scans of a patient go to the same one.
+
+        Args:
+            cases (Sequence[Case]): The cases, all or none of which have an official ``split``.
+
+        Returns:
+            dict[str | int, list[str]]: By split, or by fold.
+
+        Raises:
+            UserError: If some cases have an official split and others none, or there are too few
+                patients for the folds.
+        """
+        of_patient = {}
+        for case in cases:
+            of_patient.setdefault(case.patient or case.name, []).append(case.name)
+        if any(case.split is not None for case in cases):
+            return _official(cases)
+        if not self.folds:
+            parts = split_patients(of_patient, self.seed, self.val_share, self.test_share)
+            if not self.test_share:
+                del parts['test']
+        elif self.folds > len(of_patient):
+            raise UserError(f'--folds is {self.folds}, but there are {len(of_patient)} patients')
+        else:
+            parts = split_folds(of_patient, self.seed, self.folds)
+        return {
+            split: [name for patient in patients for name in of_patient[patient]]
+            for split, patients in parts.items()
+        }
+
+
+def _official(cases):
+    """Names by official split: 'train', 'val' and 'test' first, then others in their order."""
+    without = [case.name for case in cases if case.split is None]
+    if without:
+        raise UserError(
+            f'{without[0]} has no split, but others have: give all of them one, or none'
+        )
+    found = {case.split for case in cases}
+    order = [split for split in SPLITS if split in found]
+    order += sorted(found - set(order), key=str)
+    return {split: [case.name for case in cases if case.split == split] for split in order}
+
+
+def print_skipped(
+    skipped: Sequence[Skipped],
+    limit: int | None = None,
+    what: str = 'skipped',
+    listed: Path | None = None,
+) -> None:
+    """Print what was skipped to standard error.
+
+    Args:
+        skipped (Sequence[Skipped]): What was skipped.
+        limit (int, optional): Of each kind so many are printed. Defaults to None, all.
+        what (str): How a line begins.
+        listed (Path, optional): Where all are named, which is said if some are not printed.
+    """
+    kinds = Counter()
+    for one in skipped:
+        kinds[one.kind] += 1
+        if limit is None or kinds[one.kind] <= limit:
+            print(f'{what}: {one.message}', file=sys.stderr)
+    if listed and limit is not None and max(kinds.values(), default=0) > limit:
+        print(f'{what}: ... all are in {listed}', file=sys.stderr)
+
+
+def print_left_out(left_out: Mapping[str, int], unit: str) -> None:
+    """Print a table of how many units were left out and why."""
+    rows = [['left out', f'{unit}s'], *left_out.items()]
+    print(AsciiTable(rows).table if len(rows) > 1 else f'No {unit} was left out.')
+
+
+def warn_of_empty(files: Mapping[str, dict], content: str = 'image') -> None:
+    """Warn of annotation files without an image, or volume, on standard error."""
+    for name, coco in files.items():
+        if not coco[f'{content}s']:
+            print(f'warning: {name} has no {content}', file=sys.stderr)
+
+
+def count_kinds(skipped: Iterable[Skipped]) -> Counter:
+    """Count what was skipped by its kind."""
+    return Counter(one.kind for one in skipped)

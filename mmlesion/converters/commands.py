@@ -1,0 +1,313 @@
+"""The commands of ``tools/convert.py``: options of each converter, and what it is called with.
+
+Options have the names of the parameters of the converter's ``convert``. Nothing heavy is imported
+before they are parsed, so that ``--help`` is fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from mmlesion.utils.errors import cli
+
+_LUNA16_LISTS = {'annotations': 'annotations.csv', 'excluded': 'annotations_excluded.csv'}
+
+
+class Command(NamedTuple):
+    """A converter on the command line.
+
+    Args:
+        description (str): What it does.
+        add_options (Callable): Adds its options to an ``ArgumentParser``.
+        module (str): Under ``mmlesion.converters``; its ``convert`` takes the options.
+    """
+
+    description: str
+    add_options: Callable[[ArgumentParser], None]
+    module: str
+
+
+@cli
+def run_command(name: str, arguments: Sequence[str] | None = None) -> None:
+    """Run one converter as a program of its own.
+
+    Args:
+        name (str): Of :data:`COMMANDS`.
+        arguments (Sequence[str], optional): Defaults to None, the command line's.
+    """
+    command = COMMANDS[name]
+    parser = ArgumentParser(
+        description=command.description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.add_options(parser)
+    _convert(command, vars(parser.parse_args(arguments)))
+
+
+@cli
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the converter that the first argument names; see :func:`run_command`."""
+    parser = ArgumentParser(description='Convert a dataset to the schemas of docs/datasets.md.')
+    subparsers = parser.add_subparsers(dest='benchmark', metavar='BENCHMARK', required=True)
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name,
+            help=command.description.partition('\n')[0],
+            description=command.description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_options(subparser)
+    options = vars(parser.parse_args(arguments))
+    _convert(COMMANDS[options.pop('benchmark')], options)
+
+
+def _convert(command, options):
+    importlib.import_module(f'mmlesion.converters.{command.module}').convert(**options)
+
+
+def _add_skip_options(parser, unit):
+    parser.add_argument(
+        '--strict', action='store_true', help=f'stop at the first {unit} that cannot be used'
+    )
+    parser.add_argument(
+        '--allow-skipped',
+        type=int,
+        default=0,
+        metavar='N',
+        help=f'exit with status 0 if at most N {unit}s cannot be used (0)',
+    )
+
+
+def _add_workers(parser, per_process='one a core'):
+    parser.add_argument(
+        '--workers', type=int, default=os.cpu_count() or 1, help=f'processes ({per_process})'
+    )
+
+
+def _add_slice_options(parser, val_share=0.2, min_area=10.0):
+    """Add the options of all converters of volumes to slices."""
+    parser.add_argument('--out', required=True, help='folder for Images_png and the JSON files')
+    parser.add_argument('--seed', type=int, default=0, help='of the split of the patients (0)')
+    parser.add_argument(
+        '--val-share',
+        type=float,
+        default=val_share,
+        help=f'of all patients, for validation ({val_share})',
+    )
+    parser.add_argument(
+        '--min-area',
+        type=float,
+        default=min_area,
+        help=f'mm2 below which a region is marked to be ignored ({min_area:g})',
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=os.cpu_count() or 1,
+        help='processes, each with a whole volume in memory (one a core)',
+    )
+    _add_skip_options(parser, 'case')
+
+
+def _add_context(parser, help):
+    parser.add_argument('--context-mm', type=float, default=10.0, help=help)
+
+
+def _add_luna16_lists(parser):
+    for option, name in _LUNA16_LISTS.items():
+        parser.add_argument(f'--{option}', help=f'(<root>/{name})')
+
+
+def _deeplesion(parser):
+    parser.add_argument('table', metavar='csv', help="DeepLesion's DL_info.csv")
+    parser.add_argument('--images', required=True, help='the folder Images_png')
+    parser.add_argument('--out', required=True, help='folder for train.json, val.json, test.json')
+    parser.add_argument(
+        '--multi-type',
+        action='store_true',
+        help='eight categories by lesion type, instead of one; untyped lesions are left out',
+    )
+    _add_skip_options(parser, 'row')
+
+
+def _deeplesion_3d(parser):
+    parser.add_argument('annotations', help='the folder with train.json, val.json, test.json')
+    parser.add_argument('--images', required=True, help='the folder Images_png')
+    parser.add_argument('--out', required=True, help='folder for the volumes and their JSON files')
+    parser.add_argument(
+        '--max-diameter',
+        type=float,
+        default=48.0,
+        help='mm from which on lesions are left out of training (48)',
+    )
+    _add_workers(parser)
+    _add_skip_options(parser, 'volume')
+
+
+def _sub_volumes(parser):
+    parser.add_argument('annotations', help='what deeplesion.py wrote: test.json, for instance')
+    parser.add_argument('--images', required=True, help='the folder Images_png')
+    parser.add_argument('--out', required=True, help='the JSON file to write')
+    truth = parser.add_mutually_exclusive_group()
+    truth.add_argument(
+        '--gt', help='manual annotation, .json or .pkl: the sub-volumes that it names, its boxes'
+    )
+    truth.add_argument(
+        '--truth',
+        help="a phantom's folder truth: all runs of consecutive slices, boxes of the true masks, "
+        'which also become OUT with the suffix .boxes3d.json, as a manual annotation',
+    )
+    parser.add_argument('--split', choices=['val', 'test'], help='which part of the annotation')
+    _add_skip_options(parser, 'sub-volume')
+
+
+def _kits19(parser):
+    parser.add_argument('root', help="KiTS19's folder data, of case_00000 and so on")
+    _add_slice_options(parser, val_share=0.1)
+    _add_context(
+        parser, 'height of the slices kept above and below a tumour; nine at 2 mm need 8 (10)'
+    )
+
+
+def _lits(parser):
+    parser.add_argument(
+        'root', help='folder with volume-*.nii and segmentation-*.nii, or of their folders'
+    )
+    _add_slice_options(parser)
+
+
+def _nih_ln(parser):
+    parser.add_argument('root', help="folder with the patients' DICOM series, however deep")
+    _add_slice_options(parser)
+    parser.add_argument('--masks', help='the folder of masks (<root>/MED_ABD_LYMPH_MASKS)')
+    parser.add_argument(
+        '--markers',
+        help='the folder of lists of centres and sizes (<root>/MED_ABD_LYMPH_ANNOTATIONS)',
+    )
+
+
+def _luna16(parser):
+    parser.add_argument('root', help='the folder with subset0 to subset9')
+    parser.add_argument('--out', required=True, help='folder for luna16.json and the volumes')
+    parser.add_argument('--masks', help='the folder of lung masks (<root>/seg-lungs-LUNA16)')
+    _add_luna16_lists(parser)
+    parser.add_argument(
+        '--margin', type=float, default=10.0, help='mm that are kept around the lungs (10)'
+    )
+    parser.add_argument(
+        '--outside',
+        choices=('fill', 'keep'),
+        default='fill',
+        help='what becomes of all that is neither lung nor near it: tissue, or it stays (fill)',
+    )
+    _add_workers(parser)
+    _add_skip_options(parser, 'scan')
+
+
+def _luna16_slices(parser):
+    parser.add_argument('root', help='the folder with subset0 to subset9')
+    _add_slice_options(parser, min_area=3.0)
+    _add_luna16_lists(parser)
+
+
+def _recist_masks(parser):
+    parser.add_argument('ann', metavar='ANN.json', help='COCO file with "recist"')
+    parser.add_argument('--images', required=True, help='the folder that file names start from')
+    parser.add_argument('--out', required=True, help='the COCO file to write')
+    parser.add_argument('--workers', type=int, default=1, help='processes (default 1)')
+    parser.add_argument(
+        '--recist-from-box',
+        dest='from_box',
+        action='store_true',
+        help='where there is no RECIST, take the axes of the ellipse in the box less its padding',
+    )
+    parser.add_argument(
+        '--box-padding',
+        type=float,
+        default=5.0,
+        metavar='PX',
+        help='what a box has beyond its lesion on each side (default %(default)s, DeepLesion)',
+    )
+    parser.add_argument(
+        '--window',
+        nargs=2,
+        type=float,
+        default=(-175.0, 275.0),
+        metavar=('LOW', 'HIGH'),
+        help='HU that GrabCut sees of images that name no "windows" (default %(default)s)',
+    )
+    _add_skip_options(parser, 'lesion')
+    parser.add_argument('--picture', metavar='DIR', help='folder for pictures of some masks')
+    parser.add_argument('--num', type=int, default=20, help='how many pictures (default 20)')
+
+
+_SCHEMA = 'The schema is described in docs/datasets.md.'
+_RESUME = 'A run that was stopped goes on where it was when the same command is given again.'
+
+COMMANDS = {
+    'deeplesion': Command(
+        "Convert DeepLesion's DL_info.csv to {train,val,test}.json, COCO with CT fields.\n\n"
+        f'{_SCHEMA}',
+        _deeplesion,
+        'deeplesion',
+    ),
+    'deeplesion_3d': Command(
+        'Make volumes of 1 mm and 3D annotations of a converted DeepLesion.\n\n'
+        'A volume is a run of consecutive slices around key slices. It reads train.json, val.json\n'
+        f'and test.json of the converter of DeepLesion. {_SCHEMA}\n{_RESUME}',
+        _deeplesion_3d,
+        'deeplesion_3d',
+    ),
+    'deeplesion_subvolumes': Command(
+        "List every slice of DeepLesion's sub-volumes for inference, with the 3D boxes to be "
+        'found.\n\nFROCMetric stacks what a detector finds on these slices and scores it as LENS '
+        f'does.\n{_SCHEMA}',
+        _sub_volumes,
+        'sub_volumes',
+    ),
+    'kits19': Command(
+        "Convert KiTS19's volumes to slices and {train,val,test}.json, COCO with CT fields.\n\n"
+        f'{_SCHEMA}\n{_RESUME}',
+        _kits19,
+        'kits19',
+    ),
+    'lits': Command(
+        "Convert LiTS' volumes to slices and {train,val}.json, COCO with CT fields.\n\n"
+        f'Every slice is an image, with tumours or without. {_SCHEMA}\n{_RESUME}',
+        _lits,
+        'lits',
+    ),
+    'luna16': Command(
+        'Convert LUNA16 to volumes of 1 mm that are cropped to the lungs, and luna16.json.\n\n'
+        f'{_SCHEMA}\n{_RESUME}',
+        _luna16,
+        'luna16',
+    ),
+    'luna16_slices': Command(
+        "Convert LUNA16's scans to slices and {train,val}.json, COCO with CT fields.\n\n"
+        'Every slice is an image, with nodules or without; a nodule has a box on each slice that\n'
+        f'its sphere cuts. {_SCHEMA}\n{_RESUME}',
+        _luna16_slices,
+        'luna16_slices',
+    ),
+    'nih_ln': Command(
+        "Convert NIH-LN, TCIA's CT Lymph Nodes, to slices and {train,val}.json, COCO with CT "
+        "fields.\n\nEvery slice is an image, with lymph nodes or without. A patient's mask is "
+        f'taken or, where\nthere is none, the list of centres and sizes. {_SCHEMA}\n{_RESUME}',
+        _nih_ln,
+        'nih_ln',
+    ),
+    'recist_masks': Command(
+        'Add dense lesion masks to a COCO file, by GrabCut from the RECIST diameters.\n\n'
+        'OUT is ANN with "segmentation" (RLE) and "mask_source" ("grabcut", or "ellipse" where\n'
+        'GrabCut failed) in each annotation that has "recist". A "segmentation" that outlines\n'
+        'nothing, such as [[]], is left out of the others; nothing else changes. See '
+        f'docs/masks.md.\n{_RESUME}',
+        _recist_masks,
+        'recist_masks',
+    ),
+}

@@ -1,0 +1,325 @@
+"""Make volumes of 1 mm and 3D annotations of a converted DeepLesion.
+
+A volume is a run of consecutive slices around key slices. Volumes that an earlier run has made of
+the same slices are kept.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+from scipy.sparse.csgraph import connected_components
+from terminaltables import AsciiTable
+
+from mmlesion.datasets.volume_files import store_volume, write_annotations, write_volume
+from mmlesion.evaluation.functional import centre_in_sphere
+from mmlesion.io.json_files import read_json
+from mmlesion.io.schema import HU_OFFSET, path_under
+from mmlesion.io.slices import merge_ranges, read_slice, series_of, slice_file_name
+from mmlesion.structures import Grid, SubVolume, file_box
+from mmlesion.structures.body import body_box
+from mmlesion.utils import UserError
+
+from .base import SPLITS, Converted, Run, naming
+from .resample import isotropic_grid, resample
+
+# Rows run to posterior, columns to the left, slices to inferior; the world is LPS.
+DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+
+
+@dataclass(frozen=True)
+class SliceSpacing:
+    """What a volume depends on besides its slices: ``spacing``, mm along x, y, z."""
+
+    spacing: list
+
+
+class AnnotatedSubVolume(NamedTuple):
+    """A sub-volume that has key slices, and its lesions in 3D.
+
+    Args:
+        place (SubVolume): Series, first and last slice.
+        spacing (tuple[float]): mm along x, y, z.
+        lesions (ndarray): (n, 4) spheres x, y, z, diameter in mm; x = y = z = 0 is the centre of
+            the first pixel of slice 1.
+        types (list[int]): n lesion types, DeepLesion's 1 to 8, or -1.
+    """
+
+    place: SubVolume
+    spacing: tuple
+    lesions: np.ndarray
+    types: list
+
+    @property
+    def name(self) -> str:
+        """Such as ``000001_01_01_103-115``."""
+        return self.place.name
+
+
+def convert(
+    annotations: str | Path,
+    out: str | Path,
+    *,
+    images: str | Path,
+    max_diameter: float = 48.0,
+    **run,
+) -> None:
+    """Convert ``{train,val,test}.json`` of DeepLesion to volumes and their annotation files.
+
+    Args:
+        annotations (str | Path): Folder of what the DeepLesion converter wrote.
+        out (str | Path): Folder for the volumes and the JSON files.
+        images (str | Path): The folder ``Images_png``.
+        max_diameter (float): mm from which on lesions are ignored in training.
+        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+
+    Raises:
+        UserError: If the input cannot be used, or more is skipped than allowed.
+    """
+    run = Run(out, 'volume', **run)
+    if not Path(images).is_dir():
+        raise UserError(f'{images} is not a folder: give that of Images_png')
+    if not max_diameter > 0:
+        raise UserError(f'the largest diameter is {max_diameter} mm: give more than 0')
+    splits = {split: read_split(Path(annotations, f'{split}.json')) for split in SPLITS}
+    runs = [one for members in splits.values() for one in members]
+    done = run.convert(partial(convert_run, images=images, out=out), runs, 'DeepLesion')
+    made = {one.name: one for one in done}
+    skipped = [one.skipped for one in done if one.skipped]
+    rows = [
+        write_split(out, split, members, made, max_diameter) for split, members in splits.items()
+    ]
+    run.write({}, skipped)
+    if skipped:
+        where = f'{run.skipped_file}: {skipped[0].message}'
+        print(f'skipped {len(skipped)} volumes, see {where}', file=sys.stderr)
+    print(AsciiTable([['split', 'volumes', 'lesions', 'large'], *rows]).table)
+    run.check(len(skipped), len(done))
+
+
+def read_split(path: Path) -> list[AnnotatedSubVolume]:
+    """Read the sub-volumes of one split.
+
+    Args:
+        path (Path): What the DeepLesion converter wrote.
+
+    Returns:
+        list[AnnotatedSubVolume]: In the order of their names.
+
+    Raises:
+        UserError: If the file is missing or of another schema.
+    """
+    if not path.is_file():
+        raise UserError(f'{path} does not exist: run tools/dataset_converters/deeplesion.py first')
+    try:
+        content = read_json(path)
+        lesions = {image['id']: [] for image in content['images']}
+        for annotation in content['annotations']:
+            lesions[annotation['image_id']].append(annotation)
+        series = {}
+        for image in content['images']:
+            key = series_of(image['file_name'])
+            series.setdefault(key, []).append((image, lesions[image['id']]))
+        return [run for name in sorted(series) for run in sub_volumes(name, series[name])]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f'{path} is not what tools/dataset_converters/deeplesion.py writes '
+            f'({type(error).__name__}: {error}): run it again'
+        ) from None
+
+
+def sub_volumes(
+    series: str, key_slices: Sequence[tuple[dict, list[dict]]]
+) -> Iterator[AnnotatedSubVolume]:
+    """Cut a series into runs of slices, and take the key slices' lesions to 3D.
+
+    Args:
+        series (str): The folder of its slices.
+        key_slices (list[tuple[dict, list[dict]]]): Images with their annotations.
+
+    Yields:
+        AnnotatedSubVolume: Each run that key slices' ranges make together.
+    """
+    for first, last in merge_ranges(image['slice_range'] for image, _ in key_slices):
+        members = [pair for pair in key_slices if first <= pair[0]['slice_index'] <= last]
+        pairs = [(image, ann) for image, annotations in members for ann in annotations]
+        spheres = np.reshape([sphere(image, ann) for image, ann in pairs], (-1, 4))
+        types = [ann.get('lesion_type', -1) for _, ann in pairs]
+        image = members[0][0]
+        yield AnnotatedSubVolume(
+            SubVolume(series, first, last),
+            (*image['spacing'], image['slice_interval']),
+            merge_spheres(spheres),
+            merge_types(spheres, types),
+        )
+
+
+def sphere(image: dict, annotation: dict) -> np.ndarray:
+    """Return the sphere of a lesion that is annotated on its key slice.
+
+    3D Aggregated Faster R-CNN, section V: z from key slice and interval; the diameter is the
+    smaller of the box's long side and the long diameter, as boxes of small lesions are too large.
+
+    Args:
+        image (dict): With ``spacing``, ``slice_interval``, ``slice_index``.
+        annotation (dict): With ``bbox`` and ``diameters_mm``.
+
+    Returns:
+        ndarray: (4,) x, y, z, diameter in mm, the frame of :class:`AnnotatedSubVolume`.
+    """
+    x1, y1, x2, y2 = file_box(annotation, image)
+    dx, dy = image['spacing']
+    diameter = min(max((x2 - x1) * dx, (y2 - y1) * dy), annotation['diameters_mm'][0])
+    # The world's origin is the first pixel's center, which the box has at 0.5.
+    x, y = (x1 + x2 - 1) / 2 * dx, (y1 + y2 - 1) / 2 * dy
+    z = -(image['slice_index'] - 1) * image['slice_interval']
+    return np.array([x, y, z, diameter])
+
+
+def merge_spheres(spheres: np.ndarray) -> np.ndarray:
+    """Merge annotations of one lesion: spheres, one of which has the other's centre in it.
+
+    The merged one has the mean centre and the largest diameter.
+
+    Args:
+        spheres (ndarray): (n, 4) centre and diameter in mm.
+
+    Returns:
+        ndarray: (m, 4).
+    """
+    members = [spheres[group] for group in groups_of_one_lesion(spheres)]
+    merged = [[*part[:, :3].mean(axis=0), part[:, 3].max()] for part in members]
+    return np.reshape(merged, (-1, 4))
+
+
+def merge_types(spheres: np.ndarray, types: Sequence[int]) -> list[int]:
+    """Return the lesion types of merged spheres: what the known types of each agree on, or -1.
+
+    Args:
+        spheres (ndarray): (n, 4) as :func:`merge_spheres` takes them.
+        types (Sequence[int]): n lesion types, -1 if unknown.
+
+    Returns:
+        list[int]: m lesion types.
+    """
+    groups = groups_of_one_lesion(spheres)
+    known = [{types[index] for index in group} - {-1} for group in groups]
+    return [one.pop() if len(one) == 1 else -1 for one in known]
+
+
+def groups_of_one_lesion(spheres: np.ndarray) -> list[np.ndarray]:
+    """Return the indices of spheres that are one lesion; see :func:`merge_spheres`."""
+    near = centre_in_sphere(spheres[:, None], spheres[None])
+    count, group = connected_components(near, directed=False)
+    return [np.flatnonzero(group == number) for number in range(count)]
+
+
+def convert_run(run: AnnotatedSubVolume, images: str | Path, out: str | Path) -> dict:
+    """Make the volume of a run of slices, if that is not done.
+
+    Args:
+        run (AnnotatedSubVolume): The run.
+        images (str | Path): The folder of the slices.
+        out (str | Path): The converted dataset's folder.
+
+    Returns:
+        dict: The volume's entry in the annotation file.
+
+    Raises:
+        UserError: If it cannot be made.
+    """
+    with naming(run.name):
+        paths = slice_paths(run, images)
+        options = SliceSpacing(list(run.spacing))
+        return store_volume(out, run.name, paths, options, partial(_resample, run, paths, out))
+
+
+def _resample(run, paths, out):
+    """Clip black borders, resample to 1 mm and write it; see :func:`convert_run`."""
+    stack = read_slices(paths)
+    image = as_image(stack, run)
+    grid = isotropic_grid(Grid.from_image(image), *body(stack))
+    return write_volume(out, run.name, resample(image, grid), grid)
+
+
+def slice_paths(run: AnnotatedSubVolume, images: str | Path) -> list[Path]:
+    """Name the files of a run's slices, in their order."""
+    folder = Path(path_under(images, run.place.series))
+    return [folder / slice_file_name(number) for number in run.place.numbers]
+
+
+def read_slices(paths: Sequence[Path]) -> np.ndarray:
+    """Read slices: (z, y, x) int16 HU.
+
+    Raises:
+        UserError: If one cannot be read, or is of another size than the first.
+    """
+    slices = [read_slice(str(path)) for path in paths]
+    for path, one in zip(paths, slices):
+        if one.shape != slices[0].shape:
+            raise UserError(f'slice {path} is of another size than the first of its volume')
+    return (np.stack(slices).astype(np.int32) - HU_OFFSET).astype(np.int16)
+
+
+def as_image(stack: np.ndarray, run: AnnotatedSubVolume) -> sitk.Image:
+    """Make a SimpleITK image of a run's slices, in the frame of :class:`AnnotatedSubVolume`."""
+    image = sitk.GetImageFromArray(stack)
+    image.SetSpacing(run.spacing)
+    image.SetDirection(DIRECTION)
+    image.SetOrigin((0.0, 0.0, -(run.place.first - 1) * run.spacing[2]))
+    return image
+
+
+def body(stack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and highest z, y, x of what is not black border, (z, y, x) HU given."""
+    x1, y1, x2, y2 = body_box(stack.max(axis=0))
+    return np.array([0, y1, x1]), np.array([len(stack), y2, x2])
+
+
+def write_split(
+    out: str | Path,
+    split: str,
+    runs: Sequence[AnnotatedSubVolume],
+    done: dict[str, Converted],
+    max_diameter: float,
+) -> list:
+    """Write the annotation files of a split.
+
+    Large lesions are ignored in the training split; validation and test split have a second file,
+    in which they are too.
+
+    Returns:
+        list: Split, volumes, lesions, and how many of them are large.
+    """
+    made = [run for run in runs if not done[run.name].skipped]
+    entries = [done[run.name].result for run in made]
+    names = {split: split == 'train'}
+    if split != 'train':
+        names[f'{split}_below_{max_diameter:g}mm'] = True
+    for name, without_large in names.items():
+        limit = max_diameter if without_large else np.inf
+        lesions = [findings(run.lesions, run.types, limit) for run in made]
+        path = Path(out, f'{name}.json')
+        write_annotations(path, entries, lesions, 'lesion', f'DeepLesion in 3D, {split} split')
+    diameters = np.concatenate([np.empty(0), *(run.lesions[:, 3] for run in made)])
+    return [split, len(made), len(diameters), int((diameters >= max_diameter).sum())]
+
+
+def findings(spheres: np.ndarray, types: Sequence[int], max_diameter: float) -> list[dict]:
+    """Describe spheres (n, 4) and their lesion types in the schema of the annotation file."""
+    return [
+        {
+            'center_mm': center,
+            'diameter_mm': diameter,
+            'ignore': int(diameter >= max_diameter),
+            'lesion_type': lesion_type,
+        }
+        for (*center, diameter), lesion_type in zip(spheres.tolist(), types)
+    ]

@@ -1,0 +1,94 @@
+"""Convert KiTS19's volumes to slices with kidney tumors."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.ct import check_same_grid, read_labels
+from mmlesion.io.segmentation_labels import KITS19_TUMOR
+from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.utils import UserError
+
+from .base import Case, Run, Split
+from .regions import SliceOptions, write_key_slices
+from .slices import SliceConverter, check_labels, read_scan, set_case_fields
+
+_CASE = re.compile(r'case_(\d+)', re.ASCII)
+_FILES = 'imaging.nii.gz', 'segmentation.nii.gz'
+_LESION_TYPE = LESION_TYPES.index('kidney') + 1
+_TEST_SHARE = 0.2  # ElixirNet
+
+
+def convert(
+    root: str | Path,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    val_share: float = 0.1,
+    min_area: float = SliceOptions.min_area,
+    context_mm: float = SliceOptions.context_mm,
+    **run,
+) -> dict[str, dict]:
+    """Convert KiTS19 to ``{train,val,test}.json`` and slices.
+
+    Args:
+        root (str | Path): Its folder ``data``, of ``case_00000`` and so on.
+        out (str | Path): Folder for ``Images_png`` and the JSON files.
+        seed (int): Of the split of the patients.
+        val_share (float): Of all patients, for validation.
+        min_area (float): mm² below which a region is ignored.
+        context_mm (float): Height of the slices kept above and below a tumor.
+        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+
+    Returns:
+        dict[str, dict]: COCO content by file name.
+
+    Raises:
+        UserError: If the input cannot be used, or more is skipped than allowed.
+    """
+    options = SliceOptions(min_area=min_area, context_mm=context_mm)
+    split = Split(seed, val_share, _TEST_SHARE)
+    cases, unsegmented = find_cases(root)
+    missing = "fetch it with KiTS19's get_imaging"
+    converter = SliceConverter('KiTS19', slice_case, missing=missing)
+    left_out = {'without a segmentation': unsegmented}
+    return converter.convert(cases, options, Run(out, **run), split, left_out)
+
+
+def find_cases(root: str | Path) -> tuple[list[Case], int]:
+    """Find the cases with a segmentation.
+
+    Returns:
+        tuple[list[Case], int]: They, and how many there are without.
+
+    Raises:
+        UserError: If there is no folder, or no case with a segmentation in it.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"{root} is not a folder: give KiTS19's folder data")
+    folders = sorted(path for path in root.iterdir() if _CASE.fullmatch(path.name))
+    segmented = [folder for folder in folders if (folder / _FILES[1]).exists()]
+    if not segmented:
+        raise UserError(
+            f"{root} has no case_*/{_FILES[1]}: give KiTS19's folder data, in which case_00000 lies"
+        )
+    cases = [Case(folder.name, tuple(folder / name for name in _FILES)) for folder in segmented]
+    return cases, len(folders) - len(cases)
+
+
+def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
+    """Write the slices of a case with tumors to ``folder``, and describe them.
+
+    Raises:
+        UserError: If a volume cannot be read, or the two do not belong together.
+    """
+    imaging, segmentation = case.sources
+    scan, labels = read_scan(imaging), read_labels(segmentation)
+    check_same_grid(scan, labels, f'{imaging} and {segmentation.name}')
+    check_labels(labels, KITS19_TUMOR, segmentation)
+    tumors = CTVolume(labels).array == KITS19_TUMOR
+    images = write_key_slices(CTVolume(scan), tumors, folder, options)
+    return set_case_fields(images, _LESION_TYPE, patient_id=int(_CASE.fullmatch(case.name)[1]))

@@ -1,0 +1,119 @@
+"""Convert LiTS' volumes to slices, with liver tumors or without."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.ct import read_labels
+from mmlesion.io.segmentation_labels import LITS_TUMOR
+from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.utils import UserError
+
+from .base import Case, Converted, Run, Split
+from .regions import SliceOptions, write_key_slices
+from .slices import SliceConverter, check_labels, copy_geometry, read_scan, set_case_fields
+
+_VOLUME = re.compile(r'volume-(\d+)(\.nii(?:\.gz)?)', re.ASCII)
+_LESION_TYPE = LESION_TYPES.index('liver') + 1
+
+
+def convert(
+    root: str | Path,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    val_share: float = 0.2,
+    min_area: float = SliceOptions.min_area,
+    **run,
+) -> dict[str, dict]:
+    """Convert LiTS to ``{train,val}.json`` and slices, all of them.
+
+    Args:
+        root (str | Path): Folder with ``volume-*.nii`` and ``segmentation-*.nii``, or of theirs.
+        out (str | Path): Folder for ``Images_png`` and the JSON files.
+        seed (int): Of the split of the patients.
+        val_share (float): Of all patients, for validation.
+        min_area (float): mm² below which a region is ignored.
+        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+
+    Returns:
+        dict[str, dict]: COCO content by file name.
+
+    Raises:
+        UserError: If the input cannot be used, or more is skipped than allowed.
+    """
+    cases, unsegmented = find_cases(root)
+    options = SliceOptions(min_area=min_area, every_slice=True)
+    converter = SliceConverter('LiTS', slice_case, warn=warn_of_placeholders)
+    left_out = {'without a segmentation': unsegmented}
+    return converter.convert(cases, options, Run(out, **run), Split(seed, val_share), left_out)
+
+
+def find_cases(root: str | Path) -> tuple[list[Case], int]:
+    """Find the volumes with a segmentation, in ``root`` and the folders below.
+
+    Returns:
+        tuple[list[Case], int]: They, by number, and how many there are without.
+
+    Raises:
+        UserError: If there is no folder, none with a segmentation in it, or a volume twice.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f'{root} is not a folder: give that of volume-*.nii')
+    volumes = {}
+    for path in sorted(root.rglob('volume-*.nii*')):
+        if match := _VOLUME.fullmatch(path.name):
+            if int(match[1]) in volumes:
+                raise UserError(f'{path} and {volumes[int(match[1])][0]} have one number')
+            volumes[int(match[1])] = path, find_segmentation(root, *match.groups())
+    cases = [Case(f'volume-{number}', pair) for number, pair in sorted(volumes.items()) if pair[1]]
+    if not cases:
+        raise UserError(
+            f'{root} has no volume-*.nii with a segmentation-*.nii: unpack LiTS training batches '
+            'there'
+        )
+    return cases, len(volumes) - len(cases)
+
+
+def find_segmentation(root: Path, number: str, suffix: str) -> Path | None:
+    """Find the segmentation of a volume; training batches were published apart from each other."""
+    return next(root.rglob(f'segmentation-{number}{suffix}'), None)
+
+
+def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
+    """Write all slices of a volume to ``folder``, and describe them.
+
+    Headers of volumes and segmentations differ in LiTS, so that the latter's is not looked at.
+
+    Raises:
+        UserError: If a volume cannot be read, or the two do not belong together.
+    """
+    volume, segmentation = case.sources
+    scan, labels = read_scan(volume), read_labels(segmentation)
+    copy_geometry(labels, scan, f'{volume} and {segmentation.name}')
+    check_labels(labels, LITS_TUMOR, segmentation)
+    tumors = CTVolume(labels).array == LITS_TUMOR
+    images = write_key_slices(CTVolume(scan), tumors, folder, options)
+    return set_case_fields(images, _LESION_TYPE, patient_id=int(_VOLUME.fullmatch(volume.name)[1]))
+
+
+def warn_of_placeholders(converted: Sequence[Converted]) -> None:
+    """Say which volumes have voxels of 1 mm, as LiTS has 20 whose header is a placeholder."""
+    cubes = [
+        one.name
+        for one in converted
+        if one.result
+        and [*one.result[0]['spacing'], one.result[0]['slice_interval']] == [1.0, 1.0, 1.0]
+    ]
+    if cubes:
+        print(
+            f'warning: {len(cubes)} volumes have voxels of 1 mm in all directions, which in LiTS '
+            f'stands for an unknown size and orientation ({", ".join(cubes)}): correct their '
+            'headers or take them out',
+            file=sys.stderr,
+        )

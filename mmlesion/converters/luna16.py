@@ -1,0 +1,151 @@
+"""Convert LUNA16 to volumes of 1 mm that are cropped to the lungs, and ``luna16.json``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from terminaltables import AsciiTable
+
+from mmlesion.datasets.luna16_files import (
+    SUBSETS,
+    find_luna16_scans,
+    read_luna16_findings,
+    read_luna16_scan,
+    read_lung_mask,
+)
+from mmlesion.datasets.volume_files import store_volume, write_annotations, write_volume
+from mmlesion.structures import Grid
+from mmlesion.utils import UserError
+
+from .base import Case, Run, naming, print_skipped
+from .lungs import LungRegion, cut_to_lungs
+
+_MASKS = 'seg-lungs-LUNA16'
+
+
+def convert(
+    root: str | Path,
+    out: str | Path,
+    *,
+    masks: str | Path | None = None,
+    annotations: str | Path | None = None,
+    excluded: str | Path | None = None,
+    margin: float = LungRegion.margin,
+    outside: str = LungRegion.outside,
+    **run,
+) -> None:
+    """Convert LUNA16 to ``luna16.json`` and volumes.
+
+    Volumes that an earlier run has made of the same files and options are kept.
+
+    Args:
+        root (str | Path): The folder with ``subset0`` to ``subset9``.
+        out (str | Path): Folder for ``luna16.json`` and the volumes.
+        masks (str | Path, optional): Folder of lung masks. Defaults to
+            ``<root>/seg-lungs-LUNA16``.
+        annotations (str | Path, optional): Defaults to ``<root>/annotations.csv``.
+        excluded (str | Path, optional): Defaults to ``<root>/annotations_excluded.csv``.
+        margin (float): mm that are kept around the lungs.
+        outside (str): See :class:`~mmlesion.converters.lungs.LungRegion`.
+        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+
+    Raises:
+        UserError: If the input cannot be used, or more is skipped than allowed.
+    """
+    region, run = LungRegion(margin, outside), Run(out, 'scan', **run)
+    masks = Path(masks or Path(root, _MASKS))
+    if not masks.is_dir():
+        raise UserError(f'{masks} is not a folder: give that of the lung masks by --masks')
+    lists = find_lists(root, annotations, excluded)
+    scans = find_luna16_scans(root)
+    # now, so that a bad list is found at once
+    read_luna16_findings(*lists, out, [scan.uid for scan in scans])
+    cases = [
+        Case(scan.uid, (scan.path, masks / f'{scan.uid}.mhd'), split=scan.fold) for scan in scans
+    ]
+    done = run.convert(partial(convert_scan, out=out, region=region), cases, 'LUNA16')
+    volumes = [
+        {**one.result, 'fold': case.split} for case, one in zip(cases, done) if not one.skipped
+    ]
+    skipped = [one.skipped for one in done if one.skipped]
+    findings = read_luna16_findings(*lists, out, [volume['series_uid'] for volume in volumes])
+    run.write({}, skipped)
+    preparation = {'lungs': asdict(region)}
+    path = Path(out, 'luna16.json')
+    write_annotations(path, volumes, findings, 'nodule', 'LUNA16', preparation)
+    _report(volumes, findings)
+    print_skipped(skipped)
+    _warn(volumes, findings)
+    run.check(len(skipped), len(scans))
+
+
+def find_lists(
+    root: str | Path, annotations: str | Path | None, excluded: str | Path | None
+) -> tuple[Path, Path]:
+    """Name LUNA16's lists: those that are given, or the ones in its folder."""
+    return (
+        Path(annotations or Path(root, 'annotations.csv')),
+        Path(excluded or Path(root, 'annotations_excluded.csv')),
+    )
+
+
+def convert_scan(case: Case, out: str | Path, region: LungRegion) -> dict:
+    """Make a scan's volume, if that is not done.
+
+    Args:
+        case (Case): Its sources are the scan and the mask of its lungs.
+        out (str | Path): The converted dataset's folder.
+        region (LungRegion): What is kept of the scan.
+
+    Returns:
+        dict: The volume's entry in the annotation file.
+
+    Raises:
+        UserError: If the scan cannot be used.
+    """
+    with naming(case.name):
+        return store_volume(out, case.name, case.sources, region, partial(_cut, case, out, region))
+
+
+def _cut(case, out, region):
+    """Cut a scan to its lungs, resample it to 1 mm and write it."""
+    scan, mask = case.sources
+    image = read_luna16_scan(scan)
+    hu, grid = cut_to_lungs(image, read_lung_mask(mask, image), region)
+    return write_volume(out, case.name, hu, grid)
+
+
+def _report(volumes: Sequence[dict], findings: Sequence[list]) -> None:
+    """Print what is in each subset."""
+    rows = {fold: [0, 0, 0] for fold in range(SUBSETS)}
+    for volume, found in zip(volumes, findings):
+        excluded = sum(finding['ignore'] for finding in found)
+        counts = (1, len(found) - excluded, excluded)
+        rows[volume['fold']] = [sum(pair) for pair in zip(rows[volume['fold']], counts)]
+    table = [[fold, *counts] for fold, counts in rows.items()]
+    print(AsciiTable([['subset', 'scans', 'nodules', 'excluded'], *table]).table)
+
+
+def _warn(volumes, findings):
+    """Warn of subsets without a scan, and of nodules outside of the volumes."""
+    found = {volume['fold'] for volume in volumes}
+    missing = [fold for fold in range(SUBSETS) if fold not in found]
+    if missing:
+        print(f'warning: there is no scan of the subsets {missing}', file=sys.stderr)
+    outside = sum(map(count_outside, volumes, findings))
+    if outside:
+        print(
+            f'warning: {outside} nodules lie outside of the volumes and cannot be found; a larger '
+            '--margin keeps more',
+            file=sys.stderr,
+        )
+
+
+def count_outside(volume: dict, findings: Sequence[dict]) -> int:
+    """Count the lesions, without the ignored, that have their center outside of a volume."""
+    lesions = [finding['center_mm'] for finding in findings if not finding['ignore']]
+    return int((~Grid.from_annotation(volume).contains(lesions)).sum())

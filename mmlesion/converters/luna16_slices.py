@@ -1,0 +1,82 @@
+"""Convert LUNA16's scans to slices, with nodules or without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmlesion.datasets.luna16_files import (
+    find_luna16_scans,
+    read_luna16_findings,
+    read_luna16_scan,
+)
+from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.utils import UserError
+
+from .base import Case, Run, Split
+from .luna16 import find_lists
+from .regions import SliceOptions, sphere_regions, write_slices
+from .slices import SliceConverter, set_case_fields
+
+_LESION_TYPE = LESION_TYPES.index('lung') + 1
+_LUNG_WINDOW = (-1500.0, 500.0)  # HU, DeepLesion's for the lungs
+# LUNA16's smallest nodules have 3 mm, a section of 7 mm2 at most.
+_MIN_AREA = 3.0
+
+
+def convert(
+    root: str | Path,
+    out: str | Path,
+    *,
+    annotations: str | Path | None = None,
+    excluded: str | Path | None = None,
+    seed: int = 0,
+    val_share: float = 0.2,
+    min_area: float = _MIN_AREA,
+    **run,
+) -> dict[str, dict]:
+    """Convert LUNA16 to ``{train,val}.json`` and slices, all of them.
+
+    A nodule has a box on each slice that its sphere cuts.
+
+    Args:
+        root (str | Path): The folder with ``subset0`` to ``subset9``.
+        out (str | Path): Folder for ``Images_png`` and the JSON files.
+        annotations (str | Path, optional): Defaults to ``<root>/annotations.csv``.
+        excluded (str | Path, optional): Defaults to ``<root>/annotations_excluded.csv``.
+        seed (int): Of the split of the patients.
+        val_share (float): Of all patients, for validation.
+        min_area (float): mm² below which a section is ignored.
+        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+
+    Returns:
+        dict[str, dict]: COCO content by file name.
+
+    Raises:
+        UserError: If the input cannot be used, or more is skipped than allowed.
+    """
+    lists = find_lists(root, annotations, excluded)
+    scans = find_luna16_scans(root)
+    findings = read_luna16_findings(*lists, out, [scan.uid for scan in scans])
+    cases = [
+        Case(scan.uid, (scan.path, *lists), tuple(found)) for scan, found in zip(scans, findings)
+    ]
+    options = SliceOptions(min_area=min_area, every_slice=True)
+    converter = SliceConverter('LUNA16', slice_case)
+    return converter.convert(cases, options, Run(out, **run), Split(seed, val_share))
+
+
+def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
+    """Write all slices of a scan to ``folder``, and describe them.
+
+    Raises:
+        UserError: If the scan cannot be read, or a nodule lies outside of it.
+    """
+    volume = CTVolume(read_luna16_scan(case.sources[0]))
+    regions = sphere_regions(case.findings, volume.grid, options.min_area)
+    found = {region['lesion_id'] for listed in regions.values() for region in listed}
+    lost = [n for n, f in enumerate(case.findings, 1) if n not in found and not f['ignore']]
+    if lost:
+        raise UserError(f'{len(lost)} nodules of {case.name} lie outside of the scan')
+    images = write_slices(volume, regions, folder, options, _LUNG_WINDOW)
+    return set_case_fields(images, _LESION_TYPE, patient_id=case.name)

@@ -1,0 +1,183 @@
+"""Convert NIH-LN, TCIA's CT Lymph Nodes, to slices, with lymph nodes or without."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.ct import read_labels
+from mmlesion.structures import Grid
+from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.utils import UserError
+
+from .base import Case, Run, Split
+from .regions import SliceOptions, sphere_regions, write_key_slices, write_slices
+from .slices import SliceConverter, copy_geometry, read_scan, set_case_fields
+
+_PATIENT = re.compile(r'(ABD|MED)_LYMPH_\d+', re.ASCII)
+_REGIONS = {'ABD': 'abdomen', 'MED': 'mediastinum'}
+_MASKS, _MARKERS = 'MED_ABD_LYMPH_MASKS', 'MED_ABD_LYMPH_ANNOTATIONS'
+
+
+def convert(
+    root: str | Path,
+    out: str | Path,
+    *,
+    masks: str | Path | None = None,
+    markers: str | Path | None = None,
+    seed: int = 0,
+    val_share: float = 0.2,
+    min_area: float = SliceOptions.min_area,
+    **run,
+) -> dict[str, dict]:
+    """Convert NIH-LN to ``{train,val}.json`` and slices, all of them.
+
+    A patient's mask is taken or, where there is none, the list of centers and sizes.
+
+    Args:
+        root (str | Path): Folder with the patients' DICOM series, however deep.
+        out (str | Path): Folder for ``Images_png`` and the JSON files.
+        masks (str | Path, optional): Defaults to ``<root>/MED_ABD_LYMPH_MASKS``.
+        markers (str | Path, optional): Folder of the lists. Defaults to
+            ``<root>/MED_ABD_LYMPH_ANNOTATIONS``.
+        seed (int): Of the split of the patients.
+        val_share (float): Of all patients, for validation.
+        min_area (float): mm² below which a region is ignored.
+        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+
+    Returns:
+        dict[str, dict]: COCO content by file name.
+
+    Raises:
+        UserError: If the input cannot be used, or more is skipped than allowed.
+    """
+    cases = find_cases(
+        root, Path(masks or Path(root, _MASKS)), Path(markers or Path(root, _MARKERS))
+    )
+    options = SliceOptions(min_area=min_area, every_slice=True)
+    converter = SliceConverter('NIH-LN', slice_case)
+    return converter.convert(cases, options, Run(out, **run), Split(seed, val_share))
+
+
+def find_cases(root: str | Path, masks: Path, markers: Path) -> list[Case]:
+    """Find the patients with DICOM series.
+
+    Args:
+        root (str | Path): The patients' folders are in it, or up to three levels below.
+        masks (Path): Has ``<patient>/<patient>_mask.nii.gz``.
+        markers (Path): Has ``<patient>/<patient>_lymphnodes_physicalPoints.txt`` and ``_sizes``.
+
+    Returns:
+        list[Case]: Their sources are the DICOM files and, last, the mask or the two lists.
+
+    Raises:
+        UserError: If there is no patient.
+    """
+    cases = {}
+    for depth in ('', '*/', '*/*/', '*/*/*/'):
+        for patient in sorted(Path(root).glob(f'{depth}*_LYMPH_*')):
+            if _PATIENT.fullmatch(patient.name) and (slices := find_slices(patient)):
+                marks = find_annotation(patient.name, masks, markers)
+                cases[patient.name] = Case(patient.name, (*slices, *marks))
+    if not cases:
+        raise UserError(
+            f'{root} has no folder ABD_LYMPH_001, MED_LYMPH_001 and so on with DICOM slices: give '
+            "that of the NBIA Data Retriever's download"
+        )
+    return [cases[name] for name in sorted(cases)]
+
+
+def find_slices(patient: Path) -> list[Path]:
+    """Find the DICOM slices of a patient; a segmentation in DICOM, a single file, is left out."""
+    series = {}
+    for path in sorted(patient.rglob('*.dcm')):
+        series.setdefault(path.parent, []).append(path)
+    return [path for paths in series.values() if len(paths) > 1 for path in paths]
+
+
+def find_annotation(name: str, masks: Path, markers: Path) -> list[Path]:
+    """Find the patient's mask or, if there is none, its lists of centres and of sizes."""
+    mask = masks / name / f'{name}_mask.nii.gz'
+    lists = [
+        markers / name / f'{name}_lymphnodes_{kind}.txt' for kind in ('physicalPoints', 'sizes')
+    ]
+    return lists if lists[0].is_file() and not mask.is_file() else [mask]
+
+
+def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
+    """Write all slices of a scan to ``folder``, and describe them.
+
+    Raises:
+        UserError: If the scan or its annotation cannot be read, or they do not belong together.
+    """
+    series = {path.parent for path in case.sources if path.suffix == '.dcm'}
+    if len(series) > 1:
+        raise UserError(f'{case.name} has several series: {", ".join(map(str, sorted(series)))}')
+    scan = read_scan(series.pop())
+    volume = CTVolume(scan)
+    if case.sources[-1].suffix == '.txt':
+        findings = read_markers(*case.sources[-2:], volume.grid)
+        regions = sphere_regions(findings, volume.grid, options.min_area)
+        images = write_slices(volume, regions, folder, options)
+    else:
+        nodes = CTVolume(read_mask(case.sources[-1], scan)).array
+        images = write_key_slices(volume, nodes, folder, options)
+    region = _REGIONS[case.name.split('_')[0]]
+    return set_case_fields(images, LESION_TYPES.index(region) + 1, patient_id=case.name)
+
+
+def read_mask(path: Path, scan: sitk.Image) -> sitk.Image:
+    """Read a mask with a label for each lymph node, in the place of its scan.
+
+    Its axes are taken to the scan's; its origin and spacing are not looked at.
+    """
+    labels = read_labels(path)
+    orientation = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(
+        scan.GetDirection()
+    )
+    labels = sitk.DICOMOrient(labels, orientation)
+    copy_geometry(labels, scan, f'{path} and its scan')
+    return labels
+
+
+def read_markers(points: Path, sizes: Path, grid: Grid) -> list[dict]:
+    """Read lymph nodes as spheres.
+
+    Args:
+        points (Path): x, y, z of a centre in a line, world mm, LPS.
+        sizes (Path): Diameters in mm, a line each: the shortest or, in the abdomen, the longest and
+            the shortest. The longest one there is is the sphere's.
+        grid (Grid): The scan's.
+
+    Returns:
+        list[dict]: ``center_mm``, ``diameter_mm``, ``ignore``.
+
+    Raises:
+        UserError: If a line is none of these, their numbers differ, or a centre is not in the scan.
+    """
+    centers, diameters = read_lines(points), [max(line) for line in read_lines(sizes)]
+    if len(centers) != len(diameters) or any(len(center) != 3 for center in centers):
+        raise UserError(f'{points} and {sizes.name} do not have three numbers and a size per line')
+    if not grid.contains(centers).all():
+        raise UserError(f'{points} has a point outside of its scan: give the lists of this scan')
+    return [
+        {'center_mm': center, 'diameter_mm': diameter, 'ignore': 0}
+        for center, diameter in zip(centers, diameters)
+    ]
+
+
+def read_lines(path: Path) -> list[list[float]]:
+    """Read the numbers of each line that is not blank."""
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+        rows = [[float(number) for number in line.replace(',', ' ').split()] for line in lines]
+    except (OSError, ValueError) as error:
+        raise UserError(f'{path} is not a list of numbers ({error})') from None
+    rows = [row for row in rows if row]
+    if not all(np.isfinite(number) for row in rows for number in row):
+        raise UserError(f'{path} has a number that is not finite')
+    return rows

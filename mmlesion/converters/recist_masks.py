@@ -1,0 +1,208 @@
+"""Add dense lesion masks to a COCO file, by GrabCut from the RECIST diameters (docs/masks.md)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from pycocotools import mask as mask_utils
+from terminaltables import AsciiTable
+from tqdm import tqdm
+
+from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.json_files import parse_json, read_bytes, write_json
+from mmlesion.io.schema import path_under
+from mmlesion.io.slices import read_hu
+from mmlesion.structures import usable_segmentation
+from mmlesion.utils import UserError
+from mmlesion.visualization.mask_overlay import draw_mask
+
+from .base import Run, print_skipped
+from .grabcut import BOX_PADDING, recist_from_box
+from .mask_run import NO_RECIST, MaskOptions, MaskRun, PartialFile, first_window
+
+# Of each kind of problem so many are printed.
+PRINTED = 20
+
+
+def convert(
+    ann: str | Path,
+    out: str | Path,
+    *,
+    images: str | Path,
+    workers: int = 1,
+    from_box: bool = False,
+    box_padding: float = BOX_PADDING,
+    window: Sequence[float] = MaskOptions.window,
+    picture: str | Path | None = None,
+    num: int = 20,
+    **run,
+) -> dict:
+    """Add ``segmentation`` and ``mask_source`` to the annotations that have ``recist``.
+
+    A ``segmentation`` that outlines nothing is left out of the others. An interrupted run is
+    resumed when it is called again.
+
+    Args:
+        ann (str | Path): COCO file with ``recist``.
+        out (str | Path): The COCO file to write.
+        images (str | Path): The folder that file names start from.
+        workers (int): Processes.
+        from_box (bool): Whether the axes of the ellipse in the box stand in for RECIST.
+        box_padding (float): px that a box has beyond its lesion on each side.
+        window (Sequence[float]): HU from and to that GrabCut sees of images without ``windows``.
+        picture (str | Path, optional): Folder for pictures of some masks.
+        num (int): How many pictures.
+        **run: Of :class:`~mmlesion.converters.base.Run`: strict, allow_skipped.
+
+    Returns:
+        dict: What was written.
+
+    Raises:
+        UserError: If the input cannot be used, or more lesions get no mask than allowed.
+    """
+    policy = Run(Path(out).parent, 'lesion', workers, fate='get no mask', **run)
+    options = MaskOptions(tuple(window), from_box, box_padding)
+    _check_paths(ann, out, images)
+    _check_numbers(workers, num, options)
+    text, coco = read_annotations(ann, options.window)
+    masks = MaskRun(coco, images, options, policy)
+    partial_file = PartialFile(f'{out}.partial.jsonl', options.fingerprint(text))
+    if partial_file.finished:
+        print(f'going on after {len(partial_file.finished)} lesions that are done')
+    try:
+        masks.run(workers, partial_file)
+    finally:
+        partial_file.close()
+    report(masks, ann)
+    for index, mask in masks.masks.items():
+        coco['annotations'][index].update(mask)
+    drop_unusable(coco['annotations'])
+    write_json(coco, out)
+    partial_file.remove()
+    if picture:
+        draw_pictures(coco, images, options, picture, num)
+    skipped = sum(one.kind != NO_RECIST for one in masks.skipped)
+    policy.check(skipped, len(coco['annotations']), 'the lines above')
+    return coco
+
+
+def _check_paths(ann, out, images):
+    if not Path(images).is_dir():
+        raise UserError(f'{images} is not a folder: give the one that file names start from')
+    if os.path.realpath(out) == os.path.realpath(ann):
+        raise UserError(f'--out {out} is the annotation file itself: give another name')
+
+
+def _check_numbers(workers, num, options):
+    low, high = options.window
+    if workers < 1 or num < 1:
+        raise UserError('--workers and --num must be at least 1')
+    if not options.box_padding >= 0:
+        raise UserError(f'--box-padding {options.box_padding:g} must not be negative')
+    if not low < high:
+        raise UserError(f'--window {low:g} {high:g} is not low < high')
+
+
+def read_annotations(path: str | Path, window: Sequence[float]) -> tuple[bytes, dict]:
+    """Read and check a COCO file.
+
+    Args:
+        path (str | Path): The file.
+        window (Sequence[float]): HU from and to of images without ``windows``.
+
+    Returns:
+        tuple[bytes, dict]: Its bytes and content.
+
+    Raises:
+        UserError: If it cannot be used.
+    """
+    text = read_bytes(path)
+    coco = parse_json(text, path)
+    coco_ground_truth(coco, path)
+    for image in coco['images']:
+        if not isinstance(image.get('file_name'), str):
+            raise UserError(f'{path}: image {image["id"]} has no "file_name"')
+        low, high = first_window(image, window)
+        if not low < high:
+            raise UserError(f'{path}: image {image["id"]} has a window that is not low < high')
+    return text, coco
+
+
+def report(run: MaskRun, ann: str | Path) -> None:
+    """Print what got a mask from what, and what got none.
+
+    Raises:
+        UserError: If there is no mask at all.
+    """
+    failed = [one for one in run.skipped if one.kind != NO_RECIST]
+    print_skipped(failed, PRINTED, 'no mask')
+    if not run.masks:
+        raise UserError(f'no lesion of {ann} got a mask: {_explain_none(run)}')
+    print(AsciiTable([['mask from', 'lesions'], *sorted(run.counts().items())]).table)
+    if without := len(run.skipped) - len(failed):
+        print(f'{without} lesions have no "recist" and got no mask', file=sys.stderr)
+
+
+def _explain_none(run):
+    if not run.skipped:
+        return 'it has no annotations'
+    first = run.skipped[0]
+    if first.kind == NO_RECIST:
+        return f'{first.message}: convert DL_info.csv by deeplesion.py, or give --recist-from-box'
+    return f'{first.message}: check --images'
+
+
+def drop_unusable(annotations: Sequence[dict]) -> None:
+    """Delete ``segmentation`` where it outlines nothing: such a lesion has no mask."""
+    for annotation in annotations:
+        if usable_segmentation(annotation.get('segmentation')) is None:
+            annotation.pop('segmentation', None)
+
+
+def draw_pictures(
+    coco: dict, root: str | Path, options: MaskOptions, folder: str | Path, num: int
+) -> None:
+    """Draw masks, evenly picked, one PNG each, named by slice and annotation.
+
+    Args:
+        coco (dict): With masks.
+        root (str | Path): The folder that file names start from.
+        options (MaskOptions): How masks were made.
+        folder (str | Path): Where pictures are written.
+        num (int): How many.
+
+    Raises:
+        UserError: If the folder or a picture cannot be written.
+    """
+    images = {image['id']: image for image in coco['images']}
+    masked = [ann for ann in coco['annotations'] if 'mask_source' in ann]
+    picked = np.unique(np.linspace(0, len(masked) - 1, num).round().astype(int))
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'{folder} cannot be made: {error.strerror}') from None
+    for index in tqdm(picked, desc='pictures', unit='picture'):
+        ann = masked[index]
+        image = images[ann['image_id']]
+        slice_name = '_'.join(Path(image['file_name']).with_suffix('').parts)
+        path = Path(folder) / f'{slice_name}_{ann["id"]}.png'
+        if not cv2.imwrite(str(path), _draw(ann, image, root, options)):
+            raise UserError(f'{path} cannot be written')
+
+
+def _draw(ann, image, root, options):
+    """Return the picture of an annotation's mask: (H, W, 3) BGR."""
+    x, y, w, h = ann['bbox']
+    box = [x, y, x + w, y + h]
+    return draw_mask(
+        read_hu(path_under(root, image['file_name'])),
+        mask_utils.decode(ann['segmentation']).astype(bool),
+        ann.get('recist') or recist_from_box(box, options.box_padding),
+        box,
+        first_window(image, options.window),
+    )

@@ -1,0 +1,59 @@
+"""Resampling of volumes to cubes of 1 mm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import SimpleITK as sitk
+
+from mmlesion.structures import Grid
+
+SPACING = 1.0  # mm (3D Aggregated Faster R-CNN, section Data Preparation)
+HU_RANGE = (-1024, 3071)
+
+
+def isotropic_grid(
+    grid: Grid, low: Sequence[float], high: Sequence[float], spacing: float = SPACING
+) -> Grid:
+    """Return a grid of cubes that is parallel to another grid.
+
+    Args:
+        grid (Grid): The other one.
+        low (Sequence[float]): z, y, x in its voxels at which the new grid begins.
+        high (Sequence[float]): z, y, x near which it ends, to half a cube.
+        spacing (float): mm of the cubes' sides. Defaults to 1.
+
+    Returns:
+        Grid: Of at least one voxel along each axis.
+    """
+    low, cubes = np.asarray(low, float), np.asarray(grid.spacing)[::-1] / spacing
+    size = np.maximum(np.rint((high - low) * cubes), 1).astype(int)
+    (origin,) = grid.to_world(low + 0.5 / cubes)
+    return Grid(tuple(size.tolist()), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
+
+
+def resample(image: sitk.Image, grid: Grid, outside: float = HU_RANGE[0]) -> np.ndarray:
+    """Sample an image on a grid, linearly.
+
+    Args:
+        image (sitk.Image): In HU.
+        grid (Grid): Where to sample.
+        outside (float): HU outside of the image. Defaults to -1024, air.
+
+    Returns:
+        ndarray: (z, y, x) int16 HU, clipped to -1024 to 3071.
+    """
+    low, high = HU_RANGE
+    resampled = sitk.Resample(
+        image,
+        grid.size[::-1],
+        sitk.Transform(),
+        sitk.sitkLinear,
+        grid.origin,
+        grid.spacing,
+        grid.direction,
+        outside,
+        sitk.sitkFloat32,
+    )
+    return np.rint(sitk.GetArrayViewFromImage(resampled)).clip(low, high).astype(np.int16)

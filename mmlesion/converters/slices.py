@@ -1,0 +1,179 @@
+"""Run a converter of volumes to slices: convert each case once, split, write and report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Callable
+
+import SimpleITK as sitk
+from terminaltables import AsciiTable
+
+from mmlesion.datasets.conversion import as_coco, convert_once
+from mmlesion.io.ct import read_ct
+from mmlesion.utils import UserError
+
+from .base import Case, Run, Split, print_left_out, print_skipped, warn_of_empty
+from .regions import SliceOptions
+
+
+@dataclass(frozen=True)
+class SliceConverter:
+    """How the volumes of a benchmark become slices.
+
+    Attributes:
+        name (str): The benchmark's.
+        slice_case (Callable): Takes a case, the folder of its slices and the options; returns what
+            :func:`~mmlesion.converters.regions.write_slices` does, its annotations with
+            ``category_id``.
+        classes (Sequence[str]): Names of the categories, ids from 1.
+        missing (str): What to do where a source is missing.
+        warn (Callable, optional): Takes the list of :class:`Converted`, to print warnings.
+    """
+
+    name: str
+    slice_case: Callable
+    classes: Sequence[str] = ('lesion',)
+    missing: str = 'download it again'
+    warn: Callable | None = None
+
+    def convert(
+        self,
+        cases: Sequence[Case],
+        options: SliceOptions,
+        run: Run,
+        split: Split,
+        left_out: Mapping[str, int] | None = None,
+    ) -> dict[str, dict]:
+        """Convert all cases, and write a COCO file of each split, all or none.
+
+        Cases that an earlier run has made of the same files and options are kept.
+
+        Args:
+            cases (Sequence[Case]): The cases.
+            options (SliceOptions): Which slices and regions.
+            run (Run): How.
+            split (Split): Which split cases go to that have no official one.
+            left_out (dict[str, int], optional): Why, and how many cases were not listed.
+
+        Returns:
+            dict[str, dict]: COCO content by file name, such as ``train.json``.
+
+        Raises:
+            UserError: If no case can be used; with ``run.strict`` at the first that cannot. If more
+                cannot be used than are allowed, when all else has been written.
+        """
+        names = split.names(cases)
+        slice_once = partial(_slice_once, converter=self, out=Path(run.out), options=options)
+        done = run.convert(slice_once, cases, self.name)
+        skipped = [one.skipped for one in done if one.skipped]
+        images = {one.name: one.result or [] for one in done}
+        files = {
+            split_file(part): self._coco(part, [images[name] for name in members], split.seed)
+            for part, members in names.items()
+        }
+        run.write(files, skipped)
+        left_out = Counter({**(left_out or {}), 'unusable': len(skipped)})
+        left_out['without a lesion'] = sum(not (one.result or one.skipped) for one in done)
+        print_skipped(skipped)
+        _print_splits(files)
+        print_left_out(+left_out, 'case')
+        warn_of_empty(files)
+        if self.warn is not None:
+            self.warn(done)
+        run.check(len(skipped), len(cases))
+        return files
+
+    def _coco(self, split, images, seed):
+        info = {'description': f'{self.name}, {split} split', 'seed': seed}
+        return as_coco([image for of_case in images for image in of_case], self.classes, info)
+
+
+def split_file(split: str | int) -> str:
+    """Name the annotation file of a split, or of a fold by its number."""
+    return f'fold{split}.json' if isinstance(split, int) else f'{split}.json'
+
+
+def _slice_once(case, converter, out, options):
+    for source in case.sources:
+        if not source.is_file():
+            raise UserError(f'there is no {source}: {converter.missing}')
+    return convert_once(
+        out / 'cases' / f'{case.name}.json',
+        case.sources,
+        options,
+        lambda: converter.slice_case(case, out / 'Images_png' / case.name, options),
+    )
+
+
+def _print_splits(files):
+    rows = [['split', 'patients', 'images', 'with lesions', 'lesion regions', 'ignored regions']]
+    for name, coco in files.items():
+        targets = [ann['image_id'] for ann in coco['annotations'] if not ann['ignore']]
+        patients = len({image['patient_id'] for image in coco['images']})
+        counts = (len(coco['images']), len(set(targets)), len(targets))
+        rows.append([Path(name).stem, patients, *counts, len(coco['annotations']) - len(targets)])
+    print(AsciiTable(rows).table)
+
+
+def set_case_fields(
+    images: list[dict], lesion_type: int | None, category_id: int = 1, **ids
+) -> list[dict]:
+    """Set the fields shared by all slices of a case.
+
+    Args:
+        images (list[dict]): What ``write_slices`` returned; it is changed.
+        lesion_type (int): DeepLesion's coarse type, or -1.
+        category_id (int): Of the regions that have none. Defaults to 1.
+        **ids: Fields of the images, such as ``patient_id``.
+
+    Returns:
+        list[dict]: The same.
+    """
+    for image in images:
+        image.update({'study_id': 1, 'series_id': 1, **ids})
+        for annotation in image['annotations']:
+            annotation.setdefault('category_id', category_id)
+            annotation['lesion_type'] = lesion_type
+    return images
+
+
+def read_scan(path: Path) -> sitk.Image:
+    """Read a CT volume as whole HU, which some benchmarks store as floats.
+
+    Args:
+        path (Path): What :func:`~mmlesion.io.ct.read_ct` takes.
+
+    Returns:
+        sitk.Image: The volume.
+    """
+    scan = read_ct(path)
+    if scan.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64):
+        return sitk.Cast(sitk.Round(scan), sitk.sitkInt16)
+    return scan
+
+
+def check_labels(labels: sitk.Image, highest: int, path: Path) -> None:
+    """Raise :class:`UserError` where a segmentation has a label above ``highest``."""
+    if (found := sitk.GetArrayViewFromImage(labels).max()) > highest:
+        raise UserError(f'{path} has the label {found}, but its labels are 0 to {highest}')
+
+
+def copy_geometry(labels: sitk.Image, scan: sitk.Image, names: str) -> None:
+    """Overwrite the segmentation's geometry with the scan's, voxel by voxel.
+
+    Args:
+        labels (sitk.Image): The segmentation; it is changed.
+        scan (sitk.Image): The scan.
+        names (str): What to call them in the error message.
+
+    Raises:
+        UserError: If their sizes differ.
+    """
+    if labels.GetSize() != scan.GetSize():
+        sizes = f'{scan.GetSize()} and {labels.GetSize()}'
+        raise UserError(f'{names} have the size {sizes}: give those of one scan')
+    labels.CopyInformation(scan)

@@ -1,0 +1,125 @@
+"""List every slice of DeepLesion's sub-volumes for inference, with the 3D boxes to be found.
+
+``FROCMetric`` stacks what a detector finds on these slices and scores it as LENS does.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mmlesion.datasets.sub_volumes import (
+    check_slices,
+    sub_volume_coco,
+)
+from mmlesion.evaluation.files import coco_ground_truth, read_lens_ground_truth
+from mmlesion.io.json_files import read_json, write_json
+from mmlesion.mining.series import list_series
+from mmlesion.structures import Lesions, SliceSeries, SubVolume
+from mmlesion.utils import UserError
+
+from .base import Run
+
+
+def convert(
+    annotations: str | Path,
+    out: str | Path,
+    *,
+    images: str | Path,
+    gt: str | Path | None = None,
+    truth: str | Path | None = None,
+    split: str | None = None,
+    **run,
+) -> dict:
+    """List the slices of sub-volumes as COCO, with their 3D boxes.
+
+    Args:
+        annotations (str | Path): What the DeepLesion converter wrote, such as ``test.json``.
+        out (str | Path): The JSON file to write.
+        images (str | Path): The folder ``Images_png``.
+        gt (str | Path, optional): Manual annotation: the sub-volumes that it names, its boxes.
+        truth (str | Path, optional): A phantom's folder ``truth``: boxes of the true masks, which
+            also become ``out`` with the suffix ``.boxes3d.json``. Without both, sub-volumes are all
+            runs of consecutive slices, without boxes.
+        split (str, optional): Which part of the manual annotation, 'val' or 'test'.
+        **run: Of :class:`~mmlesion.converters.base.Run`: strict, allow_skipped.
+
+    Returns:
+        dict: What was written.
+
+    Raises:
+        UserError: If the input cannot be used, or more is skipped than allowed.
+    """
+    run = Run(Path(out).parent, 'sub-volume', **run)
+    if split and not gt:
+        raise UserError('--split is of the manual annotation: give it by --gt')
+    coco = read_json(annotations)
+    coco_ground_truth(coco, annotations)
+    volumes = {volume.name: volume for volume in list_series(coco, images)}
+    listed = read_manual(gt, split) if gt else read_runs(volumes, truth)
+    boxes = drop_incomplete(listed, volumes, run)
+    if not boxes:
+        raise UserError(f'{images} has no whole sub-volume: check --images and --gt')
+    content = sub_volume_coco(coco, volumes, boxes)
+    write_json(content, out)
+    if truth:
+        write_json(content['sub_volumes'], Path(out).with_suffix('.boxes3d.json'))
+    count = sum(map(len, boxes.values()))
+    print(f'{len(content["images"])} slices of {len(boxes)} sub-volumes, {count} boxes: {out}')
+    run.check(len(listed) - len(boxes), len(listed), 'the lines above')
+    return content
+
+
+def read_runs(
+    volumes: Mapping[str, SliceSeries], truth: str | Path | None
+) -> dict[SubVolume, list]:
+    """Find all runs of consecutive slices, and a phantom's boxes in each, where it is given.
+
+    Args:
+        volumes (dict[str, SliceSeries]): The series by name.
+        truth (str | Path, optional): A phantom's folder ``truth``.
+
+    Returns:
+        dict[SubVolume, list]: Boxes by sub-volume; without ``truth`` there are none.
+    """
+    runs = [run for name in sorted(volumes) for run in volumes[name].sub_volumes]
+    if not truth:
+        return {run: [] for run in runs}
+    # a real dataset has no truth, so that the phantom is not imported for it
+    from mmlesion.phantom.truth import read_masks, sub_volume_boxes
+
+    return {
+        run: sub_volume_boxes(read_masks(truth, run.series), run)
+        for run in tqdm(runs, 'sub-volumes', delay=3)
+    }
+
+
+def read_manual(path: str | Path, split: str | None) -> dict[SubVolume, list]:
+    """Read the sub-volumes of the manual annotation, and their boxes with what fields they have."""
+    truth = read_lens_ground_truth(path, split)
+    entries = {SubVolume.parse(name): [] for name in truth.cases}
+    by_case = list(entries.values())
+    for index, case in enumerate(truth.lesions.case):
+        by_case[case].append(lesion_entry(truth.lesions, index))
+    return entries
+
+
+def lesion_entry(lesions: Lesions, index: int) -> list | dict:
+    """Return a lesion as the manual annotation has it: its box, or a dictionary with its fields."""
+    box = lesions.geometry[index].tolist()
+    fields = {name: values[index] for name, values in lesions.attributes.items()}
+    fields = {name: value for name, value in fields.items() if value is not None}
+    return {'bbox_3d': box, **fields} if fields else box
+
+
+def drop_incomplete(
+    boxes: Mapping[SubVolume, list], volumes: Mapping[str, SliceSeries], run: Run
+) -> dict[SubVolume, list]:
+    """Keep the sub-volumes that have all their slices; the others are printed."""
+    problems = {sub: problem for sub in boxes if (problem := check_slices(sub, volumes))}
+    for problem in problems.values():
+        print(f'skipped: {run.skip(problem).message}', file=sys.stderr)
+    return {sub: found for sub, found in boxes.items() if sub not in problems}

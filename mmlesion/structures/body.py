@@ -1,0 +1,32 @@
+"""Find the body on a slice: what is not air or a scanner's black frame."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def body_box(
+    section: np.ndarray, threshold: float = -800.0, margin: int = 10
+) -> tuple[int, int, int, int]:
+    """Find the bounding rectangle of what is denser than air and thicker than 5 px.
+
+    Args:
+        section (ndarray): (H, W) HU, or what ``threshold`` is in.
+        threshold (float): HU above which is body. Defaults to -800.
+        margin (int): px that are kept around it. Defaults to 10.
+
+    Returns:
+        tuple[int]: x1, y1, x2, y2 px, within the slice; all of it where there is no body.
+    """
+    height, width = section.shape
+    dense = (section > threshold).astype(np.uint8)
+    x, y, w, h = cv2.boundingRect(cv2.morphologyEx(dense, cv2.MORPH_OPEN, np.ones((5, 5))))
+    if w == 0:
+        return 0, 0, width, height
+    return (
+        max(x - margin, 0),
+        max(y - margin, 0),
+        min(x + w + margin, width),
+        min(y + h + margin, height),
+    )

@@ -1,0 +1,225 @@
+"""The rules of docs/architecture.md: which room of mmlesion may import which, read from the source.
+
+Rooms are the folders below ``mmlesion``. Imports inside functions count for them too; only what a
+module imports at its top is loaded with it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / 'mmlesion'
+FRAMEWORKS = {'torch', 'torchvision', 'mmcv', 'mmdet', 'mmengine'}
+
+PLAIN = {'structures', 'io', 'evaluation.functional'}
+# What each room may import of the others; ``utils`` is for all.
+MAY_IMPORT = {
+    'utils': set(),
+    'structures': set(),
+    'evaluation.functional': {'structures'},
+    'io': {'structures', 'evaluation.functional'},
+    'visualization': {'structures', 'io'},
+    'models': PLAIN | {'visualization'},
+    'datasets': PLAIN,
+    'evaluation': PLAIN | {'visualization'},
+    'mining': PLAIN | {'visualization'},
+    'phantom': PLAIN | {'mining'},
+    'engine': PLAIN | {'visualization'},
+    'analysis': PLAIN | {'visualization'},
+    'apis': PLAIN | {'converters', 'visualization'},
+    'converters': PLAIN | {'visualization'},
+}
+# What is still to go: modules on their way to another room.
+YET = {
+    'apis': {'datasets'},
+    'converters': {'datasets', 'evaluation', 'mining', 'phantom'},
+    'datasets': {'evaluation'},
+    'models': {'evaluation'},
+    'search': PLAIN | {'models', 'visualization', 'evaluation'},
+}
+
+# Modules that import no framework, nor what does; a prefix stands for all below it.
+WITHOUT_FRAMEWORK = (
+    'mmlesion',
+    'mmlesion.lazy_registration',
+    'mmlesion.utils',
+    'mmlesion.structures',
+    'mmlesion.io',
+    'mmlesion.evaluation',
+    'mmlesion.visualization.froc_curve',
+)
+BUT = (
+    'mmlesion.evaluation.metrics',
+    'mmlesion.structures.spheres',
+    'mmlesion.utils.benchmark',
+    'mmlesion.utils.distributed',
+    'mmlesion.utils.mmdet_tools',
+)
+
+# The same idea in several rooms: a file's format, what it holds in memory, who makes it.
+SHARED_NAMES = {
+    'alb_encoder',
+    'cases',
+    'deeplesion',
+    'groups',
+    'lesions',
+    'matching',
+    'proposal_patches',
+    'segments',
+    'series',
+    'slices',
+    'sub_volumes',
+    'volumes',
+}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of mmlesion by its full name; a package stands for its ``__init__``."""
+    found = {}
+    for path in PACKAGE.rglob('*.py'):
+        parts = path.relative_to(PACKAGE.parent).with_suffix('').parts
+        found['.'.join(parts[:-1] if parts[-1] == '__init__' else parts)] = path
+    return found
+
+
+def imported_names(name: str, nodes) -> set[str]:
+    """The full names that import statements of a module name."""
+    path = modules()[name]
+    package = name.split('.') if path.name == '__init__.py' else name.split('.')[:-1]
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            base = '.'.join([*base, *filter(None, [node.module])])
+            names.update(f'{base}.{alias.name}' for alias in node.names)
+    return names
+
+
+def all_imports(name: str) -> set[str]:
+    return imported_names(name, ast.walk(ast.parse(modules()[name].read_text('utf-8'))))
+
+
+def loaded_imports(name: str) -> set[str]:
+    """Those that are imported with the module, and not when a function is called."""
+    body = ast.parse(modules()[name].read_text('utf-8')).body
+    nodes = []
+    for node in body:
+        if isinstance(node, ast.Try):
+            nodes += [inner for part in (node.body, *node.handlers) for inner in ast.walk(part)]
+        nodes.append(node)
+    return imported_names(name, nodes)
+
+
+def loaded_modules(name: str) -> set[str]:
+    """Modules of mmlesion that importing one loads itself, the packages above them included."""
+    loaded = set()
+    for target in {name, *loaded_imports(name)}:
+        parts = target.split('.')
+        if parts[0] == 'mmlesion':
+            above = {'.'.join(parts[:end]) for end in range(1, len(parts) + 1)}
+            loaded |= above & modules().keys()
+    return loaded - {name}
+
+
+def room_of(name: str) -> str:
+    if name.startswith('mmlesion.evaluation.functional'):
+        return 'evaluation.functional'
+    return name.split('.')[1] if name.count('.') else ''
+
+
+def rooms_imported_by() -> dict[str, dict[str, set[str]]]:
+    """Of each room: the rooms it imports, each with the modules that do."""
+    graph = defaultdict(lambda: defaultdict(set))
+    for name, path in modules().items():
+        is_room = path.parent != PACKAGE
+        for target in all_imports(name) if is_room else ():
+            if target.split('.')[0] == 'mmlesion' and room_of(target) != room_of(name):
+                graph[room_of(name)][room_of(target)].add(name)
+    return graph
+
+
+def test_every_room_is_known():
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / '__init__.py').is_file()}
+    assert rooms <= MAY_IMPORT.keys() | YET.keys(), 'say in MAY_IMPORT what a new room may import'
+
+
+@pytest.mark.parametrize('room', sorted(MAY_IMPORT.keys() | YET.keys()))
+def test_a_room_imports_only_what_it_may(room):
+    allowed = MAY_IMPORT.get(room, set()) | YET.get(room, set()) | {'utils', 'version'}
+    wrong = {
+        other: sorted(names)
+        for other, names in rooms_imported_by()[room].items()
+        if other not in allowed
+    }
+    assert not wrong
+
+
+def test_rules_have_no_cycle():
+    TopologicalSorter(MAY_IMPORT).prepare()
+
+
+def test_modules_import_each_other_in_no_circle():
+    # A package loads before its modules, which is no import of theirs.
+    graph = {
+        name: {other for other in loaded_modules(name) if not name.startswith(f'{other}.')}
+        for name in modules()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(' -> '.join(error.args[1]))
+
+
+def is_below(name: str, prefixes: tuple) -> bool:
+    return any(name == prefix or name.startswith(f'{prefix}.') for prefix in prefixes)
+
+
+def without_framework() -> list[str]:
+    mixed = [name for name in modules() if is_below(name, WITHOUT_FRAMEWORK[1:])]
+    return ['mmlesion', *(name for name in mixed if not is_below(name, BUT))]
+
+
+def framework_loaded_by(start: str) -> str:
+    """Which module that importing one loads imports a framework, if any does."""
+    seen, waiting = set(), [start]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        waiting += loaded_modules(name)
+        if used := {target.split('.')[0] for target in loaded_imports(name)} & FRAMEWORKS:
+            return f'{name} imports {", ".join(sorted(used))}'
+    return ''
+
+
+def test_plain_rooms_load_no_framework():
+    found = {name: framework_loaded_by(name) for name in without_framework()}
+    assert not {name: offender for name, offender in found.items() if offender}
+
+
+def test_other_rooms_do():
+    assert framework_loaded_by('mmlesion.register') and framework_loaded_by('mmlesion.models')
+
+
+def test_exceptions_are_in_use():
+    frameworks = [name for name in BUT if name in modules() and is_below(name, WITHOUT_FRAMEWORK)]
+    assert frameworks == list(BUT), 'take what is gone out of BUT'
+
+
+def test_a_base_name_says_which_module():
+    places = defaultdict(list)
+    for name, path in modules().items():
+        if path.name != '__init__.py':
+            places[path.stem].append(name)
+    repeated = {base: names for base, names in places.items() if len(names) > 1}
+    assert not {base: names for base, names in repeated.items() if base not in SHARED_NAMES}
