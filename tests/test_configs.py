@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1] / 'configs'
 CONFIGS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in ROOT.rglob('*.py')
-    if path.relative_to(ROOT).parts[0] != '_base_' and 'lesion-embedding' not in path.name
+    if '_base_' not in path.relative_to(ROOT).parts and 'lesion-embedding' not in path.name
 )
 
 
@@ -98,9 +98,13 @@ def test_visualizer_and_hooks(cfg, tmp_path):
 
 
 def test_truncated_rpn_configs_differ_in_the_head_alone():
-    for name in ('r50_fpn{}_4xb2-1x_deeplesion', 'r18_fpn{}_phantom', 'r18_fpn{}_lidc2d'):
-        plain = Config.fromfile(ROOT / f'baselines/faster-rcnn_{name.format("")}.py')
-        truncated = Config.fromfile(ROOT / f'baselines/faster-rcnn_{name.format("_trpn")}.py')
+    for name in (
+        'baselines/faster-rcnn_r50_fpn{}_4xb2-1x_deeplesion.py',
+        'phantom/baselines/faster-rcnn_r18_fpn{}_phantom.py',
+        'baselines/faster-rcnn_r18_fpn{}_lidc2d.py',
+    ):
+        plain = Config.fromfile(ROOT / name.format(''))
+        truncated = Config.fromfile(ROOT / name.format('_trpn'))
         head = truncated.model.rpn_head
         assert head.type == 'TruncatedRPNHead'
         head.type = 'RPNHead'

@@ -22,19 +22,21 @@ from mmlesion.utils.distributed import leave_process_group
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = {
-    'faster-rcnn': 'baselines/faster-rcnn_r18_fpn_phantom.py',
-    'trpn': 'baselines/faster-rcnn_r18_fpn_trpn_phantom.py',
-    'retinanet': 'baselines/retinanet_r18_fpn_phantom.py',
+    'faster-rcnn': 'phantom/baselines/faster-rcnn_r18_fpn_phantom.py',
+    'trpn': 'phantom/baselines/faster-rcnn_r18_fpn_trpn_phantom.py',
+    'retinanet': 'phantom/baselines/retinanet_r18_fpn_phantom.py',
     'improved-retinanet': (
-        'improved_retinanet/retinanet_r18_ag-fpn_anchors-dense_light-p2_phantom.py'
+        'phantom/improved_retinanet/retinanet_r18_ag-fpn_anchors-dense_light-p2_phantom.py'
     ),
-    'elixirnet': 'elixirnet/elixirnet_r18_fpn_phantom.py',
-    'lens': 'lens/lens_small_phantom.py',
-    'fpr': 'lens/fpr_small_phantom.py',
-    'embedding': 'lens/lesion-embedding_r18_phantom.py',
-    'aggregated-rcnn3d': ('aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'),
+    'elixirnet': 'phantom/elixirnet/elixirnet_r18_fpn_phantom.py',
+    'lens': 'phantom/lens/lens_small_phantom.py',
+    'fpr': 'phantom/lens/fpr_small_phantom.py',
+    'embedding': 'phantom/lens/lesion-embedding_r18_phantom.py',
+    'aggregated-rcnn3d': (
+        'phantom/aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'
+    ),
 }
-FPRN = 'aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_luna16-phantom.py'
+FPRN = 'phantom/aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_luna16-phantom.py'
 
 
 @pytest.fixture(scope='module')

@@ -18,6 +18,7 @@ from mmlesion.utils.benchmark import random_image
 
 ROOT = Path(__file__).parents[1] / 'configs'
 FOLDER = ROOT / 'elixirnet'
+PHANTOM = ROOT / 'phantom' / 'elixirnet'
 BASELINES = {
     'r50_fpn': 'faster-rcnn_r50_fpn_4xb2-1x_deeplesion',
     'r18_fpn': 'faster-rcnn_r18_fpn_phantom',
@@ -61,7 +62,8 @@ def _read(path):
 
 def read(name, folder='elixirnet'):
     """A config, which the test may change; each file is read once."""
-    return copy.deepcopy(_read(ROOT / folder / f'{name}.py'))
+    room = ROOT / 'phantom' if name.endswith('_phantom') else ROOT
+    return copy.deepcopy(_read(room / folder / f'{name}.py'))
 
 
 def parts_of(cfg):
@@ -111,7 +113,7 @@ def test_a_row_is_the_baseline_with_its_parts(name, backbone, parts):
 
 def test_every_phantom_row_has_the_baselines_truncated_rpn():
     expected = read('faster-rcnn_r18_fpn_trpn_phantom', 'baselines')
-    for path in FOLDER.glob('elixirnet_r18_fpn*_phantom.py'):
+    for path in PHANTOM.glob('elixirnet_r18_fpn*_phantom.py'):
         assert read(path.stem).model.rpn_head == expected.model.rpn_head
 
 
@@ -184,7 +186,9 @@ def test_training_step_and_prediction(name, channels):
 
 
 @pytest.mark.parametrize(
-    'name', [path.stem for path in sorted(FOLDER.glob('*types*.py'))] or ['missing']
+    'name',
+    [path.stem for folder in (FOLDER, PHANTOM) for path in sorted(folder.glob('*types*.py'))]
+    or ['missing'],
 )
 def test_second_stage(name):
     cfg = read(name)
@@ -194,7 +198,7 @@ def test_second_stage(name):
     assert 'EpochSeedHook' in [hook.type for hook in cfg.custom_hooks]
     # what it starts from has the same parts and lasts as many epochs as the file's name says
     first, epoch = re.fullmatch(r'work_dirs/(.+)/epoch_(\d+)\.pth', cfg.load_from).groups()
-    (path,) = ROOT.glob(f'*/{first}.py')
+    (path,) = ROOT.rglob(f'{first}.py')
     first = read(path.stem, path.parent.name)
     assert first.train_cfg.max_epochs == int(epoch)
     first.model.roi_head.bbox_head.num_classes = 8
@@ -225,7 +229,7 @@ def test_found_genotypes_come_by_base(tmp_path):
         f'genotypes = dict(alb={genotype}, reduction={genotype})'
     )
     config = tmp_path / 'found.py'
-    base = str(FOLDER / 'elixirnet_r18_fpn_phantom.py')
+    base = str(PHANTOM / 'elixirnet_r18_fpn_phantom.py')
     config.write_text(
         f"_base_ = [{base!r}, 'genotypes.py']\n"
         'model = dict(roi_head=dict(bbox_head=dict(encoder=dict(genotypes=_base_.genotypes))))\n'

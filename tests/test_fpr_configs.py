@@ -15,8 +15,8 @@ from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
 ROOT = Path(__file__).parents[1]
 PAPER, SMALL = (
-    ROOT / 'configs' / 'lens' / f'fpr_{name}.py'
-    for name in ('r18-3d_1xb32-6e_deeplesion', 'small_phantom')
+    ROOT / 'configs' / name
+    for name in ('lens/fpr_r18-3d_1xb32-6e_deeplesion.py', 'phantom/lens/fpr_small_phantom.py')
 )
 
 DEEPLESION = 'dataset_converters/deeplesion.py'

@@ -37,9 +37,9 @@ def anchor_head(name):
 @pytest.fixture(
     scope='module',
     params=[
-        'baselines/retinanet_r18_fpn_phantom.py',
-        'baselines/faster-rcnn_r18_fpn_phantom.py',
-        'improved_retinanet/retinanet_r18_fpn_anchors_phantom.py',
+        'phantom/baselines/retinanet_r18_fpn_phantom.py',
+        'phantom/baselines/faster-rcnn_r18_fpn_phantom.py',
+        'phantom/improved_retinanet/retinanet_r18_fpn_anchors_phantom.py',
     ],
 )
 def label_weights(request):

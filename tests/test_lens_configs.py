@@ -18,7 +18,8 @@ from mmlesion.phantom import (
 )
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = ROOT / 'configs' / 'lens'
+CONFIGS = ROOT / 'configs'
+FOLDERS = {'densenet121': CONFIGS / 'lens', 'small': CONFIGS / 'phantom' / 'lens'}
 NAMES = ['deeplesion', 'luna16', 'lits', 'nih_ln']
 ROWS = {
     'densenet121': ['_1xb4-8e_deeplesion', '_deeplesion-expert_1xb4-8e_4datasets',
@@ -29,7 +30,7 @@ SMALL = PatientOptions(size=128, slice_intervals=(5.0,))
 
 
 def load(size, row):
-    return Config.fromfile(CONFIGS / f'lens_{size}{ROWS[size][row]}.py')
+    return Config.fromfile(FOLDERS[size] / f'lens_{size}{ROWS[size][row]}.py')
 
 
 def training_sets(cfg):

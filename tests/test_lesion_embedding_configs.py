@@ -11,7 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 
-CONFIGS = sorted((Path(__file__).parents[1] / 'configs' / 'lens').glob('lesion-embedding*.py'))
+CONFIGS = sorted((Path(__file__).parents[1] / 'configs').rglob('lesion-embedding*.py'))
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)

@@ -11,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 from mmengine.structures import InstanceData
 
-FOLDER = Path(__file__).parents[1] / 'configs' / 'aggregated_rcnn3d'
+CONFIGS = Path(__file__).parents[1] / 'configs'
 TABLE_2 = {  # multi-scale, OHEM, anchors, ABS
     'rpn3d_dense-unet_single-scale_ohem_4xb2-50e': (False, True, 1, False),
     'rpn3d_dense-unet_single-scale_4xb2-50e': (False, False, 1, False),
@@ -42,7 +42,8 @@ ABS_ROUND = [FULL] * 15 + [TENTH] * 9 + [HUNDREDTH] * 6
 
 def read(name, data='luna16'):
     init_default_scope('mmdet')
-    return Config.fromfile(FOLDER / f'{name}_{data}.py')
+    room = CONFIGS / 'phantom' if data.endswith('-phantom') else CONFIGS
+    return Config.fromfile(room / 'aggregated_rcnn3d' / f'{name}_{data}.py')
 
 
 def hooks_of(cfg):

@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case "${1:-phantom}" in
   phantom)
-    CONFIG=configs/baselines/faster-rcnn_r18_fpn_trpn_phantom.py
+    CONFIG=configs/phantom/baselines/faster-rcnn_r18_fpn_trpn_phantom.py
     OUT=work_dirs/quickstart
     DATA=data/phantom
     ;;

@@ -13,7 +13,10 @@ model = dict(
     ),
     neck=dict(in_channels=[32, 64, 128]),
 )
-train_dataloader = dict(dataset=dict(data_root=data_root))
+train_dataloader = dict(
+    sampler=dict(_delete_=True, type='DefaultSampler', shuffle=True),
+    dataset=dict(data_root=data_root),
+)
 val_dataloader = dict(dataset=dict(data_root=data_root))
 test_dataloader = dict(dataset=dict(data_root=data_root))
 val_evaluator = dict(ann_file=data_root + 'val.json')

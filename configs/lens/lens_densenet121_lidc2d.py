@@ -31,7 +31,6 @@ model = dict(
     test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=100)),
 )
 
-# an epoch has one slice of each nodule, as in the paper
 max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=max_epochs)]
@@ -43,7 +42,6 @@ test_pipeline = [load, *_base_.test_pipeline[1:-1], pack]
 
 train_dataloader = dict(
     batch_size=4,
-    sampler=dict(_delete_=True, type='LesionSliceSampler', positive_ratio=2),
     dataset=dict(dataset_name='lidc2d', pipeline=train_pipeline),
 )
 val_dataloader = dict(dataset=dict(dataset_name='lidc2d', pipeline=test_pipeline))

@@ -1,4 +1,4 @@
-"""What all converters share: how a run goes, what is skipped, splits and reports."""
+"""Shared parts of all converters: runs, skipped cases, splits and reports."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Skipped(NamedTuple):
 
 
 class Converted(NamedTuple):
-    """What became of a case: its result, or why there is none.
+    """Outcome of a case: its result, or the reason why there is none.
 
     Args:
         name (str): The case's.
@@ -68,7 +68,7 @@ class Converted(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """How a conversion is run, whatever is converted.
+    """Options of a conversion run.
 
     Attributes:
         out (str | Path): Folder of the converted dataset.
@@ -88,7 +88,7 @@ class Run:
 
     @property
     def skipped_file(self) -> Path:
-        """Where what is skipped is named."""
+        """Path: File that lists skipped cases."""
         return Path(self.out, 'skipped.txt')
 
     def skip(self, message: str, kind: str = Skipped._field_defaults['kind']) -> Skipped:
@@ -145,7 +145,7 @@ class Run:
             self.skipped_file.unlink(missing_ok=True)
 
     def check(self, skipped: int, total: int, named: str | Path | None = None) -> None:
-        """End with an error if more was skipped than is allowed.
+        """Raise an error if more cases were skipped than allowed.
 
         Args:
             skipped (int): How many units could not be used.
@@ -173,7 +173,7 @@ def _attempt(case, convert, run):
 
 @contextmanager
 def naming(name: str):
-    """Let the message of a :class:`UserError` in the block begin with what it is about."""
+    """Prefix the message of a :class:`UserError` in the block with its subject."""
     try:
         yield
     except UserError as error:
@@ -221,7 +221,7 @@ def split_folds(patients: Sequence, seed: int, folds: int) -> dict[int, list]:
 
 @dataclass(frozen=True)
 class Split:
-    """Which split, or fold, cases go to, where the benchmark does not say it.
+    """Assignment of cases to splits or folds, if the benchmark does not define it.
 
     Attributes:
         seed (int): Random seed.
@@ -248,7 +248,7 @@ class Split:
             raise UserError(f'--folds is {self.folds}: give at least 2')
 
     def names(self, cases: Sequence[Case]) -> dict[str, list[str]]:
-        """Name the cases of each split; all scans of a patient go to the same one.
+        """Return the cases of each split; all scans of a patient are in the same one.
 
         Args:
             cases (Sequence[Case]): The cases, all or none of which have an official ``split``.
@@ -280,7 +280,7 @@ class Split:
 
 
 def _official(cases):
-    """Names by official split: 'train', 'val' and 'test' first, then others in their order."""
+    """Return names by official split: 'train', 'val' and 'test' first, then others in order."""
     without = [case.name for case in cases if case.split is None]
     if without:
         raise UserError(
@@ -298,7 +298,7 @@ def print_skipped(
     what: str = 'skipped',
     listed: Path | None = None,
 ) -> None:
-    """Print what was skipped to standard error.
+    """Print the skipped cases to stderr.
 
     Args:
         skipped (Sequence[Skipped]): What was skipped.
@@ -322,7 +322,7 @@ def print_left_out(left_out: Mapping[str, int], unit: str) -> None:
 
 
 def warn_of_empty(files: Mapping[str, dict], content: str = 'image') -> None:
-    """Warn of annotation files without an image, or volume, on standard error."""
+    """Warn about annotation files without an image, or volume, on stderr."""
     for name, coco in files.items():
         if not coco[f'{content}s']:
             print(f'warning: {name} has no {content}', file=sys.stderr)

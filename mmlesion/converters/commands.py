@@ -1,4 +1,4 @@
-"""The commands of ``tools/convert.py``: options of each converter, and what it is called with.
+"""The commands of ``tools/convert.py``: options and arguments of each converter.
 
 Options have the names of the parameters of the converter's ``convert``. Nothing heavy is imported
 before they are parsed, so that ``--help`` is fast.
@@ -214,6 +214,65 @@ def _luna16_slices(parser):
     _add_luna16_lists(parser)
 
 
+def _nifti(parser):
+    parser.add_argument(
+        'images', metavar='IMAGES', help='folder of the scans, <case>.nii.gz, .nii, .mha or .mhd'
+    )
+    lesions = parser.add_mutually_exclusive_group(required=True)
+    lesions.add_argument(
+        '--masks', metavar='DIR', help='folder of masks named like the scans; 0 is no lesion'
+    )
+    lesions.add_argument(
+        '--boxes',
+        metavar='CSV',
+        help='boxes, a row each: case, x1, y1, z1, x2, y2, z2 and, if known, class, patient, split',
+    )
+    parser.add_argument(
+        '--world',
+        dest='frame',
+        nargs='?',
+        const='LPS',
+        default='voxel',
+        choices=('LPS', 'RAS'),
+        help='boxes are in mm of the world, LPS or RAS (LPS), instead of voxels of the file',
+    )
+    parser.add_argument(
+        '--cases', metavar='CSV', help='with --masks: case and, if known, patient, split'
+    )
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='NAME',
+        help='of the labels 1, 2, ... of masks (all are lesions), or the order of those of boxes',
+    )
+    parser.add_argument(
+        '--volumes', action='store_true', help='make volumes of 1 mm instead of slices'
+    )
+    _add_slice_options(parser)
+    parser.add_argument(
+        '--test-share', type=float, default=0.0, help='of all patients, for testing (0)'
+    )
+    parser.add_argument(
+        '--folds',
+        type=int,
+        default=0,
+        metavar='N',
+        help='folds of cross-validation instead of the splits',
+    )
+    _add_context(parser, 'height of the slices kept above and below a lesion (10)')
+    parser.add_argument(
+        '--every-slice', action='store_true', help='every slice is an image, with lesions or not'
+    )
+    parser.add_argument(
+        '--window',
+        nargs=2,
+        type=float,
+        default=(-175.0, 275.0),
+        metavar=('LOW', 'HIGH'),
+        help='HU from and to, for pictures of slices (-175 275)',
+    )
+
+
 def _recist_masks(parser):
     parser.add_argument('ann', metavar='ANN.json', help='COCO file with "recist"')
     parser.add_argument('--images', required=True, help='the folder that file names start from')
@@ -300,6 +359,13 @@ COMMANDS = {
         f'taken or, where\nthere is none, the list of centres and sizes. {_SCHEMA}\n{_RESUME}',
         _nih_ln,
         'nih_ln',
+    ),
+    'nifti': Command(
+        'Convert NIfTI scans with masks or 3D boxes to slices, or to volumes of 1 mm.\n\n'
+        'Boxes are faces in voxels i, j, k of the file, voxel n from n - 0.5 to n + 0.5, or in mm\n'
+        f'(--world). A row without coordinates names a case without a lesion. {_SCHEMA}\n{_RESUME}',
+        _nifti,
+        'nifti',
     ),
     'recist_masks': Command(
         'Add dense lesion masks to a COCO file, by GrabCut from the RECIST diameters.\n\n'

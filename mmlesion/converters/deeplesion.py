@@ -68,6 +68,7 @@ class Row:
 
     @property
     def file_name(self):
+        """str: The key slice, relative to the folder of images."""
         return f'{self.series}/{self.key_slice:03d}.png'
 
 
@@ -242,7 +243,7 @@ def parse_row(line: str) -> Row:
 
 
 def check_box(row: Row) -> None:
-    """Refuse a box whose middle is not in the image.
+    """Reject a box whose center is not in the image.
 
     A genuine one may reach out, by its padding and even by the lesion's measured end.
 
@@ -296,7 +297,7 @@ def annotation_entry(row: Row, category: int) -> dict:
 
 
 def _check_same(first, second):
-    """Refuse a row whose image differs from an earlier row's; windows may differ by lesion."""
+    """Reject a row whose image differs from an earlier row's; windows may differ by lesion."""
     for key, value in second.items():
         if key != 'windows' and first[key] != value:
             message = f'{key} of {second["file_name"]} is {value}, but {first[key]} in a row before'

@@ -42,12 +42,12 @@ class SliceSpacing:
 
 
 class AnnotatedSubVolume(NamedTuple):
-    """A sub-volume that has key slices, and its lesions in 3D.
+    """A sub-volume with key slices, and its lesions in 3D.
 
     Args:
         place (SubVolume): Series, first and last slice.
         spacing (tuple[float]): mm along x, y, z.
-        lesions (ndarray): (n, 4) spheres x, y, z, diameter in mm; x = y = z = 0 is the centre of
+        lesions (ndarray): (n, 4) spheres x, y, z, diameter in mm; x = y = z = 0 is the center of
             the first pixel of slice 1.
         types (list[int]): n lesion types, DeepLesion's 1 to 8, or -1.
     """
@@ -59,7 +59,7 @@ class AnnotatedSubVolume(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Such as ``000001_01_01_103-115``."""
+        """str: Name such as ``000001_01_01_103-115``."""
         return self.place.name
 
 
@@ -184,12 +184,12 @@ def sphere(image: dict, annotation: dict) -> np.ndarray:
 
 
 def merge_spheres(spheres: np.ndarray) -> np.ndarray:
-    """Merge annotations of one lesion: spheres, one of which has the other's centre in it.
+    """Merge annotations of one lesion: spheres, one of which has the other's center in it.
 
-    The merged one has the mean centre and the largest diameter.
+    The merged one has the mean center and the largest diameter.
 
     Args:
-        spheres (ndarray): (n, 4) centre and diameter in mm.
+        spheres (ndarray): (n, 4) center and diameter in mm.
 
     Returns:
         ndarray: (m, 4).
@@ -250,7 +250,7 @@ def _resample(run, paths, out):
 
 
 def slice_paths(run: AnnotatedSubVolume, images: str | Path) -> list[Path]:
-    """Name the files of a run's slices, in their order."""
+    """Return the files of a run's slices, in order."""
     folder = Path(path_under(images, run.place.series))
     return [folder / slice_file_name(number) for number in run.place.numbers]
 

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 BOX_PADDING = 5.0  # px, what DeepLesion adds to the RECIST extent on each side
+SOFT_TISSUE = (-175.0, 275.0)  # HU, DeepLesion's window for the abdomen
 _SUBPIXEL_BITS = 4
 
 
@@ -32,7 +33,7 @@ def recist_mask(
     image_hu: np.ndarray,
     recist: Sequence[float],
     bbox: Sequence[float],
-    window: Sequence[float] = (-175.0, 275.0),
+    window: Sequence[float] = SOFT_TISSUE,
     margin: int | None = 20,
     iterations: int = 5,
 ) -> LesionMask:

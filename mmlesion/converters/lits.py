@@ -103,7 +103,7 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
 
 
 def warn_of_placeholders(converted: Sequence[Converted]) -> None:
-    """Say which volumes have voxels of 1 mm, as LiTS has 20 whose header is a placeholder."""
+    """Warn about volumes with voxels of 1 mm: LiTS has 20 whose header is a placeholder."""
     cubes = [
         one.name
         for one in converted

@@ -86,7 +86,7 @@ def convert(
 def find_lists(
     root: str | Path, annotations: str | Path | None, excluded: str | Path | None
 ) -> tuple[Path, Path]:
-    """Name LUNA16's lists: those that are given, or the ones in its folder."""
+    """Return the paths of LUNA16's lists: the given ones, or those in its folder."""
     return (
         Path(annotations or Path(root, 'annotations.csv')),
         Path(excluded or Path(root, 'annotations_excluded.csv')),
@@ -131,7 +131,7 @@ def _report(volumes: Sequence[dict], findings: Sequence[list]) -> None:
 
 
 def _warn(volumes, findings):
-    """Warn of subsets without a scan, and of nodules outside of the volumes."""
+    """Warn about subsets without a scan, and nodules outside of the volumes."""
     found = {volume['fold'] for volume in volumes}
     missing = [fold for fold in range(SUBSETS) if fold not in found]
     if missing:

@@ -72,7 +72,7 @@ def _label(mask):
 
 
 def _without_windpipe(mask):
-    """What is near to where the mask is at least half as wide as at its widest."""
+    """Return the mask near its parts that are at least half as wide as its widest part."""
     (box,) = ndimage.find_objects(mask.astype(np.uint8))
     depth = ndimage.distance_transform_edt(np.pad(mask[box], 1))[1:-1, 1:-1, 1:-1]
     near = ndimage.distance_transform_edt(depth <= depth.max() / 2) <= depth.max()

@@ -1,4 +1,4 @@
-"""What is kept of a chest scan: the box of its lungs, and of that the lungs and a rim around them.
+"""Cropping of a chest scan to its lungs and a rim around them.
 
 3D Aggregated Faster R-CNN, section Data Preparation, cuts "unnecessary volume" off by masks of the
 lungs, as its reference [9] does (Liao et al., 2017), whose rules these are.
@@ -29,7 +29,7 @@ _MOST_EROSION = 40.0  # mm
 
 @dataclass(frozen=True)
 class LungRegion:
-    """How volumes are cut to lungs, for training and for inference alike.
+    """Options for cropping volumes to the lungs, in training and inference.
 
     Attributes:
         margin (float): mm that are kept around the lungs' box.
@@ -82,7 +82,7 @@ def cut_to_lungs(
 
 
 def fill_outside(hu: np.ndarray, lungs: np.ndarray) -> np.ndarray:
-    """Replace what is neither lung nor near it by tissue, and bone near it too.
+    """Replace everything that is neither lung nor near it, and bone near it, by tissue.
 
     Args:
         hu (ndarray): (z, y, x) HU.
@@ -101,7 +101,7 @@ def fill_outside(hu: np.ndarray, lungs: np.ndarray) -> np.ndarray:
 
 
 def convex_slices(mask: np.ndarray) -> np.ndarray:
-    """The convex hull of each slice of a lung, where it is not much larger.
+    """Return the convex hull of each slice of a lung, where it is not much larger.
 
     Args:
         mask (ndarray): (z, y, x) bool.
@@ -122,7 +122,7 @@ def convex_slices(mask: np.ndarray) -> np.ndarray:
 
 
 def number_lungs(labels: np.ndarray, spacing: tuple, source: str) -> np.ndarray:
-    """Tell the two lungs of a mask apart.
+    """Label the two lungs of a mask.
 
     Args:
         labels (ndarray): (z, y, x) of a mask: LUNA16's, with lungs 3 and 4 and whatever else, one
@@ -167,7 +167,7 @@ def split_lungs(mask: np.ndarray, spacing: tuple) -> np.ndarray:
 
 
 def _two_cores(mask, sampling):
-    """(z, y, x) the nearest core of each voxel: 3 and 4; or 3 everywhere."""
+    """Return the nearest core of each voxel, (z, y, x): 3 and 4; or 3 everywhere."""
     depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=sampling)[1:-1, 1:-1, 1:-1]
     for erosion in np.arange(0, min(depth.max(), _MOST_EROSION), _SPLIT_STEP):
         parts, _ = ndimage.label(depth > erosion)
@@ -189,6 +189,6 @@ def _enlarge(array, steps, shape):
 
 
 def _extent(lungs):
-    """First and past-the-last z, y, x of what is not 0."""
+    """Return the first and past-the-last z, y, x of nonzero voxels."""
     (box,) = ndimage.find_objects((lungs > 0).astype(np.uint8))
     return np.array([(axis.start, axis.stop) for axis in box]).T

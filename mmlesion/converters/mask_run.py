@@ -24,10 +24,9 @@ from mmlesion.io.slices import read_hu
 from mmlesion.structures import encode_mask
 from mmlesion.utils import UserError
 from mmlesion.utils.parallel import parallel_map
-from mmlesion.visualization.local_visualizer import SOFT_TISSUE
 
 from .base import Run, Skipped, count_kinds
-from .grabcut import BOX_PADDING, recist_from_box, recist_mask
+from .grabcut import BOX_PADDING, SOFT_TISSUE, recist_from_box, recist_mask
 
 NO_RECIST, NO_IMAGE, BAD_IMAGE, BAD_RECIST = (
     'without RECIST',
@@ -68,7 +67,7 @@ class MaskRun:
     Args:
         coco (dict): ``images`` and ``annotations`` with ``recist``.
         images (str | Path): The folder that ``file_name`` is relative to.
-        options (MaskOptions): How masks are made.
+        options (MaskOptions): Options of mask generation.
         policy (Run, optional): Whether a lesion that gets no mask is an error. Defaults to None,
             it is not.
 

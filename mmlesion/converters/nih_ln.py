@@ -100,7 +100,7 @@ def find_slices(patient: Path) -> list[Path]:
 
 
 def find_annotation(name: str, masks: Path, markers: Path) -> list[Path]:
-    """Find the patient's mask or, if there is none, its lists of centres and of sizes."""
+    """Find the patient's mask or, if there is none, its lists of centers and of sizes."""
     mask = masks / name / f'{name}_mask.nii.gz'
     lists = [
         markers / name / f'{name}_lymphnodes_{kind}.txt' for kind in ('physicalPoints', 'sizes')
@@ -148,7 +148,7 @@ def read_markers(points: Path, sizes: Path, grid: Grid) -> list[dict]:
     """Read lymph nodes as spheres.
 
     Args:
-        points (Path): x, y, z of a centre in a line, world mm, LPS.
+        points (Path): x, y, z of a center in a line, world mm, LPS.
         sizes (Path): Diameters in mm, a line each: the shortest or, in the abdomen, the longest and
             the shortest. The longest one there is is the sphere's.
         grid (Grid): The scan's.
@@ -157,7 +157,7 @@ def read_markers(points: Path, sizes: Path, grid: Grid) -> list[dict]:
         list[dict]: ``center_mm``, ``diameter_mm``, ``ignore``.
 
     Raises:
-        UserError: If a line is none of these, their numbers differ, or a centre is not in the scan.
+        UserError: If a line is none of these, their numbers differ, or a center is not in the scan.
     """
     centers, diameters = read_lines(points), [max(line) for line in read_lines(sizes)]
     if len(centers) != len(diameters) or any(len(center) != 3 for center in centers):

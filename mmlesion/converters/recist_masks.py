@@ -134,7 +134,7 @@ def read_annotations(path: str | Path, window: Sequence[float]) -> tuple[bytes, 
 
 
 def report(run: MaskRun, ann: str | Path) -> None:
-    """Print what got a mask from what, and what got none.
+    """Print the sources of masks, and the lesions without a mask.
 
     Raises:
         UserError: If there is no mask at all.
@@ -158,7 +158,7 @@ def _explain_none(run):
 
 
 def drop_unusable(annotations: Sequence[dict]) -> None:
-    """Delete ``segmentation`` where it outlines nothing: such a lesion has no mask."""
+    """Delete empty ``segmentation``: such a lesion has no mask."""
     for annotation in annotations:
         if usable_segmentation(annotation.get('segmentation')) is None:
             annotation.pop('segmentation', None)

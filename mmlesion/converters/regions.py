@@ -1,4 +1,4 @@
-"""Volumes with known lesions as slices with boxes, in the schema of the 2D benchmarks."""
+"""Conversion of annotated volumes to slices with boxes, in the schema of the 2D benchmarks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ABDOMEN_WINDOW = (-175.0, 275.0)  # HU, DeepLesion's
 
 @dataclass(frozen=True)
 class SliceOptions:
-    """What becomes of a volume.
+    """Options for the slices of a volume.
 
     Attributes:
         min_area (float): mm² below which a region is ignored: neither a target nor background.
@@ -96,7 +96,7 @@ def number_lesions(mask: np.ndarray) -> np.ndarray:
 def sphere_regions(
     findings: Sequence[dict], grid: Grid, min_area: float = 0.0
 ) -> dict[int, list[dict]]:
-    """Annotate the sections of spheres on all slices that they cut.
+    """Annotate the cross-sections of spheres on all slices that they intersect.
 
     On the slice in which its center lies a sphere has its full section, so that none is lost
     between two slices.
@@ -136,6 +136,45 @@ def sphere_regions(
                 'lesion_id': lesion_id,
             }
             regions.setdefault(index, []).append(region)
+    return regions
+
+
+def box_regions(boxes: np.ndarray, grid: Grid, min_area: float = 0.0) -> dict[int, list[dict]]:
+    """Annotate the sections of 3D boxes on all slices whose middle they contain.
+
+    A box has a section on the slice in which its center lies too, so that none is lost between two
+    slices.
+
+    Args:
+        boxes (ndarray): (n, 6) z1, y1, x1, z2, y2, x2 in voxels, voxel i from i to i + 1.
+        grid (Grid): The volume's.
+        min_area (float): mm² below which a section is marked ``ignore``.
+
+    Returns:
+        dict[int, list[dict]]: By the slice's index from 0, for each section ``bbox`` in px, clipped
+        to the image, its ``area`` in px², its sides as ``diameters_mm``, ``lesion_id``, the number
+        of the box from 1, and the schema's other fields but for ``recist``.
+    """
+    regions = {}
+    depth, height, width = grid.size
+    spacing = np.asarray(grid.spacing[:2])
+    for lesion_id, (z1, y1, x1, z2, y2, x2) in enumerate(boxes.tolist(), start=1):
+        middles = np.arange(depth) + 0.5
+        indices = np.flatnonzero((middles >= z1) & (middles < z2)).tolist()
+        low, high = np.clip([(x1, y1), (x2, y2)], 0, (width, height))
+        sides = (high - low) * spacing
+        region = {
+            'bbox': [*low.round(3).tolist(), *(high - low).round(3).tolist()],
+            'area': float(np.prod(high - low)),
+            'iscrowd': 0,
+            'ignore': int(np.prod(sides) < min_area),
+            'diameters_mm': sorted(sides.round(3).tolist(), reverse=True),
+            'noisy': 0,
+            'source': 'annotated',
+            'lesion_id': lesion_id,
+        }
+        for index in indices or [int((z1 + z2) / 2)]:
+            regions.setdefault(index, []).append(dict(region))
     return regions
 
 

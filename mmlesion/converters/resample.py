@@ -1,4 +1,4 @@
-"""Resampling of volumes to cubes of 1 mm."""
+"""Resampling of volumes to isotropic voxels of 1 mm."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def isotropic_grid(
 
 
 def resample(image: sitk.Image, grid: Grid, outside: float = HU_RANGE[0]) -> np.ndarray:
-    """Sample an image on a grid, linearly.
+    """Resample an image to a grid with linear interpolation.
 
     Args:
         image (sitk.Image): In HU.

@@ -22,7 +22,7 @@ from .regions import SliceOptions
 
 @dataclass(frozen=True)
 class SliceConverter:
-    """How the volumes of a benchmark become slices.
+    """Conversion of the volumes of a benchmark to slices.
 
     Attributes:
         name (str): The benchmark's.
@@ -93,7 +93,7 @@ class SliceConverter:
 
 
 def split_file(split: str | int) -> str:
-    """Name the annotation file of a split, or of a fold by its number."""
+    """Return the annotation file of a split, or of a fold by its number."""
     return f'fold{split}.json' if isinstance(split, int) else f'{split}.json'
 
 

@@ -112,13 +112,13 @@ def lesion_entry(lesions: Lesions, index: int) -> list | dict:
     box = lesions.geometry[index].tolist()
     fields = {name: values[index] for name, values in lesions.attributes.items()}
     fields = {name: value for name, value in fields.items() if value is not None}
-    return {'bbox_3d': box, **fields} if fields else box
+    return {'box': box, **fields} if fields else box
 
 
 def drop_incomplete(
     boxes: Mapping[SubVolume, list], volumes: Mapping[str, SliceSeries], run: Run
 ) -> dict[SubVolume, list]:
-    """Keep the sub-volumes that have all their slices; the others are printed."""
+    """Drop and report sub-volumes with missing slices."""
     problems = {sub: problem for sub in boxes if (problem := check_slices(sub, volumes))}
     for problem in problems.values():
         print(f'skipped: {run.skip(problem).message}', file=sys.stderr)

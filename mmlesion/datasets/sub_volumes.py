@@ -1,10 +1,10 @@
-"""DeepLesion's sub-volumes: runs of consecutive slices, named as LENS' manual test set has them."""
+"""DeepLesion's sub-volumes: runs of consecutive slices, named as in LENS' manual test set."""
 
 import numpy as np
 
 
 def sub_volume_coco(coco, volumes, boxes):
-    """A COCO dictionary of every slice of sub-volumes, and their 3D boxes.
+    """Return a COCO dictionary of every slice of sub-volumes, and their 3D boxes.
 
     Args:
         coco (dict): The dataset's annotation file.
@@ -40,7 +40,7 @@ def sub_volume_coco(coco, volumes, boxes):
 
 
 def check_slices(sub_volume, volumes):
-    """Say what is missing of a sub-volume: an error message, or None."""
+    """Return an error message if slices of a sub-volume are missing, or None."""
     volume = volumes.get(sub_volume.series)
     if volume is None:
         return f'{sub_volume.name}: no image of series {sub_volume.series} is annotated'

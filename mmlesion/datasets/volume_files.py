@@ -1,4 +1,4 @@
-"""Volumes of 1 mm on disk: arrays to map into memory, and their annotation file."""
+"""Files of 1 mm volumes: memory-mapped arrays and their annotation file."""
 
 import json
 from dataclasses import asdict
@@ -58,7 +58,7 @@ def store_volume(root, name, sources, options, convert):
 
 
 def _is_whole(root, entry):
-    """Whether a volume is as its entry says, and its file as long as its own header says."""
+    """Return whether a volume matches its entry, and its file the length in its header."""
     try:
         volume = np.load(Path(root, entry['file_name']), mmap_mode='r', allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -67,27 +67,45 @@ def _is_whole(root, entry):
 
 
 def write_annotations(path, volumes, annotations, category, description, preparation=None):
-    """Write the annotation file of a 3D benchmark (see docs/datasets.md).
+    """Write the annotation file of a 3D benchmark; see :func:`describe_volumes`.
 
     Args:
         path (str | Path): The JSON file.
-        volumes (list[dict]): Entries of :func:`write_volume`; ids count from 1.
-        annotations (list[list[dict]]): Of each volume ``center_mm`` (x, y, z), ``diameter_mm`` and
-            ``ignore``, and more if there is; ids count from 1.
+        volumes (list[dict]): Entries of :func:`write_volume`.
+        annotations (list[list[dict]]): Of each volume.
         category (str): What is annotated.
+        description (str): Of the dataset.
+        preparation (dict, optional): How volumes were made. Defaults to None, of all that is there.
+    """
+    content = describe_volumes(volumes, annotations, (category,), description, preparation)
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content))
+
+
+def describe_volumes(volumes, annotations, categories, description, preparation=None):
+    """Make the content of the annotation file of a 3D benchmark (see docs/datasets.md).
+
+    Args:
+        volumes (list[dict]): Entries of :func:`write_volume`; ids count from 1.
+        annotations (list[list[dict]]): Of each volume ``center_mm`` (x, y, z) and ``diameter_mm``,
+            or ``bbox_3d`` (:mod:`mmlesion.io.bbox_3d`), and ``ignore``, and more if there is; ids
+            count from 1. The category is the first one where they do not name another.
+        categories (Sequence[str]): What is annotated, by category id from 1.
         description (str): Of the dataset.
         preparation (dict, optional): How volumes were made, which :class:`VolumeDataset` compares
             with its ``metainfo``. Defaults to None, of all that is there.
+
+    Returns:
+        dict: The content.
     """
     content = {
         'info': {'description': description, 'preparation': preparation},
         'volumes': [{'id': i, **volume} for i, volume in enumerate(volumes, start=1)],
         'annotations': [],
-        'categories': [{'id': 1, 'name': category}],
+        'categories': [{'id': i, 'name': name} for i, name in enumerate(categories, start=1)],
     }
     for volume_id, lesions in enumerate(annotations, start=1):
         for lesion in lesions:
             ids = {'id': len(content['annotations']) + 1, 'volume_id': volume_id}
             content['annotations'].append({**ids, 'category_id': 1, **lesion})
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content))
+    return content

@@ -8,6 +8,7 @@ from mmdet.registry import DATASETS
 from mmengine.fileio import get_text
 from mmengine.logging import print_log
 
+from mmlesion.io.bbox_3d import with_sphere
 from mmlesion.io.json_files import parse_json
 from mmlesion.io.schema import path_under
 from mmlesion.utils import UserError
@@ -22,6 +23,9 @@ SPLITS = ('train', 'test')
 @DATASETS.register_module()
 class VolumeDataset(BaseDetDataset):
     """Volumes of 1 mm with spheres around lesions: the JSON of 3D benchmarks (docs/datasets.md).
+
+    An annotation that has a 3D box alone stands for the sphere with the box's center and longest
+    side (:func:`~mmlesion.io.bbox_3d.with_sphere`).
 
     A sample is a whole volume, of which ``RandomLesionCrop`` cuts one crop. Findings marked
     ``ignore`` are kept out of the training targets (``ignore_flag`` 1). Those that mark a lesion,
@@ -89,7 +93,7 @@ class VolumeDataset(BaseDetDataset):
             lesions = {volume['id']: [] for volume in content['volumes']}
             for annotation in content['annotations']:
                 if annotation['category_id'] in labels:
-                    instance = _instance(annotation, labels)
+                    instance = _instance(with_sphere(annotation), labels)
                     lesions[annotation['volume_id']].append(instance)
             volumes = [volume for volume in content['volumes'] if self._is_chosen(volume)]
             samples = [self._sample(volume, lesions[volume['id']]) for volume in volumes]

@@ -70,6 +70,7 @@ class HistoryRecord(Record):
     """One of mmengine's history buffers, whose statistics are always the default ones."""
 
     def finish(self, state):
+        """Build the history buffer."""
         values, counts = state['_log_history'], state['_count_history']
         if type(values) is not np.ndarray or type(counts) is not np.ndarray:
             raise UserError('it has a history buffer that is not of arrays')
@@ -186,6 +187,7 @@ class CheckpointArchive:
         return Storage(self.storages[key], storage_type.dtype)
 
     def read_storage(self, member: zipfile.ZipInfo) -> torch.UntypedStorage:
+        """Read the bytes of a storage."""
         storage = torch.UntypedStorage(member.file_size)
         if member.file_size:
             view = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()

@@ -12,6 +12,7 @@ import numpy as np
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.attributes import lesion_attributes
+from mmlesion.io.bbox_3d import with_sphere
 from mmlesion.io.json_files import read_json
 from mmlesion.io.pickled_arrays import load_arrays
 from mmlesion.structures import Detections, GroundTruth, Lesions, Predictions
@@ -91,7 +92,7 @@ def read_lens_ground_truth(path, split=None):
 
     Args:
         path (str | Path): ``{sub-volume: [[x1, y1, z1, x2, y2, z2], ...]}`` or such a dictionary
-            for each split. In place of a box may stand a dictionary with the box as ``bbox_3d`` and
+            for each split. In place of a box may stand a dictionary with the box as ``box`` and
             further fields.
         split (str, optional): Which split to take; needed if the file has several.
 
@@ -106,10 +107,10 @@ def read_lens_ground_truth(path, split=None):
 
 
 def _sub_volume_lesions(data, path):
-    """The lesions of sub-volumes: boxes, or dictionaries with ``bbox_3d`` and further fields."""
+    """The lesions of sub-volumes: boxes, or dictionaries with ``box`` and further fields."""
     annotations = {name: _as_annotations(rows) for name, rows in _box_lists(data, path).items()}
     boxes = {
-        name: _column(rows, 'bbox_3d', f'{path}: {name}, box') for name, rows in annotations.items()
+        name: _column(rows, 'box', f'{path}: {name}, box') for name, rows in annotations.items()
     }
     index = {name: number for number, name in enumerate(data)}
     item, boxes = _boxes_by_item(boxes, index, 6, path)
@@ -119,7 +120,7 @@ def _sub_volume_lesions(data, path):
 
 
 def _as_annotations(entries):
-    return [entry if isinstance(entry, dict) else {'bbox_3d': entry} for entry in entries]
+    return [entry if isinstance(entry, dict) else {'box': entry} for entry in entries]
 
 
 def _sub_volume_patients(items):
@@ -307,6 +308,7 @@ def volume_ground_truth(data, path, fold=None):
             f'{path}: annotations of volumes that are not listed: {some_names(unknown)}'
         )
     item, _ = _items([names[i] for i in volume_ids], items, path)
+    annotations = [with_sphere(annotation) for annotation in annotations]
     centres = _numbers(_column(annotations, 'center_mm', where), 3, f'{where}, "center_mm"')
     diameter = _column(annotations, 'diameter_mm', where)
     diameter = _numbers(diameter, None, f'{where}, "diameter_mm"')

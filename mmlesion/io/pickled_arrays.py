@@ -30,6 +30,7 @@ class DTypeRecord(Record):
         self.code = code
 
     def finish(self, state):
+        """Build the dtype."""
         if state is None:
             return np.dtype(self.code)
         order, *structure = state[1:5]
@@ -42,6 +43,7 @@ class ArrayRecord(Record):
     """An array; its state has its shape, its dtype and its bytes."""
 
     def finish(self, state):
+        """Build the array."""
         if type(state) is not tuple or len(state) != 5:
             raise UserError('it has an array without data')
         _, shape, dtype, is_fortran, data = state

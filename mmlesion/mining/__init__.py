@@ -1,3 +1,5 @@
+"""Mining of missing annotations and generation of masks from RECIST."""
+
 from mmlesion.utils.import_hooks import lazy_exports
 
 from .cross_dataset import uncertain_regions

@@ -86,11 +86,11 @@ class VolumePass:
     Args:
         store (VolumeStore): Store of the results.
         samples_of (callable): Takes a :class:`SliceSeries`; gives a list, inputs of ``pipeline``.
-        pipeline (callable): Makes what a model takes of one of them.
-        predict (callable): Takes collated inputs; gives a list with a dictionary of arrays for each
-            of them, whose first axes are joined over a volume. No gradients are kept of it.
-        batch_size (int): Inputs at once. Defaults to 4.
-        num_workers (int): Processes that load. Defaults to 2.
+        pipeline (callable): Converts one of them to the model's input.
+        predict (callable): Returns, for collated inputs, a list with a dictionary of arrays each,
+            which are concatenated along the first axis over a volume. No gradients are kept of it.
+        batch_size (int): Inputs per batch. Defaults to 4.
+        num_workers (int): Number of loading processes. Defaults to 2.
     """
 
     def __init__(self, store, samples_of, pipeline, predict, batch_size=4, num_workers=2):

@@ -87,6 +87,7 @@ class Rib:
     hu: float = 330.0
 
     def section(self, z):
+        """Return the ellipses (:class:`Section`) at the heights ``z`` (n,) in mm."""
         along = (z - self.start) / self.descent
         angle = np.pi / 2 - self.side * (0.25 + 0.65 * np.clip(along, 0, 1)) * np.pi
         centers = np.stack([np.cos(angle), np.sin(angle)], axis=1) * self.ring

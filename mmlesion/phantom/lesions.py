@@ -76,6 +76,7 @@ class Profile:
 
     @property
     def look(self):
+        """LesionType: Appearance of its type."""
         return LESION_TYPES[self.type]
 
     @property
@@ -107,6 +108,7 @@ class Lesion:
     number: int = 0
 
     def section(self, z):
+        """Return the ellipses (:class:`Section`) at the heights ``z`` (n,) in mm."""
         reach = np.clip(np.abs(z - self.center[2]) / self.depth, 0, 1)
         centers = np.broadcast_to(self.center[:2], (len(z), 2))
         return _section(self.profile, centers, np.sqrt(1 - reach**2))
@@ -131,6 +133,7 @@ class Vessel:
     length: float
 
     def section(self, z):
+        """Return the ellipses (:class:`Section`) at the heights ``z`` (n,) in mm."""
         rise = z - self.center[2]
         steepness = np.hypot(*self.slope)
         shift = np.sin(steepness * rise / self.swing) * self.swing / steepness

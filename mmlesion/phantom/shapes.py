@@ -53,6 +53,7 @@ class Lobes(NamedTuple):
     phases: tuple
 
     def __call__(self, angle):
+        """Return the relative change of the radius at angles from the first axis."""
         (a0, a1, a2), (p1, p2) = self.amplitudes, self.phases
         ripple = a0 + a1 * np.cos(angle + p1) + a2 * np.cos(2 * angle + p2)
         return np.sin(2 * angle) * ripple

@@ -20,8 +20,8 @@ from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
 REPO = Path(__file__).parents[2]
-CONFIG = REPO / 'configs/baselines/faster-rcnn_r18_fpn_phantom.py'
-DENSE = REPO / 'configs/improved_retinanet/retinanet_r18_ag-fpn_anchors-dense_phantom.py'
+CONFIG = REPO / 'configs/phantom/baselines/faster-rcnn_r18_fpn_phantom.py'
+DENSE = REPO / 'configs/phantom/improved_retinanet/retinanet_r18_ag-fpn_anchors-dense_phantom.py'
 SMALL = {
     'test_dataloader.dataset.pipeline.2.scale': (64, 64),
     'model.test_cfg.rcnn.max_per_img': 4,

@@ -23,7 +23,8 @@ from mmlesion.structures.grid import Grid, from_index
 from mmlesion.utils import UserError
 
 REPO = Path(__file__).parents[2]
-CONFIG = REPO / 'configs/aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'
+FOLDER = REPO / 'configs/phantom/aggregated_rcnn3d'
+CONFIG = FOLDER / 'aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'
 REAL_CT = REPO.parent / 'shared/data/ct/abdomen_ct_3mm.nii.gz'
 DIAMETER = 12.0
 

@@ -1,4 +1,4 @@
-"""DeepLesion's types as classes: converter, phantom_types.py, sensitivity of each type."""
+"""DeepLesion's types as classes: converter, deeplesion_types.py, sensitivity of each type."""
 
 import json
 from pathlib import Path
@@ -14,6 +14,7 @@ from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / 'configs' / '_base_'
+PHANTOM = ROOT / 'configs' / 'phantom' / '_base_' / 'datasets' / 'deeplesion_types.py'
 
 
 @pytest.fixture(scope='module')
@@ -23,7 +24,7 @@ def cfg(tmp_path_factory):
     make_deeplesion_phantom(root, (1, 4, 2), options=PatientOptions(size=128))
     out, images = root / 'types', root / 'Images_png'
     deeplesion.convert(root / 'DL_info.csv', out, images=images, multi_type=True)
-    cfg = Config.fromfile(BASE / 'datasets' / 'phantom_types.py')
+    cfg = Config.fromfile(PHANTOM)
     for split in ('train', 'val', 'test'):
         cfg[f'{split}_dataloader'].dataset.data_root = str(root)
     for split in ('val', 'test'):
@@ -88,7 +89,7 @@ def test_sensitivity_of_each_type_at_3_false_positives_per_image(cfg):
 
 def test_the_deeplesion_config_is_the_same_but_for_place_and_pipeline(cfg):
     deeplesion = Config.fromfile(BASE / 'datasets' / 'deeplesion_types.py')
-    phantom = Config.fromfile(BASE / 'datasets' / 'phantom_types.py')
+    phantom = Config.fromfile(PHANTOM)
     for split in ('train', 'val', 'test'):
         one, other = (c[f'{split}_dataloader'].dataset for c in (deeplesion, phantom))
         assert one.ann_file == other.ann_file and one.metainfo == other.metainfo

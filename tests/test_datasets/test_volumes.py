@@ -13,6 +13,7 @@ from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
+PHANTOM_CONFIGS = CONFIGS.parents[1] / 'phantom' / '_base_' / 'datasets'
 # the stored grid's directions, as the converter writes them, and its first voxel's centre
 DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 ORIGIN = (-10.0, 20.0, 300.0)
@@ -209,10 +210,13 @@ def test_one_config_serves_all_folds(root, monkeypatch):
     assert seen == dict(train=[1, 2], val=[3], test=[3], train_scan=[1, 2])
 
 
-@pytest.mark.parametrize('name', ['luna16', 'deeplesion_3d', 'deeplesion_3d_phantom'])
-def test_dataset_configs_build(name, monkeypatch):
+@pytest.mark.parametrize(
+    'folder, name',
+    [(CONFIGS, 'luna16'), (CONFIGS, 'deeplesion_3d'), (PHANTOM_CONFIGS, 'deeplesion_3d')],
+)
+def test_dataset_configs_build(folder, name, monkeypatch):
     monkeypatch.delenv('LUNA16_FOLD', raising=False)
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg = Config.fromfile(folder / f'{name}.py')
     for split in ('train', 'val', 'test', 'train_scan'):
         dataset = DATASETS.build(dict(cfg[f'{split}_dataloader'].dataset, lazy_init=True))
         assert dataset.fold == (0 if name == 'luna16' else None)

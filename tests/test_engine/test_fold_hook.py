@@ -132,11 +132,13 @@ def test_the_work_folder(tmp_path, monkeypatch, fold, work_dir, expected):
 
 
 def test_configs_of_luna16_name_their_fold(monkeypatch):
-    name = 'configs/aggregated_rcnn3d/rpn3d_dense-unet_{}.py'
-    for data, default in (('4xb2-50e_luna16', [0]), ('luna16-phantom', [0, 1, 2, 3, 4])):
+    for name, default in (
+        ('aggregated_rcnn3d/rpn3d_dense-unet_4xb2-50e_luna16.py', [0]),
+        ('phantom/aggregated_rcnn3d/rpn3d_dense-unet_luna16-phantom.py', [0, 1, 2, 3, 4]),
+    ):
         monkeypatch.delenv('LUNA16_FOLD', raising=False)
-        assert fold_of(Config.fromfile(ROOT / name.format(data))) == default
+        assert fold_of(Config.fromfile(ROOT / 'configs' / name)) == default
         monkeypatch.setenv('LUNA16_FOLD', '7')
-        cfg = Config.fromfile(ROOT / name.format(data))
+        cfg = Config.fromfile(ROOT / 'configs' / name)
         assert fold_of(cfg) == [7] and cfg.runner_type == 'FoldRunner'
         assert cfg.default_hooks.checkpoint.save_best is None

@@ -184,7 +184,7 @@ def test_what_validation_has_changed_is_in_the_checkpoint(tmp_path):
 
 
 def test_nothing_to_find_is_an_error_and_the_epoch_is_kept(tmp_path):
-    with pytest.raises(UserError, match='froc/mAP is nan.*nothing to find'):
+    with pytest.raises(UserError, match='froc/mAP is nan.*has no lesions'):
         make_runner(tmp_path, mean_aps=[float('nan')] * 11).train()
     runner = make_runner(tmp_path, resume=True)
     runner.train()

@@ -6,8 +6,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / 'tools' / 'analysis_tools' / 'benchmark_3d_train_step.py'
 CONFIG = f"""_base_ = [
-    '{ROOT}/configs/_base_/models/aggregated_rcnn3d_small.py',
-    '{ROOT}/configs/_base_/schedules/schedule_3d_phantom.py',
+    '{ROOT}/configs/phantom/_base_/models/aggregated_rcnn3d_small.py',
+    '{ROOT}/configs/phantom/_base_/schedules/schedule_3d.py',
 ]
 model = dict(roi_head=_base_.magnified_fprn)
 """

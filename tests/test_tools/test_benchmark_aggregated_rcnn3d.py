@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / 'tools' / 'analysis_tools' / 'benchmark_aggregated_rcnn3d.py'
-CONFIG = ROOT / 'configs/aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'
+FOLDER = ROOT / 'configs/phantom/aggregated_rcnn3d'
+CONFIG = FOLDER / 'aggregated-rcnn3d_dense-unet_da-lm_luna16-phantom.py'
 
 
 @pytest.fixture
@@ -59,6 +60,6 @@ def test_bad_input(run_tool, args, message):
 
 
 def test_a_config_of_something_else(run_tool):
-    other = ROOT / 'configs/baselines/faster-rcnn_r18_fpn_phantom.py'
+    other = ROOT / 'configs/phantom/baselines/faster-rcnn_r18_fpn_phantom.py'
     with pytest.raises(SystemExit, match='has no fprn'):
         run_tool(SCRIPT, other, '--size', 32, 32, 32)

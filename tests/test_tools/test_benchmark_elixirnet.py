@@ -15,8 +15,8 @@ from mmlesion.utils.benchmark import (
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / 'tools/analysis_tools/benchmark_elixirnet.py'
 CONFIGS = [
-    ROOT / 'configs/baselines/faster-rcnn_r18_fpn_phantom.py',
-    ROOT / 'configs/elixirnet/elixirnet_r18_fpn_phantom.py',
+    ROOT / 'configs/phantom/baselines/faster-rcnn_r18_fpn_phantom.py',
+    ROOT / 'configs/phantom/elixirnet/elixirnet_r18_fpn_phantom.py',
 ]
 
 
@@ -60,7 +60,10 @@ def test_configs_of_every_backbone_are_alike_in_their_features(tool):
         (['--proposals', '0'], '--proposals'),
         (['nowhere.py'], 'nowhere.py does not exist'),
         ([CONFIGS[0], CONFIGS[0]], 'given twice'),
-        ([ROOT / 'configs/baselines/retinanet_r18_fpn_phantom.py'], 'not of a two-stage detector'),
+        (
+            [ROOT / 'configs/phantom/baselines/retinanet_r18_fpn_phantom.py'],
+            'not of a two-stage detector',
+        ),
     ],
 )
 def test_bad_input(run_tool, args, message):

@@ -5,7 +5,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / 'tools' / 'analysis_tools' / 'benchmark_improved_retinanet.py'
-FOLDER = ROOT / 'configs' / 'improved_retinanet'
+FOLDER = ROOT / 'configs' / 'phantom' / 'improved_retinanet'
 
 
 @pytest.fixture

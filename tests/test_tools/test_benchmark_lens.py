@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/analysis_tools/benchmark_lens.py'
-SMALL = ROOT / 'configs/_base_/models/lens_small.py'
+SMALL = ROOT / 'configs/phantom/_base_/models/lens_small.py'
 
 
 def run(*args):

@@ -37,7 +37,8 @@ def config(ramp_dataset):
     for name in ('train.json', 'test.json'):
         ramp_dataset.write(name)
     path = ramp_dataset.root / 'config.py'
-    bases = [str(ROOT / f'configs/_base_/{n}.py') for n in ('default_runtime', 'datasets/phantom')]
+    names = ('_base_/default_runtime.py', 'phantom/_base_/datasets/deeplesion.py')
+    bases = [str(ROOT / 'configs' / name) for name in names]
     root = str(ramp_dataset.root)
     path.write_text(
         f'_base_ = {bases}\n'

@@ -75,7 +75,7 @@ def test_manual_annotation(run, data, capsys):
 
 
 def test_fields_of_the_manual_annotation_are_kept(run, data):
-    lesions = [dict(bbox_3d=[1, 2, 3, 4, 5, 4], organ='liver', stage=2), [7, 8, 4, 9, 9, 5]]
+    lesions = [dict(box=[1, 2, 3, 4, 5, 4], organ='liver', stage=2), [7, 8, 4, 9, 9, 5]]
     path = data.root / 'gt.json'
     path.write_text(json.dumps({'000002_01_02_003-005': lesions}))
     assert run('--gt', path)['sub_volumes'] == {'000002_01_02_003-005': lesions}

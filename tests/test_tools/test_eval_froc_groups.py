@@ -122,7 +122,7 @@ BOXES = {
 def sub_volumes():
     """The same boxes, some with fields."""
     first, second = BOXES
-    entries = [dict(bbox_3d=box, organ='liver') for box in BOXES[first]]
+    entries = [dict(box=box, organ='liver') for box in BOXES[first]]
     return {first: entries, second: BOXES[second]}
 
 
@@ -157,7 +157,7 @@ def test_sub_volumes_of_the_tool(sub_volumes, tmp_path, load_tool):
     assert result['groups']['organ=liver']['num_lesions'] == 2
     sub_volumes[first][1] = dict(organ='liver')
     dump(sub_volumes, truth)
-    with pytest.raises(SystemExit, match=f'{first}, box 1 .* has no "bbox_3d"'):
+    with pytest.raises(SystemExit, match=f'{first}, box 1 .* has no "box"'):
         tool.main(list(map(str, args)))
 
 

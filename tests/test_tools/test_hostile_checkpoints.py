@@ -10,9 +10,9 @@ import torch
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-DETECTOR = CONFIGS / 'baselines/faster-rcnn_r18_fpn_phantom.py'
-RELATIONS = CONFIGS / 'elixirnet/faster-rcnn_r18_fpn_rtm_phantom.py'
-SEARCH = CONFIGS / 'elixirnet/alb-search_r18_fpn_phantom.py'
+DETECTOR = CONFIGS / 'phantom/baselines/faster-rcnn_r18_fpn_phantom.py'
+RELATIONS = CONFIGS / 'phantom/elixirnet/faster-rcnn_r18_fpn_rtm_phantom.py'
+SEARCH = CONFIGS / 'phantom/elixirnet/alb-search_r18_fpn_phantom.py'
 
 
 class ForgedArray:

@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 REPO = Path(__file__).parents[2]
 TOOL = REPO / 'tools/infer.py'
-CONFIG = REPO / 'configs/baselines/faster-rcnn_r18_fpn_phantom.py'
+CONFIG = REPO / 'configs/phantom/baselines/faster-rcnn_r18_fpn_phantom.py'
 
 
 def infer(*args):

@@ -8,7 +8,7 @@ from torch import nn
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/analysis_tools/loss_balance.py'
 OFFICIAL = ROOT.parent / 'shared/data/deeplesion_mini'
-CONFIG = ROOT / 'configs/improved_retinanet/retinanet_r18_fpn_anchors-dense_phantom.py'
+CONFIG = ROOT / 'configs/phantom/improved_retinanet/retinanet_r18_fpn_anchors-dense_phantom.py'
 
 
 class TwoLosses(nn.Module):

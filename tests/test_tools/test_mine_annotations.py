@@ -58,7 +58,7 @@ def detector(data):
 
 @pytest.fixture
 def embedder(data):
-    cfg = Config.fromfile(ROOT / 'configs/lens/lesion-embedding_r18_phantom.py')
+    cfg = Config.fromfile(ROOT / 'configs/phantom/lens/lesion-embedding_r18_phantom.py')
     return write_config(data, 'embedder', cfg.model)
 
 
@@ -116,7 +116,7 @@ def test_programs_are_not_run(run, detector, embedder, capsys, which):
 
 
 def test_experts_of_lens(run, data, capsys):
-    cfg = Config.fromfile(ROOT / 'configs/_base_/models/lens_small.py')
+    cfg = Config.fromfile(ROOT / 'configs/phantom/_base_/models/lens_small.py')
     cfg.model.test_cfg.rcnn.score_thr = 0.01
     lens = write_config(data, 'detector', cfg.model, num_slices=9)
     run(*lens, '--rules', 'cross_dataset', '--unlabelled', '--sigma', '0.02', '--score-thr', '0.01')

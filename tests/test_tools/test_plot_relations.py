@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / 'tools/analysis_tools/plot_relations.py'
-RELATIONS = 'elixirnet/elixirnet_r18_fpn_phantom.py'
+RELATIONS = 'phantom/elixirnet/elixirnet_r18_fpn_phantom.py'
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_pictures(write_config, run_tool, tmp_path, capsys):
 
 
 def test_relations_of_a_head_without_non_local(tool, write_config):
-    model, item = load(tool, *write_config('elixirnet/faster-rcnn_r18_fpn_rtm_phantom.py'))
+    model, item = load(tool, *write_config('phantom/elixirnet/faster-rcnn_r18_fpn_rtm_phantom.py'))
     boxes, relation = tool.find_relations(model, item)
     assert relation.shape == (len(boxes), len(boxes))
 
@@ -98,9 +98,9 @@ NO_GRAPH = (
 @pytest.mark.parametrize(
     'base, extra',
     [
-        ('baselines/faster-rcnn_r18_fpn_phantom.py', ''),
-        ('baselines/retinanet_r18_fpn_phantom.py', ''),
-        ('elixirnet/faster-rcnn_r18_fpn_alb_phantom.py', NO_GRAPH),
+        ('phantom/baselines/faster-rcnn_r18_fpn_phantom.py', ''),
+        ('phantom/baselines/retinanet_r18_fpn_phantom.py', ''),
+        ('phantom/elixirnet/faster-rcnn_r18_fpn_alb_phantom.py', NO_GRAPH),
     ],
 )
 def test_no_relations(write_config, run_tool, tmp_path, base, extra):

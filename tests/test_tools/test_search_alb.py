@@ -19,8 +19,8 @@ from mmlesion.models.layers import check_genotype
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs/elixirnet/alb-search_r18_fpn_phantom.py'
-BASELINE = ROOT / 'configs/baselines/faster-rcnn_r18_fpn_trpn_phantom.py'
+CONFIG = ROOT / 'configs/phantom/elixirnet/alb-search_r18_fpn_phantom.py'
+BASELINE = ROOT / 'configs/phantom/baselines/faster-rcnn_r18_fpn_trpn_phantom.py'
 CELLS = 'roi_head.bbox_head.encoder'
 
 
@@ -98,7 +98,7 @@ def test_search_finds_genotypes_and_leaves_what_is_frozen(searched, baseline):
 def test_a_config_takes_the_fragment_and_trains(searched, data, tmp_path):
     config = tmp_path / 'config.py'
     config.write_text(
-        f"_base_ = ['{ROOT}/configs/elixirnet/elixirnet_r18_fpn_phantom.py', "
+        f"_base_ = ['{ROOT}/configs/phantom/elixirnet/elixirnet_r18_fpn_phantom.py', "
         f"'{searched}/genotypes.py']\n"
         'model = dict(\n'
         '    roi_head=dict(bbox_head=dict(encoder=dict(genotypes=_base_.genotypes)))\n'

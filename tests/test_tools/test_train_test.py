@@ -11,7 +11,7 @@ import pytest
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs/baselines/faster-rcnn_r18_fpn_trpn_phantom.py'
+CONFIG = ROOT / 'configs/phantom/baselines/faster-rcnn_r18_fpn_trpn_phantom.py'
 
 
 def run(*command):

@@ -17,7 +17,13 @@ train_pipeline = [
 ]
 test_pipeline = [_base_.test_pipeline[0], window, enlarge, *_base_.test_pipeline[3:]]
 
-train_dataloader = dict(batch_size=8, dataset=dict(data_root=data_root, pipeline=train_pipeline))
+# An epoch has one slice of each nodule: its neighbors show nearly the same, and patients with many
+# slices would have more say.
+train_dataloader = dict(
+    batch_size=8,
+    sampler=dict(_delete_=True, type='LesionSliceSampler'),
+    dataset=dict(data_root=data_root, pipeline=train_pipeline),
+)
 val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = dict(
     dataset=dict(data_root=data_root, ann_file='val.json', pipeline=test_pipeline)

@@ -257,6 +257,7 @@ def _counts(events, weight=None):
     """(p + 1,) false positives and (p + 1,) detected lesions up to each point, from 0.
 
     Args:
+        events (CurveEvents): The events.
         weight (ndarray, optional): (num_cases,) how often each case counts.
     """
     fp_weight, hit_weight = (

@@ -64,7 +64,8 @@ def slice_overlaps(
     Args:
         boxes (ndarray): (..., 6) x1, y1, z1, x2, y2, z2 in px and slices.
         gts (ndarray): (..., 6) likewise, with z1 = z2 the annotated slice.
-        metric, inclusive: See :func:`box_overlaps`.
+        metric (str): See :func:`box_overlaps`.
+        inclusive (bool): See :func:`box_overlaps`.
 
     Returns:
         ndarray: (...) overlaps.

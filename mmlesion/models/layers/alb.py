@@ -91,8 +91,10 @@ class AutoLesionBlock(nn.Module):
 
     @property
     def relations(self):
-        """list[Tensor] | None: The mean E (n, n) of the Non-local operations in the last forward,
-        for each image; None if there is none."""
+        """list[Tensor] | None: Mean E (n, n) of the Non-local operations for each image.
+
+        Of the last forward pass; None if there is no such operation.
+        """
         relations = [
             module.relations for module in self.modules() if isinstance(module, NonLocalRelation)
         ]

@@ -7,12 +7,12 @@ from torch import nn
 
 @MODELS.register_module()
 class RelationTransferModule(nn.Module):
-    """Transfers lesion semantics along the relations of the regions (ElixirNet, section "Relation
-    Transfer Module").
+    """Transfers lesion semantics along the relations of the regions.
 
-    f_E = E Gamma M W_E. M, the weights and biases of a binary classifier of lesions, describes its
-    two classes. Gamma maps them to the regions by the softmax of the regions' binary scores. E are
-    the relations between the regions of an image, W_E a learned matrix.
+    ElixirNet, section "Relation Transfer Module": f_E = E Gamma M W_E. M, the weights and biases of
+    a binary classifier of lesions, describes its two classes. Gamma maps them to the regions by the
+    softmax of the regions' binary scores. E are the relations between the regions of an image, W_E
+    a learned matrix.
 
     Args:
         in_channels (int): Channels P of the binary classifier's input features.

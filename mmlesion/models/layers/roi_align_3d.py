@@ -44,6 +44,7 @@ class RoIAlign3D(nn.Module):
         )
 
     def extra_repr(self):
+        """Return the options for ``repr``."""
         return (
             f'output_size={self.output_size}, spatial_scale={self.spatial_scale}, '
             f'sampling_ratio={self.sampling_ratio}'

@@ -13,7 +13,7 @@ def label_segments(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Number the segments of a probability map, and box them.
 
-    A segment is a connected part, diagonal neighbours included, of what exceeds the threshold.
+    A segment is a connected part, diagonal neighbors included, of what exceeds the threshold.
 
     Args:
         probability (Tensor): (H, W).

@@ -15,7 +15,9 @@ from mmengine.runner import set_random_seed
 
 import mmlesion  # noqa: F401
 
-CONFIGS = Path(__file__).parents[3] / 'configs/_base_/datasets'
+CONFIGS = Path(__file__).parents[3] / 'configs'
+DEEPLESION = CONFIGS / '_base_/datasets/deeplesion.py'
+PHANTOM = CONFIGS / 'phantom/_base_/datasets/deeplesion.py'
 
 
 @pytest.fixture(autouse=True)
@@ -34,19 +36,22 @@ def dataset_files(ramp_dataset):
     return ramp_dataset
 
 
-def load_config(name, root):
-    cfg = Config.fromfile(CONFIGS / name, import_custom_modules=False)
+def load_config(path, root):
+    cfg = Config.fromfile(path, import_custom_modules=False)
     for phase in ('train', 'val', 'test'):
         cfg[f'{phase}_dataloader'].dataset.data_root = str(root)
     return cfg
 
 
-@pytest.mark.parametrize('name, size', [('deeplesion.py', 512), ('phantom.py', 256)])
+@pytest.mark.parametrize(
+    'path, data_root, size',
+    [(DEEPLESION, 'data/deeplesion/', 512), (PHANTOM, 'data/phantom/', 256)],
+    ids=['deeplesion', 'phantom'],
+)
 @pytest.mark.parametrize('phase', ['train', 'val', 'test'])
-def test_base_configs(dataset_files, name, size, phase):
-    cfg = load_config(name, dataset_files.root)
+def test_base_configs(dataset_files, path, data_root, size, phase):
+    cfg = load_config(path, dataset_files.root)
     assert cfg.val_evaluator.type == cfg.test_evaluator.type == 'FROCMetric'
-    data_root = f'data/{name[:-3]}/'
     assert cfg.data_root == data_root
     assert cfg.val_evaluator.ann_file == data_root + 'val.json'
     assert cfg.test_evaluator.ann_file == data_root + 'test.json'
@@ -63,7 +68,7 @@ def test_base_configs(dataset_files, name, size, phase):
 
 
 def test_flips_are_half_and_half():
-    cfg = Config.fromfile(CONFIGS / 'deeplesion.py', import_custom_modules=False)
+    cfg = Config.fromfile(DEEPLESION, import_custom_modules=False)
     flip = TRANSFORMS.build(next(t for t in cfg.train_pipeline if t.type == 'RandomFlip'))
     set_random_seed(0)
     directions = [flip._choose_direction() for _ in range(2000)]
@@ -72,7 +77,7 @@ def test_flips_are_half_and_half():
 
 
 def test_training_samples_follow_the_seed(dataset_files):
-    dataset = DATASETS.build(load_config('phantom.py', dataset_files.root).train_dataloader.dataset)
+    dataset = DATASETS.build(load_config(PHANTOM, dataset_files.root).train_dataloader.dataset)
     samples = []
     for seed in (1, 1, 2):
         set_random_seed(seed)
@@ -117,7 +122,7 @@ def test_boxes_go_with_their_pixels(dataset_files):
     hu = np.full((24, 32), -1000)
     hu[5:13, 4:14] = 3000
     cv2.imwrite(str(path), (hu + 32768).astype(np.uint16))
-    dataset = DATASETS.build(load_config('phantom.py', dataset_files.root).train_dataloader.dataset)
+    dataset = DATASETS.build(load_config(PHANTOM, dataset_files.root).train_dataloader.dataset)
     for seed in range(10):
         set_random_seed(seed)
         sample = dataset[0]

@@ -12,15 +12,17 @@ from mmengine.structures import InstanceData
 from mmlesion.models import AggregatedRCNN3D
 from mmlesion.models.detectors.sliding_windows import SlidingWindows
 
-FOLDER = Path(__file__).parents[3] / 'configs' / '_base_' / 'models'
+CONFIGS = Path(__file__).parents[3] / 'configs'
+FULL = CONFIGS / '_base_' / 'models' / 'aggregated_rcnn3d.py'
+SMALL = CONFIGS / 'phantom' / '_base_' / 'models' / 'aggregated_rcnn3d_small.py'
 SIDE = 32
 LESIONS = [[10.0, 20.0, 22.0, 9.0], [24.0, 8.0, 10.0, 6.0]]  # z, y, x, diameter
 NARROW = {'model.backbone.growth_rate': 4, 'model.backbone.stem_channels': 8}
 RPN_LOSSES = {'loss_rpn_cls', 'loss_rpn_bbox'}
 
 
-def build(roi_head='magnified_fprn', name='aggregated_rcnn3d_small', **options):
-    cfg = Config.fromfile(FOLDER / f'{name}.py')
+def build(roi_head='magnified_fprn', config=SMALL, **options):
+    cfg = Config.fromfile(config)
     cfg.merge_from_dict(options)
     if roi_head:
         cfg.model.roi_head = cfg[roi_head]
@@ -68,7 +70,7 @@ def test_a_training_step(roi_head):
 
 
 def test_the_paper_s_config_has_its_sizes():
-    model = build(name='aggregated_rcnn3d')
+    model = build(config=FULL)
     assert isinstance(model, AggregatedRCNN3D)
     assert model.roi_head.bbox_head.fc[0].in_features == 768
     assert model.roi_head.bbox_roi_extractor.out_channels == 768

@@ -22,7 +22,7 @@ BRANCHES = 'rpn_head.heads', 'roi_head.bbox_head'
 
 def make_model(datasets=None, seed=0):
     torch.manual_seed(seed)
-    cfg = Config.fromfile(BASE / 'models/lens_small.py').model
+    cfg = Config.fromfile(BASE.parent / 'phantom/_base_/models/lens_small.py').model
     cfg.backbone.backbone.update(block_layers=(1, 1, 1), norm_eval=True)
     cfg.neck.update(in_channels=[48, 40, 36])
     cfg.datasets = datasets or cfg.datasets

@@ -13,14 +13,17 @@ from mmlesion.models.utils import label_segments, meet_segments
 from mmlesion.structures import shares_in_boxes
 from mmlesion.utils import UserError
 
-FOLDER = Path(__file__).parents[3] / 'configs' / 'improved_retinanet'
-CONFIGS = sorted(path.name for path in FOLDER.glob('*.py'))
-FULL = 'retinanet_r18_ag-fpn_anchors-dense_phantom.py'
+ROOT = Path(__file__).parents[3] / 'configs'
+FOLDER = ROOT / 'improved_retinanet'
+CONFIGS = sorted(
+    path.relative_to(ROOT).as_posix() for path in ROOT.rglob('improved_retinanet/*.py')
+)
+FULL = 'phantom/improved_retinanet/retinanet_r18_ag-fpn_anchors-dense_phantom.py'
 
 
 def build(name, **options):
     register_all_modules()
-    cfg = Config.fromfile(FOLDER / name).model
+    cfg = Config.fromfile(ROOT / name).model
     cfg.backbone.init_cfg = None
     cfg.update(options)
     torch.manual_seed(0)
@@ -93,7 +96,7 @@ def test_anchors_of_the_rows():
 
 @pytest.mark.parametrize('name', [name for name in CONFIGS if 'dense' in name])
 def test_one_weight_for_the_masks_loss(name):
-    cfg = Config.fromfile(FOLDER / name)
+    cfg = Config.fromfile(ROOT / name)
     assert cfg.model.seg_head.loss_seg.loss_weight == cfg.mask_loss_weight == 0.1
 
 
@@ -165,7 +168,7 @@ def test_a_detections_own_segment(share, expected):
     ],
 )
 def test_other_strides_are_refused(options, strides):
-    cfg = Config.fromfile(FOLDER / FULL)
+    cfg = Config.fromfile(ROOT / FULL)
     cfg.merge_from_dict(dict(model=options))
     model = MODELS.build(cfg.model)
     with pytest.raises(UserError, match=f'of the backbone is at stride {strides}: take a backbone'):

@@ -12,7 +12,7 @@ from mmengine.structures import InstanceData
 
 from mmlesion.structures.spheres import SphereBoxes
 
-FOLDER = Path(__file__).parents[3] / 'configs' / '_base_' / 'models'
+FOLDER = Path(__file__).parents[3] / 'configs' / 'phantom' / '_base_' / 'models'
 SHAPE = (40, 70, 33)
 
 

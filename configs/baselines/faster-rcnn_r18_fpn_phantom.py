@@ -1,8 +1,0 @@
-_base_ = [
-    '../_base_/models/faster-rcnn_r18_fpn_small.py',
-    '../_base_/datasets/phantom_soft_tissue.py',
-    '../_base_/schedules/schedule_phantom.py',
-    '../_base_/default_runtime.py',
-]
-
-train_dataloader = dict(batch_size=4)

@@ -1,7 +1,0 @@
-# Table I, row (c), at a fraction of the network's size, on the phantoms of all four layouts.
-_base_ = [
-    '../_base_/models/lens_small.py',
-    '../_base_/datasets/lens_phantom.py',
-    '../_base_/schedules/schedule_phantom.py',
-    '../_base_/default_runtime.py',
-]

@@ -1,0 +1,24 @@
+# The synthetic data of all four layouts, in a soft tissue window, whose contrasts random weights
+# learn from in minutes.
+_base_ = '../../../_base_/datasets/lens.py'
+
+window = dict(type='WindowHU', windows=((-200, 250),), output_range=(0.0, 255.0))
+train_pipeline = [*_base_.train_pipeline[:3], window, *_base_.train_pipeline[4:]]
+test_pipeline = [*_base_.test_pipeline[:2], window, *_base_.test_pipeline[3:]]
+
+train_set = dict(_base_.train_set, pipeline=train_pipeline)
+deeplesion = dict(train_set, dataset_name='deeplesion', data_root='data/phantom/')
+luna16 = dict(train_set, dataset_name='luna16', data_root='data/luna16_slices_phantom/')
+lits = dict(train_set, dataset_name='lits', data_root='data/lits_phantom/')
+nih_ln = dict(train_set, dataset_name='nih_ln', data_root='data/nih_ln_phantom/')
+
+train_dataloader = dict(num_workers=2, dataset=dict(datasets=[deeplesion, luna16, lits, nih_ln]))
+val_dataloader = dict(
+    num_workers=2, dataset=dict(data_root='data/phantom/', pipeline=test_pipeline)
+)
+test_dataloader = dict(
+    num_workers=2, dataset=dict(data_root='data/phantom/', pipeline=test_pipeline)
+)
+
+val_evaluator = dict(ann_file='data/phantom/manual_val.json')
+test_evaluator = dict(ann_file='data/phantom/manual_test.json')

@@ -1,0 +1,7 @@
+# ElixirNet: TruncatedRPN, auto-lesion blocks and relation transfer.
+_base_ = [
+    '../baselines/faster-rcnn_r18_fpn_phantom.py',
+    '../../_base_/models/elixirnet_small_parts.py',
+]
+
+model = dict(rpn_head=_base_.trpn, roi_head=_base_.alb_rtm_head)

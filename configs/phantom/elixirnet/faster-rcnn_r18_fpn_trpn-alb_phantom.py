@@ -1,0 +1,7 @@
+# Ablation: TruncatedRPN and auto-lesion blocks, the paper's "ElixirNet w/o RTM".
+_base_ = [
+    '../baselines/faster-rcnn_r18_fpn_phantom.py',
+    '../../_base_/models/elixirnet_small_parts.py',
+]
+
+model = dict(rpn_head=_base_.trpn, roi_head=_base_.alb_head)

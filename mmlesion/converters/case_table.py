@@ -1,0 +1,104 @@
+"""Tables of cases: boxes of their lesions, whose scans they are, and their official split."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmlesion.utils import UserError
+
+COORDINATES = ('x1', 'y1', 'z1', 'x2', 'y2', 'z2')
+
+
+@dataclass
+class ListedCase:
+    """What a table says of a case.
+
+    Attributes:
+        patient (str, optional): Whose scan it is.
+        split (str | int, optional): Its official split or, if it is a number, fold.
+        boxes (list[tuple[str, list[float]]]): Class, 'lesion' where the table has none, and x1, y1,
+            z1, x2, y2, z2 of each lesion.
+    """
+
+    patient: str | None = None
+    split: str | int | None = None
+    boxes: list = field(default_factory=list)
+
+
+def read_case_table(path: str | Path, with_boxes: bool) -> dict[str, ListedCase]:
+    """Read a CSV file with a header and the columns case, x1, y1, z1, x2, y2, z2.
+
+    The columns class, patient and split are optional, and so are the boxes without ``with_boxes``.
+    A row whose coordinates are empty names a case, and no lesion of it.
+
+    Args:
+        path (str | Path): The file.
+        with_boxes (bool): Whether it must have the columns of boxes.
+
+    Returns:
+        dict[str, ListedCase]: By case, in the order of the file.
+
+    Raises:
+        UserError: If it cannot be read, lacks a column, or a row cannot be used.
+    """
+    cases = {}
+    for number, row in _read_rows(path, ('case', *COORDINATES) if with_boxes else ('case',)):
+        where = f'{path}, line {number}'
+        name = row['case']
+        if not name or Path(name).name != name:
+            raise UserError(f'{where}: the case {name!r} is no name of a scan: give one')
+        case = cases.setdefault(name, ListedCase())
+        _set_once(case, 'patient', row.get('patient') or None, where)
+        _set_once(case, 'split', _to_split(row.get('split', '')), where)
+        if with_boxes and any(row[column] for column in COORDINATES):
+            case.boxes.append((row.get('class') or 'lesion', _to_box(row, where)))
+    if not cases:
+        raise UserError(f'{path} lists no case: give a row for each lesion')
+    return cases
+
+
+def _read_rows(path, columns):
+    """Line numbers and cells by column, without blanks around them."""
+    try:
+        with open(path, encoding='utf-8-sig', newline='') as file:
+            reader = csv.DictReader(file, strict=True, restval='')
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f'{path} cannot be read as CSV: {error}') from None
+    missing = [column for column in columns if column not in reader.fieldnames]
+    if missing:
+        raise UserError(f'{path} has no column {", ".join(missing)}: its first line names them')
+    if long := [number for number, row in rows if None in row]:
+        raise UserError(f'{path}, line {long[0]} has more cells than the first line')
+    return [(number, {key: cell.strip() for key, cell in row.items()}) for number, row in rows]
+
+
+def _to_split(text):
+    return int(text) if text.isdecimal() else text or None
+
+
+def _set_once(case, name, value, where):
+    """Set what all rows of a case must agree on; rows may leave it out."""
+    known = getattr(case, name)
+    if None not in (known, value) and known != value:
+        raise UserError(f'{where}: the {name} is {value}, but {known} in a row before')
+    setattr(case, name, known if value is None else value)
+
+
+def _to_box(row: Mapping[str, str], where: str) -> list[float]:
+    try:
+        box = [float(row[column]) for column in COORDINATES]
+    except ValueError:
+        box = [math.nan]
+    if not all(map(math.isfinite, box)):
+        cells = ', '.join(row[column] for column in COORDINATES)
+        raise UserError(f'{where}: the box is {cells}, not six numbers')
+    low, high = box[:3], box[3:]
+    if not all(first < last for first, last in zip(low, high)):
+        raise UserError(f'{where}: the box {box} is not x1 < x2, y1 < y2 and z1 < z2')
+    return box

@@ -1,0 +1,416 @@
+"""Convert NIfTI scans with masks or 3D boxes of lesions to slices, or to volumes of 1 mm."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+from terminaltables import AsciiTable
+
+from mmlesion.datasets.volume_files import describe_volumes, store_volume, write_volume
+from mmlesion.io.bbox_3d import to_bbox_3d
+from mmlesion.io.ct import check_same_grid, read_labels
+from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.utils import UserError
+
+from .base import (
+    Case,
+    Converted,
+    Run,
+    Split,
+    naming,
+    print_left_out,
+    print_skipped,
+    warn_of_empty,
+)
+from .case_table import ListedCase, read_case_table
+from .regions import (
+    ABDOMEN_WINDOW,
+    SliceOptions,
+    box_regions,
+    lesion_regions,
+    number_lesions,
+    write_slices,
+)
+from .resample import isotropic_grid, resample
+from .slices import SliceConverter, check_labels, read_scan, set_case_fields, split_file
+
+FRAMES = ('voxel', 'LPS', 'RAS')
+# nnU-Net names the first channel of a scan <case>_0000
+_FILE = re.compile(r'(.+?)(?:_0000)?\.(?:nii|nii\.gz|mha|mhd|nrrd)')
+
+
+@dataclass(frozen=True)
+class NiftiOptions(SliceOptions):
+    """What becomes of a scan; lists, as a record of an earlier run in JSON has them.
+
+    Attributes:
+        classes (list[str]): Names of the categories, ids from 1.
+        frame (str): What boxes are in: 'voxel', faces in voxels of the file, voxel n from n - 0.5
+            to n + 0.5, or 'LPS' or 'RAS', mm in the world.
+        by_label (bool): Whether a mask's labels are the classes; else all labels are of the first.
+        window (list[float]): HU from and to, for pictures.
+    """
+
+    classes: list = field(default_factory=lambda: ['lesion'])
+    frame: str = 'voxel'
+    by_label: bool = False
+    window: list = field(default_factory=lambda: list(ABDOMEN_WINDOW))
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.frame not in FRAMES:
+            raise UserError(f'frame is {self.frame}: choose one of {", ".join(FRAMES)}')
+        if not self.window[0] < self.window[1]:
+            raise UserError('--window {:g} {:g} is not low < high'.format(*self.window))
+        if len(set(self.classes)) < len(self.classes):
+            raise UserError(f'--classes {" ".join(self.classes)} names one twice')
+
+
+def convert(
+    images: str | Path,
+    out: str | Path,
+    *,
+    masks: str | Path | None = None,
+    boxes: str | Path | None = None,
+    cases: str | Path | None = None,
+    frame: str = 'voxel',
+    classes: Sequence[str] | None = None,
+    volumes: bool = False,
+    seed: int = 0,
+    val_share: float = 0.2,
+    test_share: float = 0.0,
+    folds: int = 0,
+    min_area: float = SliceOptions.min_area,
+    context_mm: float = SliceOptions.context_mm,
+    every_slice: bool = False,
+    window: Sequence[float] = ABDOMEN_WINDOW,
+    **run,
+) -> dict[str, dict]:
+    """Convert scans to slices and COCO files or, with ``volumes``, to volumes and their files.
+
+    Args:
+        images (str | Path): Folder of the scans, ``<case>.nii.gz`` or another of SimpleITK's.
+        out (str | Path): Folder of the converted dataset.
+        masks (str | Path, optional): Folder of masks named like the scans, 0 where no lesion is.
+        boxes (str | Path, optional): CSV of boxes instead; see
+            :func:`~mmlesion.converters.case_table.read_case_table`.
+        cases (str | Path, optional): With ``masks``, CSV of the patient and split of each case.
+        frame (str): What boxes are in: see :class:`NiftiOptions`.
+        classes (Sequence[str], optional): Names of the classes: of the labels of masks from 1, or
+            of the boxes in the order of the categories. Defaults to None: of masks 'lesion',
+            whatever the label, of boxes the names that they have, sorted.
+        volumes (bool): Whether volumes of 1 mm are made instead of slices.
+        seed (int): Of the split of the patients, where cases have no official one.
+        val_share (float): Of all patients, for validation.
+        test_share (float): Of all patients, for testing.
+        folds (int): Folds of cross-validation instead; 0 for none.
+        min_area (float): mm² below which a region of a slice is ignored.
+        context_mm (float): Height of the slices kept above and below a lesion.
+        every_slice (bool): Whether every slice is an image.
+        window (Sequence[float]): HU from and to, for pictures of slices.
+        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+
+    Returns:
+        dict[str, dict]: Content of the annotation files by name.
+
+    Raises:
+        UserError: If the input cannot be used, or more is skipped than allowed.
+    """
+    if (masks is None) == (boxes is None):
+        raise UserError('give the lesions by --masks or by --boxes, one of them')
+    if masks and frame != 'voxel':
+        raise UserError('--world is of the file of --boxes: leave it out with --masks')
+    if boxes and cases:
+        raise UserError('--cases goes with --masks: the file of --boxes has these columns itself')
+    listed = read_case_table(boxes or cases, with_boxes=bool(boxes)) if boxes or cases else {}
+    options = NiftiOptions(
+        min_area=min_area,
+        context_mm=context_mm,
+        every_slice=every_slice,
+        classes=list(classes or _class_names(listed)),
+        frame=frame,
+        by_label=bool(masks and classes),
+        window=list(window),
+    )
+    scans = find_scans(images)
+    if boxes:
+        found = boxed_cases(scans, images, listed, boxes, options.classes)
+        left_out = {'not listed': sum(name not in listed for name in scans)}
+    else:
+        found = masked_cases(scans, masks, listed)
+        left_out = {'without a mask': len(scans) - len(found)}
+    split = Split(seed, val_share, test_share, folds)
+    if volumes:
+        return _convert_volumes(found, options, Run(out, **run), split, left_out)
+    converter = SliceConverter('NIfTI', slice_case, options.classes, 'check its name')
+    return converter.convert(found, options, Run(out, **run), split, left_out)
+
+
+def find_scans(folder: str | Path) -> dict[str, Path]:
+    """Find the scans, or masks, of a folder.
+
+    Returns:
+        dict[str, Path]: By case, sorted.
+
+    Raises:
+        UserError: If it is no folder, has none, or two of one name.
+    """
+    if not Path(folder).is_dir():
+        raise UserError(f'{folder} is not a folder: give that of <case>.nii.gz')
+    scans = {}
+    for path in sorted(Path(folder).iterdir()):
+        match = _FILE.fullmatch(path.name)
+        if match and not path.name.startswith('.'):
+            if match[1] in scans:
+                raise UserError(f'{path} and {scans[match[1]]} are of one case: leave one of them')
+            scans[match[1]] = path
+    if not scans:
+        raise UserError(f'{folder} has no file <case>.nii.gz, .nii, .mha, .mhd or .nrrd')
+    return scans
+
+
+def _class_names(listed):
+    """The classes of listed boxes, sorted."""
+    names = {name for case in listed.values() for name, _ in case.boxes}
+    return sorted(names) or ['lesion']
+
+
+def boxed_cases(
+    scans: Mapping[str, Path],
+    folder: str | Path,
+    listed: Mapping[str, ListedCase],
+    table: str | Path,
+    classes: Sequence[str],
+) -> list[Case]:
+    """Make the cases of a table of boxes.
+
+    Args:
+        scans (dict[str, Path]): Scans by case.
+        folder (str | Path): Where they are, for messages.
+        listed (dict[str, ListedCase]): The table.
+        table (str | Path): Its file.
+        classes (Sequence[str]): Names of the categories.
+
+    Returns:
+        list[Case]: Their findings have ``box`` and ``category_id``.
+
+    Raises:
+        UserError: If a box has another class.
+    """
+    ids = {name: number for number, name in enumerate(classes, start=1)}
+    cases = []
+    for name, case in listed.items():
+        unknown = [class_name for class_name, _ in case.boxes if class_name not in ids]
+        if unknown:
+            raise UserError(f'{table} has the class {unknown[0]!r}: add it to --classes')
+        findings = tuple({'box': box, 'category_id': ids[one]} for one, box in case.boxes)
+        sources = scans.get(name, Path(folder, f'{name}.nii.gz')), Path(table)
+        cases.append(Case(name, sources, findings, case.patient, case.split))
+    return cases
+
+
+def masked_cases(
+    scans: Mapping[str, Path], folder: str | Path, listed: Mapping[str, ListedCase]
+) -> list[Case]:
+    """Make the cases that have a mask.
+
+    Args:
+        scans (dict[str, Path]): Scans by case.
+        folder (str | Path): Of the masks.
+        listed (dict[str, ListedCase]): Patient and split of cases.
+
+    Returns:
+        list[Case]: Their sources are scan and mask.
+
+    Raises:
+        UserError: If no scan has a mask.
+    """
+    masks = find_scans(folder)
+    cases = []
+    for name in scans:
+        if name in masks:
+            case = listed.get(name, ListedCase())
+            sources = scans[name], masks[name]
+            cases.append(Case(name, sources, (), case.patient, case.split))
+    if not cases:
+        raise UserError(f'{folder} has no mask that is named like a scan')
+    return cases
+
+
+def slice_case(case: Case, folder: Path, options: NiftiOptions) -> list[dict]:
+    """Write the slices of a case to ``folder``, and describe them.
+
+    Raises:
+        UserError: If a file cannot be read, scan and mask do not belong together, or a box lies
+            outside of its scan.
+    """
+    volume = CTVolume(read_scan(case.sources[0]))
+    if case.sources[1].suffix == '.csv':
+        boxes = boxes_of(case, volume, options.frame)
+        regions = box_regions(boxes, volume.grid, options.min_area)
+        categories = [finding['category_id'] for finding in case.findings]
+    else:
+        numbers, categories = mask_lesions(case, volume, options)
+        regions = lesion_regions(numbers, volume.spacing[:2], options.min_area)
+    for region in (region for listed in regions.values() for region in listed):
+        region['category_id'] = categories[region['lesion_id'] - 1]
+    images = write_slices(volume, regions, folder, options, options.window)
+    return set_case_fields(images, -1, patient_id=case.patient or case.name)
+
+
+def boxes_of(case: Case, volume: CTVolume, frame: str) -> np.ndarray:
+    """Take the boxes of a case to its volume.
+
+    Args:
+        case (Case): With ``box`` in its findings.
+        volume (CTVolume): Its scan.
+        frame (str): What they are in; see :class:`NiftiOptions`. A box of the world that is
+            oblique to the scan becomes the one around it.
+
+    Returns:
+        ndarray: (n, 6) z1, y1, x1, z2, y2, x2 in voxels of ``volume.array``.
+
+    Raises:
+        UserError: If the center of one is not in the scan.
+    """
+    boxes = np.array([finding['box'] for finding in case.findings], float).reshape(-1, 6)
+    if frame == 'voxel':
+        found = volume.boxes_from_index(boxes)
+    else:
+        found = _from_world(boxes if frame == 'LPS' else _ras_to_lps(boxes), volume.grid)
+    centers = (found[:, :3] + found[:, 3:]) / 2
+    outside = ((centers < 0) | (centers >= volume.grid.size)).any(axis=1)
+    if outside.any():
+        box = boxes[outside.argmax()].tolist()
+        raise UserError(f'the box {box} of {case.name} lies outside of its scan: check --world')
+    return found
+
+
+def _ras_to_lps(boxes):
+    x1, y1, z1, x2, y2, z2 = boxes.T
+    return np.stack([-x2, -y2, z1, -x1, -y1, z2], axis=1)
+
+
+def _from_world(boxes, grid):
+    """Boxes (n, 6) around those of the world, z, y, x in voxels of the grid."""
+    pairs = np.stack([boxes[:, :3], boxes[:, 3:]])  # (2, n, 3)
+    corners = np.stack([pairs[list(ends), :, [0, 1, 2]].T for ends in product((0, 1), repeat=3)])
+    voxels = grid.from_world(corners.reshape(-1, 3)).reshape(corners.shape)
+    return np.concatenate([voxels.min(axis=0), voxels.max(axis=0)], axis=1)
+
+
+def mask_lesions(
+    case: Case, volume: CTVolume, options: NiftiOptions
+) -> tuple[np.ndarray, list[int]]:
+    """Number the lesions of a case's mask, which are connected in 3D.
+
+    Args:
+        case (Case): Its sources are scan and mask.
+        volume (CTVolume): The scan.
+        options (NiftiOptions): Whether labels are classes.
+
+    Returns:
+        tuple[ndarray, list[int]]: (z, y, x) number from 1 of each voxel's lesion, 0 where there is
+        none, and the category id of each lesion.
+
+    Raises:
+        UserError: If the mask cannot be read, or is of another scan or has other labels.
+    """
+    scan, mask = case.sources
+    labels = read_labels(mask)
+    check_same_grid(volume.image, labels, f'{scan} and {mask.name}')
+    if options.by_label:
+        check_labels(labels, len(options.classes), mask)
+    array = CTVolume(labels).array
+    classes = range(1, len(options.classes) + 1) if options.by_label else (1,)
+    numbers, categories = np.zeros(array.shape, np.uint16), []
+    for category in classes:
+        found = number_lesions(array == category if options.by_label else array > 0)
+        numbers[found > 0] = found[found > 0] + len(categories)
+        categories += [category] * int(found.max())
+    return numbers, categories
+
+
+def _convert_volumes(cases, options, run, split, left_out):
+    """Make a volume of each case, and the annotation files; see :func:`convert`."""
+    names = split.names(cases)
+    done = run.convert(partial(convert_volume, out=run.out, options=options), cases, 'NIfTI')
+    skipped = [one.skipped for one in done if one.skipped]
+    files = _volume_files(names, {one.name: one for one in done}, options.classes)
+    run.write(files, skipped)
+    print_skipped(skipped)
+    rows = [[name, len(c['volumes']), len(c['annotations'])] for name, c in files.items()]
+    print(AsciiTable([['file', 'volumes', 'lesions'], *rows]).table)
+    left_out = {**left_out, 'unusable': len(skipped)}
+    print_left_out({reason: count for reason, count in left_out.items() if count}, 'case')
+    warn_of_empty(files, 'volume')
+    run.check(len(skipped), len(cases))
+    return files
+
+
+def _volume_files(names: Mapping, done: Mapping[str, Converted], classes: Sequence[str]) -> dict:
+    """Content by file name: a file a split, or one file of all folds, which volumes name."""
+    if all(isinstance(part, int) for part in names):
+        fold_of = {name: fold for fold, members in names.items() for name in members}
+        parts = {'volumes.json': sorted(fold_of)}
+    else:
+        fold_of = {}
+        parts = {split_file(split): members for split, members in names.items()}
+    files = {}
+    for file, members in parts.items():
+        entries = [dict(done[name].result) for name in members if not done[name].skipped]
+        lesions = [entry.pop('lesions') for entry in entries]
+        for entry in entries:
+            entry.update({'fold': fold_of[entry['series_uid']]} if fold_of else {})
+        files[file] = describe_volumes(entries, lesions, classes, 'NIfTI')
+    return files
+
+
+def convert_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
+    """Make a case's volume of 1 mm, if that is not done.
+
+    Args:
+        case (Case): The case.
+        out (str | Path): The converted dataset's folder.
+        options (NiftiOptions): How.
+
+    Returns:
+        dict: Its entry in the annotation file, and its ``lesions``, with ``bbox_3d``.
+
+    Raises:
+        UserError: If it cannot be made.
+    """
+    with naming(case.name):
+        make = partial(_make_volume, case, out, options)
+        return store_volume(out, case.name, case.sources, options, make)
+
+
+def _make_volume(case, out, options):
+    volume = CTVolume(read_scan(case.sources[0]))
+    if case.sources[1].suffix == '.csv':
+        boxes = boxes_of(case, volume, options.frame)
+        categories = [finding['category_id'] for finding in case.findings]
+    else:
+        numbers, categories = mask_lesions(case, volume, options)
+        boxes = [_extent(place) for place in ndimage.find_objects(numbers)]
+    lesions = [
+        {'bbox_3d': box, 'category_id': category, 'ignore': 0}
+        for box, category in zip(to_bbox_3d(boxes, volume.grid), categories)
+    ]
+    grid = isotropic_grid(volume.grid, (0, 0, 0), volume.grid.size)
+    oriented = sitk.DICOMOrient(volume.image, CTVolume.ORIENTATION)
+    fields = {'patient_id': case.patient or case.name, 'lesions': lesions}
+    return write_volume(out, case.name, resample(oriented, grid), grid, **fields)
+
+
+def _extent(place):
+    """z1, y1, x1, z2, y2, x2 of slices along z, y, x."""
+    return [*(axis.start for axis in place), *(axis.stop for axis in place)]
