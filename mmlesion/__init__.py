@@ -1,7 +1,7 @@
 """Lesion detection in CT on MMDetection.
 
 ``import mmlesion`` makes mmdet know this package's components: at once where mmdet is imported
-already, else when it is first asked for one. Rooms without components, such as
+already, else when it is first asked for one. Packages without components, such as
 :mod:`mmlesion.structures` and :mod:`mmlesion.evaluation.functional`, import no framework.
 """
 
@@ -9,19 +9,22 @@ from .lazy_registration import register_when_used
 from .utils.import_hooks import lazy_exports
 from .version import __version__
 
-_ROOMS = (
+_PACKAGES = (
+    'analysis',
     'apis',
+    'converters',
     'datasets',
     'engine',
     'evaluation',
+    'io',
     'mining',
     'models',
-    'search',
+    'phantom',
     'structures',
     'utils',
     'visualization',
 )
-__all__ = ['__version__', *_ROOMS]
-__getattr__ = lazy_exports(__name__, dict.fromkeys(_ROOMS, '.'))
+__all__ = ['__version__', *_PACKAGES]
+__getattr__ = lazy_exports(__name__, dict.fromkeys(_PACKAGES, '.'))
 
 register_when_used()

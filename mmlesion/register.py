@@ -1,12 +1,12 @@
 """Register every component of mmlesion with mmdet and mmengine.
 
-Importing this module imports all rooms of the package that have components: classes in the
+Importing this module imports all packages of mmlesion that have components: classes in the
 registries, the box type ``sphere``, the loaders of checkpoints and the backend of local files.
 ``import mmlesion`` does so as soon as mmdet looks for a component, see
 :mod:`mmlesion.lazy_registration`.
 """
 
-from . import datasets, engine, evaluation, models, search, visualization  # noqa: F401
+from . import datasets, engine, evaluation, models, visualization  # noqa: F401
 from .evaluation import metrics  # noqa: F401
 from .structures import spheres  # noqa: F401
 from .visualization import local_visualizer  # noqa: F401

@@ -1,7 +1,7 @@
 """The rules of docs/architecture.md: which room of mmlesion may import which, read from the source.
 
-Rooms are the folders below ``mmlesion``. Imports inside functions count for them too; only what a
-module imports at its top is loaded with it.
+The packages below ``mmlesion`` are called rooms here. Imports inside functions count for them too;
+only what a module imports at its top is loaded with it.
 """
 
 from __future__ import annotations
@@ -40,13 +40,12 @@ YET = {
     'apis': {'datasets'},
     'converters': {'datasets', 'evaluation', 'mining', 'phantom'},
     'datasets': {'evaluation'},
-    'models': {'evaluation'},
-    'search': PLAIN | {'models', 'visualization', 'evaluation'},
 }
 
 # Modules that import no framework, nor what does; a prefix stands for all below it.
 WITHOUT_FRAMEWORK = (
     'mmlesion',
+    'mmlesion.analysis',
     'mmlesion.lazy_registration',
     'mmlesion.utils',
     'mmlesion.structures',
@@ -55,19 +54,18 @@ WITHOUT_FRAMEWORK = (
     'mmlesion.visualization.froc_curve',
 )
 BUT = (
+    'mmlesion.analysis.detectors',
+    'mmlesion.analysis.memory',
     'mmlesion.evaluation.metrics',
     'mmlesion.structures.spheres',
-    'mmlesion.utils.benchmark',
     'mmlesion.utils.distributed',
     'mmlesion.utils.mmdet_tools',
 )
 
 # The same idea in several rooms: a file's format, what it holds in memory, who makes it.
 SHARED_NAMES = {
-    'alb_encoder',
     'cases',
     'deeplesion',
-    'groups',
     'lesions',
     'matching',
     'proposal_patches',

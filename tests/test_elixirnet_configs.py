@@ -14,7 +14,7 @@ from mmengine.runner import load_checkpoint
 from mmengine.structures import InstanceData
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.utils.benchmark import random_image
+from mmlesion.analysis.detectors import random_image
 
 ROOT = Path(__file__).parents[1] / 'configs'
 FOLDER = ROOT / 'elixirnet'

@@ -13,6 +13,9 @@ import cv2
 import mmdet
 import numpy as np
 import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
 
 import mmlesion
 from mmlesion.engine import load_from_local
@@ -206,3 +209,45 @@ def test_version_of_mmdet(monkeypatch, version, fits):
     else:
         with pytest.raises(ImportError, match=f'needs mmdet>=3.3.0,<4.0.0, not {version}'):
             register_when_used()
+
+
+BACKBONE = """
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import nn
+
+
+@MODELS.register_module()
+class MyBackbone(BaseModule):
+    def __init__(self, in_channels=3, init_cfg=None):
+        super().__init__(init_cfg)
+        self.stages = nn.ModuleList(
+            nn.Conv2d(in_channels, 8, 3, stride, 1) for stride in (4, 8, 16, 32)
+        )
+
+    def forward(self, x):
+        return tuple(stage(x) for stage in self.stages)
+"""
+CONFIG_OF_A_BACKBONE = """
+_base_ = 'BASE'
+custom_imports = dict(imports=['mmlesion', 'my_project_backbone'])
+model = dict(
+    backbone=dict(_delete_=True, type='MyBackbone'),
+    neck=dict(in_channels=[8, 8, 8, 8]),
+)
+"""
+
+
+def test_a_backbone_of_ones_own_needs_no_file_of_mmlesion(tmp_path, monkeypatch):
+    """The files of docs/architecture.md."""
+    base = (
+        Path(__file__).parents[1]
+        / 'configs/baselines/faster-rcnn_r50_fpn_trpn_4xb2-1x_deeplesion.py'
+    )
+    (tmp_path / 'my_project_backbone.py').write_text(BACKBONE)
+    (tmp_path / 'config.py').write_text(CONFIG_OF_A_BACKBONE.replace('BASE', str(base)))
+    monkeypatch.syspath_prepend(tmp_path)
+    model = MODELS.build(Config.fromfile(tmp_path / 'config.py').model)
+    assert type(model.backbone).__name__ == 'MyBackbone'
+    shapes = [level.shape for level in model.extract_feat(torch.zeros(1, 3, 64, 64))]
+    assert shapes == [(1, 256, side, side) for side in (16, 8, 4, 2, 1)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.mining import label_volume, list_series
 from mmlesion.mining.proposals import Proposals

@@ -38,10 +38,10 @@ from pathlib import Path
 import yaml
 from mmengine.config import Config
 
-from mmlesion.evaluation.case_files import check_same_cases, read_cases
 from mmlesion.evaluation.comparison_files import comparison_table, write_comparison
 from mmlesion.evaluation.functional import compare_rows
 from mmlesion.io.atomic import atomic_write
+from mmlesion.io.cases import check_same_cases, read_cases
 from mmlesion.io.json_files import write_json
 from mmlesion.utils import UserError, cli
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
-from mmlesion.evaluation.functional import LESION_TYPES
 from mmlesion.io.deeplesion import DL_INFO_HEADER
+from mmlesion.io.schema import LESION_TYPES, make_annotation, make_image
+from mmlesion.io.slices import slice_file_name
 from mmlesion.utils import UserError
 
 from .base import (
@@ -69,7 +70,7 @@ class Row:
     @property
     def file_name(self):
         """str: The key slice, relative to the folder of images."""
-        return f'{self.series}/{self.key_slice:03d}.png'
+        return f'{self.series}/{slice_file_name(self.key_slice)}'
 
 
 def convert(
@@ -261,20 +262,18 @@ def check_box(row: Row) -> None:
 
 def image_entry(row: Row) -> dict:
     """Return the COCO image of a row, without ``id``."""
-    return {
-        'file_name': row.file_name,
-        'height': row.size[0],
-        'width': row.size[1],
-        'spacing': row.spacing[:2],
-        'slice_interval': row.spacing[2],
-        'slice_index': row.key_slice,
-        'slice_range': row.slice_range,
-        'patient_id': row.patient,
-        'study_id': row.study,
-        'series_id': row.series_id,
-        'windows': [row.window],
-        'pixel_center': 0.0,
-    }
+    return make_image(
+        row.file_name,
+        row.size,
+        row.spacing,
+        row.key_slice,
+        row.slice_range,
+        [row.window],
+        patient_id=row.patient,
+        study_id=row.study,
+        series_id=row.series_id,
+        pixel_center=0.0,
+    )
 
 
 def annotation_entry(row: Row, category: int) -> dict:
@@ -282,18 +281,16 @@ def annotation_entry(row: Row, category: int) -> dict:
     x1, y1, x2, y2 = row.box
     # The file's six significant digits leave nothing to keep below 1e-6 px.
     w, h = round(x2 - x1, 6), round(y2 - y1, 6)
-    return {
-        'bbox': [x1, y1, w, h],
-        'area': round(w * h, 6),
-        'iscrowd': 0,
-        'category_id': category,
-        'recist': row.recist,
-        'diameters_mm': [round(diameter * row.spacing[0], 6) for diameter in row.diameters],
-        'normalized_location': row.location,
-        'lesion_type': row.lesion_type,
-        'noisy': row.noisy,
-        'source': 'annotated',
-    }
+    return make_annotation(
+        [x1, y1, w, h],
+        round(w * h, 6),
+        noisy=row.noisy,
+        category_id=category,
+        recist=row.recist,
+        diameters_mm=[round(diameter * row.spacing[0], 6) for diameter in row.diameters],
+        normalized_location=row.location,
+        lesion_type=row.lesion_type,
+    )
 
 
 def _check_same(first, second):

@@ -18,11 +18,11 @@ import SimpleITK as sitk
 from scipy.sparse.csgraph import connected_components
 from terminaltables import AsciiTable
 
-from mmlesion.datasets.volume_files import store_volume, write_annotations, write_volume
 from mmlesion.evaluation.functional import centre_in_sphere
 from mmlesion.io.json_files import read_json
 from mmlesion.io.schema import HU_OFFSET, path_under
 from mmlesion.io.slices import merge_ranges, read_slice, series_of, slice_file_name
+from mmlesion.io.volumes import store_volume, write_annotations, write_volume
 from mmlesion.structures import Grid, SubVolume, file_box
 from mmlesion.structures.body import body_box
 from mmlesion.utils import UserError

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-BOX_PADDING = 5.0  # px, what DeepLesion adds to the RECIST extent on each side
-SOFT_TISSUE = (-175.0, 275.0)  # HU, DeepLesion's window for the abdomen
+from mmlesion.io.deeplesion import BOX_PADDING
+from mmlesion.io.schema import ABDOMEN_WINDOW
+
 _SUBPIXEL_BITS = 4
 
 
@@ -33,7 +34,7 @@ def recist_mask(
     image_hu: np.ndarray,
     recist: Sequence[float],
     bbox: Sequence[float],
-    window: Sequence[float] = SOFT_TISSUE,
+    window: Sequence[float] = ABDOMEN_WINDOW,
     margin: int | None = 20,
     iterations: int = 5,
 ) -> LesionMask:

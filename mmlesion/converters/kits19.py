@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mmlesion.evaluation.functional import LESION_TYPES
 from mmlesion.io.ct import check_same_grid, read_labels
+from mmlesion.io.schema import LESION_TYPES
 from mmlesion.io.segmentation_labels import KITS19_TUMOR
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmlesion.evaluation.functional import LESION_TYPES
 from mmlesion.io.ct import read_labels
+from mmlesion.io.schema import LESION_TYPES
 from mmlesion.io.segmentation_labels import LITS_TUMOR
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from terminaltables import AsciiTable
 
-from mmlesion.datasets.luna16_files import (
+from mmlesion.io.luna16 import (
     SUBSETS,
     find_luna16_scans,
     read_luna16_findings,
     read_luna16_scan,
     read_lung_mask,
 )
-from mmlesion.datasets.volume_files import store_volume, write_annotations, write_volume
+from mmlesion.io.volumes import store_volume, write_annotations, write_volume
 from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 

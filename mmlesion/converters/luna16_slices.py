@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmlesion.datasets.luna16_files import (
-    find_luna16_scans,
-    read_luna16_findings,
-    read_luna16_scan,
-)
-from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.luna16 import find_luna16_scans, read_luna16_findings, read_luna16_scan
+from mmlesion.io.schema import LESION_TYPES
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 

@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from mmlesion.datasets.luna16_files import LUNG_LABELS
+from mmlesion.io.luna16 import LUNG_LABELS
 from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 

@@ -19,14 +19,15 @@ import numpy as np
 from tqdm import tqdm
 
 from mmlesion.io.atomic import writing
-from mmlesion.io.schema import path_under
+from mmlesion.io.deeplesion import BOX_PADDING
+from mmlesion.io.schema import ABDOMEN_WINDOW, path_under
 from mmlesion.io.slices import read_hu
 from mmlesion.structures import encode_mask
 from mmlesion.utils import UserError
 from mmlesion.utils.parallel import parallel_map
 
 from .base import Run, Skipped, count_kinds
-from .grabcut import BOX_PADDING, SOFT_TISSUE, recist_from_box, recist_mask
+from .grabcut import recist_from_box, recist_mask
 
 NO_RECIST, NO_IMAGE, BAD_IMAGE, BAD_RECIST = (
     'without RECIST',
@@ -50,7 +51,7 @@ class MaskOptions:
         iterations (int): See :func:`recist_mask`.
     """
 
-    window: tuple = SOFT_TISSUE
+    window: tuple = ABDOMEN_WINDOW
     from_box: bool = False
     box_padding: float = BOX_PADDING
     margin: int | None = 20

@@ -14,9 +14,10 @@ import SimpleITK as sitk
 from scipy import ndimage
 from terminaltables import AsciiTable
 
-from mmlesion.datasets.volume_files import describe_volumes, store_volume, write_volume
 from mmlesion.io.bbox_3d import to_bbox_3d
 from mmlesion.io.ct import check_same_grid, read_labels
+from mmlesion.io.schema import ABDOMEN_WINDOW
+from mmlesion.io.volumes import describe_volumes, store_volume, write_volume
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
@@ -31,14 +32,7 @@ from .base import (
     warn_of_empty,
 )
 from .case_table import ListedCase, read_case_table
-from .regions import (
-    ABDOMEN_WINDOW,
-    SliceOptions,
-    box_regions,
-    lesion_regions,
-    number_lesions,
-    write_slices,
-)
+from .regions import SliceOptions, box_regions, lesion_regions, number_lesions, write_slices
 from .resample import isotropic_grid, resample
 from .slices import SliceConverter, check_labels, read_scan, set_case_fields, split_file
 
@@ -55,12 +49,14 @@ class NiftiOptions(SliceOptions):
         classes (list[str]): Names of the categories, ids from 1.
         frame (str): What boxes are in: 'voxel', faces in voxels of the file, voxel n from n - 0.5
             to n + 0.5, or 'LPS' or 'RAS', mm in the world.
+        boxed (bool): Whether lesions are boxes; else they are masks.
         by_label (bool): Whether a mask's labels are the classes; else all labels are of the first.
         window (list[float]): HU from and to, for pictures.
     """
 
     classes: list = field(default_factory=lambda: ['lesion'])
     frame: str = 'voxel'
+    boxed: bool = False
     by_label: bool = False
     window: list = field(default_factory=lambda: list(ABDOMEN_WINDOW))
 
@@ -137,6 +133,7 @@ def convert(
         every_slice=every_slice,
         classes=list(classes or _class_names(listed)),
         frame=frame,
+        boxed=bool(boxes),
         by_label=bool(masks and classes),
         window=list(window),
     )
@@ -253,7 +250,7 @@ def slice_case(case: Case, folder: Path, options: NiftiOptions) -> list[dict]:
             outside of its scan.
     """
     volume = CTVolume(read_scan(case.sources[0]))
-    if case.sources[1].suffix == '.csv':
+    if options.boxed:
         boxes = boxes_of(case, volume, options.frame)
         regions = box_regions(boxes, volume.grid, options.min_area)
         categories = [finding['category_id'] for finding in case.findings]
@@ -395,7 +392,7 @@ def convert_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
 
 def _make_volume(case, out, options):
     volume = CTVolume(read_scan(case.sources[0]))
-    if case.sources[1].suffix == '.csv':
+    if options.boxed:
         boxes = boxes_of(case, volume, options.frame)
         categories = [finding['category_id'] for finding in case.findings]
     else:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from mmlesion.evaluation.functional import LESION_TYPES
 from mmlesion.io.ct import read_labels
+from mmlesion.io.schema import LESION_TYPES
 from mmlesion.structures import Grid
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError

@@ -13,7 +13,8 @@ from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import coco_ground_truth
+from mmlesion.io.coco import coco_ground_truth
+from mmlesion.io.deeplesion import BOX_PADDING
 from mmlesion.io.json_files import parse_json, read_bytes, write_json
 from mmlesion.io.schema import path_under
 from mmlesion.io.slices import read_hu
@@ -22,7 +23,7 @@ from mmlesion.utils import UserError
 from mmlesion.visualization.mask_overlay import draw_mask
 
 from .base import Run, print_skipped
-from .grabcut import BOX_PADDING, recist_from_box
+from .grabcut import recist_from_box
 from .mask_run import NO_RECIST, MaskOptions, MaskRun, PartialFile, first_window
 
 # Of each kind of problem so many are printed.

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from mmlesion.io.atomic import atomic_folder
+from mmlesion.io.schema import ABDOMEN_WINDOW, make_annotation, make_image
 from mmlesion.io.slices import slice_file_name, write_slice
 from mmlesion.structures import Grid, encode_mask, measure_recist
 from mmlesion.structures.ct_volume import CTVolume
@@ -17,7 +18,6 @@ from mmlesion.utils import UserError
 
 # What SciPy connects to a region: diagonal neighbors too.
 _NEIGHBOURS, _NEIGHBOURS_3D = np.ones((3, 3)), np.ones((3, 3, 3))
-ABDOMEN_WINDOW = (-175.0, 275.0)  # HU, DeepLesion's
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,14 @@ def _annotate(numbers, number, box, spacing, min_area):
     rows, columns = box
     recist = measure_recist(mask[box], spacing, (columns.start, rows.start))
     area = int(mask.sum())
-    return {
-        'bbox': [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
-        'area': area,
-        'iscrowd': 0,
-        'ignore': int(area * np.prod(spacing) < min_area),
-        'recist': recist.points.ravel().round(3).tolist(),
-        'diameters_mm': np.round(recist.diameters_mm, 3).tolist(),
-        'segmentation': encode_mask(mask),
-        'noisy': 0,
-        'source': 'annotated',
-    }
+    return make_annotation(
+        [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
+        area,
+        ignore=int(area * np.prod(spacing) < min_area),
+        recist=recist.points.ravel().round(3).tolist(),
+        diameters_mm=np.round(recist.diameters_mm, 3).tolist(),
+        segmentation=encode_mask(mask),
+    )
 
 
 def number_lesions(mask: np.ndarray) -> np.ndarray:
@@ -125,16 +122,13 @@ def sphere_regions(
             if (high <= low).any():
                 continue
             area = np.pi * section**2
-            region = {
-                'bbox': [*low.round(3).tolist(), *(high - low).round(3).tolist()],
-                'area': float(area / (dx * dy)),
-                'iscrowd': 0,
-                'ignore': int(finding['ignore'] or area < min_area),
-                'diameters_mm': [2 * float(section)] * 2,
-                'noisy': 0,
-                'source': 'annotated',
-                'lesion_id': lesion_id,
-            }
+            region = make_annotation(
+                [*low.round(3).tolist(), *(high - low).round(3).tolist()],
+                float(area / (dx * dy)),
+                ignore=int(finding['ignore'] or area < min_area),
+                diameters_mm=[2 * float(section)] * 2,
+                lesion_id=lesion_id,
+            )
             regions.setdefault(index, []).append(region)
     return regions
 
@@ -163,16 +157,13 @@ def box_regions(boxes: np.ndarray, grid: Grid, min_area: float = 0.0) -> dict[in
         indices = np.flatnonzero((middles >= z1) & (middles < z2)).tolist()
         low, high = np.clip([(x1, y1), (x2, y2)], 0, (width, height))
         sides = (high - low) * spacing
-        region = {
-            'bbox': [*low.round(3).tolist(), *(high - low).round(3).tolist()],
-            'area': float(np.prod(high - low)),
-            'iscrowd': 0,
-            'ignore': int(np.prod(sides) < min_area),
-            'diameters_mm': sorted(sides.round(3).tolist(), reverse=True),
-            'noisy': 0,
-            'source': 'annotated',
-            'lesion_id': lesion_id,
-        }
+        region = make_annotation(
+            [*low.round(3).tolist(), *(high - low).round(3).tolist()],
+            float(np.prod(high - low)),
+            ignore=int(np.prod(sides) < min_area),
+            diameters_mm=sorted(sides.round(3).tolist(), reverse=True),
+            lesion_id=lesion_id,
+        )
         for index in indices or [int((z1 + z2) / 2)]:
             regions.setdefault(index, []).append(dict(region))
     return regions
@@ -250,8 +241,7 @@ def write_slices(
     """
     images = [
         {
-            **_describe(volume, index, folder.name, options),
-            'windows': [list(window)],
+            **_describe(volume, index, folder.name, options, window),
             'annotations': regions.get(index, []),
         }
         for index in range(len(volume.array))
@@ -268,16 +258,15 @@ def write_slices(
     return images
 
 
-def _describe(volume, index, name, options):
+def _describe(volume, index, name, options, window):
     number, count = index + 1, len(volume.array)
-    *spacing, interval = volume.spacing
+    interval = volume.spacing[2]
     reach = count if options.every_slice else int(options.context_mm / interval + 1e-6)
-    return {
-        'file_name': f'{name}/{slice_file_name(number, count)}',
-        'height': volume.array.shape[1],
-        'width': volume.array.shape[2],
-        'spacing': spacing,
-        'slice_interval': interval,
-        'slice_index': number,
-        'slice_range': [max(number - reach, 1), min(number + reach, count)],
-    }
+    return make_image(
+        f'{name}/{slice_file_name(number, count)}',
+        volume.array.shape[1:],
+        volume.spacing,
+        number,
+        (max(number - reach, 1), min(number + reach, count)),
+        [window],
+    )

@@ -12,8 +12,9 @@ from typing import Callable
 import SimpleITK as sitk
 from terminaltables import AsciiTable
 
-from mmlesion.datasets.conversion import as_coco, convert_once
+from mmlesion.io.coco import as_coco
 from mmlesion.io.ct import read_ct
+from mmlesion.io.resume import convert_once
 from mmlesion.utils import UserError
 
 from .base import Case, Run, Split, print_left_out, print_skipped, warn_of_empty

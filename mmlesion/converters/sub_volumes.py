@@ -11,12 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmlesion.datasets.sub_volumes import (
-    check_slices,
-    sub_volume_coco,
-)
-from mmlesion.evaluation.files import coco_ground_truth, read_lens_ground_truth
+from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
+from mmlesion.io.sub_volumes import check_slices, read_lens_ground_truth, sub_volume_coco
 from mmlesion.mining.series import list_series
 from mmlesion.structures import Lesions, SliceSeries, SubVolume
 from mmlesion.utils import UserError

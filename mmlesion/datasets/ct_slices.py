@@ -8,7 +8,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
-from mmlesion.io.schema import CT_FIELDS, path_under
+from mmlesion.io.schema import CT_FIELDS, is_target, path_under
 from mmlesion.structures import file_shift, usable_segmentation
 from mmlesion.utils import UserError
 
@@ -166,8 +166,7 @@ class CTSliceDataset(CocoDataset):
 
 def _as_crowd(annotation):
     # mmdet drops `ignore` annotations, which would make background of them.
-    ignored = any(annotation.get(key) for key in ('iscrowd', 'noisy', 'ignore'))
-    return {**annotation, 'iscrowd': int(ignored), 'ignore': False}
+    return {**annotation, 'iscrowd': int(not is_target(annotation)), 'ignore': False}
 
 
 def _shifted(annotation, shift):

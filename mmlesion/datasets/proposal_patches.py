@@ -6,9 +6,8 @@ from pathlib import PurePath
 import numpy as np
 from mmdet.registry import DATASETS
 
-from mmlesion.evaluation.files import boxes_of_sub_volumes
-from mmlesion.io.json_files import read_json
 from mmlesion.io.slices import slice_path
+from mmlesion.io.sub_volumes import read_proposals
 from mmlesion.structures import SubVolume
 from mmlesion.utils import UserError
 
@@ -71,28 +70,6 @@ class ProposalPatchDataset(CTSliceDataset):
         root = self.data_prefix['img']
         folders = (PurePath(osp.relpath(one['img_path'], root)).parent for one in self.data_list)
         return {'_'.join(folder.parts): one for folder, one in zip(folders, self.data_list)}
-
-
-def read_proposals(path, labelled=False):
-    """Read 3D proposals of sub-volumes.
-
-    Args:
-        path (str | Path): JSON, ``{sub-volume: [[x1, y1, z1, x2, y2, z2, score], ...]}``.
-        labelled (bool): Whether rows have a label, 0 or 1, as an eighth number. Defaults to False.
-
-    Returns:
-        dict[str, ndarray]: Of each sub-volume (n, 7), or (n, 8) with labels.
-
-    Raises:
-        UserError: If the file is not of that kind.
-    """
-    proposals = boxes_of_sub_volumes(read_json(path), 7 + labelled, path)
-    if bad := [name for name, rows in proposals.items() if not np.isin(rows[:, 7:], (0, 1)).all()]:
-        raise UserError(
-            f'{path}: labels of {bad[0]}, the eighth numbers, must be 0 or 1: make it anew by '
-            'tools/label_proposals.py'
-        )
-    return proposals
 
 
 def _samples(name, sub_volume, series, rows):

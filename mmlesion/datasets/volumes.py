@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 
 from mmlesion.io.bbox_3d import with_sphere
 from mmlesion.io.json_files import parse_json
-from mmlesion.io.schema import path_under
+from mmlesion.io.schema import is_ignored, path_under
 from mmlesion.utils import UserError
 
 from .ct_slices import CTSliceDataset
@@ -189,7 +189,7 @@ def _instance(annotation, labels):
         'center_mm': [float(x), float(y), float(z)],
         'diameter_mm': float(annotation['diameter_mm']),
         'bbox_label': labels[annotation['category_id']],
-        'ignore_flag': int(bool(annotation.get('ignore', 0))),
+        'ignore_flag': int(is_ignored(annotation)),
     }
 
 

@@ -4,5 +4,5 @@ from mmlesion.utils.import_hooks import lazy_exports
 
 _METRICS = ('DumpLesionResults', 'FROCMetric', 'LesionRetrievalMetric')
 __all__ = [*_METRICS]
-# these need mmdet, which the functions of this room do without
+# these need mmdet, which the functions of this package do without
 __getattr__ = lazy_exports(__name__, dict.fromkeys(_METRICS, '.metrics'))

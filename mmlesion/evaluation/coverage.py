@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .files import GroundTruth, Predictions, some_names
+from mmlesion.io.checks import some_names
+from mmlesion.structures import GroundTruth, Predictions
 
 
 def coverage(truth: GroundTruth, predictions: Predictions) -> dict[str, int]:

@@ -2,15 +2,10 @@
 
 import numpy as np
 
+from mmlesion.io.checks import some_names
+from mmlesion.io.luna16 import MARK_COLUMNS, read_luna16_predictions, read_series_table
 from mmlesion.structures import Detections, Predictions
 from mmlesion.utils import UserError
-
-from .files import (
-    MARK_COLUMNS,
-    _series_table,
-    read_luna16_predictions,
-    some_names,
-)
 
 LUNA16_SCANS = 888
 """The scans of LUNA16."""
@@ -56,7 +51,7 @@ def luna16_scan_warnings(annotations: str, items: list) -> list:
         list[str]: A line for each, none if all is well.
     """
     lines = []
-    names, _ = _series_table(annotations, (*MARK_COLUMNS, 'diameter_mm'))
+    names, _ = read_series_table(annotations, (*MARK_COLUMNS, 'diameter_mm'))
     listed = set(items)
     if left_out := [name for name in names if name not in listed]:
         lines.append(

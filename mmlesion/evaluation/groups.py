@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmlesion.io.schema import LESION_TYPES
 from mmlesion.utils import UserError
-
-from .functional import diameter_groups, lesion_type_groups
 
 MAX_VALUES = 20
 """The most different values of a field that become groups of their own."""
@@ -41,6 +40,37 @@ def group_lesions(
     for name in [names] if isinstance(names, str) else names:
         groups.update(_group_by(attributes, name, path))
     return groups
+
+
+def lesion_type_groups(lesion_type: np.ndarray) -> dict[str, np.ndarray]:
+    """Group lesions by DeepLesion's coarse type.
+
+    Args:
+        lesion_type (ndarray): (m,) int, 1 to 8 as in DL_info.csv, -1 if unknown.
+
+    Returns:
+        dict[str, ndarray]: Name to (m,) bool, of the types that occur.
+    """
+    lesion_type = np.asarray(lesion_type)
+    members = {name: lesion_type == number for number, name in enumerate(LESION_TYPES, 1)}
+    return {name: member for name, member in members.items() if member.any()}
+
+
+def diameter_groups(diameter_mm: np.ndarray) -> dict[str, np.ndarray]:
+    """Group lesions by their long diameter: below 10, 10 to 30 and above 30 mm.
+
+    Args:
+        diameter_mm (ndarray): (m,) float, NaN if unknown.
+
+    Returns:
+        dict[str, ndarray]: Name to (m,) bool.
+    """
+    diameter = np.asarray(diameter_mm, dtype=float)
+    return {
+        '<10 mm': diameter < 10,
+        '10-30 mm': (diameter >= 10) & (diameter <= 30),
+        '>30 mm': diameter > 30,
+    }
 
 
 def _group_by(attributes, name, path):

@@ -1,5 +1,8 @@
 """The files of DeepLesion."""
 
+BOX_PADDING = 5.0
+"""px that DeepLesion adds to the extent of the RECIST diameters on each side."""
+
 # the columns of DL_info.csv
 DL_INFO_HEADER = (
     'File_name,Patient_index,Study_index,Series_ID,Key_slice_index,Measurement_coordinates,'

@@ -1,14 +1,37 @@
-"""The annotation schema that all files of mmlesion share (docs/datasets.md)."""
+"""The annotation schema that all files of mmlesion share (docs/datasets.md).
+
+Annotation files are COCO's, with fields of CT beside. What makes an image or an annotation makes it
+by :func:`make_image` and :func:`make_annotation`; what reads one asks here whether it is a lesion.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypedDict
 
 from mmlesion.utils import UserError
 
 HU_OFFSET = 32768
 """Stored value of 0 HU in the 16-bit PNG of slices."""
+ABDOMEN_WINDOW = (-175.0, 275.0)
+"""HU; DeepLesion's window of the abdomen, and of slices that have no ``windows`` of their own."""
+SOFT_TISSUE_WINDOW = (-160.0, 240.0)
+"""HU; the clinical window in which detections in soft tissue are shown."""
+LUNG_WINDOW = (-1350.0, 150.0)
+"""HU; the clinical window in which detections in the lungs are shown."""
+LESION_TYPES = (
+    'bone',
+    'abdomen',
+    'mediastinum',
+    'liver',
+    'lung',
+    'kidney',
+    'soft_tissue',
+    'pelvis',
+)
+"""DeepLesion's coarse types; ``lesion_type`` counts them from 1, and is -1 where unknown."""
 CT_FIELDS = (
     'spacing',
     'slice_interval',
@@ -20,6 +43,168 @@ CT_FIELDS = (
     'series_id',
 )
 """What an image of the schema says beyond COCO's own fields."""
+
+
+class Image(TypedDict, total=False):
+    """A slice, as ``images`` of an annotation file has it.
+
+    Attributes:
+        id (int): COCO's.
+        file_name (str): ``<series>/<number>.png``, relative to the folder of the images.
+        height (int): px.
+        width (int): px.
+        spacing (list[float]): x, y mm per px.
+        slice_interval (float): mm from slice to slice.
+        slice_index (int): The slice's number, which its name ends in.
+        slice_range (list[int]): First and last slice, inclusive, that are on disk around it.
+        windows (list[list[float]]): Low and high HU of windows that show its lesions.
+        patient_id (int | str): Its patient.
+        study_id (int): The patient's study.
+        series_id (int): The study's series.
+        pixel_center (float): Coordinate of the first pixel's center in the file; 0.5 where it is
+            not given.
+        sub_volume (str): The sub-volume that it belongs to.
+    """
+
+    id: int
+    file_name: str
+    height: int
+    width: int
+    spacing: list[float]
+    slice_interval: float
+    slice_index: int
+    slice_range: list[int]
+    windows: list[list[float]]
+    patient_id: int | str
+    study_id: int
+    series_id: int
+    pixel_center: float
+    sub_volume: str
+
+
+class Annotation(TypedDict, total=False):
+    """A lesion on a slice, as ``annotations`` of an annotation file has it.
+
+    Attributes:
+        id (int): COCO's.
+        image_id (int): Its image.
+        category_id (int): Its class.
+        bbox (list[float]): x, y, w, h px.
+        area (float): px².
+        iscrowd (int): 1 for a crowd, COCO's sign of what is ignored.
+        ignore (int): 1 for a finding that is neither a target nor background.
+        noisy (int): 1 where DeepLesion says so: not a training target, but one of evaluation.
+        source (str): 'annotated', or the rule that mined it.
+        recist (list[float]): x1, y1, ..., x4, y4 px, the ends of the long and short diameter.
+        diameters_mm (list[float]): Long and short.
+        segmentation (dict | list): COCO's RLE or polygons.
+        mask_source (str): What made ``segmentation`` from ``recist``.
+        lesion_type (int): One of :data:`LESION_TYPES` counted from 1, or -1.
+        normalized_location (list[float]): DeepLesion's x, y, z in the body, 0 to 1.
+        lesion_id (int): The lesion, where several slices of a series show it.
+        score (float): Of a mined lesion.
+        expert (str): The expert that found an uncertain region.
+        matched_id (int): The annotation whose embedding a mined lesion matches.
+        distance (float): Of these embeddings.
+    """
+
+    id: int
+    image_id: int
+    category_id: int
+    bbox: list[float]
+    area: float
+    iscrowd: int
+    ignore: int
+    noisy: int
+    source: str
+    recist: list[float]
+    diameters_mm: list[float]
+    segmentation: dict | list
+    mask_source: str
+    lesion_type: int
+    normalized_location: list[float]
+    lesion_id: int
+    score: float
+    expert: str
+    matched_id: int
+    distance: float
+
+
+def make_image(
+    file_name: str,
+    size: Sequence[int],
+    spacing: Sequence[float],
+    slice_index: int,
+    slice_range: Sequence[int],
+    windows: Iterable[Sequence[float]] = (ABDOMEN_WINDOW,),
+    **fields: Any,
+) -> Image:
+    """Make the image of a slice.
+
+    Args:
+        file_name (str): Of the slice, under the folder of the images.
+        size (Sequence[int]): Height and width in px.
+        spacing (Sequence[float]): x, y mm per px and mm from slice to slice.
+        slice_index (int): The slice's number.
+        slice_range (Sequence[int]): First and last slice around it, inclusive.
+        windows (Iterable[Sequence[float]]): Low and high HU. Defaults to that of the abdomen.
+        **fields: More of :class:`Image`.
+
+    Raises:
+        TypeError: If the schema has no such field.
+    """
+    _check_names(fields, Image)
+    return {
+        'file_name': file_name,
+        'height': size[0],
+        'width': size[1],
+        'spacing': list(spacing[:2]),
+        'slice_interval': spacing[2],
+        'slice_index': slice_index,
+        'slice_range': list(slice_range),
+        'windows': [list(window) for window in windows],
+        **fields,
+    }
+
+
+def make_annotation(
+    bbox: Sequence[float],
+    area: float,
+    *,
+    noisy: int = 0,
+    source: str = 'annotated',
+    **fields: Any,
+) -> Annotation:
+    """Make the annotation of a lesion on a slice.
+
+    Args:
+        bbox (Sequence[float]): x, y, w, h px.
+        area (float): px².
+        noisy (int): 1 for one that is not to be trained with. Defaults to 0.
+        source (str): What it is from. Defaults to 'annotated'.
+        **fields: More of :class:`Annotation`.
+
+    Raises:
+        TypeError: If the schema has no such field.
+    """
+    _check_names(fields, Annotation)
+    own = {'bbox': list(bbox), 'area': area, 'iscrowd': 0, 'noisy': noisy, 'source': source}
+    return {**own, **fields}
+
+
+def _check_names(fields, schema):
+    if unknown := fields.keys() - schema.__annotations__.keys():
+        raise TypeError(f'{schema.__name__} has no field {", ".join(sorted(unknown))}')
+
+
+def is_ignored(annotation: Annotation) -> bool:
+    """Return whether evaluation ignores an annotation: neither finding nor missing it counts."""
+    return bool(annotation.get('iscrowd') or annotation.get('ignore'))
+
+
+def is_target(annotation: Annotation) -> bool:
+    """Return whether an annotation is a lesion to train with: neither ignored nor noisy."""
+    return not (is_ignored(annotation) or annotation.get('noisy'))
 
 
 def path_under(root: str | Path, name: str) -> str:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mmlesion.io.schema import is_target
 from mmlesion.structures import SliceBoxes, file_box
 
 from .propagation import meet_annotations
@@ -32,17 +33,12 @@ class VolumeLesions:
         self.volume = volume
         self.proposals = Proposals.from_arrays(arrays)
         self.tracklets = build_tracklets(self.proposals.pooled, theta)
-        self.lesions = [a for a in volume.annotations if is_certain(a)]
+        self.lesions = [a for a in volume.annotations if is_target(a)]
         self.annotated = annotated_boxes(volume, self.lesions)
         self.all_annotated = annotated_boxes(volume, volume.annotations)
         meets = meet_annotations(self.proposals.pooled, self.tracklets, self.annotated, theta)
         self.unknown = np.flatnonzero(~meets.any(axis=1))
         self.unknown_boxes = representatives(self.proposals.pooled, self.tracklets)[self.unknown]
-
-
-def is_certain(annotation):
-    """Return whether an annotation is a training target, neither noisy nor ignored."""
-    return not any(annotation.get(key) for key in ('iscrowd', 'noisy', 'ignore'))
 
 
 def annotated_boxes(volume, annotations):

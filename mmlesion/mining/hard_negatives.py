@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmlesion.evaluation.functional import stack_boxes
+from mmlesion.io.schema import is_target
 from mmlesion.structures import Columns, SubVolume, to_inclusive
 
-from .embeddings import annotated_boxes, is_certain
+from .embeddings import annotated_boxes
 from .tracklets import slice_overlap_pairs
 
 LEFT_OUT = -1
@@ -81,7 +82,7 @@ def label_volume(volume, proposals, theta=0.5, theta_fp=0.3):
     boxes, scores, _, tracklets = stack_boxes(
         proposals.boxes, proposals.scores, proposals.slices, one_class, theta
     )
-    lesions = annotated_boxes(volume, [a for a in volume.annotations if is_certain(a)])
+    lesions = annotated_boxes(volume, [a for a in volume.annotations if is_target(a)])
     known = annotated_boxes(volume, volume.annotations)
     labels = label_tracklets(proposals, tracklets, lesions, known, theta, theta_fp)
     return Proposals3D(to_inclusive(boxes), scores, labels)

@@ -4,6 +4,7 @@ from itertools import count, groupby
 
 import numpy as np
 
+from mmlesion.io.schema import make_annotation
 from mmlesion.structures import SliceBoxes, file_shift
 
 from .cross_dataset import uncertain_regions
@@ -151,16 +152,14 @@ class AnnotationMiner:
         box = boxes.boxes[index].astype(float).clip(0, [*size, *size]) - file_shift(image)
         low, high = box.reshape(2, 2).round(2)
         width, height = (high - low).round(2).tolist()
-        annotation = dict(
+        annotation = make_annotation(
+            [*low.tolist(), width, height],
+            round(width * height, 2),
+            source=source,
             id=next(self._ids),
             image_id=image_id,
-            bbox=[*low.tolist(), width, height],
-            area=round(width * height, 2),
-            iscrowd=0,
             category_id=lesion['category_id'],
             lesion_type=lesion.get('lesion_type', -1),
-            noisy=0,
-            source=source,
             score=round(float(boxes.scores[index]), 4),
             lesion_id=lesion_id,
             **extra,

@@ -7,10 +7,10 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
+from mmlesion.io.schema import is_target
 from mmlesion.io.slices import series_of
 from mmlesion.structures import SliceBoxes, file_box
 
-from .embeddings import is_certain
 from .miner import RULES
 from .tracklets import slice_overlap_pairs
 
@@ -38,7 +38,7 @@ def count_rows(coco, rules, unlabelled=False):
 
 def _row(name, annotations, rules, images=None):
     taken = [a for a in annotations if a['source'] not in set(RULES) - set(rules)]
-    lesions = [a for a in taken if is_certain(a)]
+    lesions = [a for a in taken if is_target(a)]
     labelled = {a['image_id'] for a in lesions}
     listed = labelled if images is None else {image['id'] for image in images}
     uncertain = [a for a in taken if a['source'] == RULES[-1] and a['image_id'] in listed]
@@ -124,7 +124,7 @@ def _boxes_by_series(coco):
     for image in coco['images']:
         series.setdefault(series_of(image['file_name']), {})
     for annotation in coco['annotations']:
-        if annotation['source'] not in RULES and not is_certain(annotation):
+        if annotation['source'] not in RULES and not is_target(annotation):
             continue
         image = image_of[annotation['image_id']]
         sources = series[series_of(image['file_name'])]

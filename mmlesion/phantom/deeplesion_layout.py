@@ -7,12 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from mmlesion.io.deeplesion import DL_INFO_HEADER
+from mmlesion.io.deeplesion import BOX_PADDING, DL_INFO_HEADER
 from mmlesion.io.slices import merge_ranges, slice_file_name, write_slice
 from mmlesion.utils import run_parallel
 
 from .layout import check_options, check_rules, new_data_folder
-from .lesions import BOX_PADDING, recist
+from .lesions import recist
 from .patient import PatientOptions, draw_patient, render
 
 _SERIES = 1

@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mmlesion.io.schema import ABDOMEN_WINDOW
+
 from .shapes import Lobes, Section
 
 LARGEST_EXTENT = 0.3  # of a lesion, as a share of the image's side
-BOX_PADDING = 5.0  # px, what DeepLesion adds on each side of the RECIST extent
 
 # DeepLesion's box sides have the 1st percentile 13.5, the median 30 and the 99th 133 px with the
 # padding. Each half of the RECIST extent's distribution is log-normal with a spread of its own.
@@ -41,10 +42,10 @@ class LesionType:
     edge: float = 1.2
     lobing: float = 0.12
     rim: float = 0.0
-    window: tuple = (-175.0, 275.0)
+    window: tuple = ABDOMEN_WINDOW
 
 
-LESION_TYPES = {
+LESION_LOOKS = {
     1: LesionType('bone', 0.05, ('bone',), (20, 90), 1.5, 0.2),
     2: LesionType('abdomen', 0.20, ('abdomen', 'pancreas'), (30, 80)),
     3: LesionType('mediastinum', 0.15, ('mediastinum', 'chest'), (35, 90)),
@@ -77,7 +78,7 @@ class Profile:
     @property
     def look(self):
         """LesionType: Appearance of its type."""
-        return LESION_TYPES[self.type]
+        return LESION_LOOKS[self.type]
 
     @property
     def extent(self):
@@ -170,7 +171,7 @@ def draw_profile(rng, lesion_type, extent):
     Two diameters that cross at right angles and are tilted by t span ``d1 cos t`` and ``d2 cos t``
     as long as ``tan t`` does not exceed the ratio of the smaller to the larger.
     """
-    look = LESION_TYPES[lesion_type]
+    look = LESION_LOOKS[lesion_type]
     tilt = min(_LARGEST_TILT, 0.95 * np.arctan(min(extent) / max(extent)))
     angle = rng.uniform(-tilt, tilt)
     lobes = Lobes(

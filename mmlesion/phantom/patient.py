@@ -13,7 +13,7 @@ from scipy import ndimage
 from .anatomy import AIR, FIELD_OF_VIEW, Trunk, draw_trunk
 from .lesions import (
     LARGEST_EXTENT,
-    LESION_TYPES,
+    LESION_LOOKS,
     draw_lesion,
     draw_profile,
     draw_vessel,
@@ -53,7 +53,7 @@ class PatientOptions:
     size: int = 256
     lesion_scale: float = 1.0
     slice_intervals: tuple = (1.0, 2.0, 5.0)
-    lesion_types: tuple = tuple(LESION_TYPES)
+    lesion_types: tuple = tuple(LESION_LOOKS)
     sites: tuple = (2, 4)
     lesions_per_site: tuple = (0.65, 0.27, 0.08)
     vessels_per_lesion: float = 0.5
@@ -324,7 +324,7 @@ def _place(rng, trunk, extent, others, heights, options):
     is too large for all of them, the best place in the body, or None where there is no room left.
     """
     kinds = options.lesion_types
-    shares = np.array([LESION_TYPES[kind].share for kind in kinds])
+    shares = np.array([LESION_LOOKS[kind].share for kind in kinds])
     best_fit, best = -1.0, None
     for kind in rng.choice(kinds, len(kinds), replace=False, p=shares / shares.sum()):
         profile = draw_profile(rng, int(kind), extent)

@@ -8,12 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from mmlesion.io.deeplesion import BOX_PADDING
 from mmlesion.io.schema import path_under
 from mmlesion.mining.report import TrueLesions
 from mmlesion.structures import SliceBoxes, SubVolume
 from mmlesion.utils import UserError
-
-from .lesions import BOX_PADDING
 
 
 class TrueMasks(NamedTuple):

@@ -120,6 +120,22 @@ class Predictions(NamedTuple):
     unknown_cases: list
     num_unknown: int
 
+    @classmethod
+    def of_listed(
+        cls, item: np.ndarray, geometry: np.ndarray, score: np.ndarray, unknown: list
+    ) -> Predictions:
+        """Keep the detections in listed items.
+
+        Args:
+            item (ndarray): (n,) int, -1 for detections in items that are not listed.
+            geometry (ndarray): (n, k) float.
+            score (ndarray): (n,) float.
+            unknown (list): The items that are not listed.
+        """
+        listed = item >= 0
+        detections = Detections(item, geometry, score).take(listed)
+        return cls(detections, unknown, int((~listed).sum()))
+
 
 @dataclass(frozen=True, eq=False)
 class SliceBoxes(Columns):

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 
+from mmlesion.io.schema import LUNG_WINDOW, SOFT_TISSUE_WINDOW
+
 from .mask_overlay import BOX_COLOR, RECIST_COLOR, draw_contour
 
-SOFT_TISSUE = (-160.0, 240.0)
-LUNG = (-1350.0, 150.0)
 TEXT_COLOR = (255, 255, 255)
 BANNER = 28
 SHORT_SIDE = 512
@@ -30,7 +30,7 @@ def choose_window(slice_hu, bbox):
     high = np.ceil([max(y2 + margin_y, 1), max(x2 + margin_x, 1)]).astype(int)
     around = slice_hu[low[0] : high[0], low[1] : high[1]]
     lung = (around > -950) & (around < -500)
-    return LUNG if lung.size and lung.mean() > 1 / 3 else SOFT_TISSUE
+    return LUNG_WINDOW if lung.size and lung.mean() > 1 / 3 else SOFT_TISSUE_WINDOW
 
 
 def draw_lesion(slice_hu, bbox, spacing, text, segment=None, recist=None):

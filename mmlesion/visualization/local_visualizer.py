@@ -6,24 +6,23 @@ import torch
 from mmdet.registry import VISUALIZERS
 from mmdet.visualization import DetLocalVisualizer
 
-from mmlesion.io.schema import HU_OFFSET
+from mmlesion.io.schema import ABDOMEN_WINDOW, HU_OFFSET
 
 from ..structures import cut_segments, measure_recist
 from .mask_overlay import RECIST_COLOR
 
-SOFT_TISSUE = (-175.0, 275.0)
 # Of matplotlib's font at 100 dots per inch, px per point of its size.
 _CHARACTER_WIDTH = 0.8
 
 
-def slice_to_rgb(image, window=SOFT_TISSUE):
+def slice_to_rgb(image, window=ABDOMEN_WINDOW):
     """Convert the middle slice of an image to an 8-bit RGB image.
 
     Args:
         image (ndarray): (H, W) or (H, W, C). uint8 is shown unchanged, uint16 is HU + 32768; other
             types are HU, except that floats in the range 0 to 255 are assumed to be windowed
             already (HU values of a slice with air exceed this range).
-        window (tuple[float]): (low, high) HU. Defaults to soft tissue, -175 to 275.
+        window (tuple[float]): (low, high) HU. Defaults to that of the abdomen, -175 to 275.
 
     Returns:
         ndarray: (H, W, 3) uint8.
@@ -45,9 +44,9 @@ def _is_windowed(image):
 
 
 def display_window(metainfo):
-    """Return the first of a sample's ``windows`` in its metainfo, or soft tissue; HU."""
+    """Return the first of a sample's ``windows`` in its metainfo, or that of the abdomen; HU."""
     windows = metainfo.get('windows') or []
-    return np.reshape(windows, (-1, 2))[0] if len(windows) else SOFT_TISSUE
+    return np.reshape(windows, (-1, 2))[0] if len(windows) else ABDOMEN_WINDOW
 
 
 @VISUALIZERS.register_module()
@@ -62,7 +61,8 @@ class LesionLocalVisualizer(DetLocalVisualizer):
     Args:
         name (str): Name of the instance. Defaults to 'visualizer'.
         window (tuple[float], optional): (low, high) HU. Defaults to None: the first of the
-            sample's own ``windows``, where it has them in its meta information, or soft tissue.
+            sample's own ``windows``, where it has them in its meta information, or that of
+            the abdomen.
         line_width (int | float): Defaults to 1.
         **kwargs: mmdet's ``DetLocalVisualizer``'s options.
     """

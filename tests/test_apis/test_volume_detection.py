@@ -14,7 +14,7 @@ from torch import nn
 from mmlesion.apis import LesionInferencer
 from mmlesion.apis.volume_detection import loads_volumes, prepare_volume
 from mmlesion.converters.lungs import LungRegion, cut_to_lungs
-from mmlesion.datasets.luna16_files import find_luna16_scans, read_luna16_scan, read_lung_mask
+from mmlesion.io.luna16 import find_luna16_scans, read_luna16_scan, read_lung_mask
 from mmlesion.models import AggregatedRCNN3D
 from mmlesion.models.detectors.sliding_windows import SlidingWindows
 from mmlesion.phantom import make_luna16_phantom

@@ -3,7 +3,8 @@ import os
 import pytest
 
 from mmlesion.converters.regions import SliceOptions
-from mmlesion.datasets.conversion import as_coco, convert_once
+from mmlesion.io.coco import as_coco
+from mmlesion.io.resume import convert_once
 
 
 def test_converts_once_and_again_where_something_changed(tmp_path):

@@ -11,9 +11,9 @@ from mmengine.structures import InstanceData
 
 from mmlesion.converters.regions import sphere_regions
 from mmlesion.datasets import CTSliceDataset, VolumeDataset
-from mmlesion.datasets.luna16_files import read_luna16_findings
 from mmlesion.datasets.reader_marks import without_marks
-from mmlesion.datasets.volume_files import write_annotations
+from mmlesion.io.luna16 import read_luna16_findings
+from mmlesion.io.volumes import write_annotations
 from mmlesion.structures import Grid
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
 
 from mmlesion.converters import deeplesion
-from mmlesion.evaluation.functional import LESION_TYPES
+from mmlesion.io.schema import LESION_TYPES
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
 ROOT = Path(__file__).parents[2]

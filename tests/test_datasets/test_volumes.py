@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmlesion.datasets import VolumeDataset, volumes
-from mmlesion.datasets.volume_files import write_annotations, write_volume
+from mmlesion.io.volumes import write_annotations, write_volume
 from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 

@@ -11,9 +11,9 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torch import distributed, nn
 
-from mmlesion.datasets.volume_files import write_annotations, write_volume
 from mmlesion.engine import HardCropHook
 from mmlesion.engine.hooks.hard_crop_hook import find_errors
+from mmlesion.io.volumes import write_annotations, write_volume
 from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 from mmlesion.utils.distributed import leave_process_group

@@ -10,9 +10,9 @@ from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as mask_utils
 
 from mmlesion.evaluation import FROCMetric
-from mmlesion.evaluation.case_files import read_cases
 from mmlesion.evaluation.functional import froc, match
 from mmlesion.evaluation.metrics import froc_metric
+from mmlesion.io.cases import read_cases
 from mmlesion.utils import UserError
 
 CLASSES = ('liver', 'lung')
@@ -239,8 +239,8 @@ def test_bad_input(ann_file, tmp_path):
 
 
 def test_agrees_with_the_command_line(ann_file, tmp_path):
-    from mmlesion.evaluation.files import coco_ground_truth, read_coco_results
     from mmlesion.evaluation.functional import deeplesion_protocol, evaluate_froc
+    from mmlesion.io.coco import coco_ground_truth, read_coco_results
     from mmlesion.io.json_files import read_json
 
     prefix = str(tmp_path / 'froc')

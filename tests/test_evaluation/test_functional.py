@@ -11,16 +11,15 @@ from mmlesion.evaluation.functional import (
     box_overlaps,
     centre_in_sphere,
     deeplesion_protocol,
-    diameter_groups,
     evaluate_froc,
     lens_protocol,
-    lesion_type_groups,
     limit_per_case,
     luna16_protocol,
     match,
     matching,
     slice_overlaps,
 )
+from mmlesion.evaluation.groups import diameter_groups, lesion_type_groups
 from mmlesion.structures import Detections, Lesions
 
 spec = importlib.util.spec_from_file_location(

@@ -17,7 +17,7 @@ from mmlesion.phantom import (
     draw_patient,
     make_deeplesion_phantom,
 )
-from mmlesion.phantom.lesions import LESION_TYPES, draw_profile, recist, sample_extents
+from mmlesion.phantom.lesions import LESION_LOOKS, draw_profile, recist, sample_extents
 from mmlesion.phantom.shapes import Grid, Lobes, Section, blend, coverage
 from mmlesion.utils import OutputError, UserError
 
@@ -158,7 +158,7 @@ def test_patients_vary_as_promised(patients):
     keys = [(s.slice_of(site.z), s.num_slices) for s in studies for site in s.sites]
     assert any(key == 0 for key, _ in keys) and any(key == n - 1 for key, n in keys)
     types = {lesion.profile.type for site in sites_of(patients) for lesion in site.lesions}
-    assert types == set(LESION_TYPES)
+    assert types == set(LESION_LOOKS)
     assert any(not le.annotated for site in sites_of(patients) for le in site.lesions)
     repeated = [p for p in patients if len(p.studies) > 1]
     numbers = [

@@ -8,7 +8,8 @@ import pytest
 import SimpleITK as sitk
 
 from mmlesion.converters import commands, luna16, lungs, mask_run
-from mmlesion.converters.regions import ABDOMEN_WINDOW, SliceOptions
+from mmlesion.converters.regions import SliceOptions
+from mmlesion.io.schema import ABDOMEN_WINDOW
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ('cv2', 'SimpleITK', 'torch', 'mmengine', 'mmdet', 'mmcv', 'scipy', 'matplotlib')
@@ -89,12 +90,12 @@ def scan(tmp_path):
     (tmp_path / 'images').mkdir()
     sitk.WriteImage(sitk.GetImageFromArray(hu), str(tmp_path / 'images' / 'a.nii.gz'))
     row = 'a,3.5,4.5,1.5,9.5,9.5,3.5'
-    (tmp_path / 'boxes.csv').write_text(f'case,x1,y1,z1,x2,y2,z2\n{row}\n')
+    (tmp_path / 'boxes.txt').write_text(f'case,x1,y1,z1,x2,y2,z2\n{row}\n')
     return tmp_path
 
 
 def test_nifti_on_the_command_line(scan, run_tool, capsys):
-    arguments = ['nifti', scan / 'images', '--boxes', scan / 'boxes.csv', '--workers', 1]
+    arguments = ['nifti', scan / 'images', '--boxes', scan / 'boxes.txt', '--workers', 1]
     run_tool('convert.py', *arguments, '--val-share', 0, '--out', scan / 'out')
     coco = json.loads((scan / 'out' / 'train.json').read_text())
     assert [ann['bbox'] for ann in coco['annotations']] == [[4, 5, 6, 5]] * 2
@@ -104,5 +105,5 @@ def test_nifti_on_the_command_line(scan, run_tool, capsys):
     assert annotation['bbox_3d'] == [6.5, 7.0, 2.5, 6.0, 5.0, 2.0]
     assert 'train.json' in capsys.readouterr().out
     with pytest.raises(SystemExit, match='error: .* lies outside of its scan'):
-        (scan / 'boxes.csv').write_text('case,x1,y1,z1,x2,y2,z2\na,90,0,0,99,5,5\n')
+        (scan / 'boxes.txt').write_text('case,x1,y1,z1,x2,y2,z2\na,90,0,0,99,5,5\n')
         run_tool('convert.py', *arguments, '--world', '--strict', '--out', scan / 'strict')

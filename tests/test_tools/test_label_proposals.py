@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmlesion.datasets.proposal_patches import read_proposals
+from mmlesion.io.sub_volumes import read_proposals
 from mmlesion.mining import VolumeStore
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'label_proposals.py'

@@ -11,9 +11,8 @@ from mmlesion.converters import luna16
 from mmlesion.converters.base import Case
 from mmlesion.converters.lungs import LungRegion
 from mmlesion.datasets import VolumeDataset
-from mmlesion.datasets.luna16_files import find_luna16_scans, read_luna16_findings
 from mmlesion.datasets.transforms import LoadSphereAnnotations, LoadVolume
-from mmlesion.evaluation.files import read_luna16_ground_truth
+from mmlesion.io.luna16 import find_luna16_scans, read_luna16_findings, read_luna16_ground_truth
 from mmlesion.phantom import make_luna16_phantom
 from mmlesion.structures import Grid
 from mmlesion.utils import UserError

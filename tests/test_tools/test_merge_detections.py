@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mmlesion.evaluation.files import read_luna16_predictions
+from mmlesion.io.luna16 import read_luna16_predictions
 
 SCRIPT = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'merge_detections.py'
 HEADER = 'seriesuid,coordX,coordY,coordZ,probability'

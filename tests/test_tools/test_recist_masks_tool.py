@@ -331,7 +331,7 @@ def test_benchmark(dataset, tmp_path, monkeypatch, run_tool, capsys):
     (tmp_path / 'ann.json').write_text(json.dumps(dataset))
     monkeypatch.chdir(tmp_path)
     arguments = ['ann.json', '--images', 'Images_png', '--workers', '1', '2', '--out', 'b.json']
-    run_tool('analysis_tools/benchmark_recist_masks.py', *arguments)
+    run_tool('benchmarks/grabcut.py', *arguments)
     figures = json.loads((tmp_path / 'b.json').read_text())
     assert [row['workers'] for row in figures['throughput']] == [1, 2]
     assert figures['crop']['masks'] == 8 and figures['crop']['mean_iou'] > 0.97

@@ -1,14 +1,8 @@
 import numpy as np
 
+from mmlesion.io.schema import LUNG_WINDOW, SOFT_TISSUE_WINDOW
 from mmlesion.structures import Segment
-from mmlesion.visualization.lesion_overlay import (
-    BANNER,
-    BOX_COLOR,
-    LUNG,
-    SOFT_TISSUE,
-    choose_window,
-    draw_lesion,
-)
+from mmlesion.visualization.lesion_overlay import BANNER, BOX_COLOR, choose_window, draw_lesion
 from mmlesion.visualization.mask_overlay import MASK_COLOR
 
 
@@ -16,10 +10,10 @@ def test_window_follows_the_surroundings():
     thorax = np.full((100, 100), 40.0)
     thorax[20:80, 10:45] = -850  # lung
     thorax[45:55, 20:30] = 30  # a nodule in it
-    assert choose_window(thorax, (19, 44, 31, 56)) == LUNG
-    assert choose_window(thorax, (60, 40, 80, 60)) == SOFT_TISSUE
+    assert choose_window(thorax, (19, 44, 31, 56)) == LUNG_WINDOW
+    assert choose_window(thorax, (60, 40, 80, 60)) == SOFT_TISSUE_WINDOW
     outside = np.full((100, 100), -1000.0)
-    assert choose_window(outside, (10, 10, 20, 20)) == SOFT_TISSUE
+    assert choose_window(outside, (10, 10, 20, 20)) == SOFT_TISSUE_WINDOW
 
 
 def test_square_pixels_window_and_box():

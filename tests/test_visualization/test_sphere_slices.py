@@ -8,7 +8,7 @@ from mmdet.registry import HOOKS, VISUALIZERS
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mmlesion.visualization.lesion_overlay import LUNG, SOFT_TISSUE
+from mmlesion.io.schema import LUNG_WINDOW, SOFT_TISSUE_WINDOW
 from mmlesion.visualization.sphere_slices import sphere_slices
 
 
@@ -47,7 +47,7 @@ def test_slices_and_their_circles(volume, sample):
     expected = [[x - r, y - r, x + r, y + r] for x, y, r in zip((30, 31), (20, 21), radii)]
     np.testing.assert_allclose(cut.pred_instances.bboxes, expected, rtol=1e-6)
     np.testing.assert_allclose(cut.pred_instances.scores, [0.5, 0.4])
-    assert cut.windows == [LUNG] and second[2].windows == [SOFT_TISSUE]
+    assert cut.windows == [LUNG_WINDOW] and second[2].windows == [SOFT_TISSUE_WINDOW]
     assert len(second[2].gt_instances) == 0 and len(second[2].pred_instances) == 1
 
 

@@ -9,9 +9,9 @@ import argparse
 import glob
 from pathlib import Path
 
-from mmlesion.evaluation.case_files import check_same_cases, read_cases
 from mmlesion.evaluation.comparison_files import comparison_table, write_comparison
 from mmlesion.evaluation.functional import compare_rows
+from mmlesion.io.cases import check_same_cases, read_cases
 from mmlesion.utils import UserError, cli
 
 

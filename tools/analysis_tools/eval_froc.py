@@ -4,16 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmlesion.evaluation.case_files import SUFFIX, write_cases
 from mmlesion.evaluation.coverage import coverage, coverage_warnings
 from mmlesion.evaluation.cross_validation import luna16_scan_warnings, pool_luna16_predictions
-from mmlesion.evaluation.files import (
-    coco_ground_truth,
-    read_coco_results,
-    read_lens_ground_truth,
-    read_lens_predictions,
-    read_luna16_ground_truth,
-)
 from mmlesion.evaluation.functional import (
     OVERLAPS,
     TNP_SENSITIVITY,
@@ -27,7 +19,11 @@ from mmlesion.evaluation.functional import (
 )
 from mmlesion.evaluation.groups import group_lesions
 from mmlesion.evaluation.tables import froc_table
+from mmlesion.io.cases import SUFFIX, write_cases
+from mmlesion.io.coco import coco_ground_truth, read_coco_results
 from mmlesion.io.json_files import read_json, write_json
+from mmlesion.io.luna16 import read_luna16_ground_truth
+from mmlesion.io.sub_volumes import read_lens_ground_truth, read_lens_predictions
 from mmlesion.utils import UserError, cli
 from mmlesion.visualization.froc_curve import draw_froc
 

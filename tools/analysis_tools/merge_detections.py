@@ -7,8 +7,8 @@ have no size, are taken as cubes of 10 mm.
 
 import argparse
 
-from mmlesion.evaluation.detection_files import detections_of, read_detections
 from mmlesion.evaluation.merging import MODES, merge_detections
+from mmlesion.io.detections import detections_of, read_detections
 from mmlesion.utils import UserError, cli
 
 

@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tqdm import tqdm
 
-from mmlesion.evaluation.files import coco_ground_truth
-from mmlesion.io.json_files import read_json, write_json
-from mmlesion.search import (
+from mmlesion.analysis.anchors import (
     OBJECTIVES,
     RETINANET_RATIO_PAIRS,
     RETINANET_SCALES,
@@ -24,6 +21,8 @@ from mmlesion.search import (
     anchor_shapes,
     search_anchors,
 )
+from mmlesion.io.coco import coco_ground_truth
+from mmlesion.io.json_files import read_json, write_json
 from mmlesion.utils import UserError, cli
 from mmlesion.visualization.anchor_shapes import MATCHED_IOU, AnchorPanel, draw_anchor_shapes
 
@@ -165,9 +164,17 @@ def check_args(args):
         raise UserError(
             f'{len(args.sizes)} --sizes need as many --strides, not {len(args.strides)}'
         )
+    if args.out_image:
+        check_format(args.out_image)
+
+
+def check_format(path):
+    """Refuse a picture's name whose suffix matplotlib does not know."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow, and needed for this alone
+
     formats = FigureCanvasAgg.get_supported_filetypes()
-    if args.out_image and Path(args.out_image).suffix.lstrip('.').lower() not in formats:
-        raise UserError(f'--out-image {args.out_image} must end in one of {", ".join(formats)}')
+    if Path(path).suffix.lstrip('.').lower() not in formats:
+        raise UserError(f'--out-image {path} must end in one of {", ".join(formats)}')
 
 
 def read_boxes(path, image_size):

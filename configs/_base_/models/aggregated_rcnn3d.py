@@ -62,7 +62,7 @@ fprn = dict(
     bbox_roi_extractor=dict(
         type='DiameterAlignedExtractor', featmap_strides=(4, 8, 16), out_channels=32, output_size=2
     ),
-    bbox_head=dict(type='AggregatedBBoxHead', in_channels=768, fc_out_channels=256),
+    bbox_head=dict(type='AggregatedBBoxHead', fc_out_channels=256),
 )
 unaligned_fprn = dict(
     fprn, bbox_roi_extractor=dict(fprn['bbox_roi_extractor'], diameter_alignment=False)

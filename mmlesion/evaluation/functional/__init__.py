@@ -11,7 +11,6 @@ from .froc import (
     sensitivity_at,
     summarize_froc,
 )
-from .groups import LESION_TYPES, diameter_groups, lesion_type_groups
 from .matching import match
 from .overlaps import OVERLAPS, OverlapCriterion, box_overlaps, centre_in_sphere, slice_overlaps
 from .patients import TNP_SENSITIVITY, true_negative_patients
@@ -25,7 +24,6 @@ from .protocols import (
 from .stacking import link_boxes, stack_boxes
 
 __all__ = [
-    'LESION_TYPES',
     'OVERLAPS',
     'PER_IMAGE_FP_RATES',
     'PER_SCAN_FP_RATES',
@@ -41,11 +39,9 @@ __all__ = [
     'centre_in_sphere',
     'compare_rows',
     'deeplesion_protocol',
-    'diameter_groups',
     'evaluate_froc',
     'froc_cases',
     'lens_protocol',
-    'lesion_type_groups',
     'limit_per_case',
     'link_boxes',
     'luna16_protocol',

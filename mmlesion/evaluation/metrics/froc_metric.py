@@ -12,12 +12,12 @@ from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
+from mmlesion.io.cases import SUFFIX, write_cases
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.structures import Detections, Lesions, Predictions
 from mmlesion.utils import UserError
 from mmlesion.visualization.froc_curve import draw_froc
 
-from ..case_files import SUFFIX, write_cases
 from ..coverage import coverage, coverage_warnings
 from ..functional import MatchedDetections, Protocol, froc_cases, summarize_froc
 from ..groups import group_lesions

@@ -11,10 +11,10 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import write_json
 from mmlesion.structures import Detections, file_shift, to_original_frame
 
-from ..files import coco_ground_truth
 from ..functional import deeplesion_protocol
 from ..segments import segment_results
 from .froc_task import CollectedRun, FROCTask, MatchedRun, SampleDetections, predicted_by

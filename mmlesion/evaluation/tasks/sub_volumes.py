@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from mmlesion.io.sub_volumes import sub_volume_ground_truth
 from mmlesion.structures import Detections, to_inclusive, to_original_frame
 
-from ..files import sub_volume_ground_truth
 from ..functional import lens_protocol, stack_boxes
 from .froc_task import CaseDetections, FROCTask, SampleDetections, predicted_by
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from mmlesion.io.luna16 import write_luna16_predictions
+from mmlesion.io.volumes import volume_ground_truth
 from mmlesion.structures import Detections, Grid
 from mmlesion.utils import UserError
 
-from ..files import volume_ground_truth, write_luna16_predictions
 from ..functional import luna16_protocol, true_negative_patients
 from .froc_task import (
     CollectedRun,

@@ -1,13 +1,18 @@
 """The U-Net of dense blocks of 3D Aggregated Faster R-CNN."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 
 from ..layers import DenseBlock3D, pre_act_conv3d
 
-STRIDE = 16
+STRIDES = (4, 8, 16)
+"""Voxels, of the levels of the U-Net's pyramid, the finest first."""
 
 
 class _Upsample(nn.Module):
@@ -48,15 +53,15 @@ class DenseUNet3D(BaseModule):
 
     def __init__(
         self,
-        in_channels=1,
-        growth_rate=16,
-        num_bottlenecks=2,
-        stem_channels=32,
-        out_channels=32,
-        out_indices=(0, 1, 2),
-        norm_cfg=None,
-        init_cfg=None,
-    ):
+        in_channels: int = 1,
+        growth_rate: int = 16,
+        num_bottlenecks: int = 2,
+        stem_channels: int = 32,
+        out_channels: int = 32,
+        out_indices: Sequence[int] = (0, 1, 2),
+        norm_cfg: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(
             init_cfg or dict(type='Kaiming', layer=['Conv3d', 'ConvTranspose3d'], mode='fan_in')
         )
@@ -85,7 +90,7 @@ class DenseUNet3D(BaseModule):
         self.decode = nn.ModuleList(dense(out_channels) for _ in self.upsample)
         self.decode_transition = nn.ModuleList(transition(block) for block in self.decode)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Extract the pyramid.
 
         Args:
@@ -99,9 +104,10 @@ class DenseUNet3D(BaseModule):
             ValueError: If a side is no multiple of 16.
         """
         size = tuple(x.shape[2:])
-        if any(side % STRIDE for side in size):
+        coarsest = STRIDES[-1]
+        if any(side % coarsest for side in size):
             raise ValueError(
-                f'sides of volumes must be multiples of {STRIDE} voxels, not {size}: pad them'
+                f'sides of volumes must be multiples of {coarsest} voxels, not {size}: pad them'
             )
         x = self.pre_block(x)
         skips = []

@@ -1,7 +1,10 @@
 """A wrapper that applies a 2D backbone to groups of slices."""
 
+from __future__ import annotations
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
+from torch import Tensor
 
 from mmlesion.utils import UserError
 
@@ -26,7 +29,9 @@ class GroupedSliceBackbone(BaseModule):
             belong to that of ``backbone``. Defaults to None.
     """
 
-    def __init__(self, backbone, num_groups=3, init_cfg=None):
+    def __init__(
+        self, backbone: dict, num_groups: int = 3, init_cfg: dict | list[dict] | None = None
+    ) -> None:
         super().__init__(init_cfg)
         if num_groups < 1:
             raise ValueError(f'num_groups must be at least 1, but got {num_groups}')
@@ -34,7 +39,7 @@ class GroupedSliceBackbone(BaseModule):
         self.num_groups = num_groups
         self.group_size = backbone.get('in_channels', 3)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Extract features.
 
         Args:

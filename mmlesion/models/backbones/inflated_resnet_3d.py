@@ -1,6 +1,12 @@
 """3D ResNets initialized from 2D weights."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 from mmdet.models.backbones import ResNet
+from mmdet.models.layers import ResLayer
 from mmdet.registry import MODELS
 from torch import nn
 
@@ -35,13 +41,13 @@ class InflatedResNet3D(ResNet):
 
     def __init__(
         self,
-        depth=18,
-        in_channels=1,
-        base_channels=64,
-        kernel_depths=(1, 1, 1, 3),
-        norm_eval=False,
-        init_cfg=None,
-    ):
+        depth: int = 18,
+        in_channels: int = 1,
+        base_channels: int = 64,
+        kernel_depths: Sequence[int] = (1, 1, 1, 3),
+        norm_eval: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         if len(kernel_depths) != 4:
             raise ValueError(f'kernel_depths={tuple(kernel_depths)}: give one for each ResBlock')
         self.kernel_depths = list(kernel_depths)
@@ -63,7 +69,7 @@ class InflatedResNet3D(ResNet):
         super()._make_stem_layer(in_channels, stem_channels)
         self.maxpool = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
 
-    def make_res_layer(self, conv_cfg, **kwargs):
+    def make_res_layer(self, conv_cfg: dict, **kwargs: Any) -> ResLayer:
         """Build the blocks of a stage, with filters of its depth.
 
         Args:

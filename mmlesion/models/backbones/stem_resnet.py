@@ -1,7 +1,10 @@
 """ResNet with the stem's features as an additional output."""
 
+from __future__ import annotations
+
 from mmdet.models.backbones import ResNet
 from mmdet.registry import MODELS
+from torch import Tensor
 
 
 @MODELS.register_module()
@@ -13,7 +16,7 @@ class StemResNet(ResNet):
     channels (64).
     """
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Extract features.
 
         Args:

@@ -1,12 +1,15 @@
 """The truncated DenseNet-121 of LENS."""
 
+from __future__ import annotations
+
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 # torchvision's own files of weights are older than its names: denselayer1.norm.1 is now norm1
@@ -115,16 +118,16 @@ class TruncatedDenseNet(BaseModule):
 
     def __init__(
         self,
-        in_channels=3,
-        block_layers=(6, 12, 24),
-        growth_rate=32,
-        stem_channels=64,
-        bottleneck_ratio=4,
-        num_groups=1,
-        fusion_indices=(1, 2),
-        norm_eval=False,
-        init_cfg=None,
-    ):
+        in_channels: int = 3,
+        block_layers: Sequence[int] = (6, 12, 24),
+        growth_rate: int = 32,
+        stem_channels: int = 64,
+        bottleneck_ratio: int = 4,
+        num_groups: int = 1,
+        fusion_indices: Sequence[int] = (1, 2),
+        norm_eval: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         if not set(fusion_indices) <= set(range(len(block_layers))):
             raise ValueError(
@@ -156,7 +159,7 @@ class TruncatedDenseNet(BaseModule):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Extract features.
 
         Args:
@@ -178,7 +181,7 @@ class TruncatedDenseNet(BaseModule):
             outs.append(x)
         return tuple(outs)
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> TruncatedDenseNet:
         """Set training mode, except for batch normalization if ``norm_eval``.
 
         Args:

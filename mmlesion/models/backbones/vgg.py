@@ -1,9 +1,13 @@
 """VGG as a backbone of feature pyramids."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
 from mmcv.cnn import VGG as ClassifierVGG
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 
 from mmlesion.utils import UserError
 
@@ -23,10 +27,7 @@ def check_layout(state_dict: dict, prefix: str, features: nn.Sequential) -> None
     """
     begin = f'{prefix}features.'
     names = {name.removeprefix(begin) for name in state_dict if name.startswith(begin)}
-    given, own = (
-        {name for name in each if not name.endswith('num_batches_tracked')}
-        for each in (names, features.state_dict())
-    )
+    given, own = _without_counters(names), _without_counters(features.state_dict())
     if given and given != own:
         norms = 'with' if any(name.endswith('running_mean') for name in given) else 'without'
         convs = len({name for name in given if name.endswith('.bias')}) // (1 + (norms == 'with'))
@@ -34,6 +35,11 @@ def check_layout(state_dict: dict, prefix: str, features: nn.Sequential) -> None
             f'the weights are of a VGG of {convs} convolutions {norms} batch normalization, the '
             "backbone is another: set the backbone's depth and with_bn, or give other weights"
         )
+
+
+def _without_counters(names: Iterable[str]) -> set[str]:
+    """Leave out the numbers of batches seen, which older weights do not have."""
+    return {name for name in names if not name.endswith('num_batches_tracked')}
 
 
 @MODELS.register_module()
@@ -62,14 +68,14 @@ class VGG(ClassifierVGG, BaseModule):
 
     def __init__(
         self,
-        depth=19,
-        in_channels=3,
-        with_bn=False,
-        out_indices=(0, 1, 2, 3, 4),
-        frozen_stages=-1,
-        norm_eval=True,
-        init_cfg=None,
-    ):
+        depth: int = 19,
+        in_channels: int = 3,
+        with_bn: bool = False,
+        out_indices: Sequence[int] = (0, 1, 2, 3, 4),
+        frozen_stages: int = -1,
+        norm_eval: bool = True,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(
             depth,
             with_bn=with_bn,
@@ -87,7 +93,7 @@ class VGG(ClassifierVGG, BaseModule):
         # processes: these would wait for gradients of what is frozen
         self.train()
 
-    def init_weights(self):
+    def init_weights(self) -> None:
         """Initialize the weights according to ``init_cfg``."""
         super(ClassifierVGG, self).init_weights()
 
@@ -95,7 +101,7 @@ class VGG(ClassifierVGG, BaseModule):
         check_layout(state_dict, prefix, self.features)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Extract features.
 
         Args:
@@ -107,7 +113,7 @@ class VGG(ClassifierVGG, BaseModule):
         outs = super().forward(x)
         return outs if isinstance(outs, tuple) else (outs,)
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> VGG:
         """Set training mode, except for frozen layers.
 
         Args:

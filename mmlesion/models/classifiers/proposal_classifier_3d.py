@@ -1,10 +1,15 @@
 """The 3D false positive reduction network of LENS."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmlesion.utils import UserError
@@ -39,14 +44,14 @@ class ProposalClassifier3D(BaseModel):
 
     def __init__(
         self,
-        backbone,
-        in_channels,
-        roi_size=3,
-        fc_out_channels=256,
-        loss_cls=dict(type='FocalLoss'),  # noqa: B006 (a config)
-        data_preprocessor=None,
-        init_cfg=None,
-    ):
+        backbone: dict,
+        in_channels: Sequence[int],
+        roi_size: int | Sequence[int] = 3,
+        fc_out_channels: int = 256,
+        loss_cls: dict = dict(type='FocalLoss'),
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
         self.roi_align = RoIAlign3D(roi_size)
@@ -55,7 +60,9 @@ class ProposalClassifier3D(BaseModel):
         self.fc_cls = nn.Linear(fc_out_channels, 1)
         self.loss_cls = MODELS.build(loss_cls)
 
-    def forward(self, inputs, data_samples, mode='tensor'):
+    def forward(
+        self, inputs: Tensor, data_samples: list[DetDataSample], mode: str = 'tensor'
+    ) -> Tensor | list[DetDataSample] | dict[str, Tensor]:
         """Classify proposals.
 
         Args:

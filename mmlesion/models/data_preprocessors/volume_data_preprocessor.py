@@ -1,8 +1,15 @@
 """Batching and windowing of HU volumes on the device."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from mmdet.models.utils import samplelist_boxtype2tensor
 from mmdet.registry import MODELS
 from mmengine.model import BaseDataPreprocessor, stack_batch
+from torch import Tensor
+
+from ..backbones.dense_unet_3d import STRIDES
 
 
 @MODELS.register_module()
@@ -27,12 +34,12 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
 
     def __init__(
         self,
-        hu_window=(-1200, 600),
-        value_range=(-1.0, 1.0),
-        pad_size_divisor=16,
-        pad_hu=0,
-        non_blocking=False,
-    ):
+        hu_window: Sequence[float] = (-1200, 600),
+        value_range: Sequence[float] = (-1.0, 1.0),
+        pad_size_divisor: int = STRIDES[-1],
+        pad_hu: float = 0,
+        non_blocking: bool = False,
+    ) -> None:
         super().__init__(non_blocking)
         low, high = hu_window
         if not low < high:
@@ -42,7 +49,7 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
         self.pad_size_divisor = pad_size_divisor
         self.pad_hu = pad_hu
 
-    def forward(self, data, training=False):
+    def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare a batch.
 
         Args:
@@ -66,7 +73,7 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
             samplelist_boxtype2tensor(samples)
         return dict(inputs=self.window(inputs), data_samples=samples)
 
-    def window(self, volumes):
+    def window(self, volumes: Tensor) -> Tensor:
         """Map the window linearly to ``value_range``, with clipping.
 
         Args:

@@ -1,19 +1,24 @@
 """The anchor-free proposal network of LENS."""
 
+from __future__ import annotations
+
 import torch
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.utils import multi_apply
 from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import get_box_tensor
 from mmdet.utils import reduce_mean
-from torch import nn
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
 def _offsets(points, boxes):
     """Return offsets (k, P, 2) in px of points (P, 2) from the centers of boxes (k, 4)."""
-    centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
-    return (points - centres).abs()
+    centers = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+    return (points - centers).abs()
 
 
 def _inside(points, boxes, ratio):
@@ -74,18 +79,18 @@ class AnchorFreeProposalHead(BaseDenseHead):
 
     def __init__(
         self,
-        in_channels,
-        feat_channels=128,
-        center_ratio=0.2,
-        ignore_ratio=0.5,
-        num_classes=1,
-        prior_generator=dict(type='MlvlPointGenerator', strides=[4]),  # noqa: B006 (configs)
-        bbox_coder=dict(type='DistancePointBBoxCoder'),  # noqa: B006
-        loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25),  # noqa: B006
-        loss_bbox=dict(type='L1Loss', loss_weight=0.1),  # noqa: B006
-        train_cfg=None,
-        test_cfg=None,
-        init_cfg=dict(  # noqa: B006
+        in_channels: int,
+        feat_channels: int = 128,
+        center_ratio: float = 0.2,
+        ignore_ratio: float = 0.5,
+        num_classes: int = 1,
+        prior_generator: dict = dict(type='MlvlPointGenerator', strides=[4]),
+        bbox_coder: dict = dict(type='DistancePointBBoxCoder'),
+        loss_cls: dict = dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25),
+        loss_bbox: dict = dict(type='L1Loss', loss_weight=0.1),
+        train_cfg: ConfigDict | None = None,
+        test_cfg: ConfigDict | None = None,
+        init_cfg: dict | list[dict] | None = dict(
             type='Normal',
             layer='Conv2d',
             std=0.01,
@@ -94,7 +99,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
                 dict(type='Normal', name='size_out', std=0.01, bias=4.0),
             ],
         ),
-    ):
+    ) -> None:
         super().__init__(init_cfg)
         if not 0 < center_ratio <= ignore_ratio <= 1 or num_classes != 1:
             raise ValueError(
@@ -114,7 +119,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         self.size_conv = nn.Conv2d(in_channels, feat_channels, 3, padding=1)
         self.size_out = nn.Conv2d(feat_channels, 4, 1)
 
-    def forward(self, x):
+    def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], ...]:
         """Predict on each level.
 
         Args:
@@ -126,7 +131,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         """
         return multi_apply(self.forward_single, x, self.prior_generator.strides)
 
-    def forward_single(self, x, stride):
+    def forward_single(self, x: Tensor, stride: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Predict on one level with ``stride`` in x and y."""
         sizes = self.size_out(self.size_conv(x).relu_())
         return self._centerness(x), sizes * sizes.new_tensor(stride * 2)[:, None, None]
@@ -134,7 +139,9 @@ class AnchorFreeProposalHead(BaseDenseHead):
     def _centerness(self, x):
         return self.center_out(self.center_conv(x).relu_())
 
-    def predict(self, x, batch_data_samples, rescale=False):
+    def predict(
+        self, x: tuple[Tensor, ...], batch_data_samples: list[DetDataSample], rescale: bool = False
+    ) -> list[InstanceData]:
         """Propose boxes.
 
         The box branch is computed only at the ``nms_pre`` best locations: with 1000 in a slice of
@@ -186,12 +193,12 @@ class AnchorFreeProposalHead(BaseDenseHead):
 
     def loss_by_feat(
         self,
-        centerness,
-        sizes,
-        batch_gt_instances,
-        batch_img_metas,
-        batch_gt_instances_ignore=None,
-    ):
+        centerness: list[Tensor],
+        sizes: list[Tensor],
+        batch_gt_instances: list[InstanceData],
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: list[InstanceData] | None = None,
+    ) -> dict[str, Tensor]:
         """Compute the losses.
 
         Args:
@@ -234,7 +241,9 @@ class AnchorFreeProposalHead(BaseDenseHead):
         )
         return torch.cat(priors)
 
-    def get_targets(self, gt_instances, gt_instances_ignore, points):
+    def get_targets(
+        self, gt_instances: InstanceData, gt_instances_ignore: InstanceData | None, points: Tensor
+    ) -> tuple[Tensor, ...]:
         """Compute the targets of an image's locations.
 
         Args:

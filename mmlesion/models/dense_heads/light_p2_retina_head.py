@@ -1,7 +1,12 @@
 """A RetinaNet head with a lighter subnet on P2."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from mmdet.models.dense_heads import RetinaHead
 from mmdet.registry import MODELS
+from torch import Tensor
 
 
 @MODELS.register_module()
@@ -21,15 +26,20 @@ class LightP2RetinaHead(RetinaHead):
     """
 
     def __init__(
-        self, num_classes, in_channels, fine_feat_channels=128, fine_stacked_convs=2, **kwargs
-    ):
+        self,
+        num_classes: int,
+        in_channels: int,
+        fine_feat_channels: int = 128,
+        fine_stacked_convs: int = 2,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_classes, in_channels, **kwargs)
         # the losses and the assignment are the whole head's
         fine = {key: kwargs[key] for key in kwargs if key not in ('train_cfg', 'test_cfg')}
         fine.update(feat_channels=fine_feat_channels, stacked_convs=fine_stacked_convs)
         self.fine_head = RetinaHead(num_classes, in_channels, **fine)
 
-    def forward(self, x):
+    def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], ...]:
         """Predict on all levels.
 
         Args:

@@ -1,10 +1,17 @@
 """The ensemble of proposal networks of LENS, one per dataset."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmcv.ops import batched_nms
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
 from mmengine.model import BaseModule, ModuleDict
 from mmengine.structures import InstanceData
+from torch import Tensor
 
 from mmlesion.models.utils import batch_dataset
 
@@ -27,7 +34,15 @@ class ProposalEnsemble(BaseModule):
         init_cfg (dict | list[dict], optional): Initialization config.
     """
 
-    def __init__(self, datasets, head, num_classes=1, train_cfg=None, test_cfg=None, init_cfg=None):
+    def __init__(
+        self,
+        datasets: Sequence[str],
+        head: dict,
+        num_classes: int = 1,
+        train_cfg: ConfigDict | None = None,
+        test_cfg: ConfigDict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         self.datasets = tuple(datasets)
         self.test_cfg = test_cfg
@@ -36,7 +51,12 @@ class ProposalEnsemble(BaseModule):
             {name: MODELS.build(dict(head, **settings)) for name in self.datasets}
         )
 
-    def loss_and_predict(self, x, batch_data_samples, proposal_cfg=None):
+    def loss_and_predict(
+        self,
+        x: tuple[Tensor, ...],
+        batch_data_samples: list[DetDataSample],
+        proposal_cfg: ConfigDict | None = None,
+    ) -> tuple[dict, list[InstanceData]]:
         """Compute the losses of the batch's dataset and pool the proposals of all networks.
 
         Args:
@@ -61,7 +81,9 @@ class ProposalEnsemble(BaseModule):
         ]
         return losses, self._pool(proposals, cfg)
 
-    def predict(self, x, batch_data_samples, rescale=False):
+    def predict(
+        self, x: tuple[Tensor, ...], batch_data_samples: list[DetDataSample], rescale: bool = False
+    ) -> list[InstanceData]:
         """Pool the proposals of all networks.
 
         Args:

@@ -1,10 +1,15 @@
 """The RPN of 3D Aggregated Faster R-CNN."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
-from torch import nn
+from torch import Tensor, nn
 
 from ..layers import DenseBlock3D, batched_nms_3d, pre_act_conv3d
 
@@ -48,18 +53,18 @@ class SphereRPNHead(RPNHead):
 
     def __init__(
         self,
-        in_channels=32,
-        growth_rate=16,
-        num_bottlenecks=2,
-        shared=False,
-        norm_cfg=None,
-        anchor_generator=dict(type='SphereAnchorGenerator'),  # noqa: B006 (configs, not changed)
-        bbox_coder=dict(type='SphereDeltaCoder'),  # noqa: B006
-        loss_cls=dict(type='FocusShiftLoss'),  # noqa: B006
-        loss_bbox=dict(type='SmoothL1Loss'),  # noqa: B006
-        init_cfg=None,
-        **kwargs,
-    ):
+        in_channels: int = 32,
+        growth_rate: int = 16,
+        num_bottlenecks: int = 2,
+        shared: bool = False,
+        norm_cfg: dict | None = None,
+        anchor_generator: dict = dict(type='SphereAnchorGenerator'),
+        bbox_coder: dict = dict(type='SphereDeltaCoder'),
+        loss_cls: dict = dict(type='FocusShiftLoss'),
+        loss_bbox: dict = dict(type='SmoothL1Loss'),
+        init_cfg: dict | list[dict] | None = None,
+        **kwargs: Any,
+    ) -> None:
         self.growth_rate = growth_rate
         self.num_bottlenecks = num_bottlenecks
         self.shared = shared
@@ -90,14 +95,14 @@ class SphereRPNHead(RPNHead):
         predict = pre_act_conv3d(block.out_channels, values, 1, self.norm_cfg, bias=True)
         return nn.Sequential(block, predict)
 
-    def init_weights(self):
+    def init_weights(self) -> None:
         """Initialize the weights, with small ones in the layers that predict scores and deltas."""
         super().init_weights()
         if self.default_init:
             for _, predict in self.detectors:
                 nn.init.normal_(predict.conv.weight, std=0.01)
 
-    def forward(self, x):
+    def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
         """Predict on each level.
 
         Args:
@@ -108,19 +113,22 @@ class SphereRPNHead(RPNHead):
             (N, A * 4, D, H, W) of the A anchors of every voxel.
         """
         heads = list(self.detectors) * (len(x) if self.shared else 1)
-        numbers = self.prior_generator.num_base_priors
-        return tuple(
-            map(list, zip(*(_split(head(level), n) for head, level, n in zip(heads, x, numbers))))
-        )
+        scores, deltas = [], []
+        for level, head, num_anchors in zip(x, heads, self.prior_generator.num_base_priors):
+            # of a voxel's channels the first A are the scores of its anchors, the others deltas
+            values = head(level)
+            scores.append(values[:, :num_anchors])
+            deltas.append(values[:, num_anchors:])
+        return scores, deltas
 
     def loss_by_feat(
         self,
-        cls_scores,
-        bbox_preds,
-        batch_gt_instances,
-        batch_img_metas,
-        batch_gt_instances_ignore=None,
-    ):
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
+        batch_gt_instances: list[InstanceData],
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: list[InstanceData] | None = None,
+    ) -> dict[str, Tensor]:
         """Compute the losses of all levels.
 
         Args:
@@ -139,6 +147,7 @@ class SphereRPNHead(RPNHead):
         *targets, avg_factor = self.get_targets(
             anchors, flags, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore
         )
+        # targets are lists over levels of (N, n, ...): here the anchors of the batch are in one row
         _, label_weights, deltas, delta_weights = (
             torch.cat(levels, 1).flatten(0, 1) for levels in targets
         )
@@ -151,20 +160,20 @@ class SphereRPNHead(RPNHead):
 
     def _all_rows(self, cls_scores, bbox_preds):
         """Return scores (N, n, 1) and deltas (N, n, 4) of the n anchors of all levels."""
-        return (
-            torch.cat([_rows(scores, 1) for scores in cls_scores], 1),
-            torch.cat([_rows(deltas, self.bbox_coder.encode_size) for deltas in bbox_preds], 1),
-        )
+        encode_size = self.bbox_coder.encode_size
+        scores = torch.cat([_rows(level, 1) for level in cls_scores], 1)
+        deltas = torch.cat([_rows(level, encode_size) for level in bbox_preds], 1)
+        return scores, deltas
 
     @torch.no_grad()
     def predict_by_feat(
         self,
-        cls_scores,
-        bbox_preds,
-        batch_img_metas=None,
-        cfg=None,
-        rescale=False,
-    ):
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
+        batch_img_metas: list[dict] | None = None,
+        cfg: ConfigDict | None = None,
+        rescale: bool = False,
+    ) -> list[InstanceData]:
         """Propose spheres in all volumes of a batch at once.
 
         Args:
@@ -187,19 +196,18 @@ class SphereRPNHead(RPNHead):
         counts = torch.tensor([level.shape[1] for level, _ in tops], device=scores.device)
         levels = torch.arange(len(tops), device=scores.device).repeat_interleave(counts)
 
+        # from here on the candidates of all volumes are in one row, `volume` says whose each is
         volume, place = (scores > cfg.get('score_thr', 0)).nonzero(as_tuple=True)
         boxes, scores, levels = boxes[volume, place], scores[volume, place], levels[place]
         keep = batched_nms_3d(boxes, scores, volume, cfg['nms']['iou_threshold'])
-        kept = (keep[volume[keep] == i][: cfg['max_per_img']] for i in range(len(cls_scores[0])))
-        return [
-            InstanceData(
-                bboxes=boxes[chosen],
-                scores=scores[chosen],
-                labels=torch.zeros_like(levels[chosen]),
-                level=levels[chosen],
-            )
-            for chosen in kept
-        ]
+        results = []
+        for i in range(len(cls_scores[0])):
+            chosen = keep[volume[keep] == i][: cfg['max_per_img']]
+            proposals = InstanceData(bboxes=boxes[chosen], scores=scores[chosen])
+            proposals.labels = torch.zeros_like(levels[chosen])
+            proposals.level = levels[chosen]
+            results.append(proposals)
+        return results
 
     def _top(self, cls_score, bbox_pred, priors, cfg):
         """Return a level's best ``nms_pre`` per volume: scores (N, k) and spheres (N, k, 4)."""
@@ -209,7 +217,3 @@ class SphereRPNHead(RPNHead):
         deltas = deltas.take_along_dim(index[..., None], 1)
         boxes = self.bbox_coder.decode(priors[index.flatten()], deltas.flatten(0, 1))
         return scores, boxes.reshape(*index.shape, -1)
-
-
-def _split(values, num_anchors):
-    return values[:, :num_anchors], values[:, num_anchors:]

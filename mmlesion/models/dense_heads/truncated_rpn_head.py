@@ -1,7 +1,9 @@
 """TruncatedRPN of ElixirNet."""
 
+from __future__ import annotations
+
 import math
-from typing import Optional, Union
+from typing import Any
 
 import torch
 from mmdet.models.dense_heads import RPNHead
@@ -9,7 +11,7 @@ from mmdet.models.task_modules.prior_generators import anchor_inside_flags
 from mmdet.models.utils import select_single_mlvl
 from mmdet.registry import MODELS
 from mmengine.structures import InstanceData
-from torch import nn
+from torch import Tensor, nn
 
 from mmlesion.utils import UserError
 
@@ -54,20 +56,18 @@ class TruncatedRPNHead(RPNHead):
     def __init__(
         self,
         in_channels: int,
-        threshold: Union[str, float] = 'mean',
+        threshold: str | float = 'mean',
         normalize_confidence: bool = True,
         truncate_positives: bool = False,
-        loss_confidence: Optional[dict] = dict(  # noqa: B006 (a config, which is not changed)
-            type='CrossEntropyLoss', use_sigmoid=True
-        ),
-        anchor_generator: dict = dict(  # noqa: B006
+        loss_confidence: dict | None = dict(type='CrossEntropyLoss', use_sigmoid=True),
+        anchor_generator: dict = dict(
             type='AnchorGenerator',
             scales=[2, 3, 4, 6, 12],
             ratios=[0.5, 1.0, 2.0],
             strides=[4, 8, 16, 32, 64],
         ),
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         if threshold != 'mean' and not isinstance(threshold, (int, float)):
             raise UserError(f"threshold must be 'mean' or a number, not {threshold!r}")
         self.threshold = threshold
@@ -80,7 +80,7 @@ class TruncatedRPNHead(RPNHead):
         super()._init_layers()
         self.rpn_confidence = nn.Conv2d(self.in_channels, 1, 1)
 
-    def forward_single(self, x):
+    def forward_single(self, x: Tensor) -> tuple[Tensor, ...]:
         """Predict on one feature level.
 
         Args:
@@ -103,7 +103,7 @@ class TruncatedRPNHead(RPNHead):
         return (p / mean).to(confidence.dtype)
 
     @torch.no_grad()
-    def keep_locations(self, confidences, img_meta):
+    def keep_locations(self, confidences: list[Tensor], img_meta: dict) -> list[Tensor]:
         """Return the locations of an image that are not truncated.
 
         Args:
@@ -127,13 +127,13 @@ class TruncatedRPNHead(RPNHead):
 
     def loss_by_feat(
         self,
-        cls_scores,
-        bbox_preds,
-        confidences,
-        batch_gt_instances,
-        batch_img_metas,
-        batch_gt_instances_ignore=None,
-    ):
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
+        confidences: list[Tensor],
+        batch_gt_instances: list[InstanceData],
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: list[InstanceData] | None = None,
+    ) -> dict[str, list[Tensor]]:
         """Compute the RPN's losses on the remaining anchors, and the loss of the confidence.
 
         Args:
@@ -216,7 +216,12 @@ class TruncatedRPNHead(RPNHead):
         target = (~positive).long()  # 0 is the lesion, as in the RPN
         return self.loss_confidence(logits.reshape(-1, 1), target, weight, avg_factor=1)
 
-    def get_anchors(self, featmap_sizes, batch_img_metas, device='cuda'):
+    def get_anchors(
+        self,
+        featmap_sizes: list[tuple],
+        batch_img_metas: list[dict],
+        device: torch.device | str = 'cuda',
+    ) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
         """Generate anchors, with truncated ones flagged as invalid.
 
         Args:
@@ -228,11 +233,11 @@ class TruncatedRPNHead(RPNHead):
             tuple: Anchors (H * W * A, 4) and flags (H * W * A,), for each image and level.
         """
         anchors, flags = super().get_anchors(featmap_sizes, batch_img_metas, device)
-        flags = [
-            [flag & keep for flag, keep in zip(level_flags, meta['kept_anchors'])]
-            for level_flags, meta in zip(flags, batch_img_metas)
-        ]
-        return anchors, flags
+        kept_flags = []
+        for level_flags, meta in zip(flags, batch_img_metas):
+            levels = zip(level_flags, meta['kept_anchors'])
+            kept_flags.append([valid & keep for valid, keep in levels])
+        return anchors, kept_flags
 
     def _get_targets_single(
         self,

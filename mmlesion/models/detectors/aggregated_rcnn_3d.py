@@ -1,12 +1,18 @@
 """The detector of 3D Aggregated Faster R-CNN."""
 
+from __future__ import annotations
+
+from typing import Callable
+
 import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.utils import samplelist_boxtype2tensor
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+from torch import Tensor
 
-from .sliding_windows import SlidingWindows, centred_within
+from .sliding_windows import SlidingWindows, centered_within
 
 BRANCHES = ('joint', 'rpn', 'fprn')
 
@@ -33,7 +39,8 @@ class AggregatedRCNN3D(TwoStageDetector):
         neck (dict, optional): Config of a neck. Defaults to None.
         train_cfg (dict, optional): ``rpn``, ``rpn_proposal`` and ``rcnn``, as in mmdet.
         test_cfg (dict, optional): ``rpn`` and ``rcnn``, as in mmdet, and ``window``, the options of
-            :class:`~mmlesion.models.detectors.sliding_windows.SlidingWindows`; without it a scan is
+            :class:`~mmlesion.models.detectors.sliding_windows.SlidingWindows`, whose ``divisor``
+            defaults to the multiple to which ``data_preprocessor`` pads; without it a scan is
             processed as a whole.
         data_preprocessor (dict, optional): ``VolumeDataPreprocessor``.
         init_cfg (dict | list[dict], optional): Initialization config.
@@ -41,15 +48,15 @@ class AggregatedRCNN3D(TwoStageDetector):
 
     def __init__(
         self,
-        backbone,
-        rpn_head,
-        roi_head=None,
-        neck=None,
-        train_cfg=None,
-        test_cfg=None,
-        data_preprocessor=None,
-        init_cfg=None,
-    ):
+        backbone: dict,
+        rpn_head: dict,
+        roi_head: dict | None = None,
+        neck: dict | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         if roi_head is not None and 'anchor_generator' in rpn_head:
             roi_head = roi_head.copy()
             roi_head['anchor_generator'] = rpn_head['anchor_generator']
@@ -60,10 +67,13 @@ class AggregatedRCNN3D(TwoStageDetector):
         # a number, as distributed runs average buffers
         self.register_buffer('_fprn_detects', torch.tensor(1, dtype=torch.uint8))
         window = (test_cfg or {}).get('window')
-        self.windows = None if window is None else SlidingWindows(**window)
+        self.windows = None
+        if window is not None:
+            divisor = self.data_preprocessor.pad_size_divisor
+            self.windows = SlidingWindows(**{'divisor': divisor, **window})
 
     @property
-    def branches(self):
+    def branches(self) -> str:
         """str: The trained branches, initially 'joint'.
 
         Raises:
@@ -72,7 +82,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         return self._branches
 
     @branches.setter
-    def branches(self, branches):
+    def branches(self, branches) -> None:
         if branches not in BRANCHES:
             raise ValueError(f'branches must be one of {BRANCHES}, not {branches!r}')
         self._branches = branches
@@ -83,10 +93,12 @@ class AggregatedRCNN3D(TwoStageDetector):
         return self.with_roi_head and bool(self._fprn_detects)
 
     @fprn_detects.setter
-    def fprn_detects(self, detects: bool):
+    def fprn_detects(self, detects: bool) -> None:
         self._fprn_detects.fill_(detects)
 
-    def loss(self, batch_inputs, batch_data_samples):
+    def loss(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]
+    ) -> dict[str, Tensor]:
         """Compute the losses of the branches that are trained.
 
         Args:
@@ -107,7 +119,9 @@ class AggregatedRCNN3D(TwoStageDetector):
             if self.branches == 'joint' or not name.startswith('loss_rpn')
         }
 
-    def predict(self, batch_inputs, batch_data_samples, rescale=True):
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
+    ) -> list[DetDataSample]:
         """Detect lesions.
 
         Args:
@@ -122,7 +136,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         results = self.detect(batch_inputs, batch_data_samples)
         return self.add_pred_to_datasample(batch_data_samples, results)
 
-    def test_step(self, data):
+    def test_step(self, data: dict) -> list[DetDataSample]:
         """Detect the lesions in whole scans, in windows if configured.
 
         Args:
@@ -136,12 +150,14 @@ class AggregatedRCNN3D(TwoStageDetector):
         results = [self.detect_scan(volume) for volume in data['inputs']]
         return self.add_pred_to_datasample(samples, results)
 
-    def val_step(self, data):
+    def val_step(self, data: dict) -> list[DetDataSample]:
         """Validate like :meth:`test_step`."""
         return self.test_step(data)
 
     @torch.no_grad()
-    def detect_scan(self, volume, batch_size=None, progress=iter):
+    def detect_scan(
+        self, volume: Tensor, batch_size: int | None = None, progress: Callable = iter
+    ) -> InstanceData:
         """Detect the lesions in a scan, in windows if configured.
 
         Args:
@@ -155,7 +171,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         shape, fill = volume.shape[1:], self.data_preprocessor.pad_hu
         if self.windows is None:
             (found,) = self._detect_crops([volume])
-            return centred_within(found, 0, found.bboxes.new_tensor(shape))
+            return centered_within(found, 0, found.bboxes.new_tensor(shape))
         starts, size = self.windows.place(shape)
         found = []
         for batch in progress(starts.split(batch_size or self.windows.batch_size)):
@@ -169,7 +185,9 @@ class AggregatedRCNN3D(TwoStageDetector):
         data = self.data_preprocessor(dict(inputs=crops, data_samples=samples))
         return self.detect(data['inputs'], data['data_samples'])
 
-    def detect(self, batch_inputs, batch_data_samples):
+    def detect(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]
+    ) -> list[InstanceData]:
         """Detect lesions and return an InstanceData for each volume, as in :meth:`predict`."""
         x = self.extract_feat(batch_inputs)
         results = self.rpn_head.predict(x, batch_data_samples)

@@ -1,5 +1,9 @@
 """The detector of LENS."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.registry import MODELS
 
@@ -34,16 +38,16 @@ class LENS(TwoStageDetector):
 
     def __init__(
         self,
-        datasets,
-        backbone,
-        neck,
-        rpn_head,
-        roi_head,
-        train_cfg=None,
-        test_cfg=None,
-        data_preprocessor=None,
-        init_cfg=None,
-    ):
+        datasets: Sequence[str],
+        backbone: dict,
+        neck: dict,
+        rpn_head: dict,
+        roi_head: dict,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         datasets = tuple(datasets)
         super().__init__(
             backbone=backbone,

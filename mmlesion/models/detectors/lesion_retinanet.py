@@ -1,14 +1,48 @@
 """The detector of the improved RetinaNet."""
 
+from __future__ import annotations
+
 import torch
 from mmdet.models.detectors import RetinaNet
 from mmdet.registry import MODELS
-from mmengine.structures import PixelData
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData, PixelData
+from torch import Tensor
 
 from mmlesion.models.utils import label_segments, meet_segments
 from mmlesion.structures import shares_in_boxes
 
-from .calibration import calibrate
+
+def calibrated_scores(scores: Tensor, bboxes: Tensor, segments: Tensor) -> Tensor:
+    """Calibrate scores as p * (1 + IoU), IoU being that of boxes and segments.
+
+    Boxes are x1, y1, x2, y2 in px, and px n extends from n to n + 1.
+
+    Args:
+        scores (Tensor): (n,) probabilities p.
+        bboxes (Tensor): (n, 4) detections.
+        segments (Tensor): (S, 4) bounding boxes of the segments; the one with the largest IoU with
+            a detection is used. Without overlap its score is not changed.
+
+    Returns:
+        Tensor: (n,), up to 2.
+    """
+    return scores * (1 + meet_segments(bboxes, segments)[0])
+
+
+def calibrate(instances: InstanceData, segments: Tensor) -> InstanceData:
+    """Calibrate detections and sort them by their new scores.
+
+    Args:
+        instances (InstanceData): (n, 4) ``bboxes``, (n,) ``scores`` and whatever else.
+        segments (Tensor): (S, 4) boxes around the segments, in the frame of ``bboxes``.
+
+    Returns:
+        InstanceData: The detections, the highest score first.
+    """
+    instances = instances.clone()
+    instances.scores = calibrated_scores(instances.scores, instances.bboxes, segments)
+    return instances[instances.scores.argsort(descending=True, stable=True)]
 
 
 @MODELS.register_module()
@@ -16,16 +50,18 @@ class LesionRetinaNet(RetinaNet):
     """RetinaNet with dense supervision and calibrated scores (improved RetinaNet, section 2.2).
 
     ``seg_head`` segments lesions at the image's resolution from the image itself, the backbone's
-    first output (C1) and the neck's first one (P2). At test a detection's probability p becomes
-    p * (1 + IoU), IoU being that of its box and the box around the predicted segment that it meets:
-    scores may exceed 1. As the paper calibrates the probabilities of the predicted lesions, that
-    comes after ``score_thr``, NMS and ``max_per_img``, and changes their ranking only.
+    first output (C1, unless its ``c1_channels`` is None) and the neck's first one (P2). At test a
+    detection's probability p becomes p * (1 + IoU), IoU being that of its box and the box around
+    the predicted segment that it meets: scores may exceed 1. As the paper calibrates the
+    probabilities of the predicted lesions, that comes after ``score_thr``, NMS and ``max_per_img``,
+    and changes their ranking only.
 
     Any overlap of the boxes counts there. A segment's mask and diameters are a detection's own only
     where enough of the segment lies in its box, ``min_segment_share``.
 
     Args:
-        backbone (dict): Config of a backbone whose first output is C1 (stride 2).
+        backbone (dict): Config of a backbone; its first output is C1 (stride 2) where ``seg_head``
+            has ``c1_channels``.
         neck (dict): Config of a neck whose first output is P2 (stride 4).
         bbox_head (dict): Config of the detection head.
         seg_head (dict): Config of the segmentation head.
@@ -45,18 +81,18 @@ class LesionRetinaNet(RetinaNet):
 
     def __init__(
         self,
-        backbone,
-        neck,
-        bbox_head,
-        seg_head,
-        calibrate=True,
-        segment_padding=0.0,
-        min_segment_share=0.5,
-        train_cfg=None,
-        test_cfg=None,
-        data_preprocessor=None,
-        init_cfg=None,
-    ):
+        backbone: dict,
+        neck: dict,
+        bbox_head: dict,
+        seg_head: dict,
+        calibrate: bool = True,
+        segment_padding: float = 0.0,
+        min_segment_share: float = 0.5,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(
             backbone, neck, bbox_head, train_cfg, test_cfg, data_preprocessor, init_cfg
         )
@@ -65,7 +101,9 @@ class LesionRetinaNet(RetinaNet):
         self.segment_padding = segment_padding
         self.min_segment_share = min_segment_share
 
-    def extract_seg_feat(self, batch_inputs):
+    def extract_seg_feat(
+        self, batch_inputs: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Extract the features of both heads.
 
         Args:
@@ -73,13 +111,14 @@ class LesionRetinaNet(RetinaNet):
 
         Returns:
             tuple[tuple[Tensor], tuple[Tensor]]: The pyramid for the detection head, and the
-            images, C1 and P2 for the segmentation head.
+            images, C1 (None where the segmentation head takes none) and P2 for that head.
         """
         features = self.backbone(batch_inputs)
         pyramid = self.neck(features)
-        return pyramid, (batch_inputs, features[0], pyramid[0])
+        c1 = features[0] if self.seg_head.takes_c1 else None
+        return pyramid, (batch_inputs, c1, pyramid[0])
 
-    def loss(self, batch_inputs, batch_data_samples):
+    def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict:
         """Compute RetinaNet's losses and the loss of the dense masks.
 
         Args:
@@ -94,7 +133,9 @@ class LesionRetinaNet(RetinaNet):
         losses.update(self.seg_head.loss(seg_feat, batch_data_samples))
         return losses
 
-    def predict(self, batch_inputs, batch_data_samples, rescale=True):
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
+    ) -> list[DetDataSample]:
         """Detect and segment lesions.
 
         Args:

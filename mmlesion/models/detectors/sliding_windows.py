@@ -1,14 +1,22 @@
 """Sliding-window inference on volumes."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmengine.structures import InstanceData
+from torch import Tensor
 from torch.nn import functional as F
 
+from ..backbones.dense_unet_3d import STRIDES
 from ..layers import nms_3d
 
 
-def centred_within(results, low, high):
-    """Return the detections whose center is in a cuboid.
+def centered_within(
+    results: InstanceData, low: Tensor | float, high: Tensor | float
+) -> InstanceData:
+    """The detections whose center is in a cuboid.
 
     Args:
         results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter.
@@ -18,8 +26,8 @@ def centred_within(results, low, high):
     Returns:
         InstanceData: Those of ``results``.
     """
-    centres = results.bboxes[:, :3]
-    return results[((centres >= low) & (centres < high)).all(1)]
+    centers = results.bboxes[:, :3]
+    return results[((centers >= low) & (centers < high)).all(1)]
 
 
 class SlidingWindows:
@@ -52,14 +60,14 @@ class SlidingWindows:
 
     def __init__(
         self,
-        size=(128, 128, 128),
-        overlap=32,
-        batch_size=1,
-        border=None,
-        iou_threshold=0.1,
-        max_per_img=100,
-        divisor=16,
-    ):
+        size: Sequence[int] = (128, 128, 128),
+        overlap: int = 32,
+        batch_size: int = 1,
+        border: int | None = None,
+        iou_threshold: float = 0.1,
+        max_per_img: int = 100,
+        divisor: int = STRIDES[-1],
+    ) -> None:
         if len(size) != 3 or any(side % divisor or side < divisor for side in size):
             raise ValueError(f'size must be three multiples of {divisor}, not {size}')
         if not 0 <= overlap <= min(size) - divisor:
@@ -80,7 +88,7 @@ class SlidingWindows:
         self.max_per_img = max_per_img
         self.divisor = divisor
 
-    def place(self, shape):
+    def place(self, shape: Sequence[int]) -> tuple[Tensor, tuple[int, ...]]:
         """Place windows over a volume.
 
         Args:
@@ -105,7 +113,7 @@ class SlidingWindows:
         step = -(-last // (steps * self.divisor)) * self.divisor
         return (torch.arange(steps + 1) * step).clamp(max=last)
 
-    def cut(self, volume, start, size, fill):
+    def cut(self, volume: Tensor, start: Sequence[int], size: Sequence[int], fill: float) -> Tensor:
         """Copy a window from a volume.
 
         Args:
@@ -123,7 +131,9 @@ class SlidingWindows:
         padding = [amount for axis in reversed(missing) for amount in (0, axis)]
         return F.pad(part, padding, value=fill)
 
-    def in_volume(self, results, start, size, shape):
+    def in_volume(
+        self, results: InstanceData, start: Tensor, size: Sequence[int], shape: Sequence[int]
+    ) -> InstanceData:
         """Convert a window's detections to the volume's coordinates.
 
         Those left to its neighbors are dropped, and those whose center is not in the volume.
@@ -142,11 +152,11 @@ class SlidingWindows:
         # at an outer face there is no neighbor
         low = torch.where(start > 0, self.border, 0)
         high = torch.where(start + side < end, side - self.border, end - start)
-        moved = centred_within(results, low, high)
+        moved = centered_within(results, low, high)
         moved.bboxes = moved.bboxes + torch.cat([start, start.new_zeros(1)])
         return moved
 
-    def merge(self, found):
+    def merge(self, found: list[InstanceData]) -> InstanceData:
         """Merge the detections of all windows.
 
         Args:

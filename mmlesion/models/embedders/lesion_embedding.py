@@ -1,10 +1,13 @@
 """The lesion embedding for matching lesions within a patient."""
 
+from __future__ import annotations
+
 import torch
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
 from mmengine.model import BaseModel
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmlesion.utils import UserError
@@ -35,15 +38,15 @@ class LesionEmbedding(BaseModel):
 
     def __init__(
         self,
-        backbone,
-        bbox_roi_extractor,
-        channels,
-        out_channels=256,
-        loss_lesion=dict(type='TripletLoss', margin=0.1),  # noqa: B006 (a config)
-        loss_type=dict(type='TripletLoss', margin=0.1, loss_weight=0.5),  # noqa: B006 (a config)
-        data_preprocessor=None,
-        init_cfg=None,
-    ):
+        backbone: dict,
+        bbox_roi_extractor: dict,
+        channels: int,
+        out_channels: int = 256,
+        loss_lesion: dict = dict(type='TripletLoss', margin=0.1),
+        loss_type: dict = dict(type='TripletLoss', margin=0.1, loss_weight=0.5),
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
         self.bbox_roi_extractor = MODELS.build(bbox_roi_extractor)
@@ -54,7 +57,9 @@ class LesionEmbedding(BaseModel):
         self.loss_lesion = MODELS.build(loss_lesion)
         self.loss_type = MODELS.build(loss_type)
 
-    def forward(self, inputs, data_samples, mode='tensor'):
+    def forward(
+        self, inputs: Tensor, data_samples: list[DetDataSample], mode: str = 'tensor'
+    ) -> Tensor | list[DetDataSample] | dict[str, Tensor]:
         """Embed lesions.
 
         Args:

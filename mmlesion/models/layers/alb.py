@@ -1,8 +1,12 @@
 """Auto-lesion blocks of ElixirNet and their genotypes."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmcv.cnn import ConvModule
-from torch import nn
+from torch import Tensor, nn
 
 from mmlesion.utils import UserError
 
@@ -29,7 +33,7 @@ and Non-local in ALB; asymmetric 1x3 and 3x1, large-kernel depthwise convolution
 pooling in ALBr."""
 
 
-def check_genotype(genotype):
+def check_genotype(genotype: Sequence[tuple]) -> None:
     """Check the genotype of a block.
 
     Args:
@@ -73,24 +77,24 @@ class AutoLesionBlock(nn.Module):
         UserError: If the genotype is wrong.
     """
 
-    def __init__(self, in_channels, channels, genotype):
+    def __init__(self, in_channels: int, channels: int, genotype: list[tuple]) -> None:
         super().__init__()
         check_genotype(genotype)
         self.preprocess = ConvModule(in_channels, channels, 1, **RELU_CONV_BN)
         self.inputs = [(branch[0], branch[2]) for branch in genotype]
-        self.operations = nn.ModuleList(
-            nn.ModuleList(build_operation(name, channels) for name in (branch[1], branch[3]))
-            for branch in genotype
-        )
+        self.operations = nn.ModuleList()
+        for _, operation1, _, operation2 in genotype:
+            pair = build_operation(operation1, channels), build_operation(operation2, channels)
+            self.operations.append(nn.ModuleList(pair))
         self.out_channels = len(genotype) * channels
 
     @property
-    def with_relations(self):
+    def with_relations(self) -> bool:
         """bool: Whether there is a Non-local operation."""
         return any(isinstance(module, NonLocalRelation) for module in self.modules())
 
     @property
-    def relations(self):
+    def relations(self) -> list[Tensor] | None:
         """list[Tensor] | None: Mean E (n, n) of the Non-local operations for each image.
 
         Of the last forward pass; None if there is no such operation.
@@ -100,7 +104,7 @@ class AutoLesionBlock(nn.Module):
         ]
         return [torch.stack(image).mean(0) for image in zip(*relations)] if relations else None
 
-    def forward(self, x, num_regions):
+    def forward(self, x: Tensor, num_regions: list[int]) -> Tensor:
         """Compute the block.
 
         Args:
@@ -136,6 +140,6 @@ class AutoLesionReductionBlock(AutoLesionBlock):
         out_channels (int): B * 2 * D.
     """
 
-    def __init__(self, in_channels, channels, genotype):
+    def __init__(self, in_channels: int, channels: int, genotype: list[tuple]) -> None:
         super().__init__(in_channels, 2 * channels, genotype)
         self.preprocess = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), self.preprocess)

@@ -1,10 +1,12 @@
 """The operations of auto-lesion blocks."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import torch
 from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
-from torch import nn
+from torch import Tensor, nn
 
 from mmlesion.utils import UserError
 
@@ -22,7 +24,7 @@ class RegionSequential(nn.Sequential):
         *layers (nn.Module): Layers of one input.
     """
 
-    def forward(self, x, num_regions):
+    def forward(self, x: Tensor, num_regions: list[int]) -> Tensor:
         """Apply the layers to features ``x`` (N, D, h, w), whatever image a region is from."""
         return super().forward(x)
 
@@ -30,7 +32,7 @@ class RegionSequential(nn.Sequential):
 class NoConnection(nn.Module):
     """Operation with zero output."""
 
-    def forward(self, x, num_regions):
+    def forward(self, x: Tensor, num_regions: list[int]) -> Tensor:
         """Return zeros in the shape of ``x`` (N, D, h, w)."""
         return torch.zeros_like(x)
 
@@ -79,7 +81,7 @@ OPERATIONS = tuple(_BUILDERS)
 """The nine candidate operations of ElixirNet, section "Search Space for ALB"."""
 
 
-def build_operation(name, channels):
+def build_operation(name: str, channels: int) -> nn.Module:
     """Build an operation of an auto-lesion block (ElixirNet, section "Search Space for ALB").
 
     Convolutions have the order ReLU, convolution, BN; a depthwise-separable one has one ReLU before

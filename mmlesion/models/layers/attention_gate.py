@@ -1,8 +1,10 @@
 """Attention gates of the improved RetinaNet."""
 
+from __future__ import annotations
+
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 
 
 class AttentionGate(BaseModule):
@@ -20,7 +22,13 @@ class AttentionGate(BaseModule):
         init_cfg (dict, optional): Initialization config.
     """
 
-    def __init__(self, skip_channels, gate_channels, inter_channels=None, init_cfg=None):
+    def __init__(
+        self,
+        skip_channels: int,
+        gate_channels: int,
+        inter_channels: int | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         inter_channels = inter_channels or max(skip_channels // 2, 1)
         # one bias is enough for their sum
@@ -28,7 +36,7 @@ class AttentionGate(BaseModule):
         self.gate_conv = nn.Conv2d(gate_channels, inter_channels, 1)
         self.map_conv = nn.Conv2d(inter_channels, 1, 1)
 
-    def attention_map(self, skip, gate):
+    def attention_map(self, skip: Tensor, gate: Tensor) -> Tensor:
         """Compute the attention map.
 
         Args:
@@ -45,7 +53,7 @@ class AttentionGate(BaseModule):
             gate = F.interpolate(gate, size=skip.shape[2:], mode='nearest')
         return self.map_conv((self.skip_conv(skip) + gate).relu()).sigmoid()
 
-    def forward(self, skip, gate):
+    def forward(self, skip: Tensor, gate: Tensor) -> Tensor:
         """Gate a skip connection.
 
         Args:

@@ -1,14 +1,21 @@
 """Dense blocks for volumes."""
 
+from __future__ import annotations
+
 import torch
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 
 
 def pre_act_conv3d(
-    in_channels, out_channels, kernel_size, norm_cfg=None, transposed=False, bias='auto'
-):
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    norm_cfg: dict | None = None,
+    transposed: bool = False,
+    bias: bool | str = 'auto',
+) -> ConvModule:
     """Build normalization, ReLU and a 3D convolution, in DenseNet's order.
 
     Args:
@@ -57,13 +64,13 @@ class DenseBlock3D(BaseModule):
 
     def __init__(
         self,
-        in_channels,
-        growth_rate=16,
-        num_bottlenecks=2,
-        keep_input=True,
-        norm_cfg=None,
-        init_cfg=None,
-    ):
+        in_channels: int,
+        growth_rate: int = 16,
+        num_bottlenecks: int = 2,
+        keep_input: bool = True,
+        norm_cfg: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         width = 4 * growth_rate
         self.skipped = 0 if keep_input else 1
@@ -76,7 +83,7 @@ class DenseBlock3D(BaseModule):
             for i in range(num_bottlenecks)
         )
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """Add features.
 
         Args:

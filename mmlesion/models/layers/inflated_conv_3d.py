@@ -1,5 +1,7 @@
 """3D convolutions initialized from 2D weights."""
 
+from __future__ import annotations
+
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -31,15 +33,15 @@ class InflatedConv3d(nn.Conv3d):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        dilation=1,
-        bias=True,
-        depth=1,
-    ):
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        bias: bool = True,
+        depth: int = 1,
+    ) -> None:
         if depth < 1 or depth % 2 == 0:
             raise ValueError(f'depth must be odd and positive, but got {depth}')
         depth = depth if kernel_size > 1 else 1

@@ -1,7 +1,10 @@
 """Local Magnification of 3D Aggregated Faster R-CNN."""
 
+from __future__ import annotations
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
+from torch import Tensor
 
 from .dense_block_3d import DenseBlock3D, pre_act_conv3d
 
@@ -31,7 +34,14 @@ class LocalMagnification(BaseModule):
         ValueError: If the output is even or has no margins in the crop, or channels are odd.
     """
 
-    def __init__(self, channels=32, crop_size=3, output_size=5, norm_cfg=None, init_cfg=None):
+    def __init__(
+        self,
+        channels: int = 32,
+        crop_size: int = 3,
+        output_size: int = 5,
+        norm_cfg: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         self.crop_size, self.output_size = crop_size, output_size
         self.start = SCALE * crop_size // 2 - 1 - output_size // 2
@@ -48,14 +58,14 @@ class LocalMagnification(BaseModule):
         self.refine2 = DenseBlock3D(channels, growth, keep_input=False, norm_cfg=norm)
 
     @property
-    def center_offset(self):
+    def center_offset(self) -> float:
         """float: Offset of an output's center from the center of its crop, in voxels of the crop.
 
         A crop magnified has an even number of voxels and the result an odd one.
         """
         return -0.5 / SCALE
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """Magnify crops.
 
         Args:

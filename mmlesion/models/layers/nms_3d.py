@@ -13,12 +13,15 @@ t^(-1/3); and in its own or adjacent cells of a class, if cells are as large as 
 of two overlapping spheres.
 """
 
+from __future__ import annotations
+
 import math
 
 import torch
 from mmdet.structures.bbox import get_box_tensor
+from torch import Tensor
 
-from mmlesion.structures.spheres import check_shape, sphere_overlaps
+from mmlesion.structures.spheres import SphereBoxes, check_shape, sphere_overlaps
 
 FIRST_BLOCK, BLOCK = 256, 2048  # spheres of the first block, and most of one; they double
 MAX_PAIRS = 2**19  # that are compared at once: some 50 MB
@@ -26,7 +29,13 @@ SIDE = 2**10  # cells along an axis, so that a cell's number is an int64
 ROUNDING = 1e-3  # how much wider cells and classes are than they need be with exact numbers
 
 
-def nms_3d(boxes, scores, iou_threshold, max_num=-1, mode='cube'):
+def nms_3d(
+    boxes: Tensor | SphereBoxes,
+    scores: Tensor,
+    iou_threshold: float,
+    max_num: int = -1,
+    mode: str = 'cube',
+) -> Tensor:
     """Keep the highest-scoring of overlapping spheres.
 
     Args:
@@ -46,7 +55,14 @@ def nms_3d(boxes, scores, iou_threshold, max_num=-1, mode='cube'):
 
 
 @torch.no_grad()
-def batched_nms_3d(boxes, scores, idxs, iou_threshold, max_num=-1, mode='cube'):
+def batched_nms_3d(
+    boxes: Tensor | SphereBoxes,
+    scores: Tensor,
+    idxs: Tensor,
+    iou_threshold: float,
+    max_num: int = -1,
+    mode: str = 'cube',
+) -> Tensor:
     """Keep the highest-scoring of overlapping spheres, separately in each group.
 
     Args:
@@ -116,7 +132,7 @@ def _settle(boxes, cells, block, iou_threshold, mode):
 
 def _overlapping(boxes, cells, queries, targets, iou_threshold, mode):
     """Yield pairs (query, target) of indices whose IoU exceeds the threshold, in chunks."""
-    for query, target in cells.neighbours(queries, targets):
+    for query, target in cells.neighbors(queries, targets):
         overlaps = sphere_overlaps(boxes[query], boxes[target], is_aligned=True, shape=mode)
         over = overlaps > iou_threshold
         yield query[over], target[over]
@@ -147,8 +163,8 @@ class _Cells:
         z, y, x = ((places / sizes[steps - 1, None]).long() + 1).unbind(-1)
         self.numbers = (((groups.long() * count + steps) * SIDE + z) * SIDE + y) * SIDE + x
 
-    def neighbours(self, queries, targets):
-        """Yield candidate pairs, at most about ``MAX_PAIRS`` at a time.
+    def neighbors(self, queries, targets):
+        """Yield pairs that may overlap, at most about ``MAX_PAIRS`` at a time.
 
         Args:
             queries (Tensor): Indices (m,) of spheres.

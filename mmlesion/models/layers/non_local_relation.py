@@ -1,7 +1,9 @@
 """Relations between the regions of an image."""
 
+from __future__ import annotations
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class RegionGraph(nn.Module):
@@ -14,11 +16,11 @@ class RegionGraph(nn.Module):
         in_channels (int): Channels of the regions' features.
     """
 
-    def __init__(self, in_channels):
+    def __init__(self, in_channels: int) -> None:
         super().__init__()
         self.phi = nn.Linear(in_channels, max(in_channels // 2, 1))
 
-    def forward(self, features, num_regions):
+    def forward(self, features: Tensor, num_regions: list[int]) -> list[Tensor]:
         """Compute the edges.
 
         Args:
@@ -52,7 +54,7 @@ class NonLocalRelation(nn.Module):
         channels (int): Channels D of the regions' features.
     """
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         inner = max(channels // 2, 1)
         self.graph = RegionGraph(channels)
@@ -61,7 +63,7 @@ class NonLocalRelation(nn.Module):
         self.out = nn.Conv2d(inner, channels, 1)
         self.relations = []
 
-    def forward(self, x, num_regions):
+    def forward(self, x: Tensor, num_regions: list[int]) -> Tensor:
         """Pass features along the edges.
 
         Args:

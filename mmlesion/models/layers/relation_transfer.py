@@ -1,8 +1,10 @@
 """Relation transfer of ElixirNet."""
 
+from __future__ import annotations
+
 import torch
 from mmdet.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
 
 
 @MODELS.register_module()
@@ -19,12 +21,14 @@ class RelationTransferModule(nn.Module):
         out_channels (int): Channels of f_E. Defaults to 128.
     """
 
-    def __init__(self, in_channels, out_channels=128):
+    def __init__(self, in_channels: int, out_channels: int = 128) -> None:
         super().__init__()
         self.out_channels = out_channels
         self.transform = nn.Linear(in_channels + 1, out_channels, bias=False)
 
-    def forward(self, relations, binary_score, classifier):
+    def forward(
+        self, relations: list[Tensor], binary_score: Tensor, classifier: nn.Linear
+    ) -> Tensor:
         """Compute the transferred features.
 
         Args:

@@ -1,9 +1,11 @@
 """RoIAlign of cuboids in volumes, implemented in PyTorch."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.utils import _triple
 
 MAX_VALUES = 2**21  # of features that are copied at once: 8 MB of single precision
@@ -23,13 +25,18 @@ class RoIAlign3D(nn.Module):
         sampling_ratio (int): Samples of a bin along an axis, at least 1. Defaults to 2.
     """
 
-    def __init__(self, output_size, spatial_scale=1.0, sampling_ratio=2):
+    def __init__(
+        self,
+        output_size: int | tuple[int, ...],
+        spatial_scale: float = 1.0,
+        sampling_ratio: int = 2,
+    ) -> None:
         super().__init__()
         self.output_size = _triple(output_size)
         self.spatial_scale = spatial_scale
         self.sampling_ratio = sampling_ratio
 
-    def forward(self, features, rois):
+    def forward(self, features: Tensor, rois: Tensor) -> Tensor:
         """Resample; see :func:`roi_align_3d`.
 
         Args:
@@ -51,7 +58,13 @@ class RoIAlign3D(nn.Module):
         )
 
 
-def roi_align_3d(features, rois, output_size, spatial_scale=1.0, sampling_ratio=2):
+def roi_align_3d(
+    features: Tensor,
+    rois: Tensor,
+    output_size: int | tuple[int, ...],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
+) -> Tensor:
     """Resample regions of feature maps to bins, with gradients for the features only.
 
     Interpolation and mean are linear along each axis. So the voxels that a region touches are
@@ -91,10 +104,11 @@ def roi_align_3d(features, rois, output_size, spatial_scale=1.0, sampling_ratio=
     # rows of channels are copied quickly, and a matrix is transposed more quickly than by permute
     table = features.transpose(0, 1).flatten(1).t().contiguous()
     groups = _group_by_span(torch.stack([axis.span() for axis in axes], 1), features.shape[1])
-    bins = [
-        _resample(table, batch[chosen], [axis.take(chosen) for axis in axes], output_size)
-        for chosen in groups
-    ]
+    bins = []
+    for chosen in groups:
+        samples = [axis.take(chosen) for axis in axes]
+        bins.append(_resample(table, batch[chosen], samples, output_size))
+    # groups are in order of their size: bring the regions back into their own order
     back = torch.cat(groups).argsort()
     return torch.cat(bins)[back].movedim(-1, 1).to(features.dtype)
 

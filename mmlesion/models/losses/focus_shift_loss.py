@@ -1,11 +1,13 @@
 """The RPN loss of 3D Aggregated Faster R-CNN."""
 
+from __future__ import annotations
+
 import math
 
 import torch.nn.functional as F
 from mmdet.registry import MODELS
 from mmengine.logging import MessageHub
-from torch import nn
+from torch import Tensor, nn
 
 
 @MODELS.register_module()
@@ -40,7 +42,7 @@ class FocusShiftLoss(nn.Module):
         t_init: float = 1.0,
         t_final: float = 30.0,
         loss_weight: float = 1.0,
-    ):
+    ) -> None:
         super().__init__()
         self.alpha = alpha
         self.gamma = gamma
@@ -55,7 +57,9 @@ class FocusShiftLoss(nn.Module):
         done = hub.get_info('iter', 0) / hub.get_info('max_iters', 1)
         return self.t_init + (self.t_final - self.t_init) * done
 
-    def forward(self, pred, target, weight, avg_factor=None):
+    def forward(
+        self, pred: Tensor, target: Tensor, weight: Tensor, avg_factor: float | None = None
+    ) -> Tensor:
         """Compute the loss of all anchors of a batch.
 
         Args:

@@ -1,6 +1,6 @@
 """Online hard example mining for an RPN."""
 
-from typing import Optional
+from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
@@ -25,14 +25,14 @@ class HardNegativeLoss(nn.Module):
         loss_weight (float): Of the whole. Defaults to 1.
     """
 
-    def __init__(self, num_drawn: int = 1600, num_hard: int = 4, loss_weight: float = 1.0):
+    def __init__(self, num_drawn: int = 1600, num_hard: int = 4, loss_weight: float = 1.0) -> None:
         super().__init__()
         self.num_drawn = num_drawn
         self.num_hard = num_hard
         self.loss_weight = loss_weight
 
     def forward(
-        self, pred: Tensor, target: Tensor, weight: Tensor, avg_factor: Optional[float] = None
+        self, pred: Tensor, target: Tensor, weight: Tensor, avg_factor: float | None = None
     ) -> Tensor:
         """Compute the loss of the positives and the hard negatives of a batch.
 

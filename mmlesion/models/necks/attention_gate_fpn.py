@@ -1,9 +1,13 @@
 """Feature pyramid with attention gates."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import torch.nn.functional as F
 from mmdet.models.necks import FPN
 from mmdet.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
 
 from ..layers import AttentionGate
 
@@ -21,7 +25,7 @@ class AttentionGateFPN(FPN):
         :class:`mmdet.models.FPN`, which rejects unknown ones.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         channels = self.out_channels
         # the coarsest lateral has nothing above it to gate it
@@ -29,7 +33,7 @@ class AttentionGateFPN(FPN):
             AttentionGate(channels, channels) for _ in range(len(self.lateral_convs) - 1)
         )
 
-    def forward(self, inputs):
+    def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Build the pyramid.
 
         Args:

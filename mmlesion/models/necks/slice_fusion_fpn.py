@@ -1,9 +1,13 @@
 """Feature pyramid that fuses slice groups (LENS)."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -32,11 +36,13 @@ class SliceFusionFPN(BaseModule):
 
     def __init__(
         self,
-        in_channels,
-        out_channels=512,
-        num_groups=3,
-        init_cfg=dict(type='Xavier', layer='Conv2d', distribution='uniform'),  # noqa: B006
-    ):
+        in_channels: Sequence[int],
+        out_channels: int = 512,
+        num_groups: int = 3,
+        init_cfg: dict | list[dict] | None = dict(
+            type='Xavier', layer='Conv2d', distribution='uniform'
+        ),
+    ) -> None:
         super().__init__(init_cfg)
         self.laterals = nn.ModuleList(
             nn.Conv2d(channels, out_channels, 1) for channels in in_channels
@@ -44,7 +50,7 @@ class SliceFusionFPN(BaseModule):
         self.num_groups = num_groups
         self.fusion = nn.Conv2d(num_groups * out_channels, out_channels, 1)
 
-    def forward(self, inputs):
+    def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Fuse levels and groups.
 
         Args:

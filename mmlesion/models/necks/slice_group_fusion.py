@@ -1,8 +1,12 @@
 """Fusion of slice groups before a feature pyramid (ElixirNet)."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 
 
 @MODELS.register_module()
@@ -23,17 +27,19 @@ class SliceGroupFusion(BaseModule):
 
     def __init__(
         self,
-        in_channels,
-        num_groups=3,
-        init_cfg=dict(type='Xavier', layer='Conv2d', distribution='uniform'),  # noqa: B006
-    ):
+        in_channels: Sequence[int],
+        num_groups: int = 3,
+        init_cfg: dict | list[dict] | None = dict(
+            type='Xavier', layer='Conv2d', distribution='uniform'
+        ),
+    ) -> None:
         super().__init__(init_cfg)
         self.in_channels = list(in_channels)
         self.fusions = nn.ModuleList(
             nn.Conv2d(num_groups * channels, channels, 1) for channels in in_channels
         )
 
-    def forward(self, inputs):
+    def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Fuse each level.
 
         Args:

@@ -1,11 +1,16 @@
 """The FPRN branch of 3D Aggregated Faster R-CNN."""
 
+from __future__ import annotations
+
 import torch
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
+from torch import Tensor
 
 SCORES = ('mean', 'rpn', 'fprn')
 
@@ -19,7 +24,8 @@ class AggregatedRoIHead(StandardRoIHead):
 
     Args:
         bbox_roi_extractor (dict): ``DiameterAlignedExtractor``.
-        bbox_head (dict): ``AggregatedBBoxHead``.
+        bbox_head (dict): ``AggregatedBBoxHead``; its ``in_channels`` default to the output channels
+            of the extractor.
         anchor_generator (dict): That of the RPN; its anchors determine the level of ground truth
             lesions that are added to the proposals. ``AggregatedRCNN3D`` sets it; defaults to the
             paper's for LUNA16.
@@ -35,14 +41,14 @@ class AggregatedRoIHead(StandardRoIHead):
 
     def __init__(
         self,
-        bbox_roi_extractor,
-        bbox_head,
-        anchor_generator=dict(type='SphereAnchorGenerator'),  # noqa: B006 (a config)
-        score='mean',
-        train_cfg=None,
-        test_cfg=None,
-        init_cfg=None,
-    ):
+        bbox_roi_extractor: dict,
+        bbox_head: dict,
+        anchor_generator: dict = dict(type='SphereAnchorGenerator'),
+        score: str = 'mean',
+        train_cfg: ConfigDict | None = None,
+        test_cfg: ConfigDict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         if score not in SCORES:
             raise ValueError(f'score must be one of {SCORES}, not {score!r}')
         super().__init__(
@@ -55,7 +61,13 @@ class AggregatedRoIHead(StandardRoIHead):
         self.score = score
         self.anchor_diameters = TASK_UTILS.build(anchor_generator).diameters
 
-    def reference_levels(self, diameters):
+    def init_bbox_head(self, bbox_roi_extractor: dict, bbox_head: dict) -> None:
+        """Build the extractor of regions and the head, which takes the extractor's channels."""
+        self.bbox_roi_extractor = MODELS.build(bbox_roi_extractor)
+        channels = dict(in_channels=self.bbox_roi_extractor.out_channels)
+        self.bbox_head = MODELS.build(bbox_head, default_args=channels)
+
+    def reference_levels(self, diameters: Tensor) -> Tensor:
         """Return the level with the anchor nearest to each diameter, by their ratio.
 
         Args:
@@ -70,7 +82,12 @@ class AggregatedRoIHead(StandardRoIHead):
         ]
         return torch.stack(distances).argmin(0)
 
-    def loss(self, x, rpn_results_list, batch_data_samples):
+    def loss(
+        self,
+        x: tuple[Tensor, ...],
+        rpn_results_list: list[InstanceData],
+        batch_data_samples: list[DetDataSample],
+    ) -> dict[str, Tensor]:
         """Compute the loss of sampled proposals.
 
         Args:
@@ -105,7 +122,12 @@ class AggregatedRoIHead(StandardRoIHead):
         labels[: len(result.pos_inds)] = 0
         return torch.cat([result.priors, levels[:, None].to(result.priors)], 1), labels
 
-    def forward(self, x, rpn_results_list, batch_data_samples=None):
+    def forward(
+        self,
+        x: tuple[Tensor, ...],
+        rpn_results_list: list[InstanceData],
+        batch_data_samples: list[DetDataSample] | None = None,
+    ) -> Tensor:
         """Score proposals.
 
         Args:
@@ -125,7 +147,14 @@ class AggregatedRoIHead(StandardRoIHead):
         )
         return self._bbox_forward(x, rois)['cls_score'].squeeze(1) if len(rois) else rois[:, 0]
 
-    def predict_bbox(self, x, batch_img_metas, rpn_results_list, rcnn_test_cfg=None, rescale=False):
+    def predict_bbox(
+        self,
+        x: tuple[Tensor, ...],
+        batch_img_metas: list[dict],
+        rpn_results_list: list[InstanceData],
+        rcnn_test_cfg: ConfigDict | None = None,
+        rescale: bool = False,
+    ) -> list[InstanceData]:
         """Score proposals with both branches.
 
         Args:

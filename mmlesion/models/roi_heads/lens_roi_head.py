@@ -1,17 +1,37 @@
 """The detection head of LENS with an expert per dataset."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from mmdet.models.layers import multiclass_nms
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
 from mmdet.utils import reduce_mean
+from mmengine.config import ConfigDict
 from mmengine.model import ModuleDict
 from mmengine.structures import InstanceData
+from torch import Tensor
 
 from mmlesion.models.utils import batch_dataset
 from mmlesion.utils import UserError
+
+
+class ExpertOutput(NamedTuple):
+    """What an expert says of the n proposals of an image.
+
+    Args:
+        boxes (Tensor): (n, classes * 4) x1, y1, x2, y2, px.
+        scores (Tensor): (n, classes + 1) probabilities, the background's last.
+    """
+
+    boxes: Tensor
+    scores: Tensor
 
 
 @MODELS.register_module()
@@ -42,14 +62,14 @@ class LENSRoIHead(StandardRoIHead):
 
     def __init__(
         self,
-        datasets,
-        bbox_roi_extractor,
-        bbox_head,
-        shared_head=dict(type='FCEncoder', in_channels=512),  # noqa: B006 (a config)
-        train_cfg=None,
-        test_cfg=None,
-        init_cfg=None,
-    ):
+        datasets: Sequence[str],
+        bbox_roi_extractor: dict,
+        bbox_head: dict,
+        shared_head: dict = dict(type='FCEncoder', in_channels=512),
+        train_cfg: ConfigDict | None = None,
+        test_cfg: ConfigDict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         self.datasets = tuple(datasets)
         super().__init__(
             bbox_roi_extractor=bbox_roi_extractor,
@@ -61,7 +81,7 @@ class LENSRoIHead(StandardRoIHead):
         )
         self._check_experts()
 
-    def init_bbox_head(self, bbox_roi_extractor, bbox_head):
+    def init_bbox_head(self, bbox_roi_extractor: dict, bbox_head: dict) -> None:
         """Build the extractor of regions and the experts."""
         self.bbox_roi_extractor = MODELS.build(bbox_roi_extractor)
         self.bbox_head = ModuleDict({name: MODELS.build(bbox_head) for name in self.datasets})
@@ -75,7 +95,7 @@ class LENSRoIHead(StandardRoIHead):
             )
 
     @property
-    def pooled_experts(self):
+    def pooled_experts(self) -> list[str]:
         """list[str]: Names of the experts whose detections are pooled."""
         experts = self.test_cfg.get('experts') or self.datasets
         return [name for name in self.datasets if name in experts]
@@ -100,7 +120,12 @@ class LENSRoIHead(StandardRoIHead):
             cls_score=torch.stack(scores), bbox_pred=torch.stack(deltas), bbox_feats=features
         )
 
-    def loss(self, x, rpn_results_list, batch_data_samples):
+    def loss(
+        self,
+        x: tuple[Tensor, ...],
+        rpn_results_list: list[InstanceData],
+        batch_data_samples: list[DetDataSample],
+    ) -> dict[str, Tensor]:
         """Compute the losses of the expert of the batch's dataset.
 
         Args:
@@ -131,7 +156,13 @@ class LENSRoIHead(StandardRoIHead):
         assigned = self.bbox_assigner.assign(proposals, gt_instances, gt_instances_ignore)
         return self.bbox_sampler.sample(assigned, proposals, gt_instances)
 
-    def predict(self, x, rpn_results_list, batch_data_samples, rescale=False):
+    def predict(
+        self,
+        x: tuple[Tensor, ...],
+        rpn_results_list: list[InstanceData],
+        batch_data_samples: list[DetDataSample],
+        rescale: bool = False,
+    ) -> list[InstanceData]:
         """Detect lesions.
 
         Args:
@@ -148,7 +179,8 @@ class LENSRoIHead(StandardRoIHead):
         """
         keep = self.test_cfg.get('keep_experts', False)
         experts = list(self.datasets) if keep else self.pooled_experts
-        outputs = self._expert_outputs(x, rpn_results_list, batch_data_samples, rescale, experts)
+        metas = [sample.metainfo for sample in batch_data_samples]
+        outputs = self._expert_outputs(x, rpn_results_list, metas, rescale, experts)
         results = []
         for sample, output in zip(batch_data_samples, outputs):
             if keep:
@@ -157,35 +189,41 @@ class LENSRoIHead(StandardRoIHead):
             results.append(self._merge({name: output[name] for name in self.pooled_experts}))
         return results
 
-    def _expert_outputs(self, x, proposals, batch_data_samples, rescale, experts):
-        """Return each image's boxes (n, classes * 4), probabilities (n, classes + 1) by expert."""
-        numbers = [len(image) for image in proposals]
+    def _expert_outputs(self, x, proposals, metas, rescale, experts):
+        """Return the :class:`ExpertOutput` of each image, by name of the expert."""
         rois = bbox2roi([image.bboxes for image in proposals])
         outputs = self._bbox_forward(x, rois, experts)
-        split = [outputs[name].split(numbers, dim=1) for name in ('cls_score', 'bbox_pred')]
-        return [
-            {
-                name: self._decode(name, *regions, sample.metainfo, rescale)
-                for name, *regions in zip(experts, [image_rois] * len(experts), scores, deltas)
-            }
-            for image_rois, scores, deltas, sample in zip(
-                rois.split(numbers), *split, batch_data_samples
-            )
-        ]
+        # the regions of all images lie in one row, image after image: take each image's own
+        numbers = [len(image) for image in proposals]
+        image_rois = rois.split(numbers)
+        image_scores = outputs['cls_score'].split(numbers, dim=1)
+        image_deltas = outputs['bbox_pred'].split(numbers, dim=1)
+        results = []
+        for i, meta in enumerate(metas):
+            by_expert = {}
+            for expert, scores, deltas in zip(experts, image_scores[i], image_deltas[i]):
+                by_expert[expert] = self._decode(
+                    expert, image_rois[i], scores, deltas, meta, rescale
+                )
+            results.append(by_expert)
+        return results
 
     def _decode(self, expert, rois, scores, deltas, meta, rescale):
+        """Decode the boxes of one image's regions by an expert; no threshold, no NMS."""
         head = self.bbox_head[expert]
         # without settings mmdet's head decodes, and leaves scores and NMS alone
         raw = head.predict_by_feat([rois], [scores], [deltas], [meta], None, rescale)[0]
-        return raw.bboxes, raw.scores
+        return ExpertOutput(raw.bboxes, raw.scores)
 
     def _merge(self, outputs):
-        """Merge the boxes and probabilities of all experts with a single NMS."""
-        boxes, scores = map(torch.cat, zip(*outputs.values()))
+        """Merge the outputs of experts, by name, with a single NMS."""
+        boxes = torch.cat([output.boxes for output in outputs.values()])
+        scores = torch.cat([output.scores for output in outputs.values()])
         cfg = self.test_cfg
         detections, labels, kept = multiclass_nms(
             boxes, scores, cfg.score_thr, cfg.nms, cfg.max_per_img, return_inds=True
         )
+        # `kept` numbers the scores of all experts, region after region and class after class
         indices = [self.datasets.index(name) for name in outputs]
         values_per_expert = (scores.shape[1] - 1) * (len(scores) // len(indices))
         return InstanceData(

@@ -1,9 +1,13 @@
 """The RoI head of ElixirNet."""
 
+from __future__ import annotations
+
 import torch
 from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.task_modules import SamplingResult
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox2roi
+from torch import Tensor
 
 
 @MODELS.register_module()
@@ -29,11 +33,10 @@ class RelationRoIHead(StandardRoIHead):
         if self.with_shared_head:
             bbox_feats = self.shared_head(bbox_feats)
         num_regions = torch.bincount(rois[:, 0].long(), minlength=len(x[0])).tolist()
-        names = 'cls_score', 'bbox_pred', 'binary_score', 'relations'
-        results = dict(zip(names, self.bbox_head(bbox_feats, num_regions)))
-        return dict(results, bbox_feats=bbox_feats)
+        outputs = self.bbox_head(bbox_feats, num_regions)
+        return dict(outputs._asdict(), bbox_feats=bbox_feats)
 
-    def bbox_loss(self, x, sampling_results):
+    def bbox_loss(self, x: tuple[Tensor, ...], sampling_results: list[SamplingResult]) -> dict:
         """Run the box head on sampled regions and compute its losses, including the binary one.
 
         Args:

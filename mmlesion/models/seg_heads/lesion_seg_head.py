@@ -1,10 +1,15 @@
 """The dense supervision branch of the improved RetinaNet."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmdet.models.seg_heads.base_semantic_head import BaseSemanticHead
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -28,13 +33,15 @@ class UpsamplingStep(BaseModule):
         norm_cfg (dict, optional): Config of the normalization.
     """
 
-    def __init__(self, in_channels, out_channels, attention, norm_cfg=None):
+    def __init__(
+        self, in_channels: int, out_channels: int, attention: bool, norm_cfg: dict | None = None
+    ) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(in_channels, out_channels, 1)
         self.gate = AttentionGate(out_channels, out_channels) if attention else None
         self.conv = ConvModule(out_channels, out_channels, 3, padding=1, norm_cfg=norm_cfg)
 
-    def forward(self, coarser, skip):
+    def forward(self, coarser: Tensor, skip: Tensor) -> Tensor:
         """Merge a level with the skip connection from the next finer one.
 
         Args:
@@ -50,18 +57,27 @@ class UpsamplingStep(BaseModule):
         return self.conv(skip + F.interpolate(reduced, size=skip.shape[2:], mode='nearest'))
 
 
-def check_strides(image: Tensor, c1: Tensor, p2: Tensor) -> None:
-    """Check that C1 is at stride 2 of the image and P2 at stride 4.
+def check_strides(image: Tensor, c1: Tensor | None, p2: Tensor) -> None:
+    """Check that C1, if there is one, is at stride 2 of the image and P2 at stride 4.
 
     Raises:
         UserError: If not, with what to change.
     """
-    strides = [round(image.shape[2] / level.shape[2]) for level in (c1, p2)]
-    if strides != [2, 4]:
+    p2_stride = round(image.shape[2] / p2.shape[2])
+    if c1 is None:
+        if p2_stride == 4:
+            return
+        raise UserError(
+            f'dense supervision needs P2 at stride 4, but the first output of the neck is at '
+            f"stride {p2_stride}: set the neck's start_level to the backbone's output at stride 4"
+        )
+    c1_stride = round(image.shape[2] / c1.shape[2])
+    if (c1_stride, p2_stride) != (2, 4):
         raise UserError(
             f'dense supervision needs C1 at stride 2 and P2 at stride 4, but the first output of '
-            f'the backbone is at stride {strides[0]}, that of the neck at {strides[1]}: take a '
-            'backbone that returns C1, VGG or StemResNet, and start_level=1 in the neck'
+            f'the backbone is at stride {c1_stride}, that of the neck at {p2_stride}: take a '
+            'backbone that returns C1, VGG or StemResNet, and start_level=1 in the neck, or set '
+            'c1_channels=None in the seg_head for a backbone without C1'
         )
 
 
@@ -74,13 +90,16 @@ class LesionSegHead(BaseSemanticHead):
     layer, trained by focal cross-entropy. The paper does not specify widths: with 64 channels at P1
     and 16 at the image's resolution, both steps cost a few percent of the detector.
 
+    A backbone without C1, such as Swin or RegNet, needs ``c1_channels=None``: the skip connection
+    to P1 is then a 3x3 convolution of stride 2 on the image, a small stem of the head's own.
+
     Pixels marked ``ignore_index`` (lesions without a mask; padding) have no part in the loss. As
     RetinaNet's focal loss is divided by the number of positive anchors, this one is by the number
     of lesion px.
 
     Args:
         in_channels (int): Channels of P2. Defaults to 256.
-        c1_channels (int): Channels of C1. Defaults to 64.
+        c1_channels (int, optional): Channels of C1; None for a backbone without C1. Defaults to 64.
         image_channels (int): Channels of the image. Defaults to 3.
         feat_channels (Sequence[int]): Channels at P1 and at the image's resolution.
         attention (bool): Whether attention gates are on both skip connections, too.
@@ -95,29 +114,33 @@ class LesionSegHead(BaseSemanticHead):
 
     def __init__(
         self,
-        in_channels=256,
-        c1_channels=64,
-        image_channels=3,
-        feat_channels=(64, 16),
-        attention=False,
-        norm_cfg=None,
-        ignore_index=255,
-        loss_seg=dict(  # noqa: B006 (a config, which is not changed)
+        in_channels: int = 256,
+        c1_channels: int | None = 64,
+        image_channels: int = 3,
+        feat_channels: Sequence[int] = (64, 16),
+        attention: bool = False,
+        norm_cfg: dict | None = None,
+        ignore_index: int = 255,
+        loss_seg: dict = dict(
             type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.5, loss_weight=1.0
         ),
-        init_cfg=dict(  # noqa: B006
+        init_cfg: dict | list[dict] | None = dict(
             type='Xavier',
             layer='Conv2d',
             distribution='uniform',
             override=dict(type='Normal', name='segmentation', std=0.01, bias_prob=0.01),
         ),
-    ):
+    ) -> None:
         super().__init__(
             num_classes=1, seg_rescale_factor=1.0, loss_seg=loss_seg, init_cfg=init_cfg
         )
         p1, p0 = feat_channels
         self.ignore_index = ignore_index
-        self.c1_skip = nn.Conv2d(c1_channels, p1, 1)
+        self.takes_c1 = c1_channels is not None
+        if self.takes_c1:
+            self.c1_skip = nn.Conv2d(c1_channels, p1, 1)
+        else:
+            self.stem = ConvModule(image_channels, p1, 3, stride=2, padding=1, norm_cfg=norm_cfg)
         self.image_skip = nn.Sequential(
             ConvModule(image_channels, p0, 3, padding=1, norm_cfg=norm_cfg),
             ConvModule(p0, p0, 3, padding=1, norm_cfg=norm_cfg),
@@ -126,27 +149,30 @@ class LesionSegHead(BaseSemanticHead):
         self.to_image = UpsamplingStep(p1, p0, attention, norm_cfg)
         self.segmentation = nn.Conv2d(p0, 1, 1)
 
-    def forward(self, x):
+    def forward(self, x: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Segment lesions.
 
         Args:
             x (tuple[Tensor]): The images (N, image_channels, H, W), C1 (N, c1_channels, H / 2,
-                W / 2) and P2 (N, in_channels, H / 4, W / 4).
+                W / 2), None without ``c1_channels``, and P2 (N, in_channels, H / 4, W / 4).
 
         Returns:
             dict[str, Tensor]: ``seg_preds``, logits (N, 1, H, W), and ``feats``, the features
             (N, feat_channels[1], H, W) from which they come.
 
         Raises:
-            UserError: If C1 and P2 are at other strides, as of a backbone without C1.
+            UserError: If C1 or P2 is at another stride, as of a backbone without C1.
         """
         image, c1, p2 = x
         check_strides(image, c1, p2)
-        p1 = self.to_p1(p2, self.c1_skip(c1))
+        p1_skip = self.c1_skip(c1) if self.takes_c1 else self.stem(image)
+        p1 = self.to_p1(p2, p1_skip)
         feats = self.to_image(p1, self.image_skip(image))
         return dict(seg_preds=self.segmentation(feats), feats=feats)
 
-    def loss(self, x, batch_data_samples):
+    def loss(
+        self, x: tuple[Tensor, ...], batch_data_samples: list[DetDataSample]
+    ) -> dict[str, Tensor]:
         """Compute the loss against the dense masks.
 
         Args:
@@ -172,7 +198,9 @@ class LesionSegHead(BaseSemanticHead):
         logits = self(x)['seg_preds'].float().flatten()
         return dict(loss_seg=self.loss_seg(logits, lesion, weight=known, avg_factor=divisor))
 
-    def predict(self, x, batch_img_metas, rescale=False):
+    def predict(
+        self, x: tuple[Tensor, ...], batch_img_metas: list[dict], rescale: bool = False
+    ) -> list[Tensor]:
         """Predict the probability of a lesion for each px.
 
         Args:

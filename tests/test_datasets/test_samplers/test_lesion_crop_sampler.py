@@ -11,8 +11,8 @@ from mmengine.dist import get_rank
 from torch import distributed
 
 from mmlesion.datasets import LesionCropSampler, VolumeDataset
-from mmlesion.datasets.luna16_files import read_luna16_findings
-from mmlesion.datasets.volume_files import write_annotations
+from mmlesion.io.luna16 import read_luna16_findings
+from mmlesion.io.volumes import write_annotations
 from mmlesion.utils import UserError
 from mmlesion.utils.distributed import leave_process_group
 

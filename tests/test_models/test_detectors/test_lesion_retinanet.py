@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS, TASK_UTILS
@@ -8,7 +9,7 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 
-from mmlesion.models.detectors.calibration import calibrate
+from mmlesion.models.detectors.lesion_retinanet import calibrate, calibrated_scores
 from mmlesion.models.utils import label_segments, meet_segments
 from mmlesion.structures import shares_in_boxes
 from mmlesion.utils import UserError
@@ -196,3 +197,96 @@ def test_padding_is_air_and_ignored():
     assert (data['inputs'][1, :, :, 40:] == -1).all()
     target = data['data_samples'][1].gt_sem_seg.sem_seg
     assert target.shape == (1, 64, 64) and (target[..., 40:] == 255).all()
+
+
+SWIN = dict(
+    type='SwinTransformer', embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8), window_size=4
+)
+REGNET = dict(type='RegNet', arch='regnetx_400mf')
+
+
+def build_without_c1(backbone, channels, start_level=0):
+    cfg = Config.fromfile(FOLDER / FULL).model
+    cfg.pop('backbone')  # not merged: the options of StemResNet are its own
+    cfg.backbone = backbone
+    cfg.neck.update(in_channels=channels, start_level=start_level)
+    cfg.seg_head.c1_channels = None
+    torch.manual_seed(0)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model
+
+
+@pytest.mark.parametrize(
+    'backbone, channels', [(SWIN, [8, 16, 32, 64]), (REGNET, [32, 64, 160, 384])]
+)
+def test_a_backbone_without_c1(backbone, channels):
+    model = build_without_c1(backbone, channels).train()
+    data = dict(inputs=[torch.rand(3, 64, 64) * 2 - 1] * 2)
+    data['data_samples'] = [make_sample(), make_sample()]
+    stem = model.seg_head.stem.conv.weight.detach().clone()
+    losses = model(**model.data_preprocessor(data, training=True), mode='loss')
+    assert losses.keys() == {'loss_cls', 'loss_bbox', 'loss_seg'}
+    loss = model.parse_losses(losses)[0]
+    loss.backward()
+    for key, p in model.named_parameters():
+        assert not p.requires_grad or p.grad is not None, key
+    torch.optim.SGD(model.parameters(), lr=1e-3).step()
+    assert loss.isfinite() and not torch.equal(model.seg_head.stem.conv.weight, stem)
+    found = predict(model)
+    assert found.pred_sem_seg.sem_seg.shape == (1, 64, 64)
+
+
+def test_strides_without_c1():
+    model = build_without_c1(SWIN, [8, 16, 32, 64], start_level=1)
+    with pytest.raises(UserError, match='P2 at stride 4, but .* neck is at stride 8: set the'):
+        model.loss(torch.zeros(1, 3, 64, 64), [make_sample()])
+
+
+def plain_scores(scores, bboxes, segments):
+    """The formula, box by box."""
+    out = []
+    for score, (x1, y1, x2, y2) in zip(scores, bboxes):
+        ious = [0.0]
+        for u1, v1, u2, v2 in segments:
+            common = max(min(x2, u2) - max(x1, u1), 0) * max(min(y2, v2) - max(y1, v1), 0)
+            union = (x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1) - common
+            ious.append(common / union)
+        out.append(score * (1 + max(ious)))
+    return out
+
+
+def test_scores_by_the_formula():
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 50, (40, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(3, 30, (40, 2))], axis=1)
+    scores = rng.uniform(size=30)
+    expected = plain_scores(scores, boxes[:30], boxes[30:])
+    found = calibrated_scores(*(torch.from_numpy(a) for a in (scores, boxes[:30], boxes[30:])))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_ranking_changes_as_the_formula_says():
+    instances = InstanceData(
+        bboxes=torch.tensor(
+            [[0.0, 0, 10, 10], [40, 40, 50, 60], [40, 40, 60, 60], [20, 0, 30, 10]]
+        ),
+        scores=torch.tensor([0.9, 0.7, 0.6, 0.5]),
+        labels=torch.tensor([0, 1, 2, 3]),
+    )
+    segments = torch.tensor([[40.0, 40, 60, 60], [20, 0, 30, 5]])
+    found = calibrate(instances, segments)
+    # IoUs 0, 1/2, 1, 1/2: scores 0.9, 1.05, 1.2, 0.75
+    assert found.labels.tolist() == [2, 1, 0, 3]
+    assert found.scores.tolist() == pytest.approx([1.2, 1.05, 0.9, 0.75], rel=1e-5)
+    assert found.bboxes[0].tolist() == [40, 40, 60, 60]
+    assert instances.scores.tolist() == pytest.approx([0.9, 0.7, 0.6, 0.5])
+
+
+@pytest.mark.parametrize('detections', [0, 3])
+def test_without_segments_or_detections(detections):
+    instances = InstanceData(
+        bboxes=torch.rand(detections, 4), scores=torch.linspace(1, 0.5, detections)
+    )
+    for segments in (torch.zeros(0, 4), torch.tensor([[100.0, 100, 120, 120]])):
+        assert torch.equal(calibrate(instances, segments).scores, instances.scores)

@@ -25,9 +25,7 @@ def make_head(score='mean', add_gt=True, magnification=None):
             bbox_roi_extractor=dict(
                 type='DiameterAlignedExtractor', out_channels=CHANNELS, magnification=magnification
             ),
-            bbox_head=dict(
-                type='AggregatedBBoxHead', in_channels=24 * CHANNELS, fc_out_channels=16
-            ),
+            bbox_head=dict(type='AggregatedBBoxHead', fc_out_channels=16),
             score=score,
             train_cfg=ConfigDict(assigner=assigner, sampler=sampler),
         )

@@ -1,8 +1,10 @@
 """The region classifier of the FPRN branch."""
 
+from __future__ import annotations
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 
 
 @MODELS.register_module()
@@ -13,7 +15,8 @@ class AggregatedBBoxHead(BaseModule):
     are not regressed again.
 
     Args:
-        in_channels (int): Of all levels of the pyramid together. Defaults to 768.
+        in_channels (int): Of all levels of the pyramid together. ``AggregatedRoIHead`` gives those
+            of its extractor where a config names none.
         fc_out_channels (int): Channels of the hidden layer. Defaults to 256.
         loss_cls (dict): Loss of one score, by a sigmoid. Defaults to cross-entropy.
         init_cfg (dict | list[dict], optional): Initialization config.
@@ -21,11 +24,11 @@ class AggregatedBBoxHead(BaseModule):
 
     def __init__(
         self,
-        in_channels=768,
-        fc_out_channels=256,
-        loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True),  # noqa: B006 (a config)
-        init_cfg=None,
-    ):
+        in_channels: int,
+        fc_out_channels: int = 256,
+        loss_cls: dict = dict(type='CrossEntropyLoss', use_sigmoid=True),
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(
             init_cfg
             or [
@@ -37,7 +40,7 @@ class AggregatedBBoxHead(BaseModule):
         self.fc_cls = nn.Linear(fc_out_channels, 1)
         self.loss_cls = MODELS.build(loss_cls)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
         """Classify regions.
 
         Args:
@@ -48,7 +51,7 @@ class AggregatedBBoxHead(BaseModule):
         """
         return self.fc_cls(self.fc(x)), None
 
-    def loss(self, cls_score, labels):
+    def loss(self, cls_score: Tensor, labels: Tensor) -> Tensor:
         """Compute the loss.
 
         Args:

@@ -1,11 +1,16 @@
 """The box head of ElixirNet."""
 
+from __future__ import annotations
+
 import inspect
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.models.task_modules import SamplingResult
 from mmdet.registry import MODELS
-from torch import nn
+from mmengine.config import ConfigDict
+from torch import Tensor, nn
 
 from mmlesion.models.layers import RegionGraph
 
@@ -15,6 +20,24 @@ def _build_encoder(encoder, **inherited):
     known = inspect.signature(MODELS.get(encoder['type'])).parameters
     default_args = {key: value for key, value in inherited.items() if key in known}
     return MODELS.build(encoder, default_args=default_args)
+
+
+class RegionOutputs(NamedTuple):
+    """What :class:`RelationBBoxHead` says of N regions.
+
+    Args:
+        cls_score (Tensor | None): Scores (N, num_classes + 1).
+        bbox_pred (Tensor | None): Box deltas (N, 4 * num_classes), or (N, 4) if they are
+            class-agnostic.
+        binary_score (Tensor | None): Scores (N, 2), first lesion, then background; None without
+            relation transfer.
+        relations (list[Tensor] | None): E (n, n) of each image; None if there are none.
+    """
+
+    cls_score: Tensor | None
+    bbox_pred: Tensor | None
+    binary_score: Tensor | None
+    relations: list[Tensor] | None
 
 
 @MODELS.register_module()
@@ -44,15 +67,15 @@ class RelationBBoxHead(BBoxHead):
 
     def __init__(
         self,
-        encoder,
-        relation_transfer=None,
-        loss_binary=dict(type='CrossEntropyLoss'),  # noqa: B006 (a config, which is not changed)
-        in_channels=256,
-        roi_feat_size=7,
-        fc_out_channels=1024,
-        init_cfg=None,
-        **kwargs,
-    ):
+        encoder: dict,
+        relation_transfer: dict | None = None,
+        loss_binary: dict = dict(type='CrossEntropyLoss'),
+        in_channels: int = 256,
+        roi_feat_size: int = 7,
+        fc_out_channels: int = 1024,
+        init_cfg: dict | list[dict] | None = None,
+        **kwargs: Any,
+    ) -> None:
         encoder = _build_encoder(
             encoder,
             in_channels=in_channels,
@@ -78,7 +101,7 @@ class RelationBBoxHead(BBoxHead):
         if default_init:
             self.init_cfg.append(dict(type='Normal', std=0.01, override=dict(name='fc_binary')))
 
-    def forward(self, x, num_regions):
+    def forward(self, x: Tensor, num_regions: list[int]) -> RegionOutputs:
         """Classify and locate regions.
 
         Args:
@@ -86,10 +109,7 @@ class RelationBBoxHead(BBoxHead):
             num_regions (list[int]): Regions n of each image; they sum to N.
 
         Returns:
-            tuple: Scores (N, num_classes + 1); box deltas (N, 4 * num_classes), or (N, 4) if they
-            are class-agnostic; binary scores (N, 2), first lesion, then background, None without
-            relation transfer; relations E (n, n) of each image, list[Tensor], None if there are
-            none.
+            RegionOutputs: Of all N regions.
         """
         features, relations = self.encoder(x, num_regions)
         binary_score = None
@@ -101,19 +121,19 @@ class RelationBBoxHead(BBoxHead):
             features = torch.cat([features, transferred], 1)
         cls_score = self.fc_cls(features) if self.with_cls else None
         bbox_pred = self.fc_reg(features) if self.with_reg else None
-        return cls_score, bbox_pred, binary_score, relations
+        return RegionOutputs(cls_score, bbox_pred, binary_score, relations)
 
     def loss_and_target(
         self,
-        cls_score,
-        bbox_pred,
-        rois,
-        sampling_results,
-        rcnn_train_cfg,
-        concat=True,
-        reduction_override=None,
-        binary_score=None,
-    ):
+        cls_score: Tensor,
+        bbox_pred: Tensor,
+        rois: Tensor,
+        sampling_results: list[SamplingResult],
+        rcnn_train_cfg: ConfigDict,
+        concat: bool = True,
+        reduction_override: str | None = None,
+        binary_score: Tensor | None = None,
+    ) -> dict:
         """Compute the losses and the targets of sampled regions.
 
         Args and result are those of :class:`mmdet.models.BBoxHead`; ``binary_score`` (N, 2) adds

@@ -1,10 +1,14 @@
 """Region encoder of auto-lesion blocks."""
 
+from __future__ import annotations
+
+import math
+
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 
 from mmlesion.models.layers import DEFAULT_GENOTYPES, AutoLesionBlock, AutoLesionReductionBlock
 from mmlesion.models.layers.alb_operations import CONV_BN
@@ -19,8 +23,13 @@ class ALBEncoder(BaseModule):
     """Features of regions by auto-lesion blocks (ElixirNet, section "Implementation Details").
 
     A 3x3 convolution to B * D channels, an auto-lesion block, reduction blocks, each of which
-    halves the resolution and doubles the channels, and a mean over the positions. The convolution
-    has BN but no ReLU, as the blocks begin with one; there is one before the mean.
+    halves the resolution and doubles the channels, and a layer that turns the positions left, 2 x 2
+    of 7 x 7, into one vector. The convolution has BN but no ReLU, as the blocks begin with one;
+    there is one before the last layer.
+
+    The paper says neither how positions end nor where: with a mean over them boxes are located
+    poorly for long (configs/elixirnet/README.md). A linear layer of each branch keeps the number of
+    parameters at the paper's.
 
     Args:
         in_channels (int): Channels of the regions' features. Defaults to 256.
@@ -29,16 +38,27 @@ class ALBEncoder(BaseModule):
         genotypes (dict, optional): Genotypes ``alb`` and ``reduction``, see
             :func:`mmlesion.models.layers.check_genotype`. Defaults to None, for
             :data:`mmlesion.models.layers.DEFAULT_GENOTYPES`.
+        pool (str): 'linear', a linear layer of each branch of the last block over its channels and
+            positions, and ReLU; or 'mean', the mean of the positions. Defaults to 'linear'.
+        roi_feat_size (int): Height and width of the regions' features, for 'linear'. Defaults to 7.
 
     Attributes:
         out_channels (int): Channels P of the result, 512 by default.
         with_relations (bool): Whether the first block has a Non-local operation.
 
     Raises:
-        UserError: If the genotypes are wrong.
+        UserError: If the genotypes are wrong, or ``pool`` is neither.
     """
 
-    def __init__(self, in_channels=256, channels=32, num_reductions=2, genotypes=None):
+    def __init__(
+        self,
+        in_channels: int = 256,
+        channels: int = 32,
+        num_reductions: int = 2,
+        genotypes: dict | None = None,
+        pool: str = 'linear',
+        roi_feat_size: int = 7,
+    ) -> None:
         super().__init__()
         genotypes = DEFAULT_GENOTYPES if genotypes is None else genotypes
         if set(genotypes) != set(DEFAULT_GENOTYPES):
@@ -52,11 +72,12 @@ class ALBEncoder(BaseModule):
             self.reductions.append(block)
             width = block.out_channels
         self.out_channels = width
+        self.pool = self._build_pool(pool, roi_feat_size, len(genotypes['reduction']))
         # otherwise a tenth of the time on a CPU goes into reordering the many small regions
         self.to(memory_format=torch.channels_last)
         self.with_relations = self.alb.with_relations
 
-    def forward(self, x, num_regions):
+    def forward(self, x: Tensor, num_regions: list[int]) -> tuple[Tensor, list[Tensor] | None]:
         """Encode regions.
 
         Args:
@@ -71,9 +92,20 @@ class ALBEncoder(BaseModule):
         x = self.alb(self._reduce_channels(x), num_regions)
         for block in self.reductions:
             x = block(x, num_regions)
-        return x.relu().mean((2, 3)), self.alb.relations
+        return self.pool(x.relu()).flatten(1), self.alb.relations
 
     def _reduce_channels(self, x):
         if self.training:  # batch normalization needs all regions
             return self.conv(x)
         return torch.cat([self.conv(regions) for regions in x.split(REGIONS_AT_ONCE)])
+
+    def _build_pool(self, pool: str, size: int, branches: int) -> nn.Module:
+        if pool not in ('linear', 'mean'):
+            raise UserError(f"ALBEncoder: pool must be 'linear' or 'mean', not {pool!r}")
+        if pool == 'mean':
+            return nn.AdaptiveAvgPool2d(1)
+        for _ in self.reductions:
+            size = math.ceil(size / 2)
+        # a kernel as large as the map is a linear layer on all of its positions
+        linear = nn.Conv2d(self.out_channels, self.out_channels, size, groups=branches)
+        return nn.Sequential(linear, nn.ReLU())

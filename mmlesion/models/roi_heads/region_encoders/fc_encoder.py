@@ -1,8 +1,10 @@
 """Region encoder of fully connected layers."""
 
+from __future__ import annotations
+
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 
 
 @MODELS.register_module()
@@ -26,11 +28,13 @@ class FCEncoder(BaseModule):
 
     def __init__(
         self,
-        in_channels=256,
-        roi_feat_size=7,
-        fc_out_channels=1024,
-        init_cfg=dict(type='Xavier', layer='Linear', distribution='uniform'),  # noqa: B006
-    ):
+        in_channels: int = 256,
+        roi_feat_size: int = 7,
+        fc_out_channels: int = 1024,
+        init_cfg: dict | list[dict] | None = dict(
+            type='Xavier', layer='Linear', distribution='uniform'
+        ),
+    ) -> None:
         super().__init__(init_cfg)
         self.layers = nn.Sequential(
             nn.Flatten(),
@@ -41,7 +45,7 @@ class FCEncoder(BaseModule):
         )
         self.out_channels = fc_out_channels
 
-    def forward(self, x, num_regions):
+    def forward(self, x: Tensor, num_regions: list[int]) -> tuple[Tensor, None]:
         """Encode each region separately.
 
         Args:

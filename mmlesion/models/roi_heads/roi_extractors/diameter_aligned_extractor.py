@@ -1,9 +1,15 @@
 """Diameter Alignment of 3D Aggregated Faster R-CNN."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
+from torch import Tensor
 
+from ...backbones.dense_unet_3d import STRIDES
 from ...layers import RoIAlign3D
 from ...layers.local_magnification import SCALE
 
@@ -21,7 +27,8 @@ class DiameterAlignedExtractor(BaseModule):
     With Local Magnification each level's crop is magnified, with the same weights, before RoIAlign.
 
     Args:
-        featmap_strides (Sequence[int]): Strides of the levels. Defaults to (4, 8, 16).
+        featmap_strides (Sequence[int]): Strides of the levels, voxels. Defaults to those of
+            ``DenseUNet3D``, (4, 8, 16).
         out_channels (int): Channels of each level. Defaults to 32.
         output_size (int): Side of the result of RoIAlign on a level. Defaults to 2.
         sampling_ratio (int): Samples of RoIAlign along each side of a bin. Defaults to 2.
@@ -38,14 +45,14 @@ class DiameterAlignedExtractor(BaseModule):
 
     def __init__(
         self,
-        featmap_strides=(4, 8, 16),
-        out_channels=32,
-        output_size=2,
-        sampling_ratio=2,
-        diameter_alignment=True,
-        magnification=None,
-        init_cfg=None,
-    ):
+        featmap_strides: Sequence[int] = STRIDES,
+        out_channels: int = 32,
+        output_size: int = 2,
+        sampling_ratio: int = 2,
+        diameter_alignment: bool = True,
+        magnification: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         if magnification and not diameter_alignment:
             raise ValueError('magnification has crops of a fixed size: it needs diameter_alignment')
@@ -66,11 +73,11 @@ class DiameterAlignedExtractor(BaseModule):
             self.align_magnified = RoIAlign3D(output_size, 1, sampling_ratio)
 
     @property
-    def num_inputs(self):
+    def num_inputs(self) -> int:
         """int: Number of pyramid levels used."""
         return len(self.featmap_strides)
 
-    def forward(self, feats, rois):
+    def forward(self, feats: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         """Extract the features of all regions.
 
         Args:

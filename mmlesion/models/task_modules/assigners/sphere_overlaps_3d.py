@@ -1,9 +1,12 @@
 """Overlap calculator for spheres."""
 
+from __future__ import annotations
+
 from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import get_box_tensor
+from torch import Tensor
 
-from mmlesion.structures.spheres import check_shape, sphere_overlaps
+from mmlesion.structures.spheres import SphereBoxes, check_shape, sphere_overlaps
 
 
 @TASK_UTILS.register_module()
@@ -21,11 +24,17 @@ class SphereOverlaps3D:
         ValueError: If ``mode`` is neither.
     """
 
-    def __init__(self, mode='cube'):
+    def __init__(self, mode: str = 'cube') -> None:
         check_shape(mode)
         self.mode = mode
 
-    def __call__(self, bboxes1, bboxes2, mode='iou', is_aligned=False):
+    def __call__(
+        self,
+        bboxes1: Tensor | SphereBoxes,
+        bboxes2: Tensor | SphereBoxes,
+        mode: str = 'iou',
+        is_aligned: bool = False,
+    ) -> Tensor:
         """Measure overlaps.
 
         Args:

@@ -1,7 +1,10 @@
 """Assignment of priors to lesions in the presence of ignored regions."""
 
-from mmdet.models.task_modules import MaxIoUAssigner
+from __future__ import annotations
+
+from mmdet.models.task_modules import AssignResult, MaxIoUAssigner
 from mmdet.registry import TASK_UTILS
+from mmengine.structures import InstanceData
 
 
 @TASK_UTILS.register_module()
@@ -21,7 +24,12 @@ class UncertainIoUAssigner(MaxIoUAssigner):
     Arguments are mmdet's; ``ignore_iof_thr`` must be positive for any region to be ignored.
     """
 
-    def assign(self, pred_instances, gt_instances, gt_instances_ignore=None):
+    def assign(
+        self,
+        pred_instances: InstanceData,
+        gt_instances: InstanceData,
+        gt_instances_ignore: InstanceData | None = None,
+    ) -> AssignResult:
         """Assign a ground truth box to each prior.
 
         Args:

@@ -1,11 +1,15 @@
 """Encoding of spheres as deltas."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import torch
 from mmdet.models.task_modules.coders import BaseBBoxCoder
 from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import get_box_tensor
+from torch import Tensor
 
 from mmlesion.structures.spheres import SphereBoxes
 
@@ -30,15 +34,15 @@ class SphereDeltaCoder(BaseBBoxCoder):
 
     def __init__(
         self,
-        target_means=(0.0, 0.0, 0.0, 0.0),
-        target_stds=(1.0, 1.0, 1.0, 1.0),
-        use_box_type=False,
-    ):
+        target_means: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+        target_stds: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+        use_box_type: bool = False,
+    ) -> None:
         super().__init__(use_box_type=use_box_type)
         self.means = tuple(target_means)
         self.stds = tuple(target_stds)
 
-    def encode(self, bboxes, gt_bboxes):
+    def encode(self, bboxes: Tensor | SphereBoxes, gt_bboxes: Tensor | SphereBoxes) -> Tensor:
         """Compute the deltas from spheres to target spheres.
 
         Args:
@@ -54,7 +58,13 @@ class SphereDeltaCoder(BaseBBoxCoder):
         deltas = torch.cat([offsets, (gt_bboxes[..., 3:] / diameters).log()], -1)
         return (deltas - deltas.new_tensor(self.means)) / deltas.new_tensor(self.stds)
 
-    def decode(self, bboxes, pred_bboxes, max_shape=None, diameter_ratio_clip=16 / 1000):
+    def decode(
+        self,
+        bboxes: Tensor | SphereBoxes,
+        pred_bboxes: Tensor,
+        max_shape: tuple[int, ...] | None = None,
+        diameter_ratio_clip: float = 16 / 1000,
+    ) -> Tensor | SphereBoxes:
         """Apply deltas to spheres.
 
         Args:

@@ -1,12 +1,18 @@
 """Spherical anchors."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import torch
 from mmdet.registry import TASK_UTILS
+from torch import Tensor
 from torch.nn.modules.utils import _triple
 
 from mmlesion.structures.spheres import SphereBoxes
+
+from ...backbones.dense_unet_3d import STRIDES
 
 
 @TASK_UTILS.register_module()
@@ -19,7 +25,7 @@ class SphereAnchorGenerator:
 
     Args:
         strides (Sequence[int | tuple[int]]): Of each level, along all axes or z, y, x, voxels.
-            Defaults to the paper's.
+            Defaults to those of ``DenseUNet3D``, (4, 8, 16).
         diameters (Sequence[Sequence[float]]): Of each level's anchors, voxels, which are mm in an
             input of 1 mm. Defaults to the paper's for LUNA16.
         use_box_type (bool): Whether anchors are :class:`SphereBoxes`, and not a tensor. Defaults to
@@ -31,8 +37,11 @@ class SphereAnchorGenerator:
     """
 
     def __init__(
-        self, strides=(4, 8, 16), diameters=((4, 6), (8, 12), (16, 24)), use_box_type=False
-    ):
+        self,
+        strides: Sequence[int | tuple[int, ...]] = STRIDES,
+        diameters: Sequence[Sequence[float]] = ((4, 6), (8, 12), (16, 24)),
+        use_box_type: bool = False,
+    ) -> None:
         if len(strides) != len(diameters):
             raise ValueError(f'{len(strides)} strides, but diameters of {len(diameters)} levels')
         if not all(level and min(level) > 0 for level in diameters):
@@ -42,16 +51,21 @@ class SphereAnchorGenerator:
         self.use_box_type = use_box_type
 
     @property
-    def num_levels(self):
+    def num_levels(self) -> int:
         """int: Number of pyramid levels."""
         return len(self.strides)
 
     @property
-    def num_base_priors(self):
+    def num_base_priors(self) -> list[int]:
         """list[int]: Number of anchors per voxel of each level."""
         return [len(level) for level in self.diameters]
 
-    def grid_priors(self, featmap_sizes, dtype=torch.float32, device='cuda'):
+    def grid_priors(
+        self,
+        featmap_sizes: list[tuple[int, ...]],
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = 'cuda',
+    ) -> list[Tensor | SphereBoxes]:
         """Place the anchors of all levels.
 
         Args:
@@ -72,7 +86,13 @@ class SphereAnchorGenerator:
             for level, size in enumerate(featmap_sizes)
         ]
 
-    def single_level_grid_priors(self, featmap_size, level_idx, dtype=torch.float32, device='cuda'):
+    def single_level_grid_priors(
+        self,
+        featmap_size: tuple[int, ...],
+        level_idx: int,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = 'cuda',
+    ) -> Tensor | SphereBoxes:
         """Place the anchors of one level.
 
         Args:
@@ -92,7 +112,12 @@ class SphereAnchorGenerator:
         anchors = torch.cartesian_prod(*centers, diameters)
         return SphereBoxes(anchors, clone=False) if self.use_box_type else anchors
 
-    def valid_flags(self, featmap_sizes, pad_shape, device='cuda'):
+    def valid_flags(
+        self,
+        featmap_sizes: list[tuple[int, ...]],
+        pad_shape: tuple[int, ...],
+        device: str | torch.device = 'cuda',
+    ) -> list[Tensor]:
         """Flag the anchors of voxels within the padded volume, of all levels.
 
         Args:

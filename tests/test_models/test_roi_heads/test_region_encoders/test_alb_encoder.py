@@ -2,6 +2,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from torch import nn
 
 from mmlesion.models import ALBEncoder
 from mmlesion.models.layers import DEFAULT_GENOTYPES
@@ -23,7 +24,7 @@ def test_sizes_of_the_paper():
 
 def test_the_blocks_in_a_row():
     torch.manual_seed(0)
-    encoder = ALBEncoder(in_channels=6, channels=4).eval()
+    encoder = ALBEncoder(in_channels=6, channels=4, pool='mean').eval()
     x, num_regions = torch.randn(5, 6, 7, 7), [2, 3]
     block = encoder.alb(encoder.conv.norm(encoder.conv.conv(x)), num_regions)
     first = encoder.reductions[0](block, num_regions)
@@ -34,6 +35,27 @@ def test_the_blocks_in_a_row():
     torch.testing.assert_close(features, second.clamp(min=0).mean((2, 3)))
     for relation, kept in zip(relations, encoder.alb.relations):
         assert torch.equal(relation, kept)
+
+
+def test_each_branch_has_a_linear_layer_over_its_positions():
+    torch.manual_seed(0)
+    encoder = ALBEncoder(in_channels=6, channels=4).eval()
+    x, num_regions = torch.randn(5, 6, 7, 7), [2, 3]
+    pool, encoder.pool = encoder.pool, nn.Identity()
+    positions = encoder(x, num_regions)[0].unflatten(1, (4, 16 * 2 * 2))  # four branches of 16
+    encoder.pool = pool
+    weight = pool[0].weight.flatten(1).unflatten(0, (4, 16))
+    expected = torch.einsum('nbi,boi->nbo', positions, weight).flatten(1) + pool[0].bias
+    torch.testing.assert_close(encoder(x, num_regions)[0], expected.clamp(min=0))
+
+
+def test_linear_tells_positions_apart_and_mean_does_not():
+    torch.manual_seed(0)
+    linear, mean = ALBEncoder(6, 4), ALBEncoder(6, 4, pool='mean')
+    last = torch.rand(1, 64, 2, 2)
+    shifted = last.roll(1, dims=3)
+    assert torch.allclose(mean.pool(last), mean.pool(shifted))
+    assert not torch.allclose(linear.pool(last), linear.pool(shifted))
 
 
 def test_an_image_does_not_change_another():
@@ -64,6 +86,11 @@ def test_genotypes_of_a_config_fragment(tmp_path):
     encoder = MODELS.build(Config.fromfile(tmp_path / 'config.py').encoder)
     assert encoder.alb.inputs == [(0, 0)] * 4
     assert not encoder.with_relations
+
+
+def test_wrong_pool():
+    with pytest.raises(UserError, match="'linear' or 'mean', not 'max'"):
+        ALBEncoder(pool='max')
 
 
 def test_wrong_genotypes():

@@ -1,0 +1,158 @@
+"""Detectors and images to measure with: built from configs, without files to download."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mmlesion.utils import UserError
+
+from .timing import Seconds, time_call
+
+MMDET = 'mmdet::'
+PARTS = ('features', 'rpn', 'roi_head', 'total')
+"""Of a two-stage detector, as :func:`time_two_stage` times them."""
+
+
+def load_config(path: str | Path) -> Config:
+    """Load a config file, or one that mmdet ships, named ``mmdet::faster_rcnn/...``.
+
+    Raises:
+        UserError: If there is no such file.
+    """
+    if str(path).startswith(MMDET):
+        return get_config(str(path))
+    if not Path(path).is_file():
+        raise UserError(f'{path} does not exist')
+    return Config.fromfile(path)
+
+
+def load_configs(paths: list) -> dict[str, Config]:
+    """Load configs, by the names of their files.
+
+    Raises:
+        UserError: If there is no such file, or a config is given twice.
+    """
+    configs = {Path(path).stem: load_config(path) for path in paths}
+    if len(configs) < len(paths):
+        raise UserError('a config is given twice: give each once')
+    return configs
+
+
+def build_detector(
+    cfg: Config, checkpoint: str | Path | None = None, seed: int = 0, device: str = 'cpu'
+) -> nn.Module:
+    """Build a detector for inference, with random weights if there is no checkpoint.
+
+    Args:
+        cfg (Config): A config with ``model``; weights of ImageNet, which it may name, are not
+            loaded.
+        checkpoint (str | Path, optional): A checkpoint. Defaults to None.
+        seed (int): Of random weights.
+        device (str): Where to put it.
+
+    Returns:
+        nn.Module: The detector, in evaluation mode.
+    """
+    init_default_scope('mmdet')
+    MMLogger.get_current_instance().setLevel('WARNING')  # mmengine logs each weight
+    torch.manual_seed(seed)
+    model = MODELS.build(without_pretrained(cfg.model))
+    model.init_weights()
+    if checkpoint:
+        load_checkpoint(model, str(checkpoint), map_location='cpu')
+    return model.to(device).eval()
+
+
+def without_pretrained(cfg: Any) -> Any:
+    """Remove weights to download from a model's config; modules are then randomly initialized.
+
+    Args:
+        cfg (ConfigDict | list | object): The config, or a part of it.
+
+    Returns:
+        ConfigDict | list | object: A copy with ``init_cfg=None`` where its type was 'Pretrained'.
+    """
+    if isinstance(cfg, (list, tuple)):
+        return type(cfg)(without_pretrained(item) for item in cfg)
+    if not isinstance(cfg, dict):
+        return cfg
+    copied = {key: without_pretrained(value) for key, value in cfg.items()}
+    if isinstance(cfg.get('init_cfg'), dict) and cfg['init_cfg'].get('type') == 'Pretrained':
+        copied['init_cfg'] = None
+    return type(cfg)(copied)
+
+
+def random_image(
+    size: int, seed: int = 0, device: str = 'cpu', channels: int = 3
+) -> tuple[Tensor, dict[str, Any]]:
+    """Draw an image with values between -1 and 1, as a detector's backbone takes it.
+
+    Args:
+        size (int): Its side, px.
+        seed (int): Of its values.
+        device (str): Where to put it.
+        channels (int): Its channels.
+
+    Returns:
+        tuple: Image (1, channels, size, size) and the meta information of its sample.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.rand((1, channels, size, size), generator=generator) * 2 - 1
+    shapes = ('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape')
+    return image.to(device), dict(dict.fromkeys(shapes, (size, size)), scale_factor=(1, 1))
+
+
+def count_parameters(*modules: nn.Module | None) -> int:
+    """Count the parameters of modules, None of which has none."""
+    return sum(p.numel() for module in modules if module for p in module.parameters())
+
+
+def time_two_stage(
+    model: nn.Module, image: Tensor, meta: dict[str, Any], regions: InstanceData | None = None
+) -> dict[str, Seconds | int]:
+    """Run a two-stage detector once, as its ``predict`` does.
+
+    Args:
+        model (nn.Module): The detector.
+        image (Tensor): (1, C, H, W).
+        meta (dict): Meta information of its sample.
+        regions (InstanceData, optional): What the RoI head gets, the best first: as many of these
+            as the RPN has found proposals. Defaults to the proposals themselves.
+
+    Returns:
+        dict: :class:`Seconds` of ``features`` (backbone and neck), ``rpn``, ``roi_head`` and all
+        in ``total``, and the number of ``proposals``.
+    """
+    clock = partial(time_call, device=image.device)
+    samples = [DetDataSample(metainfo=meta)]
+    features, first = clock(model.extract_feat, image)
+    (proposals,), rpn = clock(model.rpn_head.predict, features, samples)
+    count = len(proposals)
+    if regions is not None:
+        proposals = regions[:count]
+        count = len(proposals)
+    _, last = clock(partial(model.roi_head.predict, rescale=True), features, [proposals], samples)
+    return dict(features=first, rpn=rpn, roi_head=last, total=first + rpn + last, proposals=count)
+
+
+def seconds_of(part: str, clock: str) -> Callable[[dict[str, Any]], float]:
+    """Make a function that takes one number from what :func:`time_two_stage` returns.
+
+    Args:
+        part (str): One of :data:`PARTS`.
+        clock (str): ``wall`` or ``processor``.
+    """
+    return lambda times: getattr(times[part], clock)

@@ -1,0 +1,104 @@
+"""Checks of what files hold: fields, numbers and names, with errors that name the bad record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmlesion.utils import UserError
+
+
+def get_column(entries: Sequence[dict], key: str, where: str) -> list:
+    """Return a field of all records.
+
+    Args:
+        entries (Sequence[dict]): The records.
+        key (str): The field's name.
+        where (str): What to call a record in the error message, before its number.
+
+    Raises:
+        UserError: If a record does not have it.
+    """
+    try:
+        return [entry[key] for entry in entries]
+    except (KeyError, TypeError):
+        for number, entry in enumerate(entries):
+            if not isinstance(entry, dict) or key not in entry:
+                raise UserError(f'{where} {number} (the first is 0) has no "{key}"') from None
+        raise
+
+
+def to_numbers(
+    rows: Sequence, width: int | None, where: str, finite: bool = True, first: int = 0
+) -> np.ndarray:
+    """Return rows of numbers as an array.
+
+    Args:
+        rows (Sequence): Numbers, or with ``width`` sequences of as many.
+        width (int, optional): Numbers in a row.
+        where (str): What to call a row in the error message, before its number.
+        finite (bool): Whether NaN and infinity are errors. Defaults to True.
+        first (int): The first row's number in the error message. Defaults to 0.
+
+    Returns:
+        ndarray: (n, width) or, without ``width``, (n,) float.
+
+    Raises:
+        UserError: If a row is anything else; the message names the first one.
+    """
+    row_shape = () if width is None else (width,)
+    if not len(rows):
+        return np.empty((0, *row_shape))
+    try:
+        values = np.asarray(rows, dtype=float)
+        good = values.shape[1:] == row_shape and (not finite or np.isfinite(values).all())
+    except (TypeError, ValueError):
+        good = False
+    if good:
+        return values
+    wanted = f'{width} finite numbers' if width else 'a finite number'
+    number = next(n for n, row in enumerate(rows) if not _is_good(row, row_shape, finite))
+    raise UserError(
+        f'{where} {number + first} (the first is {first}) is {rows[number]!r:.80}, not {wanted}: '
+        'mend or drop it'
+    )
+
+
+def _is_good(row, shape, finite):
+    try:
+        value = np.asarray(row, dtype=float)
+    except (TypeError, ValueError):
+        return False
+    return value.shape == shape and (not finite or np.isfinite(value).all())
+
+
+def find_items(names: Sequence, items: list, path: str | Path) -> tuple[np.ndarray, list]:
+    """Find names in a list.
+
+    Args:
+        names (Sequence): n names.
+        items (list): The listed ones.
+        path (str | Path): Where the names are from, for the error message.
+
+    Returns:
+        tuple[ndarray, list]: (n,) int index into ``items``, -1 for names that are not listed; and
+        these.
+
+    Raises:
+        UserError: If a name is a list or a dictionary.
+    """
+    index = dict(zip(items, range(len(items))))
+    try:
+        item = np.fromiter((index.get(name, -1) for name in names), dtype=int, count=len(names))
+    except TypeError:
+        raise UserError(f'{path}: an image_id is neither a number nor a name; mend it') from None
+    missing = dict.fromkeys(names[number] for number in np.flatnonzero(item < 0))
+    return item, list(missing)
+
+
+def some_names(names: Sequence) -> str:
+    """Return the first three names, and how many more there are, for a message."""
+    shown = ', '.join(map(str, names[:3]))
+    return shown if len(names) <= 3 else f'{shown} and {len(names) - 3} more'

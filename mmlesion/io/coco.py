@@ -1,0 +1,111 @@
+"""COCO annotation files and results of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmlesion.structures import GroundTruth, Lesions, Predictions
+from mmlesion.utils import UserError
+
+from .attributes import lesion_attributes
+from .checks import find_items, get_column, some_names, to_numbers
+from .json_files import read_json
+from .schema import is_ignored
+
+
+def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
+    """Lesions of a COCO dictionary.
+
+    Boxes become x, y, x + w, y + h. Annotations with ``iscrowd`` or ``ignore`` set are ignored
+    findings; all others count, noisy ones too. The lesions'
+    ``attributes`` are the fields of the annotations, and ``diameter``, the first of
+    ``diameters_mm``, where annotations have them.
+
+    Args:
+        data (dict): The content of a COCO annotation file.
+        path (str | Path): Its name, for error messages.
+
+    Returns:
+        GroundTruth: Items are image ids; labels are category ids.
+    """
+    if not isinstance(data, dict) or not all(
+        isinstance(data.get(key), list) for key in ('images', 'annotations')
+    ):
+        raise UserError(f'{path} needs lists "images" and "annotations", as COCO files have them')
+    annotations = data['annotations']
+    items = get_column(data['images'], 'id', f'{path}: image')
+    if len(set(items)) < len(items):
+        raise UserError(f'{path}: two images have the same id; give each its own')
+    where = f'{path}: annotation'
+    item, unknown = find_items(get_column(annotations, 'image_id', where), items, path)
+    if unknown:
+        raise UserError(f'{path}: annotations of images that are not listed: {some_names(unknown)}')
+    boxes = to_numbers(get_column(annotations, 'bbox', where), 4, f'{where}, "bbox"')
+    ignore = [is_ignored(ann) for ann in annotations]
+    label = to_numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
+    attributes = _attributes(annotations, where)
+    lesions = Lesions(item, _corners(boxes), np.array(ignore, dtype=bool), label, attributes)
+    patients = [image.get('patient_id', image['id']) for image in data['images']]
+    return GroundTruth(items, lesions, patients)
+
+
+def _attributes(annotations, where):
+    attributes = lesion_attributes(annotations)
+    if any('diameters_mm' in ann for ann in annotations):
+        diameters = [ann.get('diameters_mm') or [np.nan, np.nan] for ann in annotations]
+        diameters = to_numbers(diameters, 2, f'{where}, "diameters_mm"', finite=False)
+        attributes['diameter'] = diameters[:, 0]
+    return attributes
+
+
+def read_coco_results(path: str | Path, items: list) -> Predictions:
+    """Read a COCO results file: a list of ``image_id, bbox, score``, as CocoMetric writes it.
+
+    Args:
+        path (str | Path): The file.
+        items (list): Image ids of the ground truth.
+
+    Returns:
+        Predictions: Boxes x, y, x + w, y + h in px; labels are category ids, where there are any.
+    """
+    data = read_json(path)
+    if not isinstance(data, list):
+        raise UserError(f'{path} must be a list of results, each with image_id, bbox and score')
+    where = f'{path}: result'
+    boxes = _corners(to_numbers(get_column(data, 'bbox', where), 4, f'{where}, "bbox"'))
+    scores = to_numbers(get_column(data, 'score', where), None, f'{where}, "score"')
+    item, unknown = find_items(get_column(data, 'image_id', where), items, path)
+    return Predictions.of_listed(item, boxes, scores, unknown)
+
+
+def _corners(boxes):
+    """x, y, w, h to x, y, x + w, y + h."""
+    return np.column_stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+
+
+def as_coco(images: Iterable[dict], categories: Sequence[str], info: dict) -> dict:
+    """Make a COCO dictionary of described slices; ids count from 1 in their order.
+
+    Args:
+        images (Iterable[dict]): Images of the schema without ``id``, each with its ``annotations``
+            without ``id`` and ``image_id``.
+        categories (Sequence[str]): Their names, by id from 1.
+        info (dict): COCO's ``info``.
+
+    Returns:
+        dict: COCO's.
+    """
+    coco = {'info': info, 'images': [], 'annotations': []}
+    coco['categories'] = [{'id': i, 'name': name} for i, name in enumerate(categories, start=1)]
+    for image_id, image in enumerate(images, start=1):
+        described = dict(image)
+        annotations = described.pop('annotations')
+        coco['images'].append({'id': image_id, **described})
+        for annotation in annotations:
+            number = len(coco['annotations']) + 1
+            ids = {'id': number, 'image_id': image_id}
+            coco['annotations'].append({**ids, **annotation})
+    return coco

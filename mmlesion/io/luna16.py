@@ -1,0 +1,235 @@
+"""LUNA16's files: scans in subset0 to subset9, masks of their lungs, lists and submissions."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+
+from mmlesion.structures import Detections, GroundTruth, Lesions, Predictions
+from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.utils import UserError
+
+from .atomic import atomic_write
+from .checks import find_items, to_numbers
+from .ct import read_ct, read_image
+
+SUBSETS = 10
+LUNG_LABELS = (3, 4)
+"""Of the masks; 5 is the trachea."""
+MARK_COLUMNS = ('coordX', 'coordY', 'coordZ')
+EXCLUDED_DIAMETER = 10.0
+"""LUNA16's diameter in mm of a finding that has none."""
+
+
+class LunaScan(NamedTuple):
+    """A scan of LUNA16.
+
+    Args:
+        uid (str): Its series.
+        path (Path): The ``.mhd`` file.
+        fold (int): Its subset, 0 to 9.
+    """
+
+    uid: str
+    path: Path
+    fold: int
+
+
+def find_luna16_scans(root):
+    """Find the scans of all subsets that are there, in the order of their series.
+
+    Args:
+        root (str | Path): The folder with ``subset0`` to ``subset9``.
+
+    Returns:
+        list[LunaScan]: The scans.
+
+    Raises:
+        UserError: If there are none, or a scan is in two subsets.
+    """
+    scans = {}
+    for fold in range(SUBSETS):
+        for path in Path(root, f'subset{fold}').glob('*.mhd'):
+            scan = LunaScan(path.stem, path, fold)
+            if scan.uid in scans:
+                raise UserError(
+                    f'scan {scan.uid} is in subset{scans[scan.uid].fold} and subset{fold}: '
+                    'unpack the subsets again'
+                )
+            scans[scan.uid] = scan
+    if not scans:
+        raise UserError(f'{root} has no scan subset0/*.mhd to subset9/*.mhd: unpack LUNA16 there')
+    return [scans[uid] for uid in sorted(scans)]
+
+
+def read_luna16_scan(path):
+    """Read a scan in the one orientation that all volumes have, :class:`CTVolume`'s.
+
+    Scans whose rows and columns run the other way are thus flipped; a tilted one stays tilted.
+
+    Args:
+        path (str | Path): The ``.mhd`` file.
+
+    Returns:
+        sitk.Image: HU.
+
+    Raises:
+        UserError: If it cannot be read or is not CT.
+    """
+    return sitk.DICOMOrient(read_ct(path), CTVolume.ORIENTATION)
+
+
+def read_luna16_findings(annotations, excluded, out, uids):
+    """Read nodules and excluded findings of some scans, and write the list of these.
+
+    Args:
+        annotations (str | Path): ``annotations.csv``.
+        excluded (str | Path): ``annotations_excluded.csv``.
+        out (str | Path): Folder of ``seriesuids.csv``, the scans that there are, as
+            ``eval_froc.py luna16`` reads it.
+        uids (list[str]): The scans.
+
+    Returns:
+        list[list[dict]]: Of each scan ``center_mm``, ``diameter_mm`` and ``ignore``.
+    """
+    series = Path(out, 'seriesuids.csv')
+    with atomic_write(series) as temporary, open(temporary, 'w', newline='') as file:
+        csv.writer(file, lineterminator='\n').writerows([uid] for uid in uids)
+    lesions = read_luna16_ground_truth(annotations, excluded, series).lesions
+    findings = [[] for _ in uids]
+    for case, (*center, diameter), ignore in zip(lesions.case, lesions.geometry, lesions.ignore):
+        finding = {
+            'center_mm': [float(mm) for mm in center],
+            'diameter_mm': float(diameter),
+            'ignore': int(ignore),
+        }
+        findings[case].append(finding)
+    return findings
+
+
+def read_lung_mask(path, image):
+    """Read the lungs of a scan; mask and scan need not have the same grid.
+
+    Args:
+        path (str | Path): The mask, ``seg-lungs-LUNA16/<uid>.mhd``.
+        image (sitk.Image): The scan.
+
+    Returns:
+        ndarray: (z, y, x) uint8 on the scan's grid, 3 and 4 in the lungs and 0 elsewhere.
+
+    Raises:
+        UserError: If the mask cannot be read, has no lungs, or they lie outside of the scan.
+    """
+    mask = sitk.Cast(read_image(path), sitk.sitkUInt8)
+    if not np.isin(LUNG_LABELS, sitk.GetArrayViewFromImage(mask)).any():
+        raise UserError(f'{path} has no lungs, labels 3 and 4: unpack the masks again')
+    laid = sitk.Resample(mask, image, sitk.Transform(), sitk.sitkNearestNeighbor)
+    labels = sitk.GetArrayFromImage(laid)
+    labels[~np.isin(labels, LUNG_LABELS)] = 0
+    if not labels.any():
+        raise UserError(f'the lungs of {path} lie outside of their scan: unpack the masks again')
+    return labels
+
+
+def read_luna16_ground_truth(
+    annotations: str | Path, excluded: str | Path, series: str | Path
+) -> GroundTruth:
+    """Read LUNA16's three lists.
+
+    Args:
+        annotations (str | Path): ``annotations.csv``, the nodules to find.
+        excluded (str | Path): ``annotations_excluded.csv``, findings that are ignored.
+        series (str | Path): ``seriesuids.csv``, the scans; findings in others are left out.
+
+    Returns:
+        GroundTruth: Items are series; x, y, z and diameter in mm, 10 mm where it is negative.
+    """
+    items = [row[0] for row in read_csv(series) if row[0] != 'seriesuid']
+    if len(set(items)) < len(items):
+        raise UserError(f'{series}: a series is listed twice; name each once')
+    parts = []
+    for path, ignore in ((annotations, False), (excluded, True)):
+        names, rows = read_series_table(path, (*MARK_COLUMNS, 'diameter_mm'))
+        item, _ = find_items(names, items, path)
+        parts.append((item[item >= 0], rows[item >= 0], np.full((item >= 0).sum(), ignore)))
+    item, spheres, ignore = (np.concatenate(column) for column in zip(*parts))
+    attributes = {'diameter': np.where(spheres[:, 3] < 0, np.nan, spheres[:, 3])}
+    spheres[:, 3] = np.where(spheres[:, 3] < 0, EXCLUDED_DIAMETER, spheres[:, 3])
+    lesions = Lesions(item, spheres, ignore, attributes=attributes)
+    return GroundTruth(items, lesions, items)
+
+
+def read_luna16_predictions(path: str | Path, items: list) -> Predictions:
+    """Read a LUNA16 submission: ``seriesuid, coordX, coordY, coordZ, probability``.
+
+    Args:
+        path (str | Path): The CSV file.
+        items (list): Series of the ground truth.
+
+    Returns:
+        Predictions: Marks at x, y, z in mm.
+    """
+    names, rows = read_series_table(path, (*MARK_COLUMNS, 'probability'))
+    item, unknown = find_items(names, items, path)
+    return Predictions.of_listed(item, rows[:, :3], rows[:, 3], unknown)
+
+
+def write_luna16_predictions(path: str | Path, items: list[str], detections: Detections) -> None:
+    """Write a LUNA16 submission, in full precision.
+
+    Args:
+        path (str | Path): The CSV file.
+        items (list[str]): Series.
+        detections (Detections): x, y, z in mm first; ``case`` points into ``items``.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    rows = zip(detections.case, detections.geometry[:, :3].tolist(), detections.score.tolist())
+    with atomic_write(path) as temporary, open(temporary, 'w', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow(('seriesuid', *MARK_COLUMNS, 'probability'))
+        writer.writerows((items[item], *point, score) for item, point, score in rows)
+
+
+def read_series_table(path: str | Path, columns: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Read columns of numbers of one of LUNA16's CSV files.
+
+    Args:
+        path (str | Path): The file, with a header.
+        columns (Sequence[str]): Names of k columns beside ``seriesuid``.
+
+    Returns:
+        tuple[list[str], ndarray]: Series of each of the n rows, and (n, k) float.
+
+    Raises:
+        UserError: If a column is missing, or a row is not of this kind.
+    """
+    header, *rows = read_csv(path) or [[]]
+    header = [name.strip() for name in header]
+    if missing := [name for name in ('seriesuid', *columns) if name not in header]:
+        raise UserError(f'{path} has no column {", ".join(missing)}; its first line must name them')
+    width = len(header)
+    for number, row in enumerate(rows, 2):
+        if len(row) != width:
+            raise UserError(f'{path}: row {number} has {len(row)} columns, its header {width}')
+    picked = list(zip(*rows)) or [()] * width
+    values = zip(*(picked[header.index(name)] for name in columns))
+    names = list(picked[header.index('seriesuid')])
+    return names, to_numbers(list(values), len(columns), f'{path}: row', first=2)
+
+
+def read_csv(path: str | Path) -> list[list[str]]:
+    """Return the lines of a CSV file that are not blank."""
+    try:
+        with open(path, newline='', encoding='utf-8-sig') as file:
+            return [row for row in csv.reader(file) if row]
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror}') from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f'{path} is not a readable CSV file: {error}') from None

@@ -1,0 +1,169 @@
+"""Files of 1 mm volumes: memory-mapped arrays and their annotation file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from mmlesion.structures import GroundTruth, Lesions
+from mmlesion.utils import UserError
+
+from .atomic import atomic_write
+from .attributes import lesion_attributes
+from .bbox_3d import with_sphere
+from .checks import find_items, get_column, some_names, to_numbers
+from .json_files import write_json
+from .mhd import image_files
+from .resume import convert_once
+from .schema import is_ignored
+
+FOLDER = 'volumes'
+
+
+def write_volume(root, name, hu, grid, **fields):
+    """Write a volume.
+
+    Args:
+        root (str | Path): Folder of the dataset.
+        name (str): The volume's file is ``volumes/<name>.npy``.
+        hu (ndarray): (z, y, x) int16.
+        grid (Grid): Its grid.
+        **fields: More of the entry.
+
+    Returns:
+        dict: The volume's entry in the annotation file, without ``id``.
+    """
+    with atomic_write(Path(root, FOLDER, f'{name}.npy')) as temporary:
+        np.save(temporary, hu)
+    return {'file_name': f'{FOLDER}/{name}.npy', **asdict(grid), 'series_uid': name, **fields}
+
+
+def store_volume(root, name, sources, options, convert):
+    """Write a volume, or keep what an earlier run has made of the same files and options.
+
+    Args:
+        root (str | Path): Folder of the dataset. ``volumes/<name>.json`` says what was made.
+        name (str): Of the volume.
+        sources (Sequence[Path]): The files that it is made of.
+        options (dataclass): How it is made.
+        convert (Callable): Takes nothing, and writes it by :func:`write_volume`.
+
+    Returns:
+        dict: The volume's entry.
+
+    Raises:
+        UserError: If a source is missing, or the data of an MHD file.
+    """
+    for source in (file for path in sources for file in image_files(path)):
+        if not source.is_file():
+            raise UserError(f'there is no {source}')
+    record = Path(root, FOLDER, f'{name}.json')
+    return convert_once(record, sources, options, convert, partial(_is_whole, root))
+
+
+def _is_whole(root, entry):
+    """Return whether a volume matches its entry, and its file the length in its header."""
+    try:
+        volume = np.load(Path(root, entry['file_name']), mmap_mode='r', allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return volume.dtype == np.int16 and list(volume.shape) == list(entry['size'])
+
+
+def write_annotations(path, volumes, annotations, category, description, preparation=None):
+    """Write the annotation file of a 3D benchmark; see :func:`describe_volumes`.
+
+    Args:
+        path (str | Path): The JSON file.
+        volumes (list[dict]): Entries of :func:`write_volume`.
+        annotations (list[list[dict]]): Of each volume.
+        category (str): What is annotated.
+        description (str): Of the dataset.
+        preparation (dict, optional): How volumes were made. Defaults to None, of all that is there.
+    """
+    content = describe_volumes(volumes, annotations, (category,), description, preparation)
+    write_json(content, path)
+
+
+def describe_volumes(volumes, annotations, categories, description, preparation=None):
+    """Make the content of the annotation file of a 3D benchmark (see docs/datasets.md).
+
+    Args:
+        volumes (list[dict]): Entries of :func:`write_volume`; ids count from 1.
+        annotations (list[list[dict]]): Of each volume ``center_mm`` (x, y, z) and ``diameter_mm``,
+            or ``bbox_3d`` (:mod:`mmlesion.io.bbox_3d`), and ``ignore``, and more if there is; ids
+            count from 1. The category is the first one where they do not name another.
+        categories (Sequence[str]): What is annotated, by category id from 1.
+        description (str): Of the dataset.
+        preparation (dict, optional): How volumes were made, which :class:`VolumeDataset` compares
+            with its ``metainfo``. Defaults to None, of all that is there.
+
+    Returns:
+        dict: The content.
+    """
+    content = {
+        'info': {'description': description, 'preparation': preparation},
+        'volumes': [{'id': i, **volume} for i, volume in enumerate(volumes, start=1)],
+        'annotations': [],
+        'categories': [{'id': i, 'name': name} for i, name in enumerate(categories, start=1)],
+    }
+    for volume_id, lesions in enumerate(annotations, start=1):
+        for lesion in lesions:
+            ids = {'id': len(content['annotations']) + 1, 'volume_id': volume_id}
+            content['annotations'].append({**ids, 'category_id': 1, **lesion})
+    return content
+
+
+def volume_ground_truth(
+    data: dict, path: str | Path, fold: int | Sequence[int] | None = None
+) -> GroundTruth:
+    """Return the lesions of an annotation file of volumes (docs/datasets.md).
+
+    Annotations with ``ignore`` set, such as LUNA16's excluded findings, are ignored. The
+    lesions' ``attributes`` are the fields of the annotations, and ``diameter`` in mm.
+
+    Args:
+        data (dict): The content of the file.
+        path (str | Path): Its name, for error messages.
+        fold (int | Sequence[int], optional): Only the volumes of this fold, or of these. Defaults
+            to None, all.
+
+    Returns:
+        GroundTruth: Items are ``series_uid``; x, y, z and diameter in mm; labels are category ids.
+    """
+    if not isinstance(data.get('annotations'), list):
+        raise UserError(f'{path} needs a list "annotations": convert the data set again')
+    where = f'{path}: volume'
+    names = dict(zip(get_column(data['volumes'], 'id', where), _uids(data['volumes'], where)))
+    chosen = [v for v in data['volumes'] if fold is None or np.isin(v.get('fold'), fold)]
+    if not chosen:
+        raise UserError(f'{path} has no volume of fold {fold}: choose another or convert all')
+    items = [volume['series_uid'] for volume in chosen]
+    annotations = [with_sphere(annotation) for annotation in data['annotations']]
+    where = f'{path}: annotation'
+    volume_ids = get_column(annotations, 'volume_id', where)
+    if unknown := [i for i in dict.fromkeys(volume_ids) if i not in names]:
+        raise UserError(
+            f'{path}: annotations of volumes that are not listed: {some_names(unknown)}'
+        )
+    item, _ = find_items([names[i] for i in volume_ids], items, path)
+    centers = to_numbers(get_column(annotations, 'center_mm', where), 3, f'{where}, "center_mm"')
+    diameter = get_column(annotations, 'diameter_mm', where)
+    diameter = to_numbers(diameter, None, f'{where}, "diameter_mm"')
+    label = to_numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
+    ignore = np.array([is_ignored(ann) for ann in annotations], dtype=bool)
+    attributes = {**lesion_attributes(annotations), 'diameter': diameter}
+    lesions = Lesions(item, np.column_stack([centers, diameter]), ignore, label, attributes)
+    patients = [volume.get('patient_id', volume['series_uid']) for volume in chosen]
+    return GroundTruth(items, lesions.take(item >= 0), patients)
+
+
+def _uids(volumes, where):
+    uids = get_column(volumes, 'series_uid', where)
+    if len(set(uids)) < len(uids):
+        raise UserError(f'{where}: two have the same series_uid; convert the data set again')
+    return uids

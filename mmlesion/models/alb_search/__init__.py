@@ -1,0 +1,20 @@
+"""Search of ElixirNet's auto-lesion blocks: the encoder that is searched and its training loop."""
+
+from .genotypes import derive_genotype, sample_genotype, write_genotypes
+from .search_blocks import Architecture, MixedOperation, SearchBlock, SearchReductionBlock
+from .search_encoder import SearchALBEncoder
+from .search_loop import ALBSearchLoop
+from .search_optimizers import SearchOptimWrapperConstructor
+
+__all__ = [
+    'ALBSearchLoop',
+    'Architecture',
+    'MixedOperation',
+    'SearchALBEncoder',
+    'SearchBlock',
+    'SearchOptimWrapperConstructor',
+    'SearchReductionBlock',
+    'derive_genotype',
+    'sample_genotype',
+    'write_genotypes',
+]

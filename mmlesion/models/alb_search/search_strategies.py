@@ -1,0 +1,250 @@
+"""Search strategies for genotypes: gradient descent, and random search with shared weights."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.dist import all_reduce, is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.runner.utils import set_random_seed
+from torch import Tensor
+from tqdm import tqdm
+
+from mmlesion.utils import UserError
+from mmlesion.visualization.genotype_graph import render_genotypes
+
+from .genotypes import chosen_operations, derive_genotype, sample_genotype
+from .search_optimizers import PARTS, find_encoder
+
+if TYPE_CHECKING:
+    from .search_loop import ALBSearchLoop
+
+
+class SearchResult(NamedTuple):
+    """What a search has found.
+
+    Args:
+        genotypes (dict[str, list[tuple]]): Genotypes ``alb`` and ``reduction``.
+        strengths (dict[str, list[float]] | None): Weights of their operations, in the order of the
+            genotypes; None where operations have none.
+        details (dict): What else ``search.json`` holds.
+    """
+
+    genotypes: dict[str, list[tuple]]
+    strengths: dict[str, list[float]] | None
+    details: dict
+
+
+class SearchStrategy:
+    """Base class of search strategies, which trains the weights.
+
+    Args:
+        loop (ALBSearchLoop): The loop that runs it.
+    """
+
+    def __init__(self, loop: ALBSearchLoop) -> None:
+        self.loop = loop
+        self.architecture = find_encoder(loop.runner.model).architecture
+
+    def begin_epoch(self) -> None:
+        """Prepare for an epoch."""
+
+    def train_step(self, data_batch: dict) -> dict[str, Tensor]:
+        """Take a training step on a batch of the first half.
+
+        Args:
+            data_batch (dict): Data from the dataloader.
+
+        Returns:
+            dict[str, Tensor]: Losses.
+        """
+        return self.update('weights', data_batch)
+
+    def end_epoch(self) -> None:
+        """Log an epoch."""
+
+    def update(self, part: str, data_batch: dict) -> dict[str, Tensor]:
+        """Update either the weights or the architecture parameters.
+
+        Args:
+            part (str): ``weights`` or ``architecture``.
+            data_batch (dict): Data from a dataloader.
+
+        Returns:
+            dict[str, Tensor]: Losses.
+        """
+        runner = self.loop.runner
+        (other,) = set(PARTS) - {part}
+        with _held_fixed(runner.optim_wrapper[other].param_groups):
+            return runner.model.train_step(data_batch, optim_wrapper=runner.optim_wrapper[part])
+
+
+@contextmanager
+def _held_fixed(param_groups):
+    """Disable the gradients of parameters within the context."""
+    parameters = [p for group in param_groups for p in group['params'] if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+class GradientStrategy(SearchStrategy):
+    """Differentiable search (ElixirNet, section "Differentiable Search Strategy").
+
+    A step updates the weights on a batch of one half, then the architecture parameters on a batch
+    of the other.
+
+    Args:
+        loop (ALBSearchLoop): The loop that runs it.
+        architecture_begin (int): Epochs that train only the weights before that.
+    """
+
+    def __init__(self, loop: ALBSearchLoop, architecture_begin: int) -> None:
+        super().__init__(loop)
+        if not 0 <= architecture_begin < loop.max_epochs:
+            raise UserError(
+                f'architecture_begin={architecture_begin} of {loop.max_epochs} epochs leaves none '
+                'to the architecture: set it lower, or max_epochs higher'
+            )
+        self.architecture_begin = architecture_begin
+        self.batches = None
+
+    def begin_epoch(self) -> None:
+        """Restart the loader of the second half."""
+        trains = self.loop.epoch >= self.architecture_begin
+        self.batches = _endless(self.loop.second_half_loader()) if trains else None
+
+    def train_step(self, data_batch: dict) -> dict[str, Tensor]:
+        """Update the weights, then the architecture parameters.
+
+        Args:
+            data_batch (dict): Data of the first half.
+
+        Returns:
+            dict[str, Tensor]: Losses of the weights, and ``architecture_loss``.
+        """
+        outputs = super().train_step(data_batch)
+        if self.batches:
+            losses = self.update('architecture', next(self.batches))
+            outputs['architecture_loss'] = losses['loss']
+        return outputs
+
+    def end_epoch(self) -> None:
+        """Log the entropy of the architecture and a picture of the cells at present."""
+        runner, epoch = self.loop.runner, self.loop.epoch
+        entropies = {f'search/entropy_{k}': v for k, v in self.architecture.entropies().items()}
+        runner.visualizer.add_scalars(entropies, step=epoch)
+        text = '  '.join(f'{name}: {value:.4f}' for name, value in entropies.items())
+        runner.logger.info(f'Epoch(search) [{epoch}]  {text}')
+        if is_main_process():
+            found = self.choose()
+            picture = render_genotypes(found.genotypes, found.strengths)
+            runner.visualizer.add_image('cells', picture, step=epoch)
+
+    def choose(self) -> SearchResult:
+        """Derive the genotypes from the architecture parameters.
+
+        Returns:
+            SearchResult: With ``weights`` and ``entropies`` of the operations as details.
+        """
+        with torch.no_grad():
+            weights = {k: w.cpu().numpy() for k, w in self.architecture.weights().items()}
+        genotypes = {kind: derive_genotype(w) for kind, w in weights.items()}
+        strengths = {}
+        for kind, genotype in genotypes.items():
+            chosen = chosen_operations(genotype)  # (edge, operation) pairs
+            strengths[kind] = [float(weights[kind][pair]) for pair in chosen]
+        details = dict(
+            weights={kind: w.tolist() for kind, w in weights.items()},
+            entropies=self.architecture.entropies(),
+        )
+        return SearchResult(genotypes, strengths, details)
+
+
+def _endless(loader):
+    while True:
+        yield from loader
+
+
+class RandomStrategy(SearchStrategy):
+    """Random search with weight sharing (Li and Talwalkar, UAI 2019), the baseline of Table 6.
+
+    A step trains the weights of one randomly drawn genotype. At the end, genotypes are drawn and
+    scored by their loss on the second half with those weights; the best is kept. All are scored on
+    the same batches with the same random numbers; batch normalization uses the statistics of each
+    batch, since the running statistics mix all genotypes.
+
+    Args:
+        loop (ALBSearchLoop): The loop that runs it.
+        num_samples (int): Genotypes scored at the end.
+        num_score_batches (int, optional): Batches that they are scored on, None for all.
+    """
+
+    def __init__(
+        self, loop: ALBSearchLoop, num_samples: int, num_score_batches: int | None
+    ) -> None:
+        super().__init__(loop)
+        if num_samples < 1 or (num_score_batches is not None and num_score_batches < 1):
+            raise UserError(
+                f'num_samples={num_samples}, num_score_batches={num_score_batches}: random search '
+                'scores at least one genotype on at least one batch'
+            )
+        self.num_samples = num_samples
+        self.num_score_batches = num_score_batches
+
+    def train_step(self, data_batch: dict) -> dict[str, Tensor]:
+        """Update the weights of a genotype determined by the seed and the iteration.
+
+        Args:
+            data_batch (dict): Data of the first half.
+
+        Returns:
+            dict[str, Tensor]: Losses.
+        """
+        self.architecture.genotypes = self._draw(self.loop.iter)
+        return super().train_step(data_batch)
+
+    def choose(self) -> SearchResult:
+        """Score genotypes.
+
+        Returns:
+            SearchResult: Without strengths; with the ``candidates`` as details, the best first.
+        """
+        candidates = [self._draw(self.loop.max_iters + i) for i in range(self.num_samples)]
+        losses = self._score(candidates)
+        scored = [dict(loss=loss, **genotypes) for loss, genotypes in zip(losses, candidates)]
+        scored.sort(key=lambda candidate: candidate['loss'])
+        return SearchResult(candidates[np.argmin(losses)], None, dict(candidates=scored))
+
+    def _draw(self, number):
+        generator = np.random.default_rng((self.loop.runner.seed, number))
+        return {kind: sample_genotype(generator) for kind in self.architecture.alphas}
+
+    @torch.no_grad()
+    def _score(self, candidates):
+        """Return the mean loss of each candidate on the second half."""
+        runner = self.loop.runner
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model.eval()
+        find_encoder(model).train()
+        loader = self.loop.second_half_loader()
+        num_batches = min(len(loader), self.num_score_batches or len(loader))
+        losses = torch.zeros(num_batches, len(candidates))
+        batches = zip(range(num_batches), loader)
+        hidden = not is_main_process()
+        for number, data_batch in tqdm(batches, 'scoring', num_batches, disable=hidden):
+            data = model.data_preprocessor(data_batch, True)
+            for i, genotypes in enumerate(candidates):
+                self.architecture.genotypes = genotypes
+                set_random_seed((runner.seed + number) % 2**32)
+                losses[number, i] = model.parse_losses(model(**data, mode='loss'))[0]
+        mean = losses.mean(0)
+        all_reduce(mean, 'mean')
+        return mean.tolist()

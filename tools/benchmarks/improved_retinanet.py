@@ -1,0 +1,134 @@
+"""Inference time of the improved RetinaNet's rows beside the plain one, in one run.
+
+All are built from their configs and timed in turn on the same image, from the image to the
+detections in its own frame. The first config is the one that the others are compared with.
+"""
+
+import argparse
+import statistics
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.structures import DetDataSample
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmlesion.analysis.detectors import (
+    build_detector,
+    count_parameters,
+    load_configs,
+    random_image,
+)
+from mmlesion.analysis.timing import (
+    benchmark_parser,
+    check_size,
+    format_table,
+    interleave,
+    median,
+    median_ratio,
+    run_benchmark,
+    time_call,
+)
+from mmlesion.utils import UserError, cli
+
+FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'improved_retinanet'
+ROWS = [
+    FOLDER / f'retinanet_vgg19_{name}_1xb4_deeplesion.py'
+    for name in (
+        'fpn',
+        'fpn_anchors',
+        'fpn_anchors-dense',
+        'ag-fpn_anchors-dense',
+        'ag-fpn_anchors-dense_light-p2',
+    )
+]
+
+
+def time_detection(model: nn.Module, image: Tensor, meta: dict[str, Any]) -> float:
+    """Run a detector once; return its wall seconds."""
+    samples = [DetDataSample(metainfo=meta)]
+    return time_call(model.predict, image, samples, device=image.device)[1].wall
+
+
+def gigamacs(model: nn.Module, image: Tensor) -> float:
+    """Count a network's multiply-adds, without post-processing, in thousand millions."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        model(image, mode='tensor')
+    return counter.get_total_flops() / 2e9
+
+
+@torch.no_grad()
+def compare(models: Mapping[str, nn.Module], args: argparse.Namespace) -> list[dict]:
+    """Time detectors in turn, in the other direction at every second round.
+
+    Args:
+        models (dict[str, nn.Module]): Detectors by name, the one to compare with first.
+        args (Namespace): ``size`` of the image, px, ``runs``, ``warmup``, ``device`` and ``seed``.
+
+    Returns:
+        list[dict]: ``name, parameters, gigamacs, seconds`` (the median), ``ratio`` to the first
+        (the median over rounds) and ``added``, the median of seconds beyond the one before.
+    """
+    image, meta = random_image(args.size, args.seed, args.device)
+    names = list(models)
+    functions = {n: partial(time_detection, model, image, meta) for n, model in models.items()}
+    rounds = interleave(functions, args.runs, args.warmup)
+    rows = []
+    for before, name in zip([names[0], *names], names):
+        row = dict(
+            name=name,
+            parameters=count_parameters(models[name]),
+            gigamacs=gigamacs(models[name], image),
+            seconds=median(rounds, name),
+            ratio=median_ratio(rounds, name, names[0]),
+            added=statistics.median(seconds[name] - seconds[before] for seconds in rounds),
+        )
+        rows.append(row)
+    return rows
+
+
+COLUMNS = {
+    '': lambda row: row['name'],
+    'parameters': lambda row: f'{row["parameters"] / 1e6:.2f} M',
+    'GMAC': lambda row: f'{row["gigamacs"]:.1f}',
+    'ms': lambda row: f'{1000 * row["seconds"]:.1f}',
+    'ratio': lambda row: f'{row["ratio"]:.2f}',
+    'added ms': lambda row: f'{1000 * row["added"]:.1f}',
+}
+
+
+def measure(args: argparse.Namespace) -> list[dict]:
+    """Time the detectors of the configs; figures as :func:`compare` returns them."""
+    check_size(args.size, 32, 128)
+    if args.checkpoints and len(args.checkpoints) != len(args.configs):
+        raise UserError(
+            f'{len(args.checkpoints)} checkpoints for {len(args.configs)} configs: give one each'
+        )
+    configs = load_configs(args.configs)
+    for path in args.checkpoints:
+        if not Path(path).is_file():
+            raise UserError(f'{path} does not exist')
+    models = {}
+    for i, (name, cfg) in enumerate(configs.items()):
+        checkpoint = args.checkpoints[i] if args.checkpoints else None
+        models[name] = build_detector(cfg, checkpoint, args.seed, args.device)
+    return compare(models, args)
+
+
+@cli
+def main():
+    parser = benchmark_parser(__doc__, 'weights and image', runs=20, warmup=3)
+    parser.add_argument('configs', nargs='*', type=Path, default=ROWS, help='default: VGG-19 rows')
+    parser.add_argument(
+        '--checkpoints', nargs='+', default=[], help='one for each config (default random weights)'
+    )
+    parser.add_argument('--size', type=int, default=512, help='image side, px (default 512)')
+    run_benchmark(parser, measure, partial(format_table, columns=COLUMNS))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,170 @@
+"""Time whole scans: the RPN alone, with the FPRN, and with Local Magnification, side by side.
+
+The scan is random HU in a mapped file, the weights are random unless there is a checkpoint of the
+whole model: then nearly all windows have as many proposals as they may, which is the most that the
+FPRN can have to do (--proposals changes it). After that the scan is doubled along z, to see how
+time and peak memory grow. Memory is what is added to that before the scan: of a GPU's allocations,
+or of this process's private pages (mapped ones are the system's to drop).
+"""
+
+import argparse
+import copy
+import operator
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from mmlesion.analysis.detectors import build_detector, load_config
+from mmlesion.analysis.memory import PeakMemory, check_memory
+from mmlesion.analysis.timing import (
+    Seconds,
+    benchmark_parser,
+    interleave,
+    median,
+    median_ratio,
+    run_benchmark,
+    time_call,
+)
+from mmlesion.utils import UserError, cli
+
+FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'aggregated_rcnn3d'
+CONFIG = FOLDER / 'aggregated-rcnn3d_dense-unet_da-lm_4xb2-50e_luna16.py'
+RPN, FPRN, MAGNIFIED = 'RPN', '+ FPRN', '+ Local Magnification'
+HEADS = {FPRN: 'fprn', MAGNIFIED: 'magnified_fprn'}
+
+
+def draw_scan(folder: str, shape: Sequence[int], seed: int) -> Tensor:
+    """Write a scan of random HU, slice by slice, and map it.
+
+    Args:
+        folder (str): Where to write.
+        shape (Sequence[int]): z, y, x.
+        seed (int): Of the HU.
+
+    Returns:
+        Tensor: (1, *shape) int16.
+    """
+    path = Path(folder, f'{shape[0]}.npy')
+    scan = np.lib.format.open_memmap(path, 'w+', np.int16, tuple(shape))
+    generator = np.random.default_rng(seed)
+    for number in range(shape[0]):
+        scan[number] = generator.integers(-1000, 400, shape[1:], np.int16)
+    scan.flush()
+    del scan
+    return torch.from_numpy(np.load(path, mmap_mode='c'))[None]
+
+
+def build(cfg: Config, name: str, args: argparse.Namespace) -> nn.Module:
+    """Build the detector of that name; what it shares with the others has their weights."""
+    cfg = copy.deepcopy(cfg)
+    if name != RPN:
+        cfg.model.roi_head = cfg[HEADS[name]]
+    else:
+        cfg.model.pop('roi_head', None)
+    if args.window:
+        cfg.model.test_cfg.window.size = (args.window,) * 3
+    if args.proposals:
+        cfg.model.test_cfg.rpn.max_per_img = args.proposals
+    return build_detector(cfg, args.checkpoint, args.seed, args.device)
+
+
+def time_scan(model: nn.Module, scan: Tensor, args: argparse.Namespace) -> Seconds:
+    """Detect a scan's lesions and say how long it took."""
+    return time_call(model.detect_scan, scan, args.batch, device=args.device)[1]
+
+
+def compare(models: Mapping[str, nn.Module], scan: Tensor, args: argparse.Namespace) -> dict:
+    """Time the detectors in turn.
+
+    Returns:
+        dict: Of each, medians of ``seconds`` by the wall's clock and ``processor_seconds``, and of
+        their ratios to the RPN's in the same round.
+    """
+    functions = {name: partial(time_scan, model, scan, args) for name, model in models.items()}
+    rounds = interleave(functions, args.runs, args.warmup)
+    wall, processor = operator.attrgetter('wall'), operator.attrgetter('processor')
+    return {
+        name: dict(
+            seconds=median(rounds, name, wall),
+            seconds_ratio=median_ratio(rounds, name, RPN, wall),
+            processor_seconds=median(rounds, name, processor),
+            processor_seconds_ratio=median_ratio(rounds, name, RPN, processor),
+        )
+        for name in models
+    }
+
+
+def grow(model: nn.Module, folder: str, args: argparse.Namespace) -> list[dict]:
+    """Measure time and peak memory as the scan doubles along z.
+
+    Returns:
+        list[dict]: ``shape``, ``windows``, ``seconds``, ``processor_seconds`` and ``peak_mib``.
+    """
+    depth, *plane = args.size
+    rows = []
+    for doubling in range(args.doublings + 1):
+        shape = (depth * 2**doubling, *plane)
+        scan = draw_scan(folder, shape, args.seed)
+        with PeakMemory(args.device) as peak:
+            seconds = time_scan(model, scan, args)
+        rows.append(
+            dict(
+                shape=shape,
+                windows=len(model.windows.place(shape)[0]),
+                seconds=seconds.wall,
+                processor_seconds=seconds.processor,
+                peak_mib=peak.mib,
+            )
+        )
+    return rows
+
+
+def measure(args: argparse.Namespace) -> dict:
+    """Compare the detectors, and double the scan of the one with Local Magnification."""
+    check(args)
+    cfg = load_config(args.config)
+    if missing := [head for head in HEADS.values() if head not in cfg]:
+        raise UserError(f'{cfg.filename} has no {missing[0]}: give a config of aggregated_rcnn3d')
+    models = {name: build(cfg, name, args) for name in (RPN, *HEADS)}
+    with tempfile.TemporaryDirectory() as folder:
+        scans = compare(models, draw_scan(folder, args.size, args.seed), args)
+        doubled = grow(models[MAGNIFIED], folder, args)
+    return dict(config=args.config.stem, scans=scans, doubled=doubled)
+
+
+def check(args: argparse.Namespace) -> None:
+    if min(args.size) < 16 or args.batch < 1 or args.doublings < 0:
+        raise UserError('--size is at least 16, --batch 1 and --doublings 0')
+    check_memory(args.device)
+
+
+@cli
+def main():
+    parser = benchmark_parser(__doc__, 'weights and scan', runs=3, warmup=1)
+    parser.add_argument('config', nargs='?', type=Path, default=CONFIG, help='default: the paper')
+    parser.add_argument('--checkpoint', help='weights of the model with Local Magnification')
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=3,
+        default=[224, 224, 224],
+        metavar=('Z', 'Y', 'X'),
+        help='of the scan, mm (default 224 224 224)',
+    )
+    parser.add_argument('--window', type=int, help="side of a window, mm (default: the config's)")
+    parser.add_argument('--batch', type=int, default=1, help='windows at once (default 1)')
+    parser.add_argument(
+        '--proposals', type=int, help="most proposals of a window (default: the config's)"
+    )
+    parser.add_argument('--doublings', type=int, default=2, help='of the scan (default 2)')
+    run_benchmark(parser, measure)
+
+
+if __name__ == '__main__':
+    main()
