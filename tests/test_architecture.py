@@ -68,7 +68,6 @@ BUT = (
 SHARED_NAMES = {
     'cases',
     'deeplesion',
-    'groups',
     'lesions',
     'luna16',
     'matching',
