@@ -108,11 +108,11 @@ def check(args: argparse.Namespace) -> None:
 
 def read_predictions(path: str, truth: GroundTruth) -> Predictions:
     """Read detections, all of which must be of listed images."""
-    predictions = read_coco_results(path, truth.items)
-    if predictions.unknown_items:
+    predictions = read_coco_results(path, truth.cases)
+    if predictions.unknown_cases:
         raise UserError(
             f'{path} has detections of images that the ground truth does not list '
-            f'({some_names(predictions.unknown_items)}): give the file of the same images as --gt'
+            f'({some_names(predictions.unknown_cases)}): give the file of the same images as --gt'
         )
     if not len(predictions.detections):
         raise UserError(f'{path} has no detections: give the results of a model that finds some')
@@ -126,14 +126,14 @@ def rank(outcomes: Outcomes, truth: GroundTruth, images: list[dict]) -> dict[str
         dict[str, list[int]]: ``found`` and ``false-positives`` in descending order of score,
         ``missed`` in descending order of the lesion's area, in mm² where images have ``spacing``.
     """
-    lesions, detected = truth.lesions, outcomes.detections.item
+    lesions, detected = truth.lesions, outcomes.detections.case
     px_area = np.array([np.prod(image.get('spacing', (1, 1))) for image in images])
-    area = np.prod(lesions.geometry[:, 2:] - lesions.geometry[:, :2], 1) * px_area[lesions.item]
+    area = np.prod(lesions.geometry[:, 2:] - lesions.geometry[:, :2], 1) * px_area[lesions.case]
     missed = np.flatnonzero(outcomes.missed)
     largest_first = missed[np.argsort(-area[missed], kind='stable')]
     return {
         'found': detected[outcomes.true_positive].tolist(),
-        'missed': lesions.item[largest_first].tolist(),
+        'missed': lesions.case[largest_first].tolist(),
         'false-positives': detected[outcomes.false_positive].tolist(),
     }
 
@@ -142,14 +142,14 @@ def boxes_of(index: int, outcomes: Outcomes, truth: GroundTruth, image: dict) ->
     """The boxes on one image, in mmdet's frame."""
     shift = file_shift(image)
     lesions, detections = truth.lesions, outcomes.detections
-    here = lesions.item == index
+    here = lesions.case == index
     groups = {'ignored': here & lesions.ignore, 'missed': here & outcomes.missed}
     boxes = [
         PanelBox(kind, bbox)
         for kind, member in groups.items()
         for bbox in lesions.geometry[member] + shift
     ]
-    for number in np.flatnonzero(detections.item == index):
+    for number in np.flatnonzero(detections.case == index):
         kind = 'neutral'
         if outcomes.true_positive[number]:
             kind = 'true_positive'
@@ -177,10 +177,10 @@ def describe(outcomes: Outcomes, truth: GroundTruth, score_thr: float) -> str:
     """The operating point in a line."""
     counted = int((~truth.lesions.ignore).sum())
     found = counted - int(outcomes.missed.sum())
-    rate = outcomes.false_positive.sum() / len(truth.items)
+    rate = outcomes.false_positive.sum() / len(truth.cases)
     return (
         f'score ≥ {score_thr:.3f}: {found} of {counted} lesions found, '
-        f'{rate:.2f} false positives per image on {len(truth.items)} images'
+        f'{rate:.2f} false positives per image on {len(truth.cases)} images'
     )
 
 
@@ -194,7 +194,7 @@ def main(argv: list[str] | None = None) -> None:
     score_thr = args.score_thr
     if score_thr is None:
         rate = args.fp_per_image
-        score_thr = threshold_at(detections, truth.lesions, len(truth.items), criterion, rate)
+        score_thr = threshold_at(detections, truth.lesions, len(truth.cases), criterion, rate)
     if score_thr is None:
         raise UserError(
             f'the highest score makes more than {args.fp_per_image:g} false positives per image: '
