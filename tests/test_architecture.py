@@ -52,6 +52,8 @@ WITHOUT_FRAMEWORK = (
     'mmlesion.io',
     'mmlesion.evaluation',
     'mmlesion.visualization.froc_curve',
+    'mmlesion.visualization.match_panels',
+    'mmlesion.visualization.windows',
 )
 BUT = (
     'mmlesion.analysis.detectors',
@@ -67,6 +69,7 @@ SHARED_NAMES = {
     'cases',
     'deeplesion',
     'lesions',
+    'luna16',
     'matching',
     'proposal_patches',
     'segments',

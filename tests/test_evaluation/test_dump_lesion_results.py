@@ -66,9 +66,11 @@ def test_the_out_option_takes_it(load_tool, monkeypatch):
     tool = load_tool('test.py')
     monkeypatch.setattr(mmdet.evaluation, 'DumpDetResults', mmdet.evaluation.DumpDetResults)
     loaded = []
-    # what mmdet's script imports, without running it
-    monkeypatch.setattr(
-        tool, 'run_mmdet_tool', lambda name: loaded.append(runpy.run_path(str(MMDET_TOOL)))
-    )
+
+    def load(name, prepare):
+        prepare()
+        loaded.append(runpy.run_path(str(MMDET_TOOL)))  # what it imports, without running it
+
+    monkeypatch.setattr(tool, 'run_mmdet_tool', load)
     tool.main()
     assert loaded[0]['DumpDetResults'] is DumpLesionResults

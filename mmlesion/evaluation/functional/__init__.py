@@ -12,6 +12,7 @@ from .froc import (
     summarize_froc,
 )
 from .matching import match
+from .operating_point import Outcomes, outcomes_at, pick_in_turn, threshold_at
 from .overlaps import OVERLAPS, OverlapCriterion, box_overlaps, centre_in_sphere, slice_overlaps
 from .patients import TNP_SENSITIVITY, true_negative_patients
 from .protocols import (
@@ -31,6 +32,7 @@ __all__ = [
     'Cases',
     'Comparison',
     'MatchedDetections',
+    'Outcomes',
     'OverlapCriterion',
     'PairedDifference',
     'Protocol',
@@ -46,10 +48,13 @@ __all__ = [
     'link_boxes',
     'luna16_protocol',
     'match',
+    'outcomes_at',
+    'pick_in_turn',
     'score_thresholds',
     'sensitivity_at',
     'slice_overlaps',
     'stack_boxes',
     'summarize_froc',
+    'threshold_at',
     'true_negative_patients',
 ]
