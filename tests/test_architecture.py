@@ -55,6 +55,8 @@ WITHOUT_FRAMEWORK = (
     'mmlesion.visualization.froc_curve',
     'mmlesion.visualization.lesion_overlay',
     'mmlesion.visualization.mask_overlay',
+    'mmlesion.visualization.match_panels',
+    'mmlesion.visualization.windows',
 )
 BUT = (
     'mmlesion.analysis.detectors',

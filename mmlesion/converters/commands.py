@@ -88,7 +88,7 @@ def _add_workers(parser, per_process='one a core'):
     )
 
 
-def _add_slice_options(parser, val_share=0.2, min_area=10.0):
+def _add_slice_options(parser, val_share=0.2, test_share=0.0, min_area=10.0):
     """Add the options of all converters of volumes to slices."""
     parser.add_argument('--out', required=True, help='folder for Images_png and the JSON files')
     parser.add_argument('--seed', type=int, default=0, help='of the split of the patients (0)')
@@ -97,6 +97,12 @@ def _add_slice_options(parser, val_share=0.2, min_area=10.0):
         type=float,
         default=val_share,
         help=f'of all patients, for validation ({val_share})',
+    )
+    parser.add_argument(
+        '--test-share',
+        type=float,
+        default=test_share,
+        help=f'of all patients, for testing ({test_share:g})',
     )
     parser.add_argument(
         '--min-area',
@@ -167,7 +173,7 @@ def _sub_volumes(parser):
 
 def _kits19(parser):
     parser.add_argument('root', help="KiTS19's folder data, of case_00000 and so on")
-    _add_slice_options(parser, val_share=0.1)
+    _add_slice_options(parser, val_share=0.1, test_share=0.2)
     _add_context(
         parser, 'height of the slices kept above and below a tumour; nine at 2 mm need 8 (10)'
     )

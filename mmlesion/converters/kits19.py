@@ -18,7 +18,6 @@ from .slices import SliceConverter, check_labels, read_scan, set_case_fields
 _CASE = re.compile(r'case_(\d+)', re.ASCII)
 _FILES = 'imaging.nii.gz', 'segmentation.nii.gz'
 _LESION_TYPE = LESION_TYPES.index('kidney') + 1
-_TEST_SHARE = 0.2  # ElixirNet
 
 
 def convert(
@@ -27,6 +26,7 @@ def convert(
     *,
     seed: int = 0,
     val_share: float = 0.1,
+    test_share: float = 0.2,
     min_area: float = SliceOptions.min_area,
     context_mm: float = SliceOptions.context_mm,
     **run,
@@ -38,6 +38,7 @@ def convert(
         out (str | Path): Folder for ``Images_png`` and the JSON files.
         seed (int): Of the split of the patients.
         val_share (float): Of all patients, for validation.
+        test_share (float): Of all patients, for testing. Defaults to 0.2, ElixirNet's.
         min_area (float): mm² below which a region is ignored.
         context_mm (float): Height of the slices kept above and below a tumor.
         **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
@@ -49,7 +50,7 @@ def convert(
         UserError: If the input cannot be used, or more is skipped than allowed.
     """
     options = SliceOptions(min_area=min_area, context_mm=context_mm)
-    split = Split(seed, val_share, _TEST_SHARE)
+    split = Split(seed, val_share, test_share)
     cases, unsegmented = find_cases(root)
     missing = "fetch it with KiTS19's get_imaging"
     converter = SliceConverter('KiTS19', slice_case, missing=missing)

@@ -27,6 +27,7 @@ def convert(
     *,
     seed: int = 0,
     val_share: float = 0.2,
+    test_share: float = 0.0,
     min_area: float = SliceOptions.min_area,
     **run,
 ) -> dict[str, dict]:
@@ -37,6 +38,7 @@ def convert(
         out (str | Path): Folder for ``Images_png`` and the JSON files.
         seed (int): Of the split of the patients.
         val_share (float): Of all patients, for validation.
+        test_share (float): Of all patients, for testing; 0 leaves ``test.json`` out.
         min_area (float): mm² below which a region is ignored.
         **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
@@ -50,7 +52,8 @@ def convert(
     options = SliceOptions(min_area=min_area, every_slice=True)
     converter = SliceConverter('LiTS', slice_case, warn=warn_of_placeholders)
     left_out = {'without a segmentation': unsegmented}
-    return converter.convert(cases, options, Run(out, **run), Split(seed, val_share), left_out)
+    split = Split(seed, val_share, test_share)
+    return converter.convert(cases, options, Run(out, **run), split, left_out)
 
 
 def find_cases(root: str | Path) -> tuple[list[Case], int]:

@@ -28,6 +28,7 @@ def convert(
     excluded: str | Path | None = None,
     seed: int = 0,
     val_share: float = 0.2,
+    test_share: float = 0.0,
     min_area: float = _MIN_AREA,
     **run,
 ) -> dict[str, dict]:
@@ -42,6 +43,7 @@ def convert(
         excluded (str | Path, optional): Defaults to ``<root>/annotations_excluded.csv``.
         seed (int): Of the split of the patients.
         val_share (float): Of all patients, for validation.
+        test_share (float): Of all patients, for testing; 0 leaves ``test.json`` out.
         min_area (float): mm² below which a section is ignored.
         **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
@@ -59,7 +61,7 @@ def convert(
     ]
     options = SliceOptions(min_area=min_area, every_slice=True)
     converter = SliceConverter('LUNA16', slice_case)
-    return converter.convert(cases, options, Run(out, **run), Split(seed, val_share))
+    return converter.convert(cases, options, Run(out, **run), Split(seed, val_share, test_share))
 
 
 def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:

@@ -31,6 +31,7 @@ def convert(
     markers: str | Path | None = None,
     seed: int = 0,
     val_share: float = 0.2,
+    test_share: float = 0.0,
     min_area: float = SliceOptions.min_area,
     **run,
 ) -> dict[str, dict]:
@@ -46,6 +47,7 @@ def convert(
             ``<root>/MED_ABD_LYMPH_ANNOTATIONS``.
         seed (int): Of the split of the patients.
         val_share (float): Of all patients, for validation.
+        test_share (float): Of all patients, for testing; 0 leaves ``test.json`` out.
         min_area (float): mm² below which a region is ignored.
         **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
@@ -60,7 +62,7 @@ def convert(
     )
     options = SliceOptions(min_area=min_area, every_slice=True)
     converter = SliceConverter('NIH-LN', slice_case)
-    return converter.convert(cases, options, Run(out, **run), Split(seed, val_share))
+    return converter.convert(cases, options, Run(out, **run), Split(seed, val_share, test_share))
 
 
 def find_cases(root: str | Path, masks: Path, markers: Path) -> list[Case]:

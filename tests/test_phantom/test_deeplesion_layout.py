@@ -292,6 +292,16 @@ def test_more_patients_leave_the_first_as_they_are(tmp_path):
     assert text[1].startswith(text[0])
 
 
+def test_more_test_patients_leave_training_and_validation_as_they_are(tmp_path):
+    for name, counts in (('few', (1, 1, 1)), ('more', (1, 1, 2))):
+        make_deeplesion_phantom(tmp_path / name, counts, options=PatientOptions(size=128))
+    few, more = (digests(tmp_path / name) for name in ('few', 'more'))
+    changed = {name for name in few if few[name] != more[name]}
+    assert changed == {'DL_info.csv', 'truth/lesions.json'} and len(more) > len(few)
+    text = [(tmp_path / name / 'DL_info.csv').read_text() for name in ('few', 'more')]
+    assert text[1].startswith(text[0])
+
+
 def test_an_existing_folder_is_kept_unless_told(tmp_path, monkeypatch):
     options = PatientOptions(size=128)
     out = tmp_path / 'out'

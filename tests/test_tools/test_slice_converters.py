@@ -292,3 +292,21 @@ def test_phantoms_are_the_same_whatever_the_workers(tmp_path):
             files = sorted(path for path in root.rglob('*') if path.suffix in ('.nii', '.txt'))
             contents.append([path.read_bytes() for path in files])
         assert contents[0] == contents[1] and contents[0]
+
+
+def test_a_folder_of_test_patients_alone(lits, run_tool, tmp_path, capsys):
+    shares = ('--val-share', 0, '--test-share', 1)
+    run_tool('dataset_converters/lits.py', lits, '--out', tmp_path, '--workers', 1, *shares)
+    splits = {
+        split: json.loads((tmp_path / f'{split}.json').read_text())
+        for split in ('train', 'val', 'test')
+    }
+    assert not splits['train']['images'] and not splits['val']['images']
+    assert {image['patient_id'] for image in splits['test']['images']} == {0, 1}
+    assert 'train.json has no image' in capsys.readouterr().err
+
+
+def test_shares_that_make_no_sense(lits, run_tool, tmp_path):
+    with pytest.raises(SystemExit, match='--val-share is 0.2: give 0 to 0'):
+        run_tool('dataset_converters/lits.py', lits, '--out', tmp_path, '--test-share', 1)
+    assert not list(tmp_path.iterdir())

@@ -3,7 +3,6 @@ import os
 import pytest
 
 from mmlesion.converters.regions import SliceOptions
-from mmlesion.io.coco import as_coco
 from mmlesion.io.resume import convert_once
 
 
@@ -33,21 +32,3 @@ def test_a_failed_conversion_leaves_no_record(tmp_path):
     with pytest.raises(ZeroDivisionError):
         convert_once(record, [source], SliceOptions(), lambda: 1 / 0)
     assert not record.exists()
-
-
-def test_ids_of_coco():
-    images = [
-        {'file_name': 'a.png', 'annotations': [{'bbox': [0, 0, 1, 1]}, {'bbox': [1, 1, 2, 2]}]},
-        {'file_name': 'b.png', 'annotations': [{'bbox': [3, 3, 1, 1]}]},
-    ]
-    assert as_coco(images, ('lesion',), {'description': 'x'}) == {
-        'info': {'description': 'x'},
-        'images': [{'id': 1, 'file_name': 'a.png'}, {'id': 2, 'file_name': 'b.png'}],
-        'annotations': [
-            {'id': 1, 'image_id': 1, 'bbox': [0, 0, 1, 1]},
-            {'id': 2, 'image_id': 1, 'bbox': [1, 1, 2, 2]},
-            {'id': 3, 'image_id': 2, 'bbox': [3, 3, 1, 1]},
-        ],
-        'categories': [{'id': 1, 'name': 'lesion'}],
-    }
-    assert 'annotations' in images[0]

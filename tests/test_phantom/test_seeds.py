@@ -1,0 +1,39 @@
+"""A folder of another seed has other patients: it tests what the first was trained on."""
+
+import hashlib
+
+import pytest
+
+from mmlesion.phantom import (
+    LUNA16_OPTIONS,
+    PatientOptions,
+    make_kits19_phantom,
+    make_lits_phantom,
+    make_luna16_phantom,
+    make_nih_ln_phantom,
+)
+
+SMALL = PatientOptions(size=128, slice_intervals=(5.0,))
+
+
+@pytest.mark.parametrize(
+    'make, options',
+    [
+        (make_kits19_phantom, SMALL),
+        (make_lits_phantom, SMALL),
+        (make_luna16_phantom, LUNA16_OPTIONS),
+        (make_nih_ln_phantom, SMALL),
+    ],
+)
+def test_no_file_is_in_both(make, options, tmp_path):
+    for name, seed in (('train', 0), ('again', 0), ('test', 1)):
+        make(tmp_path / name, (1, 1), seed=seed, options=options)
+    train, again, test = (contents(tmp_path / name) for name in ('train', 'again', 'test'))
+    assert train == again
+    assert train and not train & test
+
+
+def contents(root):
+    # DICOM files hold the time of writing
+    files = [path for path in root.rglob('*.*') if path.is_file() and path.suffix != '.dcm']
+    return {hashlib.sha256(path.read_bytes()).digest() for path in files}
