@@ -7,7 +7,7 @@ import torch
 from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 
-from mmlesion.apis.inferencer import load_config
+from mmlesion.apis.inferencer import load_config, load_detector
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / 'tools/analysis_tools/plot_relations.py'
@@ -45,7 +45,7 @@ def write_config(ramp_dataset):
 
 def load(tool, config, checkpoint):
     cfg = load_config(config, {})
-    model = tool.load_detector(cfg, checkpoint, 'cpu')
+    model = load_detector(cfg, checkpoint, 'cpu')
     return model, DATASETS.build(cfg.test_dataloader.dataset)[0]
 
 
