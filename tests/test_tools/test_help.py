@@ -43,8 +43,8 @@ for tool in tools:
             results[tool] = runpy.run_path(tool, run_name='__main__') and 'it did not exit'
         except SystemExit as end:
             results[tool] = str(end.code) if end.code else text.getvalue()
-        except ImportError as error:
-            results[tool] = str(error)
+        except Exception as error:
+            results[tool] = repr(error)
 json.dump(results, sys.stdout)
 """
 
