@@ -35,28 +35,34 @@ MAY_IMPORT = {
     'apis': PLAIN | {'converters', 'visualization'},
     'converters': PLAIN | {'visualization'},
 }
-# What is still to go: modules on their way to another room.
-YET = {
-    'apis': {'datasets'},
-    'converters': {'datasets', 'evaluation', 'mining', 'phantom'},
-    'datasets': {'evaluation'},
-}
+# What is still to go: the series of an annotation file, and the phantom's truth.
+YET = {'converters': {'mining', 'phantom'}}
 
 # Modules that import no framework, nor what does; a prefix stands for all below it.
 WITHOUT_FRAMEWORK = (
     'mmlesion',
     'mmlesion.analysis',
-    'mmlesion.lazy_registration',
-    'mmlesion.utils',
-    'mmlesion.structures',
-    'mmlesion.io',
+    'mmlesion.converters',
     'mmlesion.evaluation',
+    'mmlesion.io',
+    'mmlesion.lazy_registration',
+    'mmlesion.mining',
+    'mmlesion.phantom',
+    'mmlesion.structures',
+    'mmlesion.utils',
+    'mmlesion.visualization.anchor_shapes',
+    'mmlesion.visualization.froc_bands',
     'mmlesion.visualization.froc_curve',
+    'mmlesion.visualization.lesion_overlay',
+    'mmlesion.visualization.mask_overlay',
+    'mmlesion.visualization.match_panels',
+    'mmlesion.visualization.windows',
 )
 BUT = (
     'mmlesion.analysis.detectors',
     'mmlesion.analysis.memory',
     'mmlesion.evaluation.metrics',
+    'mmlesion.mining.volume_pass',
     'mmlesion.structures.spheres',
     'mmlesion.utils.distributed',
     'mmlesion.utils.mmdet_tools',
@@ -66,7 +72,6 @@ BUT = (
 SHARED_NAMES = {
     'cases',
     'deeplesion',
-    'groups',
     'lesions',
     'luna16',
     'matching',
@@ -221,5 +226,6 @@ def test_a_base_name_says_which_module():
     for name, path in modules().items():
         if path.name != '__init__.py':
             places[path.stem].append(name)
-    repeated = {base: names for base, names in places.items() if len(names) > 1}
-    assert not {base: names for base, names in repeated.items() if base not in SHARED_NAMES}
+    repeated = {base for base, names in places.items() if len(names) > 1}
+    assert not {base: places[base] for base in repeated - SHARED_NAMES}
+    assert SHARED_NAMES <= repeated, 'take what is no longer shared out of SHARED_NAMES'

@@ -85,7 +85,7 @@ def test_data(cfg):
     accepts(METRICS, cfg.val_evaluator)
     accepts(METRICS, cfg.test_evaluator)
     # cross-validation has no third part, nor have LIDC's windows
-    if cfg.val_evaluator.get('fold') is None and 'lidc2d' not in cfg.val_evaluator.ann_file:
+    if cfg.val_evaluator.get('fold') is None and '/lidc' not in cfg.val_evaluator.ann_file:
         assert cfg.val_evaluator.ann_file != cfg.test_evaluator.ann_file
 
 

@@ -16,7 +16,6 @@ from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from terminaltables import AsciiTable
 
-from mmlesion.apis.inferencer import load_config, load_detector
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.mining import RULES, AnnotationMiner, list_series
@@ -105,6 +104,7 @@ def main():
     # imported here, so that --help does without torch
     from mmengine.dist import is_main_process
 
+    from mmlesion.apis.inferencer import load_config
     from mmlesion.mining import VolumeStore
     from mmlesion.utils.distributed import leave_process_group
 
@@ -248,6 +248,7 @@ def listing(volumes, *parts):
 
 
 def find_proposals(args, cfg, device, source, store, volumes):
+    from mmlesion.apis.inferencer import load_detector
 
     model = load_detector(cfg, args.checkpoint, device)
     steps = detection_steps(model, source['images'], args.score_thr)
@@ -256,6 +257,7 @@ def find_proposals(args, cfg, device, source, store, volumes):
 
 def embed(args, device, source, proposals, volumes, fingerprint):
     """Embed annotations and tracklets; return the store of the embeddings."""
+    from mmlesion.apis.inferencer import load_config, load_detector
     from mmlesion.mining import VolumeStore
 
     config, checkpoint = args.embedder

@@ -305,9 +305,9 @@ def write_table(rows, seeds, reference, args) -> str:
     comparison = compare_rows(runs, reference, args.draws)
     minutes = {name: minutes_of(paths) for name, paths in files.items()}
     extra = {'processor time of training, min': minutes}
-    table = comparison_table(comparison, cases.fp_levels, len(cases.lesion_item), extra)
-    settings = {'draws': args.draws, 'num_lesions': len(cases.lesion_item), 'seeds': seeds}
-    write_comparison(comparison, cases.fp_levels, table, settings, work_dir)
+    table = comparison_table(comparison, cases.fp_rates, len(cases.lesion_case), extra)
+    settings = {'draws': args.draws, 'num_lesions': len(cases.lesion_case), 'seeds': seeds}
+    write_comparison(comparison, cases.fp_rates, table, settings, work_dir)
     return table
 
 

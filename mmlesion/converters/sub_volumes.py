@@ -15,7 +15,7 @@ from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.sub_volumes import check_slices, read_lens_ground_truth, sub_volume_coco
 from mmlesion.mining.series import list_series
-from mmlesion.structures import SliceSeries, SubVolume
+from mmlesion.structures import Lesions, SliceSeries, SubVolume
 from mmlesion.utils import UserError
 
 from .base import Run
@@ -95,13 +95,21 @@ def read_runs(
 
 
 def read_manual(path: str | Path, split: str | None) -> dict[SubVolume, list]:
-    """Read the sub-volumes of the manual annotation, and their boxes."""
+    """Read the sub-volumes of the manual annotation, and their boxes with what fields they have."""
     truth = read_lens_ground_truth(path, split)
-    boxes = {SubVolume.parse(name): [] for name in truth.items}
-    found = list(boxes.values())
-    for item, box in zip(truth.lesions.item, truth.lesions.geometry.tolist()):
-        found[item].append(box)
-    return boxes
+    entries = {SubVolume.parse(name): [] for name in truth.cases}
+    by_case = list(entries.values())
+    for index, case in enumerate(truth.lesions.case):
+        by_case[case].append(lesion_entry(truth.lesions, index))
+    return entries
+
+
+def lesion_entry(lesions: Lesions, index: int) -> list | dict:
+    """Return a lesion as the manual annotation has it: its box, or a dictionary with its fields."""
+    box = lesions.geometry[index].tolist()
+    fields = {name: values[index] for name, values in lesions.attributes.items()}
+    fields = {name: value for name, value in fields.items() if value is not None}
+    return {'box': box, **fields} if fields else box
 
 
 def drop_incomplete(

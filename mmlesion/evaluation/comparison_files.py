@@ -14,13 +14,13 @@ from .functional import Comparison
 
 
 def comparison_table(
-    comparison: Comparison, fp_levels, num_lesions: int, extra: dict | None = None
+    comparison: Comparison, fp_rates, num_lesions: int, extra: dict | None = None
 ) -> str:
     """Return a Markdown table of rows, with intervals and differences from the reference.
 
     Args:
         comparison (Comparison): The rows.
-        fp_levels (Sequence[float]): (l,) false positives per item.
+        fp_rates (Sequence[float]): (l,) false positives per case.
         num_lesions (int): Lesions of the test set.
         extra (dict[str, dict[str, str]], optional): Further columns: header to cells by row.
             Defaults to None.
@@ -28,7 +28,13 @@ def comparison_table(
     Returns:
         str: Several lines, the last one saying how they were made.
     """
-    header = ['row', 'runs', *(f'{level:g}' for level in fp_levels), 'mean ± SE', '95 % interval']
+    header = [
+        'row',
+        'runs',
+        *(f'{fp_rate:g}' for fp_rate in fp_rates),
+        'mean ± SE',
+        '95 % interval',
+    ]
     extra = extra or {}
     header += [f'difference from {comparison.reference}', 'p', *extra]
     lines = [_line(header), _line(['---'] * len(header))]
@@ -43,10 +49,16 @@ def _line(cells):
 
 def _cells(name, comparison):
     row = comparison.rows[name]
-    at_levels = [f'{value:.3f}' for value in row.value[:-1]]
+    sensitivities = [f'{value:.3f}' for value in row.value[:-1]]
     error = '' if np.isnan(row.standard_error) else f' ± {row.standard_error:.3f}'
     interval = f'{row.lower[-1]:.3f} to {row.upper[-1]:.3f}'
-    cells = [name, str(len(row.run_means)), *at_levels, f'**{row.value[-1]:.3f}**{error}', interval]
+    cells = [
+        name,
+        str(len(row.run_means)),
+        *sensitivities,
+        f'**{row.value[-1]:.3f}**{error}',
+        interval,
+    ]
     if name not in comparison.differences:
         return [*cells, 'reference', '']
     one = comparison.differences[name]
@@ -62,21 +74,21 @@ def _footnote(comparison, num_lesions):
     return f'{text}, with the noise of training (standard deviation {noise}).'
 
 
-def comparison_json(comparison: Comparison, fp_levels, settings: dict) -> dict:
+def comparison_json(comparison: Comparison, fp_rates, settings: dict) -> dict:
     """Return the comparison as what JSON can hold; NaN becomes null when it is written.
 
     Args:
         comparison (Comparison): The rows.
-        fp_levels (Sequence[float]): (l,) false positives per item.
+        fp_rates (Sequence[float]): (l,) false positives per case.
         settings (dict): What else is to be said, such as the number of draws.
 
     Returns:
-        dict: ``fp_levels``, ``rows`` and ``differences`` by name; each list has the levels and,
+        dict: ``fp_levels``, ``rows`` and ``differences`` by name; each list has the FP rates and,
         last, the mean.
     """
     return {
         **settings,
-        'fp_levels': np.asarray(fp_levels).tolist(),
+        'fp_levels': np.asarray(fp_rates).tolist(),
         'reference': comparison.reference,
         'training_noise': comparison.training_noise,
         'rows': {name: _plain(row) for name, row in comparison.rows.items()},
@@ -88,12 +100,12 @@ def _plain(record):
     return {name: np.asarray(value).tolist() for name, value in record._asdict().items()}
 
 
-def write_comparison(comparison: Comparison, fp_levels, table: str, settings: dict, folder) -> None:
+def write_comparison(comparison: Comparison, fp_rates, table: str, settings: dict, folder) -> None:
     """Write ``comparison.md``, ``comparison.json`` and ``comparison.png``, each whole or not.
 
     Args:
         comparison (Comparison): The rows.
-        fp_levels (Sequence[float]): (l,) false positives per item.
+        fp_rates (Sequence[float]): (l,) false positives per case.
         table (str): What :func:`comparison_table` returns.
         settings (dict): Of :func:`comparison_json`.
         folder (str | Path): Where to.
@@ -102,8 +114,8 @@ def write_comparison(comparison: Comparison, fp_levels, table: str, settings: di
         OutputError: If they cannot be written.
     """
     folder = Path(folder)
-    content = comparison_json(comparison, fp_levels, settings)
+    content = comparison_json(comparison, fp_rates, settings)
     write_json(content, folder / 'comparison.json')
     with atomic_write(folder / 'comparison.md') as path:
         path.write_text(table, encoding='utf-8')
-    draw_comparison(comparison, fp_levels, folder / 'comparison.png')
+    draw_comparison(comparison, fp_rates, folder / 'comparison.png')

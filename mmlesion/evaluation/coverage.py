@@ -3,51 +3,52 @@
 import numpy as np
 
 from mmlesion.io.checks import some_names
+from mmlesion.structures import GroundTruth, Predictions
 
 
-def coverage(truth, predictions):
+def coverage(truth: GroundTruth, predictions: Predictions) -> dict[str, int]:
     """Count which items have lesions, and which have predictions.
 
     Args:
-        truth (GroundTruth): What was asked for.
-        predictions (Predictions): What was predicted.
+        truth (GroundTruth): The lesions.
+        predictions (Predictions): The detections.
 
     Returns:
         dict: ``items_with_lesions``, ``items_without_lesions``, ``items_without_predictions``,
         ``unknown_items`` and ``detections_in_unknown_items``.
     """
-    total = len(truth.items)
-    with_lesions = len(np.unique(truth.lesions.item[~truth.lesions.ignore]))
+    total = len(truth.cases)
+    with_lesions = len(np.unique(truth.lesions.case[~truth.lesions.ignore]))
     return {
         'items_with_lesions': with_lesions,
         'items_without_lesions': total - with_lesions,
-        'items_without_predictions': total - len(np.unique(predictions.detections.item)),
-        'unknown_items': len(predictions.unknown_items),
+        'items_without_predictions': total - len(np.unique(predictions.detections.case)),
+        'unknown_items': len(predictions.unknown_cases),
         'detections_in_unknown_items': predictions.num_unknown,
     }
 
 
-def coverage_warnings(truth, predictions):
-    """Return warnings about items without predictions and unknown items.
+def coverage_warnings(truth: GroundTruth, predictions: Predictions) -> list[str]:
+    """Return warnings about items without predictions, and unknown ones.
 
     Args:
-        truth (GroundTruth): What was asked for.
-        predictions (Predictions): What was predicted.
+        truth (GroundTruth): The lesions.
+        predictions (Predictions): The detections.
 
     Returns:
         list[str]: A line for each, none if all is well.
     """
-    counts, total = coverage(truth, predictions), len(truth.items)
+    counts, total = coverage(truth, predictions), len(truth.cases)
     lines = []
     if missing := counts['items_without_predictions']:
         lines.append(
             f'{missing} of {total} items have no predictions, and count with all their lesions '
             'missed; if only some of the items were meant, evaluate against a list of these'
         )
-    if predictions.unknown_items:
+    if predictions.unknown_cases:
         lines.append(
             f'{counts["unknown_items"]} items with predictions are not in the ground truth '
-            f'({some_names(predictions.unknown_items)}); their {predictions.num_unknown} '
+            f'({some_names(predictions.unknown_cases)}); their {predictions.num_unknown} '
             'detections are left out'
         )
     return lines

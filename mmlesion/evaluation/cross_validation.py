@@ -11,12 +11,12 @@ LUNA16_SCANS = 888
 """The scans of LUNA16."""
 
 
-def pool_luna16_predictions(paths: list, items: list) -> Predictions:
+def pool_luna16_predictions(paths: list, cases: list) -> Predictions:
     """Read the LUNA16 submissions of the folds of cross-validation as one.
 
     Args:
         paths (list[str | Path]): CSV files, each with a header of its own.
-        items (list): Series of the ground truth.
+        cases (list): Series of the ground truth.
 
     Returns:
         Predictions: Of all files.
@@ -24,18 +24,18 @@ def pool_luna16_predictions(paths: list, items: list) -> Predictions:
     Raises:
         UserError: If a scan is in two files: folds test each scan once.
     """
-    parts = [read_luna16_predictions(path, items) for path in paths]
+    parts = [read_luna16_predictions(path, cases) for path in paths]
     file_of = {}
     for path, part in zip(paths, parts):
-        scans = {items[item] for item in np.unique(part.detections.item)}
-        for scan in sorted(scans.union(part.unknown_items)):
+        scans = {cases[case] for case in np.unique(part.detections.case)}
+        for scan in sorted(scans.union(part.unknown_cases)):
             if scan in file_of:
                 raise UserError(
                     f'{scan} has marks in {file_of[scan]} and in {path}: give the file of each '
                     'fold once, each of the model that was not trained on it'
                 )
             file_of[scan] = path
-    unknown = [scan for part in parts for scan in part.unknown_items]
+    unknown = [scan for part in parts for scan in part.unknown_cases]
     detections = Detections.concat(part.detections for part in parts)
     return Predictions(detections, unknown, sum(part.num_unknown for part in parts))
 

@@ -1,5 +1,8 @@
 """Merging of two detectors' results (3D Aggregated Faster R-CNN, Table III)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +15,16 @@ from .functional import box_overlaps
 MODES = ('union', 'intersection')
 
 
-def merge_detections(first, second, boxes_of, mode='union', iou_thr=0.1):
-    """Average overlapping detections of two sets, and keep or drop the others.
+def merge_detections(
+    first: Detections,
+    second: Detections,
+    boxes_of: Callable,
+    mode: str = 'union',
+    iou_thr: float = 0.1,
+) -> Detections:
+    """Average the detections of two sets that overlap, and keep or drop the others.
 
-    In each item, detections of the same class are paired one to one, so that the sum of their IoUs
+    In each case, detections of the same class are paired one to one, so that the sum of their IoUs
     is the largest there is. Of a pair, place, size and score are averaged.
 
     Args:
@@ -29,7 +38,7 @@ def merge_detections(first, second, boxes_of, mode='union', iou_thr=0.1):
             NMS.
 
     Returns:
-        Detections: By item, and by falling score in each.
+        Detections: By case, and in descending order of score in each.
 
     Raises:
         ValueError: If there is no such mode.
@@ -46,7 +55,7 @@ def merge_detections(first, second, boxes_of, mode='union', iou_thr=0.1):
             for one, paired in zip((first, second), pairs.T)
         ]
     merged = Detections.concat(parts)
-    return merged.take(np.lexsort((-merged.score, merged.item)))
+    return merged.take(np.lexsort((-merged.score, merged.case)))
 
 
 def _pairs(first, second, boxes_of, iou_thr):
@@ -65,9 +74,9 @@ def _pairs(first, second, boxes_of, iou_thr):
 
 
 def _places(detections):
-    """Of each item and class, the indices of its detections."""
+    """Of each case and class, the indices of its detections."""
     keys, inverse = np.unique(
-        np.column_stack([detections.item, detections.label]), axis=0, return_inverse=True
+        np.column_stack([detections.case, detections.label]), axis=0, return_inverse=True
     )
     order = np.argsort(inverse.ravel(), kind='stable')
     cuts = np.cumsum(np.bincount(inverse.ravel(), minlength=len(keys)))[:-1]

@@ -1,11 +1,15 @@
 """The segments of detections, as COCO results."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
 import numpy as np
 
 from mmlesion.structures import cut_segments, encode_mask, measure_recist
 
 
-def segment_results(sample, image):
+def segment_results(sample: Mapping, image: Mapping) -> list[dict | None]:
     """Describe each detection's own segment.
 
     Args:
@@ -19,11 +23,11 @@ def segment_results(sample, image):
         image; ``recist``, x1, y1, ..., x4, y4 px; and ``diameters_mm``, long and short, where the
         image has its spacing. None where the detection has none.
     """
-    wanted = sample['pred_instances']['segment_ids'].tolist()
+    segment_ids = sample['pred_instances']['segment_ids'].tolist()
     numbers = sample['pred_sem_seg']['segments'][0].cpu().numpy()
-    segments = cut_segments(numbers, wanted, sample.get('border_offset', (0, 0)))
+    segments = cut_segments(numbers, segment_ids, sample.get('border_offset', (0, 0)))
     described = {number: _describe(segment, image) for number, segment in segments.items()}
-    return [described.get(number) for number in wanted]
+    return [described.get(number) for number in segment_ids]
 
 
 def _describe(segment, image):

@@ -3,17 +3,22 @@
 from terminaltables import AsciiTable
 
 
-def froc_table(result, title='FROC'):
-    """Sensitivity at each level, over all lesions and by group, as a table for a terminal.
+def froc_table(result: dict, title: str = 'FROC') -> str:
+    """Return sensitivity at each FP rate, over all lesions and by group, as a terminal table.
 
     Args:
-        result (dict): What :func:`~mmlesion.evaluation.functional.evaluate_froc` returns.
+        result (dict): What :func:`~mmlesion.evaluation.functional.summarize_froc` returns.
         title (str): Name of the table.
 
     Returns:
         str: Several lines.
     """
-    header = ['FP per item', *(f'{level:g}' for level in result['fp_levels']), 'mean', 'lesions']
+    header = [
+        'FP per item',
+        *(f'{fp_rate:g}' for fp_rate in result['fp_levels']),
+        'mean',
+        'lesions',
+    ]
     rows = [header, _row('sensitivity', result)]
     if interval := result.get('confidence_interval'):
         bounds = zip(interval['lower'], interval['upper'])

@@ -12,7 +12,17 @@ from mmlesion.utils import UserError
 from .json_files import read_json, write_json
 
 SUFFIX = '.cases.json'
-_ARRAYS = ('patient', 'fp_item', 'fp_point', 'lesion_item', 'lesion_point')
+_JSON_KEYS = {
+    'names': 'items',
+    'patient': 'patient',
+    'fp_rates': 'fp_levels',
+    'fp_case': 'fp_item',
+    'fp_point': 'fp_point',
+    'lesion_case': 'lesion_item',
+    'lesion_point': 'lesion_point',
+    'as_roc': 'as_roc',
+}
+_INDICES = ('patient', 'fp_case', 'fp_point', 'lesion_case', 'lesion_point')
 
 
 def cases_path(froc_json) -> Path:
@@ -28,10 +38,10 @@ def write_cases(cases: Cases, path) -> None:
         cases (Cases): What :func:`~mmlesion.evaluation.functional.froc_cases` returns.
         path (str | Path): The file.
     """
-    content = cases._asdict()
-    for name in (*_ARRAYS, 'fp_levels'):
-        content[name] = content[name].tolist()
-    write_json(content, path)
+    fields = cases._asdict()
+    for name in (*_INDICES, 'fp_rates'):
+        fields[name] = fields[name].tolist()
+    write_json({key: fields[name] for name, key in _JSON_KEYS.items()}, path)
 
 
 def read_cases(path) -> Cases:
@@ -54,13 +64,12 @@ def read_cases(path) -> Cases:
         )
     content = read_json(path)
     try:
-        columns = {name: np.array(content[name], dtype=int) for name in _ARRAYS}
-        levels = np.array(content['fp_levels'], dtype=float)
+        indices = {name: np.array(content[_JSON_KEYS[name]], dtype=int) for name in _INDICES}
         cases = Cases(
-            items=list(content['items']),
-            fp_levels=levels,
+            names=list(content['items']),
+            fp_rates=np.array(content['fp_levels'], dtype=float),
             as_roc=bool(content['as_roc']),
-            **columns,
+            **indices,
         )
         _check(cases)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -73,29 +82,29 @@ def read_cases(path) -> Cases:
 
 def _check(cases):
     """Raise ValueError where an index points nowhere."""
-    num_items = len(cases.items)
-    if cases.patient.shape != (num_items,) or not num_items:
+    num_cases = len(cases.names)
+    if cases.patient.shape != (num_cases,) or not num_cases:
         raise ValueError('each item needs its patient')
-    if cases.fp_levels.ndim != 1 or not len(cases.fp_levels):
+    if cases.fp_rates.ndim != 1 or not len(cases.fp_rates):
         raise ValueError('there are no levels')
-    for item, point, first in (
-        (cases.fp_item, cases.fp_point, 0),
-        (cases.lesion_item, cases.lesion_point, -1),
+    for case, point, first in (
+        (cases.fp_case, cases.fp_point, 0),
+        (cases.lesion_case, cases.lesion_point, -1),
     ):
-        if item.ndim != 1 or item.shape != point.shape:
+        if case.ndim != 1 or case.shape != point.shape:
             raise ValueError('events need an item and a point each')
-        if len(item) and not (0 <= item.min() and item.max() < num_items and point.min() >= first):
+        if len(case) and not (0 <= case.min() and case.max() < num_cases and point.min() >= first):
             raise ValueError('an event lies in an item that is not listed')
     # An index is a patient's place in an array of counts: no larger than there are items.
-    if cases.patient.min() < 0 or cases.patient.max() >= num_items:
+    if cases.patient.min() < 0 or cases.patient.max() >= num_cases:
         raise ValueError('a patient has an index beyond the number of items')
-    num_events = len(cases.fp_item) + len(cases.lesion_item)
+    num_events = len(cases.fp_case) + len(cases.lesion_case)
     if max(cases.fp_point.max(initial=0), cases.lesion_point.max(initial=0)) > num_events:
         raise ValueError('a point of the curve lies beyond all events')
 
 
 def check_same_cases(runs: dict) -> None:
-    """Reject the comparison of runs with different items, patients, lesions or levels.
+    """Refuse to compare runs on different cases, patients, lesions or FP rates.
 
     Args:
         runs (dict[str, Cases]): By the name of their file.
@@ -105,9 +114,10 @@ def check_same_cases(runs: dict) -> None:
     """
     (first_name, first), *others = runs.items()
     for name, cases in others:
-        for field in ('items', 'patient', 'fp_levels', 'lesion_item'):
+        for field in ('names', 'patient', 'fp_rates', 'lesion_case'):
             if not np.array_equal(getattr(first, field), getattr(cases, field)):
+                key = _JSON_KEYS[field]
                 raise UserError(
-                    f'{first_name} and {name} differ in "{field}": a paired comparison needs the '
+                    f'{first_name} and {name} differ in "{key}": a paired comparison needs the '
                     'same test set, annotations and false positive levels'
                 )

@@ -10,8 +10,8 @@ import numpy as np
 from mmlesion.structures import GroundTruth, Lesions, Predictions
 from mmlesion.utils import UserError
 
+from .attributes import lesion_attributes
 from .checks import find_items, get_column, some_names, to_numbers
-from .groups import diameter_groups, lesion_type_groups
 from .json_files import read_json
 from .schema import is_ignored
 
@@ -20,7 +20,8 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     """Lesions of a COCO dictionary.
 
     Boxes become x, y, x + w, y + h. Annotations with ``iscrowd`` or ``ignore`` set are ignored
-    findings; all others count, noisy ones too. Groups are by ``lesion_type`` and by the first of
+    findings; all others count, noisy ones too. The lesions'
+    ``attributes`` are the fields of the annotations, and ``diameter``, the first of
     ``diameters_mm``, where annotations have them.
 
     Args:
@@ -45,20 +46,19 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     boxes = to_numbers(get_column(annotations, 'bbox', where), 4, f'{where}, "bbox"')
     ignore = [is_ignored(ann) for ann in annotations]
     label = to_numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
-    lesions = Lesions(item, _corners(boxes), np.array(ignore, dtype=bool), label)
+    attributes = _attributes(annotations, where)
+    lesions = Lesions(item, _corners(boxes), np.array(ignore, dtype=bool), label, attributes)
     patients = [image.get('patient_id', image['id']) for image in data['images']]
-    return GroundTruth(items, lesions, _coco_groups(annotations, where), patients)
+    return GroundTruth(items, lesions, patients)
 
 
-def _coco_groups(annotations, where):
-    groups = {}
-    if any('lesion_type' in ann for ann in annotations):
-        groups['lesion_type'] = lesion_type_groups([a.get('lesion_type', -1) for a in annotations])
+def _attributes(annotations, where):
+    attributes = lesion_attributes(annotations)
     if any('diameters_mm' in ann for ann in annotations):
         diameters = [ann.get('diameters_mm') or [np.nan, np.nan] for ann in annotations]
         diameters = to_numbers(diameters, 2, f'{where}, "diameters_mm"', finite=False)
-        groups['diameter'] = diameter_groups(diameters[:, 0])
-    return groups
+        attributes['diameter'] = diameters[:, 0]
+    return attributes
 
 
 def read_coco_results(path: str | Path, items: list) -> Predictions:

@@ -35,7 +35,7 @@ class Marks(NamedTuple):
 
     @staticmethod
     def write(path, names, detections):
-        """Write the CSV file; ``detections.item`` points into ``names``."""
+        """Write the CSV file; ``detections.case`` points into ``names``."""
         write_luna16_predictions(path, names, detections)
 
 
@@ -64,7 +64,7 @@ class Spheres(NamedTuple):
 
     @staticmethod
     def write(path, names, detections):
-        """Write the JSON file; ``detections.item`` points into ``names``."""
+        """Write the JSON file; ``detections.case`` points into ``names``."""
         columns = (detections.geometry[:, :3], detections.geometry[:, 3])
         _write(path, ('center_mm', 'diameter_mm'), columns, 'series_uid', names, detections)
 
@@ -90,7 +90,7 @@ class CocoBoxes(NamedTuple):
 
     @staticmethod
     def write(path, names, detections):
-        """Write the JSON file; ``detections.item`` points into ``names``."""
+        """Write the JSON file; ``detections.case`` points into ``names``."""
         _write(path, ('bbox',), (detections.geometry,), 'image_id', names, detections)
 
 
@@ -142,6 +142,6 @@ def _scores(rows, where):
 def _write(path, keys, columns, item_key, names, detections):
     fields = (item_key, *keys, 'score', 'category_id')
     columns = (*columns, detections.score, detections.label)
-    named = (names[item] for item in detections.item)
+    named = (names[case] for case in detections.case)
     rows = zip(named, *(column.tolist() for column in columns))
     write_json([dict(zip(fields, row)) for row in rows], path)

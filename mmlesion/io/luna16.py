@@ -17,7 +17,6 @@ from mmlesion.utils import UserError
 from .atomic import atomic_write
 from .checks import find_items, to_numbers
 from .ct import read_ct, read_image
-from .groups import diameter_groups
 
 SUBSETS = 10
 LUNG_LABELS = (3, 4)
@@ -103,13 +102,13 @@ def read_luna16_findings(annotations, excluded, out, uids):
         csv.writer(file, lineterminator='\n').writerows([uid] for uid in uids)
     lesions = read_luna16_ground_truth(annotations, excluded, series).lesions
     findings = [[] for _ in uids]
-    for item, (*center, diameter), ignore in zip(lesions.item, lesions.geometry, lesions.ignore):
+    for case, (*center, diameter), ignore in zip(lesions.case, lesions.geometry, lesions.ignore):
         finding = {
             'center_mm': [float(mm) for mm in center],
             'diameter_mm': float(diameter),
             'ignore': int(ignore),
         }
-        findings[item].append(finding)
+        findings[case].append(finding)
     return findings
 
 
@@ -159,9 +158,10 @@ def read_luna16_ground_truth(
         item, _ = find_items(names, items, path)
         parts.append((item[item >= 0], rows[item >= 0], np.full((item >= 0).sum(), ignore)))
     item, spheres, ignore = (np.concatenate(column) for column in zip(*parts))
-    groups = {'diameter': diameter_groups(np.where(spheres[:, 3] < 0, np.nan, spheres[:, 3]))}
+    attributes = {'diameter': np.where(spheres[:, 3] < 0, np.nan, spheres[:, 3])}
     spheres[:, 3] = np.where(spheres[:, 3] < 0, EXCLUDED_DIAMETER, spheres[:, 3])
-    return GroundTruth(items, Lesions(item, spheres, ignore), groups, items)
+    lesions = Lesions(item, spheres, ignore, attributes=attributes)
+    return GroundTruth(items, lesions, items)
 
 
 def read_luna16_predictions(path: str | Path, items: list) -> Predictions:
@@ -185,12 +185,12 @@ def write_luna16_predictions(path: str | Path, items: list[str], detections: Det
     Args:
         path (str | Path): The CSV file.
         items (list[str]): Series.
-        detections (Detections): x, y, z in mm first; ``item`` points into ``items``.
+        detections (Detections): x, y, z in mm first; ``case`` points into ``items``.
 
     Raises:
         OSError: If it cannot be written.
     """
-    rows = zip(detections.item, detections.geometry[:, :3].tolist(), detections.score.tolist())
+    rows = zip(detections.case, detections.geometry[:, :3].tolist(), detections.score.tolist())
     with atomic_write(path) as temporary, open(temporary, 'w', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(('seriesuid', *MARK_COLUMNS, 'probability'))

@@ -5,6 +5,7 @@ Boxes are x1, y1, z1, x2, y2, z2 in px and slice numbers, inclusive.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import numpy as np
 from mmlesion.structures import GroundTruth, Lesions, Predictions, SliceSeries, SubVolume
 from mmlesion.utils import UserError
 
+from .attributes import lesion_attributes
 from .checks import get_column, some_names, to_numbers
 from .json_files import read_json
 from .pickled_arrays import load_arrays
+from .schema import is_ignored
 
 
 def sub_volume_coco(
@@ -71,7 +74,8 @@ def read_lens_ground_truth(path: str | Path, split: str | None = None) -> Ground
 
     Args:
         path (str | Path): ``{sub-volume: [[x1, y1, z1, x2, y2, z2], ...]}`` or such a dictionary
-            for each split.
+            for each split. In place of a box may stand a dictionary with the box as ``box`` and
+            further fields.
         split (str, optional): Which split to take; needed if the file has several.
 
     Returns:
@@ -80,9 +84,25 @@ def read_lens_ground_truth(path: str | Path, split: str | None = None) -> Ground
     data = load_arrays(path) if Path(path).suffix in ('.pkl', '.pickle') else read_json(path)
     boxes_of = _pick_split(data, split, path)
     items = list(boxes_of)
-    item, boxes = _boxes_by_item(boxes_of, dict(zip(items, range(len(items)))), 6, path)
-    lesions = Lesions(item, boxes, np.zeros(len(item), dtype=bool))
-    return GroundTruth(items, lesions, {}, _sub_volume_patients(items))
+    lesions = _sub_volume_lesions(boxes_of, path)
+    return GroundTruth(items, lesions, _sub_volume_patients(items))
+
+
+def _sub_volume_lesions(data, path):
+    """Return the lesions of sub-volumes: boxes, or dictionaries with ``box`` and further fields."""
+    annotations = {name: _as_annotations(rows) for name, rows in _box_lists(data, path).items()}
+    boxes = {
+        name: get_column(rows, 'box', f'{path}: {name}, box') for name, rows in annotations.items()
+    }
+    index = {name: number for number, name in enumerate(data)}
+    item, boxes = _boxes_by_item(boxes, index, 6, path)
+    annotations = [annotation for rows in annotations.values() for annotation in rows]
+    ignore = np.array([is_ignored(annotation) for annotation in annotations], dtype=bool)
+    return Lesions(item, boxes, ignore, attributes=lesion_attributes(annotations))
+
+
+def _as_annotations(entries):
+    return [entry if isinstance(entry, dict) else {'box': entry} for entry in entries]
 
 
 def _sub_volume_patients(items):
@@ -94,7 +114,7 @@ def sub_volume_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     """Lesions of a COCO dictionary of every slice of sub-volumes (docs/datasets.md).
 
     Args:
-        data (dict): The content of the file: ``sub_volumes`` has the boxes of each, as the manual
+        data (dict): The content of the file: ``sub_volumes`` has the lesions of each, as the manual
             annotation has them, and ``sub_volume`` of an image says where it belongs.
         path (str | Path): Its name, for error messages.
 
@@ -110,10 +130,9 @@ def sub_volume_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     get_column(data.get('images', []), 'slice_index', f'{path}: image')
     if unknown := [name for name in dict.fromkeys(names) if name not in index]:
         raise UserError(f'{path}: images of sub-volumes that are not listed: {some_names(unknown)}')
-    item, boxes = _boxes_by_item(data['sub_volumes'], index, 6, path)
-    label = np.full(len(item), data['categories'][0]['id'])
-    lesions = Lesions(item, boxes, np.zeros(len(item), dtype=bool), label)
-    return GroundTruth(items, lesions, {}, _sub_volume_patients(items))
+    lesions = _sub_volume_lesions(data['sub_volumes'], path)
+    label = np.full(len(lesions), data['categories'][0]['id'])
+    return GroundTruth(items, replace(lesions, label=label), _sub_volume_patients(items))
 
 
 def _pick_split(data, split, path):
@@ -159,12 +178,20 @@ def boxes_of_sub_volumes(data: dict, width: int, path: str | Path) -> dict[str, 
     Returns:
         dict[str, ndarray]: (n, width) of each sub-volume.
     """
+    return {
+        name: to_numbers(rows, width, f'{path}: {name}, box')
+        for name, rows in _box_lists(data, path).items()
+    }
+
+
+def _box_lists(data, path):
+    """Return the dictionary, checked to have a list of each sub-volume."""
     if not isinstance(data, dict):
         raise UserError(f'{path} must be a dictionary of sub-volumes and their boxes')
     for name, rows in data.items():
         if not isinstance(rows, (list, np.ndarray)):
             raise UserError(f'{path}: {name} must have a list of boxes, not {rows!r:.80}')
-    return {name: to_numbers(rows, width, f'{path}: {name}, box') for name, rows in data.items()}
+    return data
 
 
 def _boxes_by_item(data, index, width, path):

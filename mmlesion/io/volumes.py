@@ -13,9 +13,9 @@ from mmlesion.structures import GroundTruth, Lesions
 from mmlesion.utils import UserError
 
 from .atomic import atomic_write
+from .attributes import lesion_attributes
 from .bbox_3d import with_sphere
 from .checks import find_items, get_column, some_names, to_numbers
-from .groups import diameter_groups, lesion_type_groups
 from .json_files import write_json
 from .mhd import image_files
 from .resume import convert_once
@@ -123,8 +123,8 @@ def volume_ground_truth(
 ) -> GroundTruth:
     """Return the lesions of an annotation file of volumes (docs/datasets.md).
 
-    Annotations with ``ignore`` set, such as LUNA16's excluded findings, are ignored. Groups are by
-    diameter, and by ``lesion_type`` where annotations have one.
+    Annotations with ``ignore`` set, such as LUNA16's excluded findings, are ignored. The
+    lesions' ``attributes`` are the fields of the annotations, and ``diameter`` in mm.
 
     Args:
         data (dict): The content of the file.
@@ -156,14 +156,10 @@ def volume_ground_truth(
     diameter = to_numbers(diameter, None, f'{where}, "diameter_mm"')
     label = to_numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
     ignore = np.array([is_ignored(ann) for ann in annotations], dtype=bool)
-    lesions = Lesions(item, np.column_stack([centers, diameter]), ignore, label)
-    known = item >= 0
-    groups = {'diameter': diameter_groups(diameter[known])}
-    if any('lesion_type' in ann for ann in annotations):
-        types = np.array([ann.get('lesion_type', -1) for ann in annotations])
-        groups['lesion_type'] = lesion_type_groups(types[known])
+    attributes = {**lesion_attributes(annotations), 'diameter': diameter}
+    lesions = Lesions(item, np.column_stack([centers, diameter]), ignore, label, attributes)
     patients = [volume.get('patient_id', volume['series_uid']) for volume in chosen]
-    return GroundTruth(items, lesions.take(known), groups, patients)
+    return GroundTruth(items, lesions.take(item >= 0), patients)
 
 
 def _uids(volumes, where):

@@ -60,13 +60,13 @@ class Detections(Columns):
     """The n detections of a dataset.
 
     Attributes:
-        item (ndarray): (n,) int, index of the image or scan that each lies in.
+        case (ndarray): (n,) int, index of the image or scan that each lies in.
         geometry (ndarray): (n, k) float, boxes or centers, as the criterion wants them.
         score (ndarray): (n,) float.
         label (ndarray, optional): (n,) int classes. Without them a detection may match any lesion.
     """
 
-    item: np.ndarray
+    case: np.ndarray
     geometry: np.ndarray
     score: np.ndarray
     label: np.ndarray | None = None
@@ -77,15 +77,16 @@ class Lesions(Columns):
     """The m lesions of a dataset.
 
     Attributes:
-        item (ndarray): (m,) int, index of the image or scan that each lies in.
+        case (ndarray): (m,) int, index of the image or scan that each lies in.
         geometry (ndarray): (m, k) float, boxes or spheres, as the criterion wants them.
         ignore (ndarray): (m,) bool, True for lesions to ignore: neither detecting nor missing them
             counts.
         label (ndarray, optional): (m,) int classes.
-        attributes (dict[str, ndarray]): Further fields of the annotations by name, (m,) each.
+        attributes (dict[str, ndarray]): Further fields of the annotations by name, (m,) each; None
+            where a lesion has no value.
     """
 
-    item: np.ndarray
+    case: np.ndarray
     geometry: np.ndarray
     ignore: np.ndarray
     label: np.ndarray | None = None
@@ -93,32 +94,30 @@ class Lesions(Columns):
 
 
 class GroundTruth(NamedTuple):
-    """Ground truth of a benchmark.
+    """The lesions to detect.
 
     Args:
-        items (list): The n names or ids of the images or scans, in the order of their file.
-        lesions (Lesions): The m lesions; ``lesions.item`` points into ``items``.
-        groups (dict[str, dict[str, ndarray]]): Kind of group to name to (m,) bool.
-        patients (list): The patient of each item: what is drawn together in a comparison.
+        cases (list): The n names or ids of the images or scans, in the order of their file.
+        lesions (Lesions): The m lesions; ``lesions.case`` points into ``cases``.
+        patients (list): The patient of each case: what is drawn together in a comparison.
     """
 
-    items: list
+    cases: list
     lesions: Lesions
-    groups: dict
     patients: list
 
 
 class Predictions(NamedTuple):
-    """Predictions of a detector.
+    """The detections of a file or a test run.
 
     Args:
-        detections (Detections): Those in listed items.
-        unknown_items (list): Items in the file that the ground truth does not list.
+        detections (Detections): Those in listed cases.
+        unknown_cases (list): Cases in the file that the ground truth does not list.
         num_unknown (int): Number of detections in them.
     """
 
     detections: Detections
-    unknown_items: list
+    unknown_cases: list
     num_unknown: int
 
     @classmethod

@@ -7,25 +7,25 @@ from mmlesion.io.atomic import atomic_write
 from .figures import new_figure
 
 
-def draw_comparison(comparison, fp_levels, path) -> None:
-    """Plot each row's sensitivities with a confidence band, and the differences next to them.
+def draw_comparison(comparison, fp_rates, path) -> None:
+    """Draw sensitivity at each FP rate with a band for each row, and the differences beside it.
 
     Args:
         comparison (Comparison): What
             :func:`~mmlesion.evaluation.functional.compare_rows` returns.
-        fp_levels (Sequence[float]): (l,) false positives per item.
-        path (str | Path): Output file; its suffix determines the format.
+        fp_rates (Sequence[float]): (l,) false positives per case.
+        path (str | Path): The picture to write; its suffix says the format.
     """
     figure = new_figure(figsize=(11, 4.8), dpi=130, layout='constrained')
     curves, differences = figure.subplots(1, 2, width_ratios=(3, 2))
     colors = {name: f'C{number % 10}' for number, name in enumerate(comparison.rows)}
     for name, row in comparison.rows.items():
         label = f'{name}: {row.value[-1]:.3f}'
-        curves.plot(fp_levels, row.value[:-1], 'o-', markersize=3, color=colors[name], label=label)
+        curves.plot(fp_rates, row.value[:-1], 'o-', markersize=3, color=colors[name], label=label)
         curves.fill_between(
-            fp_levels, row.lower[:-1], row.upper[:-1], color=colors[name], alpha=0.12, linewidth=0
+            fp_rates, row.lower[:-1], row.upper[:-1], color=colors[name], alpha=0.12, linewidth=0
         )
-    _levels_axis(curves, fp_levels)
+    _fp_rates_axis(curves, fp_rates)
     curves.set_ylim(0, 1)
     curves.set(xlabel='false positives per image or scan', ylabel='sensitivity')
     curves.legend(loc='upper left', bbox_to_anchor=(0, -0.14), ncols=2, fontsize='small')
@@ -34,9 +34,9 @@ def draw_comparison(comparison, fp_levels, path) -> None:
         figure.savefig(temporary)
 
 
-def _levels_axis(axes, fp_levels):
+def _fp_rates_axis(axes, fp_rates):
     axes.set_xscale('log', base=2)
-    axes.set_xticks(fp_levels, [f'{level:g}' for level in fp_levels])
+    axes.set_xticks(fp_rates, [f'{fp_rate:g}' for fp_rate in fp_rates])
     axes.set_xticks([], minor=True)
     axes.grid(alpha=0.4)
 

@@ -10,6 +10,7 @@ from mmlesion.io.schema import ABDOMEN_WINDOW, HU_OFFSET
 
 from ..structures import cut_segments, measure_recist
 from .mask_overlay import RECIST_COLOR
+from .windows import display_window
 
 # Of matplotlib's font at 100 dots per inch, px per point of its size.
 _CHARACTER_WIDTH = 0.8
@@ -41,12 +42,6 @@ def _is_windowed(image):
     if image.dtype == np.uint8:
         return True
     return image.dtype.kind == 'f' and image.min() >= 0 and image.max() <= 255
-
-
-def display_window(metainfo):
-    """Return the first of a sample's ``windows`` in its metainfo, or that of the abdomen; HU."""
-    windows = metainfo.get('windows') or []
-    return np.reshape(windows, (-1, 2))[0] if len(windows) else ABDOMEN_WINDOW
 
 
 @VISUALIZERS.register_module()

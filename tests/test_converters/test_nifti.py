@@ -193,7 +193,7 @@ def test_volumes_train_and_score_by_the_sphere_of_the_box(root, source):
             expected.append([('kidney', 'liver').index(class_name), *center, size.max()])
         found = [[i['bbox_label'], *i['center_mm'], i['diameter_mm']] for i in sample['instances']]
         np.testing.assert_allclose(sorted(found), sorted(expected), atol=1e-6)
-        own = truth.lesions.geometry[truth.lesions.item == truth.items.index(name)]
+        own = truth.lesions.geometry[truth.lesions.case == truth.cases.index(name)]
         np.testing.assert_allclose(sorted(own[:, 3]), sorted(np.reshape(expected, (-1, 5))[:, 4]))
         hu = np.load(root / 'out' / volume['file_name'])
         assert hu.shape == (*volume['size'],) and [*volume['spacing']] == [1.0] * 3

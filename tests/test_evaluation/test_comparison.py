@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mmlesion.evaluation.functional import (
+    MatchedDetections,
     compare_rows,
     deeplesion_protocol,
     evaluate_froc,
@@ -16,7 +17,7 @@ BOX = np.array([0, 0, 9, 9.0])
 FAR = np.array([50, 50, 59, 59.0])
 
 
-def simulated(generator, hit_chance, num_patients=60, items_each=2):
+def simulated(generator, hit_chance, num_patients=60, images_each=2):
     """A detector on images of one lesion each, by its chance to find a lesion of each image.
 
     Args:
@@ -27,38 +28,38 @@ def simulated(generator, hit_chance, num_patients=60, items_each=2):
         Cases: Two detections an image, of random scores; the first one is near the lesion where it
         is found.
     """
-    num_items = num_patients * items_each
-    found = generator.random(num_items) < hit_chance
-    item = np.repeat(np.arange(num_items), 2)
-    boxes = np.tile(FAR, (2 * num_items, 1))
+    num_cases = num_patients * images_each
+    found = generator.random(num_cases) < hit_chance
+    case = np.repeat(np.arange(num_cases), 2)
+    boxes = np.tile(FAR, (2 * num_cases, 1))
     boxes[::2][found] = BOX
-    detections = Detections(item, boxes, generator.random(2 * num_items))
+    detections = Detections(case, boxes, generator.random(2 * num_cases))
     lesions = Lesions(
-        np.arange(num_items), np.tile(BOX, (num_items, 1)), np.zeros(num_items, dtype=bool)
+        np.arange(num_cases), np.tile(BOX, (num_cases, 1)), np.zeros(num_cases, dtype=bool)
     )
-    patients = np.repeat(np.arange(num_patients), items_each).tolist()
-    items = list(range(num_items))
-    return froc_cases(detections, lesions, items, patients, deeplesion_protocol())
+    patients = np.repeat(np.arange(num_patients), images_each).tolist()
+    matched = MatchedDetections(detections, lesions, num_cases, deeplesion_protocol())
+    return froc_cases(matched, range(num_cases), patients)
 
 
 @pytest.mark.parametrize('protocol', [deeplesion_protocol(), luna16_protocol()])
 def test_cases_give_the_curve_that_they_came_from(protocol):
     generator = np.random.default_rng(0)
-    num_items, width = 30, 4
+    num_cases, width = 30, 4
     lesions = Lesions(
-        generator.integers(num_items, size=40),
+        generator.integers(num_cases, size=40),
         np.abs(generator.normal(size=(40, width))).cumsum(axis=1) * 5,
         generator.random(40) < 0.2,
     )
     detections = Detections(
-        generator.integers(num_items, size=900),
+        generator.integers(num_cases, size=900),
         np.abs(generator.normal(size=(900, width))).cumsum(axis=1) * 5,
         generator.integers(20, size=900) / 20,  # many ties
     )
-    expected = evaluate_froc(detections, lesions, num_items, protocol)
-    items = list(range(num_items))
-    cases = froc_cases(detections, lesions, items, items, protocol)
-    read = cases.sensitivity(np.ones(num_items))
+    expected = evaluate_froc(detections, lesions, num_cases, protocol)
+    matched = MatchedDetections(detections, lesions, num_cases, protocol)
+    cases = froc_cases(matched, range(num_cases), range(num_cases))
+    read = cases.sensitivity(np.ones(num_cases))
     assert 0 < expected['mean'] < 1
     np.testing.assert_array_equal(read, expected['sensitivity'])
 
@@ -67,14 +68,14 @@ def test_a_patient_drawn_twice_counts_as_two():
     generator = np.random.default_rng(1)
     cases = simulated(generator, np.full(6, 0.5), num_patients=3)
     weight = np.array([2, 0, 1])
-    drawn = np.repeat([0, 1, 4, 5], [2, 2, 1, 1])  # items of patients 0, 0 and 2
+    drawn = np.repeat([0, 1, 4, 5], [2, 2, 1, 1])  # images of patients 0, 0 and 2
 
-    fp = np.concatenate([cases.fp_point[cases.fp_item == item] for item in drawn])
-    point = np.concatenate([cases.lesion_point[cases.lesion_item == item] for item in drawn])
+    fp = np.concatenate([cases.fp_point[cases.fp_case == case] for case in drawn])
+    point = np.concatenate([cases.lesion_point[cases.lesion_case == case] for case in drawn])
     steps = np.arange(-1, 1 + max(cases.fp_point.max(), cases.lesion_point.max()))
     rate = [(fp <= step).sum() / len(drawn) for step in steps]
     hits = [((point >= 0) & (point <= step)).sum() / len(drawn) for step in steps]
-    expected = [np.interp(level, rate, hits) for level in cases.fp_levels]
+    expected = [np.interp(level, rate, hits) for level in cases.fp_rates]
 
     np.testing.assert_allclose(cases.sensitivity(weight), expected, atol=1e-12)
 
@@ -122,6 +123,6 @@ def test_coverage_of_the_interval(num_runs):
         comparison = compare_rows(rows, draws=100)
         difference = comparison.differences['strong']
         # An image has two false positives at most, so that at 4 an image all detections count.
-        at_4 = rows['weak'][0].fp_levels.tolist().index(4)
+        at_4 = rows['weak'][0].fp_rates.tolist().index(4)
         covered.append(difference.lower[at_4] <= 0.1 <= difference.upper[at_4])
     assert 0.88 <= np.mean(covered) <= 1.0

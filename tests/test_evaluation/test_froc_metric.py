@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as mask_utils
 
 from mmlesion.evaluation import FROCMetric
+from mmlesion.evaluation.functional import froc, match
 from mmlesion.evaluation.metrics import froc_metric
 from mmlesion.io.cases import read_cases
 from mmlesion.utils import UserError
@@ -104,7 +105,7 @@ def test_written_files_and_warnings(ann_file, tmp_path):
     assert (tmp_path / 'run' / 'froc.png').read_bytes()[:4] == b'\x89PNG'
     cases = read_cases(f'{prefix}.json')
     once = cases.sensitivity(np.ones(1 + cases.patient.max()))
-    assert once.tolist() == written['sensitivity'] and cases.items == [3, 5, 4]
+    assert once.tolist() == written['sensitivity'] and cases.names == [3, 5, 4]
     boxes = json.loads((tmp_path / 'run' / 'froc.bbox.json').read_text())
     moved = {'image_id': 4, 'bbox': [30, 30, 9, 9], 'score': 0.5, 'category_id': 20}
     assert moved in boxes and len(boxes) == 4
@@ -151,6 +152,18 @@ def test_segments_are_written(ann_file, tmp_path):
     assert sorted(found[0]['recist'][:4:2]) == [1.5, 7.5] and found[0]['recist'][1] == 4
     assert 'diameters_mm' not in found[3], 'its image has no spacing'
     assert len(found[3]['recist']) == 8
+
+
+def test_detections_are_matched_once(ann_file, tmp_path, monkeypatch):
+    calls = []
+
+    def counted(*args):
+        calls.append(args)
+        return match(*args)
+
+    monkeypatch.setattr(froc, 'match', counted)
+    evaluate(build(ann_file, groups=['diameter'], outfile_prefix=str(tmp_path / 'run')))
+    assert len(calls) == 1 and (tmp_path / 'run.cases.json').is_file()
 
 
 def test_no_file_of_segments_without_masks(ann_file, tmp_path):
@@ -233,8 +246,8 @@ def test_agrees_with_the_command_line(ann_file, tmp_path):
     prefix = str(tmp_path / 'froc')
     result = evaluate(build(ann_file, class_agnostic=True, outfile_prefix=prefix))
     truth = coco_ground_truth(read_json(ann_file), ann_file)
-    found = read_coco_results(f'{prefix}.bbox.json', truth.items).detections
-    again = evaluate_froc(found, truth.lesions, len(truth.items), deeplesion_protocol())
+    found = read_coco_results(f'{prefix}.bbox.json', truth.cases).detections
+    again = evaluate_froc(found, truth.lesions, len(truth.cases), deeplesion_protocol())
     assert again['mean'] == result['froc/mean']
 
 

@@ -13,13 +13,13 @@ from mmlesion.evaluation.functional import (
     deeplesion_protocol,
     evaluate_froc,
     lens_protocol,
-    limit_per_item,
+    limit_per_case,
     luna16_protocol,
     match,
     matching,
     slice_overlaps,
 )
-from mmlesion.io.groups import diameter_groups, lesion_type_groups
+from mmlesion.evaluation.groups import diameter_groups, lesion_type_groups
 from mmlesion.structures import Detections, Lesions
 
 spec = importlib.util.spec_from_file_location(
@@ -141,7 +141,7 @@ def test_hand_computed_curve():
 def test_fast_is_plain(seed, metric, dims):
     boxes, gts = random_set(seed, dims)
     rules = {2: deeplesion_protocol, 3: lens_protocol}[dims](metric, 0.3)
-    levels = np.array(rules.fp_levels)
+    levels = np.array(rules.fp_rates)
     expected, fp, sensitivity = plain.boxes_froc(boxes, gts, levels, metric, 0.3)
     result = evaluate_froc(as_detections(boxes), as_lesions(gts), len(gts), rules)
     assert result['sensitivity'] == pytest.approx(expected, abs=1e-12)
@@ -157,7 +157,7 @@ def test_order_of_the_file_and_size_of_blocks_do_not_matter(monkeypatch):
     rules = deeplesion_protocol('iou', 0.3)
     whole = evaluate_froc(detections, lesions, len(gts), rules)
     # Items interleaved, each item's own detections in their order.
-    mixed = np.lexsort((detections.item, np.concatenate([np.arange(len(b)) for b in boxes])))
+    mixed = np.lexsort((detections.case, np.concatenate([np.arange(len(b)) for b in boxes])))
     monkeypatch.setattr(matching, 'MAX_PAIRS', 7)
     again = evaluate_froc(detections.take(mixed), lesions, len(gts), rules)
     assert again['curve'] == whole['curve']
@@ -233,7 +233,7 @@ def random_scans(seed, scans=25):
 def test_luna16_is_plain(seed):
     marks, nodules = random_scans(seed)
     rules = luna16_protocol()
-    expected = plain.luna16_froc(marks, nodules, rules.fp_levels)
+    expected = plain.luna16_froc(marks, nodules, rules.fp_rates)
     rows = np.concatenate(nodules)
     spheres = [np.where(n[:, :4] == -1, 10, n[:, :4]) for n in nodules]
     lesions = as_lesions(spheres, rows[:, 4] > 0)
@@ -245,7 +245,7 @@ def test_luna16_is_plain(seed):
 def test_marks_at_the_limit_all_go_when_they_tie():
     item = np.repeat([0, 1], [5, 3])
     score = np.array([0.9, 0.5, 0.7, 0.5, 0.5, 0.1, 0.1, 0.1])
-    kept = limit_per_item(Detections(item, np.zeros((8, 3)), score), 3)
+    kept = limit_per_case(Detections(item, np.zeros((8, 3)), score), 3)
     assert kept.score.tolist() == [0.9, 0.7, 0.1, 0.1, 0.1]
 
 
@@ -268,7 +268,7 @@ def test_groups_by_hand():
 def test_bootstrap_is_the_curve_of_drawn_items():
     boxes, gts = random_set(5, 2, items=12)
     rules = deeplesion_protocol('iou', 0.3)
-    levels = np.array(rules.fp_levels)
+    levels = np.array(rules.fp_rates)
     detections, lesions = as_detections(boxes), as_lesions(gts)
     result = evaluate_froc(detections, lesions, len(gts), rules, bootstrap=40, seed=3)
     generator = np.random.default_rng(3)
@@ -280,7 +280,7 @@ def test_bootstrap_is_the_curve_of_drawn_items():
     rows = np.column_stack([samples, np.mean(samples, axis=1)])
     low, high = np.percentile(rows, [2.5, 97.5], axis=0)
     interval = result['confidence_interval']
-    merged = Protocol(rules.criterion, rules.fp_levels, merge_ties=True)
+    merged = Protocol(rules.criterion, rules.fp_rates, merge_ties=True)
     again = evaluate_froc(detections, lesions, len(gts), merged, bootstrap=40, seed=3)
     assert again['confidence_interval']['lower'] == pytest.approx(low[:-1], abs=1e-9)
     assert again['confidence_interval']['upper'] == pytest.approx(high[:-1], abs=1e-9)

@@ -22,10 +22,10 @@ SECOND = detections((0, 2, 12, 0.5, 0), (1, 0, 10, 0.7, 1), (2, 0, 10, 0.2, 0))
 
 def test_union_and_intersection():
     both = merge_detections(FIRST, SECOND, same, 'intersection')
-    assert both.item.tolist() == [0] and both.score.tolist() == pytest.approx([0.7])
+    assert both.case.tolist() == [0] and both.score.tolist() == pytest.approx([0.7])
     assert both.geometry.tolist() == [[1, 0, 11, 10]] and both.label.tolist() == [0]
     union = merge_detections(FIRST, SECOND, same)
-    assert union.item.tolist() == [0, 0, 1, 1, 2]
+    assert union.case.tolist() == [0, 0, 1, 1, 2]
     assert union.score.tolist() == pytest.approx([0.7, 0.4, 0.7, 0.5, 0.2])
     assert union.label.tolist() == [0, 0, 1, 0, 0], 'another class is another lesion'
 

@@ -15,7 +15,7 @@ def test_records_are_taken_with_all_their_columns():
     found = lesions([4, 5, 6], label=np.array([1, 2, 3]))
     for index in (np.array([2, 0]), np.array([-1, 0])):
         taken = found.take(index)
-        assert taken.item.tolist() == [6, 4] and taken.label.tolist() == [3, 1]
+        assert taken.case.tolist() == [6, 4] and taken.label.tolist() == [3, 1]
         assert taken.attributes['organ'].tolist() == ['organ 6', 'organ 4']
         assert taken.attributes['names'] == [6, 4]
         np.testing.assert_array_equal(taken.geometry, found.geometry[[2, 0]])
@@ -26,7 +26,7 @@ def test_records_are_taken_with_all_their_columns():
 
 def test_records_are_joined_in_their_order():
     joined = Lesions.concat([lesions([4, 5]), lesions([]), lesions([6])])
-    assert joined.item.tolist() == [4, 5, 6] and joined.label is None
+    assert joined.case.tolist() == [4, 5, 6] and joined.label is None
     assert joined.attributes['organ'].tolist() == ['organ 4', 'organ 5', 'organ 6']
     assert joined.attributes['names'] == [4, 5, 6]
     assert len(joined.take(np.array([], int))) == 0

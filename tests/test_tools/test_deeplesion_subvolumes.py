@@ -74,6 +74,13 @@ def test_manual_annotation(run, data, capsys):
         run('--split', 'val')
 
 
+def test_fields_of_the_manual_annotation_are_kept(run, data):
+    lesions = [dict(box=[1, 2, 3, 4, 5, 4], organ='liver', stage=2), [7, 8, 4, 9, 9, 5]]
+    path = data.root / 'gt.json'
+    path.write_text(json.dumps({'000002_01_02_003-005': lesions}))
+    assert run('--gt', path)['sub_volumes'] == {'000002_01_02_003-005': lesions}
+
+
 def test_boxes_of_a_phantoms_masks(run, data):
     (data.root / 'truth').mkdir()
     labels = np.zeros((7, 24, 32), np.uint8)

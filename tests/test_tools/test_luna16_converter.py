@@ -177,8 +177,8 @@ def test_lists_for_the_official_evaluation(convert, phantom, tmp_path):
     content = convert(phantom)
     lists = [phantom / 'annotations.csv', phantom / 'annotations_excluded.csv']
     truth = read_luna16_ground_truth(*lists, tmp_path / 'out' / 'seriesuids.csv')
-    assert truth.items == [volume['series_uid'] for volume in content['volumes']]
-    assert len(truth.lesions.item) == len(content['annotations'])
+    assert truth.cases == [volume['series_uid'] for volume in content['volumes']]
+    assert len(truth.lesions.case) == len(content['annotations'])
 
 
 def test_scans_that_cannot_be_used(convert, copy, capsys, tmp_path):

@@ -28,7 +28,7 @@ def test_submissions(merge, submissions, tmp_path, capsys):
     out = tmp_path / 'run' / 'merged.csv'
     merge(*submissions, '--out', out)
     found = read_luna16_predictions(out, ['a', 'b', 'c']).detections
-    assert found.item.tolist() == [0, 1, 1, 2]
+    assert found.case.tolist() == [0, 1, 1, 2]
     assert found.geometry[0].tolist() == [1, 0, -1]
     assert found.score.tolist() == pytest.approx([0.7, 0.8, 0.4, 0.1])
     merge(*submissions, '--out', out, '--mode', 'intersection')

@@ -55,7 +55,7 @@ def read_rows(texts: list) -> dict:
         rows[name] = list(cases.values())
         runs.update(cases)
     check_same_cases(runs)
-    if not len(next(iter(runs.values())).lesion_item):
+    if not len(next(iter(runs.values())).lesion_case):
         raise UserError('the test set has no lesions, so there is no sensitivity to compare')
     return rows
 
@@ -70,15 +70,15 @@ def main(argv=None):
         raise UserError(f'--reference {args.reference} is none of the rows {", ".join(rows)}')
     comparison = compare_rows(rows, args.reference, args.draws, args.seed)
     cases = next(iter(rows.values()))[0]
-    num_lesions = len(cases.lesion_item)
-    table = comparison_table(comparison, cases.fp_levels, num_lesions)
+    num_lesions = len(cases.lesion_case)
+    table = comparison_table(comparison, cases.fp_rates, num_lesions)
     print(table, end='')
     if args.out is None:
         return
     settings = {'draws': args.draws, 'seed': args.seed, 'num_lesions': num_lesions}
     settings['files'] = args.rows
     try:
-        write_comparison(comparison, cases.fp_levels, table, settings, args.out)
+        write_comparison(comparison, cases.fp_rates, table, settings, args.out)
     except OSError as error:
         raise UserError(f'{args.out}: {error.strerror}; name another folder as --out') from None
 

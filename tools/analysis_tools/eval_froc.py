@@ -9,13 +9,15 @@ from mmlesion.evaluation.cross_validation import luna16_scan_warnings, pool_luna
 from mmlesion.evaluation.functional import (
     OVERLAPS,
     TNP_SENSITIVITY,
+    MatchedDetections,
     deeplesion_protocol,
-    evaluate_froc,
     froc_cases,
     lens_protocol,
     luna16_protocol,
+    summarize_froc,
     true_negative_patients,
 )
+from mmlesion.evaluation.groups import group_lesions
 from mmlesion.evaluation.tables import froc_table
 from mmlesion.io.cases import SUFFIX, write_cases
 from mmlesion.io.coco import coco_ground_truth, read_coco_results
@@ -35,7 +37,6 @@ def parse_args(argv=None):
     deeplesion.add_argument('--gt', required=True, help='COCO annotation file')
     deeplesion.add_argument('--pred', required=True, help='COCO results file')
     _add_overlap(deeplesion, 'iou', 0.5)
-    _add_groups(deeplesion, ['lesion_type', 'diameter'])
     lens = protocols.add_parser('lens', help="3D boxes in sub-volumes, LENS' rules")
     lens.add_argument('--gt', required=True, help='manual annotation, .json or .pkl')
     lens.add_argument('--split', choices=['val', 'test'], help='split of the annotation')
@@ -60,7 +61,6 @@ def parse_args(argv=None):
         default=TNP_SENSITIVITY,
         help='sensitivity for the True Negative Patient score (default: %(default)s)',
     )
-    _add_groups(luna16, ['diameter'])
     for protocol in (deeplesion, lens, luna16):
         protocol.add_argument('--out', required=True, help='folder for froc.json and froc.png')
         protocol.add_argument(
@@ -71,6 +71,14 @@ def parse_args(argv=None):
             help='bootstrap samples for confidence intervals',
         )
         protocol.add_argument('--seed', type=int, default=0, help='random seed')
+        protocol.add_argument(
+            '--groups',
+            nargs='+',
+            default=[],
+            metavar='FIELD',
+            help='also report groups of lesions, by fields of the annotations such as lesion_type, '
+            'diameter, organ; numbers may have cut points, as in volume_ml:1,10',
+        )
     return parser.parse_args(argv)
 
 
@@ -81,40 +89,27 @@ def _add_overlap(parser, metric, threshold):
     )
 
 
-def _add_groups(parser, kinds):
-    parser.add_argument(
-        '--groups', nargs='+', choices=kinds, default=[], help='also report groups of lesions'
-    )
-
-
 def read(args):
     """Ground truth, predictions and rules of the asked-for protocol."""
     if args.protocol == 'deeplesion':
         truth = coco_ground_truth(read_json(args.gt), args.gt)
         rules = deeplesion_protocol(args.overlap, args.threshold)
-        return truth, read_coco_results(args.pred, truth.items), rules
+        return truth, read_coco_results(args.pred, truth.cases), rules
     if args.protocol == 'lens':
         truth = read_lens_ground_truth(args.gt, args.split)
         rules = lens_protocol(args.overlap, args.threshold)
-        return truth, read_lens_predictions(args.pred, truth.items), rules
+        return truth, read_lens_predictions(args.pred, truth.cases), rules
     if not 0 < args.tnp_sensitivity <= 1:
         raise UserError(f'--tnp-sensitivity {args.tnp_sensitivity} must be over 0, at most 1')
     truth = read_luna16_ground_truth(args.gt, args.excluded, args.series)
-    return truth, pool_luna16_predictions(args.pred, truth.items), luna16_protocol()
-
-
-def pick_groups(truth, kinds, path):
-    """The asked-for groups by name."""
-    if missing := [kind for kind in kinds if kind not in truth.groups]:
-        raise UserError(f'{path} does not say the {" and ".join(missing)} of its lesions')
-    return {name: member for kind in kinds for name, member in truth.groups[kind].items()}
+    return truth, pool_luna16_predictions(args.pred, truth.cases), luna16_protocol()
 
 
 def warnings(args, truth, predictions):
     """What a reader of the score must know, a line each."""
     lines = coverage_warnings(truth, predictions)
     if args.protocol == 'luna16':
-        lines += luna16_scan_warnings(args.gt, truth.items)
+        lines += luna16_scan_warnings(args.gt, truth.cases)
     return lines
 
 
@@ -126,27 +121,18 @@ def main(argv=None):
     truth, predictions, rules = read(args)
     if truth.lesions.ignore.all():
         raise UserError(f'{args.gt} has no lesions in the listed items, so there is no sensitivity')
-    groups = pick_groups(truth, getattr(args, 'groups', []), args.gt)
+    groups = group_lesions(truth.lesions.attributes, args.groups, args.gt)
     for line in warnings(args, truth, predictions):
         print(f'warning: {line}', file=sys.stderr)
-    result = evaluate_froc(
-        predictions.detections,
-        truth.lesions,
-        len(truth.items),
-        rules,
-        groups,
-        args.bootstrap,
-        args.seed,
-    )
+    matched = MatchedDetections(predictions.detections, truth.lesions, len(truth.cases), rules)
+    result = summarize_froc(matched, groups, args.bootstrap, args.seed)
     settings = {
         key: getattr(args, key) for key in ('protocol', 'overlap', 'threshold') if key in args
     }
     result = {**settings, **result, **coverage(truth, predictions)}
     if args.protocol == 'luna16':
-        found, num_items = predictions.detections, len(truth.items)
-        patients = (found, truth.lesions, num_items, rules, args.tnp_sensitivity)
-        result.update(true_negative_patients(*patients))
-    cases = froc_cases(predictions.detections, truth.lesions, truth.items, truth.patients, rules)
+        result.update(true_negative_patients(matched, args.tnp_sensitivity))
+    cases = froc_cases(matched, truth.cases, truth.patients)
     try:
         write_json(result, Path(args.out) / 'froc.json')
         write_cases(cases, Path(args.out) / f'froc{SUFFIX}')
@@ -155,7 +141,7 @@ def main(argv=None):
         raise UserError(f'{args.out}: {error.strerror}; name another folder as --out') from None
     print(froc_table(result, args.protocol))
     print(
-        f'{len(truth.items)} items: {result["num_detections"]} detections, '
+        f'{len(truth.cases)} items: {result["num_detections"]} detections, '
         f'{result["items_with_lesions"]} items with and '
         f'{result["items_without_lesions"]} without lesions, {result["seconds"]:.3f} s'
     )

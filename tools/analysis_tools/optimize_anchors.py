@@ -193,8 +193,8 @@ def read_boxes(path, image_size):
     scale = image_size / original.max(axis=1, keepdims=True)
     # mmcv rounds the new width and height, and mmdet scales boxes by what they come to.
     resized = np.maximum(np.floor(original * scale + 0.5), 1)
-    item = truth.lesions.item
-    corners = truth.lesions.geometry * np.tile(resized / original, 2)[item]
+    case = truth.lesions.case
+    corners = truth.lesions.geometry * np.tile(resized / original, 2)[case]
     ignored = truth.lesions.ignore
     too_small = ~ignored & ((corners[:, 2:] - corners[:, :2]).min(axis=1) < LEAST_SIDE)
     kept = ~ignored & ~too_small
@@ -204,7 +204,7 @@ def read_boxes(path, image_size):
             f'ignored and {too_small.sum()} under {LEAST_SIDE} px wide or high'
         )
     counts = int(ignored.sum()), int(too_small.sum())
-    return Boxes(corners[kept], resized[item[kept]], *counts)
+    return Boxes(corners[kept], resized[case[kept]], *counts)
 
 
 def image_extent(image, path):

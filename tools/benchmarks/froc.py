@@ -21,27 +21,27 @@ from mmlesion.structures import Detections, Lesions
 from mmlesion.utils import UserError, cli
 
 
-def synthetic_boxes(generator, num_items, num_lesions, num_detections, dims):
+def synthetic_boxes(generator, num_cases, num_lesions, num_detections, dims):
     """Lesions of 10 to 60 px at random in 512 px, a third of the detections near one of them."""
-    item = np.sort(generator.integers(num_items, size=num_lesions))
+    case = np.sort(generator.integers(num_cases, size=num_lesions))
     start = generator.uniform(0, 450, (num_lesions, dims))
     lesions = np.hstack([start, start + generator.uniform(10, 60, start.shape)])
     source = generator.integers(num_lesions, size=num_detections)
-    found_item = np.where(
+    found_case = np.where(
         generator.random(num_detections) < 1 / 3,
-        item[source],
-        generator.integers(num_items, size=num_detections),
+        case[source],
+        generator.integers(num_cases, size=num_detections),
     )
     boxes = lesions[source] + generator.normal(0, 4, (num_detections, 2 * dims))
     score = generator.beta(1, 4, num_detections)
     ignore = np.zeros(num_lesions, dtype=bool)
-    return Detections(found_item, boxes, score), Lesions(item, lesions, ignore), num_items
+    return Detections(found_case, boxes, score), Lesions(case, lesions, ignore), num_cases
 
 
-def synthetic_marks(generator, num_items, num_nodules, num_excluded, num_marks):
+def synthetic_marks(generator, num_cases, num_nodules, num_excluded, num_marks):
     """Findings of 3 to 30 mm in scans of 300 mm, a tenth of the marks near one of them."""
     total = num_nodules + num_excluded
-    item = generator.integers(num_items, size=total)
+    case = generator.integers(num_cases, size=total)
     centers = generator.uniform(0, 300, (total, 3))
     spheres = np.hstack([centers, generator.uniform(3, 30, (total, 1))])
     ignore = np.arange(total) >= num_nodules
@@ -50,31 +50,31 @@ def synthetic_marks(generator, num_items, num_nodules, num_excluded, num_marks):
     spread = generator.uniform(0, 300, (num_marks, 3))
     marks = np.where(near, centers[source] + generator.normal(0, 3, spread.shape), spread)
     score = generator.beta(1, 4, num_marks)
-    return Detections(item[source], marks, score), Lesions(item, spheres, ignore), num_items
+    return Detections(case[source], marks, score), Lesions(case, spheres, ignore), num_cases
 
 
-def froc_by_loop(detections, lesions, num_items, protocol):
+def froc_by_loop(detections, lesions, num_cases, protocol):
     """(l,) sensitivities at the protocol's levels, found one detection after the other."""
-    of_item = [np.flatnonzero(lesions.item == i) for i in range(num_items)]
-    order = np.argsort(detections.item, kind='stable')
+    of_case = [np.flatnonzero(lesions.case == i) for i in range(num_cases)]
+    order = np.argsort(detections.case, kind='stable')
     order = order[np.argsort(detections.score[order])[::-1]]
-    marks_left = np.full(num_items, protocol.max_per_item or len(order))
-    hit = np.zeros(len(lesions.item), dtype=bool)
+    marks_left = np.full(num_cases, protocol.max_per_case or len(order))
+    hit = np.zeros(len(lesions.case), dtype=bool)
     found, missed, sensitivity, fp = 0, 0, [0], [0]
     for detection in tqdm(order, 'one by one', leave=False):
-        item = detections.item[detection]
-        marks_left[item] -= 1
-        if marks_left[item] < 0:
+        case = detections.case[detection]
+        marks_left[case] -= 1
+        if marks_left[case] < 0:
             continue
-        near = of_item[item]
-        reached = near[protocol.criterion(detections.geometry[detection], lesions.geometry[near])]
-        new = reached[~hit[reached] & ~lesions.ignore[reached]]
+        near = of_case[case]
+        matched = near[protocol.criterion(detections.geometry[detection], lesions.geometry[near])]
+        new = matched[~hit[matched] & ~lesions.ignore[matched]]
         hit[new] = True
         found += len(new)
-        missed += not len(reached)
+        missed += not len(matched)
         sensitivity.append(found / (~lesions.ignore).sum())
-        fp.append(missed / num_items)
-    return np.interp(protocol.fp_levels, fp, sensitivity)
+        fp.append(missed / num_cases)
+    return np.interp(protocol.fp_rates, fp, sensitivity)
 
 
 def compare(name, submission, protocol, repeats) -> dict:
@@ -85,14 +85,14 @@ def compare(name, submission, protocol, repeats) -> dict:
         evaluation and ``loop_seconds`` of that one by one; ``mean`` sensitivity and the greatest
         ``difference`` between the two.
     """
-    detections, lesions, num_items = submission
-    results = [evaluate_froc(detections, lesions, num_items, protocol) for _ in range(repeats)]
+    detections, lesions, num_cases = submission
+    results = [evaluate_froc(detections, lesions, num_cases, protocol) for _ in range(repeats)]
     best = min(results, key=lambda result: result['seconds'])
-    expected, took = time_call(froc_by_loop, detections, lesions, num_items, protocol)
+    expected, took = time_call(froc_by_loop, detections, lesions, num_cases, protocol)
     return dict(
         name=name,
         detections=len(detections.score),
-        items=num_items,
+        items=num_cases,
         lesions=best['num_lesions'],
         seconds=best['seconds'],
         loop_seconds=took.wall,

@@ -2,13 +2,22 @@
 
 from .cases import Cases, froc_cases
 from .comparison import Comparison, PairedDifference, RowScore, compare_rows
-from .froc import Protocol, evaluate_froc, limit_per_item, score_thresholds, sensitivity_at
+from .froc import (
+    MatchedDetections,
+    Protocol,
+    evaluate_froc,
+    limit_per_case,
+    score_thresholds,
+    sensitivity_at,
+    summarize_froc,
+)
 from .matching import match
+from .operating_point import Outcomes, outcomes_at, pick_in_turn, threshold_at
 from .overlaps import OVERLAPS, OverlapCriterion, box_overlaps, centre_in_sphere, slice_overlaps
 from .patients import TNP_SENSITIVITY, true_negative_patients
 from .protocols import (
-    PER_IMAGE_LEVELS,
-    PER_SCAN_LEVELS,
+    PER_IMAGE_FP_RATES,
+    PER_SCAN_FP_RATES,
     deeplesion_protocol,
     lens_protocol,
     luna16_protocol,
@@ -17,11 +26,13 @@ from .stacking import link_boxes, stack_boxes
 
 __all__ = [
     'OVERLAPS',
-    'PER_IMAGE_LEVELS',
-    'PER_SCAN_LEVELS',
+    'PER_IMAGE_FP_RATES',
+    'PER_SCAN_FP_RATES',
     'TNP_SENSITIVITY',
     'Cases',
     'Comparison',
+    'MatchedDetections',
+    'Outcomes',
     'OverlapCriterion',
     'PairedDifference',
     'Protocol',
@@ -33,13 +44,17 @@ __all__ = [
     'evaluate_froc',
     'froc_cases',
     'lens_protocol',
-    'limit_per_item',
+    'limit_per_case',
     'link_boxes',
     'luna16_protocol',
     'match',
+    'outcomes_at',
+    'pick_in_turn',
     'score_thresholds',
     'sensitivity_at',
     'slice_overlaps',
     'stack_boxes',
+    'summarize_froc',
+    'threshold_at',
     'true_negative_patients',
 ]

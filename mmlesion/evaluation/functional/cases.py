@@ -1,17 +1,16 @@
-"""FROC curves by patient, for the resampling of a paired comparison."""
+"""A FROC curve by the patients it comes from: paired comparisons draw these anew."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from mmlesion.structures import Detections, Lesions
-
-from .froc import CurveEvents, Matched, curve_of, sensitivity_at
+from .froc import CurveEvents, MatchedDetections, curve_of, sensitivity_at
 
 MISSED = -1
-"""The point of a lesion that no detection reaches."""
+"""The point of a lesion that no detection matches."""
 
 
 class Cases(NamedTuple):
@@ -21,22 +20,22 @@ class Cases(NamedTuple):
     together.
 
     Args:
-        items (list): Names of the n images or scans.
-        patient (ndarray): (n,) int, index of each item's patient.
-        fp_levels (ndarray): (l,) false positives per item at which sensitivity is read.
-        fp_item (ndarray): (f,) int, item of each false positive.
+        names (list): Names of the n cases: images or scans.
+        patient (ndarray): (n,) int, index of each case's patient.
+        fp_rates (ndarray): (l,) false positives per case at which sensitivity is read.
+        fp_case (ndarray): (f,) int, case of each false positive.
         fp_point (ndarray): (f,) int, its point.
-        lesion_item (ndarray): (m,) int, item of each lesion to find.
-        lesion_point (ndarray): (m,) int, the point at which it is found, ``MISSED`` if never.
+        lesion_case (ndarray): (m,) int, case of each lesion that counts.
+        lesion_point (ndarray): (m,) int, the point at which it is detected, ``MISSED`` if never.
         as_roc (bool): Whether counts become rates as LUNA16's program has it.
     """
 
-    items: list
+    names: list
     patient: np.ndarray
-    fp_levels: np.ndarray
-    fp_item: np.ndarray
+    fp_rates: np.ndarray
+    fp_case: np.ndarray
     fp_point: np.ndarray
-    lesion_item: np.ndarray
+    lesion_case: np.ndarray
     lesion_point: np.ndarray
     as_roc: bool
 
@@ -47,53 +46,49 @@ class Cases(NamedTuple):
             patient_weight (ndarray): (p,) how often each patient was drawn.
 
         Returns:
-            ndarray: (l,) sensitivities at the levels; NaN where no lesion was drawn.
+            ndarray: (l,) sensitivities at the FP rates; NaN where no lesion was drawn.
         """
         weight = patient_weight[self.patient].astype(float)
-        num_lesions = weight[self.lesion_item].sum()
+        num_lesions = weight[self.lesion_case].sum()
         curve = curve_of(self._events(), weight.sum(), num_lesions, self.as_roc, weight)
-        return sensitivity_at(*curve, self.fp_levels)
+        return sensitivity_at(*curve, self.fp_rates)
 
     def _events(self) -> CurveEvents:
-        found = self.lesion_point != MISSED
+        detected = self.lesion_point != MISSED
         points = np.concatenate([self.fp_point, self.lesion_point])
         return CurveEvents(
             num_points=1 + points.max(initial=-1),
             fp_point=self.fp_point,
-            fp_item=self.fp_item,
-            hit_point=self.lesion_point[found],
-            hit_item=self.lesion_item[found],
+            fp_case=self.fp_case,
+            hit_point=self.lesion_point[detected],
+            hit_case=self.lesion_case[detected],
         )
 
 
-def froc_cases(detections: Detections, lesions: Lesions, items: list, patients: list, protocol):
-    """Return the case of each event of a FROC curve.
+def froc_cases(matched: MatchedDetections, names: Sequence, patients: Sequence) -> Cases:
+    """Return in which case each event of a FROC curve happens.
 
     Args:
-        detections (Detections): Those of all items.
-        lesions (Lesions): Those of all items.
-        items (list): Names of the n images or scans.
-        patients (list): Of each item its patient's name or id.
-        protocol (Protocol): The rules.
+        matched (MatchedDetections): Of n cases.
+        names (Sequence): Names of the cases: images or scans.
+        patients (Sequence): Of each case its patient's name or id.
 
     Returns:
         Cases: They give the curve of
-        :func:`~mmlesion.evaluation.functional.evaluate_froc` where each patient counts once.
+        :func:`~mmlesion.evaluation.functional.summarize_froc` where each patient counts once.
     """
-    matched = Matched(detections, lesions, len(items), protocol)
-    wanted = ~lesions.ignore
-    found = matched.first_hit < len(matched.point_of)
-    lesion_point = np.full(len(found), MISSED)
-    lesion_point[found] = matched.point_of[matched.first_hit[found]]
-    fp_point, lesion_point = _without_gaps(matched.fp_point, lesion_point[wanted])
+    detected = matched.detected
+    lesion_point = np.full(len(detected), MISSED)
+    lesion_point[detected] = matched.point_of[matched.first_match[detected]]
+    fp_point, lesion_point = _without_gaps(matched.fp_point, lesion_point[matched.counted])
     _, patient = np.unique([str(name) for name in patients], return_inverse=True)
     return Cases(
-        items=list(items),
+        names=list(names),
         patient=patient,
-        fp_levels=np.asarray(protocol.fp_levels, dtype=float),
-        fp_item=matched.fp_item,
+        fp_rates=matched.fp_rates,
+        fp_case=matched.fp_case,
         fp_point=fp_point,
-        lesion_item=lesions.item[wanted],
+        lesion_case=matched.lesion_case[matched.counted],
         lesion_point=lesion_point,
         as_roc=matched.as_roc,
     )
@@ -101,8 +96,8 @@ def froc_cases(detections: Detections, lesions: Lesions, items: list, patients: 
 
 def _without_gaps(fp_point, lesion_point):
     """Count only the points at which the curve moves; a missed lesion stays so."""
-    found = lesion_point != MISSED
-    points = np.unique(np.concatenate([fp_point, lesion_point[found]]))
+    detected = lesion_point != MISSED
+    points = np.unique(np.concatenate([fp_point, lesion_point[detected]]))
     numbered = lesion_point.copy()
-    numbered[found] = np.searchsorted(points, lesion_point[found])
+    numbered[detected] = np.searchsorted(points, lesion_point[detected])
     return np.searchsorted(points, fp_point), numbered

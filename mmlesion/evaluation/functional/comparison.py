@@ -12,7 +12,7 @@ from .cases import Cases
 class RowScore(NamedTuple):
     """The score of a row: one configuration, trained with one or several seeds.
 
-    The columns of each array are the levels and, last, the mean over the levels.
+    The columns of each array are the FP rates and, last, the mean over these.
 
     Args:
         value (ndarray): (l + 1,) sensitivities, averaged over the runs.
@@ -71,7 +71,7 @@ def compare_rows(
 ) -> Comparison:
     """Compare rows by a paired bootstrap over patients.
 
-    Each draw takes patients with replacement, all items of a patient together, and the same ones
+    Each draw takes patients with replacement, all cases of a patient together, and the same ones
     for every run: what makes a test set easy or hard for all rows cancels out. A row's score in a
     draw is the average over its runs. Where rows have several runs, the noise of training is added:
     its variance, pooled over the rows, divided by the row's number of runs, drawn from Student's t
@@ -79,7 +79,7 @@ def compare_rows(
     models, not of their training.
 
     Args:
-        rows (dict[str, list[Cases]]): The runs of each row, all on the same items and lesions.
+        rows (dict[str, list[Cases]]): The runs of each row, all on the same cases and lesions.
         reference (str, optional): The row that the others are compared with. Defaults to None, the
             first.
         draws (int): Number of draws. Defaults to 2000.
@@ -122,7 +122,7 @@ def _draw(rows, draws, generator):
     first = next(iter(rows.values()))[0]
     num_patients = 1 + first.patient.max()
     even = np.full(num_patients, 1 / num_patients)
-    drawn = {name: np.empty((draws, len(first.fp_levels) + 1)) for name in rows}
+    drawn = {name: np.empty((draws, len(first.fp_rates) + 1)) for name in rows}
     for number in range(draws):
         weight = generator.multinomial(num_patients, even)
         for name, runs in rows.items():

@@ -1,12 +1,19 @@
 """Free-response ROC: sensitivity versus false positives per image or scan."""
 
+from __future__ import annotations
+
 import time
 from dataclasses import dataclass
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple
 
 import numpy as np
 
+from mmlesion.structures import Detections, Lesions
+
 from .matching import match
+
+Curve = tuple[np.ndarray, np.ndarray]
+"""(p + 1,) false positives per case and (p + 1,) sensitivities, from (0, 0)."""
 
 
 @dataclass(frozen=True)
@@ -15,132 +22,188 @@ class Protocol:
 
     Args:
         criterion (Callable): Says which pairs match, see :func:`~.matching.match`.
-        fp_levels (tuple[float]): False positives per item at which sensitivity is read.
+        fp_rates (tuple[float]): False positives per case at which sensitivity is read.
         merge_ties (bool): Whether detections of equal score make one point of the curve, as an ROC
             curve has it, or one point each, in the order of the published DeepLesion program.
-        max_per_item (int, optional): The most detections that an item may have.
+        max_per_case (int, optional): The most detections that a case may have.
     """
 
     criterion: Callable
-    fp_levels: tuple
+    fp_rates: tuple
     merge_ties: bool = False
-    max_per_item: Optional[int] = None
+    max_per_case: int | None = None
 
 
 class CurveEvents(NamedTuple):
-    """The events that move the curve: their points and items."""
+    """What moves the curve: at which of its points, and in which case."""
 
     num_points: int
     fp_point: np.ndarray
-    fp_item: np.ndarray
+    fp_case: np.ndarray
     hit_point: np.ndarray
-    hit_item: np.ndarray
+    hit_case: np.ndarray
 
 
-class Matched:
-    """A dataset after matching, from which the curve of any subset of its lesions is computed."""
-
-    def __init__(self, detections, lesions, num_items, protocol):
-        if protocol.max_per_item:
-            detections = limit_per_item(detections, protocol.max_per_item)
-        detections = _rank(detections)
-        false_positive, self.first_hit = match(detections, lesions, protocol.criterion)
-        self.point_of, self.score = _points(detections.score, protocol.merge_ties)
-        self.fp_point = self.point_of[false_positive]
-        self.fp_item = detections.item[false_positive]
-        self.lesion_item = lesions.item
-        self.num_items = num_items
-        self.as_roc = protocol.merge_ties
-
-    def events(self, chosen):
-        """Return the events (:class:`CurveEvents`) of the lesions in the mask ``chosen`` (m,)."""
-        found = chosen & (self.first_hit < len(self.point_of))
-        hit_point = self.point_of[self.first_hit[found]]
-        hit_item = self.lesion_item[found]
-        return CurveEvents(len(self.score), self.fp_point, self.fp_item, hit_point, hit_item)
-
-    def curve(self, chosen):
-        """Return (p + 1,) false positives per item and (p + 1,) sensitivities, from (0, 0)."""
-        return curve_of(self.events(chosen), self.num_items, chosen.sum(), self.as_roc)
-
-
-def evaluate_froc(detections, lesions, num_items, protocol, groups=None, bootstrap=0, seed=0):
-    """Evaluate detections by the rules of a benchmark.
-
-    Detections over the whole set are taken in descending order of score. One that reaches no lesion
-    is a false positive; one that reaches several hits all of them; a further hit on the same lesion
-    counts neither way, nor does one that reaches only ignored findings.
+class MatchedDetections:
+    """The detections of a dataset after matching, ready to give the curve of any of its lesions.
 
     Args:
-        detections (Detections): Those of all items, in the order of their file.
-        lesions (Lesions): Those of all items.
-        num_items (int): Number of images or scans, those without lesions included.
+        detections (Detections): Those of all cases, in the order of their file.
+        lesions (Lesions): Those of all cases.
+        num_cases (int): Number of images or scans, those without lesions included.
         protocol (Protocol): The rules.
-        groups (dict[str, ndarray], optional): Name to (m,) bool, which lesions belong to a group.
-            Their sensitivity is read at the false positives of the whole set.
-        bootstrap (int): Number of times the items are drawn with replacement for 95 % confidence
-            intervals; 0 for none.
-        seed (int): Of these draws.
+
+    Attributes:
+        point_of (ndarray): (n,) int, the point of the curve that each detection, in descending
+            order of score, belongs to.
+        score (ndarray): (p,) float, the score of each point.
+        first_match (ndarray): (m,) int, the first detection to match each lesion, n if none does.
+        fp_case (ndarray): (f,) int, the case of each false positive.
+        fp_point (ndarray): (f,) int, its point.
+        lesion_case (ndarray): (m,) int, the case of each lesion.
+        counted (ndarray): (m,) bool, False for ignored ground truth.
+        seconds (float): What matching took.
+    """
+
+    def __init__(
+        self, detections: Detections, lesions: Lesions, num_cases: int, protocol: Protocol
+    ):
+        start = time.perf_counter()
+        if protocol.max_per_case:
+            detections = limit_per_case(detections, protocol.max_per_case)
+        detections = _rank(detections)
+        false_positive, self.first_match = match(detections, lesions, protocol.criterion)
+        self.point_of, self.score = _points(detections.score, protocol.merge_ties)
+        self.fp_point = self.point_of[false_positive]
+        self.fp_case = detections.case[false_positive]
+        self.lesion_case = lesions.case
+        self.counted = ~lesions.ignore
+        self.num_cases = num_cases
+        self.fp_rates = np.asarray(protocol.fp_rates, dtype=float)
+        self.as_roc = protocol.merge_ties
+        self.seconds = time.perf_counter() - start
+
+    @property
+    def detected(self) -> np.ndarray:
+        """(m,) bool, the lesions that any detection matches."""
+        return self.first_match < len(self.point_of)
+
+    def events(self, chosen: np.ndarray) -> CurveEvents:
+        """Return what moves the curve of some of the lesions, (m,) bool."""
+        hits = chosen & self.detected
+        hit_point = self.point_of[self.first_match[hits]]
+        hit_case = self.lesion_case[hits]
+        return CurveEvents(len(self.score), self.fp_point, self.fp_case, hit_point, hit_case)
+
+    def curve(self, chosen: np.ndarray) -> Curve:
+        """Return the curve of some of the lesions, (m,) bool."""
+        return curve_of(self.events(chosen), self.num_cases, chosen.sum(), self.as_roc)
+
+
+def evaluate_froc(
+    detections: Detections,
+    lesions: Lesions,
+    num_cases: int,
+    protocol: Protocol,
+    groups: dict[str, np.ndarray] | None = None,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> dict:
+    """Evaluate detections by the rules of a benchmark.
+
+    All detections are processed in descending order of score. A detection that matches no lesion is
+    a false positive; one that matches several lesions is a true positive for each. A further match
+    of the same lesion counts neither way, nor does a detection that matches ignored lesions only.
+
+    Args:
+        detections (Detections): Those of all cases, in the order of their file.
+        lesions (Lesions): Those of all cases.
+        num_cases (int): Number of images or scans, those without lesions included.
+        protocol (Protocol): The rules.
+        groups (dict[str, ndarray], optional): See :func:`summarize_froc`.
+        bootstrap (int): See :func:`summarize_froc`.
+        seed (int): See :func:`summarize_froc`.
 
     Returns:
-        dict: ``fp_levels``, ``sensitivity`` and ``mean``; ``score_thresholds``, at each level the
+        dict: What :func:`summarize_froc` returns.
+    """
+    matched = MatchedDetections(detections, lesions, num_cases, protocol)
+    return summarize_froc(matched, groups, bootstrap, seed)
+
+
+def summarize_froc(
+    matched: MatchedDetections,
+    groups: dict[str, np.ndarray] | None = None,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> dict:
+    """Summarize the FROC curve of matched detections.
+
+    Args:
+        matched (MatchedDetections): Of m lesions.
+        groups (dict[str, ndarray], optional): Name to (m,) bool, which lesions belong to a group.
+            Their sensitivity is read at the false positives of the whole dataset.
+        bootstrap (int): Number of times the cases are drawn with replacement for 95 % confidence
+            intervals; 0 for none.
+        seed (int): Random seed of these draws.
+
+    Returns:
+        dict: ``fp_levels``, ``sensitivity`` and ``mean``; ``score_thresholds``, at each FP rate the
         lowest score with no more false positives than that, None where there is no such score;
         ``num_lesions``, ``num_items``, ``num_detections``; ``curve`` with lists ``fp``,
-        ``sensitivity`` and ``score``; ``seconds`` of evaluation; ``groups`` and
+        ``sensitivity`` and ``score``; ``seconds`` of evaluation, matching included; ``groups`` and
         ``confidence_interval`` if asked for. Sensitivity is NaN if there are no lesions.
     """
     start = time.perf_counter()
-    matched = Matched(detections, lesions, num_items, protocol)
-    wanted = ~lesions.ignore
-    levels = np.asarray(protocol.fp_levels, dtype=float)
-    fp, sensitivity = matched.curve(wanted)
+    fp_rates, counted = matched.fp_rates, matched.counted
+    fp, sensitivity = matched.curve(counted)
     result = {
-        **_at_levels(fp, sensitivity, levels),
-        'score_thresholds': score_thresholds(fp[1:], matched.score, levels),
-        'num_lesions': int(wanted.sum()),
-        'num_items': int(num_items),
+        **_at_fp_rates(fp, sensitivity, fp_rates),
+        'score_thresholds': score_thresholds(fp[1:], matched.score, fp_rates),
+        'num_lesions': int(counted.sum()),
+        'num_items': int(matched.num_cases),
         'num_detections': len(matched.point_of),
     }
     if groups:
         result['groups'] = {
             name: {
-                'num_lesions': int((member & wanted).sum()),
-                **_at_levels(*matched.curve(member & wanted), levels),
+                'num_lesions': int((member & counted).sum()),
+                **_at_fp_rates(*matched.curve(member & counted), fp_rates),
             }
             for name, member in groups.items()
         }
     if bootstrap:
-        samples = _bootstrap(matched, wanted, levels, bootstrap, seed)
+        samples = _bootstrap(matched, bootstrap, seed)
         result['confidence_interval'] = {'seed': seed, **_interval(samples)}
     result['curve'] = _corners(fp, sensitivity, matched.score)
-    result['seconds'] = time.perf_counter() - start
+    result['seconds'] = matched.seconds + time.perf_counter() - start
     return result
 
 
-def sensitivity_at(fp, sensitivity, levels):
-    """Read a curve at levels of false positives per item, linearly between its points.
+def sensitivity_at(fp: np.ndarray, sensitivity: np.ndarray, fp_rates: np.ndarray) -> np.ndarray:
+    """Read a curve at numbers of false positives per case, linearly between its points.
 
     Of several points with the same false positives the last counts; beyond the curve's end its last
     sensitivity does.
 
     Args:
-        fp (ndarray): (p,) rising false positives per item, from 0.
+        fp (ndarray): (p,) ascending false positives per case, from 0.
         sensitivity (ndarray): (p,) sensitivities.
-        levels (ndarray): (l,) levels.
+        fp_rates (ndarray): (l,) false positives per case.
 
     Returns:
         ndarray: (l,) sensitivities.
     """
-    return np.interp(levels, fp, sensitivity)
+    return np.interp(fp_rates, fp, sensitivity)
 
 
-def score_thresholds(fp, score, levels):
-    """Return the operating point at each level: the lowest score within it.
+def score_thresholds(fp: np.ndarray, score: np.ndarray, fp_rates: np.ndarray) -> list[float | None]:
+    """Return the operating point at each FP rate: the lowest score that does not exceed it.
 
     Args:
-        fp (ndarray): (p,) rising false positives per item.
-        score (ndarray): (p,) falling score of each point.
-        levels (ndarray): (l,) false positives per item.
+        fp (ndarray): (p,) ascending false positives per case.
+        score (ndarray): (p,) score of each point, descending.
+        fp_rates (ndarray): (l,) false positives per case.
 
     Returns:
         list[float | None]: (l,) scores; None where even the highest makes more false positives.
@@ -148,38 +211,38 @@ def score_thresholds(fp, score, levels):
     # A threshold lets all detections of its score in, so that of equal scores the last point tells.
     last = np.append(score[1:] != score[:-1], True)[: len(score)]
     fp, score = fp[last], score[last]
-    within = np.searchsorted(fp, levels, side='right')
+    within = np.searchsorted(fp, fp_rates, side='right')
     return [float(score[count - 1]) if count else None for count in within]
 
 
-def limit_per_item(detections, limit):
-    """Keep the highest-scoring detections of each item, as in the LUNA16 program.
+def limit_per_case(detections: Detections, limit: int) -> Detections:
+    """Keep a case's best detections, by the rule of the LUNA16 program.
 
-    In an item with more than ``limit`` those that score higher than the first one too many stay, so
+    In a case with more than ``limit`` those that score higher than the first one too many stay, so
     that equal scores at the limit all go.
 
     Args:
         detections (Detections): n detections in any order.
-        limit (int): The most that an item may have.
+        limit (int): The most that a case may have.
 
     Returns:
         Detections: Those that stay, in their order.
     """
-    best_first = np.lexsort((-detections.score, detections.item))
-    sizes = np.bincount(detections.item)
+    best_first = np.lexsort((-detections.score, detections.case))
+    sizes = np.bincount(detections.case)
     starts = np.cumsum(sizes) - sizes
     threshold = np.full(len(sizes), -np.inf)
     crowded = sizes > limit
     threshold[crowded] = detections.score[best_first[starts[crowded] + limit]]
-    return detections.take(detections.score > threshold[detections.item])
+    return detections.take(detections.score > threshold[detections.case])
 
 
 def _rank(detections):
-    """Sort by descending score, with ties as in the published DeepLesion and LENS programs."""
-    by_item = np.argsort(detections.item, kind='stable')
-    # Not a stable sort: these programs call exactly this on the detections of all items, item by
-    # item, and only the same call on the same array puts equal scores in the same order.
-    return detections.take(by_item[np.argsort(detections.score[by_item])[::-1]])
+    """Sort by descending score, with ties in the order of the DeepLesion and LENS programs."""
+    by_case = np.argsort(detections.case, kind='stable')
+    # Not a stable sort: these programs call exactly this on the detections of all cases, case by
+    # case, and only the same call on the same array puts equal scores in the same order.
+    return detections.take(by_case[np.argsort(detections.score[by_case])[::-1]])
 
 
 def _points(score, merge_ties):
@@ -191,14 +254,14 @@ def _points(score, merge_ties):
 
 
 def _counts(events, weight=None):
-    """Return (p + 1,) false positives and (p + 1,) detected lesions up to each point, from 0.
+    """(p + 1,) false positives and (p + 1,) detected lesions up to each point, from 0.
 
     Args:
         events (CurveEvents): The events.
-        weight (ndarray, optional): (num_items,) how often each item counts.
+        weight (ndarray, optional): (num_cases,) how often each case counts.
     """
     fp_weight, hit_weight = (
-        None if weight is None else weight[item] for item in (events.fp_item, events.hit_item)
+        None if weight is None else weight[case] for case in (events.fp_case, events.hit_case)
     )
     steps = (
         np.bincount(events.fp_point, fp_weight, events.num_points),
@@ -207,42 +270,48 @@ def _counts(events, weight=None):
     return tuple(np.append(0.0, np.cumsum(step)) for step in steps)
 
 
-def curve_of(events, num_items, num_lesions, as_roc=False, weight=None):
-    """Convert events to false positives per item and sensitivities.
+def curve_of(
+    events: CurveEvents,
+    num_cases: float,
+    num_lesions: float,
+    as_roc: bool = False,
+    weight: np.ndarray | None = None,
+) -> Curve:
+    """Turn events into false positives per case and sensitivity.
 
     With ``as_roc`` counts are divided, multiplied and divided again as LUNA16's program does after
-    its ROC analysis: its levels are whole numbers of false positives on 888 scans, so that the last
-    bit decides which end of a vertical step is read.
+    its ROC analysis: its FP rates are whole numbers of false positives on 888 scans, so that the
+    last bit decides which end of a vertical step is read.
 
     Args:
         events (CurveEvents): At p points.
-        num_items (float): Number of items, or the sum of their weights.
-        num_lesions (float): Number of lesions, or the sum of their items' weights.
+        num_cases (float): Number of cases, or the sum of their weights.
+        num_lesions (float): Number of lesions, or the sum of their cases' weights.
         as_roc (bool): Whether to divide as LUNA16's program does. Defaults to False.
-        weight (ndarray, optional): (num_items,) how often each item counts. Defaults to None, once.
+        weight (ndarray, optional): (num_cases,) how often each case counts. Defaults to None, once.
 
     Returns:
-        tuple[ndarray, ndarray]: (p + 1,) false positives per item and (p + 1,) sensitivities, from
+        tuple[ndarray, ndarray]: (p + 1,) false positives per case and (p + 1,) sensitivities, from
         (0, 0).
     """
     fp, hits = _counts(events, weight)
     if as_roc:
         fp, hits = (c / c[-1] * c[-1] if c[-1] else c for c in (fp, hits))
     with np.errstate(invalid='ignore'):
-        return fp / num_items, hits / np.float64(num_lesions)
+        return fp / num_cases, hits / np.float64(num_lesions)
 
 
-def _bootstrap(matched, wanted, levels, count, seed):
-    """Return (count, l) sensitivities at the levels, each on items drawn with replacement."""
+def _bootstrap(matched, count, seed):
+    """(count, l) sensitivities at the FP rates, each on cases drawn with replacement."""
     generator = np.random.default_rng(seed)
-    events, item_of_lesion = matched.events(wanted), matched.lesion_item[wanted]
-    num_items = matched.num_items
-    samples = np.empty((count, len(levels)))
+    events, lesion_case = matched.events(matched.counted), matched.lesion_case[matched.counted]
+    num_cases = matched.num_cases
+    samples = np.empty((count, len(matched.fp_rates)))
     for sample in samples:
-        drawn = generator.integers(num_items, size=num_items)
-        weight = np.bincount(drawn, minlength=num_items).astype(float)
-        curve = curve_of(events, num_items, weight[item_of_lesion].sum(), weight=weight)
-        sample[:] = sensitivity_at(*curve, levels)
+        drawn = generator.integers(num_cases, size=num_cases)
+        weight = np.bincount(drawn, minlength=num_cases).astype(float)
+        curve = curve_of(events, num_cases, weight[lesion_case].sum(), weight=weight)
+        sample[:] = sensitivity_at(*curve, matched.fp_rates)
     return samples
 
 
@@ -262,10 +331,10 @@ def _interval(samples):
     }
 
 
-def _at_levels(fp, sensitivity, levels):
-    read = sensitivity_at(fp, sensitivity, levels)
+def _at_fp_rates(fp, sensitivity, fp_rates):
+    read = sensitivity_at(fp, sensitivity, fp_rates)
     return {
-        'fp_levels': levels.tolist(),
+        'fp_levels': fp_rates.tolist(),
         'sensitivity': read.tolist(),
         'mean': float(read.mean()),
     }

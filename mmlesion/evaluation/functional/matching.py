@@ -1,49 +1,61 @@
-"""Vectorized matching of all detections of a dataset to its lesions."""
+"""Match all detections of a dataset with all its lesions at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Callable
 
 import numpy as np
+
+from mmlesion.structures import Detections, Lesions
 
 # Pairs of a detection and a lesion that are looked at together: so many that their coordinates stay
 # in the processor's cache.
 MAX_PAIRS = 1 << 14
 
 
-def match(detections, lesions, criterion):
-    """Find what each detection reaches.
+def match(
+    detections: Detections, lesions: Lesions, criterion: Callable
+) -> tuple[np.ndarray, np.ndarray]:
+    """Match detections with lesions.
 
     Args:
-        detections (Detections): n detections by falling rank.
+        detections (Detections): n detections in descending order of rank.
         lesions (Lesions): m lesions.
         criterion (Callable): Takes (p, k) detections and (p, k) lesions, says which of the p pairs
             match, (p,) bool.
 
     Returns:
-        tuple[ndarray, ndarray]: (n,) bool, False for a detection that reaches any lesion, ignored
-        ones included; (m,) int, the first detection to reach each lesion, n if there is none.
+        tuple[ndarray, ndarray]: (n,) bool, False for a detection that matches any lesion, ignored
+        ones included; (m,) int, the first detection to match each lesion, n if there is none.
     """
     count = len(detections.score)
     false_positive = np.ones(count, dtype=bool)
-    first_hit = np.full(len(lesions.ignore), count)
+    first_match = np.full(len(lesions.ignore), count)
     # Gathered coordinate by coordinate, each contiguous: criteria work on one at a time.
-    found, wanted = (np.ascontiguousarray(one.geometry.T) for one in (detections, lesions))
+    detected = np.ascontiguousarray(detections.geometry.T)
+    ground_truth = np.ascontiguousarray(lesions.geometry.T)
     for detection, lesion in _candidate_pairs(*_keys(detections, lesions)):
-        hit = criterion(found[:, detection].T, wanted[:, lesion].T)
+        hit = criterion(detected[:, detection].T, ground_truth[:, lesion].T)
         false_positive[detection[hit]] = False
-        np.minimum.at(first_hit, lesion[hit], detection[hit])
-    return false_positive, first_hit
+        np.minimum.at(first_match, lesion[hit], detection[hit])
+    return false_positive, first_match
 
 
 def _keys(detections, lesions):
-    """Return keys of item and class that are equal for candidate pairs."""
+    """Numbers that are equal for a detection and a lesion that may match: of case, and class."""
     if detections.label is None or lesions.label is None:
-        return detections.item, lesions.item
+        return detections.case, lesions.case
     classes = 1 + max(detections.label.max(initial=0), lesions.label.max(initial=0))
     return (
-        detections.item * classes + detections.label,
-        lesions.item * classes + lesions.label,
+        detections.case * classes + detections.label,
+        lesions.case * classes + lesions.label,
     )
 
 
-def _candidate_pairs(detection_key, lesion_key):
+def _candidate_pairs(
+    detection_key: np.ndarray, lesion_key: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield blocks of index pairs (detection, lesion) with equal keys, two (p,) int arrays."""
     by_key = np.argsort(lesion_key, kind='stable')
     num_keys = 1 + max(detection_key.max(initial=-1), lesion_key.max(initial=-1))

@@ -1,4 +1,4 @@
-"""Criteria for a match of a detection and a lesion: box overlap, or center in sphere."""
+"""Does a detection match a lesion: overlap of boxes, or a center inside a sphere."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,10 @@ import numpy as np
 OVERLAPS = ('iou', 'iobb', 'iogt', 'max')
 
 
-def box_overlaps(boxes, gts, metric='iou', inclusive=True):
-    """Return the overlap of detected boxes with ground truth boxes, in 2D or 3D.
+def box_overlaps(
+    boxes: np.ndarray, gts: np.ndarray, metric: str = 'iou', inclusive: bool = True
+) -> np.ndarray:
+    """Return the overlap of detected boxes with ground-truth boxes, in 2D or 3D.
 
     The arrays broadcast: equal shapes give pairwise overlaps, ``boxes[:, None]`` with ``gts[None]``
     gives the whole matrix.
@@ -52,8 +54,10 @@ def _ratio(inter, box_size, gt_size, metric):
     raise ValueError(f'overlap must be one of {OVERLAPS}, not {metric!r}')
 
 
-def slice_overlaps(boxes, gts, metric='iou', inclusive=True):
-    """Return the overlap of detected 3D boxes with ground truth annotated on one slice only.
+def slice_overlaps(
+    boxes: np.ndarray, gts: np.ndarray, metric: str = 'iou', inclusive: bool = True
+) -> np.ndarray:
+    """Return the overlap of 3D boxes with ground truth that is annotated on one slice only.
 
     Where the box covers the annotated slice it is the 2D overlap on it, elsewhere 0.
 
@@ -92,22 +96,22 @@ class OverlapCriterion:
         if self.metric not in OVERLAPS:
             raise ValueError(f'overlap must be one of {OVERLAPS}, not {self.metric!r}')
 
-    def __call__(self, boxes, gts):
-        """Return (n,) bool for pairs of (n, 4 or 6) detected and (n, 4 or 6) ground truth boxes."""
+    def __call__(self, boxes: np.ndarray, gts: np.ndarray) -> np.ndarray:
+        """Return (n,) bool of n pairs: (n, 4 or 6) detected and (n, 4 or 6) ground-truth boxes."""
         overlaps = slice_overlaps if self.annotated_slice else box_overlaps
         return overlaps(boxes, gts, self.metric, self.inclusive) >= self.threshold
 
 
-def centre_in_sphere(centres, spheres):
-    """Apply LUNA16's criterion: the mark is nearer to the nodule's center than its radius.
+def centre_in_sphere(centers: np.ndarray, spheres: np.ndarray) -> np.ndarray:
+    """Return LUNA16's criterion: the mark is nearer to the nodule's center than its radius.
 
     Args:
-        centres (ndarray): (..., >=3) x, y, z of marks in mm; further columns are not used.
+        centers (ndarray): (..., >=3) x, y, z of marks in mm; further columns are not used.
         spheres (ndarray): (..., 4) x, y, z and diameter of nodules in mm.
 
     Returns:
         ndarray: (...) bool, False right on the sphere.
     """
-    difference = np.asarray(centres)[..., :3] - spheres[..., :3]
+    difference = np.asarray(centers)[..., :3] - spheres[..., :3]
     x, y, z = (difference[..., axis] ** 2 for axis in range(3))
     return x + y + z < (spheres[..., 3] / 2) ** 2

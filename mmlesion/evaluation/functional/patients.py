@@ -1,44 +1,43 @@
 """Scores by patient instead of by lesion."""
 
+from __future__ import annotations
+
 import numpy as np
 
-from .froc import Matched
+from .froc import MatchedDetections
 
 TNP_SENSITIVITY = 0.95
 _ROUNDING = 1e-9
 
 
-def true_negative_patients(detections, lesions, num_items, protocol, sensitivity=TNP_SENSITIVITY):
-    """Return the fraction of lesion-free scans without detections at a high sensitivity.
+def true_negative_patients(
+    matched: MatchedDetections, sensitivity: float = TNP_SENSITIVITY
+) -> dict:
+    """Return the share of scans without lesions that have no false positive at high sensitivity.
 
     3D Aggregated Faster R-CNN, section True Negative Patients: N_TNP / N_NP at the highest score
-    threshold that lets the sensitivity reach 0.95. A scan is negative if it has no lesion to find;
-    marks in ignored findings are no false positives, as in FROC. The benchmarks have a scan a
-    patient.
+    threshold at which the sensitivity is at least 0.95. A scan is negative if it has no lesion that
+    counts; detections that match ignored lesions are no false positives, as in FROC. The benchmarks
+    have one scan per patient.
 
     Args:
-        detections (Detections): Those of all items.
-        lesions (Lesions): Those of all items.
-        num_items (int): Number of scans.
-        protocol (Protocol): The rules.
+        matched (MatchedDetections): The detections of all scans.
         sensitivity (float): The least sensitivity. Defaults to 0.95.
 
     Returns:
-        dict: ``TNP``, NaN if there are no negative scans or the sensitivity is not reached;
-        ``TNP_threshold``, the score, None if it is not reached; ``TNP_sensitivity``, as given.
+        dict: ``TNP``, NaN if there are no negative scans or the sensitivity is never that high;
+        ``TNP_threshold``, the score, None if it never is; ``TNP_sensitivity``, as given.
     """
-    matched = Matched(detections, lesions, num_items, protocol)
-    wanted = ~lesions.ignore
-    reached = matched.curve(wanted)[1][1:] >= sensitivity - _ROUNDING
-    negative = np.ones(num_items, dtype=bool)
-    negative[lesions.item[wanted]] = False
+    enough = matched.curve(matched.counted)[1][1:] >= sensitivity - _ROUNDING
     result = dict(TNP=float('nan'), TNP_threshold=None, TNP_sensitivity=sensitivity)
-    if not reached.any():
+    if not enough.any():
         return result
-    threshold = matched.score[reached.argmax()]
-    clean = np.ones(num_items, dtype=bool)
-    clean[matched.fp_item[matched.score[matched.fp_point] >= threshold]] = False
+    threshold = matched.score[enough.argmax()]
     result['TNP_threshold'] = float(threshold)
+    negative = np.ones(matched.num_cases, dtype=bool)
+    negative[matched.lesion_case[matched.counted]] = False
+    clean = np.ones(matched.num_cases, dtype=bool)
+    clean[matched.fp_case[matched.score[matched.fp_point] >= threshold]] = False
     if negative.any():
         result['TNP'] = float(clean[negative].mean())
     return result

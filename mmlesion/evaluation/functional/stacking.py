@@ -1,16 +1,24 @@
-"""Stacking of 2D boxes on consecutive slices to 3D boxes."""
+"""2D boxes of consecutive slices as 3D boxes."""
+
+from __future__ import annotations
 
 import numpy as np
 
 from .overlaps import box_overlaps
 
 
-def link_boxes(boxes, scores, slices, labels, iou_thr=0.5):
+def link_boxes(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    slices: np.ndarray,
+    labels: np.ndarray,
+    iou_thr: float = 0.5,
+) -> np.ndarray:
     """Link the boxes of consecutive slices into tracks.
 
-    Going up the slices, boxes are linked one to one to the tracks that end on the slice before, by
-    falling IoU with the tracks' last boxes; equal IoUs in descending order of score. A box without
-    a partner starts a track. Boxes of different labels are never linked.
+    Going up the slices, boxes are linked one to one to the tracks that end on the slice before, in
+    descending order of IoU with the tracks' last boxes; equal IoUs in descending order of score. A
+    box without a partner starts a track. Boxes of different labels are never linked.
 
     Args:
         boxes (ndarray): (n, 4) boxes x1, y1, x2, y2.
@@ -37,8 +45,14 @@ def link_boxes(boxes, scores, slices, labels, iou_thr=0.5):
     return tracks
 
 
-def stack_boxes(boxes, scores, slices, labels, iou_thr=0.5):
-    """Stack the 2D boxes of neighboring slices into 3D boxes, as LENS does with its proposals.
+def stack_boxes(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    slices: np.ndarray,
+    labels: np.ndarray,
+    iou_thr: float = 0.5,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Stack the 2D boxes of neighbouring slices into 3D boxes, as LENS does with its proposals.
 
     2D boxes of consecutive slices are joined if their IoU exceeds ``iou_thr`` (see
     :func:`link_boxes`). In x and y a 3D box is the average of its 2D boxes, weighted by their
@@ -76,7 +90,7 @@ def stack_boxes(boxes, scores, slices, labels, iou_thr=0.5):
 
 
 def _match(boxes, scores, labels, before, here, iou_thr):
-    """Return (m, 2) index pairs of ``before`` and ``here``, one to one by descending IoU."""
+    """(m, 2) pairs of box indices from ``before`` and ``here``, one to one, by descending IoU."""
     ious = box_overlaps(boxes[before][:, None], boxes[here][None], inclusive=False)
     rows, columns = np.nonzero((ious > iou_thr) & (labels[before][:, None] == labels[here]))
     pairs = np.stack([before[rows], here[columns]], axis=1)

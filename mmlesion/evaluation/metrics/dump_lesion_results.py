@@ -27,18 +27,18 @@ class DumpLesionResults(DumpDetResults):
         """Keep the predictions of a batch.
 
         Args:
-            data_batch (dict): Not used.
+            data_batch (dict): Of mmengine's interface.
             data_samples (Sequence[dict]): Predictions as ``LesionRetinaNet`` has them, or others.
         """
         super().process(data_batch, [_without_maps(sample) for sample in data_samples])
 
 
 def _without_maps(sample):
-    """Return a copy of a sample with its segments as RLE instead of the maps."""
+    """Return a copy of a sample with the detections' segments as RLE in place of its maps."""
     kept = {key: value for key, value in sample.items() if key != 'gt_sem_seg'}
     if 'segments' in sample.get('pred_sem_seg', {}):
         numbers = sample['pred_sem_seg']['segments'][0].cpu().numpy()
-        wanted = np.unique(sample['pred_instances']['segment_ids'].cpu().numpy()).tolist()
-        segments = {number: encode_mask(numbers == number) for number in wanted if number}
+        ids = np.unique(sample['pred_instances']['segment_ids'].cpu().numpy()).tolist()
+        segments = {number: encode_mask(numbers == number) for number in ids if number}
         kept['pred_sem_seg'] = dict(segments=segments)
     return kept

@@ -1,6 +1,9 @@
-"""FROC in training and test runs."""
+"""FROC while training and testing."""
+
+from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,16 +14,25 @@ from mmengine.logging import print_log
 
 from mmlesion.io.cases import SUFFIX, write_cases
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.structures import Detections, Predictions
+from mmlesion.structures import Detections, Lesions, Predictions
 from mmlesion.utils import UserError
 from mmlesion.visualization.froc_curve import draw_froc
 
 from ..coverage import coverage, coverage_warnings
-from ..functional import evaluate_froc, froc_cases
+from ..functional import MatchedDetections, Protocol, froc_cases, summarize_froc
+from ..groups import group_lesions
 from ..tables import froc_table
-from .slice_benchmark import SliceBenchmark
-from .sub_volume_benchmark import SubVolumeBenchmark
-from .volume_benchmark import VolumeBenchmark
+from ..tasks import (
+    CaseDetections,
+    CollectedRun,
+    FROCTask,
+    MatchedRun,
+    OverlapOptions,
+    SampleDetections,
+    SliceTask,
+    SubVolumeTask,
+    VolumeTask,
+)
 
 
 @METRICS.register_module()
@@ -28,10 +40,10 @@ class FROCMetric(BaseMetric):
     """FROC of lesion detection in images, volumes or sub-volumes, by the kind of ``ann_file``.
 
     Images have boxes, and COCO's mAP over IoU 0.5 to 0.9 beside the FROC. Volumes have spheres in
-    the world: a detection is a hit if its center lies in the lesion, as LUNA16 has it, ignored
-    findings count neither way, and the True Negative Patient score stands beside the FROC.
-    Sub-volumes are evaluated as in LENS (section Metric): what is found on their slices is stacked
-    to 3D boxes, or found as such, of which IoBB over 0.3 is a hit.
+    the world: a detection matches if its center lies in the lesion, as LUNA16 has it, ignored
+    lesions count neither way, and the True Negative Patient score stands beside the FROC.
+    Sub-volumes are evaluated as in LENS (section Metric): the boxes on their slices are stacked to
+    3D boxes, or detected as such, of which IoBB over 0.3 is a match.
 
     A detection is matched with lesions of its own class. All images or volumes in ``ann_file``
     count, those without lesions or predictions too. Results are ``sens@<level>`` for each level,
@@ -44,8 +56,8 @@ class FROCMetric(BaseMetric):
         overlap (str, optional): Of boxes 'iou', 'iobb' (over the detected box), 'iogt' (over the
             ground truth) or 'max' of these two; of spheres 'centre_in_sphere'. Defaults to None,
             'iou', or 'centre_in_sphere' in volumes and 'iobb' in sub-volumes.
-        iou_thr (float, optional): The least overlap of boxes that is a hit. Defaults to None, 0.5,
-            and 0.3 in sub-volumes.
+        iou_thr (float, optional): The least overlap of boxes that match. Defaults to None, 0.5, and
+            0.3 in sub-volumes.
         fp_levels (Sequence[float], optional): False positives per image or volume at which
             sensitivity is read. Defaults to None, DeepLesion's, or LUNA16's in (sub-)volumes.
         inclusive (bool): Whether a box covers its last pixel, as in the published programs.
@@ -55,8 +67,11 @@ class FROCMetric(BaseMetric):
         fold (int | Sequence[int], optional): The fold, or folds, of ``ann_file`` whose volumes
             count. Defaults to None, all.
         classwise (bool): Whether to evaluate each class apart too. Defaults to False.
-        class_agnostic (bool): Whether a detection may hit lesions of any class. Defaults to False.
-        groups (Sequence[str]): Groups of lesions to report: 'lesion_type', 'diameter'.
+        class_agnostic (bool): Whether a detection may match lesions of any class. Defaults to
+            False.
+        groups (Sequence[str]): Fields of the annotations by which lesions are grouped, such as
+            'lesion_type', 'diameter' or 'organ'; numbers may have cut points, 'volume_ml:1,10'. See
+            :func:`~mmlesion.evaluation.groups.group_lesions`. Defaults to (), none.
         bootstrap (int): Draws of images for 95 % confidence intervals. Defaults to 0, none.
         seed (int): Of these draws. Defaults to 0.
         format_only (bool): Whether to write the predictions and evaluate nothing.
@@ -79,23 +94,23 @@ class FROCMetric(BaseMetric):
 
     def __init__(
         self,
-        ann_file,
-        overlap=None,
-        iou_thr=None,
-        fp_levels=None,
-        inclusive=True,
-        max_per_item=None,
-        fold=None,
-        classwise=False,
-        class_agnostic=False,
-        groups=(),
-        bootstrap=0,
-        seed=0,
-        format_only=False,
-        outfile_prefix=None,
-        backend_args=None,
-        collect_device='cpu',
-        prefix=None,
+        ann_file: str,
+        overlap: str | None = None,
+        iou_thr: float | None = None,
+        fp_levels: Sequence[float] | None = None,
+        inclusive: bool = True,
+        max_per_item: int | None = None,
+        fold: int | Sequence[int] | None = None,
+        classwise: bool = False,
+        class_agnostic: bool = False,
+        groups: Sequence[str] = (),
+        bootstrap: int = 0,
+        seed: int = 0,
+        format_only: bool = False,
+        outfile_prefix: str | None = None,
+        backend_args: dict | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
     ):
         super().__init__(collect_device=collect_device, prefix=prefix)
         if format_only and outfile_prefix is None:
@@ -109,179 +124,182 @@ class FROCMetric(BaseMetric):
         with get_local_path(ann_file, backend_args=backend_args) as local_path:
             self.content = read_json(local_path)
         self.ann_file = ann_file
-        self.benchmark = _benchmark(self.content, ann_file, fold)
-        self.truth = self.benchmark.truth
-        self.protocol = self.benchmark.protocol(
-            overlap or self.benchmark.overlap,
-            self.benchmark.iou_thr if iou_thr is None else iou_thr,
-            inclusive,
-            tuple(fp_levels or self.benchmark.levels),
-            max_per_item or self.benchmark.max_per_item,
-        )
-        self.groups = self._pick_groups(groups)
+        self.task = _build_task(self.content, ann_file, fold)
+        self.truth = self.task.truth
+        criterion = self.task.build_criterion(OverlapOptions(overlap, iou_thr, inclusive))
+        self.protocol = _build_protocol(self.task, criterion, fp_levels, max_per_item)
+        self.groups = group_lesions(self.truth.lesions.attributes, groups, ann_file)
 
-    def _pick_groups(self, kinds):
-        if missing := [kind for kind in kinds if kind not in self.truth.groups]:
-            raise UserError(f'{self.ann_file} does not say the {missing} of its lesions')
-        return {name: who for kind in kinds for name, who in self.truth.groups[kind].items()}
-
-    def process(self, data_batch, data_samples):
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the predictions of a batch, in the frame of the annotations.
 
         Args:
-            data_batch (dict): Not used.
+            data_batch (dict): Of mmengine's interface; predictions alone are evaluated.
             data_samples (Sequence[dict]): Meta information and ``pred_instances`` with (n, 4)
                 ``bboxes``, in px or spheres in voxels, (n,) ``scores`` and (n,) ``labels``, and
                 with masks what :func:`~mmlesion.evaluation.segments.segment_results` takes.
         """
         for sample in data_samples:
-            pred = sample['pred_instances']
-            item, geometry = self.benchmark.read(sample)
-            scores, labels = pred['scores'].cpu().numpy(), pred['labels'].cpu().numpy()
-            written = self.outfile_prefix is not None
-            segments = self.benchmark.segments(sample) if written else None
-            self.results.append((item, geometry, scores, labels, segments))
+            parsed = self.task.parse_sample(sample)
+            if self.outfile_prefix is not None:
+                parsed = replace(parsed, segments=self.task.parse_segments(sample))
+            self.results.append(parsed)
 
-    def compute_metrics(self, results):
+    def compute_metrics(self, results: list[SampleDetections]) -> dict[str, float]:
         """Evaluate the predictions of all processes.
 
         Args:
-            results (list[tuple]): What :meth:`process` kept.
+            results (list[SampleDetections]): What :meth:`process` kept.
 
         Returns:
             dict[str, float]: Names and values of the results.
         """
         categories = self._categories()
-        predictions = self._gather(results, np.array(list(categories)))
-        detections = predictions.detections
-        rows = self.benchmark.rows(detections)
+        collected = self._collect(results, np.array(list(categories)))
         if self.outfile_prefix is not None:
-            segments = {item: segments for item, *_, segments in results}
-            self.benchmark.write(self.outfile_prefix, rows, detections, segments)
+            self.task.write(self.outfile_prefix, collected)
         if self.format_only:
             return {}
+        self._warn(collected.predictions, categories)
+        detections = collected.predictions.detections
+        matched = self._match(detections, self._lesions(categories))
+        run = MatchedRun(detections, matched, list(categories), self.class_agnostic)
+        result = self._evaluate(run, categories)
+        result.update(coverage(self.truth, collected.predictions))
+        self._report(result)
+        if self.outfile_prefix is not None:
+            cases = froc_cases(matched, self.truth.cases, self.truth.patients)
+            write_cases(cases, f'{self.outfile_prefix}{SUFFIX}')
+        return _scalars(result)
+
+    def _categories(self):
+        """Return category id to name, in the order of labels."""
+        classes = self.dataset_meta['classes']
+        ids = {c['name']: c['id'] for c in self.content.get('categories', [])}
+        chosen = {ids[name]: name for name in self.task.order_classes(classes, list(ids))}
+        if not chosen:
+            raise UserError(f'{self.ann_file} has none of the classes {", ".join(classes)}')
+        return chosen
+
+    def _collect(self, results, category_ids) -> CollectedRun:
+        """Bring all predictions into the order of the annotation file, whoever made them."""
+        samples = {sample.sample_id: sample for sample in results}
+        by_case = self.task.merge_samples(samples.values())
+        listed = [case for case in self.truth.cases if case in by_case]
+        detections = self._concatenate(by_case, listed)
+        detections = replace(detections, label=category_ids[detections.label])
+        known = set(self.truth.cases)
+        unknown = [case for case in by_case if case not in known]
+        num_unknown = sum(len(by_case[case]) for case in unknown)
+        predictions = Predictions(detections, unknown, num_unknown)
+        return CollectedRun(predictions, _collect_segments(samples, listed))
+
+    def _concatenate(self, by_case, listed) -> Detections:
+        """Return the detections of the listed cases, with the cases' place in the file."""
+        nothing = CaseDetections(
+            np.empty((0, self.task.geometry_dim)), np.empty(0), np.empty(0, dtype=int)
+        )
+        index_of = {case: index for index, case in enumerate(self.truth.cases)}
+        indices = np.array([index_of[case] for case in listed], dtype=int)
+        counts = [len(by_case[case]) for case in listed]
+        joined = CaseDetections.concat([nothing, *(by_case[case] for case in listed)])
+        case = np.repeat(indices, counts)
+        return Detections(case, joined.geometry, joined.score, joined.label)
+
+    def _warn(self, predictions, categories):
+        """Log what a reader of the result must know."""
         for line in coverage_warnings(self.truth, predictions):
             print_log(line, 'current', logging.WARNING)
-        result = self._evaluate(rows, detections, categories)
-        if np.isnan(result['mean']):
+        if self._lesions(categories).ignore.all():
             print_log(
                 f'{self.ann_file} has no lesion of {", ".join(categories.values())} that counts: '
                 'sensitivity and mAP are NaN, and early stopping by them ends a training',
                 'current',
                 logging.WARNING,
             )
-        result.update(coverage(self.truth, predictions))
-        self._report(result)
-        if self.outfile_prefix is not None:
-            write_cases(self._cases(detections, categories), f'{self.outfile_prefix}{SUFFIX}')
-        return _scalars(result)
 
-    def _cases(self, detections, categories):
-        """What moves the curve of all classes, by patients."""
-        pooled = self._pooled(detections, categories)
-        return froc_cases(*pooled, self.truth.items, self.truth.patients, self.protocol)
-
-    def _categories(self):
-        """Category id to name, by the order of labels."""
-        classes = self.dataset_meta['classes']
-        ids = {c['name']: c['id'] for c in self.content.get('categories', [])}
-        chosen = {ids[name]: name for name in self.benchmark.order_classes(classes, ids)}
-        if not chosen:
-            raise UserError(f'{self.ann_file} has none of the classes {", ".join(classes)}')
-        return chosen
-
-    def _gather(self, results, category_ids):
-        """Bring all predictions into the order of the annotation file, whoever made them."""
-        items = self.truth.items
-        found = self.benchmark.join({item: columns[:3] for item, *columns in results})
-        listed = [(number, found[i]) for number, i in enumerate(items) if i in found]
-        item = np.repeat(
-            np.array([number for number, _ in listed], dtype=int),
-            [len(scores) for _, (_, scores, _) in listed],
-        )
-        boxes, scores, labels = (
-            np.concatenate([empty, *(columns[place] for _, columns in listed)])
-            for place, empty in enumerate(self._nothing())
-        )
-        unknown = {i: len(found[i][1]) for i in found.keys() - set(items)}
-        detections = Detections(item, boxes, scores, category_ids[labels])
-        return Predictions(detections, list(unknown), sum(unknown.values()))
-
-    def _nothing(self):
-        """Places, scores and labels of no detection."""
-        return np.empty((0, self.benchmark.num_numbers)), np.empty(0), np.empty(0, dtype=int)
-
-    def _evaluate(self, rows, detections, categories):
-        """FROC over all classes and, with ``classwise``, of each; and the benchmark's own score."""
-        known = self._of_classes(categories)
-        lesions = self.truth.lesions.take(known)
-        groups = {name: member[known] for name, member in self.groups.items()}
-        pooled = self._pooled(detections, categories)
-        result = self._froc(*pooled, groups)
-        result.update(self.benchmark.scores(rows, *pooled, self.protocol, categories))
+    def _evaluate(self, run, categories):
+        """Return the FROC over all classes, the task's own scores, and each class's FROC."""
+        member_of = {name: member[self._chosen(categories)] for name, member in self.groups.items()}
+        result = summarize_froc(run.matched, member_of, self.bootstrap, self.seed)
+        result.update(self.task.extra_scores(run))
         if self.classwise and not self.class_agnostic:
             result['classwise'] = {
-                name: self._froc(
-                    detections.take(detections.label == category),
-                    lesions.take(lesions.label == category),
-                )
+                name: self._class_froc(run.detections, category)
                 for category, name in categories.items()
             }
         return result
 
-    def _of_classes(self, categories):
+    def _class_froc(self, detections, category):
+        """Return the FROC of one class."""
+        detections = detections.take(detections.label == category)
+        matched = self._match(detections, self._lesions([category]))
+        return summarize_froc(matched, bootstrap=self.bootstrap, seed=self.seed)
+
+    def _chosen(self, categories):
+        """Return (m,) bool, the lesions of some categories."""
         return np.isin(self.truth.lesions.label, list(categories))
 
-    def _pooled(self, detections, categories):
-        """Detections and lesions of all classes together."""
-        pooled = detections, self.truth.lesions.take(self._of_classes(categories))
-        if self.class_agnostic:
-            pooled = tuple(replace(each, label=None) for each in pooled)
-        return pooled
+    def _lesions(self, categories) -> Lesions:
+        return self.truth.lesions.take(self._chosen(categories))
 
-    def _froc(self, detections, lesions, groups=None):
-        return evaluate_froc(
-            detections,
-            lesions,
-            len(self.truth.items),
-            self.protocol,
-            groups,
-            self.bootstrap,
-            self.seed,
-        )
+    def _match(self, detections, lesions) -> MatchedDetections:
+        """Match detections with lesions, of any class if ``class_agnostic``."""
+        if self.class_agnostic:
+            detections, lesions = replace(detections, label=None), replace(lesions, label=None)
+        return MatchedDetections(detections, lesions, len(self.truth.cases), self.protocol)
 
     def _report(self, result):
         """Print the tables, and write the result and its picture if a place is given."""
-        apart = result.get('classwise', {})
-        tables = [froc_table(result), *(froc_table(one, name) for name, one in apart.items())]
+        by_class = result.get('classwise', {})
+        tables = [froc_table(result), *(froc_table(one, name) for name, one in by_class.items())]
         print_log('\n' + '\n'.join(tables), 'current')
         if self.outfile_prefix is not None:
             write_json(result, f'{self.outfile_prefix}.json')
-            draw_froc({'all': result, **apart} if apart else result, f'{self.outfile_prefix}.png')
+            curves = {'all': result, **by_class} if by_class else result
+            draw_froc(curves, f'{self.outfile_prefix}.png')
 
 
-def _benchmark(content, ann_file, fold):
-    """The kind of benchmark that an annotation file has."""
+def _build_task(content, ann_file, fold) -> FROCTask:
+    """Return the task of the kind that an annotation file has."""
     if isinstance(content, dict) and isinstance(content.get('volumes'), list):
-        return VolumeBenchmark(content, ann_file, fold)
+        return VolumeTask(content, ann_file, fold)
     if fold is not None:
         raise UserError(f'fold={fold}: {ann_file} has images, and no folds: leave it out')
     if isinstance(content, dict) and 'sub_volumes' in content:
-        return SubVolumeBenchmark(content, ann_file)
-    return SliceBenchmark(content, ann_file)
+        return SubVolumeTask(content, ann_file)
+    return SliceTask(content, ann_file)
+
+
+def _build_protocol(task, criterion, fp_rates, max_per_case) -> Protocol:
+    """Return the rules: the task's own where an option is not given."""
+    default = task.default_rules
+    return replace(
+        default,
+        criterion=criterion,
+        fp_rates=tuple(fp_rates or default.fp_rates),
+        max_per_case=max_per_case or default.max_per_case,
+    )
+
+
+def _collect_segments(samples, listed):
+    """Return each detection's segment, in the order of the listed cases; None without masks."""
+    if all(sample.segments is None for sample in samples.values()):
+        return None
+    return [segment for case in listed for segment in samples[case].segments or ()]
 
 
 def _scalars(result):
-    """What mmengine logs: one number a name."""
-    beside = {name: result[name] for name in ('mAP', 'TNP') if name in result}
-    values = {'mean': result['mean'], **beside, **_at_levels(result)}
+    """Return what mmengine logs: one number a name."""
+    extra = {name: result[name] for name in ('mAP', 'TNP') if name in result}
+    values = {'mean': result['mean'], **extra, **_at_fp_rates(result)}
     for kind in ('groups', 'classwise'):
         for name, one in result.get(kind, {}).items():
             values[f'{name}_mean'] = one['mean']
-            values.update(_at_levels(one, f'{name}_'))
+            values.update(_at_fp_rates(one, f'{name}_'))
     return values
 
 
-def _at_levels(result, before=''):
-    levels = zip(result['fp_levels'], result['sensitivity'])
-    return {f'{before}sens@{level:g}': sensitivity for level, sensitivity in levels}
+def _at_fp_rates(result, before=''):
+    pairs = zip(result['fp_levels'], result['sensitivity'])
+    return {f'{before}sens@{fp_rate:g}': sensitivity for fp_rate, sensitivity in pairs}

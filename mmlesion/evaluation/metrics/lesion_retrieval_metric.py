@@ -1,4 +1,8 @@
-"""Retrieval metrics of lesion embeddings."""
+"""How well embeddings retrieve other annotations of the same lesion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from mmdet.registry import METRICS
@@ -8,7 +12,7 @@ from scipy.spatial.distance import cdist, squareform
 
 @METRICS.register_module()
 class LesionRetrievalMetric(BaseMetric):
-    """Retrieval metric of lesion embeddings for intra-patient lesion matching (LENS).
+    """How well embeddings retrieve lesions, as intra-patient lesion matching needs it (LENS).
 
     Results are ``top1``, the share of the lesions with another annotation of theirs whose nearest
     neighbor among the annotations on all other slices is one of these; and ``precision`` and
@@ -23,15 +27,15 @@ class LesionRetrievalMetric(BaseMetric):
 
     default_prefix = 'retrieval'
 
-    def __init__(self, delta=0.15, collect_device='cpu', prefix=None):
+    def __init__(self, delta: float = 0.15, collect_device: str = 'cpu', prefix: str | None = None):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.delta = delta
 
-    def process(self, data_batch, data_samples):
-        """Collect the embeddings and labels of a batch.
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Collect what a batch has.
 
         Args:
-            data_batch (dict): Not used.
+            data_batch (dict): Of mmengine's interface.
             data_samples (Sequence[dict]): With ``embedding`` (D,), ``lesion_group``,
                 ``patient_id`` and ``img_path``.
         """
@@ -39,7 +43,7 @@ class LesionRetrievalMetric(BaseMetric):
             keys = sample['lesion_group'], sample['patient_id'], sample['img_path']
             self.results.append((sample['embedding'].cpu().numpy(), *keys))
 
-    def compute_metrics(self, results):
+    def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         """Compute ``top1``, ``precision`` and ``recall``.
 
         Args:

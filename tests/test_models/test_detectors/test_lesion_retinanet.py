@@ -206,7 +206,7 @@ REGNET = dict(type='RegNet', arch='regnetx_400mf')
 
 
 def build_without_c1(backbone, channels, start_level=0):
-    cfg = Config.fromfile(FOLDER / FULL).model
+    cfg = Config.fromfile(ROOT / FULL).model
     cfg.pop('backbone')  # not merged: the options of StemResNet are its own
     cfg.backbone = backbone
     cfg.neck.update(in_channels=channels, start_level=start_level)

@@ -24,7 +24,7 @@ def test_sizes_of_the_paper():
 
 def test_the_blocks_in_a_row():
     torch.manual_seed(0)
-    encoder = ALBEncoder(in_channels=6, channels=4, pool='mean').eval()
+    encoder = ALBEncoder(in_channels=6, channels=4).eval()
     x, num_regions = torch.randn(5, 6, 7, 7), [2, 3]
     block = encoder.alb(encoder.conv.norm(encoder.conv.conv(x)), num_regions)
     first = encoder.reductions[0](block, num_regions)
@@ -37,21 +37,22 @@ def test_the_blocks_in_a_row():
         assert torch.equal(relation, kept)
 
 
-def test_each_branch_has_a_linear_layer_over_its_positions():
+def test_a_linear_layer_over_the_positions():
     torch.manual_seed(0)
-    encoder = ALBEncoder(in_channels=6, channels=4).eval()
+    encoder = ALBEncoder(in_channels=6, channels=4, pool='linear').eval()
     x, num_regions = torch.randn(5, 6, 7, 7), [2, 3]
     pool, encoder.pool = encoder.pool, nn.Identity()
-    positions = encoder(x, num_regions)[0].unflatten(1, (4, 16 * 2 * 2))  # four branches of 16
+    positions = encoder(x, num_regions)[0]  # 64 channels of 2 x 2 positions
     encoder.pool = pool
-    weight = pool[0].weight.flatten(1).unflatten(0, (4, 16))
-    expected = torch.einsum('nbi,boi->nbo', positions, weight).flatten(1) + pool[0].bias
+    weight = pool[0].weight.flatten(1)
+    assert weight.shape == (64, 64 * 2 * 2)
+    expected = positions @ weight.T + pool[0].bias
     torch.testing.assert_close(encoder(x, num_regions)[0], expected.clamp(min=0))
 
 
 def test_linear_tells_positions_apart_and_mean_does_not():
     torch.manual_seed(0)
-    linear, mean = ALBEncoder(6, 4), ALBEncoder(6, 4, pool='mean')
+    linear, mean = ALBEncoder(6, 4, pool='linear'), ALBEncoder(6, 4)
     last = torch.rand(1, 64, 2, 2)
     shifted = last.roll(1, dims=3)
     assert torch.allclose(mean.pool(last), mean.pool(shifted))

@@ -1,0 +1,167 @@
+"""What :class:`~mmlesion.evaluation.FROCMetric` asks of a kind of annotation file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmlesion.io.json_files import write_json
+from mmlesion.structures import Columns, Detections, GroundTruth, Predictions
+
+from ..functional import MatchedDetections, OverlapCriterion, Protocol
+
+
+@dataclass(frozen=True, eq=False)
+class CaseDetections(Columns):
+    """The n detections of a case: an image, a volume or a sub-volume, or of a part of it.
+
+    Attributes:
+        geometry (ndarray): (n, k) boxes or spheres.
+        score (ndarray): (n,) float.
+        label (ndarray): (n,) int, indices into the detector's classes.
+    """
+
+    geometry: np.ndarray
+    score: np.ndarray
+    label: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class SampleDetections:
+    """The detections of one of a detector's samples, in the frame of the annotation file.
+
+    No NamedTuple: mmengine makes plain tuples of these on their way between processes.
+
+    Attributes:
+        sample_id (Hashable): What the sample shows; of two samples with the same id one counts.
+        case (Hashable): The image, volume or sub-volume that it belongs to.
+        detections (CaseDetections): On or in it.
+        slice_index (int, optional): Of a slice, its number in its sub-volume.
+        segments (list[dict | None], optional): Of each detection its own segment as COCO results
+            have it; None of a sample without masks.
+    """
+
+    sample_id: Hashable
+    case: Hashable
+    detections: CaseDetections
+    slice_index: int | None = None
+    segments: list | None = None
+
+
+class CollectedRun(NamedTuple):
+    """The detections of a test run, in the order of the annotation file.
+
+    Args:
+        predictions (Predictions): Of all cases, labels are category ids.
+        segments (list[dict | None], optional): Of each detection its own segment as COCO results
+            have it; None of a model without masks.
+    """
+
+    predictions: Predictions
+    segments: list | None = None
+
+
+class OverlapOptions(NamedTuple):
+    """The options of :class:`~mmlesion.evaluation.FROCMetric` that say when a detection matches.
+
+    Args:
+        overlap (str, optional): The overlap of boxes, or 'centre_in_sphere'; None for the task's.
+        iou_thr (float, optional): The least overlap of boxes that matches; None for the task's.
+        inclusive (bool): Whether a box covers its last pixel.
+    """
+
+    overlap: str | None = None
+    iou_thr: float | None = None
+    inclusive: bool = True
+
+
+class MatchedRun(NamedTuple):
+    """The result of matching all detections of a test run.
+
+    Args:
+        detections (Detections): Of all cases, labels are category ids.
+        matched (MatchedDetections): The same, matched with the lesions of these categories.
+        category_ids (Sequence[int]): The categories that are evaluated.
+        class_agnostic (bool): Whether a detection may match lesions of any class.
+    """
+
+    detections: Detections
+    matched: MatchedDetections
+    category_ids: Sequence[int]
+    class_agnostic: bool
+
+
+def predicted_by(sample: Mapping) -> CaseDetections:
+    """Return what a detector predicts for a sample, in the sample's frame."""
+    predicted = sample['pred_instances']
+    columns = (predicted[key].cpu().numpy() for key in ('bboxes', 'scores', 'labels'))
+    return CaseDetections(*columns)
+
+
+class FROCTask(ABC):
+    """How one kind of annotation file is scored.
+
+    Attributes:
+        default_rules (Protocol): The rules where the metric's options leave them open.
+        geometry_dim (int): Numbers of a detected box or sphere.
+        results_suffix (str): Of the file of detections that :meth:`write` leaves.
+        truth (GroundTruth): The lesions of the annotation file.
+    """
+
+    default_rules: Protocol
+    geometry_dim: int
+    results_suffix: str = '.bbox.json'
+    truth: GroundTruth
+
+    @abstractmethod
+    def parse_sample(self, sample: Mapping) -> SampleDetections:
+        """Return the detections of a sample, in the frame of the annotation file.
+
+        Args:
+            sample (Mapping): Meta information and ``pred_instances``, as
+                :meth:`~mmlesion.evaluation.FROCMetric.process` takes it.
+        """
+
+    @abstractmethod
+    def to_records(self, detections: Detections) -> Any:
+        """Return what JSON can hold of detections whose labels are category ids."""
+
+    def build_criterion(self, options: OverlapOptions) -> Callable:
+        """Return which pairs of a detection and a lesion match; of boxes, by their overlap."""
+        default = self.default_rules.criterion
+        return OverlapCriterion(
+            options.overlap or default.metric,
+            default.threshold if options.iou_thr is None else options.iou_thr,
+            options.inclusive,
+        )
+
+    def order_classes(self, classes: Sequence[str], categories: Sequence[str]) -> list[str]:
+        """Return the names of classes in the order of labels.
+
+        ``CocoDataset`` numbers them in the order of the annotation file.
+
+        Args:
+            classes (Sequence[str]): Of the dataset.
+            categories (Sequence[str]): Of the annotation file, in its order.
+        """
+        return [name for name in categories if name in classes]
+
+    def parse_segments(self, sample: Mapping) -> list | None:
+        """Return the segment of each detection of a sample; None where there are no masks."""
+        return None
+
+    def merge_samples(self, samples: Iterable[SampleDetections]) -> dict[Hashable, CaseDetections]:
+        """Return the detections of each case; here a sample is a case."""
+        return {sample.case: sample.detections for sample in samples}
+
+    def write(self, prefix: str, run: CollectedRun) -> None:
+        """Write the detections as files whose names begin with ``prefix``."""
+        write_json(self.to_records(run.predictions.detections), prefix + self.results_suffix)
+
+    def extra_scores(self, run: MatchedRun) -> dict:
+        """Return the scores beside the FROC by name; here there are none."""
+        return {}

@@ -1,0 +1,129 @@
+"""2D boxes on images: COCO annotation files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import replace
+from io import StringIO
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from mmlesion.io.coco import coco_ground_truth
+from mmlesion.io.json_files import write_json
+from mmlesion.structures import Detections, file_shift, to_original_frame
+
+from ..functional import deeplesion_protocol
+from ..segments import segment_results
+from .froc_task import CollectedRun, FROCTask, MatchedRun, SampleDetections, predicted_by
+
+MAP_THRESHOLDS = np.linspace(0.5, 0.9, 9)
+
+
+class SliceTask(FROCTask):
+    """Score boxes on images, x1, y1, x2, y2 in px; COCO's mAP stands beside the FROC.
+
+    Args:
+        content (dict): Of the annotation file.
+        ann_file (str): Its name, for error messages.
+
+    Raises:
+        UserError: If it is not of that kind.
+    """
+
+    default_rules = deeplesion_protocol()
+    geometry_dim = 4
+
+    def __init__(self, content: dict, ann_file: str):
+        self.content = content
+        self.truth = coco_ground_truth(content, ann_file)
+        self.images = {image['id']: image for image in content['images']}
+
+    def parse_sample(self, sample: Mapping) -> SampleDetections:
+        """Return the boxes on an image."""
+        detections, image_id = predicted_by(sample), sample['img_id']
+        boxes = to_original_frame(detections.geometry, sample)
+        boxes = boxes - file_shift(self.images.get(image_id, {}))
+        return SampleDetections(image_id, image_id, replace(detections, geometry=boxes))
+
+    def parse_segments(self, sample: Mapping) -> list | None:
+        """Return what COCO results say of the segments; None without a map of segments."""
+        if 'segment_ids' not in sample['pred_instances']:
+            return None
+        image = self.images.get(sample['img_id'])
+        return [] if image is None else segment_results(sample, image)
+
+    def to_records(self, detections: Detections) -> list[dict]:
+        """Return detections as COCO results."""
+        corners = detections.geometry
+        boxes = np.column_stack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
+        image_ids = [self.truth.cases[case] for case in detections.case]
+        columns = (boxes.tolist(), detections.score.tolist(), detections.label.tolist())
+        return [
+            {'image_id': image_id, 'bbox': box, 'score': score, 'category_id': category}
+            for image_id, box, score, category in zip(image_ids, *columns)
+        ]
+
+    def write(self, prefix: str, run: CollectedRun) -> None:
+        """Write ``<prefix>.bbox.json`` and, of a model with masks, ``<prefix>.segm.json``."""
+        records = self.to_records(run.predictions.detections)
+        write_json(records, prefix + self.results_suffix)
+        if run.segments is not None:
+            pairs = zip(records, run.segments)
+            segmented = [{**record, **segment} for record, segment in pairs if segment]
+            write_json(segmented, f'{prefix}.segm.json')
+
+    def extra_scores(self, run: MatchedRun) -> dict:
+        """Return COCO's ``mAP`` over IoU 0.5:0.05:0.9, at most 100 detections per image.
+
+        It is NaN if there are no lesions.
+        """
+        truth = self._coco_api(self._coco_lesions())
+        detected = self._coco_api(_as_annotations(self.to_records(run.detections)))
+        with redirect_stdout(StringIO()):
+            evaluation = COCOeval(truth, detected, 'bbox')
+            evaluation.params.catIds = list(run.category_ids)
+            evaluation.params.useCats = int(not run.class_agnostic)
+            evaluation.params.iouThrs = MAP_THRESHOLDS
+            evaluation.params.maxDets = [100]
+            evaluation.params.areaRng = [[0, 1e10]]
+            evaluation.params.areaRngLbl = ['all']
+            evaluation.evaluate()
+            evaluation.accumulate()
+        precision = evaluation.eval['precision']
+        precision = precision[precision > -1]  # -1 where a class has no lesions
+        return dict(mAP=float(precision.mean()) if len(precision) else float('nan'))
+
+    def _coco_lesions(self):
+        lesions = self.truth.lesions
+        # COCOeval wants these keys, and knows no other sign of an ignored lesion than iscrowd.
+        return [
+            {
+                'id': number,
+                'image_id': ann['image_id'],
+                'category_id': int(label),
+                'bbox': ann['bbox'],
+                'area': float(np.prod(ann['bbox'][2:])),
+                'iscrowd': int(ignore),
+            }
+            for number, (ann, label, ignore) in enumerate(
+                zip(self.content['annotations'], lesions.label, lesions.ignore), 1
+            )
+        ]
+
+    def _coco_api(self, annotations):
+        api = COCO()
+        images, categories = self.content['images'], self.content['categories']
+        api.dataset = {'images': images, 'categories': categories, 'annotations': annotations}
+        with redirect_stdout(StringIO()):
+            api.createIndex()
+        return api
+
+
+def _as_annotations(records):
+    """Add to COCO results what COCOeval wants of annotations."""
+    for number, record in enumerate(records, 1):
+        record.update(id=number, area=float(np.prod(record['bbox'][2:])), iscrowd=0)
+    return records

@@ -1,0 +1,99 @@
+"""3D boxes in sub-volumes, detected slice by slice: COCO files with ``sub_volumes``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from mmlesion.io.sub_volumes import sub_volume_ground_truth
+from mmlesion.structures import Detections, to_inclusive, to_original_frame
+
+from ..functional import lens_protocol, stack_boxes
+from .froc_task import CaseDetections, FROCTask, SampleDetections, predicted_by
+
+
+class SubVolumeTask(FROCTask):
+    """Score 3D boxes in sub-volumes, x1, y1, z1, x2, y2, z2 in px and slice numbers, inclusive.
+
+    The annotation file is COCO of every slice, with ``sub_volume`` on its images and the true boxes
+    as ``sub_volumes`` beside them. Boxes on consecutive slices are stacked to 3D ones (LENS,
+    section Lesion Ensemble); 3D boxes, such as ``ProposalClassifier3D`` scores, are taken as they
+    are.
+
+    Args:
+        content (dict): Of the annotation file.
+        ann_file (str): Its name, for error messages.
+
+    Raises:
+        UserError: If it is not of that kind.
+    """
+
+    default_rules = lens_protocol()
+    geometry_dim = 6
+    results_suffix = '.boxes3d.json'
+
+    def __init__(self, content: dict, ann_file: str):
+        self.truth = sub_volume_ground_truth(content, ann_file)
+        self.slice_of = {
+            image['id']: (image['sub_volume'], image['slice_index']) for image in content['images']
+        }
+
+    def parse_sample(self, sample: Mapping) -> SampleDetections:
+        """Return the boxes of a sample.
+
+        Args:
+            sample (Mapping): A slice with (n, 4) boxes, or a proposal of the sub-volume
+                ``sub_volume`` with its (1, 6) box.
+
+        Returns:
+            SampleDetections: Boxes (n, 4) x1, y1, x2, y2 in px of the original image, or the
+            proposal's box (1, 6) as it is.
+        """
+        detections = predicted_by(sample)
+        if detections.geometry.shape[1] == self.geometry_dim:
+            name, (box,) = sample['sub_volume'], detections.geometry.tolist()
+            return SampleDetections((name, *box), name, detections)
+        image_id = sample['img_id']
+        # An image that is not listed becomes an unknown case of its own, which is reported.
+        name, slice_index = self.slice_of.get(image_id, (image_id, 0))
+        boxes = to_original_frame(detections.geometry, sample)
+        detections = replace(detections, geometry=boxes)
+        return SampleDetections(image_id, name, detections, slice_index)
+
+    def merge_samples(self, samples: Iterable[SampleDetections]) -> dict[Hashable, CaseDetections]:
+        """Stack the boxes of each sub-volume's slices; 3D boxes stay as they are.
+
+        Returns:
+            dict: Of each sub-volume boxes (m, 6), the last slice and px inclusive as in the manual
+            annotation, scores and labels.
+        """
+        slices, proposals = defaultdict(list), defaultdict(list)
+        for sample in samples:
+            parts = proposals if sample.slice_index is None else slices
+            parts[sample.case].append(sample)
+        stacked = {name: _stack(parts) for name, parts in slices.items()}
+        whole = {
+            name: CaseDetections.concat(part.detections for part in parts)
+            for name, parts in proposals.items()
+        }
+        return {**stacked, **whole}
+
+    def to_records(self, detections: Detections) -> dict[str, list]:
+        """Return of each sub-volume its boxes and scores, as ``eval_froc.py lens`` reads them."""
+        records = {name: [] for name in self.truth.cases}
+        rows = np.column_stack([detections.geometry, detections.score])
+        for case, row in zip(detections.case.tolist(), rows.tolist()):
+            records[self.truth.cases[case]].append(row)
+        return records
+
+
+def _stack(slices: list[SampleDetections]) -> CaseDetections:
+    flat = CaseDetections.concat(one.detections for one in slices)
+    numbers = [one.slice_index for one in slices]
+    slice_of_box = np.repeat(numbers, [len(one.detections) for one in slices])
+    boxes, scores, labels, _ = stack_boxes(flat.geometry, flat.score, slice_of_box, flat.label)
+    # The manual annotation names the last px and slice.
+    return CaseDetections(to_inclusive(boxes), scores, labels)
