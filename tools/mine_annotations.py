@@ -13,7 +13,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from mmengine.config import DictAction
-from mmengine.logging import MMLogger
 from terminaltables import AsciiTable
 
 from mmlesion.io.coco import coco_ground_truth
@@ -151,8 +150,10 @@ def init_process(args):
     """Join the other processes; return the device of this one."""
     from mmengine.device import get_device
     from mmengine.dist import init_dist
+    from mmengine.logging import MMLogger
     from torch import distributed
 
+    MMLogger.get_current_instance().setLevel('WARNING')
     device = args.device or get_device()
     if args.launcher == 'none':
         return device
@@ -316,5 +317,4 @@ def print_table(title, rows):
 
 
 if __name__ == '__main__':
-    MMLogger.get_current_instance().setLevel('WARNING')
     main()

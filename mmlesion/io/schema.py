@@ -7,7 +7,7 @@ by :func:`make_image` and :func:`make_annotation`; what reads one asks here whet
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -192,7 +192,7 @@ def make_annotation(
     return {**own, **fields}
 
 
-def _check_names(fields, schema):
+def _check_names(fields: Mapping[str, Any], schema: type) -> None:
     if unknown := fields.keys() - schema.__annotations__.keys():
         raise TypeError(f'{schema.__name__} has no field {", ".join(sorted(unknown))}')
 
