@@ -94,7 +94,7 @@ def find_items(names: Sequence, items: list, path: str | Path) -> tuple[np.ndarr
         item = np.fromiter((index.get(name, -1) for name in names), dtype=int, count=len(names))
     except TypeError:
         raise UserError(f'{path}: an image_id is neither a number nor a name; mend it') from None
-    missing = dict.fromkeys(names[number] for number in np.flatnonzero(item < 0))
+    missing = dict.fromkeys(names[number] for number in np.flatnonzero(item < 0).tolist())
     return item, list(missing)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def as_coco(images: Iterable[dict], categories: Sequence[str], info: dict) -> di
     Returns:
         dict: COCO's.
     """
-    coco = {'info': info, 'images': [], 'annotations': []}
+    coco: dict[str, Any] = {'info': info, 'images': [], 'annotations': []}
     coco['categories'] = [{'id': i, 'name': name} for i, name in enumerate(categories, start=1)]
     for image_id, image in enumerate(images, start=1):
         described = dict(image)

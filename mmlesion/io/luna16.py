@@ -153,10 +153,10 @@ def read_luna16_ground_truth(
     if len(set(items)) < len(items):
         raise UserError(f'{series}: a series is listed twice; name each once')
     parts = []
-    for path, ignore in ((annotations, False), (excluded, True)):
+    for path, is_ignored in ((annotations, False), (excluded, True)):
         names, rows = read_series_table(path, (*MARK_COLUMNS, 'diameter_mm'))
         item, _ = find_items(names, items, path)
-        parts.append((item[item >= 0], rows[item >= 0], np.full((item >= 0).sum(), ignore)))
+        parts.append((item[item >= 0], rows[item >= 0], np.full((item >= 0).sum(), is_ignored)))
     item, spheres, ignore = (np.concatenate(column) for column in zip(*parts))
     attributes = {'diameter': np.where(spheres[:, 3] < 0, np.nan, spheres[:, 3])}
     spheres[:, 3] = np.where(spheres[:, 3] < 0, EXCLUDED_DIAMETER, spheres[:, 3])

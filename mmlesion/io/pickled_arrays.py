@@ -7,7 +7,7 @@ bytes alone, by :func:`numpy.frombuffer`, and of a few dtypes.
 
 import math
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class ArrayRecord(Record):
         return build_array(data, dtype, shape, 'F' if is_fortran else 'C')
 
 
-def build_array(data: bytes, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
+def build_array(data: bytes, dtype: np.dtype, shape: tuple, order: Literal['C', 'F']) -> np.ndarray:
     """Make a writable array of bytes, in this machine's order.
 
     Args:

@@ -152,8 +152,8 @@ def volume_ground_truth(
         )
     item, _ = find_items([names[i] for i in volume_ids], items, path)
     centers = to_numbers(get_column(annotations, 'center_mm', where), 3, f'{where}, "center_mm"')
-    diameter = get_column(annotations, 'diameter_mm', where)
-    diameter = to_numbers(diameter, None, f'{where}, "diameter_mm"')
+    diameters = get_column(annotations, 'diameter_mm', where)
+    diameter = to_numbers(diameters, None, f'{where}, "diameter_mm"')
     label = to_numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
     ignore = np.array([is_ignored(ann) for ann in annotations], dtype=bool)
     attributes = {**lesion_attributes(annotations), 'diameter': diameter}

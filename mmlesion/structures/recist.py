@@ -7,7 +7,7 @@ Coordinates).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from contourpy import contour_generator
@@ -55,7 +55,8 @@ def measure_recist(
         raise ValueError('an empty mask has no diameters')
     outline = _outline(mask) * spacing
     long_ends = _farthest_points(outline[:, 0])
-    short_ends = _longest_chord_across(outline, *long_ends, min(spacing) / _LINES_PER_PX)
+    start, end = long_ends
+    short_ends = _longest_chord_across(outline, start, end, min(spacing) / _LINES_PER_PX)
     ends = np.stack([long_ends, short_ends])
     lengths = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
     return Recist(ends.reshape(4, 2) / spacing + corner, tuple(lengths.tolist()))
@@ -64,6 +65,7 @@ def measure_recist(
 def _outline(mask: np.ndarray) -> np.ndarray:
     """Return (n, 2, 2) pieces, from and to, of the lines half way between px inside and outside."""
     lines = contour_generator(z=np.pad(mask, 1).astype(float)).lines(0.5)
+    lines = cast('list[np.ndarray]', lines)  # as contourpy's default line type is 'separate'
     return np.concatenate([np.stack([line[:-1], line[1:]], axis=1) for line in lines]) - 1
 
 
