@@ -193,7 +193,7 @@ def test_components_are_there_when_they_are_looked_for(name, tmp_path):
         [sys.executable, 'program.py'],
         capture_output=True,
         encoding='utf-8',
-        timeout=120,
+        timeout=300,
         cwd=tmp_path,
         env=_environment(),
     )

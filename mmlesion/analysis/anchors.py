@@ -7,10 +7,14 @@ given; scales and pairs are searched. The side of a box is the square root of it
 Many sets are evaluated at once. Their first axis, P, is the population of the search.
 """
 
+from __future__ import annotations
+
 import time
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import differential_evolution
 
 from mmlesion.utils import UserError
@@ -27,7 +31,7 @@ BLOCK = 1 << 15
 """Number of overlaps computed at once, so that they stay in a processor's cache."""
 
 
-def _cross_entropy(iou):
+def _cross_entropy(iou: np.ndarray) -> np.ndarray:
     return -np.log(np.maximum(iou, LEAST_IOU))
 
 
@@ -39,13 +43,13 @@ OBJECTIVES = {
 """What is minimised, in the mean over lesions, as a function of the best anchor's IoU."""
 
 
-def anchor_ratios(ratio_pairs):
+def anchor_ratios(ratio_pairs: Sequence[float]) -> list[float]:
     """Return the ratios (height / width) of pairs, ascending: (p,) gamma -> list of 2 p + 1."""
     pairs = sorted(float(pair) for pair in ratio_pairs)
     return [1 / pair for pair in reversed(pairs)] + [1.0] + pairs
 
 
-def anchor_shapes(ratio_pairs, scales, sizes):
+def anchor_shapes(ratio_pairs: Sequence[float], scales: ArrayLike, sizes: ArrayLike) -> np.ndarray:
     """Return width and height in px of all anchors of a set.
 
     Returns:
@@ -54,6 +58,18 @@ def anchor_shapes(ratio_pairs, scales, sizes):
     sides = np.multiply.outer(np.asarray(sizes, dtype=float), np.asarray(scales, dtype=float))
     roots = np.sqrt(anchor_ratios(ratio_pairs))
     return np.stack([sides[..., None] / roots, sides[..., None] * roots], axis=-1)
+
+
+class _AnchorSides(NamedTuple):
+    """The anchors of P sets, in ascending order of side.
+
+    Args:
+        sides (ndarray): (P, k) px.
+        levels (ndarray): (P, k) index of each one's level.
+    """
+
+    sides: np.ndarray
+    levels: np.ndarray
 
 
 class _Overlap:
@@ -69,7 +85,7 @@ class _Overlap:
         UserError: If there are no lesions, or a shape or size is not a positive number.
     """
 
-    def __init__(self, shapes, sizes):
+    def __init__(self, shapes: ArrayLike, sizes: ArrayLike) -> None:
         shapes, self.sizes = np.asarray(shapes, dtype=float), np.asarray(sizes, dtype=float)
         if not len(shapes):
             raise UserError('there are no boxes to fit anchors to')
@@ -79,35 +95,40 @@ class _Overlap:
         self.order = np.argsort(sides, kind='stable')
         self.shapes, self.sides = shapes[self.order], sides[self.order]
 
-    def best_iou(self, ratio_pairs, scales):
+    def best_iou(self, ratio_pairs: ArrayLike, scales: ArrayLike) -> np.ndarray:
         """Return the IoU of each lesion with the best anchor of one set: (p,), (s,) -> (n,)."""
         iou = np.empty(len(self.sides))
         iou[self.order] = self._best_iou(np.atleast_2d(ratio_pairs), np.atleast_2d(scales))[0]
         return iou
 
-    def mean_loss(self, ratio_pairs, scales, loss):
+    def mean_loss(
+        self, ratio_pairs: np.ndarray, scales: np.ndarray, loss: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
         """Return the mean over lesions of ``loss`` of the best IoU: (P, p), (P, s) -> (P,)."""
         step = max(1, BLOCK // len(self.sides))
-        return np.concatenate(
-            [
-                loss(self._best_iou(ratio_pairs[i : i + step], scales[i : i + step])).mean(axis=1)
-                for i in range(0, len(scales), step)
-            ]
-        )
+        means = []
+        for start in range(0, len(scales), step):
+            block = slice(start, start + step)
+            iou = self._best_iou(ratio_pairs[block], scales[block])
+            means.append(loss(iou).mean(axis=1))
+        return np.concatenate(means)
 
-    def _best_iou(self, ratio_pairs, scales):
+    def _best_iou(self, ratio_pairs: np.ndarray, scales: np.ndarray) -> np.ndarray:
         """Return the IoU with the best anchor, lesions by side: (P, p), (P, s) -> (P, n)."""
         raise NotImplementedError
 
-    def _anchor_sides(self, scales):
-        """Return ascending sides of anchors and their levels: (P, s) -> two of (P, L s)."""
+    def _anchor_sides(self, scales: np.ndarray) -> _AnchorSides:
+        """Return the anchors of each set, their ratios left out: (P, s) -> two of (P, L s)."""
+        # by level, then by scale: anchor k of a set is of level k // s
         sides = (self.sizes[:, None] * scales[:, None, :]).reshape(len(scales), -1)
         order = np.argsort(sides, axis=1)
-        return np.take_along_axis(sides, order, axis=1), order // scales.shape[1]
+        return _AnchorSides(np.take_along_axis(sides, order, axis=1), order // scales.shape[1])
 
-    def _nearest(self, anchor_sides, values):
+    def _nearest(self, anchor_sides: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Return the value of the anchor with the nearest log side: two of (P, k) -> (P, n)."""
         num_sets, num_sides = anchor_sides.shape
+        # lesions cuts[k] to cuts[k + 1] of a set, by side, are nearest to its anchor k: the border
+        # between two anchors is the geometric mean of their sides
         cuts = np.empty((num_sets, num_sides + 1), dtype=int)
         cuts[:, 0], cuts[:, -1] = 0, len(self.sides)
         between = np.sqrt(anchor_sides[:, 1:] * anchor_sides[:, :-1])
@@ -131,12 +152,13 @@ class AlignedOverlap(_Overlap):
         UserError: If there are no lesions, or a shape or size is not a positive number.
     """
 
-    def __init__(self, shapes, sizes):
+    def __init__(self, shapes: ArrayLike, sizes: ArrayLike) -> None:
         super().__init__(shapes, sizes)
         self.elongation = np.sqrt(self.shapes.max(axis=1) / self.shapes.min(axis=1))
 
-    def _best_iou(self, ratio_pairs, scales):
-        anchor_sides, _ = self._anchor_sides(scales)
+    def _best_iou(self, ratio_pairs: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        anchor_sides = self._anchor_sides(scales).sides
+        # (P, n) factor between the sides of each lesion's nearest anchor and its own
         side = self._nearest(anchor_sides, anchor_sides) / self.sides
         inverse = 1 / side
         stretch = self.elongation
@@ -166,22 +188,34 @@ class GridOverlap(_Overlap):
         UserError: As :class:`AlignedOverlap` does, and if sizes and strides differ in number.
     """
 
-    def __init__(self, corners, extents, sizes, strides, first=0.0):
+    def __init__(
+        self,
+        corners: ArrayLike,
+        extents: ArrayLike,
+        sizes: ArrayLike,
+        strides: ArrayLike,
+        first: float = 0.0,
+    ) -> None:
         corners, strides = np.asarray(corners, dtype=float), np.asarray(strides, dtype=float)
         super().__init__(corners[:, 2:] - corners[:, :2], sizes)
         if strides.shape != self.sizes.shape or not _are_positive(strides):
             raise UserError(f'{len(self.sizes)} anchor sizes need as many strides, all positive')
-        centres = (corners[:, :2] + corners[:, 2:])[self.order, None] / 2
+        # (n, 1, 2) centers in px, and (n, L, 2) the last and the nearest anchor of each level, in
+        # strides from the image's corner
+        centers = (corners[:, :2] + corners[:, 2:])[self.order, None] / 2
         last = np.ceil(np.asarray(extents)[self.order, None] / strides[:, None]) - 1
-        nearest = np.clip(np.round(centres / strides[:, None] - first), 0, last) + first
-        self.offsets = np.abs(centres - nearest * strides[:, None])
+        nearest = np.clip(np.round(centers / strides[:, None] - first), 0, last) + first
+        # (n, L, 2) px between a lesion's center and that anchor's
+        self.offsets = np.abs(centers - nearest * strides[:, None])
 
-    def _best_iou(self, ratio_pairs, scales):
+    def _best_iou(self, ratio_pairs: np.ndarray, scales: np.ndarray) -> np.ndarray:
         anchor_sides, levels = self._anchor_sides(scales)
         num_sets, num_sides = anchor_sides.shape
+        # (P, R) square roots of all ratios of each set
         roots = np.sqrt(np.hstack([np.ones_like(scales[:, :1]), ratio_pairs, 1 / ratio_pairs]))
         numbers = np.broadcast_to(np.arange(num_sides), anchor_sides.shape)
         nearest = self._nearest(anchor_sides, numbers).ravel()
+        # one entry for each pair of a set and a lesion, the lesions of a set in a row
         sets, lesions = np.divmod(np.arange(nearest.size), len(self.sides))
         best = self._iou(anchor_sides[sets, nearest], levels[sets, nearest], roots[sets], lesions)
         for direction in (-1, 1):
@@ -192,6 +226,7 @@ class GridOverlap(_Overlap):
                 pair, side = pair[inside], side[inside]
                 length = anchor_sides[sets[pair], side]
                 factor = length / self.sides[lesions[pair]]
+                # kept are the pairs whose next anchor may be better than the best so far
                 promising = np.minimum(factor, 1 / factor) ** 2 > best[pair]
                 pair, side, length = pair[promising], side[promising], length[promising]
                 level = levels[sets[pair], side]
@@ -199,18 +234,21 @@ class GridOverlap(_Overlap):
                 best[pair] = np.maximum(best[pair], iou)
         return best.reshape(num_sets, -1)
 
-    def _iou(self, sides, levels, roots, lesions):
+    def _iou(
+        self, sides: np.ndarray, levels: np.ndarray, roots: np.ndarray, lesions: np.ndarray
+    ) -> np.ndarray:
         """Return the best IoU over R ratios of m anchors with lesions: (m,), (m,), (m, R), (m,)."""
-        (width, height), (dx, dy) = self.shapes[lesions].T, self.offsets[lesions, levels].T
+        width, height = self.shapes[lesions].T
+        dx, dy = self.offsets[lesions, levels].T
         roots = np.ascontiguousarray(roots.T)
-        shared = _shared_length(width, sides / roots, dx) * _shared_length(
-            height, sides * roots, dy
-        )
-        shared = shared.max(axis=0)
+        # (R, m) px of each ratio's anchor that lie in the lesion, along x and along y
+        shared_x = _shared_length(width, sides / roots, dx)
+        shared_y = _shared_length(height, sides * roots, dy)
+        shared = (shared_x * shared_y).max(axis=0)
         return shared / (width * height + sides**2 - shared)
 
 
-def _shared_length(first, second, offset):
+def _shared_length(first: np.ndarray, second: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """Return the overlap of two intervals whose centers are ``offset`` apart."""
     apart = (first + second) / 2 - offset
     return np.maximum(np.minimum(np.minimum(first, second), apart), 0)
@@ -237,15 +275,15 @@ class AnchorSearch(NamedTuple):
 
 
 def search_anchors(
-    overlap,
-    ratio_bounds=((1, 2), (2, 4)),
-    scale_bounds=((0.4, 1.6),) * 3,
-    objective='iou',
-    seed=0,
-    popsize=30,
-    maxiter=1000,
-    callback=None,
-):
+    overlap: _Overlap,
+    ratio_bounds: Sequence[Sequence[float]] = ((1, 2), (2, 4)),
+    scale_bounds: Sequence[Sequence[float]] = ((0.4, 1.6),) * 3,
+    objective: str = 'iou',
+    seed: int = 0,
+    popsize: int = 30,
+    maxiter: int = 1000,
+    callback: Callable[..., Any] | None = None,
+) -> AnchorSearch:
     """Search ratio pairs and scales by SciPy's differential evolution.
 
     The population is twice SciPy's default, so that a search takes no fewer evaluations than
@@ -276,7 +314,7 @@ def search_anchors(
         raise UserError(f'objective {objective!r} is none of {", ".join(OBJECTIVES)}')
     loss, num_evaluations = OBJECTIVES[objective], 0
 
-    def evaluate(variables):
+    def evaluate(variables: np.ndarray) -> np.ndarray:
         # One set (p + s,) while SciPy polishes the best, else a population (p + s, P). SciPy's own
         # count is one for a whole population.
         nonlocal num_evaluations
@@ -303,7 +341,12 @@ def search_anchors(
     return AnchorSearch(pairs, scales, count, seconds, bool(result.success), doubts)
 
 
-def _doubts(best, bounds, names, evaluate):
+def _doubts(
+    best: np.ndarray,
+    bounds: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    evaluate: Callable[[np.ndarray], np.ndarray],
+) -> list[str]:
     """Report values on their bound, and values that no lesion depends on.
 
     The best set is a minimum: a variable that it depends on makes others worse somewhere.
@@ -339,17 +382,19 @@ def _doubts(best, bounds, names, evaluate):
     return doubts
 
 
-def _checked_bounds(bounds, least, name):
-    bounds = [tuple(map(float, pair)) for pair in bounds]
-    for low, high in bounds:
+def _checked_bounds(
+    bounds: Sequence[Sequence[float]], least: float, name: str
+) -> list[tuple[float, float]]:
+    checked = [(float(low), float(high)) for low, high in bounds]
+    for low, high in checked:
         if not least <= low <= high < np.inf:
             at_least = 'at least 1' if least == 1 else 'above 0'
             raise UserError(
                 f'{name} bounds {low:g} to {high:g} cannot be used: the lower one comes first and '
                 f'must be {at_least}'
             )
-    return bounds
+    return checked
 
 
-def _are_positive(values):
+def _are_positive(values: np.ndarray) -> bool:
     return bool(np.isfinite(values).all() and (values > 0).all())

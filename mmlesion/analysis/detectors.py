@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Callable
 
@@ -117,7 +118,8 @@ def random_image(
 
 def count_parameters(*modules: nn.Module | None) -> int:
     """Count the parameters of modules, None of which has none."""
-    return sum(p.numel() for module in modules if module for p in module.parameters())
+    parameters = chain.from_iterable(module.parameters() for module in modules if module)
+    return sum(map(torch.Tensor.numel, parameters))
 
 
 def time_two_stage(

@@ -1,15 +1,21 @@
 """Inference: from a CT volume to lesions in its own coordinates."""
 
+from __future__ import annotations
+
 import copy
 import os.path as osp
 import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
 import torch
 from mmdet.registry import DATASETS, MODELS
+from mmdet.structures import DetDataSample
 from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config, ConfigDict
 from mmengine.config.utils import ConfigParsingError
@@ -18,16 +24,25 @@ from mmengine.device import get_device
 from mmengine.model.utils import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.structures import InstanceData
+from torch import nn
 from tqdm import tqdm
 
 from mmlesion.io.ct import check_ct, read_ct
 
 from ..evaluation.functional import stack_boxes
-from ..structures import Columns, clip_segment, cut_segments, reverse_axes, to_original_frame
+from ..structures import (
+    Columns,
+    Segment,
+    clip_segment,
+    cut_segments,
+    reverse_axes,
+    to_original_frame,
+)
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from .lesion_writer import check_out_dir, write_lesions
-from .lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH, describe_lesions
+from .lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions
 from .volume_detection import detect_volume, loads_volumes, prepare_volume
 
 
@@ -49,6 +64,23 @@ class SliceDetections(Columns):
     slices: np.ndarray
     labels: np.ndarray
     segments: list
+
+
+class FoundLesions(NamedTuple):
+    """Detections of lesions in a volume, in descending order of score.
+
+    Args:
+        boxes (ndarray): (n, 6) x1, y1, z1, x2, y2, z2 in voxels of ``CTVolume.array``.
+        scores (ndarray): (n,).
+        labels (ndarray): (n,).
+        segments (list[dict[int, Segment]], optional): The n lesions' masks by slices; None if the
+            detector is volumetric.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    segments: list[dict[int, Segment]] | None = None
 
 
 class LesionInferencer:
@@ -87,13 +119,13 @@ class LesionInferencer:
 
     def __init__(
         self,
-        model,
-        weights=None,
-        device=None,
-        cfg_options=None,
-        box_margin=None,
-        show_progress=True,
-    ):
+        model: str | Path | Config,
+        weights: str | Path | None = None,
+        device: str | None = None,
+        cfg_options: dict | None = None,
+        box_margin: float | None = None,
+        show_progress: bool = True,
+    ) -> None:
         cfg = load_config(model, cfg_options or {})
         self.model = load_detector(cfg, weights, device or get_device())
         pipeline = get_test_pipeline_cfg(cfg)
@@ -110,15 +142,15 @@ class LesionInferencer:
 
     def __call__(
         self,
-        inputs,
-        out_dir=None,
-        batch_size=None,
-        pred_score_thr=None,
-        iou_thr=0.5,
-        max_overlays=50,
-        series=None,
-        lungs=None,
-    ):
+        inputs: str | Path | sitk.Image,
+        out_dir: str | Path | None = None,
+        batch_size: int | None = None,
+        pred_score_thr: float | None = None,
+        iou_thr: float = 0.5,
+        max_overlays: int = 50,
+        series: str | None = None,
+        lungs: str | Path | sitk.Image | None = None,
+    ) -> list[Lesion]:
         """Detect the lesions in a volume.
 
         Args:
@@ -155,33 +187,54 @@ class LesionInferencer:
             found = self._detect_spheres(volume, lungs, batch_size, score_thr)
         else:
             found = self._detect_stacks(volume, batch_size, score_thr, iou_thr)
-        boxes, scores, labels, *segments = found
         lesions = describe_lesions(
-            volume, boxes, scores, labels, self.classes, self.box_margin, *segments
+            volume,
+            found.boxes,
+            found.scores,
+            found.labels,
+            self.classes,
+            self.box_margin,
+            found.segments,
         )
         if out_dir is not None:
-            detector = dict(
-                self.sources,
-                score_thr=score_thr,
-                iou_thr=None if self.takes_volumes else iou_thr,
-                box_margin_mm=self.box_margin,
-                preparation=self.preparation,
-                lungs=lungs if lungs is None else _name(lungs),
-            )
+            detector = self._describe_run(score_thr, iou_thr, lungs)
             provenance = dict(source=_name(inputs), detector=detector)
             write_lesions(out_dir, volume, lesions, provenance, max_overlays, self.show_progress)
         return lesions
 
-    def _detect_spheres(self, volume, lungs, batch_size, score_thr):
-        """Return boxes (n, 6) around lesions in voxels of ``array``, scores and labels."""
+    def _describe_run(
+        self, score_thr: float, iou_thr: float, lungs: str | Path | sitk.Image | None
+    ) -> dict:
+        """Return the detector and its options as the results name them."""
+        return dict(
+            self.sources,
+            score_thr=score_thr,
+            iou_thr=None if self.takes_volumes else iou_thr,
+            box_margin_mm=self.box_margin,
+            preparation=self.preparation,
+            lungs=lungs if lungs is None else _name(lungs),
+        )
+
+    def _detect_spheres(
+        self,
+        volume: CTVolume,
+        lungs: str | Path | sitk.Image | None,
+        batch_size: int | None,
+        score_thr: float,
+    ) -> FoundLesions:
+        """Return the boxes around the spheres of a volumetric detector."""
         prepared = prepare_volume(volume, self.preparation, lungs)
-        spheres, scores, labels = detect_volume(
+        found = detect_volume(
             self.model, self.pipeline, prepared, batch_size, score_thr, self.show_progress
         )
-        return reverse_axes(volume.grid.boxes_around(spheres)), scores, labels
+        # from z, y, x of the grid to x, y, z
+        boxes = reverse_axes(volume.grid.boxes_around(found.spheres))
+        return FoundLesions(boxes, found.scores, found.labels)
 
-    def _detect_stacks(self, volume, batch_size, score_thr, iou_thr):
-        """Return boxes (n, 6) in voxels of ``array``, scores, labels and segments by slice."""
+    def _detect_stacks(
+        self, volume: CTVolume, batch_size: int | None, score_thr: float, iou_thr: float
+    ) -> FoundLesions:
+        """Return the stacked boxes of a slice-based detector, with their segments by slice."""
         found = self.detect_slices(volume, batch_size or SLICE_BATCH, score_thr)
         boxes, scores, labels, lesion_of = stack_boxes(
             found.boxes, found.scores, found.slices, found.labels, iou_thr=iou_thr
@@ -190,10 +243,10 @@ class LesionInferencer:
         for lesion, index, segment in zip(lesion_of, found.slices.tolist(), found.segments):
             if segment is not None:
                 segments[lesion][index] = segment
-        return boxes, scores, labels, segments
+        return FoundLesions(boxes, scores, labels, segments)
 
     @torch.no_grad()
-    def detect_slices(self, volume, batch_size, score_thr):
+    def detect_slices(self, volume: CTVolume, batch_size: int, score_thr: float) -> SliceDetections:
         """Run the detector over the slices of a volume.
 
         Args:
@@ -213,9 +266,12 @@ class LesionInferencer:
                 progress.update(len(indices))
         return SliceDetections.concat(parts)
 
-    def _batches(self, volume, batch_size):
+    def _batches(self, volume: CTVolume, batch_size: int) -> Iterator[tuple[list[int], dict]]:
         """Yield slice indices and collated inputs; the next batch is loaded during detection."""
-        chunks = np.split(*_split_points(len(volume.array), batch_size))
+        num_slices = len(volume.array)
+        # batch_size slices each, the last chunk perhaps fewer
+        starts = range(batch_size, num_slices, batch_size)
+        chunks = np.split(np.arange(num_slices), starts)
         with ThreadPoolExecutor(1) as background:
             ahead = background.submit(self._prepare, volume, chunks[0])
             for index, chunk in enumerate(chunks):
@@ -224,7 +280,7 @@ class LesionInferencer:
                     ahead = background.submit(self._prepare, volume, chunks[index + 1])
                 yield chunk.tolist(), batch
 
-    def _prepare(self, volume, indices):
+    def _prepare(self, volume: CTVolume, indices: np.ndarray) -> dict:
         shared = dict(
             volume=volume.array,
             spacing=list(volume.spacing[:2]),
@@ -232,17 +288,14 @@ class LesionInferencer:
             height=volume.array.shape[1],
             width=volume.array.shape[2],
         )
-        return pseudo_collate(
-            [
-                self.pipeline(
-                    dict(shared, slice_index=index, img_id=index, img_path=f'slice {index}')
-                )
-                for index in indices.tolist()
-            ]
-        )
+        inputs = []
+        for index in indices.tolist():
+            sample = dict(shared, slice_index=index, img_id=index, img_path=f'slice {index}')
+            inputs.append(self.pipeline(sample))
+        return pseudo_collate(inputs)
 
 
-def volume_pipeline(pipeline):
+def volume_pipeline(pipeline: Sequence[dict]) -> list[dict]:
     """Convert a config's test pipeline to one that reads its slices from a volume in memory.
 
     Args:
@@ -254,7 +307,8 @@ def volume_pipeline(pipeline):
     Raises:
         UserError: If the pipeline loads something other than CT slices.
     """
-    pipeline = copy.deepcopy([step for step in pipeline if 'LoadAnnotations' not in step['type']])
+    steps = [step for step in pipeline if 'LoadAnnotations' not in step['type']]
+    pipeline = copy.deepcopy(steps)
     if not pipeline or pipeline[0]['type'].split('.')[-1] != 'LoadCTSlices':
         raise UserError(
             'the test pipeline of the config does not begin with LoadCTSlices or LoadVolume: give '
@@ -264,7 +318,7 @@ def volume_pipeline(pipeline):
     return pipeline
 
 
-def _slice_detections(sample, index, score_thr):
+def _slice_detections(sample: DetDataSample, index: int, score_thr: float) -> SliceDetections:
     """What was found on one slice, the index of which is given."""
     found = sample.pred_instances
     found = found[found.scores >= score_thr]
@@ -278,7 +332,9 @@ def _slice_detections(sample, index, score_thr):
     )
 
 
-def _segments(sample, found, boxes):
+def _segments(
+    sample: DetDataSample, found: InstanceData, boxes: np.ndarray
+) -> list[Segment | None]:
     """Return the segments of a slice's detections in its frame, clipped to their boxes."""
     if 'segment_ids' not in found:
         return [None] * len(found)
@@ -290,22 +346,18 @@ def _segments(sample, found, boxes):
     ]
 
 
-def _split_points(num_slices, batch_size):
-    return np.arange(num_slices), range(batch_size, num_slices, batch_size)
-
-
-def _name(inputs):
+def _name(inputs: str | Path | sitk.Image) -> str:
     return 'SimpleITK image' if isinstance(inputs, sitk.Image) else str(inputs)
 
 
-def _read(inputs, series):
+def _read(inputs: str | Path | sitk.Image, series: str | None) -> sitk.Image:
     if not isinstance(inputs, sitk.Image):
         return read_ct(inputs, series)
     check_ct(inputs, 'the image given')
     return inputs
 
 
-def load_config(config, cfg_options):
+def load_config(config: str | Path | Config, cfg_options: dict) -> Config:
     """Read the config of a detector.
 
     Args:
@@ -330,7 +382,7 @@ def load_config(config, cfg_options):
     return cfg
 
 
-def load_detector(cfg, weights, device):
+def load_detector(cfg: Config, weights: str | Path | None, device: str) -> nn.Module:
     """Build a detector for inference.
 
     Args:
@@ -361,7 +413,7 @@ def load_detector(cfg, weights, device):
         raise UserError(f'cannot use the device {device!r} ({reason}): try --device cpu') from error
 
 
-def _load_weights(model, weights):
+def _load_weights(model: nn.Module, weights: str) -> None:
     """Load a checkpoint; reject one with missing parameters, which would silently stay random."""
     if '://' not in weights and not osp.isfile(osp.expanduser(weights)):
         raise UserError(
@@ -369,12 +421,11 @@ def _load_weights(model, weights):
         )
     checkpoint = CheckpointLoader.load_checkpoint(weights, map_location='cpu')
     state = checkpoint.get('state_dict', checkpoint)
-    wrong = [
-        name
-        for name, value in model.state_dict().items()
-        if not name.endswith('num_batches_tracked')
-        and (name not in state or state[name].shape != value.shape)
-    ]
+    wrong = []
+    for name, value in model.state_dict().items():
+        fits = name in state and state[name].shape == value.shape
+        if not fits and not name.endswith('num_batches_tracked'):
+            wrong.append(name)
     if wrong:
         raise UserError(
             f'the checkpoint {weights} does not fit the config: {len(wrong)} parameters are missing'

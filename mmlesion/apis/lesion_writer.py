@@ -1,10 +1,13 @@
 """Output of inference results as JSON, CSV, label map and overlay images."""
 
+from __future__ import annotations
+
 import csv
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -13,9 +16,10 @@ import cv2
 import SimpleITK as sitk
 from tqdm import tqdm
 
+from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..visualization.lesion_overlay import draw_lesion
-from .lesions import label_map
+from .lesions import Lesion, label_map
 
 COORDINATES = {
     'center_mm': 'x, y, z in mm, LPS world as ITK, SimpleITK and DICOM have it: x grows to the '
@@ -45,7 +49,7 @@ CSV_COLUMNS = (
 )
 
 
-def check_out_dir(out_dir):
+def check_out_dir(out_dir: Path | str) -> None:
     """Check in advance that results can be written to a folder.
 
     Raises:
@@ -57,7 +61,14 @@ def check_out_dir(out_dir):
         raise UserError(f'cannot write to {out_dir}: {existing} is not a writable folder')
 
 
-def write_lesions(out_dir, volume, lesions, provenance, max_overlays=50, show_progress=True):
+def write_lesions(
+    out_dir: Path | str,
+    volume: CTVolume,
+    lesions: Sequence[Lesion],
+    provenance: Mapping,
+    max_overlays: int = 50,
+    show_progress: bool = True,
+) -> None:
     """Write lesions as JSON, CSV, label map and overlay images: all of them or none.
 
     The files are ``lesions.json``, ``lesions.csv``, ``lesions.nii.gz`` and
@@ -83,7 +94,9 @@ def write_lesions(out_dir, volume, lesions, provenance, max_overlays=50, show_pr
             _write_overlay(folder / 'overlays' / f'lesion_{lesion.id:03d}.png', volume, lesion)
 
 
-def _write_json(path, volume, lesions, provenance):
+def _write_json(
+    path: Path, volume: CTVolume, lesions: Sequence[Lesion], provenance: Mapping
+) -> None:
     image = volume.image
     geometry = dict(
         source=provenance['source'],
@@ -100,34 +113,41 @@ def _write_json(path, volume, lesions, provenance):
         coordinates=COORDINATES,
         volume=geometry,
         detector=provenance['detector'],
-        lesions=[
-            {f.name: getattr(lesion, f.name) for f in fields(lesion) if f.name != 'segments'}
-            for lesion in lesions
-        ],
+        lesions=[_entry(lesion) for lesion in lesions],
     )
     path.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
 
 
-def _write_csv(path, lesions):
+def _entry(lesion: Lesion) -> dict:
+    """Return a lesion's entry in the JSON: all but its masks, which the label map has."""
+    names = [field.name for field in fields(lesion) if field.name != 'segments']
+    return {name: getattr(lesion, name) for name in names}
+
+
+def _write_csv(path: Path, lesions: Sequence[Lesion]) -> None:
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file)
         writer.writerow(CSV_COLUMNS)
-        for lesion in lesions:
-            numbers = (*lesion.center_mm, *lesion.center_voxel, *lesion.bbox_voxel)
-            writer.writerow(
-                [lesion.id, lesion.label, f'{lesion.score:.6f}']
-                + [f'{n:.4f}' for n in (*numbers, lesion.diameter_mm, lesion.short_diameter_mm)]
-                + [lesion.diameter_source, *lesion.slice_range, lesion.key_slice]
-            )
+        writer.writerows(_csv_row(lesion) for lesion in lesions)
 
 
-def _write_label_map(path, volume, lesions):
+def _csv_row(lesion: Lesion) -> list:
+    """Return a lesion's values of :data:`CSV_COLUMNS`."""
+    places = lesion.center_mm + lesion.center_voxel + lesion.bbox_voxel
+    numbers = places + (lesion.diameter_mm, lesion.short_diameter_mm)
+    first, last = lesion.slice_range
+    row = [lesion.id, lesion.label, f'{lesion.score:.6f}']
+    row += [f'{number:.4f}' for number in numbers]
+    return row + [lesion.diameter_source, first, last, lesion.key_slice]
+
+
+def _write_label_map(path: Path, volume: CTVolume, lesions: Sequence[Lesion]) -> None:
     labels = sitk.GetImageFromArray(label_map(volume, lesions))
     labels.CopyInformation(volume.image)
     sitk.WriteImage(labels, str(path), useCompression=True)
 
 
-def _write_overlay(path, volume, lesion):
+def _write_overlay(path: Path, volume: CTVolume, lesion: Lesion) -> None:
     """Draw a lesion on its key slice."""
     _, y1, x1, _, y2, x2 = volume.boxes_from_index(lesion.bbox_voxel)[0]
     index = volume.slice_index(lesion.key_slice)
@@ -153,7 +173,7 @@ def _write_overlay(path, volume, lesion):
 
 
 @contextmanager
-def _results_folder(out_dir):
+def _results_folder(out_dir: Path) -> Iterator[Path]:
     """Yield a temporary folder whose files replace an earlier run's in ``out_dir`` on success."""
     temporary = None
     try:
@@ -162,7 +182,8 @@ def _results_folder(out_dir):
         yield temporary
         for stale in out_dir.glob('overlays/lesion_*.png'):
             stale.unlink()
-        for path in [path for path in temporary.rglob('*') if path.is_file()]:
+        files = [path for path in temporary.rglob('*') if path.is_file()]
+        for path in files:
             target = out_dir / path.relative_to(temporary)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, target)

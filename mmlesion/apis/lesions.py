@@ -1,10 +1,17 @@
 """The lesion record of inference results, its measurements and label maps."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..structures import measure_recist, reverse_axes
+from ..structures import Segment, measure_recist, reverse_axes
+
+if TYPE_CHECKING:
+    from ..structures.ct_volume import CTVolume
 
 DEEPLESION_MARGIN = 4.0
 """mm by which DeepLesion's boxes exceed the lesion on each side: 5 px of about 0.8 mm."""
@@ -45,21 +52,27 @@ class Lesion:
     id: int
     label: str
     score: float
-    center_mm: tuple
-    center_voxel: tuple
-    bbox_voxel: tuple
+    center_mm: tuple[float, float, float]
+    center_voxel: tuple[float, float, float]
+    bbox_voxel: tuple[float, ...]
     diameter_mm: float
     short_diameter_mm: float
     diameter_source: str
-    slice_range: tuple
+    slice_range: tuple[int, int]
     key_slice: int
-    recist_voxel: tuple = None
-    segments: dict = field(default_factory=dict, repr=False, compare=False)
+    recist_voxel: tuple[tuple[float, ...], ...] | None = None
+    segments: dict[int, Segment] = field(default_factory=dict, repr=False, compare=False)
 
 
 def describe_lesions(
-    volume, boxes, scores, labels, classes, box_margin=DEEPLESION_MARGIN, segments=None
-):
+    volume: CTVolume,
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    box_margin: float = DEEPLESION_MARGIN,
+    segments: Sequence[dict[int, Segment]] | None = None,
+) -> list[Lesion]:
     """Convert detected 3D boxes to the coordinates of the original volume.
 
     Args:
@@ -76,32 +89,34 @@ def describe_lesions(
     Returns:
         list[Lesion]: The lesions in the same order.
     """
+    # z, y, x of the array; then i, j, k of the original volume, and world x, y, z
     frame_boxes = reverse_axes(np.reshape(boxes, (-1, 6)))
     bboxes = volume.boxes_to_index(frame_boxes)
     centers = (bboxes[:, :3] + bboxes[:, 3:]) / 2
     world = volume.grid.to_world((frame_boxes[:, :3] + frame_boxes[:, 3:]) / 2)
     segments = [{}] * len(boxes) if segments is None else segments
-    return [
-        Lesion(
+    lesions = []
+    for index, bbox in enumerate(bboxes):
+        if segments[index]:
+            measured = _measure_mask(volume, segments[index])
+        else:
+            measured = _measure_box(volume, boxes[index], box_margin)
+        lesion = Lesion(
             id=index + 1,
             label=classes[labels[index]],
             score=float(scores[index]),
             center_mm=tuple(world[index].tolist()),
             center_voxel=tuple(centers[index].tolist()),
-            bbox_voxel=tuple(bboxes[index].tolist()),
-            slice_range=_slice_range(bboxes[index], volume.slice_axis),
+            bbox_voxel=tuple(bbox.tolist()),
+            slice_range=_slice_range(bbox, volume.slice_axis),
             segments=segments[index],
-            **(
-                _measure_mask(volume, segments[index])
-                if segments[index]
-                else _measure_box(volume, boxes[index], box_margin)
-            ),
+            **measured,
         )
-        for index in range(len(bboxes))
-    ]
+        lesions.append(lesion)
+    return lesions
 
 
-def label_map(volume, lesions):
+def label_map(volume: CTVolume, lesions: Sequence[Lesion]) -> np.ndarray:
     """Draw lesions into an array of the original volume's size.
 
     Each lesion is drawn as its mask or, without one, as the ellipsoid inscribed in its box, at
@@ -127,27 +142,31 @@ def label_map(volume, lesions):
     return labels
 
 
-def _ellipsoid(lesion, shape):
+def _ellipsoid(lesion: Lesion, shape: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray]:
     """Return slices of the (k, j, i) block around a lesion and the ellipsoid's mask in it."""
     box = np.array(lesion.bbox_voxel)
-    center, radius = lesion.center_voxel[::-1], np.maximum((box[3:] - box[:3]) / 2, 1e-6)[::-1]
+    # k, j, i as the array has it
+    center = lesion.center_voxel[::-1]
+    radius = np.maximum((box[3:] - box[:3]) / 2, 1e-6)[::-1]
+    # first and last voxel, inclusive, with the center's in any case
     middle = np.clip(np.rint(center), 0, shape - 1).astype(int)
     low = np.minimum(np.ceil(center - radius).clip(0), middle).astype(int)
     high = np.maximum(np.floor(center + radius).clip(max=shape - 1), middle).astype(int)
-    grid = np.ogrid[tuple(slice(a, b + 1) for a, b in zip(low, high))]
-    distance = sum(((g - c) / r) ** 2 for g, c, r in zip(grid, center, radius))
+    block = tuple(slice(first, last + 1) for first, last in zip(low, high))
+    distance = 0  # squared, in radii
+    for positions, c, r in zip(np.ogrid[block], center, radius):
+        distance = distance + ((positions - c) / r) ** 2
     inside = distance <= 1
     inside[tuple(middle - low)] = True
-    return tuple(slice(a, b + 1) for a, b in zip(low, high)), inside
+    return block, inside
 
 
-def _measure_mask(volume, segments):
+def _measure_mask(volume: CTVolume, segments: Mapping[int, Segment]) -> dict:
     """Measure a lesion's mask on the slice where it is longest; return fields of Lesion."""
     spacing = volume.spacing[:2]
-    measured = {
-        index: measure_recist(segment.mask, spacing, segment.corner)
-        for index, segment in segments.items()
-    }
+    measured = {}
+    for index, segment in segments.items():
+        measured[index] = measure_recist(segment.mask, spacing, segment.corner)
     key = max(measured, key=lambda index: measured[index].diameters_mm[0])
     long, short = measured[key].diameters_mm
     # px n has its center at n in RECIST points, and at n + 0.5 in the volume
@@ -162,9 +181,10 @@ def _measure_mask(volume, segments):
     )
 
 
-def _measure_box(volume, box, margin):
+def _measure_box(volume: CTVolume, box: np.ndarray, margin: float) -> dict:
     """Derive the diameters from the sides of a 3D box; return fields of Lesion."""
     spacing = np.array(volume.spacing[:2])
+    # the box has the margin at both of its ends
     sides = np.maximum((box[3:5] - box[:2]) * spacing - 2 * margin, spacing.min())
     middle = np.clip(int((box[2] + box[5]) / 2), 0, len(volume.array) - 1)
     return dict(
@@ -175,7 +195,8 @@ def _measure_box(volume, box, margin):
     )
 
 
-def _slice_range(bbox, axis):
+def _slice_range(bbox: np.ndarray, axis: int) -> tuple[int, int]:
     low, high = bbox[axis], bbox[axis + 3]
+    # the slices whose centers lie in the box, and the middle one where there is none
     middle = round((low + high) / 2)
     return min(int(np.ceil(low)), middle), max(int(np.floor(high)), middle)

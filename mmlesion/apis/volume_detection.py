@@ -1,10 +1,17 @@
 """Inference of volumetric detectors on CT volumes with arbitrary grids."""
 
-import copy
-from functools import partial
+from __future__ import annotations
 
+import copy
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 import SimpleITK as sitk
 from mmengine.dataset import Compose
+from torch import nn
 from tqdm import tqdm
 
 from mmlesion.io.ct import check_same_grid, read_labels
@@ -12,12 +19,28 @@ from mmlesion.io.ct import check_same_grid, read_labels
 from ..converters.lung_finder import find_lungs
 from ..converters.lungs import LungRegion, cut_to_lungs, number_lungs
 from ..converters.resample import isotropic_grid, resample
+from ..structures import Grid
 from ..structures.ct_volume import CTVolume
+
+
+class SphereDetections(NamedTuple):
+    """Detections of spheres in a volume, in descending order of score.
+
+    Args:
+        spheres (ndarray): (n, 4) x, y, z and diameter in world mm.
+        scores (ndarray): (n,).
+        labels (ndarray): (n,).
+    """
+
+    spheres: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
 
 _FROM_FILES = ('LoadVolume', 'LoadSphereAnnotations')
 
 
-def loads_volumes(pipeline):
+def loads_volumes(pipeline: Sequence[dict]) -> bool:
     """Return whether a config's test pipeline is that of a volumetric detector.
 
     Args:
@@ -29,7 +52,9 @@ def loads_volumes(pipeline):
     return bool(pipeline) and _name(pipeline[0]) == _FROM_FILES[0]
 
 
-def prepare_volume(volume, preparation, lungs=None):
+def prepare_volume(
+    volume: CTVolume, preparation: Mapping, lungs: str | Path | sitk.Image | None = None
+) -> tuple[np.ndarray, Grid]:
     """Resample a CT volume to 1 mm in the training orientation, as the converters do.
 
     Args:
@@ -55,7 +80,7 @@ def prepare_volume(volume, preparation, lungs=None):
     return cut_to_lungs(oriented, numbers, LungRegion(**preparation['lungs']))
 
 
-def _read_lungs(lungs, volume):
+def _read_lungs(lungs: str | Path | sitk.Image, volume: CTVolume) -> np.ndarray:
     """Read a lung mask as labels (z, y, x), one per lung, in the training orientation."""
     source = 'the mask given' if isinstance(lungs, sitk.Image) else str(lungs)
     mask = lungs if isinstance(lungs, sitk.Image) else read_labels(lungs)
@@ -64,7 +89,14 @@ def _read_lungs(lungs, volume):
     return number_lungs(labels, volume.spacing, source)
 
 
-def detect_volume(model, pipeline, prepared, batch_size=None, score_thr=0.0, show_progress=False):
+def detect_volume(
+    model: nn.Module,
+    pipeline: Sequence[dict],
+    prepared: tuple[np.ndarray, Grid],
+    batch_size: int | None = None,
+    score_thr: float = 0.0,
+    show_progress: bool = False,
+) -> SphereDetections:
     """Detect lesions in a CT volume as spheres, in sliding windows at 1 mm.
 
     Args:
@@ -77,8 +109,7 @@ def detect_volume(model, pipeline, prepared, batch_size=None, score_thr=0.0, sho
         show_progress (bool): Show a progress bar of the windows.
 
     Returns:
-        tuple[ndarray]: (n, 4) spheres x, y, z and diameter in world mm, in descending order of
-        score; (n,) scores and (n,) labels.
+        SphereDetections: In descending order of score.
     """
     hu, grid = prepared
     sample = _pack(pipeline, hu, grid)
@@ -86,17 +117,17 @@ def detect_volume(model, pipeline, prepared, batch_size=None, score_thr=0.0, sho
     found = model.detect_scan(sample['inputs'], batch_size, progress)
     found = found[found.scores >= score_thr]
     spheres = grid.spheres_to_world(found.bboxes.cpu().numpy())
-    scores, labels = found.scores.cpu().numpy().astype(float), found.labels.cpu().numpy()
-    return spheres, scores, labels
+    scores = found.scores.cpu().numpy().astype(float)
+    return SphereDetections(spheres, scores, found.labels.cpu().numpy())
 
 
-def _pack(pipeline, hu, grid):
+def _pack(pipeline: Sequence[dict], hu: np.ndarray, grid: Grid) -> dict:
     """Pass a volume in memory through a pipeline."""
     steps = [step for step in copy.deepcopy(list(pipeline)) if _name(step) not in _FROM_FILES]
-    where = dict(spacing=grid.spacing, origin=grid.origin, direction=grid.direction)
-    shapes = dict.fromkeys(('size', 'img_shape', 'ori_shape'), hu.shape)
-    return Compose(steps)(dict(volume=hu, **where, **shapes))
+    sample = dict.fromkeys(('size', 'img_shape', 'ori_shape'), hu.shape)
+    sample.update(volume=hu, spacing=grid.spacing, origin=grid.origin, direction=grid.direction)
+    return Compose(steps)(sample)
 
 
-def _name(step):
+def _name(step: Mapping) -> str:
     return step['type'].split('.')[-1]

@@ -256,9 +256,6 @@ def _nifti(parser):
     )
     _add_slice_options(parser)
     parser.add_argument(
-        '--test-share', type=float, default=0.0, help='of all patients, for testing (0)'
-    )
-    parser.add_argument(
         '--folds',
         type=int,
         default=0,

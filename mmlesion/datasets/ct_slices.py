@@ -1,7 +1,11 @@
 """The dataset of CT slices with 2D boxes."""
 
+from __future__ import annotations
+
 import json
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from mmdet.datasets import CocoDataset
@@ -64,11 +68,11 @@ class CTSliceDataset(CocoDataset):
         ],
     )
 
-    def __init__(self, *args, dataset_name=None, **kwargs):
+    def __init__(self, *args: Any, dataset_name: str | None = None, **kwargs: Any) -> None:
         self.dataset_name = dataset_name
         super().__init__(*args, **kwargs)
 
-    def load_data_list(self):
+    def load_data_list(self) -> list[dict]:
         """Load the annotation file.
 
         Returns:
@@ -95,7 +99,7 @@ class CTSliceDataset(CocoDataset):
         self._check(data_list)
         return data_list
 
-    def _check(self, data_list):
+    def _check(self, data_list: list[dict]) -> None:
         if not data_list:
             raise UserError(f'{self.ann_file} lists no images: convert the dataset again')
         classes = self.metainfo['classes']
@@ -107,9 +111,10 @@ class CTSliceDataset(CocoDataset):
         if any(isinstance(step, LesionMasksToSegMap) for step in self.pipeline.transforms):
             self._check_masks(data_list)
 
-    def _check_masks(self, data_list):
-        instances = (instance for info in data_list for instance in info['instances'])
-        lesions = [instance for instance in instances if not instance['ignore_flag']]
+    def _check_masks(self, data_list: list[dict]) -> None:
+        lesions = []
+        for info in data_list:
+            lesions += [one for one in info['instances'] if not one['ignore_flag']]
         masked = sum(usable_segmentation(lesion.get('mask')) is not None for lesion in lesions)
         if lesions and not masked:
             raise UserError(
@@ -125,7 +130,7 @@ class CTSliceDataset(CocoDataset):
                 logging.WARNING,
             )
 
-    def parse_data_info(self, raw_data_info):
+    def parse_data_info(self, raw_data_info: dict) -> dict:
         """Parse one slice's annotations.
 
         Args:
@@ -149,7 +154,7 @@ class CTSliceDataset(CocoDataset):
             data_info['dataset_name'] = self.dataset_name
         return data_info
 
-    def filter_data(self):
+    def filter_data(self) -> list[dict]:
         """Filter the slices by ``filter_cfg``.
 
         Returns:
@@ -164,17 +169,18 @@ class CTSliceDataset(CocoDataset):
         return kept
 
 
-def _as_crowd(annotation):
+def _as_crowd(annotation: Mapping) -> dict:
     # mmdet drops `ignore` annotations, which would make background of them.
-    return {**annotation, 'iscrowd': int(not is_target(annotation)), 'ignore': False}
+    return dict(annotation, iscrowd=int(not is_target(annotation)), ignore=False)
 
 
-def _shifted(annotation, shift):
+def _shifted(annotation: Mapping, shift: float) -> dict:
     x, y, w, h = annotation['bbox']
-    return {**annotation, 'bbox': [x + shift, y + shift, w, h]}
+    return dict(annotation, bbox=[x + shift, y + shift, w, h])
 
 
-def _to_train(instances):
+def _to_train(instances: list[dict]) -> list[dict]:
     """Return the boxes without ignored ones that mark a lesion."""
+    # (n, 2, 2): the lower and the upper corner of each box
     corners = np.array([instance['bbox'] for instance in instances]).reshape(-1, 2, 2)
     return without_marks(instances, corners.mean(axis=1), corners[:, 1] - corners[:, 0])

@@ -1,5 +1,10 @@
 """The dataset of annotated lesions for training an embedding."""
 
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
 from mmdet.registry import DATASETS
 
 from .ct_slices import CTSliceDataset
@@ -24,22 +29,22 @@ class LesionPatchDataset(CTSliceDataset):
             ones.
     """
 
-    def __init__(self, *args, max_distance=0.03, **kwargs):
+    def __init__(self, *args: Any, max_distance: float = 0.03, **kwargs: Any) -> None:
         self.max_distance = max_distance
         super().__init__(*args, **kwargs)
 
-    def load_data_list(self):
+    def load_data_list(self) -> list[dict]:
         """Load the annotation file.
 
         Returns:
             list[dict]: A sample a lesion.
         """
-        samples = [sample for slice_samples in super().load_data_list() for sample in slice_samples]
+        samples = list(chain.from_iterable(super().load_data_list()))
         for sample, group in zip(samples, group_lesions(samples, self.max_distance)):
             sample['lesion_group'] = group
         return samples
 
-    def parse_data_info(self, raw_data_info):
+    def parse_data_info(self, raw_data_info: dict) -> list[dict]:
         """Parse one slice's annotations.
 
         Args:

@@ -1,7 +1,11 @@
 """The dataset of 3D proposals for false positive reduction."""
 
+from __future__ import annotations
+
 import os.path as osp
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 from mmdet.registry import DATASETS
@@ -40,10 +44,10 @@ class ProposalPatchDataset(CTSliceDataset):
             kind, or are of a series that ``ann_file`` does not list.
     """
 
-    def __init__(self, *args, proposal_file, **kwargs):
+    def __init__(self, *args: Any, proposal_file: str, **kwargs: Any) -> None:
         super().__init__(*args, proposal_file=proposal_file, **kwargs)
 
-    def load_proposals(self):
+    def load_proposals(self) -> None:
         """Load the proposals, which take the place of the slices as samples."""
         path = osp.join(self.data_root or '', self.proposal_file)
         if not osp.exists(path):
@@ -65,14 +69,16 @@ class ProposalPatchDataset(CTSliceDataset):
         if not self.data_list:
             raise UserError(f'{path} has no proposals: run the detector with a lower threshold')
 
-    def _series(self):
+    def _series(self) -> dict[str, dict]:
         """Return a slice of each series by its name in sub-volumes."""
-        root = self.data_prefix['img']
-        folders = (PurePath(osp.relpath(one['img_path'], root)).parent for one in self.data_list)
-        return {'_'.join(folder.parts): one for folder, one in zip(folders, self.data_list)}
+        slices = {}
+        for sample in self.data_list:
+            path = PurePath(osp.relpath(sample['img_path'], self.data_prefix['img']))
+            slices['_'.join(path.parent.parts)] = sample
+        return slices
 
 
-def _samples(name, sub_volume, series, rows):
+def _samples(name: str, sub_volume: SubVolume, series: Mapping, rows: np.ndarray) -> Iterator[dict]:
     """Return a sample for each of a sub-volume's proposals.
 
     Args:
@@ -81,13 +87,14 @@ def _samples(name, sub_volume, series, rows):
         series (dict): The sample of any of its series' slices.
         rows (ndarray): (n, 7) or (n, 8).
     """
-    limits = sub_volume.first, sub_volume.last
     fields = {key: series[key] for key in SERIES_FIELDS if key in series}
-    fields.update(sub_volume=name, slice_range=list(limits))
-    keys = np.clip(np.floor((rows[:, 2] + rows[:, 5] + 1) / 2), *limits).astype(int)
-    for key, (*box, score), label in zip(keys.tolist(), rows[:, :7].tolist(), rows[:, 7:].tolist()):
+    fields.update(sub_volume=name, slice_range=[sub_volume.first, sub_volume.last])
+    # z is inclusive: the slice at the middle of z1 and z2 + 1, in the sub-volume
+    middle = np.floor((rows[:, 2] + rows[:, 5] + 1) / 2)
+    keys = middle.clip(sub_volume.first, sub_volume.last).astype(int)
+    for key, row in zip(keys.tolist(), rows.tolist()):
         sample = dict(fields, img_path=slice_path(series, key), slice_index=key)
-        sample.update(proposal_box=box, proposal_score=score)
-        if label:
-            sample['proposal_label'] = int(label[0])
+        sample.update(proposal_box=row[:6], proposal_score=row[6])
+        if len(row) > 7:
+            sample['proposal_label'] = int(row[7])
         yield sample

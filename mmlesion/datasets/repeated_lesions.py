@@ -1,12 +1,16 @@
 """Identification of annotations of the same lesion."""
 
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 
-def group_lesions(samples, max_distance=0.03):
+def group_lesions(samples: Sequence[dict], max_distance: float = 0.03) -> list[str]:
     """Group the annotations of one lesion in a patient's slices, series and studies.
 
     DeepLesion does not say which of its annotations are of one lesion. Two of a patient, on
@@ -30,6 +34,7 @@ def group_lesions(samples, max_distance=0.03):
         by_patient.setdefault(f'slice {index}' if patient is None else patient, []).append(index)
     groups = [None] * len(samples)
     for patient, indices in by_patient.items():
+        # what is linked through others is one lesion too: the components of the pairs' graph
         same = _same_lesion([samples[index] for index in indices], max_distance)
         _, numbers = connected_components(coo_matrix(same), directed=False)
         for index, number in zip(indices, numbers.tolist()):
@@ -37,23 +42,30 @@ def group_lesions(samples, max_distance=0.03):
     return groups
 
 
-def _same_lesion(samples, max_distance):
+def _same_lesion(samples: Sequence[dict], max_distance: float) -> np.ndarray:
     """Return which pairs of a patient's annotations are of the same lesion, (n, n) bool."""
     nowhere = [np.nan] * 3
     places = np.array([sample.get('normalized_location', nowhere) for sample in samples], float)
     types = np.array([sample['lesion_type'] for sample in samples])
+    # types below 0 are unknown and agree with every other
     agree = (types[:, None] == types) | (types < 0) | (types[:, None] < 0)
+    # a place that is unknown is not a number, which is near to none
     same = (cdist(places, places) <= max_distance) & agree
     same |= _equal([_numbered_lesion(sample) for sample in samples])
     return same & ~_equal([sample['img_path'] for sample in samples])
 
 
-def _numbered_lesion(sample):
+def _numbered_lesion(sample: Mapping) -> tuple | None:
     if 'lesion_id' not in sample:
         return None
     return sample.get('study_id'), sample.get('series_id'), sample['lesion_id']
 
 
-def _equal(values):
+def _equal(values: Sequence[Hashable | None]) -> np.ndarray:
     """Return which pairs of values are equal and not None, (n, n) bool."""
-    return np.array([[a is not None and a == b for a in values] for b in values])
+    # 0 stands for None, so that the values' numbers are comparable in NumPy
+    number_of = {None: 0}
+    for value in values:
+        number_of.setdefault(value, len(number_of))
+    numbers = np.array([number_of[value] for value in values])
+    return (numbers[:, None] == numbers) & (numbers > 0)

@@ -1,6 +1,10 @@
 """The dataset of 1 mm volumes with spheres."""
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from mmdet.datasets import BaseDetDataset
@@ -65,8 +69,14 @@ class VolumeDataset(BaseDetDataset):
     METAINFO = CTSliceDataset.METAINFO
 
     def __init__(
-        self, *args, fold=None, split='train', crops_per_volume=1, by_lesion=False, **kwargs
-    ):
+        self,
+        *args: Any,
+        fold: int | Sequence[int] | None = None,
+        split: str = 'train',
+        crops_per_volume: int = 1,
+        by_lesion: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if split not in SPLITS:
             raise UserError(f'split={split!r} of a fold: choose one of {", ".join(SPLITS)}')
         if crops_per_volume < 1:
@@ -80,7 +90,7 @@ class VolumeDataset(BaseDetDataset):
         self.hard_spots = {}
         super().__init__(*args, **kwargs)
 
-    def load_data_list(self):
+    def load_data_list(self) -> list[dict]:
         """Load the annotation file.
 
         Returns:
@@ -89,12 +99,7 @@ class VolumeDataset(BaseDetDataset):
         content = self._read()
         self._check_preparation(content)
         try:
-            labels = self._labels(content['categories'])
-            lesions = {volume['id']: [] for volume in content['volumes']}
-            for annotation in content['annotations']:
-                if annotation['category_id'] in labels:
-                    instance = _instance(with_sphere(annotation), labels)
-                    lesions[annotation['volume_id']].append(instance)
+            lesions = _group_instances(content, self._labels(content['categories']))
             volumes = [volume for volume in content['volumes'] if self._is_chosen(volume)]
             samples = [self._sample(volume, lesions[volume['id']]) for volume in volumes]
         except (KeyError, TypeError, ValueError) as error:
@@ -107,7 +112,7 @@ class VolumeDataset(BaseDetDataset):
             raise UserError(f'{self.ann_file} has no volume{of_fold}: convert the whole dataset')
         return samples
 
-    def _read(self):
+    def _read(self) -> Any:
         try:
             text = get_text(self.ann_file, backend_args=self.backend_args)
         except FileNotFoundError as error:
@@ -117,7 +122,7 @@ class VolumeDataset(BaseDetDataset):
             ) from error
         return parse_json(text, self.ann_file, 'convert the dataset again')
 
-    def _check_preparation(self, content):
+    def _check_preparation(self, content: Any) -> None:
         """Compare how the volumes were made with what the config says, if it does."""
         wanted = self.metainfo.get('preparation')
         info = content.get('info', {}) if isinstance(content, dict) else {}
@@ -132,7 +137,7 @@ class VolumeDataset(BaseDetDataset):
             raise UserError(difference)
         print_log(difference, 'current', logging.WARNING)
 
-    def _labels(self, categories):
+    def _labels(self, categories: Sequence[Mapping]) -> dict[int, int]:
         """Return labels by category id."""
         classes = self.metainfo['classes']
         ids = {category['name']: category['id'] for category in categories}
@@ -143,20 +148,20 @@ class VolumeDataset(BaseDetDataset):
             )
         return {ids[name]: label for label, name in enumerate(classes)}
 
-    def _is_chosen(self, volume):
+    def _is_chosen(self, volume: Mapping) -> bool:
         return self.fold is None or np.isin(volume['fold'], self.fold) == (self.split == 'test')
 
-    def _sample(self, volume, instances):
+    def _sample(self, volume: Mapping, instances: list[dict]) -> dict:
         # File and memory map are local, so that a backend would only be in the way.
         root = self.data_prefix.get('img', self.data_root or '')
-        return {
+        sample = {
             'volume_id': volume['id'],
             'volume_path': path_under(root, volume['file_name']),
             'instances': instances if self.test_mode else _to_train(instances),
-            **{key: volume[key] for key in VOLUME_FIELDS},
         }
+        return sample | {key: volume[key] for key in VOLUME_FIELDS}
 
-    def filter_data(self):
+    def filter_data(self) -> list[dict]:
         """Filter and repeat the volumes according to ``filter_cfg``; do nothing in test mode.
 
         Returns:
@@ -174,16 +179,29 @@ class VolumeDataset(BaseDetDataset):
             )
         if self.by_lesion:
             return _lesion_samples(kept)
-        return [sample for sample in kept for _ in range(self.crops_per_volume)]
+        repeated = []
+        for sample in kept:
+            repeated += [sample] * self.crops_per_volume
+        return repeated
 
-    def get_data_info(self, idx):
+    def get_data_info(self, idx: int) -> dict:
         """Get a sample by its index, with the ``hard_spots`` of its volume."""
         sample = super().get_data_info(idx)
         sample['hard_spots'] = self.hard_spots.get(sample['volume_id'], [])
         return sample
 
 
-def _instance(annotation, labels):
+def _group_instances(content: Mapping, labels: Mapping[int, int]) -> dict[int | str, list[dict]]:
+    """Return the instances of each volume by its id."""
+    instances = {volume['id']: [] for volume in content['volumes']}
+    for annotation in content['annotations']:
+        if annotation['category_id'] in labels:
+            instance = _instance(with_sphere(annotation), labels)
+            instances[annotation['volume_id']].append(instance)
+    return instances
+
+
+def _instance(annotation: Mapping, labels: Mapping[int, int]) -> dict:
     x, y, z = annotation['center_mm']
     return {
         'center_mm': [float(x), float(y), float(z)],
@@ -193,23 +211,21 @@ def _instance(annotation, labels):
     }
 
 
-def _to_train(instances):
+def _to_train(instances: list[dict]) -> list[dict]:
     """Return the findings without ignored ones that mark a lesion."""
     centers = np.array([instance['center_mm'] for instance in instances]).reshape(-1, 3)
     diameters = np.array([instance['diameter_mm'] for instance in instances]).reshape(-1, 1)
     return without_marks(instances, centers, diameters)
 
 
-def _has_lesions(sample):
+def _has_lesions(sample: Mapping) -> bool:
     return any(not instance['ignore_flag'] for instance in sample['instances'])
 
 
-def _lesion_samples(samples):
+def _lesion_samples(samples: Sequence[dict]) -> list[dict]:
     """Return one sample per lesion, then one per volume."""
-    aimed = [
-        dict(sample, crop_target=instance)
-        for sample in samples
-        for instance in sample['instances']
-        if not instance['ignore_flag']
-    ]
+    aimed = []
+    for sample in samples:
+        lesions = [one for one in sample['instances'] if not one['ignore_flag']]
+        aimed += [dict(sample, crop_target=lesion) for lesion in lesions]
     return aimed + [dict(sample, crop_target=None) for sample in samples]

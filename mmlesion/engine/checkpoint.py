@@ -6,9 +6,11 @@ message hub reference ``getattr``. Before 2.6, it executes any code in a checkpo
 accept the former and reject the latter.
 """
 
+from __future__ import annotations
+
 import os
 import os.path as osp
-from typing import Optional
+from collections.abc import Mapping
 from urllib.parse import urlparse
 
 import torch
@@ -50,7 +52,7 @@ def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
 def load_from_http(
     filename: str,
     map_location: MapLocation = None,
-    model_dir: Optional[str] = None,
+    model_dir: str | None = None,
     progress: bool = True,
 ) -> dict:
     """Download a checkpoint to the cache of :mod:`torch.hub`, once, and load it.
@@ -129,7 +131,7 @@ def load_from_pavi(filename: str, map_location: MapLocation = None) -> dict:
     raise UserError(f'{filename}: download it, and give the file')
 
 
-def _look_up(filename, addresses):
+def _look_up(filename: str, addresses: Mapping[str, str]) -> str:
     """Return the address of a checkpoint ``prefix://name``."""
     name = filename.split('://', 1)[1]
     if name not in addresses:

@@ -5,6 +5,8 @@ references tensors, and the bytes of each storage. It is read here without torch
 detection and handling of containers changes with torch's version.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import sys
@@ -69,7 +71,7 @@ class Storage(NamedTuple):
 class HistoryRecord(Record):
     """One of mmengine's history buffers, whose statistics are always the default ones."""
 
-    def finish(self, state):
+    def finish(self, state: Any) -> HistoryBuffer:
         """Build the history buffer."""
         values, counts = state['_log_history'], state['_count_history']
         if type(values) is not np.ndarray or type(counts) is not np.ndarray:
@@ -142,7 +144,7 @@ class CheckpointArchive:
         UserError: If it is TorchScript, or more than what :func:`torch.save` writes.
     """
 
-    def __init__(self, archive: zipfile.ZipFile, path: str, map_location: MapLocation):
+    def __init__(self, archive: zipfile.ZipFile, path: str, map_location: MapLocation) -> None:
         self.archive, self.map_location, self.storages = archive, map_location, {}
         self.members = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in self.members if re.fullmatch(r'[^/]*/data\.pkl', name)]
@@ -151,7 +153,7 @@ class CheckpointArchive:
             raise UserError('it is a zip file, but not one that torch.save wrote')
         self.root = pickles[0].split('/')[0]
 
-    def check_members(self, path):
+    def check_members(self, path: str) -> None:
         """Reject programs, and members that are larger than declared or share their bytes."""
         convert, members = _CONVERT.format(path=path), self.archive.infolist()
         if any(re.match(r'[^/]*/(constants\.pkl$|code/)', name) for name in self.members):
@@ -235,6 +237,7 @@ def build_tensor(
         raise UserError('it has a tensor of an impossible shape')
     available = storage.data.nbytes() // storage.dtype.itemsize
     numel, last = 1, offset
+    # after the loop ``last`` is the place in the storage of the tensor's last number
     for length, step in zip(size, stride):
         numel, last = numel * length, last + (length - 1) * step
     if offset > available or (numel and (last >= available or numel > available)):
@@ -244,49 +247,58 @@ def build_tensor(
     return tensor.requires_grad_(requires_grad)
 
 
-def _tensor_of_first_version(storage, offset, size, stride):
+def _tensor_of_first_version(storage: Any, offset: Any, size: Any, stride: Any) -> torch.Tensor:
     return build_tensor(storage, offset, size, stride)
 
 
-def _tensor_of_any_dtype(storage, offset, size, stride, requires_grad, hooks, dtype, metadata=None):
+def _tensor_of_any_dtype(
+    storage: Any,
+    offset: Any,
+    size: Any,
+    stride: Any,
+    requires_grad: Any,
+    hooks: Any,
+    dtype: Any,
+    metadata: Any = None,
+) -> torch.Tensor:
     if type(storage) is not Storage or not isinstance(dtype, torch.dtype):
         raise UserError('it has a tensor with unsupported state')
     storage = Storage(storage.data, dtype)
     return build_tensor(storage, offset, size, stride, requires_grad, hooks, metadata)
 
 
-def _parameter(data, requires_grad, hooks):
+def _parameter(data: Any, requires_grad: Any, hooks: Any) -> torch.nn.Parameter:
     if type(data) is not torch.Tensor or type(requires_grad) is not bool or hooks:
         raise UserError('it has a parameter with unsupported state')
     return torch.nn.Parameter(data, requires_grad)
 
 
-def _size(sides):
+def _size(sides: Any) -> torch.Size:
     if type(sides) is not tuple or any(type(side) is not int for side in sides):
         raise UserError('it has an impossible size')
     return torch.Size(sides)
 
 
-def _device(kind, index=None):
+def _device(kind: Any, index: Any = None) -> torch.device:
     if type(kind) is not str or type(index) not in (int, type(None)):
         raise UserError('it has an impossible device')
     return torch.device(kind) if index is None else torch.device(kind, index)
 
 
-def _counter(counts):
+def _counter(counts: Any) -> Counter:
     if type(counts) is not dict:
         raise UserError('it has a counter that is not of a dictionary')
     return Counter(counts)
 
 
-def _config_dict(values):
+def _config_dict(values: Any) -> dict:
     """Convert a part of a config, such as a dataset's meta information, to a plain dictionary."""
     if type(values) is not dict:
         raise UserError('it has a part of a config that is not a dictionary')
     return values
 
 
-def _history_method(owner, name):
+def _history_method(owner: Any, name: Any) -> None:
     """Accept a default statistic of a history buffer, which has it already."""
     if owner is not _HISTORY or name not in ('min', 'max', 'mean', 'current'):
         raise UserError(f'it asks for the attribute {shown(name)}, so it was not loaded')

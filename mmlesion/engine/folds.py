@@ -1,13 +1,18 @@
 """Cross-validation folds in configs."""
 
-from typing import Optional
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.config import Config
 
 from mmlesion.utils import UserError
 
 PARTS = ('train', 'val', 'test')
 
 
-def fold_of(cfg) -> Optional[list[int]]:
+def fold_of(cfg: Config) -> list[int] | None:
     """Return the cross-validation fold that a config tests.
 
     Args:
@@ -19,11 +24,12 @@ def fold_of(cfg) -> Optional[list[int]]:
     Raises:
         UserError: If its parts name different ones.
     """
-    folds = {
-        **{f'{part}_dataloader': _dataset(cfg.get(f'{part}_dataloader')) for part in PARTS},
-        **{f'{part}_evaluator': cfg.get(f'{part}_evaluator') for part in PARTS},
-    }
-    folds = {name: _as_list(part['fold']) for name, part in folds.items() if _has_fold(part)}
+    parts = {}
+    for part in PARTS:
+        dataloader, evaluator = f'{part}_dataloader', f'{part}_evaluator'
+        parts[dataloader] = _dataset(cfg.get(dataloader))
+        parts[evaluator] = cfg.get(evaluator)
+    folds = {name: _as_list(part['fold']) for name, part in parts.items() if _has_fold(part)}
     if not folds:
         return None
     first = next(iter(folds.values()))
@@ -33,12 +39,12 @@ def fold_of(cfg) -> Optional[list[int]]:
     return first
 
 
-def fold_name(folds) -> str:
+def fold_name(folds: Sequence[int | str]) -> str:
     """Return the name of a fold or folds, such as '3' or '0-1-2'."""
     return '-'.join(map(str, folds))
 
 
-def _dataset(dataloader):
+def _dataset(dataloader: dict | None) -> dict:
     """Return the config of the innermost dataset of a dataloader, or None."""
     inner = dataloader or {}
     while 'dataset' in inner:
@@ -46,9 +52,9 @@ def _dataset(dataloader):
     return inner
 
 
-def _has_fold(part):
+def _has_fold(part: Any) -> bool:
     return isinstance(part, dict) and part.get('fold') is not None
 
 
-def _as_list(fold):
+def _as_list(fold: int | Sequence[int]) -> list[int]:
     return sorted(fold) if isinstance(fold, (list, tuple)) else [fold]

@@ -1,8 +1,11 @@
 """Atomic writing of files and folders."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from mmlesion.utils import OutputError
 
 
 @contextmanager
-def writing(path):
+def writing(path: str | Path) -> Iterator[None]:
     """Raise what an operating system says against writing ``path`` as :class:`OutputError`."""
     try:
         yield
@@ -22,7 +25,7 @@ def writing(path):
 
 
 @contextmanager
-def atomic_write(path):
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that becomes ``path`` if the block succeeds, and vanishes if not.
 
     The temporary file keeps the suffix of ``path`` (writers such as SimpleITK and matplotlib choose
@@ -46,7 +49,7 @@ def atomic_write(path):
 
 
 @contextmanager
-def atomic_folder(path):
+def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder that takes the place of ``path`` if the block succeeds.
 
     It vanishes if not. It lies in the same folder, which is made.
@@ -68,7 +71,7 @@ def atomic_folder(path):
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _umask():
+def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask

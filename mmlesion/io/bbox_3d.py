@@ -26,6 +26,7 @@ def to_bbox_3d(boxes: ArrayLike, grid: Grid) -> list[list[float]]:
     boxes = np.asarray(boxes, float).reshape(-1, 6)
     low, high = boxes[:, :3], boxes[:, 3:]
     centers = grid.to_world((low + high) / 2)
+    # the other way round: grid.spacing is of x, y, z, as bbox_3d is
     sizes = (high - low)[:, ::-1] * grid.spacing
     return np.concatenate([centers, sizes], axis=1).round(6).tolist()
 

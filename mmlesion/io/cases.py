@@ -25,13 +25,13 @@ _JSON_KEYS = {
 _INDICES = ('patient', 'fp_case', 'fp_point', 'lesion_case', 'lesion_point')
 
 
-def cases_path(froc_json) -> Path:
+def cases_path(froc_json: str | Path) -> Path:
     """Return where the cases of a FROC score lie: ``froc.cases.json`` beside ``froc.json``."""
     path = Path(froc_json)
     return path if path.name.endswith(SUFFIX) else path.with_suffix(SUFFIX)
 
 
-def write_cases(cases: Cases, path) -> None:
+def write_cases(cases: Cases, path: str | Path) -> None:
     """Write the cases of a FROC curve, whole or not at all.
 
     Args:
@@ -44,7 +44,7 @@ def write_cases(cases: Cases, path) -> None:
     write_json({key: fields[name] for name, key in _JSON_KEYS.items()}, path)
 
 
-def read_cases(path) -> Cases:
+def read_cases(path: str | Path) -> Cases:
     """Read the cases of a FROC curve.
 
     Args:
@@ -80,7 +80,7 @@ def read_cases(path) -> Cases:
     return cases
 
 
-def _check(cases):
+def _check(cases: Cases) -> None:
     """Raise ValueError where an index points nowhere."""
     num_cases = len(cases.names)
     if cases.patient.shape != (num_cases,) or not num_cases:
@@ -112,8 +112,9 @@ def check_same_cases(runs: dict) -> None:
     Raises:
         UserError: If two differ, with their names.
     """
-    (first_name, first), *others = runs.items()
-    for name, cases in others:
+    first_name = next(iter(runs))
+    first = runs[first_name]
+    for name, cases in runs.items():
         for field in ('names', 'patient', 'fp_rates', 'lesion_case'):
             if not np.array_equal(getattr(first, field), getattr(cases, field)):
                 key = _JSON_KEYS[field]

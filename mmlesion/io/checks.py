@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def to_numbers(
     """
     row_shape = () if width is None else (width,)
     if not len(rows):
-        return np.empty((0, *row_shape))
+        return np.empty((0,) + row_shape)
     try:
         values = np.asarray(rows, dtype=float)
         good = values.shape[1:] == row_shape and (not finite or np.isfinite(values).all())
@@ -66,7 +67,7 @@ def to_numbers(
     )
 
 
-def _is_good(row, shape, finite):
+def _is_good(row: Any, shape: tuple[int, ...], finite: bool) -> bool:
     try:
         value = np.asarray(row, dtype=float)
     except (TypeError, ValueError):
@@ -94,6 +95,7 @@ def find_items(names: Sequence, items: list, path: str | Path) -> tuple[np.ndarr
         item = np.fromiter((index.get(name, -1) for name in names), dtype=int, count=len(names))
     except TypeError:
         raise UserError(f'{path}: an image_id is neither a number nor a name; mend it') from None
+    # each name that is not listed once, in the order in which they come
     missing = dict.fromkeys(names[number] for number in np.flatnonzero(item < 0).tolist())
     return item, list(missing)
 

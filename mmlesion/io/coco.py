@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,7 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     Returns:
         GroundTruth: Items are image ids; labels are category ids.
     """
-    if not isinstance(data, dict) or not all(
-        isinstance(data.get(key), list) for key in ('images', 'annotations')
-    ):
+    if not (_has_list(data, 'images') and _has_list(data, 'annotations')):
         raise UserError(f'{path} needs lists "images" and "annotations", as COCO files have them')
     annotations = data['annotations']
     items = get_column(data['images'], 'id', f'{path}: image')
@@ -46,18 +44,23 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
         raise UserError(f'{path}: annotations of images that are not listed: {some_names(unknown)}')
     boxes = to_numbers(get_column(annotations, 'bbox', where), 4, f'{where}, "bbox"')
     ignore = [is_ignored(ann) for ann in annotations]
-    label = to_numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
+    categories = [ann.get('category_id', 1) for ann in annotations]
+    label = to_numbers(categories, None, where).astype(int)
     attributes = _attributes(annotations, where)
     lesions = Lesions(item, _corners(boxes), np.array(ignore, dtype=bool), label, attributes)
     patients = [image.get('patient_id', image['id']) for image in data['images']]
     return GroundTruth(items, lesions, patients)
 
 
-def _attributes(annotations, where):
+def _has_list(data: Any, key: str) -> bool:
+    return isinstance(data, dict) and isinstance(data.get(key), list)
+
+
+def _attributes(annotations: Sequence[Mapping], where: str) -> dict[str, np.ndarray]:
     attributes = lesion_attributes(annotations)
     if any('diameters_mm' in ann for ann in annotations):
-        diameters = [ann.get('diameters_mm') or [np.nan, np.nan] for ann in annotations]
-        diameters = to_numbers(diameters, 2, f'{where}, "diameters_mm"', finite=False)
+        listed = [ann.get('diameters_mm') or [np.nan, np.nan] for ann in annotations]
+        diameters = to_numbers(listed, 2, f'{where}, "diameters_mm"', finite=False)
         attributes['diameter'] = diameters[:, 0]
     return attributes
 
@@ -82,9 +85,10 @@ def read_coco_results(path: str | Path, items: list) -> Predictions:
     return Predictions.of_listed(item, boxes, scores, unknown)
 
 
-def _corners(boxes):
+def _corners(boxes: np.ndarray) -> np.ndarray:
     """x, y, w, h to x, y, x + w, y + h."""
-    return np.column_stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+    low, size = boxes[:, :2], boxes[:, 2:]
+    return np.column_stack([low, low + size])
 
 
 def as_coco(images: Iterable[dict], categories: Sequence[str], info: dict) -> dict:

@@ -1,11 +1,15 @@
 """Reading CT volumes with SimpleITK: NIfTI, MHD/MHA and DICOM folders."""
 
+from __future__ import annotations
+
 import gzip
 import logging
 import math
 import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -21,7 +25,7 @@ HU_LIMITS = (-32768, 32767)
 _LOGGER = logging.getLogger('mmlesion')
 
 
-def read_ct(path, series=None):
+def read_ct(path: str | Path, series: str | None = None) -> sitk.Image:
     """Read a CT volume.
 
     Args:
@@ -49,7 +53,7 @@ def read_ct(path, series=None):
     return image
 
 
-def read_labels(path):
+def read_labels(path: str | Path) -> sitk.Image:
     """Read a segmentation of a volume.
 
     Args:
@@ -70,7 +74,7 @@ def read_labels(path):
     return labels
 
 
-def check_same_grid(image, other, names):
+def check_same_grid(image: sitk.Image, other: sitk.Image, names: str) -> None:
     """Check that the voxels of two volumes lie at the same places.
 
     Args:
@@ -82,13 +86,13 @@ def check_same_grid(image, other, names):
         UserError: If sizes differ, or spacing, origin or direction by more than 0.01.
     """
     for what in ('Size', 'Spacing', 'Origin', 'Direction'):
-        values = [getattr(volume, f'Get{what}')() for volume in (image, other)]
-        if not np.allclose(*values, rtol=0, atol=0 if what == 'Size' else 1e-2):
-            texts = ' and '.join(str(np.round(value, 3).tolist()) for value in values)
+        first, second = getattr(image, f'Get{what}')(), getattr(other, f'Get{what}')()
+        if not np.allclose(first, second, rtol=0, atol=0 if what == 'Size' else 1e-2):
+            texts = f'{np.round(first, 3).tolist()} and {np.round(second, 3).tolist()}'
             raise UserError(f'{names} have the {what.lower()} {texts}: give those of one scan')
 
 
-def check_ct(image, source):
+def check_ct(image: sitk.Image, source: str | Path) -> None:
     """Check that an image is a CT volume in HU.
 
     Args:
@@ -112,7 +116,7 @@ def check_ct(image, source):
     _check_hu(sitk.GetArrayViewFromImage(image), source)
 
 
-def _check_hu(array, source):
+def _check_hu(array: np.ndarray, source: str | Path) -> None:
     if not np.isfinite(array).all():
         raise UserError(f'{source} holds NaN or infinite values: replace them, by -1024 for air')
     low, high = float(array.min()), float(array.max())
@@ -124,7 +128,7 @@ def _check_hu(array, source):
         )
 
 
-def read_image(path):
+def read_image(path: str | Path) -> sitk.Image:
     """Read a file that SimpleITK reads, of whatever kind; a mask, for instance.
 
     Args:
@@ -147,7 +151,7 @@ def read_image(path):
     return image
 
 
-def _check_data_files(path):
+def _check_data_files(path: Path) -> None:
     """Check that an MHD file's data are there and whole; ITK's messages name the header alone.
 
     Raises:
@@ -157,11 +161,11 @@ def _check_data_files(path):
         if not data.is_file():
             raise UserError(f'{path} has its voxels in {data}, which does not exist: copy it too')
         header = mhd_header(path)
-        voxel = VOXEL_BYTES.get(header.get('ElementType'))
+        voxel = VOXEL_BYTES.get(header.get('ElementType', ''))
         if header.get('CompressedData', 'False').lower() == 'true' or voxel is None:
             expected = int(header.get('CompressedDataSize', 1))
         else:
-            size = math.prod(int(side) for side in header.get('DimSize', '1').split())
+            size = math.prod(map(int, header.get('DimSize', '1').split()))
             expected = voxel * size * int(header.get('ElementNumberOfChannels', 1))
         if data.stat().st_size < expected:
             raise UserError(
@@ -170,7 +174,7 @@ def _check_data_files(path):
             )
 
 
-def _check_whole_nifti(path, image):
+def _check_whole_nifti(path: Path, image: sitk.Image) -> None:
     """Compare the length of a NIfTI file with its header; ITK reads truncated ones as they are."""
     bits = int(image.GetMetaData('bitpix')) * image.GetNumberOfPixels()
     expected = int(float(image.GetMetaData('vox_offset'))) + bits // 8
@@ -185,27 +189,38 @@ def _check_whole_nifti(path, image):
         raise RuntimeError(f'it has {length} of the {expected} bytes that its header says')
 
 
-def _choose_series(folder, wanted):
+class _Header(NamedTuple):
+    """What a DICOM file says of its series."""
+
+    modality: str
+    description: str
+
+    def describe(self, uid: str, num_files: int) -> str:
+        """Return a line about the series for a message."""
+        described = self.description or 'no description'
+        return f'  {uid}  {self.modality}, {num_files} file(s), {described}'
+
+
+def _choose_series(folder: Path, wanted: str | None) -> Sequence[str]:
     """Return the sorted file names of the requested or only CT series of a folder."""
+    files, headers = {}, {}
+    readable: set[str] = set()
     with _itk_errors_as_user_errors(folder):
-        files = {
-            uid: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
-            for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-        }
-        headers = {uid: _header(names[0]) for uid, names in files.items()}
-    _check_left_out(folder, {Path(name).name for names in files.values() for name in names})
+        for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
+            names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
+            files[uid], headers[uid] = names, _header(names[0])
+            readable.update(Path(name).name for name in names)
+    _check_left_out(folder, readable)
     if not files:
         raise UserError(
             f'{folder} holds no DICOM series: give the folder that holds the slices themselves '
             '(its subfolders are not searched)'
         )
-    listing = '\n'.join(
-        f'  {uid}  {headers[uid][0]}, {len(names)} file(s), {headers[uid][1] or "no description"}'
-        for uid, names in files.items()
-    )
+    lines = [headers[uid].describe(uid, len(names)) for uid, names in files.items()]
+    listing = '\n'.join(lines)
     if wanted is not None and wanted not in files:
         raise UserError(f'{folder} has no series {wanted}; it has\n{listing}')
-    ct = [uid for uid in files if headers[uid][0] == 'CT' and wanted in (None, uid)]
+    ct = [uid for uid in files if headers[uid].modality == 'CT' and wanted in (None, uid)]
     if not ct:
         raise UserError(f'{folder} has no such CT series: give a CT scan. It has\n{listing}')
     if len(ct) > 1:
@@ -215,7 +230,7 @@ def _choose_series(folder, wanted):
     return files[ct[0]]
 
 
-def _check_left_out(folder, readable):
+def _check_left_out(folder: Path, readable: set[str]) -> None:
     """Find damaged CT slices, which GDCM leaves out without a word."""
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.name not in readable:
@@ -224,33 +239,35 @@ def _check_left_out(folder, readable):
                     raise UserError(f'{path} is a damaged CT slice: copy the series again')
 
 
-def _header(path):
+def _header(path: str) -> _Header:
     """Return modality and description of a DICOM file."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(path)
     try:
         reader.ReadImageInformation()
     except RuntimeError:  # structure sets and reports lie beside CT series, but are no images
-        return 'not an image', ''
-    return [
-        reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else ''
-        for key in (MODALITY, DESCRIPTION)
-    ]
+        return _Header('not an image', '')
+    return _Header(_metadata(reader, MODALITY), _metadata(reader, DESCRIPTION))
 
 
-def _read_series(folder, names):
+def _metadata(reader: sitk.ImageFileReader, key: str) -> str:
+    return reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else ''
+
+
+def _read_series(folder: Path, names: Sequence[str]) -> sitk.Image:
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(names)
     reader.MetaDataDictionaryArrayUpdateOn()
     with _itk_errors_as_user_errors(folder):
         image = reader.Execute()
-    if all(reader.HasMetaDataKey(index, POSITION) for index in range(len(names))):
-        positions = [reader.GetMetaData(index, POSITION) for index in range(len(names))]
-        _check_positions(np.array([p.split('\\') for p in positions], float), image, folder)
+    indices = range(len(names))
+    if all(reader.HasMetaDataKey(index, POSITION) for index in indices):
+        positions = [reader.GetMetaData(index, POSITION).split('\\') for index in indices]
+        _check_positions(np.array(positions, float), image, folder)
     return image
 
 
-def _check_positions(positions, image, folder):
+def _check_positions(positions: np.ndarray, image: sitk.Image, folder: Path) -> None:
     """Compare the slices' own positions (n, 3) in mm with the regular grid that ITK makes of them.
 
     Warns where slices are missing, unequally spaced or sheared by a tilted gantry.
@@ -264,8 +281,10 @@ def _check_positions(positions, image, folder):
             f'{folder}: {len(positions)} slices share {distinct} positions, so that the series '
             'holds several acquisitions: put the files of one of them into a folder of their own'
         )
+    # the direction matrix has the axes i, j, k as columns; slices are stacked along k
     direction = np.array(image.GetDirection()).reshape(3, 3)[:, 2]
     steps = np.arange(len(positions))[:, None] * image.GetSpacing()[2] * direction
+    # (n,) mm between each slice and the place that the regular grid has for it
     errors = np.linalg.norm(positions - (np.array(image.GetOrigin()) + steps), axis=1)
     worst = int(errors.argmax())
     if errors[worst] > 0.1 * image.GetSpacing()[2]:
@@ -277,7 +296,7 @@ def _check_positions(positions, image, folder):
 
 
 @contextmanager
-def _itk_errors_as_user_errors(path):
+def _itk_errors_as_user_errors(path: Path) -> Iterator[None]:
     """Convert ITK's exceptions to user errors, and suppress its own warnings."""
     display = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)

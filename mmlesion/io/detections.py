@@ -1,5 +1,8 @@
 """Detection files that are read, modified and written without a ground truth."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,19 +25,19 @@ class Marks(NamedTuple):
     label: np.ndarray
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Marks:
         """Read the CSV file."""
         names, rows = read_series_table(path, (*MARK_COLUMNS, 'probability'))
         return cls(names, rows[:, :3], rows[:, 3], np.zeros(len(rows), dtype=int))
 
     @staticmethod
-    def boxes(geometry):
+    def boxes(geometry: np.ndarray) -> np.ndarray:
         """Cubes (n, 6) of 10 mm, as LUNA16 takes a finding whose diameter is not known."""
         half = EXCLUDED_DIAMETER / 2
         return np.column_stack([geometry - half, geometry + half])
 
     @staticmethod
-    def write(path, names, detections):
+    def write(path: str | Path, names: Sequence[str], detections: Detections) -> None:
         """Write the CSV file; ``detections.case`` points into ``names``."""
         write_luna16_predictions(path, names, detections)
 
@@ -48,25 +51,27 @@ class Spheres(NamedTuple):
     label: np.ndarray
 
     @classmethod
-    def parse(cls, rows, where):
+    def parse(cls, rows: list[dict], where: str) -> Spheres:
         """Check the list of a JSON file."""
-        centres = to_numbers(get_column(rows, 'center_mm', where), 3, f'{where}, "center_mm"')
-        diameters = get_column(rows, 'diameter_mm', where)
-        diameters = to_numbers(diameters, None, f'{where}, "diameter_mm"')
-        geometry = np.column_stack([centres, diameters])
-        return cls(get_column(rows, 'series_uid', where), geometry, *_scores(rows, where))
+        centers = to_numbers(get_column(rows, 'center_mm', where), 3, f'{where}, "center_mm"')
+        column = get_column(rows, 'diameter_mm', where)
+        diameters = to_numbers(column, None, f'{where}, "diameter_mm"')
+        geometry = np.column_stack([centers, diameters])
+        found = _scores(rows, where)
+        return cls(get_column(rows, 'series_uid', where), geometry, found.score, found.label)
 
     @staticmethod
-    def boxes(geometry):
+    def boxes(geometry: np.ndarray) -> np.ndarray:
         """Bounding cubes (n, 6)."""
-        half = geometry[:, 3:] / 2
-        return np.column_stack([geometry[:, :3] - half, geometry[:, :3] + half])
+        centers, half = geometry[:, :3], geometry[:, 3:] / 2
+        return np.column_stack([centers - half, centers + half])
 
     @staticmethod
-    def write(path, names, detections):
+    def write(path: str | Path, names: Sequence[str], detections: Detections) -> None:
         """Write the JSON file; ``detections.case`` points into ``names``."""
-        columns = (detections.geometry[:, :3], detections.geometry[:, 3])
-        _write(path, ('center_mm', 'diameter_mm'), columns, 'series_uid', names, detections)
+        centers, diameters = detections.geometry[:, :3], detections.geometry[:, 3]
+        columns = {'center_mm': centers, 'diameter_mm': diameters}
+        _write(path, 'series_uid', columns, names, detections)
 
 
 class CocoBoxes(NamedTuple):
@@ -78,23 +83,25 @@ class CocoBoxes(NamedTuple):
     label: np.ndarray
 
     @classmethod
-    def parse(cls, rows, where):
+    def parse(cls, rows: list[dict], where: str) -> CocoBoxes:
         """Check the list of a JSON file."""
         boxes = to_numbers(get_column(rows, 'bbox', where), 4, f'{where}, "bbox"')
-        return cls(get_column(rows, 'image_id', where), boxes, *_scores(rows, where))
+        found = _scores(rows, where)
+        return cls(get_column(rows, 'image_id', where), boxes, found.score, found.label)
 
     @staticmethod
-    def boxes(geometry):
+    def boxes(geometry: np.ndarray) -> np.ndarray:
         """Boxes (n, 4) x1, y1, x2, y2."""
-        return np.column_stack([geometry[:, :2], geometry[:, :2] + geometry[:, 2:]])
+        low, size = geometry[:, :2], geometry[:, 2:]
+        return np.column_stack([low, low + size])
 
     @staticmethod
-    def write(path, names, detections):
+    def write(path: str | Path, names: Sequence, detections: Detections) -> None:
         """Write the JSON file; ``detections.case`` points into ``names``."""
-        _write(path, ('bbox',), (detections.geometry,), 'image_id', names, detections)
+        _write(path, 'image_id', {'bbox': detections.geometry}, names, detections)
 
 
-def read_detections(path):
+def read_detections(path: str | Path) -> Marks | Spheres | CocoBoxes:
     """Read detections, of the kind that the file has.
 
     Args:
@@ -115,7 +122,7 @@ def read_detections(path):
     return (Spheres if is_sphere else CocoBoxes).parse(rows, f'{path}: result')
 
 
-def detections_of(files):
+def detections_of(files: Sequence[Marks | Spheres | CocoBoxes]) -> tuple[list, list[Detections]]:
     """Number the items of several files alike.
 
     Args:
@@ -124,24 +131,41 @@ def detections_of(files):
     Returns:
         tuple: Names of all items, in the order in which they come, and Detections of each file.
     """
-    names = list(dict.fromkeys(name for file in files for name in file.names))
-    index = {name: number for number, name in enumerate(names)}
-    items = (np.array([index[name] for name in file.names], dtype=int) for file in files)
-    return names, [
-        Detections(item, file.geometry, file.score, file.label) for item, file in zip(items, files)
-    ]
+    index: dict = {}
+    detections = []
+    for file in files:
+        # a name that is new gets the next number
+        numbers = [index.setdefault(name, len(index)) for name in file.names]
+        item = np.array(numbers, dtype=int)
+        detections.append(Detections(item, file.geometry, file.score, file.label))
+    return list(index), detections
 
 
-def _scores(rows, where):
-    """Scores (n,) and labels (n,)."""
+class _Scores(NamedTuple):
+    """Scores (n,) and class labels (n,) of detections."""
+
+    score: np.ndarray
+    label: np.ndarray
+
+
+def _scores(rows: list[dict], where: str) -> _Scores:
     scores = to_numbers(get_column(rows, 'score', where), None, f'{where}, "score"')
     labels = [row.get('category_id', 1) for row in rows]
-    return scores, to_numbers(labels, None, f'{where}, "category_id"').astype(int)
+    return _Scores(scores, to_numbers(labels, None, f'{where}, "category_id"').astype(int))
 
 
-def _write(path, keys, columns, item_key, names, detections):
-    fields = (item_key, *keys, 'score', 'category_id')
-    columns = (*columns, detections.score, detections.label)
-    named = (names[case] for case in detections.case)
-    rows = zip(named, *(column.tolist() for column in columns))
-    write_json([dict(zip(fields, row)) for row in rows], path)
+def _write(
+    path: str | Path,
+    item_key: str,
+    columns: Mapping[str, np.ndarray],
+    names: Sequence,
+    detections: Detections,
+) -> None:
+    """Write a list of detections as JSON; ``columns`` are of their places, by key."""
+    rows = [{item_key: names[case]} for case in detections.case]
+    assert detections.label is not None  # category ids
+    scored = {'score': detections.score, 'category_id': detections.label}
+    for key, column in {**columns, **scored}.items():
+        for row, value in zip(rows, column.tolist()):
+            row[key] = value
+    write_json(rows, path)

@@ -68,7 +68,7 @@ def write_json(value: Any, path: str | Path) -> None:
         temporary.write_text(text + '\n', encoding='utf-8')
 
 
-def _without_nan(value):
+def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

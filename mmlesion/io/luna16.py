@@ -40,7 +40,7 @@ class LunaScan(NamedTuple):
     fold: int
 
 
-def find_luna16_scans(root):
+def find_luna16_scans(root: str | Path) -> list[LunaScan]:
     """Find the scans of all subsets that are there, in the order of their series.
 
     Args:
@@ -52,7 +52,7 @@ def find_luna16_scans(root):
     Raises:
         UserError: If there are none, or a scan is in two subsets.
     """
-    scans = {}
+    scans: dict = {}
     for fold in range(SUBSETS):
         for path in Path(root, f'subset{fold}').glob('*.mhd'):
             scan = LunaScan(path.stem, path, fold)
@@ -67,7 +67,7 @@ def find_luna16_scans(root):
     return [scans[uid] for uid in sorted(scans)]
 
 
-def read_luna16_scan(path):
+def read_luna16_scan(path: str | Path) -> sitk.Image:
     """Read a scan in the one orientation that all volumes have, :class:`CTVolume`'s.
 
     Scans whose rows and columns run the other way are thus flipped; a tilted one stays tilted.
@@ -84,7 +84,9 @@ def read_luna16_scan(path):
     return sitk.DICOMOrient(read_ct(path), CTVolume.ORIENTATION)
 
 
-def read_luna16_findings(annotations, excluded, out, uids):
+def read_luna16_findings(
+    annotations: str | Path, excluded: str | Path, out: str | Path, uids: Sequence[str]
+) -> list[list[dict]]:
     """Read nodules and excluded findings of some scans, and write the list of these.
 
     Args:
@@ -101,18 +103,18 @@ def read_luna16_findings(annotations, excluded, out, uids):
     with atomic_write(series) as temporary, open(temporary, 'w', newline='') as file:
         csv.writer(file, lineterminator='\n').writerows([uid] for uid in uids)
     lesions = read_luna16_ground_truth(annotations, excluded, series).lesions
-    findings = [[] for _ in uids]
-    for case, (*center, diameter), ignore in zip(lesions.case, lesions.geometry, lesions.ignore):
+    findings: list[list[dict]] = [[] for _ in uids]
+    for case, sphere, ignore in zip(lesions.case, lesions.geometry, lesions.ignore):
         finding = {
-            'center_mm': [float(mm) for mm in center],
-            'diameter_mm': float(diameter),
+            'center_mm': sphere[:3].tolist(),
+            'diameter_mm': float(sphere[3]),
             'ignore': int(ignore),
         }
         findings[case].append(finding)
     return findings
 
 
-def read_lung_mask(path, image):
+def read_lung_mask(path: str | Path, image: sitk.Image) -> np.ndarray:
     """Read the lungs of a scan; mask and scan need not have the same grid.
 
     Args:
@@ -128,6 +130,7 @@ def read_lung_mask(path, image):
     mask = sitk.Cast(read_image(path), sitk.sitkUInt8)
     if not np.isin(LUNG_LABELS, sitk.GetArrayViewFromImage(mask)).any():
         raise UserError(f'{path} has no lungs, labels 3 and 4: unpack the masks again')
+    # on the scan's grid, and 0 where the mask does not reach
     laid = sitk.Resample(mask, image, sitk.Transform(), sitk.sitkNearestNeighbor)
     labels = sitk.GetArrayFromImage(laid)
     labels[~np.isin(labels, LUNG_LABELS)] = 0
@@ -152,16 +155,22 @@ def read_luna16_ground_truth(
     items = [row[0] for row in read_csv(series) if row[0] != 'seriesuid']
     if len(set(items)) < len(items):
         raise UserError(f'{series}: a series is listed twice; name each once')
-    parts = []
-    for path, is_ignored in ((annotations, False), (excluded, True)):
-        names, rows = read_series_table(path, (*MARK_COLUMNS, 'diameter_mm'))
-        item, _ = find_items(names, items, path)
-        parts.append((item[item >= 0], rows[item >= 0], np.full((item >= 0).sum(), is_ignored)))
-    item, spheres, ignore = (np.concatenate(column) for column in zip(*parts))
-    attributes = {'diameter': np.where(spheres[:, 3] < 0, np.nan, spheres[:, 3])}
-    spheres[:, 3] = np.where(spheres[:, 3] < 0, EXCLUDED_DIAMETER, spheres[:, 3])
-    lesions = Lesions(item, spheres, ignore, attributes=attributes)
-    return GroundTruth(items, lesions, items)
+    nodules = _read_spheres(annotations, items, ignore=False)
+    others = _read_spheres(excluded, items, ignore=True)
+    return GroundTruth(items, Lesions.concat([nodules, others]), items)
+
+
+def _read_spheres(path: str | Path, items: list[str], ignore: bool) -> Lesions:
+    """Read the findings of one list that lie in listed scans."""
+    names, rows = read_series_table(path, MARK_COLUMNS + ('diameter_mm',))
+    item, _ = find_items(names, items, path)
+    is_listed = item >= 0
+    item, spheres = item[is_listed], rows[is_listed]
+    diameter = spheres[:, 3]
+    is_unknown = diameter < 0
+    attributes = {'diameter': np.where(is_unknown, np.nan, diameter)}
+    spheres[:, 3] = np.where(is_unknown, EXCLUDED_DIAMETER, diameter)
+    return Lesions(item, spheres, np.full(len(item), ignore), attributes=attributes)
 
 
 def read_luna16_predictions(path: str | Path, items: list) -> Predictions:
@@ -174,12 +183,14 @@ def read_luna16_predictions(path: str | Path, items: list) -> Predictions:
     Returns:
         Predictions: Marks at x, y, z in mm.
     """
-    names, rows = read_series_table(path, (*MARK_COLUMNS, 'probability'))
+    names, rows = read_series_table(path, MARK_COLUMNS + ('probability',))
     item, unknown = find_items(names, items, path)
     return Predictions.of_listed(item, rows[:, :3], rows[:, 3], unknown)
 
 
-def write_luna16_predictions(path: str | Path, items: list[str], detections: Detections) -> None:
+def write_luna16_predictions(
+    path: str | Path, items: Sequence[str], detections: Detections
+) -> None:
     """Write a LUNA16 submission, in full precision.
 
     Args:
@@ -190,11 +201,14 @@ def write_luna16_predictions(path: str | Path, items: list[str], detections: Det
     Raises:
         OSError: If it cannot be written.
     """
-    rows = zip(detections.case, detections.geometry[:, :3].tolist(), detections.score.tolist())
+    rows = []
+    points, scores = detections.geometry[:, :3].tolist(), detections.score.tolist()
+    for case, point, score in zip(detections.case, points, scores):
+        rows.append([items[case]] + point + [score])
     with atomic_write(path) as temporary, open(temporary, 'w', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(('seriesuid', *MARK_COLUMNS, 'probability'))
-        writer.writerows((items[item], *point, score) for item, point, score in rows)
+        writer.writerows(rows)
 
 
 def read_series_table(path: str | Path, columns: Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -210,18 +224,21 @@ def read_series_table(path: str | Path, columns: Sequence[str]) -> tuple[list[st
     Raises:
         UserError: If a column is missing, or a row is not of this kind.
     """
-    header, *rows = read_csv(path) or [[]]
-    header = [name.strip() for name in header]
+    lines = read_csv(path) or [[]]
+    header, rows = [name.strip() for name in lines[0]], lines[1:]
     if missing := [name for name in ('seriesuid', *columns) if name not in header]:
         raise UserError(f'{path} has no column {", ".join(missing)}; its first line must name them')
     width = len(header)
     for number, row in enumerate(rows, 2):
         if len(row) != width:
             raise UserError(f'{path}: row {number} has {len(row)} columns, its header {width}')
-    picked = list(zip(*rows)) or [()] * width
-    values = zip(*(picked[header.index(name)] for name in columns))
-    names = list(picked[header.index('seriesuid')])
-    return names, to_numbers(list(values), len(columns), f'{path}: row', first=2)
+    places = [header.index(name) for name in columns]
+    series = header.index('seriesuid')
+    names, values = [], []
+    for row in rows:
+        names.append(row[series])
+        values.append(tuple(row[place] for place in places))
+    return names, to_numbers(values, len(columns), f'{path}: row', first=2)
 
 
 def read_csv(path: str | Path) -> list[list[str]]:

@@ -27,6 +27,9 @@ def mhd_header(path: Path) -> dict[str, str]:
     """Return the fields of an MHD file's header; none of another file."""
     if path.suffix.lower() != '.mhd' or not path.is_file():
         return {}
-    lines = path.read_text(encoding='latin-1').splitlines()
-    fields = (line.partition('=') for line in lines)
-    return {name.strip(): value.strip() for name, _, value in fields if value.strip()}
+    fields = {}
+    for line in path.read_text(encoding='latin-1').splitlines():
+        name, _, value = line.partition('=')
+        if value.strip():
+            fields[name.strip()] = value.strip()
+    return fields

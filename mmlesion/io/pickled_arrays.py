@@ -5,8 +5,11 @@ is raw bytes that stand for pointers then, which crashes or runs code. Here an a
 bytes alone, by :func:`numpy.frombuffer`, and of a few dtypes.
 """
 
+from __future__ import annotations
+
 import math
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,17 +27,17 @@ ARRAY_LEAVES = (np.ndarray, np.generic, np.dtype)
 class DTypeRecord(Record):
     """A dtype of :data:`DTYPES`; the state of one has its byte order."""
 
-    def __init__(self, code, *_):
+    def __init__(self, code: Any, *_: Any) -> None:
         if type(code) is not str or code not in DTYPES:
             raise UserError('it has an array whose type is neither a number nor boolean')
         self.code = code
 
-    def finish(self, state):
+    def finish(self, state: Any) -> np.dtype:
         """Build the dtype."""
         if state is None:
             return np.dtype(self.code)
-        order, *structure = state[1:5]
-        if order not in ('<', '>', '|', '=') or structure != [None, None, None]:
+        order, structure = state[1], tuple(state[2:5])
+        if order not in ('<', '>', '|', '=') or structure != (None, None, None):
             raise UserError('it has an array of a structured type')
         return np.dtype(self.code).newbyteorder(order)
 
@@ -42,7 +45,7 @@ class DTypeRecord(Record):
 class ArrayRecord(Record):
     """An array; its state has its shape, its dtype and its bytes."""
 
-    def finish(self, state):
+    def finish(self, state: Any) -> np.ndarray:
         """Build the array."""
         if type(state) is not tuple or len(state) != 5:
             raise UserError('it has an array without data')
@@ -75,39 +78,39 @@ def build_array(data: bytes, dtype: np.dtype, shape: tuple, order: Literal['C', 
     return array.astype(dtype.newbyteorder('='), order='K')  # NumPy, too, makes it native
 
 
-def _array(kind, *_):
+def _array(kind: Any, *_: Any) -> ArrayRecord:
     if kind is not _NDARRAY:
         raise UserError('it has an array of an unknown class')
     return ArrayRecord()
 
 
-def _array_of_buffer(data, dtype, shape, order):
+def _array_of_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     return build_array(data, _dtype(dtype), shape, order)
 
 
-def _scalar(dtype, data):
+def _scalar(dtype: Any, data: Any) -> Any:
     return build_array(data, _dtype(dtype), (), 'C')[()]
 
 
-def _dtype(record):
+def _dtype(record: Any) -> np.dtype:
     if not isinstance(record, DTypeRecord):
         raise UserError('it has an array whose type is neither a number nor boolean')
     return record.finish(record.state)
 
 
-def _encode(text, encoding):
+def _encode(text: str, encoding: Any) -> bytes:
     if encoding not in ('latin1', 'latin-1'):
         raise UserError('it encodes text otherwise than bytes are')
     return text.encode('latin-1')
 
 
-def _bytes(*arguments):
+def _bytes(*arguments: Any) -> bytes:
     if arguments:
         raise UserError('it makes bytes of something else')
     return b''
 
 
-def _bytearray(data=b'', *encoding):
+def _bytearray(data: Any = b'', *encoding: Any) -> bytearray:
     if type(data) is str:
         data = _encode(data, *encoding)
     if type(data) is not bytes:
@@ -115,14 +118,14 @@ def _bytearray(data=b'', *encoding):
     return bytearray(data)
 
 
-def _complex(real, imaginary):
+def _complex(real: Any, imaginary: Any) -> complex:
     if type(real) is not float or type(imaginary) is not float:
         raise UserError('it has a complex number of something else')
     return complex(real, imaginary)
 
 
-def _set_of(kind):
-    def build(items=()):
+def _set_of(kind: type) -> Constructor:
+    def build(items: Any = ()) -> set | frozenset:
         if type(items) not in (list, tuple):
             raise UserError('it makes a set of something else')
         return kind(checked_keys(items))
@@ -130,7 +133,7 @@ def _set_of(kind):
     return Constructor(build)
 
 
-def _ordered_dict(*arguments):
+def _ordered_dict(*arguments: Any) -> OrderedDict:
     if arguments:
         raise UserError('it makes a dictionary of something else')
     return OrderedDict()
@@ -159,7 +162,8 @@ def _array_globals() -> dict[tuple[str, str], Any]:
         found[f'{package}.multiarray', 'scalar'] = Constructor(_scalar)
         found[f'{package}.numeric', '_frombuffer'] = Constructor(_array_of_buffer)
     for module in ('builtins', '__builtin__'):
-        found.update({(module, name): build for name, build in _BUILTINS.items()})
+        for name, build in _BUILTINS.items():
+            found[module, name] = build
     return found
 
 
@@ -167,7 +171,7 @@ ARRAY_GLOBALS = _array_globals()
 """What data files may name: NumPy arrays and plain containers."""
 
 
-def load_arrays(path):
+def load_arrays(path: str | Path) -> Any:
     """Read a pickle of NumPy arrays, containers and plain values.
 
     Args:

@@ -6,10 +6,12 @@ what an explicit allow-list holds, so that a file from elsewhere can carry data 
 What it may build is bounded, too: neither reading it nor using it later hangs or exhausts a stack.
 """
 
+from __future__ import annotations
+
 import pickletools
 from collections import Counter, OrderedDict
-from collections.abc import Callable
-from typing import Any, NamedTuple, Optional
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from mmlesion.utils import UserError
 
@@ -54,7 +56,7 @@ class Record:
 
 
 def read_pickle(
-    data: bytes, allowed: dict, leaves: tuple = (), load_persistent: Optional[Callable] = None
+    data: bytes, allowed: dict, leaves: tuple = (), load_persistent: Callable | None = None
 ) -> Any:
     """Read a pickle.
 
@@ -85,11 +87,13 @@ class _Machine:
         load_persistent (callable, optional): As in :func:`read_pickle`.
     """
 
-    def __init__(self, allowed, load_persistent):
+    def __init__(self, allowed: dict, load_persistent: Callable | None) -> None:
         self.allowed, self.load_persistent = allowed, load_persistent
-        self.stack, self.below_mark, self.memo = [], [], {}
+        self.stack: list = []
+        self.below_mark: list[list] = []
+        self.memo: dict = {}
 
-    def run(self, data):
+    def run(self, data: bytes) -> Any:
         """Execute a pickle and return its result."""
         for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if number == MAX_OPCODES:
@@ -104,86 +108,87 @@ class _Machine:
                 raise UserError(f'its opcode {opcode.name} is not one that such a file needs')
         return self.stack.pop()
 
-    def mark(self, _):
+    def mark(self, _: Any) -> None:
         self.below_mark.append(self.stack)
         self.stack = []
 
-    def pop_mark(self):
+    def pop_mark(self) -> list:
         items, self.stack = self.stack, self.below_mark.pop()
         return items
 
-    def put(self, place):
+    def put(self, place: int | None) -> None:
         self.memo[len(self.memo) if place is None else place] = self.stack[-1]
 
-    def get(self, place):
+    def get(self, place: int) -> None:
         self.stack.append(self.memo[place])
 
-    def make_tuple(self, _):
+    def make_tuple(self, _: Any) -> None:
         items = self.pop_mark()
         self.stack.append(tuple(items))
 
-    def make_list(self, _):
+    def make_list(self, _: Any) -> None:
         items = self.pop_mark()
         self.stack.append(items)
 
-    def make_dict(self, _):
+    def make_dict(self, _: Any) -> None:
         items = self.pop_mark()
         self.stack.append({})
         self.fill(items)
 
-    def make_frozenset(self, _):
+    def make_frozenset(self, _: Any) -> None:
         items = self.pop_mark()
         self.stack.append(frozenset(checked_keys(items)))
 
-    def make_empty(self, kind):
+    def make_empty(self, kind: type) -> None:
         self.stack.append(kind())
 
-    def top_tuple(self, length):
+    def top_tuple(self, length: int) -> None:
         self.stack[-length:] = [tuple(self.stack[-length:])]
 
-    def top(self, kinds):
+    def top(self, kinds: tuple[type, ...]) -> Any:
         if type(self.stack[-1]) not in kinds:
             raise UserError(
                 f'it adds to a {type(self.stack[-1]).__name__} as to a {kinds[0].__name__}'
             )
         return self.stack[-1]
 
-    def append(self, _):
+    def append(self, _: Any) -> None:
         item = self.stack.pop()
         self.top((list,)).append(item)
 
-    def extend(self, _):
+    def extend(self, _: Any) -> None:
         items = self.pop_mark()
         self.top((list,)).extend(items)
 
-    def add(self, _):
+    def add(self, _: Any) -> None:
         items = self.pop_mark()
         self.top((set,)).update(checked_keys(items))
 
-    def set_item(self, _):
+    def set_item(self, _: Any) -> None:
         items = [self.stack.pop(-2), self.stack.pop()]
         self.fill(items)
 
-    def set_items(self, _):
+    def set_items(self, _: Any) -> None:
         self.fill(self.pop_mark())
 
-    def fill(self, items):
+    def fill(self, items: list) -> None:
         """Add alternating keys and values to the dictionary on top."""
         keys, values = checked_keys(items[::2]), items[1::2]
         if len(keys) != len(values):
             raise UserError('it has a key without a value')
         _set_values(self.top(_DICTS), keys, values)
 
-    def find_global(self, names):
-        self.find(*names.split(' '))
+    def find_global(self, names: str) -> None:
+        module, name = names.split(' ')
+        self.find(module, name)
 
-    def find_stack_global(self, _):
+    def find_stack_global(self, _: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         if type(name) is not str or type(module) is not str:
             raise UserError('it refers to something without a name')
         self.find(module, name)
 
-    def find(self, module, name):
+    def find(self, module: str, name: str) -> None:
         if (module, name) not in self.allowed:
             raise UserError(
                 f'it refers to {shown(module)}.{shown(name)}, which is not on the list of what '
@@ -191,22 +196,24 @@ class _Machine:
             )
         self.stack.append(self.allowed[module, name])
 
-    def call(self, _):
+    def call(self, _: Any) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
         if type(function) is not Constructor or type(arguments) is not tuple:
             raise UserError(f'it calls a {type(function).__name__}, so it was not loaded')
         self.stack.append(function.call(*arguments))
 
-    def set_state(self, _):
+    def set_state(self, _: Any) -> None:
         state, owner = self.stack.pop(), self.stack[-1]
         if isinstance(owner, Record) and owner.state is None:
             owner.state = state
         elif type(owner) is OrderedDict and type(state) is dict and list(state) == ['_metadata']:
-            owner._metadata = state['_metadata']  # the versions of a state dict's modules
+            setattr(
+                owner, '_metadata', state['_metadata']
+            )  # the versions of a state dict's modules
         else:
             raise UserError(f'it sets the state of a {type(owner).__name__}, so it was not loaded')
 
-    def find_persistent(self, _):
+    def find_persistent(self, _: Any) -> None:
         if self.load_persistent is None:
             raise UserError('it refers to data outside of itself')
         self.stack.append(self.load_persistent(self.stack.pop()))
@@ -219,7 +226,7 @@ _LITERALS = frozenset(
 )
 _CONSTANTS = dict(NONE=None, NEWTRUE=True, NEWFALSE=False, EMPTY_TUPLE=())
 _WITHOUT_EFFECT = frozenset(['PROTO', 'FRAME', 'STOP'])
-_OPERATIONS = dict(
+_OPERATIONS: dict[str, Callable] = dict(
     MARK=_Machine.mark,
     TUPLE=_Machine.make_tuple,
     TUPLE1=lambda machine, _: machine.top_tuple(1),
@@ -280,12 +287,12 @@ class _Finisher:
         leaves (tuple[type]): As in :func:`read_pickle`.
     """
 
-    def __init__(self, leaves):
+    def __init__(self, leaves: tuple[type, ...]) -> None:
         self.leaves = leaves
         # by identity; the unfinished value is kept, so that no other takes its identity
-        self.done = {}
+        self.done: dict[int, tuple] = {}
 
-    def __call__(self, value, level=0):
+    def __call__(self, value: Any, level: int = 0) -> _Finished:
         if type(value) is int and value.bit_length() > MAX_INTEGER_BITS:
             raise UserError(f'it has an integer of {value.bit_length()} bits')
         if type(value) in _PLAIN or isinstance(value, self.leaves):
@@ -296,7 +303,7 @@ class _Finisher:
             self.done[id(value)] = value, self.container(value, level + 1)
         return self.done[id(value)][1]
 
-    def container(self, value, level):
+    def container(self, value: Any, level: int) -> _Finished:
         """Finish a container or record, its items first."""
         items = [self(item, level) for item in _items(value)]
         depth = 1 + max((item.depth for item in items), default=0)
@@ -306,21 +313,22 @@ class _Finisher:
         return _Finished(_with_items(value, [item.value for item in items]), depth, parts)
 
 
-def _items(value):
+def _items(value: Any) -> list:
     """Return the items of a container, without dictionary keys, which are plain."""
     if isinstance(value, Record):
         return [value.state]
     if type(value) in _DICTS:
-        return [*value.values(), getattr(value, '_metadata', None)]
+        return list(value.values()) + [getattr(value, '_metadata', None)]
     if type(value) in (tuple, list, set, frozenset):
         return list(value)
     raise UserError(f'it has a {type(value).__name__} where only data may be')
 
 
-def _with_items(value, items):
+def _with_items(value: Any, items: list) -> Any:
     """Return a container with its items replaced, in place if it is mutable."""
     if isinstance(value, Record):
-        return value.finish(*items)
+        (state,) = items
+        return value.finish(state)
     if type(value) is tuple:
         return tuple(items)
     if type(value) is list:
@@ -332,6 +340,6 @@ def _with_items(value, items):
     return value
 
 
-def _set_values(mapping, keys, values):
+def _set_values(mapping: dict, keys: Sequence, values: Sequence) -> None:
     for key, value in zip(keys, values):  # a Counter's update would add
         mapping[key] = value

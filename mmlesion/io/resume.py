@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import Any
 
 from .atomic import atomic_write
 from .mhd import image_files
 
 
-def convert_once(record, sources, options, convert, is_whole=None):
+def convert_once(
+    record: Path,
+    sources: Sequence[Path],
+    options: Any,
+    convert: Callable[[], Any],
+    is_whole: Callable[[Any], bool] | None = None,
+) -> Any:
     """Convert a volume, or take what an earlier run has made of the same files and options.
 
     Args:
@@ -24,9 +34,10 @@ def convert_once(record, sources, options, convert, is_whole=None):
     Returns:
         list[dict] | dict: What ``convert`` returned.
     """
-    files = [file for source in sources for file in image_files(source)]
-    states = {'/'.join(path.parts[-2:]): path.stat() for path in files}
-    made_of = {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
+    made_of: dict[str, Any] = {}
+    for path in chain.from_iterable(map(image_files, sources)):
+        state = path.stat()
+        made_of['/'.join(path.parts[-2:])] = [state.st_size, state.st_mtime_ns]
     made_of['options'] = asdict(options)
     if record.exists():
         done = json.loads(record.read_text(encoding='utf-8'))

@@ -193,7 +193,7 @@ def make_annotation(
     return cast('Annotation', {**own, **fields})
 
 
-def _check_names(fields, schema):
+def _check_names(fields: Mapping[str, Any], schema: type) -> None:
     if unknown := fields.keys() - schema.__annotations__.keys():
         raise TypeError(f'{schema.__name__} has no field {", ".join(sorted(unknown))}')
 

@@ -67,7 +67,7 @@ def slice_path(sample: dict, number: int) -> str:
     return f'{path[: match.start()]}{number:0{len(digits)}d}{suffix}'
 
 
-def _match_number(file_name):
+def _match_number(file_name: str) -> re.Match[str]:
     match = _NUMBERED.search(file_name)
     if match is None:
         raise UserError(f'{file_name} does not end in a slice number such as 037.png')
@@ -98,7 +98,7 @@ def read_slice(path: str, fetch: Callable[[str], bytes] | None = None) -> np.nda
     return _decode(data, path)
 
 
-def _decode(data, path):
+def _decode(data: bytes, path: str) -> np.ndarray:
     import cv2
 
     if not _is_whole(data):
@@ -113,7 +113,7 @@ def _decode(data, path):
     return np.ascontiguousarray(img[..., 0])
 
 
-def _is_whole(data):
+def _is_whole(data: bytes) -> bool:
     ends = [end for start, end in _FILE_ENDS.items() if data.startswith(start)]
     return len(data) > 0 and all(end in data[-1024:] for end in ends)
 

@@ -5,9 +5,10 @@ Boxes are x1, y1, z1, x2, y2, z2 in px and slice numbers, inclusive.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,12 +46,10 @@ def sub_volume_coco(
             image = dict(volume.image(index), slice_range=[sub.first, sub.last])
             ids[image.pop('id', None)] = len(images) + 1
             images.append({'id': len(images) + 1, **image, 'sub_volume': sub.name})
-        annotations += [
-            {**annotation, 'id': number, 'image_id': ids[annotation['image_id']]}
-            for number, annotation in enumerate(
-                (one for one in volume.annotations if one['image_id'] in ids), len(annotations) + 1
-            )
-        ]
+        for annotation in volume.annotations:
+            if annotation['image_id'] in ids:
+                renumbered = {'id': len(annotations) + 1, 'image_id': ids[annotation['image_id']]}
+                annotations.append({**annotation, **renumbered})
     return {
         'info': {'description': 'every slice of sub-volumes'},
         'images': images,
@@ -90,24 +89,28 @@ def read_lens_ground_truth(path: str | Path, split: str | None = None) -> Ground
     return GroundTruth(items, lesions, _sub_volume_patients(items))
 
 
-def _sub_volume_lesions(data, path):
+def _sub_volume_lesions(data: Any, path: str | Path) -> Lesions:
     """Return the lesions of sub-volumes: boxes, or dictionaries with ``box`` and further fields."""
-    annotations = {name: _as_annotations(rows) for name, rows in _box_lists(data, path).items()}
-    boxes = {
-        name: get_column(rows, 'box', f'{path}: {name}, box') for name, rows in annotations.items()
-    }
-    index = {name: number for number, name in enumerate(data)}
-    item, boxes = _boxes_by_item(boxes, index, 6, path)
-    annotations = [annotation for rows in annotations.values() for annotation in rows]
+    annotations, boxes = [], {}
+    for name, entries in _box_lists(data, path).items():
+        described = _as_annotations(entries)
+        annotations += described
+        boxes[name] = get_column(described, 'box', f'{path}: {name}, box')
+    listed = _boxes_by_item(boxes, _index_of(data), 6, path)
     ignore = np.array([is_ignored(annotation) for annotation in annotations], dtype=bool)
-    return Lesions(item, boxes, ignore, attributes=lesion_attributes(annotations))
+    attributes = lesion_attributes(annotations)
+    return Lesions(listed.item, listed.rows, ignore, attributes=attributes)
 
 
-def _as_annotations(entries):
+def _index_of(names: Iterable[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(names)}
+
+
+def _as_annotations(entries: Iterable) -> list[dict]:
     return [entry if isinstance(entry, dict) else {'box': entry} for entry in entries]
 
 
-def _sub_volume_patients(items):
+def _sub_volume_patients(items: Iterable) -> list[str]:
     """DeepLesion's patients: sub-volumes are named patient_study_series_first-last."""
     return [str(name).split('_')[0] for name in items]
 
@@ -127,17 +130,17 @@ def sub_volume_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     if not isinstance(data['sub_volumes'], dict) or not data.get('categories'):
         raise UserError(f'{path} needs "sub_volumes" with boxes, and "categories": convert again')
     items = list(data['sub_volumes'])
-    index = dict(zip(items, range(len(items))))
     names = get_column(data.get('images', []), 'sub_volume', f'{path}: image')
     get_column(data.get('images', []), 'slice_index', f'{path}: image')
-    if unknown := [name for name in dict.fromkeys(names) if name not in index]:
+    listed = set(items)
+    if unknown := [name for name in dict.fromkeys(names) if name not in listed]:
         raise UserError(f'{path}: images of sub-volumes that are not listed: {some_names(unknown)}')
     lesions = _sub_volume_lesions(data['sub_volumes'], path)
     label = np.full(len(lesions), data['categories'][0]['id'])
     return GroundTruth(items, replace(lesions, label=label), _sub_volume_patients(items))
 
 
-def _pick_split(data, split, path):
+def _pick_split(data: Any, split: str | None, path: str | Path) -> dict:
     if not isinstance(data, dict) or not data:
         raise UserError(f'{path} must be a dictionary of sub-volumes and their boxes')
     splits = [name for name, value in data.items() if isinstance(value, dict)]
@@ -163,10 +166,11 @@ def read_lens_predictions(path: str | Path, items: list) -> Predictions:
         Predictions: Inclusive boxes in px and slices.
     """
     data = read_json(path)
-    index = dict(zip(items, range(len(items))))
-    item, rows = _boxes_by_item(data, index, 7, path)
+    index = _index_of(items)
+    listed = _boxes_by_item(data, index, 7, path)
     unknown = [name for name in data if name not in index]
-    return Predictions.of_listed(item, rows[:, :6], rows[:, 6], unknown)
+    boxes, scores = listed.rows[:, :6], listed.rows[:, 6]
+    return Predictions.of_listed(listed.item, boxes, scores, unknown)
 
 
 def boxes_of_sub_volumes(data: dict, width: int, path: str | Path) -> dict[str, np.ndarray]:
@@ -186,7 +190,7 @@ def boxes_of_sub_volumes(data: dict, width: int, path: str | Path) -> dict[str, 
     }
 
 
-def _box_lists(data, path):
+def _box_lists(data: Any, path: str | Path) -> dict[str, Sequence]:
     """Return the dictionary, checked to have a list of each sub-volume."""
     if not isinstance(data, dict):
         raise UserError(f'{path} must be a dictionary of sub-volumes and their boxes')
@@ -196,12 +200,23 @@ def _box_lists(data, path):
     return data
 
 
-def _boxes_by_item(data, index, width, path):
-    """(n,) item, -1 if not in ``index``, and (n, width) rows of all sub-volumes."""
+class _ItemRows(NamedTuple):
+    """Rows (n, width) and the item (n,) of each, -1 where it is not listed."""
+
+    item: np.ndarray
+    rows: np.ndarray
+
+
+def _boxes_by_item(data: Any, index: dict[str, int], width: int, path: str | Path) -> _ItemRows:
+    """Return the rows of all sub-volumes one after the other."""
     boxes = boxes_of_sub_volumes(data, width, path)
     numbers = [index.get(name, -1) for name in boxes]
-    item = np.repeat(np.array(numbers, dtype=int), [len(rows) for rows in boxes.values()])
-    return item, np.concatenate([np.empty((0, width)), *boxes.values()])
+    lengths = list(map(len, boxes.values()))
+    # the number of a sub-volume once for each of its rows
+    item = np.repeat(np.array(numbers, dtype=int), lengths)
+    # the empty part gives the width where there is no sub-volume at all
+    rows = np.concatenate([np.empty((0, width)), *boxes.values()])
+    return _ItemRows(item, rows)
 
 
 def read_proposals(path: str | Path, labelled: bool = False) -> dict[str, np.ndarray]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mmlesion.structures import GroundTruth, Lesions
+from mmlesion.structures import Grid, GroundTruth, Lesions
 from mmlesion.utils import UserError
 
 from .atomic import atomic_write
@@ -24,7 +26,7 @@ from .schema import is_ignored
 FOLDER = 'volumes'
 
 
-def write_volume(root, name, hu, grid, **fields):
+def write_volume(root: str | Path, name: str, hu: np.ndarray, grid: Grid, **fields: Any) -> dict:
     """Write a volume.
 
     Args:
@@ -42,7 +44,9 @@ def write_volume(root, name, hu, grid, **fields):
     return {'file_name': f'{FOLDER}/{name}.npy', **asdict(grid), 'series_uid': name, **fields}
 
 
-def store_volume(root, name, sources, options, convert):
+def store_volume(
+    root: str | Path, name: str, sources: Sequence[Path], options: Any, convert: Callable[[], dict]
+) -> dict:
     """Write a volume, or keep what an earlier run has made of the same files and options.
 
     Args:
@@ -58,14 +62,14 @@ def store_volume(root, name, sources, options, convert):
     Raises:
         UserError: If a source is missing, or the data of an MHD file.
     """
-    for source in (file for path in sources for file in image_files(path)):
+    for source in chain.from_iterable(map(image_files, sources)):
         if not source.is_file():
             raise UserError(f'there is no {source}')
     record = Path(root, FOLDER, f'{name}.json')
     return convert_once(record, sources, options, convert, partial(_is_whole, root))
 
 
-def _is_whole(root, entry):
+def _is_whole(root: str | Path, entry: dict) -> bool:
     """Return whether a volume matches its entry, and its file the length in its header."""
     try:
         volume = np.load(Path(root, entry['file_name']), mmap_mode='r', allow_pickle=False)
@@ -74,7 +78,14 @@ def _is_whole(root, entry):
     return volume.dtype == np.int16 and list(volume.shape) == list(entry['size'])
 
 
-def write_annotations(path, volumes, annotations, category, description, preparation=None):
+def write_annotations(
+    path: str | Path,
+    volumes: Sequence[dict],
+    annotations: Sequence[Sequence[dict]],
+    category: str,
+    description: str,
+    preparation: dict | None = None,
+) -> None:
     """Write the annotation file of a 3D benchmark; see :func:`describe_volumes`.
 
     Args:
@@ -89,7 +100,13 @@ def write_annotations(path, volumes, annotations, category, description, prepara
     write_json(content, path)
 
 
-def describe_volumes(volumes, annotations, categories, description, preparation=None):
+def describe_volumes(
+    volumes: Sequence[dict],
+    annotations: Sequence[Sequence[dict]],
+    categories: Sequence[str],
+    description: str,
+    preparation: dict | None = None,
+) -> dict:
     """Make the content of the annotation file of a 3D benchmark (see docs/datasets.md).
 
     Args:
@@ -105,17 +122,19 @@ def describe_volumes(volumes, annotations, categories, description, preparation=
     Returns:
         dict: The content.
     """
-    content = {
-        'info': {'description': description, 'preparation': preparation},
-        'volumes': [{'id': i, **volume} for i, volume in enumerate(volumes, start=1)],
-        'annotations': [],
-        'categories': [{'id': i, 'name': name} for i, name in enumerate(categories, start=1)],
-    }
+    described: list[dict] = []
     for volume_id, lesions in enumerate(annotations, start=1):
         for lesion in lesions:
-            ids = {'id': len(content['annotations']) + 1, 'volume_id': volume_id}
-            content['annotations'].append({**ids, 'category_id': 1, **lesion})
-    return content
+            ids = {'id': len(described) + 1, 'volume_id': volume_id}
+            described.append({**ids, 'category_id': 1, **lesion})
+    numbered = [{'id': i, **volume} for i, volume in enumerate(volumes, start=1)]
+    named = [{'id': i, 'name': name} for i, name in enumerate(categories, start=1)]
+    return {
+        'info': {'description': description, 'preparation': preparation},
+        'volumes': numbered,
+        'annotations': described,
+        'categories': named,
+    }
 
 
 def volume_ground_truth(
@@ -138,31 +157,37 @@ def volume_ground_truth(
     if not isinstance(data.get('annotations'), list):
         raise UserError(f'{path} needs a list "annotations": convert the data set again')
     where = f'{path}: volume'
-    names = dict(zip(get_column(data['volumes'], 'id', where), _uids(data['volumes'], where)))
+    uids = dict(zip(get_column(data['volumes'], 'id', where), _uids(data['volumes'], where)))
     chosen = [v for v in data['volumes'] if fold is None or np.isin(v.get('fold'), fold)]
     if not chosen:
         raise UserError(f'{path} has no volume of fold {fold}: choose another or convert all')
     items = [volume['series_uid'] for volume in chosen]
     annotations = [with_sphere(annotation) for annotation in data['annotations']]
-    where = f'{path}: annotation'
-    volume_ids = get_column(annotations, 'volume_id', where)
-    if unknown := [i for i in dict.fromkeys(volume_ids) if i not in names]:
+    volume_ids = get_column(annotations, 'volume_id', f'{path}: annotation')
+    if unknown := [i for i in dict.fromkeys(volume_ids) if i not in uids]:
         raise UserError(
             f'{path}: annotations of volumes that are not listed: {some_names(unknown)}'
         )
-    item, _ = find_items([names[i] for i in volume_ids], items, path)
-    centers = to_numbers(get_column(annotations, 'center_mm', where), 3, f'{where}, "center_mm"')
-    diameters = get_column(annotations, 'diameter_mm', where)
-    diameter = to_numbers(diameters, None, f'{where}, "diameter_mm"')
-    label = to_numbers([ann.get('category_id', 1) for ann in annotations], None, where).astype(int)
-    ignore = np.array([is_ignored(ann) for ann in annotations], dtype=bool)
-    attributes = {**lesion_attributes(annotations), 'diameter': diameter}
-    lesions = Lesions(item, np.column_stack([centers, diameter]), ignore, label, attributes)
+    # -1 for the annotations of the other folds
+    item, _ = find_items([uids[i] for i in volume_ids], items, path)
+    lesions = _lesions(annotations, item, f'{path}: annotation')
     patients = [volume.get('patient_id', volume['series_uid']) for volume in chosen]
     return GroundTruth(items, lesions.take(item >= 0), patients)
 
 
-def _uids(volumes, where):
+def _lesions(annotations: Sequence[dict], item: np.ndarray, where: str) -> Lesions:
+    """Return annotations, each with its item (m,), as columns."""
+    centers = to_numbers(get_column(annotations, 'center_mm', where), 3, f'{where}, "center_mm"')
+    diameters = get_column(annotations, 'diameter_mm', where)
+    diameter = to_numbers(diameters, None, f'{where}, "diameter_mm"')
+    categories = [ann.get('category_id', 1) for ann in annotations]
+    label = to_numbers(categories, None, where).astype(int)
+    ignore = np.array([is_ignored(ann) for ann in annotations], dtype=bool)
+    attributes = {**lesion_attributes(annotations), 'diameter': diameter}
+    return Lesions(item, np.column_stack([centers, diameter]), ignore, label, attributes)
+
+
+def _uids(volumes: Sequence[dict], where: str) -> list[str]:
     uids = get_column(volumes, 'series_uid', where)
     if len(set(uids)) < len(uids):
         raise UserError(f'{where}: two have the same series_uid; convert the data set again')

@@ -1,11 +1,17 @@
 """Mining with experts of single lesion types (LENS, section Cross-Dataset Lesion Mining)."""
 
+from __future__ import annotations
+
 import numpy as np
+
+from mmlesion.structures import SliceBoxes
 
 from .tracklets import free_of, suppress
 
 
-def uncertain_regions(detections, known, sigma=0.5, theta=0.5):
+def uncertain_regions(
+    detections: SliceBoxes, known: SliceBoxes, sigma: float = 0.5, theta: float = 0.5
+) -> np.ndarray:
     """Select high-scoring detections that overlap no annotated or mined lesion.
 
     Args:

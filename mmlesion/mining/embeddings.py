@@ -1,14 +1,25 @@
 """Embeddings of a volume's annotations and tracklets (LENS, Intra-Patient Lesion Matching)."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 
 from mmlesion.io.schema import is_target
-from mmlesion.structures import SliceBoxes, file_box
+from mmlesion.structures import SliceBoxes, SliceSeries, file_box
 
 from .propagation import meet_annotations
 from .proposals import Proposals
 from .series import pipeline_sample
 from .tracklets import build_tracklets, representatives
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .volume_pass import VolumeStore
 
 
 class VolumeLesions:
@@ -29,7 +40,7 @@ class VolumeLesions:
         unknown_boxes (ndarray): (t,) the proposal of each of them with the highest score.
     """
 
-    def __init__(self, volume, arrays, theta):
+    def __init__(self, volume: SliceSeries, arrays: Mapping[str, np.ndarray], theta: float) -> None:
         self.volume = volume
         self.proposals = Proposals.from_arrays(arrays)
         self.tracklets = build_tracklets(self.proposals.pooled, theta)
@@ -41,7 +52,7 @@ class VolumeLesions:
         self.unknown_boxes = representatives(self.proposals.pooled, self.tracklets)[self.unknown]
 
 
-def annotated_boxes(volume, annotations):
+def annotated_boxes(volume: SliceSeries, annotations: Sequence[dict]) -> SliceBoxes:
     """Return the boxes of a volume's COCO annotations.
 
     Args:
@@ -68,34 +79,46 @@ class EmbeddingSteps:
         theta (float): See :class:`VolumeLesions`.
     """
 
-    def __init__(self, model, root, store, theta):
+    def __init__(
+        self, model: nn.Module, root: Path | str, store: VolumeStore, theta: float
+    ) -> None:
         self.model = model
         self.root = root
         self.store = store
         self.theta = theta
 
-    def samples_of(self, volume):
+    def samples_of(self, volume: SliceSeries) -> list[dict]:
         """Return pipeline inputs, one per lesion: annotations first, then unmatched tracklets."""
         known = VolumeLesions(volume, self.store.load(volume.name), self.theta)
         tracked = known.proposals.pooled.take(known.unknown_boxes)
         lesions = SliceBoxes.concat([known.annotated, tracked])
+        # all slices of the series are listed, ascending: places are positions of their numbers
         places = np.searchsorted(volume.slices, lesions.slices).tolist()
-        return [
-            pipeline_sample(
-                volume.image(place),
-                self.root,
-                [dict(bbox=box.tolist(), bbox_label=0, ignore_flag=0)],
-            )
-            for place, box in zip(places, lesions.boxes)
-        ]
+        samples = []
+        for place, box in zip(places, lesions.boxes.tolist()):
+            instance = dict(bbox=box, bbox_label=0, ignore_flag=0)
+            samples.append(pipeline_sample(volume.image(place), self.root, [instance]))
+        return samples
 
-    def predict(self, batch):
+    def predict(self, batch: dict) -> list[dict[str, np.ndarray]]:
         """Return an array ``embeddings`` (1, D) for each lesion of a batch."""
         found = self.model.test_step(batch)
         return [dict(embeddings=sample.embedding[None].cpu().numpy()) for sample in found]
 
 
-def split_embeddings(arrays, known):
+class SplitEmbeddings(NamedTuple):
+    """Embeddings of a volume's lesions.
+
+    Args:
+        annotated (ndarray): (m, D) of the certain annotations.
+        tracked (ndarray): (t, D) of the unknown tracklets.
+    """
+
+    annotated: np.ndarray
+    tracked: np.ndarray
+
+
+def split_embeddings(arrays: Mapping[str, np.ndarray], known: VolumeLesions) -> SplitEmbeddings:
     """Split the embeddings that a pass of :class:`EmbeddingSteps` saved for a volume.
 
     Args:
@@ -103,7 +126,9 @@ def split_embeddings(arrays, known):
         known (VolumeLesions): Of the same volume.
 
     Returns:
-        tuple[ndarray, ndarray]: (m, D) of the annotations, (t, D) of the unknown tracklets.
+        SplitEmbeddings: In the order of ``known``.
     """
     embeddings = arrays.get('embeddings', np.zeros((0, 0)))
-    return np.split(embeddings, [len(known.lesions)])
+    # samples_of lists the annotations first
+    count = len(known.lesions)
+    return SplitEmbeddings(embeddings[:count], embeddings[count:])

@@ -1,12 +1,14 @@
 """Labels for 3D proposals: lesion or false positive (LENS, section Implementation)."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
 
 from mmlesion.evaluation.functional import stack_boxes
 from mmlesion.io.schema import is_target
-from mmlesion.structures import Columns, SubVolume, to_inclusive
+from mmlesion.structures import Columns, SliceBoxes, SliceSeries, SubVolume, to_inclusive
 
 from .embeddings import annotated_boxes
 from .tracklets import slice_overlap_pairs
@@ -34,10 +36,17 @@ class Proposals3D(Columns):
         there = sub_volume.contains(self.boxes[:, 2]) & (self.labels != LEFT_OUT)
         listed = self.take(there)
         rows = np.column_stack([listed.boxes, listed.scores]).tolist()
-        return [[*row, label] for row, label in zip(rows, listed.labels.tolist())]
+        return [row + [label] for row, label in zip(rows, listed.labels.tolist())]
 
 
-def label_tracklets(proposals, tracklets, lesions, known, theta=0.5, theta_fp=0.3):
+def label_tracklets(
+    proposals: SliceBoxes,
+    tracklets: np.ndarray,
+    lesions: SliceBoxes,
+    known: SliceBoxes,
+    theta: float = 0.5,
+    theta_fp: float = 0.3,
+) -> np.ndarray:
     """Label linked 2D boxes by their maximum IoU with annotations on the annotations' slices.
 
     Args:
@@ -57,7 +66,9 @@ def label_tracklets(proposals, tracklets, lesions, known, theta=0.5, theta_fp=0.
     return labels
 
 
-def _highest_overlaps(proposals, tracklets, annotations):
+def _highest_overlaps(
+    proposals: SliceBoxes, tracklets: np.ndarray, annotations: SliceBoxes
+) -> np.ndarray:
     """Return the maximum IoU (T,) of each tracklet's boxes with annotations on their slices."""
     highest = np.zeros(tracklets.max(initial=-1) + 1)
     rows, _, ious = slice_overlap_pairs(proposals, annotations)
@@ -65,7 +76,9 @@ def _highest_overlaps(proposals, tracklets, annotations):
     return highest
 
 
-def label_volume(volume, proposals, theta=0.5, theta_fp=0.3):
+def label_volume(
+    volume: SliceSeries, proposals: SliceBoxes, theta: float = 0.5, theta_fp: float = 0.3
+) -> Proposals3D:
     """Stack a volume's 2D boxes to 3D boxes, as LENS does for its result, and label these.
 
     Args:

@@ -1,10 +1,14 @@
 """Matching of lesions within a patient (LENS, section Intra-Patient Lesion Matching)."""
 
+from __future__ import annotations
+
 import numpy as np
 from scipy.spatial.distance import cdist
 
 
-def match_embeddings(tracklets, annotations, delta=0.15):
+def match_embeddings(
+    tracklets: np.ndarray, annotations: np.ndarray, delta: float = 0.15
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the annotation with the nearest embedding for each tracklet.
 
     Args:

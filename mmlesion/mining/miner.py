@@ -1,11 +1,15 @@
 """Mining of missing annotations: from proposals to a training annotation file."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count, groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mmlesion.io.schema import make_annotation
-from mmlesion.structures import SliceBoxes, file_shift
+from mmlesion.structures import SliceBoxes, SliceSeries, file_shift
 
 from .cross_dataset import uncertain_regions
 from .embeddings import VolumeLesions, split_embeddings
@@ -13,8 +17,25 @@ from .matching import match_embeddings
 from .propagation import propagate
 from .tracklets import free_of, suppress
 
+if TYPE_CHECKING:
+    from .volume_pass import VolumeStore
+
 RULES = ('propagation', 'matching', 'cross_dataset')
 """The rules, in the order in which they are applied; also what ``source`` of annotations says."""
+
+
+class _Match(NamedTuple):
+    """A tracklet whose lesion is annotated elsewhere in the patient.
+
+    Args:
+        tracklet (int): Its index in the volume.
+        lesion (dict): The annotation with the nearest embedding.
+        distance (float): Of the two embeddings.
+    """
+
+    tracklet: int
+    lesion: dict
+    distance: float
 
 
 class AnnotationMiner:
@@ -39,16 +60,16 @@ class AnnotationMiner:
 
     def __init__(
         self,
-        coco,
-        proposals,
-        rules=RULES,
-        single_type=None,
-        embeddings=None,
-        theta=0.5,
-        delta=0.15,
-        sigma=0.5,
-        unlabelled=False,
-    ):
+        coco: dict,
+        proposals: VolumeStore,
+        rules: Sequence[str] = RULES,
+        single_type: Mapping[int, str] | None = None,
+        embeddings: VolumeStore | None = None,
+        theta: float = 0.5,
+        delta: float = 0.15,
+        sigma: float = 0.5,
+        unlabelled: bool = False,
+    ) -> None:
         self.coco = coco
         self.proposals = proposals
         self.rules = rules
@@ -61,7 +82,7 @@ class AnnotationMiner:
         self._ids = count(1 + max((a['id'] for a in annotations), default=0))
         self._lesion_ids = count(1 + max((a.get('lesion_id', 0) for a in annotations), default=0))
 
-    def run(self, volumes):
+    def run(self, volumes: Iterable[SliceSeries]) -> None:
         """Mine all volumes and add annotations and images to the COCO content.
 
         Args:
@@ -74,7 +95,7 @@ class AnnotationMiner:
         for _, patient in groupby(sorted(volumes, key=_patient), _patient):
             self._mine_patient(list(patient))
 
-    def _mine_patient(self, volumes):
+    def _mine_patient(self, volumes: Iterable[SliceSeries]) -> None:
         patient = [
             VolumeLesions(volume, self.proposals.load(volume.name), self.theta)
             for volume in volumes
@@ -83,37 +104,42 @@ class AnnotationMiner:
         for known, matched in zip(patient, matches):
             self._mine_volume(known, matched)
 
-    def _match(self, patient):
-        """Return, by volume, (tracklet, annotation, distance) of the matched tracklets."""
-        stored = [
-            split_embeddings(self.embeddings.load(known.volume.name), known) for known in patient
+    def _match(self, patient: Sequence[VolumeLesions]) -> list[list[_Match]]:
+        """Return the matched tracklets of each volume, in ascending order of distance."""
+        stored, lesions = [], []
+        for known in patient:
+            stored.append(split_embeddings(self.embeddings.load(known.volume.name), known))
+            lesions += known.lesions
+        # one row per lesion; volumes without any have arrays of another width
+        rows = [one.annotated for one in stored if len(one.annotated)]
+        annotated = np.concatenate(rows or [np.zeros((0, 0))])
+        return [
+            self._match_volume(known, own.tracked, annotated, lesions)
+            for known, own in zip(patient, stored)
         ]
-        annotated = np.concatenate([a for a, _ in stored if len(a)] or [np.zeros((0, 0))])
-        lesions = [lesion for known in patient for lesion in known.lesions]
-        matches = []
-        for known, (_, tracked) in zip(patient, stored):
-            nearest, distance = match_embeddings(tracked, annotated, self.delta)
-            hits = np.flatnonzero(nearest >= 0)
-            hits = hits[np.argsort(distance[hits], kind='stable')]
-            matches.append(
-                [(known.unknown[i], lesions[nearest[i]], float(distance[i])) for i in hits]
-            )
-        return matches
 
-    def _mine_volume(self, known, matched):
+    def _match_volume(
+        self, known: VolumeLesions, tracked: np.ndarray, annotated: np.ndarray, lesions: list[dict]
+    ) -> list[_Match]:
+        """Return a volume's tracklets that match one of the patient's lesions."""
+        nearest, distance = match_embeddings(tracked, annotated, self.delta)
+        hits = np.flatnonzero(nearest >= 0)
+        hits = hits[np.argsort(distance[hits], kind='stable')]
+        return [_Match(known.unknown[i], lesions[nearest[i]], float(distance[i])) for i in hits]
+
+    def _mine_volume(self, known: VolumeLesions, matched: Sequence[_Match]) -> None:
         accepted = [known.all_annotated]
         if 'propagation' in self.rules:
             accepted.append(self._propagate(known))
-        for tracklet, lesion, distance in matched:
-            index = np.flatnonzero(known.tracklets == tracklet)
-            accepted.append(self._match_one(known, index, lesion, distance, accepted))
+        for match in matched:
+            accepted.append(self._match_one(known, match, SliceBoxes.concat(accepted)))
         listed = range(len(known.volume.slices)) if self.unlabelled else ()
         for place in listed:
             self._image_id(known.volume, place)
         if 'cross_dataset' in self.rules:
             self._ignore(known, SliceBoxes.concat(accepted))
 
-    def _propagate(self, known):
+    def _propagate(self, known: VolumeLesions) -> SliceBoxes:
         pooled = known.proposals.pooled
         mined, owners = propagate(pooled, known.tracklets, known.annotated, self.theta)
         for index, owner in zip(mined, owners):
@@ -121,21 +147,25 @@ class AnnotationMiner:
             self._add(known.volume, pooled, index, 'propagation', lesion, lesion['lesion_id'])
         return pooled.take(mined)
 
-    def _match_one(self, known, index, lesion, distance, accepted):
+    def _match_one(self, known: VolumeLesions, match: _Match, accepted: SliceBoxes) -> SliceBoxes:
         pooled = known.proposals.pooled
-        index = index[free_of(pooled.take(index), SliceBoxes.concat(accepted), self.theta)]
+        # the tracklet's boxes without those that repeat an accepted one, or one another
+        index = np.flatnonzero(known.tracklets == match.tracklet)
+        index = index[free_of(pooled.take(index), accepted, self.theta)]
         index = index[suppress(pooled.take(index), self.theta)]
         lesion_id = next(self._lesion_ids) if len(index) else None
-        extra = dict(matched_id=lesion['id'], distance=round(distance, 4))
+        lesion = match.lesion
+        extra = dict(matched_id=lesion['id'], distance=round(match.distance, 4))
         for i in index:
             self._add(known.volume, pooled, i, 'matching', lesion, lesion_id, **extra)
         return pooled.take(index)
 
-    def _ignore(self, known, accepted):
+    def _ignore(self, known: VolumeLesions, accepted: SliceBoxes) -> None:
         single = np.isin(known.proposals.expert, list(self.single_type))
         experts = known.proposals.experts.take(single)
         listed = np.isin(experts.slices, list(known.volume.images))
         experts = experts.take(listed)
+        # the expert of each box that is left: of one of the rule's, on a listed slice
         expert = known.proposals.expert[single][listed]
         category = dict(category_id=self.coco['categories'][0]['id'], lesion_type=-1)
         for i in uncertain_regions(experts, accepted, self.sigma, self.theta):
@@ -143,17 +173,27 @@ class AnnotationMiner:
             lesion_id = next(self._lesion_ids)
             self._add(known.volume, experts, i, 'cross_dataset', category, lesion_id, **extra)
 
-    def _add(self, volume, boxes, index, source, lesion, lesion_id, **extra):
+    def _add(
+        self,
+        volume: SliceSeries,
+        boxes: SliceBoxes,
+        index: int,
+        source: str,
+        lesion: Mapping,
+        lesion_id: int | None,
+        **extra: Any,
+    ) -> None:
         """Add a box with the category and type of ``lesion``."""
         place = np.searchsorted(volume.slices, boxes.slices[index])
         image_id = self._image_id(volume, place)
         image = volume.images[int(boxes.slices[index])]
-        size = [image['width'], image['height']]
-        box = boxes.boxes[index].astype(float).clip(0, [*size, *size]) - file_shift(image)
+        size = [image['width'], image['height']] * 2
+        # clipped to the image in mmdet's frame, then moved to the file's
+        box = boxes.boxes[index].astype(float).clip(0, size) - file_shift(image)
         low, high = box.reshape(2, 2).round(2)
         width, height = (high - low).round(2).tolist()
         annotation = make_annotation(
-            [*low.tolist(), width, height],
+            low.tolist() + [width, height],
             round(width * height, 2),
             source=source,
             id=next(self._ids),
@@ -166,7 +206,7 @@ class AnnotationMiner:
         )
         self.coco['annotations'].append(annotation)
 
-    def _image_id(self, volume, place):
+    def _image_id(self, volume: SliceSeries, place: int) -> int:
         """Return the id of a slice's image; add the image if it is not listed."""
         image = volume.image(place)
         if 'id' not in image:
@@ -176,5 +216,5 @@ class AnnotationMiner:
         return image['id']
 
 
-def _patient(volume):
+def _patient(volume: SliceSeries) -> str:
     return str(volume.patient)

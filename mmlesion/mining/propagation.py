@@ -1,11 +1,17 @@
 """Propagation of annotations to other slices (LENS, section Cross-Slice Box Propagation)."""
 
+from __future__ import annotations
+
 import numpy as np
+
+from mmlesion.structures import SliceBoxes
 
 from .tracklets import free_of, slice_overlap_pairs, suppress
 
 
-def meet_annotations(proposals, tracklets, annotations, theta=0.5):
+def meet_annotations(
+    proposals: SliceBoxes, tracklets: np.ndarray, annotations: SliceBoxes, theta: float = 0.5
+) -> np.ndarray:
     """Match tracklets to annotations on their key slices ("key-slice IoU").
 
     Args:
@@ -19,12 +25,15 @@ def meet_annotations(proposals, tracklets, annotations, theta=0.5):
     """
     meets = np.zeros((tracklets.max(initial=-1) + 1, len(annotations.scores)), bool)
     rows, columns, ious = slice_overlap_pairs(proposals, annotations)
+    # rows are boxes, of which each stands for its tracklet
     hit = ious > theta
     meets[tracklets[rows[hit]], columns[hit]] = True
     return meets
 
 
-def propagate(proposals, tracklets, annotations, theta=0.5):
+def propagate(
+    proposals: SliceBoxes, tracklets: np.ndarray, annotations: SliceBoxes, theta: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the boxes of matched tracklets on slices other than the key slice.
 
     If a tracklet matches annotations on several slices, each of its boxes is assigned to the one on
@@ -44,6 +53,7 @@ def propagate(proposals, tracklets, annotations, theta=0.5):
     if not len(annotations.scores) or not len(proposals.scores):
         return np.zeros(0, int), np.zeros(0, int)
     allowed = meet_annotations(proposals, tracklets, annotations, theta)[tracklets]
+    # (n, m) slices between a box and an annotation, infinite unless the tracklet matches it
     distance = np.abs(proposals.slices[:, None] - annotations.slices).astype(float)
     distance[~allowed] = np.inf
     nearest = distance.min(axis=1)

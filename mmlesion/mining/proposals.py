@@ -1,14 +1,22 @@
 """Proposals of a detector and its experts on all slices of a volume."""
 
-from dataclasses import fields
+from __future__ import annotations
+
+from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 import numpy as np
 
-from mmlesion.structures import SliceBoxes, to_original_frame
+from mmlesion.structures import SliceBoxes, SliceSeries, to_original_frame
 
 from .series import pipeline_sample
+
+if TYPE_CHECKING:
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+    from torch import nn
 
 
 class Proposals(NamedTuple):
@@ -25,24 +33,30 @@ class Proposals(NamedTuple):
     expert: np.ndarray
 
     @classmethod
-    def from_arrays(cls, arrays):
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Proposals:
         """Construct from the arrays of :func:`detect` in a :class:`VolumeStore`."""
-        pooled, experts = (
-            SliceBoxes(*(arrays[f'{group}_{column.name}'] for column in fields(SliceBoxes)))
-            if f'{group}_boxes' in arrays
-            else SliceBoxes.empty()
-            for group in ('pooled', 'expert')
-        )
-        return cls(pooled, experts, arrays.get('expert_index', np.zeros(0, int)))
+        expert = arrays.get('expert_index', np.zeros(0, int))
+        return cls(_read_boxes(arrays, 'pooled'), _read_boxes(arrays, 'expert'), expert)
 
 
-def slice_samples(volume, root):
+def _read_boxes(arrays: Mapping[str, np.ndarray], group: str) -> SliceBoxes:
+    """Return the boxes of :func:`_columns`, or none if there are none of the group."""
+    if f'{group}_boxes' not in arrays:
+        return SliceBoxes.empty()
+    return SliceBoxes(
+        boxes=arrays[f'{group}_boxes'],
+        slices=arrays[f'{group}_slices'],
+        scores=arrays[f'{group}_scores'],
+    )
+
+
+def slice_samples(volume: SliceSeries, root: Path | str) -> list[dict]:
     """Inputs of a test pipeline, one for each slice of a :class:`SliceSeries`."""
     indices = range(len(volume.slices))
     return [pipeline_sample(volume.image(index), root) for index in indices]
 
 
-def detect(model, score_thr, batch):
+def detect(model: nn.Module, score_thr: float, batch: dict) -> list[dict[str, np.ndarray]]:
     """Run a detector over slices.
 
     Args:
@@ -57,7 +71,7 @@ def detect(model, score_thr, batch):
     return [_arrays(sample, score_thr) for sample in model.test_step(batch)]
 
 
-def _arrays(sample, score_thr):
+def _arrays(sample: DetDataSample, score_thr: float) -> dict[str, np.ndarray]:
     arrays = _columns('pooled', sample.pred_instances, sample.metainfo, score_thr)
     if 'expert_instances' in sample:
         own = sample.expert_instances
@@ -66,7 +80,9 @@ def _arrays(sample, score_thr):
     return arrays
 
 
-def _columns(group, instances, metainfo, score_thr):
+def _columns(
+    group: str, instances: InstanceData, metainfo: Mapping, score_thr: float
+) -> dict[str, np.ndarray]:
     found = instances[instances.scores >= score_thr]
     slices = np.full(len(found), metainfo['slice_index'])
     boxes = to_original_frame(found.bboxes, metainfo).cpu().numpy()
@@ -77,7 +93,7 @@ def _columns(group, instances, metainfo, score_thr):
     }
 
 
-def detection_steps(model, root, score_thr):
+def detection_steps(model: nn.Module, root: Path | str, score_thr: float) -> dict[str, Callable]:
     """Return the model-specific steps of a :class:`VolumePass` for a detector.
 
     Args:

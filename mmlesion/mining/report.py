@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Callable, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from .miner import RULES
 from .tracklets import slice_overlap_pairs
 
 
-def count_rows(coco, rules, unlabelled=False):
+def count_rows(coco: Mapping, rules: Sequence[str], unlabelled: bool = False) -> list[dict]:
     """Count lesions, boxes and slices after each rule, as in Table III of LENS.
 
     Args:
@@ -36,7 +36,12 @@ def count_rows(coco, rules, unlabelled=False):
     return rows
 
 
-def _row(name, annotations, rules, images=None):
+def _row(
+    name: str,
+    annotations: Sequence[Mapping],
+    rules: Sequence[str],
+    images: Sequence[Mapping] | None = None,
+) -> dict:
     taken = [a for a in annotations if a['source'] not in set(RULES) - set(rules)]
     lesions = [a for a in taken if is_target(a)]
     labelled = {a['image_id'] for a in lesions}
@@ -49,6 +54,10 @@ def _row(name, annotations, rules, images=None):
         'uncertain_2d': len(uncertain),
         'slices': len(listed),
     }
+
+
+COUNTS = ('boxes', 'right', 'missing', 'found', 'withheld', 'withheld_found')
+"""What is counted for each rule, in this order."""
 
 
 class TrueLesions(NamedTuple):
@@ -83,41 +92,45 @@ def score_rows(
         ``found``, 3D ``withheld`` and ``withheld_found``, ``precision`` and ``recall`` of the 2D
         boxes; None if undefined.
     """
-    totals = {rule: np.zeros(6, int) for rule in rules}
+    totals = {rule: np.zeros(len(COUNTS), int) for rule in rules}
     for series, sources in _boxes_by_series(coco).items():
         truth = read_truth(series)
         existing = sources.pop('annotated', SliceBoxes.empty())
-        missing = ~_meet(existing, truth.boxes, theta)[1]
+        _, annotated = _meet(existing, truth.boxes, theta)
+        missing = ~annotated
+        # lesions of which every box is missing
         withheld = np.setdiff1d(truth.label, truth.label[~missing])
         for rule in rules:
             boxes = sources.get(rule, SliceBoxes.empty())
             right, hit = _meet(boxes, truth.boxes, theta)
             found = np.intersect1d(withheld, truth.label[hit])
             counts = [right.size, right.sum(), missing.sum(), (hit & missing).sum()]
-            totals[rule] += [*counts, withheld.size, found.size]
-    names = ('boxes', 'right', 'missing', 'found', 'withheld', 'withheld_found')
-    rows = [dict(rule=rule, **dict(zip(names, total.tolist()))) for rule, total in totals.items()]
-    return [_with_shares(row) for row in rows]
+            totals[rule] += counts + [withheld.size, found.size]
+    return [_score_row(rule, total.tolist()) for rule, total in totals.items()]
 
 
-def _with_shares(row):
-    shares = {'precision': ('right', 'boxes'), 'recall': ('found', 'missing')}
-    return row | {
-        name: round(row[part] / row[whole], 4) if row[whole] else None
-        for name, (part, whole) in shares.items()
-    }
+def _score_row(rule: str, counts: Sequence[int]) -> dict:
+    row = dict(rule=rule) | dict(zip(COUNTS, counts))
+    row['precision'] = _share(row['right'], row['boxes'])
+    row['recall'] = _share(row['found'], row['missing'])
+    return row
 
 
-def _meet(boxes, truth, theta):
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
+
+
+def _meet(boxes: SliceBoxes, truth: SliceBoxes, theta: float) -> tuple[np.ndarray, np.ndarray]:
     """Return which boxes match a true box, and which true boxes are matched."""
     rows, columns, ious = slice_overlap_pairs(boxes, truth)
-    return tuple(
-        np.isin(np.arange(len(side.scores)), index[ious > theta])
-        for side, index in ((boxes, rows), (truth, columns))
-    )
+    hit = ious > theta
+    right, matched = np.zeros(len(boxes), bool), np.zeros(len(truth), bool)
+    right[rows[hit]] = True
+    matched[columns[hit]] = True
+    return right, matched
 
 
-def _boxes_by_series(coco):
+def _boxes_by_series(coco: Mapping) -> dict[str, dict[str, SliceBoxes]]:
     """Return {series: {source: SliceBoxes}} of COCO content, without previously ignored boxes."""
     image_of = {image['id']: image for image in coco['images']}
     series = {}
@@ -129,15 +142,21 @@ def _boxes_by_series(coco):
         image = image_of[annotation['image_id']]
         sources = series[series_of(image['file_name'])]
         source = annotation['source'] if annotation['source'] in RULES else 'annotated'
-        sources.setdefault(source, []).append((annotation, image))
-    return {
-        name: {source: _slice_boxes(found) for source, found in sources.items()}
-        for name, sources in series.items()
-    }
+        sources.setdefault(source, []).append(_Listed(annotation, image))
+    for name, sources in series.items():
+        series[name] = {source: _slice_boxes(found) for source, found in sources.items()}
+    return series
 
 
-def _slice_boxes(found):
-    boxes = np.array([file_box(annotation, image) for annotation, image in found], float)
-    numbers = np.array([image['slice_index'] for _, image in found])
-    scores = np.array([annotation.get('score', 1) for annotation, _ in found], float)
+class _Listed(NamedTuple):
+    """An annotation and its image."""
+
+    annotation: dict
+    image: dict
+
+
+def _slice_boxes(found: Sequence[_Listed]) -> SliceBoxes:
+    boxes = np.array([file_box(one.annotation, one.image) for one in found], float)
+    numbers = np.array([one.image['slice_index'] for one in found])
+    scores = np.array([one.annotation.get('score', 1) for one in found], float)
     return SliceBoxes(boxes, numbers, scores)

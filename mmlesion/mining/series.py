@@ -41,14 +41,14 @@ def list_series(coco: dict, root: str | Path) -> list[SliceSeries]:
     return [series[name] for name in sorted(series)]
 
 
-def _list_slices(name, root):
+def _list_slices(name: str, root: Path | str) -> SliceSeries:
     folder = Path(path_under(root, name))
     if not folder.is_dir():
         raise UserError(f'there is no folder {folder} of a series: check the folder of the images')
-    names = [path.name for path in folder.iterdir() if has_slice_number(path.name)]
-    found = [(slice_number(name), name) for name in names]
-    numbers, files = zip(*sorted(found)) if found else ((), ())
-    return SliceSeries(name, np.array(numbers, int), [f'{name}/{file}' for file in files])
+    files = [path.name for path in folder.iterdir() if has_slice_number(path.name)]
+    files.sort(key=lambda file: (slice_number(file), file))
+    numbers = np.array([slice_number(file) for file in files], int)
+    return SliceSeries(name, numbers, [f'{name}/{file}' for file in files])
 
 
 def pipeline_sample(image: dict, root: str | Path, instances: Sequence[dict] = ()) -> dict:
@@ -62,6 +62,7 @@ def pipeline_sample(image: dict, root: str | Path, instances: Sequence[dict] = (
     Returns:
         dict: As :class:`~mmlesion.datasets.CTSliceDataset` makes it.
     """
-    sample = {key: image[key] for key in (*CT_FIELDS, 'height', 'width') if key in image}
+    names = list(CT_FIELDS) + ['height', 'width']
+    sample = {key: image[key] for key in names if key in image}
     path = path_under(root, image['file_name'])
     return dict(sample, img_path=path, img_id=image.get('id'), instances=list(instances))

@@ -1,7 +1,11 @@
 """Distributed, resumable inference over many series with constant memory."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Callable, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,6 +17,7 @@ from tqdm import tqdm
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.json_files import read_json
+from mmlesion.structures import SliceSeries
 from mmlesion.utils import UserError
 
 
@@ -27,7 +32,7 @@ class VolumeStore:
         UserError: If the folder is of another run, or cannot be written.
     """
 
-    def __init__(self, folder, fingerprint):
+    def __init__(self, folder: Path | str, fingerprint: str) -> None:
         self.folder = Path(folder)
         run = self.folder / 'run.json'
         try:
@@ -44,7 +49,7 @@ class VolumeStore:
             )
 
     @classmethod
-    def open(cls, folder):
+    def open(cls, folder: Path | str) -> VolumeStore:
         """Open the results of an earlier pass without checking their origin.
 
         Args:
@@ -61,16 +66,16 @@ class VolumeStore:
             raise UserError(f'{folder} holds no results of a pass: there is no {run.name} in it')
         return cls(folder, read_json(run).get('fingerprint'))
 
-    def path(self, name):
+    def path(self, name: str) -> Path:
         """Return the file of a volume."""
         return self.folder / f'{name.replace("/", "--")}.npz'
 
-    def save(self, name, arrays):
+    def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Write a volume's arrays by name, atomically."""
         with atomic_write(self.path(name)) as temporary:
             np.savez_compressed(temporary, **arrays)
 
-    def load(self, name):
+    def load(self, name: str) -> dict[str, np.ndarray]:
         """Read a volume's arrays by name."""
         with np.load(self.path(name), allow_pickle=False) as arrays:
             return dict(arrays)
@@ -93,7 +98,15 @@ class VolumePass:
         num_workers (int): Number of loading processes. Defaults to 2.
     """
 
-    def __init__(self, store, samples_of, pipeline, predict, batch_size=4, num_workers=2):
+    def __init__(
+        self,
+        store: VolumeStore,
+        samples_of: Callable[[SliceSeries], Sequence[dict]],
+        pipeline: Callable[[dict], dict],
+        predict: Callable[[dict], Sequence[dict[str, np.ndarray]]],
+        batch_size: int = 4,
+        num_workers: int = 2,
+    ) -> None:
         self.store = store
         self.samples_of = samples_of
         self.pipeline = pipeline
@@ -101,7 +114,7 @@ class VolumePass:
         self.batch_size = batch_size
         self.num_workers = num_workers
 
-    def run(self, volumes, desc):
+    def run(self, volumes: Sequence[SliceSeries], desc: str) -> None:
         """Process the volumes that are not finished.
 
         Args:
@@ -109,9 +122,11 @@ class VolumePass:
             desc (str): Label of the progress bar.
         """
         rank, world_size = get_dist_info()
-        todo = [[i for i, v in enumerate(volumes) if not self.store.path(v.name).exists()]]
-        broadcast_object_list(todo)  # what is not finished when the first process looks
-        share = [volumes[index] for index in todo[0][rank::world_size]]
+        left = [i for i, v in enumerate(volumes) if not self.store.path(v.name).exists()]
+        shared = [left]
+        broadcast_object_list(shared)  # what is not finished when the first process looks
+        left = shared[0]
+        share = [volumes[index] for index in left[rank::world_size]]
         loader = DataLoader(
             _VolumeSamples(share, self.samples_of, self.pipeline),
             batch_size=self.batch_size,
@@ -119,50 +134,74 @@ class VolumePass:
             collate_fn=list,
             worker_init_fn=_single_thread,
         )
-        done = len(volumes) - len(todo[0])
+        done = len(volumes) - len(left)
         total = done + len(share)
         with tqdm(total=total, initial=done, desc=desc, unit='volume', disable=rank > 0) as bar:
             self._collect(loader, share, bar)
         barrier()
 
     @torch.no_grad()
-    def _collect(self, loader, share, bar):
+    def _collect(self, loader: DataLoader, share: Sequence[SliceSeries], bar: tqdm) -> None:
         results = {}
         for batch in loader:
-            inputs = [data for _, _, data in batch if data is not None]
+            inputs = [one.data for one in batch if one.data is not None]
             found = iter(self.predict(pseudo_collate(inputs)) if inputs else ())
-            for index, count, data in batch:
-                rows = results.setdefault(index, [])
-                rows += [] if data is None else [next(found)]
-                if len(rows) == count:
-                    self.store.save(share[index].name, _joined(results.pop(index)))
+            for one in batch:
+                rows = results.setdefault(one.volume, [])
+                rows += [] if one.data is None else [next(found)]
+                # all that the volume has, be it none
+                if len(rows) == one.count:
+                    self.store.save(share[one.volume].name, _joined(results.pop(one.volume)))
                     bar.update()
 
 
-class _VolumeSamples(IterableDataset):
-    """Yields (volume's index, its number of samples, a sample or None if it has none)."""
+class _Loaded(NamedTuple):
+    """A sample of a volume.
 
-    def __init__(self, volumes, samples_of, pipeline):
+    Args:
+        volume (int): The volume's index.
+        count (int): Its number of samples.
+        data (dict, optional): What the pipeline made of the sample; None of a volume without any.
+    """
+
+    volume: int
+    count: int
+    data: dict | None
+
+
+class _VolumeSamples(IterableDataset):
+    """Yields the samples of volumes, and one without data for a volume that has none."""
+
+    def __init__(
+        self,
+        volumes: Sequence[SliceSeries],
+        samples_of: Callable[[SliceSeries], Sequence[dict]],
+        pipeline: Callable[[dict], dict],
+    ) -> None:
         self.volumes = volumes
         self.samples_of = samples_of
         self.pipeline = pipeline
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[_Loaded]:
         worker = get_worker_info()
+        # each worker takes whole volumes, every step-th from its own number on
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
         for index in range(first, len(self.volumes), step):
             samples = self.samples_of(self.volumes[index])
             if not samples:
-                yield index, 0, None
+                yield _Loaded(index, 0, None)
             for sample in samples:
-                yield index, len(samples), self.pipeline(sample)
+                yield _Loaded(index, len(samples), self.pipeline(sample))
 
 
-def _joined(rows):
+def _joined(rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     names = rows[0] if rows else ()
-    return {name: np.concatenate([row[name] for row in rows]) for name in names}
+    joined = {}
+    for name in names:
+        joined[name] = np.concatenate([row[name] for row in rows])
+    return joined
 
 
-def _single_thread(_):
+def _single_thread(_: int) -> None:
     # Threads of several workers would only get into each other's way.
     cv2.setNumThreads(0)

@@ -1,42 +1,60 @@
 """Synthetic patients in the files of DeepLesion: ``DL_info.csv`` and ``Images_png``."""
 
+from __future__ import annotations
+
 import csv
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from mmlesion.io.deeplesion import BOX_PADDING, DL_INFO_HEADER
 from mmlesion.io.slices import merge_ranges, slice_file_name, write_slice
+from mmlesion.structures import SliceRun
 from mmlesion.utils import run_parallel
 
+from .anatomy import Trunk
 from .layout import check_options, check_rules, new_data_folder
-from .lesions import recist
-from .patient import PatientOptions, draw_patient, render
+from .lesions import Lesion, Profile, Vessel, recist
+from .patient import Patient, PatientOptions, Site, Study, draw_patient, render
 
 _SERIES = 1
 _NOISY_SHIFT = (20, 40)  # px by which the box of a noisy row misses its lesion
+
+
+class _Task(NamedTuple):
+    """A patient to draw.
+
+    ``number`` counts all patients from 1, ``index`` those of the split (1, 2 or 3) from 0.
+    """
+
+    number: int
+    split: int
+    index: int
 
 
 @dataclass
 class _Written:
     """Entries of a patient in ``DL_info.csv`` and the truth."""
 
-    rows: list = field(default_factory=list)
-    truth: dict = field(default_factory=dict)
+    rows: list[dict] = field(default_factory=list)
+    truth: dict[str, dict] = field(default_factory=dict)
 
 
 def make_deeplesion_phantom(
-    out,
-    patients=(24, 8, 8),
-    seed=0,
-    context_mm=8.0,
-    noisy=0.03,
-    workers=1,
-    overwrite=False,
-    options=None,
-):
+    out: Path | str,
+    patients: Sequence[int] = (24, 8, 8),
+    seed: int = 0,
+    context_mm: float = 8.0,
+    noisy: float = 0.03,
+    workers: int = 1,
+    overwrite: bool = False,
+    options: PatientOptions | None = None,
+) -> None:
     """Write a synthetic dataset in DeepLesion's layout, and the truth beside it.
 
     ``DL_info.csv`` and ``Images_png/<patient>_<study>_<series>/<slice>.png`` are as DeepLesion has
@@ -70,28 +88,39 @@ def make_deeplesion_phantom(
         }
     )
     check_options(options)
-    jobs = [
-        (split, index) for split, count in enumerate(patients, start=1) for index in range(count)
-    ]
-    write = partial(
-        _write_patient,
-        seed=seed,
-        context_mm=context_mm,
-        noisy=noisy,
-        options=options,
-    )
     with new_data_folder(out, overwrite) as root:
         (root / 'truth').mkdir()
         (root / 'Images_png').mkdir()
-        tasks = [(root, number, *job) for number, job in enumerate(jobs, start=1)]
-        written = run_parallel(write, tasks, workers, 'patients', 'patient')
-        _write_csv(root / 'DL_info.csv', [row for part in written for row in part.rows])
-        truth = {name: entry for part in written for name, entry in part.truth.items()}
+        write = partial(
+            _write_patient,
+            root=root,
+            seed=seed,
+            context_mm=context_mm,
+            noisy=noisy,
+            options=options,
+        )
+        written = run_parallel(write, _list_tasks(patients), workers, 'patients', 'patient')
+        rows, truth = [], {}
+        for part in written:
+            rows += part.rows
+            truth |= part.truth
+        _write_csv(root / 'DL_info.csv', rows)
         (root / 'truth' / 'lesions.json').write_text(json.dumps(truth, indent=1) + '\n')
 
 
-def _write_patient(task, seed, context_mm, noisy, options):
-    root, number, split, index = task
+def _list_tasks(patients: Sequence[int]) -> list[_Task]:
+    """Return the patients of the training, validation and test split."""
+    tasks = []
+    for split, count in enumerate(patients, start=1):
+        before = len(tasks)
+        tasks += [_Task(before + index + 1, split, index) for index in range(count)]
+    return tasks
+
+
+def _write_patient(
+    task: _Task, root: Path, seed: int, context_mm: float, noisy: float, options: PatientOptions
+) -> _Written:
+    number, split, index = task
     source = np.random.SeedSequence(seed, spawn_key=(split, index))
     row_seed, patient_seed = source.spawn(2)
     rng = np.random.default_rng(row_seed)
@@ -113,7 +142,9 @@ def _write_patient(task, seed, context_mm, noisy, options):
     return written
 
 
-def _study_columns(patient, study, study_index, options):
+def _study_columns(
+    patient: Patient, study: Study, study_index: int, options: PatientOptions
+) -> dict:
     return {
         'Series_ID': _SERIES,
         'Spacing_mm_px_': _numbers([study.spacing, study.spacing, study.interval]),
@@ -123,7 +154,7 @@ def _study_columns(patient, study, study_index, options):
     }
 
 
-def _slice_columns(name, study, site, slices):
+def _slice_columns(name: str, study: Study, site: Site, slices: SliceRun) -> dict:
     key = study.slice_of(site.z) + 1
     return {
         'File_name': f'{name}_{key:03d}.png',
@@ -132,13 +163,20 @@ def _slice_columns(name, study, site, slices):
     }
 
 
-def _slice_range(study, site, context_mm):
+def _slice_range(study: Study, site: Site, context_mm: float) -> SliceRun:
     """Return the first and last slice, from 1, within ``context_mm`` of the key slice."""
     key, reach = study.slice_of(site.z) + 1, int(context_mm // study.interval)
-    return max(key - reach, 1), min(key + reach, study.num_slices)
+    return SliceRun(max(key - reach, 1), min(key + reach, study.num_slices))
 
 
-def _write_slices(root, name, patient, study, ranges, options):
+def _write_slices(
+    root: Path,
+    name: str,
+    patient: Patient,
+    study: Study,
+    ranges: Sequence[SliceRun],
+    options: PatientOptions,
+) -> None:
     folder = root / 'Images_png' / name
     folder.mkdir()
     slices, masks = [], []
@@ -153,24 +191,40 @@ def _write_slices(root, name, patient, study, ranges, options):
     )
 
 
-def _site_rows(rng, study, site, trunk, options, noisy):
+def _site_rows(
+    rng: np.random.Generator,
+    study: Study,
+    site: Site,
+    trunk: Trunk,
+    options: PatientOptions,
+    noisy: float,
+) -> Iterator[dict]:
     """Return the columns of ``DL_info.csv`` that differ between the lesions of a study."""
     annotated = [lesion for lesion in site.lesions if lesion.annotated]
     for lesion in annotated:
         yield _lesion_row(study, lesion, trunk, options)
     if rng.random() < noisy:
-        shift = rng.uniform(*_NOISY_SHIFT, 2) * rng.choice([-1, 1], 2)
+        least, most = _NOISY_SHIFT
+        shift = rng.uniform(least, most, 2) * rng.choice([-1, 1], 2)
         yield _lesion_row(study, annotated[0], trunk, options, shift) | {'Possibly_noisy': 1}
 
 
-def _lesion_row(study, lesion, trunk, options, shift=(0.0, 0.0)):
+def _lesion_row(
+    study: Study,
+    lesion: Lesion,
+    trunk: Trunk,
+    options: PatientOptions,
+    shift: Sequence[float] = (0.0, 0.0),
+) -> dict:
     center, profile = _in_pixels(study, lesion)
     # DeepLesion counts pixels from 1.
     coordinates = _rounded(recist(profile, center + shift) + 1)
     points = coordinates.reshape(4, 2)
     low, high = points.min(axis=0), points.max(axis=0)
-    box = [*(low - BOX_PADDING), *(high + BOX_PADDING)]
-    location = [*(((low + high) / 2 - 1) / options.size), min(lesion.center[2] / trunk.length, 1)]
+    box = np.concatenate([low - BOX_PADDING, high + BOX_PADDING])
+    # shares of the image and of the trunk, from the px that count from 1 to those from 0
+    x, y = ((low + high) / 2 - 1) / options.size
+    location = [x, y, min(lesion.center[2] / trunk.length, 1)]
     return {
         'Measurement_coordinates': _numbers(coordinates),
         'Bounding_boxes': _numbers(box),
@@ -182,13 +236,13 @@ def _lesion_row(study, lesion, trunk, options, shift=(0.0, 0.0)):
     }
 
 
-def _in_pixels(study, finding):
+def _in_pixels(study: Study, finding: Lesion | Vessel) -> tuple[np.ndarray, Profile]:
     """Return center x, y and profile of a finding in pixels of a study."""
     center = np.subtract(finding.center[:2], study.origin) / study.spacing
     return center, finding.profile.scaled(1 / study.spacing)
 
 
-def _truth(study, options):
+def _truth(study: Study, options: PatientOptions) -> dict:
     """Return all findings in a study, in px and slices from 1, sizes in mm."""
     lesions, vessels = [], []
     for site in study.sites:
@@ -210,31 +264,32 @@ def _truth(study, options):
     }
 
 
-def _truth_entry(study, site, finding):
+def _truth_entry(study: Study, site: Site, finding: Lesion | Vessel) -> dict:
     center, profile = _in_pixels(study, finding)
-    x1, y1, x2, y2, x3, y3, x4, y4 = recist(profile, center).tolist()
+    x, y = recist(profile, center).reshape(4, 2).min(axis=0).tolist()
+    width, height = profile.extent.tolist()
     return {
         'lesion_type': profile.type,
         'center': center.tolist(),
         'key_slice': study.slice_of(site.z) + 1,
-        'bbox': [min(x1, x2, x3, x4), min(y1, y2, y3, y4), *profile.extent.tolist()],
+        'bbox': [x, y, width, height],
     }
 
 
-def _write_csv(path, rows):
+def _write_csv(path: Path, rows: Sequence[dict]) -> None:
     with open(path, 'w', newline='') as file:
         writer = csv.DictWriter(file, DL_INFO_HEADER, lineterminator='\n')
         writer.writeheader()
         # The training split of DeepLesion has no lesion types.
-        writer.writerows(
-            row | {'Coarse_lesion_type': -1} if row['Train_Val_Test'] == 1 else row for row in rows
-        )
+        for row in rows:
+            hidden = {'Coarse_lesion_type': -1} if row['Train_Val_Test'] == 1 else {}
+            writer.writerow(row | hidden)
 
 
-def _rounded(values):
+def _rounded(values: Iterable[float]) -> np.ndarray:
     """Round to six significant digits, as in DeepLesion's file."""
     return np.array([float(f'{value:.6g}') for value in values])
 
 
-def _numbers(values):
+def _numbers(values: Iterable[float]) -> str:
     return ', '.join(f'{value:.6g}' for value in values)

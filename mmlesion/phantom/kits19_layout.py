@@ -1,7 +1,11 @@
 """Synthetic patients in the files of KiTS19: ``case_*/imaging.nii.gz``, ``segmentation.nii.gz``."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -10,7 +14,7 @@ from mmlesion.io.segmentation_labels import KITS19_KIDNEY, KITS19_TUMOR
 from mmlesion.utils import run_parallel
 
 from .layout import check_options, check_rules, new_data_folder
-from .patient import PatientOptions, draw_patient, organ_mask, render, slices_around
+from .patient import PatientOptions, Study, draw_patient, organ_mask, render, slices_around
 
 _KIDNEY_TYPE = 6  # DeepLesion's
 _KIDNEY_ORGANS = ('kidney', 'renal pelvis')
@@ -19,7 +23,14 @@ _MARGIN = 10.0  # mm of the scan above and below the kidneys
 _DIRECTION = (0, 0, 1, 0, 1, 0, -1, 0, 0)
 
 
-def make_kits19_phantom(out, cases=(20, 2), seed=0, workers=1, overwrite=False, options=None):
+def make_kits19_phantom(
+    out: Path | str,
+    cases: Sequence[int] = (20, 2),
+    seed: int = 0,
+    workers: int = 1,
+    overwrite: bool = False,
+    options: PatientOptions | None = None,
+) -> None:
     """Write a synthetic dataset in KiTS19's layout.
 
     Each case is one scan around the kidneys with one to four tumors, and vessels that look like a
@@ -56,7 +67,9 @@ def make_kits19_phantom(out, cases=(20, 2), seed=0, workers=1, overwrite=False, 
         run_parallel(write, range(sum(cases)), workers, 'cases', 'case')
 
 
-def _write_case(number, root, seed, segmented, options):
+def _write_case(
+    number: int, root: Path, seed: int, segmented: int, options: PatientOptions
+) -> None:
     patient = draw_patient(np.random.SeedSequence(seed, spawn_key=(number,)), options)
     (study,) = patient.studies
     first, last = slices_around(patient, study, ('kidney',), _MARGIN)
@@ -70,10 +83,12 @@ def _write_case(number, root, seed, segmented, options):
         _write_volume(folder / 'segmentation.nii.gz', labels, study, first)
 
 
-def _write_volume(path, array, study, first):
+def _write_volume(path: Path, array: np.ndarray, study: Study, first: int) -> None:
     """Write a (z, y, x) array with KiTS19's axes and its place in the patient, mm."""
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
     image.SetSpacing((study.interval, study.spacing, study.spacing))
-    image.SetOrigin((*study.origin, -(study.top + first * study.interval)))
+    x, y = study.origin
+    # heights grow to inferior, world z to superior
+    image.SetOrigin((x, y, -(study.top + first * study.interval)))
     image.SetDirection(_DIRECTION)
     sitk.WriteImage(image, str(path), useCompression=True)

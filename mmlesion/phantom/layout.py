@@ -1,5 +1,8 @@
 """Output folder and option checks that the layouts share."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,9 +11,11 @@ import numpy as np
 from mmlesion.io.atomic import atomic_folder
 from mmlesion.utils import UserError
 
+from .patient import PatientOptions
+
 
 @contextmanager
-def new_data_folder(out, overwrite):
+def new_data_folder(out: Path | str, overwrite: bool) -> Iterator[Path]:
     """Yield a temporary folder that becomes ``out`` if the block succeeds, and vanishes if not.
 
     Raises:
@@ -25,7 +30,7 @@ def new_data_folder(out, overwrite):
         yield root
 
 
-def check_options(options):
+def check_options(options: PatientOptions) -> None:
     """Check a :class:`PatientOptions`.
 
     Raises:
@@ -47,7 +52,7 @@ def check_options(options):
     )
 
 
-def check_rules(rules):
+def check_rules(rules: Mapping[str, bool]) -> None:
     """Raise a :class:`UserError` with the first of the complaints whose rule does not hold."""
     for complaint, holds in rules.items():
         if not holds:

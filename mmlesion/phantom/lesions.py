@@ -1,5 +1,7 @@
 """Findings of synthetic patients: lesions, and vessels that look like them in a single slice."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,12 +39,12 @@ class LesionType:
 
     name: str
     share: float
-    hosts: tuple
-    hu: tuple
+    hosts: tuple[str, ...]
+    hu: tuple[float, float]
     edge: float = 1.2
     lobing: float = 0.12
     rim: float = 0.0
-    window: tuple = ABDOMEN_WINDOW
+    window: tuple[float, float] = ABDOMEN_WINDOW
 
 
 LESION_LOOKS = {
@@ -70,22 +72,22 @@ class Profile:
     """
 
     type: int
-    diameters: tuple
+    diameters: tuple[float, float]
     angle: float
     lobes: Lobes
     hu: float
 
     @property
-    def look(self):
+    def look(self) -> LesionType:
         """LesionType: Appearance of its type."""
         return LESION_LOOKS[self.type]
 
     @property
-    def extent(self):
+    def extent(self) -> np.ndarray:
         """Return width and height in mm of the box around the endpoints of both diameters."""
         return np.multiply(self.diameters, np.cos(self.angle))
 
-    def scaled(self, factor):
+    def scaled(self, factor: float) -> Profile:
         """Return the same outline scaled by ``factor``."""
         return replace(self, diameters=tuple(np.multiply(self.diameters, factor)))
 
@@ -103,12 +105,12 @@ class Lesion:
     """
 
     profile: Profile
-    center: tuple
+    center: tuple[float, float, float]
     depth: float
     annotated: bool = True
     number: int = 0
 
-    def section(self, z):
+    def section(self, z: np.ndarray) -> Section:
         """Return the ellipses (:class:`Section`) at the heights ``z`` (n,) in mm."""
         reach = np.clip(np.abs(z - self.center[2]) / self.depth, 0, 1)
         centers = np.broadcast_to(self.center[:2], (len(z), 2))
@@ -128,21 +130,25 @@ class Vessel:
     """
 
     profile: Profile
-    center: tuple
-    slope: tuple
+    center: tuple[float, float, float]
+    slope: tuple[float, float]
     swing: float
     length: float
 
-    def section(self, z):
+    def section(self, z: np.ndarray) -> Section:
         """Return the ellipses (:class:`Section`) at the heights ``z`` (n,) in mm."""
         rise = z - self.center[2]
-        steepness = np.hypot(*self.slope)
+        dx, dy = self.slope
+        steepness = np.hypot(dx, dy)
+        # a sine whose slope at the center is the vessel's: it turns back after swing mm
         shift = np.sin(steepness * rise / self.swing) * self.swing / steepness
         centers = self.center[:2] + shift[:, None] * np.asarray(self.slope)
         return _section(self.profile, centers, np.abs(rise) < self.length)
 
 
-def sample_extents(rng, count, size=512, scale=1.0):
+def sample_extents(
+    rng: np.random.Generator, count: int, size: int = 512, scale: float = 1.0
+) -> np.ndarray:
     """Draw the RECIST extents of lesions, whose boxes are 2 × 5 px larger.
 
     At ``size`` 512 the box sides follow DeepLesion's percentiles. What does not fit a smaller image
@@ -165,7 +171,7 @@ def sample_extents(rng, count, size=512, scale=1.0):
     return extents * np.minimum(1, LARGEST_EXTENT * size / largest)
 
 
-def draw_profile(rng, lesion_type, extent):
+def draw_profile(rng: np.random.Generator, lesion_type: int, extent: np.ndarray) -> Profile:
     """Draw a section of a type whose diameters' ends span ``extent`` (width, height) in mm.
 
     Two diameters that cross at right angles and are tilted by t span ``d1 cos t`` and ``d2 cos t``
@@ -179,16 +185,25 @@ def draw_profile(rng, lesion_type, extent):
         tuple(rng.uniform(0, 2 * np.pi, 2)),
     )
     diameters = tuple(np.asarray(extent) / np.cos(angle))
-    return Profile(lesion_type, diameters, angle, lobes, rng.uniform(*look.hu))
+    lowest, highest = look.hu
+    return Profile(lesion_type, diameters, angle, lobes, rng.uniform(lowest, highest))
 
 
-def draw_lesion(rng, profile, center, annotated, number):
+def draw_lesion(
+    rng: np.random.Generator,
+    profile: Profile,
+    center: tuple[float, float, float],
+    annotated: bool,
+    number: int,
+) -> Lesion:
     """Draw a lesion; 2 to 4 mm off its center it is clearly smaller or gone, however wide it is."""
     depth = np.clip(0.5 * np.mean(profile.diameters) * rng.uniform(0.8, 1.2), 2.3, 5.5)
     return Lesion(profile, center, depth, annotated, number)
 
 
-def draw_vessel(rng, profile, center, spacing):
+def draw_vessel(
+    rng: np.random.Generator, profile: Profile, center: tuple[float, float, float], spacing: float
+) -> Vessel:
     """Draw a vessel that shifts by 3 to 5 px, or by a quarter of its width, per 2 mm of height."""
     shift = max(rng.uniform(3, 5) * spacing, 0.25 * min(profile.diameters))
     direction = rng.uniform(0, 2 * np.pi)
@@ -197,7 +212,7 @@ def draw_vessel(rng, profile, center, spacing):
     return Vessel(profile, center, slope, swing, length=rng.uniform(20, 40))
 
 
-def recist(profile, center):
+def recist(profile: Profile, center: np.ndarray) -> np.ndarray:
     """Return the eight RECIST coordinates of a section: the long diameter, then the short one.
 
     Args:
@@ -214,6 +229,6 @@ def recist(profile, center):
     return (np.asarray(center) + [half[0], -half[0], half[1], -half[1]]).reshape(8)
 
 
-def _section(profile, centers, shrink):
+def _section(profile: Profile, centers: np.ndarray, shrink: np.ndarray) -> Section:
     radii = np.multiply.outer(shrink, profile.diameters) / 2
     return Section(centers, radii, np.full(len(centers), profile.angle))

@@ -1,7 +1,11 @@
 """Synthetic patients in the files of LiTS: ``volume-*.nii`` and ``segmentation-*.nii``."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -10,14 +14,21 @@ from mmlesion.io.segmentation_labels import LITS_LIVER, LITS_TUMOR
 from mmlesion.utils import run_parallel
 
 from .layout import check_options, check_rules, new_data_folder
-from .patient import PatientOptions, draw_patient, organ_mask, render, slices_around
+from .patient import PatientOptions, Study, draw_patient, organ_mask, render, slices_around
 
 _LIVER_TYPE = 4  # DeepLesion's
 _MARGIN = 10.0  # mm of the scan above and below the liver
 _FLIPPED = 3  # the rows and columns of every third volume run the other way
 
 
-def make_lits_phantom(out, cases=(20, 2), seed=0, workers=1, overwrite=False, options=None):
+def make_lits_phantom(
+    out: Path | str,
+    cases: Sequence[int] = (20, 2),
+    seed: int = 0,
+    workers: int = 1,
+    overwrite: bool = False,
+    options: PatientOptions | None = None,
+) -> None:
     """Write a synthetic dataset in LiTS' layout.
 
     Each case is one scan around the liver with tumors, and vessels that look like a tumor in a
@@ -54,7 +65,9 @@ def make_lits_phantom(out, cases=(20, 2), seed=0, workers=1, overwrite=False, op
         run_parallel(write, range(sum(cases)), workers, 'cases', 'case')
 
 
-def _write_case(number, root, seed, segmented, options):
+def _write_case(
+    number: int, root: Path, seed: int, segmented: int, options: PatientOptions
+) -> None:
     patient = draw_patient(np.random.SeedSequence(seed, spawn_key=(number,)), options)
     (study,) = patient.studies
     first, last = slices_around(patient, study, ('liver',), _MARGIN)
@@ -76,7 +89,7 @@ def _write_case(number, root, seed, segmented, options):
     sitk.WriteImage(labels, str(root / f'segmentation-{number}.nii'))
 
 
-def upright_image(array, study, last):
+def upright_image(array: np.ndarray, study: Study, last: int) -> sitk.Image:
     """Return an image of a (z, y, x) array whose slices run from inferior to superior.
 
     Args:
@@ -89,5 +102,7 @@ def upright_image(array, study, last):
     """
     image = sitk.GetImageFromArray(array[::-1])
     image.SetSpacing((study.spacing, study.spacing, study.interval))
-    image.SetOrigin((*study.origin, -(study.top + last * study.interval)))
+    x, y = study.origin
+    # heights grow to inferior, world z to superior
+    image.SetOrigin((x, y, -(study.top + last * study.interval)))
     return image

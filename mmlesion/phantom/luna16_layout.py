@@ -1,8 +1,13 @@
 """Synthetic patients in the files of LUNA16: chest scans, lung masks and lists of nodules."""
 
+from __future__ import annotations
+
 import csv
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -10,7 +15,8 @@ import SimpleITK as sitk
 from mmlesion.utils import run_parallel
 
 from .layout import check_options, check_rules, new_data_folder
-from .patient import PatientOptions, draw_patient, organ_mask, render
+from .lesions import Lesion, Profile, Vessel
+from .patient import Patient, PatientOptions, Study, draw_patient, organ_mask, render
 
 SUBSETS = 10
 LUNG_MASKS = 'seg-lungs-LUNA16'
@@ -43,16 +49,36 @@ _MARK_DIAMETER = 0.08  # spread, as a share of the nodule's
 _UNMEASURED_MARKS = 0.1
 
 
+class _Row(NamedTuple):
+    """A line of the lists: the scan, x, y, z in world mm, and mm or -1."""
+
+    uid: str
+    center: list[float]
+    diameter: float
+
+    def cells(self) -> list[str]:
+        """Return the texts of its columns."""
+        numbers = [*self.center, self.diameter]
+        return [self.uid] + [f'{number:.10g}' for number in numbers]
+
+
 @dataclass
 class _Written:
     """Entries of a scan in the lists."""
 
     uid: str
-    nodules: list = field(default_factory=list)
-    excluded: list = field(default_factory=list)
+    nodules: list[_Row] = field(default_factory=list)
+    excluded: list[_Row] = field(default_factory=list)
 
 
-def make_luna16_phantom(out, scans=(20, 10), seed=0, workers=1, overwrite=False, options=None):
+def make_luna16_phantom(
+    out: Path | str,
+    scans: Sequence[int] = (20, 10),
+    seed: int = 0,
+    workers: int = 1,
+    overwrite: bool = False,
+    options: PatientOptions | None = None,
+) -> None:
     """Write a synthetic dataset in LUNA16's layout.
 
     ``subset0`` to ``subset9`` hold the scans as ``<uid>.mhd`` and ``.raw``, ``seg-lungs-LUNA16``
@@ -79,24 +105,26 @@ def make_luna16_phantom(out, scans=(20, 10), seed=0, workers=1, overwrite=False,
     complaint = f'scans is {scans}: give two counts of at least 0, with and without nodules'
     check_rules({complaint: len(scans) == 2 and min(scans) >= 0})
     check_options(options)
-    write = partial(_write_scan, seed=seed, positives=scans[0], options=options)
     with new_data_folder(out, overwrite) as root:
-        for folder in (LUNG_MASKS, *map('subset{}'.format, range(SUBSETS))):
-            (root / folder).mkdir()
-        tasks = [(root, number) for number in range(sum(scans))]
-        written = run_parallel(write, tasks, workers, 'scans', 'scan')
+        (root / LUNG_MASKS).mkdir()
+        for number in range(SUBSETS):
+            (root / f'subset{number}').mkdir()
+        write = partial(_write_scan, root=root, seed=seed, positives=scans[0], options=options)
+        written = run_parallel(write, range(sum(scans)), workers, 'scans', 'scan')
         _write_lists(root, written)
 
 
-def _write_scan(task, seed, positives, options):
-    root, number = task
+def _write_scan(
+    number: int, root: Path, seed: int, positives: int, options: PatientOptions
+) -> _Written:
     source = np.random.SeedSequence(seed, spawn_key=(number,))
     plan_seed, patient_seed, readers_seed = source.spawn(3)
     rng = np.random.default_rng(plan_seed)
     patient = draw_patient(patient_seed, options)
     study = _with_nodules(patient.studies[0], number >= positives)
     first, last = _lung_slices(patient, study)
-    shift = rng.uniform(*zip(*_SHIFT))
+    low, high = np.transpose(_SHIFT)
+    shift = rng.uniform(low, high)
 
     hu, _ = render(patient, study, first, last, options)
     mask = _lung_mask(patient, study, first, last, options)
@@ -107,58 +135,75 @@ def _write_scan(task, seed, positives, options):
             image = sitk.Flip(image, (True, True, False))
         path = root / folder / f'{written.uid}.mhd'
         sitk.WriteImage(image, str(path), useCompression=folder == LUNG_MASKS)
-    for lesion in (lesion for site in study.sites for lesion in site.lesions):
-        diameter = lesion.profile.diameters[0]
-        if not lesion.annotated and rng.random() < _UNMEASURED:
-            diameter = -1
-        row = (written.uid, *(_to_world(lesion.center) + shift).tolist(), diameter)
-        (written.nodules if lesion.annotated else written.excluded).append(row)
+    for site in study.sites:
+        for lesion in site.lesions:
+            _list_lesion(written, lesion, shift, rng)
     written.excluded += _reader_marks(written.nodules, np.random.default_rng(readers_seed))
     return written
 
 
-def _reader_marks(nodules, rng):
+def _list_lesion(
+    written: _Written, lesion: Lesion, shift: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Add a lesion to the nodules or to the excluded findings of its scan."""
+    diameter = lesion.profile.diameters[0]
+    if not lesion.annotated and rng.random() < _UNMEASURED:
+        diameter = -1
+    center = (_to_world(lesion.center) + shift).tolist()
+    rows = written.nodules if lesion.annotated else written.excluded
+    rows.append(_Row(written.uid, center, diameter))
+
+
+def _reader_marks(nodules: Sequence[_Row], rng: np.random.Generator) -> list[_Row]:
     """Return rows of each reader's marks of each nodule, inside the nodule."""
     shape = len(nodules), _READERS
-    spheres = np.array([values for _, *values in nodules]).reshape(-1, 1, 4)
+    # one row per nodule, of one column for all its readers
+    own_centers = np.array([row.center for row in nodules]).reshape(-1, 1, 3)
+    own_diameters = np.array([row.diameter for row in nodules]).reshape(-1, 1)
     median, spread = _MARK_DISTANCE
     reach = np.minimum(median * rng.lognormal(0, spread, shape), _MARK_REACH)
-    direction = rng.normal(size=(*shape, 3))
+    direction = rng.normal(size=shape + (3,))
     direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
-    diameter = spheres[..., 3] * rng.normal(1, _MARK_DIAMETER, shape)
-    diameter[rng.random(shape) < _UNMEASURED_MARKS] = -1
-    centers = spheres[..., :3] + direction * (reach * spheres[..., 3] / 2)[..., None]
-    marks = np.dstack([centers, diameter])
-    return [(uid, *mark) for (uid, *_), of_nodule in zip(nodules, marks) for mark in of_nodule]
+    diameters = own_diameters * rng.normal(1, _MARK_DIAMETER, shape)
+    diameters[rng.random(shape) < _UNMEASURED_MARKS] = -1
+    # reach is less than 1, so that every mark lies inside its nodule
+    centers = own_centers + direction * (reach * own_diameters / 2)[..., None]
+    marks = []
+    for row, places, sizes in zip(nodules, centers.tolist(), diameters.tolist()):
+        marks += [_Row(row.uid, place, size) for place, size in zip(places, sizes)]
+    return marks
 
 
-def _with_nodules(study, negative):
+def _with_nodules(study: Study, negative: bool) -> Study:
     """A study whose lesions are balls, or that has none; its vessels keep the nodules' calibers."""
     sites = []
     for site in study.sites:
-        lesions = () if negative else tuple(_ball(lesion) for lesion in site.lesions)
-        vessels = tuple(
-            replace(vessel, profile=_round(vessel.profile, _diameter(vessel.profile)))
-            for vessel in site.vessels
-        )
-        sites.append(replace(site, lesions=lesions, vessels=vessels))
+        lesions = [] if negative else [_ball(lesion) for lesion in site.lesions]
+        vessels = [_tube(vessel) for vessel in site.vessels]
+        sites.append(replace(site, lesions=tuple(lesions), vessels=tuple(vessels)))
     return replace(study, sites=tuple(sites))
 
 
-def _ball(lesion):
+def _ball(lesion: Lesion) -> Lesion:
     diameter = _diameter(lesion.profile)
     return replace(lesion, profile=_round(lesion.profile, diameter), depth=diameter / 2)
 
 
-def _diameter(profile):
-    return float(np.clip(np.sqrt(np.prod(profile.diameters)), *_DIAMETERS))
+def _tube(vessel: Vessel) -> Vessel:
+    return replace(vessel, profile=_round(vessel.profile, _diameter(vessel.profile)))
 
 
-def _round(profile, diameter):
+def _diameter(profile: Profile) -> float:
+    smallest, largest = _DIAMETERS
+    # of the circle with the ellipse's area
+    return float(np.clip(np.sqrt(np.prod(profile.diameters)), smallest, largest))
+
+
+def _round(profile: Profile, diameter: float) -> Profile:
     return replace(profile, diameters=(diameter, diameter))
 
 
-def _lung_slices(patient, study):
+def _lung_slices(patient: Patient, study: Study) -> tuple[int, int]:
     """Return the first and last slice, 0-based, with lungs."""
     lungs = patient.trunk.named(['lung'])
     top = min(lung.center[2] - lung.radii[2] for lung in lungs) - _MARGIN
@@ -166,40 +211,45 @@ def _lung_slices(patient, study):
     return max(study.slice_of(top), 0), min(study.slice_of(bottom), study.num_slices - 1)
 
 
-def _lung_mask(patient, study, first, last, options):
+def _lung_mask(
+    patient: Patient, study: Study, first: int, last: int, options: PatientOptions
+) -> np.ndarray:
     """Return a (z, y, x) uint8 mask with LUNA16's labels."""
-    lungs, trachea = (
-        organ_mask(patient, study, first, last, options, [name]) for name in ('lung', 'trachea')
-    )
+    mask_of = partial(organ_mask, patient, study, first, last, options)
+    lungs, trachea = mask_of(['lung']), mask_of(['trachea'])
+    # the patient's left is at x over 0
     left = np.arange(options.size) * study.spacing + study.origin[0] > 0
     mask = lungs * np.where(left, LUNG_LABELS['left'], LUNG_LABELS['right'])
     mask[trachea] = LUNG_LABELS['trachea']
     return mask.astype(np.uint8)
 
 
-def _image(array, study, last, shift):
+def _image(array: np.ndarray, study: Study, last: int, shift: np.ndarray) -> sitk.Image:
     """Return an image as stored in LUNA16, with slices from inferior to superior."""
     image = sitk.GetImageFromArray(array[::-1])
     image.SetSpacing((study.spacing, study.spacing, study.interval))
-    lowest = (*study.origin, study.top + last * study.interval)
+    x, y = study.origin
+    # the image begins at the lowest slice, which is the last one of the array
+    lowest = (x, y, study.top + last * study.interval)
     image.SetOrigin((_to_world(lowest) + shift).tolist())
     return image
 
 
-def _to_world(point):
+def _to_world(point: Sequence[float]) -> np.ndarray:
     """Convert from the trunk's x, y, z, which runs to inferior, to LPS, both in mm."""
     return np.multiply(point, (1, 1, -1))
 
 
-def _write_lists(root, written):
-    nodules = [row for scan in written for row in scan.nodules]
-    excluded = [row for scan in written for row in scan.excluded]
-    for name, rows in (('annotations', nodules), ('annotations_excluded', excluded)):
-        numbers = ((uid, *(f'{value:.10g}' for value in values)) for uid, *values in rows)
-        _write_csv(root / f'{name}.csv', [ANNOTATION_HEADER, *numbers])
+def _write_lists(root: Path, written: Sequence[_Written]) -> None:
+    nodules, excluded = [ANNOTATION_HEADER], [ANNOTATION_HEADER]
+    for scan in written:
+        nodules += [row.cells() for row in scan.nodules]
+        excluded += [row.cells() for row in scan.excluded]
+    _write_csv(root / 'annotations.csv', nodules)
+    _write_csv(root / 'annotations_excluded.csv', excluded)
     _write_csv(root / 'seriesuids.csv', [(scan.uid,) for scan in written])
 
 
-def _write_csv(path, rows):
+def _write_csv(path: Path, rows: Iterable[Sequence]) -> None:
     with open(path, 'w', newline='') as file:
         csv.writer(file, lineterminator='\n').writerows(rows)

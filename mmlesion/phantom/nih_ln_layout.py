@@ -1,7 +1,12 @@
 """Synthetic patients in the files of NIH-LN: DICOM series, masks and lists of lymph nodes."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -9,18 +14,42 @@ import SimpleITK as sitk
 from mmlesion.utils import run_parallel
 
 from .layout import check_options, check_rules, new_data_folder
+from .lesions import Lesion
 from .lits_layout import upright_image
-from .patient import PatientOptions, draw_patient, render, slices_around
+from .patient import PatientOptions, Study, draw_patient, render, slices_around
 
 IMAGES, MASKS, MARKERS = 'CT Lymph Nodes', 'MED_ABD_LYMPH_MASKS', 'MED_ABD_LYMPH_ANNOTATIONS'
 _MARGIN = 10.0  # mm of the scan above and below
 _CT_STORAGE = '1.2.840.10008.5.1.4.1.1.2'
-# Prefix of a patient's name, DeepLesion's lesion type, and the organs that a scan shows.
-_ABDOMEN = ('ABD', 2, ('pancreas', 'kidney'))
-_MEDIASTINUM = ('MED', 3, ('heart',))
 
 
-def make_nih_ln_phantom(out, patients=(10, 10), seed=0, workers=1, overwrite=False, options=None):
+class _Region(NamedTuple):
+    """A part of the body: prefix of names, DeepLesion's lesion type, organs that a scan shows."""
+
+    prefix: str
+    lesion_type: int
+    organs: tuple[str, ...]
+
+
+class _Task(NamedTuple):
+    """A patient to draw, the ``number``-th of its region from 1."""
+
+    number: int
+    region: _Region
+
+
+_ABDOMEN = _Region('ABD', 2, ('pancreas', 'kidney'))
+_MEDIASTINUM = _Region('MED', 3, ('heart',))
+
+
+def make_nih_ln_phantom(
+    out: Path | str,
+    patients: Sequence[int] = (10, 10),
+    seed: int = 0,
+    workers: int = 1,
+    overwrite: bool = False,
+    options: PatientOptions | None = None,
+) -> None:
     """Write a synthetic dataset in the layout of TCIA's CT Lymph Nodes.
 
     ``CT Lymph Nodes/<patient>/<study>/<series>/*.dcm`` are the slices of a scan,
@@ -45,32 +74,36 @@ def make_nih_ln_phantom(out, patients=(10, 10), seed=0, workers=1, overwrite=Fal
     complaint = f'patients is {patients}: give two counts of at least 0, abdomens and mediastina'
     check_rules({complaint: len(patients) == 2 and min(patients) >= 0})
     check_options(options)
-    regions = [_ABDOMEN] * patients[0] + [_MEDIASTINUM] * patients[1]
-    numbers = [*range(1, patients[0] + 1), *range(1, patients[1] + 1)]
+    tasks = []
+    for region, count in zip((_ABDOMEN, _MEDIASTINUM), patients):
+        tasks += [_Task(number, region) for number in range(1, count + 1)]
     with new_data_folder(out, overwrite) as root:
         write = partial(_write_patient, root=root, seed=seed, options=options)
-        run_parallel(write, list(zip(numbers, regions)), workers, 'patients', 'patient')
+        run_parallel(write, tasks, workers, 'patients', 'patient')
 
 
-def _write_patient(task, root, seed, options):
-    number, (prefix, lesion_type, organs) = task
-    options = replace(options, lesion_types=(lesion_type,))
-    source = np.random.SeedSequence(seed, spawn_key=(lesion_type, number))
+def _write_patient(task: _Task, root: Path, seed: int, options: PatientOptions) -> None:
+    number, region = task
+    options = replace(options, lesion_types=(region.lesion_type,))
+    source = np.random.SeedSequence(seed, spawn_key=(region.lesion_type, number))
     patient = draw_patient(source, options)
     (study,) = patient.studies
-    first, last = slices_around(patient, study, organs, _MARGIN)
+    first, last = slices_around(patient, study, region.organs, _MARGIN)
     volume, nodes = render(patient, study, first, last, options)
-    name, uid = f'{prefix}_LYMPH_{number:03d}', f'2.25.{source.generate_state(1, np.uint64)[0]}'
+    name = f'{region.prefix}_LYMPH_{number:03d}'
+    uid = f'2.25.{source.generate_state(1, np.uint64)[0]}'
     series = root / IMAGES / name / 'study' / 'lymphnodes'
     write_dicom(series, upright_image(volume, study, last), uid, name)
     (root / MASKS / name).mkdir(parents=True)
     mask = root / MASKS / name / f'{name}_mask.nii.gz'
     sitk.WriteImage(upright_image(nodes, study, last), str(mask), useCompression=True)
-    lesions = [lesion for site in study.sites for lesion in site.lesions]
+    lesions = []
+    for site in study.sites:
+        lesions += site.lesions
     _write_markers(root / MARKERS / name, name, lesions, study, last)
 
 
-def write_dicom(folder, image, uid, patient):
+def write_dicom(folder: Path, image: sitk.Image, uid: str, patient: str) -> None:
     """Write a volume as a DICOM series.
 
     Args:
@@ -103,10 +136,14 @@ def write_dicom(folder, image, uid, patient):
         writer.Execute(plane)
 
 
-def _write_markers(folder, name, lesions, study, last):
+def _write_markers(
+    folder: Path, name: str, lesions: Sequence[Lesion], study: Study, last: int
+) -> None:
     folder.mkdir(parents=True)
     centers = np.array([np.multiply(lesion.center, (1, 1, -1)) for lesion in lesions])
-    lowest = (*study.origin, -(study.top + last * study.interval))
+    # LPS mm of voxel (0, 0, 0), which is on the lowest slice
+    x, y = study.origin
+    lowest = (x, y, -(study.top + last * study.interval))
     steps = (study.spacing, study.spacing, study.interval)
     sizes = [sorted(lesion.profile.diameters, reverse=True) for lesion in lesions]
     if name.startswith('MED'):
@@ -117,5 +154,9 @@ def _write_markers(folder, name, lesions, study, last):
         'sizes': sizes,
     }
     for kind, rows in columns.items():
-        text = ''.join(' '.join(f'{value:g}' for value in row) + '\n' for row in rows)
-        (folder / f'{name}_lymphnodes_{kind}.txt').write_text(text)
+        lines = [_as_line(row) for row in rows]
+        (folder / f'{name}_lymphnodes_{kind}.txt').write_text(''.join(lines))
+
+
+def _as_line(row: Iterable[float]) -> str:
+    return ' '.join(f'{value:g}' for value in row) + '\n'

@@ -4,22 +4,29 @@ Nothing here knows of a benchmark's files: a layout asks for a :class:`Patient` 
 slices that it wants to write.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from scipy import ndimage
 
-from .anatomy import AIR, FIELD_OF_VIEW, Trunk, draw_trunk
+from .anatomy import AIR, FIELD_OF_VIEW, Organ, Rib, Trunk, draw_trunk
 from .lesions import (
     LARGEST_EXTENT,
     LESION_LOOKS,
+    Lesion,
+    Profile,
+    Vessel,
     draw_lesion,
     draw_profile,
     draw_vessel,
     sample_extents,
 )
-from .shapes import Grid, blend, coverage
+from .shapes import Cover, Grid, blend, coverage
 
 MEAN_SPACING = 0.8  # mm/px, around which a patient's studies vary
 _CANDIDATES = 50  # places that are tried for a finding
@@ -52,20 +59,27 @@ class PatientOptions:
 
     size: int = 256
     lesion_scale: float = 1.0
-    slice_intervals: tuple = (1.0, 2.0, 5.0)
-    lesion_types: tuple = tuple(LESION_LOOKS)
-    sites: tuple = (2, 4)
-    lesions_per_site: tuple = (0.65, 0.27, 0.08)
+    slice_intervals: tuple[float, ...] = (1.0, 2.0, 5.0)
+    lesion_types: tuple[int, ...] = tuple(LESION_LOOKS)
+    sites: tuple[int, int] = (2, 4)
+    lesions_per_site: tuple[float, ...] = (0.65, 0.27, 0.08)
     vessels_per_lesion: float = 0.5
     unannotated: float = 0.15
-    studies: tuple = (0.5, 0.3, 0.2)
+    studies: tuple[float, ...] = (0.5, 0.3, 0.2)
     at_end: float = 0.25
     noise: float = 14.0
 
     @property
-    def body_scale(self):
+    def body_scale(self) -> float:
         """Return the trunk's relative size that fills the image at the usual spacing."""
         return self.size * MEAN_SPACING / FIELD_OF_VIEW
+
+
+class _Placed(NamedTuple):
+    """A section and the x, y, z in mm where it fits."""
+
+    profile: Profile
+    center: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -73,21 +87,23 @@ class Site:
     """A level of the body, ``z`` in mm, with the lesions and vessels whose centers lie there."""
 
     z: float
-    lesions: tuple
-    vessels: tuple
+    lesions: tuple[Lesion, ...]
+    vessels: tuple[Vessel, ...]
 
-    def changed(self, z, growth):
+    @property
+    def findings(self) -> tuple[Lesion | Vessel, ...]:
+        """Return the lesions, then the vessels."""
+        return self.lesions + self.vessels
+
+    def changed(self, z: float, growth: Sequence[float]) -> Site:
         """Return the same findings at another height, each ``growth`` times as wide."""
-        findings = [
-            replace(
-                finding,
-                center=(*finding.center[:2], z),
-                profile=finding.profile.scaled(factor),
-            )
-            for finding, factor in zip((*self.lesions, *self.vessels), growth)
-        ]
+        changed = []
+        for finding, factor in zip(self.findings, growth):
+            x, y, _ = finding.center
+            profile = finding.profile.scaled(factor)
+            changed.append(replace(finding, center=(x, y, z), profile=profile))
         count = len(self.lesions)
-        return Site(z, tuple(findings[:count]), tuple(findings[count:]))
+        return Site(z, tuple(changed[:count]), tuple(changed[count:]))
 
 
 @dataclass(frozen=True)
@@ -108,15 +124,15 @@ class Study:
     interval: float
     top: float
     num_slices: int
-    origin: tuple
-    sites: tuple
+    origin: tuple[float, float]
+    sites: tuple[Site, ...]
     seed: np.random.SeedSequence
 
-    def slice_of(self, z):
+    def slice_of(self, z: float) -> int:
         """Return the 0-based index of the slice at the height ``z`` in mm."""
         return int(round((z - self.top) / self.interval))
 
-    def grid(self, size, first, last):
+    def grid(self, size: int, first: int, last: int) -> Grid:
         """Return the :class:`Grid` of the slices ``first`` to ``last``, 0-based and inclusive."""
         heights = self.top + self.interval * np.arange(first, last + 1)
         return Grid(size, self.spacing, self.origin, heights)
@@ -127,31 +143,33 @@ class Patient:
     """A synthetic patient: ``trunk``, ``studies`` in order, ``gender`` and ``age`` at the first."""
 
     trunk: Trunk
-    studies: tuple
+    studies: tuple[Study, ...]
     gender: str
     age: int
 
 
-def draw_patient(seed, options):
+def draw_patient(seed: np.random.SeedSequence, options: PatientOptions) -> Patient:
     """Draw a patient; the same seed gives the same patient.
 
     Args:
         seed (numpy.random.SeedSequence): Source of chance.
         options (PatientOptions): What patients are like.
     """
-    plan_seed, *study_seeds = seed.spawn(1 + len(options.studies))
-    rng = np.random.default_rng(plan_seed)
+    seeds = seed.spawn(1 + len(options.studies))
+    rng = np.random.default_rng(seeds[0])
     trunk = draw_trunk(rng, options.body_scale)
     sites = _draw_sites(rng, trunk, options)
     count = 1 + rng.choice(len(options.studies), p=options.studies)
     studies = tuple(
         _draw_study(child, order, trunk, sites, options)
-        for order, child in enumerate(study_seeds[:count])
+        for order, child in enumerate(seeds[1 : 1 + count])
     )
     return Patient(trunk, studies, str(rng.choice(['F', 'M'])), int(rng.integers(20, 85)))
 
 
-def render(patient, study, first, last, options):
+def render(
+    patient: Patient, study: Study, first: int, last: int, options: PatientOptions
+) -> tuple[np.ndarray, np.ndarray]:
     """Make the CT slices ``first`` to ``last`` (0-based, inclusive) of a study.
 
     Returns:
@@ -176,7 +194,9 @@ def render(patient, study, first, last, options):
     return _add_noise(rng, volume, study, options), labels
 
 
-def slices_around(patient, study, names, margin):
+def slices_around(
+    patient: Patient, study: Study, names: Sequence[str], margin: float
+) -> tuple[int, int]:
     """Return the first and last slice, 0-based, around organs and all findings of a scan.
 
     Args:
@@ -186,13 +206,22 @@ def slices_around(patient, study, names, margin):
         margin (float): mm above and below.
     """
     organs = patient.trunk.named(names)
-    ends = [organ.center[2] + side * organ.radii[2] for organ in organs for side in (-1, 1)]
-    ends += [site.z for site in study.sites]
+    ends = [site.z for site in study.sites]
+    for organ in organs:
+        middle, reach = organ.center[2], organ.radii[2]
+        ends += [middle - reach, middle + reach]
     first, last = study.slice_of(min(ends) - margin), study.slice_of(max(ends) + margin)
     return max(first, 0), min(last, study.num_slices - 1)
 
 
-def organ_mask(patient, study, first, last, options, names):
+def organ_mask(
+    patient: Patient,
+    study: Study,
+    first: int,
+    last: int,
+    options: PatientOptions,
+    names: Sequence[str],
+) -> np.ndarray:
     """Return a mask of organs on the slices ``first`` to ``last`` (0-based, inclusive).
 
     They are hidden by what :func:`render` paints over them, but for lesions, which lie on them.
@@ -210,42 +239,44 @@ def organ_mask(patient, study, first, last, options, names):
     return mask
 
 
-def _mark(labels, part, value):
+def _mark(labels: np.ndarray, part: Cover | None, value: int) -> None:
     if part is not None:
-        where, cover = part
-        labels[where][cover >= 0.5] = value
+        labels[part.where][part.share >= 0.5] = value
 
 
-def _cover_of(grid, finding):
+def _cover_of(grid: Grid, finding: Lesion | Vessel) -> Cover | None:
     """Return :func:`coverage` of a lesion or vessel."""
     profile = finding.profile
     return coverage(grid, finding.section(grid.z), profile.look.edge, profile.lobes)
 
 
-def _paint_organ(volume, grid, organ):
+def _paint_organ(volume: np.ndarray, grid: Grid, organ: Organ | Rib) -> None:
     part = coverage(grid, organ.section(grid.z), _ORGAN_EDGE)
     if part is not None:
-        blend(volume, *part, organ.hu)
+        blend(volume, part, organ.hu)
 
 
-def _paint_finding(volume, grid, finding, labels=None):
+def _paint_finding(
+    volume: np.ndarray, grid: Grid, finding: Lesion | Vessel, labels: np.ndarray | None = None
+) -> None:
     profile = finding.profile
     part = _cover_of(grid, finding)
     if part is None:
         return
-    where, cover = part
     # A vessel that winds out of the body is not to be seen in the air around it.
-    cover = cover * (volume[where] > _TISSUE)
-    blend(volume, where, cover, profile.hu + profile.look.rim)
+    part = part._replace(share=part.share * (volume[part.where] > _TISSUE))
+    blend(volume, part, profile.hu + profile.look.rim)
     if profile.look.rim:
         section = finding.section(grid.z)
         inner = section._replace(radii=0.75 * section.radii)
-        blend(volume, *coverage(grid, inner, profile.look.edge, profile.lobes), profile.hu)
+        blend(volume, coverage(grid, inner, profile.look.edge, profile.lobes), profile.hu)
     if labels is not None:
-        labels[where][cover >= 0.5] = finding.number
+        _mark(labels, part, finding.number)
 
 
-def _add_noise(rng, volume, study, options):
+def _add_noise(
+    rng: np.random.Generator, volume: np.ndarray, study: Study, options: PatientOptions
+) -> np.ndarray:
     """Add tissue texture, the scanner's noise, and the scanner's circular field of view."""
     texture = _texture(rng, volume.shape, study)
     strength = np.where(volume < -950, 0, np.where(volume < -400, 35, 7)).astype(np.float32)
@@ -255,21 +286,25 @@ def _add_noise(rng, volume, study, options):
     return np.rint(volume.clip(-1024, 3071)).astype(np.int16)
 
 
-def _texture(rng, shape, study):
+def _texture(rng: np.random.Generator, shape: tuple[int, int, int], study: Study) -> np.ndarray:
     """Return noise with a correlation of 2 mm in all directions, drawn at half the resolution."""
     sigma = np.divide(2.0, (study.interval, 2 * study.spacing, 2 * study.spacing))
     coarse = _blurred(rng, (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2), sigma)
     return np.stack([cv2.resize(plane, shape[:0:-1]) for plane in coarse])
 
 
-def _blurred(rng, shape, sigma):
+def _blurred(
+    rng: np.random.Generator, shape: tuple[int, int, int], sigma: Sequence[float]
+) -> np.ndarray:
     """Return (z, y, x) noise of standard deviation 1, blurred by ``sigma`` voxels."""
     noise = rng.standard_normal(shape, np.float32)
     noise = ndimage.gaussian_filter(noise, sigma, mode='wrap', truncate=2.5)
     return noise / noise.std()
 
 
-def _draw_sites(rng, trunk, options):
+def _draw_sites(
+    rng: np.random.Generator, trunk: Trunk, options: PatientOptions
+) -> tuple[Site, ...]:
     """Draw levels with annotated lesions from top to bottom, lesions numbered from 1."""
     sites, number = [], 1
     for _ in range(rng.integers(options.sites[0], options.sites[1] + 1)):
@@ -282,7 +317,13 @@ def _draw_sites(rng, trunk, options):
     return tuple(sorted(sites, key=lambda site: site.z))
 
 
-def _draw_site(rng, trunk, heights, number, options):
+def _draw_site(
+    rng: np.random.Generator,
+    trunk: Trunk,
+    heights: Sequence[float],
+    number: int,
+    options: PatientOptions,
+) -> Site:
     """Draw one level; the first finding determines its height, which the others share.
 
     Lesions and vessels are placed in a random order, so that neither kind gets the better places.
@@ -295,18 +336,21 @@ def _draw_site(rng, trunk, heights, number, options):
     extents = sample_extents(rng, len(roles), options.size, options.lesion_scale) * MEAN_SPACING
     lesions, vessels = [], []
     for role, extent in zip(roles, extents):
-        placed = _place(rng, trunk, extent, [*lesions, *vessels], heights, options)
+        placed = _place(rng, trunk, extent, lesions + vessels, heights, options)
         if placed is None:
             continue
         if role == 'vessel':
-            vessels.append(_draw_vessel_inside(rng, trunk, *placed))
+            vessels.append(_draw_vessel_inside(rng, trunk, placed.profile, placed.center))
         else:
-            lesions.append(draw_lesion(rng, *placed, role == 'annotated', number + len(lesions)))
-    placed = lesions + vessels  # none, where there is no room left
-    return Site(placed[0].center[2] if placed else 0.0, tuple(lesions), tuple(vessels))
+            listed, own = role == 'annotated', number + len(lesions)
+            lesions.append(draw_lesion(rng, placed.profile, placed.center, listed, own))
+    findings = lesions + vessels  # none, where there is no room left
+    return Site(findings[0].center[2] if findings else 0.0, tuple(lesions), tuple(vessels))
 
 
-def _draw_vessel_inside(rng, trunk, profile, center):
+def _draw_vessel_inside(
+    rng: np.random.Generator, trunk: Trunk, profile: Profile, center: tuple[float, float, float]
+) -> Vessel:
     """Draw a vessel whose course stays in the body, if one of a few directions allows it."""
     for _ in range(_DIRECTIONS):
         vessel = draw_vessel(rng, profile, center, MEAN_SPACING)
@@ -317,7 +361,14 @@ def _draw_vessel_inside(rng, trunk, profile, center):
     return vessel
 
 
-def _place(rng, trunk, extent, others, heights, options):
+def _place(
+    rng: np.random.Generator,
+    trunk: Trunk,
+    extent: np.ndarray,
+    others: Sequence[Lesion | Vessel],
+    heights: Sequence[float],
+    options: PatientOptions,
+) -> _Placed | None:
     """Return a profile of ``extent`` (mm) and the center of a location suitable for its type.
 
     The first type, in a random order, that has a place in its organs is taken; for a finding that
@@ -333,13 +384,15 @@ def _place(rng, trunk, extent, others, heights, options):
             continue
         fits = _fit(trunk, profile, centers, others, heights)
         if fits.max() > best_fit:
-            best_fit, best = fits.max(), (profile, tuple(centers[fits.argmax()]))
+            best_fit, best = fits.max(), _Placed(profile, tuple(centers[fits.argmax()]))
         if best_fit >= _GOOD_FIT:
             break
     return best
 
 
-def _candidates(rng, trunk, hosts, others):
+def _candidates(
+    rng: np.random.Generator, trunk: Trunk, hosts: Sequence[str], others: Sequence[Lesion | Vessel]
+) -> np.ndarray:
     """Return (n, 3) points in one of the organs ``hosts``, at the height of ``others`` if given."""
     organs = trunk.named(hosts)
     organ = organs[rng.integers(len(organs))]
@@ -355,7 +408,13 @@ def _candidates(rng, trunk, hosts, others):
     return np.column_stack([centers + offsets, z])[radii.min(axis=1) > 0]
 
 
-def _fit(trunk, profile, centers, others, heights):
+def _fit(
+    trunk: Trunk,
+    profile: Profile,
+    centers: np.ndarray,
+    others: Sequence[Lesion | Vessel],
+    heights: Sequence[float],
+) -> np.ndarray:
     """Return the fraction of the rim in the type's organs; -1 outside the body or on findings.
 
     A first finding must also keep off the ``heights`` (mm) that have findings already.
@@ -366,13 +425,14 @@ def _fit(trunk, profile, centers, others, heights):
     fits[(names == 'air').any(axis=1)] = -1
     for other in others:
         room = _CLEARANCE + 0.6 * (max(profile.diameters) + max(other.profile.diameters))
-        fits[np.hypot(*(centers - other.center)[:, :2].T) < room] = -1
+        offsets = centers - other.center
+        fits[np.hypot(offsets[:, 0], offsets[:, 1]) < room] = -1
     if not others and heights:
         fits[np.abs(np.subtract.outer(centers[:, 2], heights)).min(axis=1) < _SITE_GAP] = -1
     return fits
 
 
-def _rim(profile):
+def _rim(profile: Profile) -> np.ndarray:
     """Return (8, 3) points on the outline of the ellipse, relative to its center, mm."""
     turn = np.arange(8) * np.pi / 4
     u, v = np.multiply([np.cos(turn), np.sin(turn)], np.reshape(profile.diameters, (2, 1))) / 2
@@ -380,7 +440,13 @@ def _rim(profile):
     return np.stack([u * cos - v * sin, u * sin + v * cos, np.zeros(8)], axis=1)
 
 
-def _draw_study(seed, order, trunk, sites, options):
+def _draw_study(
+    seed: np.random.SeedSequence,
+    order: int,
+    trunk: Trunk,
+    sites: Sequence[Site],
+    options: PatientOptions,
+) -> Study:
     """Draw scan ``order`` (from 0) of a patient, which shows most sites, grown since the first.
 
     Sites move to the nearest slice, so that an annotated section goes through a lesion's center.
@@ -402,9 +468,10 @@ def _draw_study(seed, order, trunk, sites, options):
     return Study(spacing, interval, top, num_slices, tuple(shift * spacing), tuple(snapped), seed)
 
 
-def _growth(rng, order, site, options):
+def _growth(
+    rng: np.random.Generator, order: int, site: Site, options: PatientOptions
+) -> np.ndarray:
     """Return size factors of each lesion and vessel since the first study."""
-    findings = (*site.lesions, *site.vessels)
-    drift = rng.normal(0.1, 0.15, len(findings))
-    extents = np.array([finding.profile.extent.max() for finding in findings])
+    drift = rng.normal(0.1, 0.15, len(site.findings))
+    extents = np.array([finding.profile.extent.max() for finding in site.findings])
     return np.minimum(np.exp(order * drift), LARGEST_EXTENT * options.size * MEAN_SPACING / extents)

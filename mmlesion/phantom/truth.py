@@ -57,12 +57,12 @@ def read_lesions(folder: str | Path, series: str) -> TrueLesions:
 
 def slice_boxes(masks: TrueMasks) -> TrueLesions:
     """Return the boxes around the lesions on each slice, with DeepLesion's margin."""
-    rows = [
-        (number, label, *_padded_box(place, plane.shape))
-        for number, plane in zip(masks.slices.tolist(), masks.labels)
-        for label, place in enumerate(ndimage.find_objects(plane), 1)
-        if place is not None
-    ]
+    rows = []
+    for number, plane in zip(masks.slices.tolist(), masks.labels):
+        for label, place in enumerate(ndimage.find_objects(plane), 1):
+            if place is not None:
+                rows.append([number, label] + _padded_box(place, plane.shape))
+    # columns: slice number, lesion, x1, y1, x2, y2
     table = np.array(rows, float).reshape(-1, 6)
     boxes = SliceBoxes(table[:, 2:], table[:, 0].astype(int), np.ones(len(table)))
     return TrueLesions(boxes, table[:, 1].astype(int))
@@ -85,16 +85,20 @@ def sub_volume_boxes(
     numbers = masks.slices[chosen]
     places = [place for place in ndimage.find_objects(masks.labels[chosen]) if place is not None]
     boxes = []
-    for depth, *plane in places:
-        x1, y1, x2, y2 = map(int, _padded_box(plane, masks.labels.shape[1:], margin))
+    for depth, rows, columns in places:
+        box = _padded_box((rows, columns), masks.labels.shape[1:], margin)
+        x1, y1, x2, y2 = map(int, box)
+        # ends of slices are exclusive, those of the boxes inclusive
         first, last = int(numbers[depth.start]), int(numbers[depth.stop - 1])
         boxes.append([x1, y1, first, x2 - 1, y2 - 1, last])
     return boxes
 
 
-def _padded_box(place, shape, margin=BOX_PADDING):
+def _padded_box(
+    place: tuple[slice, slice], shape: tuple[int, int], margin: float = BOX_PADDING
+) -> list[float]:
     """Return x1, y1, x2, y2 of a pair of slices of rows and columns, clipped to the image."""
     rows, columns = place
     low = np.array([columns.start, rows.start]) - margin
     high = np.array([columns.stop, rows.stop]) + margin
-    return [*low.clip(0), *high.clip(0, shape[::-1])]
+    return low.clip(0).tolist() + high.clip(0, shape[::-1]).tolist()

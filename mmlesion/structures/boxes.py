@@ -41,6 +41,7 @@ def file_box(annotation: dict, image: dict) -> list[float]:
         list[float]: x1, y1, x2, y2 px, pixel n from n to n + 1.
     """
     x, y, w, h = annotation['bbox']
+    # from the file's frame to the one in which px n extends from n to n + 1
     x, y = x + file_shift(image), y + file_shift(image)
     return [x, y, x + w, y + h]
 

@@ -34,7 +34,7 @@ class CTVolume:
 
     ORIENTATION = 'LPI'
 
-    def __init__(self, image: sitk.Image):
+    def __init__(self, image: sitk.Image) -> None:
         self.image = image
         oriented = sitk.DICOMOrient(image, self.ORIENTATION)
         self.array = sitk.GetArrayFromImage(oriented)
@@ -113,8 +113,10 @@ def _reorientation(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray]:
     """
     units = np.vstack([np.zeros(3), np.eye(3)])
     # Rounding makes exact what is a signed permutation and an integer shift by construction.
-    corner, *steps = target.from_world(source.to_world(units)).round()
-    return np.array(steps) - corner, corner
+    places = target.from_world(source.to_world(units)).round()
+    # the images of the origin and of one step along each axis
+    corner, ends = places[0], places[1:]
+    return ends - corner, corner
 
 
 def _box_corners(corners: np.ndarray) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -24,15 +25,17 @@ class Columns:
 
     def take(self: ColumnsT, index: np.ndarray) -> ColumnsT:
         """Return the records that a boolean mask or an array of indices picks, in its order."""
-        return type(self)(*(_take(column, index) for column in self._columns()))
+        taken = {name: _take(column, index) for name, column in self._columns().items()}
+        return type(self)(**taken)
 
     @classmethod
     def concat(cls: type[ColumnsT], parts: Iterable[ColumnsT]) -> ColumnsT:
         """Join the records of one or more parts, which have the same columns, in their order."""
-        return cls(*map(_concat, zip(*(part._columns() for part in parts))))
+        columns = [part._columns() for part in parts]
+        return cls(**_concat(columns))
 
-    def _columns(self) -> list:
-        return [getattr(self, column.name) for column in fields(self)]
+    def _columns(self) -> dict[str, Any]:
+        return {column.name: getattr(self, column.name) for column in fields(self)}
 
 
 def _take(column: Any, index: np.ndarray) -> Any:
@@ -45,14 +48,17 @@ def _take(column: Any, index: np.ndarray) -> Any:
     return column[index]
 
 
-def _concat(columns: tuple) -> Any:
+def _concat(columns: Sequence) -> Any:
     first = columns[0]
     if first is None:
         return None
     if isinstance(first, dict):
-        return {name: _concat(tuple(one[name] for one in columns)) for name in first}
+        joined = {}
+        for name in first:
+            joined[name] = _concat([one[name] for one in columns])
+        return joined
     if isinstance(first, list):
-        return [value for column in columns for value in column]
+        return list(chain.from_iterable(columns))
     return np.concatenate(columns)
 
 

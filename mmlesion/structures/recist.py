@@ -54,10 +54,9 @@ def measure_recist(
     if not mask.any():
         raise ValueError('an empty mask has no diameters')
     outline = _outline(mask) * spacing
-    long_ends = _farthest_points(outline[:, 0])
-    start, end = long_ends
+    start, end = _farthest_points(outline[:, 0])
     short_ends = _longest_chord_across(outline, start, end, min(spacing) / _LINES_PER_PX)
-    ends = np.stack([long_ends, short_ends])
+    ends = np.stack([[start, end], short_ends])
     lengths = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
     return Recist(ends.reshape(4, 2) / spacing + corner, tuple(lengths.tolist()))
 
@@ -66,7 +65,9 @@ def _outline(mask: np.ndarray) -> np.ndarray:
     """Return (n, 2, 2) pieces, from and to, of the lines half way between px inside and outside."""
     lines = contour_generator(z=np.pad(mask, 1).astype(float)).lines(0.5)
     lines = cast('list[np.ndarray]', lines)  # as contourpy's default line type is 'separate'
-    return np.concatenate([np.stack([line[:-1], line[1:]], axis=1) for line in lines]) - 1
+    pieces = [np.stack([line[:-1], line[1:]], axis=1) for line in lines]
+    # less the px that the mask was padded with: px n has its center at n again
+    return np.concatenate(pieces) - 1
 
 
 def _farthest_points(points: np.ndarray) -> np.ndarray:
@@ -92,19 +93,25 @@ def _longest_chord_across(
     length = np.linalg.norm(end - start)
     axes = np.stack([end - start, [start[1] - end[1], end[0] - start[0]]]) / length
     number = 2 * int(np.ceil(length / step / 2))
+    # mm from ``start``: along the long diameter, and across it
     along, across = np.moveaxis((outline - start) @ axes.T, -1, 0)
     # Each piece meets the lines from its lower end on and before its upper end, so that every line
     # is met an even number of times: in, out, in, out.
     position = along * (number / length)
     first, stop = np.ceil(np.sort(position, axis=1)).clip(1, number).astype(int).T
-    piece = np.repeat(np.arange(len(outline)), stop - first)
-    line = np.arange(len(piece)) - np.repeat(np.cumsum(stop - first) - stop, stop - first)
+    # One entry for each meeting: the number of the piece, and of the line, from first to stop - 1.
+    count = stop - first
+    piece = np.repeat(np.arange(len(outline)), count)
+    line = np.arange(len(piece)) - np.repeat(np.cumsum(count) - stop, count)
+    # where the piece meets the line: the share of the way from its one end to its other
     fraction = (line - position[piece, 0]) / (position[piece, 1] - position[piece, 0])
     height = across[piece, 0] + fraction * (across[piece, 1] - across[piece, 0])
+    # by line, and on each line by height: entry and leave are the two ends of each chord
     order = np.lexsort((height, line))
     entry, leave = height[order[::2]], height[order[1::2]]
     line = line[order[::2]]
     # of chords as long as each other the one nearest to the middle
     longest = np.lexsort((np.abs(line - number / 2), -(leave - entry).round(6)))[0]
+    # back from (along, across) to x, y; the rows of ``axes`` are unit vectors
     place = line[longest] * length / number
     return start + np.array([[place, entry[longest]], [place, leave[longest]]]) @ axes

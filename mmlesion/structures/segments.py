@@ -44,15 +44,15 @@ def cut_segments(
     Returns:
         dict[int, Segment]: The wanted segments by their numbers.
     """
+    # item n - 1 has the rows and the columns of the smallest box around segment n
     places = ndimage.find_objects(numbers)
-    return {
-        number: Segment(
-            numbers[places[number - 1]] == number,
-            tuple(place.start + shift for place, shift in zip(places[number - 1][::-1], offset)),
-        )
-        for number in np.unique(wanted).tolist()
-        if number
-    }
+    segments = {}
+    for number in np.unique(wanted).tolist():
+        if number:
+            rows, columns = place = places[number - 1]
+            corner = (columns.start + offset[0], rows.start + offset[1])
+            segments[number] = Segment(numbers[place] == number, corner)
+    return segments
 
 
 def shares_in_boxes(numbers: np.ndarray, wanted: np.ndarray, bboxes: np.ndarray) -> np.ndarray:

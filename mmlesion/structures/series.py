@@ -86,8 +86,9 @@ def consecutive_runs(numbers: ArrayLike) -> list[SliceRun]:
     Returns:
         list[SliceRun]: In their order.
     """
-    ordered = np.asarray(numbers, int)
-    runs = np.split(ordered, np.flatnonzero(np.diff(ordered) > 1) + 1)
+    numbers = np.asarray(numbers, int)
+    # cut before each number that does not follow on the one before it
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
     return [SliceRun(int(run[0]), int(run[-1])) for run in runs if len(run)]
 
 
@@ -121,7 +122,8 @@ class SliceSeries:
     @property
     def sub_volumes(self) -> list[SubVolume]:
         """Return the existing runs of consecutive slices, in order."""
-        return [SubVolume(self.name, *run) for run in consecutive_runs(self.slices)]
+        runs = consecutive_runs(self.slices)
+        return [SubVolume(self.name, run.first, run.last) for run in runs]
 
     def image(self, index: int) -> dict:
         """Return the COCO image of a slice; of one that the file does not list, a new one.
@@ -137,7 +139,8 @@ class SliceSeries:
         if number in self.images:
             return self.images[number]
         runs = consecutive_runs(self.slices)
-        slice_range = next([*run] for run in runs if run.first <= number <= run.last)
+        run = next(run for run in runs if run.first <= number <= run.last)
+        slice_range = [run.first, run.last]
         image = {key: value for key, value in self._template.items() if key != 'id'}
         image.update(file_name=self.files[index], slice_index=number, slice_range=slice_range)
         return image

@@ -284,7 +284,7 @@ def check_shape(shape: str) -> None:
         raise ValueError(f'shape must be one of {SHAPES}, not {shape!r}')
 
 
-def _meet_cubes(spheres1, spheres2):
+def _meet_cubes(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
     """Return the intersection volume of the bounding cubes of spheres (..., 4)."""
     half1, half2 = spheres1[..., 3] / 2, spheres2[..., 3] / 2
     volume = 1
@@ -296,13 +296,15 @@ def _meet_cubes(spheres1, spheres2):
     return volume
 
 
-def _meet_spheres(spheres1, spheres2):
+def _meet_spheres(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
     """Return the intersection volume of spheres (..., 4): a lens, the smaller one, or 0."""
     radius1, radius2 = spheres1[..., 3] / 2, spheres2[..., 3] / 2
     distance = sum((spheres1[..., axis] - spheres2[..., axis]) ** 2 for axis in range(3)).sqrt()
     total, difference = radius1 + radius2, (radius1 - radius2).abs()
+    # depth of the lens along the line of centers; 0 where the spheres do not meet
     depth = (total - distance).clamp(min=0)
     lens = distance**2 + 2 * distance * total - 3 * difference**2
     lens = math.pi / 12 * depth**2 * lens / distance.clamp(min=torch.finfo(distance.dtype).tiny)
+    # where one lies in the other, the smaller one's volume
     inside = math.pi * 4 / 3 * torch.minimum(radius1, radius2) ** 3
     return torch.where(distance <= difference, inside, lens)

@@ -1,11 +1,13 @@
 """Termination of a process of a distributed run."""
 
+from __future__ import annotations
+
 import gc
 
 from torch import distributed
 
 
-def leave_process_group():
+def leave_process_group() -> None:
     """Destroy the process group, if there is one, after the work is done.
 
     Gloo's threads drop what they sent last when they come to it. One that does so after the

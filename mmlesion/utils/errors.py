@@ -1,8 +1,11 @@
 """Errors that the command-line tools report in one line."""
 
+from __future__ import annotations
+
 import functools
 import signal
 import sys
+from typing import Any, Callable
 
 
 class UserError(Exception):
@@ -12,7 +15,7 @@ class UserError(Exception):
 class OutputError(OSError):
     """An output file that cannot be written. It ends a run, whereas a bad case is skipped."""
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.filename is None:
             return super().__str__()
         return f'{self.filename} cannot be written: {self.strerror}'
@@ -22,7 +25,7 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, which ends a run like Ctrl-C."""
 
 
-def cli(main):
+def cli(main: Callable[..., Any]) -> Callable[..., Any]:
     """Run a command-line ``main`` and report errors of the user in one line.
 
     :class:`UserError` and :class:`OutputError` give exit status 1, Ctrl-C 130 and SIGTERM, where it
@@ -30,7 +33,7 @@ def cli(main):
     """
 
     @functools.wraps(main)
-    def wrapped(*args):
+    def wrapped(*args: Any) -> Any:
         try:
             return main(*args)
         except (UserError, OutputError) as error:

@@ -12,6 +12,7 @@ import re
 import runpy
 import sys
 import traceback
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -107,7 +108,7 @@ def _parts_of_parser(tree: ast.Module) -> list[ast.stmt]:
     return parts
 
 
-def prepare_cpu_launch():
+def prepare_cpu_launch() -> None:
     """Make ``--launcher pytorch`` work on a machine without an accelerator.
 
     mmengine's launcher selects a CUDA device before it looks at the backend, but leaves a process
@@ -129,13 +130,13 @@ def prepare_cpu_launch():
         sys.argv += ['--cfg-options', 'runner_type=CPURunner']
 
 
-def _names_runner(arguments):
+def _names_runner(arguments: Sequence[str]) -> bool:
     """Return whether the config among a tool's arguments, at any position, sets a runner."""
     config = next((arg for arg in arguments if arg.endswith('.py') and Path(arg).is_file()), None)
     return config is not None and 'runner_type' in Config.fromfile(config)
 
 
-def explain(error, script):
+def explain(error: Exception, script: Path) -> str | None:
     """Explain a user's error in one line; return None if the error is not the user's.
 
     Args:
@@ -186,13 +187,13 @@ def _place_unless_raised(error: Exception) -> str:
     return f' ({last.filename}, line {last.lineno}: {last.line}); check its options'
 
 
-def one_line(error):
+def one_line(error: Exception) -> str:
     """Return the message of an exception without the quotes that KeyError adds."""
     text = error.args[0] if isinstance(error, KeyError) else str(error)
     return ' '.join(without_worker_traceback(str(text)).split())
 
 
-def without_worker_traceback(message):
+def without_worker_traceback(message: str) -> str:
     """Cut what torch puts before the message of an exception from a data loader's worker."""
     if not message.startswith('Caught ') or 'Original Traceback' not in message:
         return message

@@ -1,16 +1,19 @@
 """Parallel execution with a clean end on errors, signals and killed workers."""
 
+from __future__ import annotations
+
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from typing import Callable, Optional
+from types import FrameType
+from typing import Any, Callable, NoReturn
 
 from tqdm import tqdm
 
@@ -23,7 +26,7 @@ def run_parallel(
     function: Callable,
     tasks: Sequence,
     workers: int = 1,
-    desc: Optional[str] = None,
+    desc: str | None = None,
     unit: str = 'it',
     resumable: bool = False,
 ) -> list:
@@ -53,10 +56,10 @@ def run_parallel(
 @contextmanager
 def parallel_map(
     workers: int,
-    initializer: Optional[Callable] = None,
+    initializer: Callable | None = None,
     chunksize: int = 1,
     resumable: bool = False,
-):
+) -> Iterator[Callable]:
     """Yield a ``map`` that keeps the order, in this process or in several.
 
     SIGTERM ends the block as Ctrl-C does. However the block is left, the workers end too; they come
@@ -98,7 +101,7 @@ def parallel_map(
 
 
 @contextmanager
-def _terminable():
+def _terminable() -> Iterator[None]:
     """Raise :class:`Terminated` on SIGTERM within the block."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
@@ -110,11 +113,11 @@ def _terminable():
         signal.signal(signal.SIGTERM, before)
 
 
-def _raise_terminated(number, frame):
+def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated
 
 
-def _begin_worker(initializer):
+def _begin_worker(initializer: Callable[[], Any] | None) -> None:
     """Leave Ctrl-C, which all processes receive, to the parent, and exit with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_worker)
@@ -123,18 +126,18 @@ def _begin_worker(initializer):
         initializer()
 
 
-def _follow_parent():
+def _follow_parent() -> None:
     """Wait for the parent's end, which a worker that waits for a task does not notice."""
     multiprocessing.parent_process().join()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _end_worker(number, frame):
+def _end_worker(number: int, frame: FrameType | None) -> NoReturn:
     signal.signal(number, signal.SIG_IGN)  # the clean-up is not to be broken
     sys.exit(128 + number)
 
 
-def _call(function, task):
+def _call(function: Callable, task: Any) -> Any:
     try:
         return function(task)
     except SystemExit as end:  # of _end_worker; the executor would hand it on and take a new task

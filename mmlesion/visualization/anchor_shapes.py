@@ -1,12 +1,19 @@
 """Plots of box shapes with overlaid anchors."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mmlesion.io.atomic import atomic_write
 
 from .figures import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MATCHED_IOU = 0.5
 
@@ -25,7 +32,7 @@ class AnchorPanel(NamedTuple):
     iou: np.ndarray
 
 
-def draw_anchor_shapes(shapes, panels, path):
+def draw_anchor_shapes(shapes: np.ndarray, panels: Sequence[AnchorPanel], path: str | Path) -> None:
     """Plot width versus height of boxes, overlaid with sets of anchors in adjacent panels.
 
     Both axes are logarithmic. Boxes whose best anchor has an IoU below 0.5 are highlighted.
@@ -50,16 +57,18 @@ def draw_anchor_shapes(shapes, panels, path):
         figure.savefig(temporary)
 
 
-def _draw_panel(axes, shapes, panel):
+def _draw_panel(axes: Axes, shapes: np.ndarray, panel: AnchorPanel) -> None:
     matched = panel.iou >= MATCHED_IOU
     groups = (
         (matched, 'tab:blue', f'{matched.sum()} boxes with IoU of 0.5 or more'),
         (~matched, 'tab:orange', f'{(~matched).sum()} boxes under 0.5'),
     )
     for member, color, label in groups:
-        axes.scatter(*shapes[member].T, s=3, color=color, alpha=0.4, linewidths=0, label=label)
+        width, height = shapes[member].T
+        axes.scatter(width, height, s=3, color=color, alpha=0.4, linewidths=0, label=label)
     label = f'{len(panel.anchors)} anchors'
-    axes.scatter(*np.asarray(panel.anchors).T, s=30, c='black', marker='+', lw=1, label=label)
+    width, height = np.asarray(panel.anchors).T
+    axes.scatter(width, height, s=30, c='black', marker='+', lw=1, label=label)
     axes.set_xscale('log', base=2)
     axes.set_yscale('log', base=2)
     axes.set_aspect('equal')

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def new_figure(**options) -> Figure:
+def new_figure(**options: Any) -> Figure:
     """Return an empty figure that can be saved, without touching pyplot's state.
 
     Args:

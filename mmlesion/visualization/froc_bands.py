@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from mmlesion.io.atomic import atomic_write
 
 from .figures import new_figure
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def draw_comparison(comparison, fp_rates, path) -> None:
+    from mmlesion.evaluation.functional.comparison import Comparison
+
+
+def draw_comparison(comparison: Comparison, fp_rates: Sequence[float], path: str | Path) -> None:
     """Draw sensitivity at each FP rate with a band for each row, and the differences beside it.
 
     Args:
@@ -34,14 +43,14 @@ def draw_comparison(comparison, fp_rates, path) -> None:
         figure.savefig(temporary)
 
 
-def _fp_rates_axis(axes, fp_rates):
+def _fp_rates_axis(axes: Axes, fp_rates: Sequence[float]) -> None:
     axes.set_xscale('log', base=2)
     axes.set_xticks(fp_rates, [f'{fp_rate:g}' for fp_rate in fp_rates])
     axes.set_xticks([], minor=True)
     axes.grid(alpha=0.4)
 
 
-def _draw_differences(axes, comparison, colors):
+def _draw_differences(axes: Axes, comparison: Comparison, colors: Mapping[str, str]) -> None:
     """Plot differences in mean sensitivity with their intervals, the first row at the top."""
     names = list(comparison.differences)
     for place, name in enumerate(names):

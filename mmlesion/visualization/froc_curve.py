@@ -1,11 +1,21 @@
 """FROC plots."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from mmlesion.io.atomic import atomic_write
 
 from .figures import new_figure
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def draw_froc(results, path):
+
+def draw_froc(results: Mapping, path: str | Path) -> None:
     """Draw the FROC curves of one or several evaluations.
 
     The axis of false positives is logarithmic; the levels are marked, as are their confidence
@@ -22,7 +32,8 @@ def draw_froc(results, path):
     axes = figure.add_subplot()
     for name, result in results.items():
         _draw_one(axes, name, result)
-    levels = sorted({level for result in results.values() for level in result['fp_levels']})
+    all_levels = chain.from_iterable(result['fp_levels'] for result in results.values())
+    levels = sorted(set(all_levels))
     axes.set_xscale('log', base=2)
     axes.set_xlim(levels[0] / 2, levels[-1] * 2)
     axes.set_xticks(levels, [f'{level:g}' for level in levels])
@@ -35,7 +46,7 @@ def draw_froc(results, path):
         figure.savefig(temporary)
 
 
-def _draw_one(axes, name, result):
+def _draw_one(axes: Axes, name: str, result: Mapping) -> None:
     at_levels = zip(result['fp_levels'], result['sensitivity'])
     lines = [f'{name} mean {result["mean"]:.3f}'.strip()]
     lines += [f'{sensitivity:.3f} at {level:g}' for level, sensitivity in at_levels]

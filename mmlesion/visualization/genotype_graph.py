@@ -1,6 +1,12 @@
 """Graphs of the genotypes of auto-lesion blocks."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -12,7 +18,11 @@ CURVE = 0.85
 """Height of an edge's arc, in halves of the distance between its ends."""
 
 
-def draw_genotypes(genotypes, strengths, path):
+def draw_genotypes(
+    genotypes: Mapping[str, Sequence[tuple]],
+    strengths: Mapping[str, Sequence[float]] | None,
+    path: str | Path,
+) -> None:
     """Draw the cells of genotypes as graphs, one above the other.
 
     The nodes are a block's input, its branches in their order and its output, the concatenation of
@@ -30,14 +40,18 @@ def draw_genotypes(genotypes, strengths, path):
         _figure(genotypes, strengths).savefig(temporary)
 
 
-def render_genotypes(genotypes, strengths):
+def render_genotypes(
+    genotypes: Mapping[str, Sequence[tuple]], strengths: Mapping[str, Sequence[float]] | None
+) -> np.ndarray:
     """Render :func:`draw_genotypes` as an RGB image (H, W, 3), uint8."""
     canvas = _figure(genotypes, strengths).canvas
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _figure(genotypes, strengths):
+def _figure(
+    genotypes: Mapping[str, Sequence[tuple]], strengths: Mapping[str, Sequence[float]] | None
+) -> Figure:
     # The object interface, so that no state of pyplot's is touched and any thread may draw.
     figure = Figure(figsize=(11, 6.2 * len(genotypes)), dpi=100, layout='constrained')
     FigureCanvasAgg(figure)
@@ -48,7 +62,7 @@ def _figure(genotypes, strengths):
     return figure
 
 
-def _draw_cell(axes, genotype, strengths):
+def _draw_cell(axes: Axes, genotype: Sequence[tuple], strengths: Sequence[float] | None) -> None:
     output = len(genotype) + 1
     for branch, (source1, operation1, source2, operation2) in enumerate(genotype, 1):
         first, second = strengths[2 * branch - 2 : 2 * branch] if strengths else (None, None)
@@ -60,7 +74,9 @@ def _draw_cell(axes, genotype, strengths):
     axes.set_axis_off()
 
 
-def _draw_edge(axes, source, branch, operation, strength, upwards):
+def _draw_edge(
+    axes: Axes, source: int, branch: int, operation: str, strength: float | None, upwards: bool
+) -> None:
     """Draw an arc from one node to another, labeled at its highest point."""
     sign = 1 if upwards else -1
     arc = FancyArrowPatch(
@@ -74,18 +90,20 @@ def _draw_edge(axes, source, branch, operation, strength, upwards):
     )
     axes.add_patch(arc)
     text = operation if strength is None else f'{operation}\n{strength:.3f}'
-    place = (source + branch) / 2, sign * CURVE / 2 * (branch - source)
+    # the highest point of the arc: half way, its height in proportion to its length
+    x, y = (source + branch) / 2, sign * CURVE / 2 * (branch - source)
     box = dict(boxstyle='round,pad=0.1', facecolor='white', linewidth=0, alpha=0.9)
-    axes.text(*place, text, ha='center', va='center', fontsize=8, bbox=box, zorder=2)
+    axes.text(x, y, text, ha='center', va='center', fontsize=8, bbox=box, zorder=2)
 
 
-def _draw_nodes(axes, output):
+def _draw_nodes(axes: Axes, output: int) -> None:
     around = FancyBboxPatch(
         (0.7, -0.22), output - 1.4, 0.44, boxstyle='round,pad=0.02', color='0.9', zorder=0
     )
     axes.add_patch(around)
     axes.annotate('', (output - 0.25, 0), (output - 0.66, 0), arrowprops=dict(arrowstyle='-|>'))
-    names = ['input', *(f'branch {branch}' for branch in range(1, output)), 'output']
+    branches = [f'branch {branch}' for branch in range(1, output)]
+    names = ['input'] + branches + ['output']
     box = dict(boxstyle='round', facecolor='white', edgecolor='black')
     for position, name in enumerate(names):
         axes.text(position, 0, name, ha='center', va='center', fontsize=9, bbox=box, zorder=3)

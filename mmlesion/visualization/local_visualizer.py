@@ -1,14 +1,21 @@
 """mmdet's visualizer for CT slices."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import cv2
 import numpy as np
 import torch
 from mmdet.registry import VISUALIZERS
+from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
+from mmengine.structures import InstanceData, PixelData
 
 from mmlesion.io.schema import ABDOMEN_WINDOW, HU_OFFSET
 
-from ..structures import cut_segments, measure_recist
+from ..structures import Recist, cut_segments, measure_recist
 from .mask_overlay import RECIST_COLOR
 from .windows import display_window
 
@@ -16,7 +23,7 @@ from .windows import display_window
 _CHARACTER_WIDTH = 0.8
 
 
-def slice_to_rgb(image, window=ABDOMEN_WINDOW):
+def slice_to_rgb(image: np.ndarray, window: tuple[float, float] = ABDOMEN_WINDOW) -> np.ndarray:
     """Convert the middle slice of an image to an 8-bit RGB image.
 
     Args:
@@ -28,7 +35,8 @@ def slice_to_rgb(image, window=ABDOMEN_WINDOW):
     Returns:
         ndarray: (H, W, 3) uint8.
     """
-    image = image.reshape(*image.shape[:2], -1)
+    height, width = image.shape[:2]
+    image = image.reshape(height, width, -1)
     middle = image[..., image.shape[-1] // 2]
     if not _is_windowed(image):
         offset = HU_OFFSET if image.dtype == np.uint16 else 0.0
@@ -38,7 +46,7 @@ def slice_to_rgb(image, window=ABDOMEN_WINDOW):
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
-def _is_windowed(image):
+def _is_windowed(image: np.ndarray) -> bool:
     if image.dtype == np.uint8:
         return True
     return image.dtype.kind == 'f' and image.min() >= 0 and image.max() <= 255
@@ -62,13 +70,27 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         **kwargs: mmdet's ``DetLocalVisualizer``'s options.
     """
 
-    def __init__(self, name='visualizer', *, window=None, line_width=1, **kwargs):
+    def __init__(
+        self,
+        name: str = 'visualizer',
+        *,
+        window: tuple[float, float] | None = None,
+        line_width: float = 1,
+        **kwargs: Any,
+    ) -> None:
         if window is not None and not window[0] < window[1]:
             raise ValueError(f'window: a window is (low, high) HU, but got {window}')
         super().__init__(name, line_width=line_width, **kwargs)
         self.window = window
 
-    def add_datasample(self, name, image, data_sample=None, *args, **kwargs):
+    def add_datasample(
+        self,
+        name: str,
+        image: np.ndarray,
+        data_sample: DetDataSample | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
         """Draw a sample and save or show it, like mmdet's visualizer.
 
         Args:
@@ -83,12 +105,18 @@ class LesionLocalVisualizer(DetLocalVisualizer):
             data_sample = _with_diameters(data_sample, self.dataset_meta.get('classes'))
         super().add_datasample(name, picture, data_sample, *args, **kwargs)
 
-    def _window(self, data_sample):
+    def _window(self, data_sample: DetDataSample | None) -> tuple[float, float]:
         if self.window is not None:
             return self.window
         return display_window({} if data_sample is None else data_sample.metainfo)
 
-    def _draw_instances(self, image, instances, classes, palette):
+    def _draw_instances(
+        self,
+        image: np.ndarray,
+        instances: InstanceData,
+        classes: Sequence[str] | None,
+        palette: Sequence[tuple] | None,
+    ) -> np.ndarray:
         """Draw boxes and labels like mmdet, over their heat map, and diameters on top.
 
         Args:
@@ -112,7 +140,13 @@ class LesionLocalVisualizer(DetLocalVisualizer):
                 self.draw_lines(x, y, colors=RECIST_COLOR[::-1], line_widths=self.line_width)
         return self.get_image()
 
-    def _draw_sem_seg(self, image, sem_seg, classes, palette):
+    def _draw_sem_seg(
+        self,
+        image: np.ndarray,
+        sem_seg: PixelData,
+        classes: Sequence[str] | None,
+        palette: Sequence[tuple] | None,
+    ) -> np.ndarray:
         """Overlay a map of lesion probabilities or labels on an image as a heat map.
 
         mmdet's own draws each value of the map as a label, which a probability is not.
@@ -135,7 +169,14 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         self.set_image(np.rint(blended).astype(np.uint8))
         return self.get_image()
 
-    def draw_texts(self, texts, positions, font_sizes=None, vertical_alignments='bottom', **kwargs):
+    def draw_texts(
+        self,
+        texts: str | list[str],
+        positions: np.ndarray | torch.Tensor,
+        font_sizes: int | list[int] | None = None,
+        vertical_alignments: str | list[str] = 'bottom',
+        **kwargs: Any,
+    ) -> LesionLocalVisualizer:
         """Draw texts, by default bottom-aligned to their position.
 
         Args:
@@ -156,7 +197,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         )
 
 
-def _with_diameters(data_sample, classes):
+def _with_diameters(data_sample: DetDataSample, classes: Sequence[str] | None) -> DetDataSample:
     """Return a copy whose predictions have the ``recist`` of their segments, and diameters as text.
 
     The map moves to them, as mmdet would lay it over them.
@@ -183,6 +224,6 @@ def _with_diameters(data_sample, classes):
     return shown
 
 
-def _diameters(recist, spacing):
+def _diameters(recist: Recist, spacing: Sequence[float] | None) -> str:
     long, short = recist.diameters_mm
     return f'{long:.1f} x {short:.1f} {"mm" if spacing else "px"}'

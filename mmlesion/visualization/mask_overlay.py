@@ -1,5 +1,9 @@
 """Overlay images of lesion masks."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -9,7 +13,13 @@ MASK_COLOR = (60, 60, 255)
 _HEIGHT = 400  # px of the picture
 
 
-def draw_mask(slice_hu, mask, recist, bbox, window):
+def draw_mask(
+    slice_hu: np.ndarray,
+    mask: np.ndarray,
+    recist: Sequence[float] | None,
+    bbox: Sequence[float],
+    window: Sequence[float],
+) -> np.ndarray:
     """Draw a lesion's mask next to the plain slice, both cropped to its box and magnified.
 
     Args:
@@ -32,15 +42,17 @@ def draw_mask(slice_hu, mask, recist, bbox, window):
     bare = cv2.cvtColor(bare, cv2.COLOR_GRAY2BGR)
     drawn = bare.copy()
     draw_contour(drawn, mask[y1:y2, x1:x2])
-    corners = np.reshape(bbox, (2, 2))[[[0, 0], [1, 0], [1, 1], [0, 1]], [0, 1]]
+    x_left, y_top, x_right, y_bottom = bbox
+    corners = np.array([[x_left, y_top], [x_right, y_top], [x_right, y_bottom], [x_left, y_bottom]])
     _draw_polygon(drawn, corners, (x1, y1), scale, BOX_COLOR)
     if recist is not None:
+        # in turn an end of the long diameter and one of the short: the corners in their order
         ends = np.reshape(recist, (4, 2))[[0, 2, 1, 3]]
         _draw_polygon(drawn, ends, (x1, y1), scale, RECIST_COLOR)
     return np.hstack([bare, drawn])
 
 
-def draw_contour(picture, mask):
+def draw_contour(picture: np.ndarray, mask: np.ndarray) -> None:
     """Draw a mask's contour in red over an image of the same field of view.
 
     Args:
@@ -53,7 +65,7 @@ def draw_contour(picture, mask):
     cv2.drawContours(picture, contours, -1, MASK_COLOR, 1)
 
 
-def _surroundings(bbox, shape):
+def _surroundings(bbox: Sequence[float], shape: tuple[int, int]) -> list[int]:
     """Return the box enlarged by half its longer side, clipped to the image."""
     x1, y1, x2, y2 = bbox
     margin = max(x2 - x1, y2 - y1) / 2
@@ -62,6 +74,13 @@ def _surroundings(bbox, shape):
     return np.concatenate([low, high]).astype(int).tolist()
 
 
-def _draw_polygon(picture, points, origin, scale, color):
+def _draw_polygon(
+    picture: np.ndarray,
+    points: np.ndarray,
+    origin: tuple[int, int],
+    scale: float,
+    color: tuple[int, int, int],
+) -> None:
+    # to px of the magnified crop, px n with its center at n before and after
     points = (points - np.array(origin) + 0.5) * scale - 0.5
     cv2.polylines(picture, [np.rint(points).astype(np.int32)], True, color, 1, cv2.LINE_AA)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -126,10 +127,11 @@ def _draw_panel(axes: Axes, panel: Panel, size: int) -> None:
     title = panel.title if len(panel.title) <= room else f'…{panel.title[1 - room :]}'
     axes.set_title(title, fontsize=_FONT, color='white', pad=3)
     boxes = sorted(panel.boxes, key=lambda box: list(STYLES).index(box.kind))
-    for kind, (x1, y1, x2, y2), _ in boxes:
-        style = STYLES[kind]
+    for box in boxes:
+        style, (x1, y1, x2, y2) = STYLES[box.kind], box.bbox
         look = dict(edgecolor=style.color, linestyle=style.line, linewidth=1.1, fill=False)
         axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **look))
+    # px of the picture per px of the slice: the longer side, in mm, has ``size``
     px_size = spacing * size / (spacing * (width, height)).max()
     _write_labels(axes, boxes, px_size, (width, height))
 
@@ -157,7 +159,7 @@ def _write_labels(
         place = _free_place(box.bbox, extent, taken, slice_size)
         taken.append(np.concatenate([place, place + extent]))
         look = dict(color=style.color, fontsize=_FONT, path_effects=outline, clip_on=True)
-        axes.text(*place, text, ha='left', va='top', **look)
+        axes.text(place[0], place[1], text, ha='left', va='top', **look)
 
 
 def _free_place(
@@ -191,13 +193,13 @@ def _covers_any(low: np.ndarray, high: np.ndarray, taken: list[np.ndarray]) -> b
 def _draw_foot(figure: Figure, panels: Sequence[Panel], caption: str) -> None:
     from matplotlib.lines import Line2D
 
-    seen = {box.kind for panel in panels for box in panel.boxes}
-    lines = [
-        Line2D([], [], color=style.color, linestyle=style.line, linewidth=1.6, label=label)
-        for kind, style in reversed(STYLES.items())
-        if kind in seen
-        for label in [f'{style.letters}  {style.meaning}']
-    ]
+    boxes = chain.from_iterable(panel.boxes for panel in panels)
+    seen = {box.kind for box in boxes}
+    lines = []
+    for kind, style in reversed(STYLES.items()):
+        if kind in seen:
+            look = dict(color=style.color, linestyle=style.line, linewidth=1.6)
+            lines.append(Line2D([], [], label=f'{style.letters}  {style.meaning}', **look))
     figure.legend(
         handles=lines,
         loc='lower center',

@@ -1,5 +1,10 @@
 """Plots of the relations between the regions of an image."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
@@ -15,7 +20,19 @@ WIDEST = 3.0  # points
 _SIDE = 6.0  # inches
 
 
-def strongest_edges(relation, num_edges):
+class Edges(NamedTuple):
+    """Edges of a graph of regions.
+
+    Args:
+        regions (ndarray): (k, 2) the regions of each edge, the lesser index first.
+        weights (ndarray): (k,).
+    """
+
+    regions: np.ndarray
+    weights: np.ndarray
+
+
+def strongest_edges(relation: np.ndarray, num_edges: int) -> Edges:
     """Find the edges with the greatest weights.
 
     E of ElixirNet's equation 2 is normalized by rows, so that an edge has one weight in each
@@ -27,16 +44,23 @@ def strongest_edges(relation, num_edges):
         num_edges (int): At most so many.
 
     Returns:
-        tuple[ndarray]: (k, 2) the regions of each edge, the lesser index first, in descending order
-        of weight, and (k,) weights.
+        Edges: k edges, in descending order of weight.
     """
+    # every pair of regions once
     first, second = np.triu_indices(len(relation), 1)
     weights = (relation[first, second] + relation[second, first]) / 2
     order = np.argsort(-weights, kind='stable')[:num_edges]
-    return np.stack([first, second], 1)[order], weights[order]
+    return Edges(np.stack([first, second], 1)[order], weights[order])
 
 
-def draw_relations(picture, boxes, relation, truth, path, num_edges=100):
+def draw_relations(
+    picture: np.ndarray,
+    boxes: np.ndarray,
+    relation: np.ndarray,
+    truth: np.ndarray,
+    path: str | Path,
+    num_edges: int = 100,
+) -> None:
     """Draw regions as points at their centers and the strongest relations as connecting lines.
 
     The width of a line is proportional to its weight. ElixirNet, Figure 5.
@@ -56,11 +80,11 @@ def draw_relations(picture, boxes, relation, truth, path, num_edges=100):
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(picture, extent=(0, width, height, 0))
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
-    pairs, weights = strongest_edges(relation, num_edges)
-    widths = WIDEST * weights / weights.max(initial=1e-12)
-    lines = LineCollection(centers[pairs], linewidths=widths, colors=EDGE_COLOR, alpha=0.6)
+    edges = strongest_edges(relation, num_edges)
+    widths = WIDEST * edges.weights / edges.weights.max(initial=1e-12)
+    lines = LineCollection(centers[edges.regions], linewidths=widths, colors=EDGE_COLOR, alpha=0.6)
     axes.add_collection(lines)
-    axes.plot(*centers.T, '.', color=REGION_COLOR, markersize=4)
+    axes.plot(centers[:, 0], centers[:, 1], '.', color=REGION_COLOR, markersize=4)
     for x1, y1, x2, y2 in truth:
         box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=TRUTH_COLOR, linewidth=2)
         axes.add_patch(box)

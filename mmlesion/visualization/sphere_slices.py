@@ -1,5 +1,10 @@
 """Slices through the spheres of a volume."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
@@ -8,7 +13,24 @@ from mmengine.structures import InstanceData
 from .lesion_overlay import choose_window
 
 
-def sphere_slices(volume, data_sample, score_thr=0.3, max_slices=8):
+class CutSlice(NamedTuple):
+    """A slice through spheres.
+
+    Args:
+        number (int): Its number.
+        hu (ndarray): (y, x) HU.
+        sample (DetDataSample): What it cuts, as squares around the cut circles, x1, y1, x2, y2 in
+            px, with the window that suits the first of them.
+    """
+
+    number: int
+    hu: np.ndarray
+    sample: DetDataSample
+
+
+def sphere_slices(
+    volume: np.ndarray, data_sample: DetDataSample, score_thr: float = 0.3, max_slices: int = 8
+) -> Iterator[CutSlice]:
     """Draw a volume's lesions and detections on the slices through their centers.
 
     Args:
@@ -20,9 +42,7 @@ def sphere_slices(volume, data_sample, score_thr=0.3, max_slices=8):
             Defaults to 8.
 
     Yields:
-        tuple[int, ndarray, DetDataSample]: A slice's number; its HU (y, x); and what it cuts, as
-        squares around the cut circles, x1, y1, x2, y2 in px, with the window that suits the first
-        of them.
+        CutSlice: A slice that is to be drawn.
     """
     found = data_sample.pred_instances
     found = found[found.scores >= score_thr].cpu()
@@ -36,17 +56,19 @@ def sphere_slices(volume, data_sample, score_thr=0.3, max_slices=8):
     for number in list(dict.fromkeys(numbers))[:max_slices]:
         hu = np.array(volume[number])
         _, y, x, diameter = sphere_of[number].tolist()
-        around = [side + sign * diameter / 2 for sign in (-1, 1) for side in (x, y)]
+        radius = diameter / 2
+        around = [x - radius, y - radius, x + radius, y + radius]
         shapes = dict.fromkeys(('img_shape', 'ori_shape'), hu.shape)
         sample = DetDataSample(metainfo=dict(shapes, windows=[choose_window(hu, around)]))
         for name, instances in kinds.items():
             setattr(sample, name, _cut(instances, number + 0.5))
-        yield number, hu, sample
+        yield CutSlice(number, hu, sample)
 
 
-def _cut(instances, z):
+def _cut(instances: InstanceData, z: float) -> InstanceData:
     """Return squares around the circles in which the plane at ``z`` intersects spheres."""
     spheres = instances.bboxes
+    # squares of the circles' radii, negative where the plane misses a sphere
     squared = (spheres[:, 3] / 2) ** 2 - (spheres[:, 0] - z) ** 2
     nearest = (spheres[:, 0] - z).abs() <= 0.5  # through the center, however small the sphere is
     crossed = (squared > 0) | nearest

@@ -86,7 +86,7 @@ def test_coverage_is_the_ellipse_area_and_lobes_spare_the_axes():
     grid = Grid(64, 0.5, (-16.0, -16.0), np.array([0.0, 1.0]))
     section = Section(np.zeros((2, 2)), np.array([[8.0, 5.0], [0.0, 0.0]]), np.array([0.3, 0.3]))
     volume = np.zeros((2, 64, 64), np.float32)
-    blend(volume, *coverage(grid, section, edge=0.5), 1.0)
+    blend(volume, coverage(grid, section, edge=0.5), 1.0)
     assert volume[0].sum() * 0.25 == pytest.approx(np.pi * 40, rel=0.02)
     assert volume[1].sum() == 0
     lobes = Lobes((0.1, 0.05, 0.05), (1.0, 2.0))

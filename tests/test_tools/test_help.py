@@ -54,7 +54,7 @@ def test_help_needs_no_framework():
         [sys.executable, '-c', PROGRAM, json.dumps([SLOW, *TOOLS])],
         capture_output=True,
         encoding='utf-8',
-        timeout=120,
+        timeout=300,
         cwd=ROOT,
         env=dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'),
     )

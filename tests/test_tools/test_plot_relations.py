@@ -7,6 +7,8 @@ import torch
 from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 
+from mmlesion.apis.inferencer import load_config, load_detector
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / 'tools/analysis_tools/plot_relations.py'
 RELATIONS = 'phantom/elixirnet/elixirnet_r18_fpn_phantom.py'
@@ -42,8 +44,8 @@ def write_config(ramp_dataset):
 
 
 def load(tool, config, checkpoint):
-    cfg = tool.load_config(config, {})
-    model = tool.load_detector(cfg, checkpoint, 'cpu')
+    cfg = load_config(config, {})
+    model = load_detector(cfg, checkpoint, 'cpu')
     return model, DATASETS.build(cfg.test_dataloader.dataset)[0]
 
 

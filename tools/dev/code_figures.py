@@ -11,6 +11,7 @@ import io
 import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Union
 
@@ -21,33 +22,18 @@ from scipy.sparse.csgraph import connected_components
 LONG = 40  # lines of code above which a function is counted as long
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-NOT_CODE = {
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENDMARKER,
-}
+_NOT_CODE = ('COMMENT', 'NL', 'NEWLINE', 'INDENT', 'DEDENT', 'ENDMARKER')
 
 Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
 
 
 class Source(NamedTuple):
-    """A Python file.
-
-    Args:
-        path (Path): Relative to the tree.
-        lines (int): All its lines.
-        tree (ast.Module): Its syntax tree.
-        code (set[int]): Numbers of the lines with code, docstrings left out.
-        comments (int): Lines that have a comment, or are one.
-    """
+    """A Python file; ``path`` is relative to the tree."""
 
     path: Path
     lines: int
     tree: ast.Module
-    code: set[int]
+    code: set[int]  # numbers of the lines with code, docstrings left out
     comments: int
 
 
@@ -59,7 +45,7 @@ def read_source(path: Path, root: Path) -> Source:
     comments = 0
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         comments += token.type == tokenize.COMMENT
-        if token.type not in NOT_CODE:
+        if tokenize.tok_name[token.type] not in _NOT_CODE:
             code.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS)) and has_docstring(node):
@@ -109,6 +95,8 @@ def size_row(sources: Sequence[Source]) -> dict[str, object]:
     public = [function for function in functions if not function.name.startswith('_')]
     classes = list(nodes(sources, ast.ClassDef))
     arguments = [argument for function in functions for argument in parameters(function)]
+    annotated = [argument for argument in arguments if argument.annotation is not None]
+    trees = [source.tree for source in sources]
     lines = sum(source.lines for source in sources)
     return {
         'files': len(sources),
@@ -118,12 +106,8 @@ def size_row(sources: Sequence[Source]) -> dict[str, object]:
         f'> {LONG} lines': percent(sum(length > LONG for length in lengths), len(lengths)),
         'public functions with docstring': percent(sum(map(has_docstring, public)), len(public)),
         'classes with docstring': percent(sum(map(has_docstring, classes)), len(classes)),
-        'modules with docstring': percent(
-            sum(has_docstring(source.tree) for source in sources), len(sources)
-        ),
-        'parameters annotated': percent(
-            sum(argument.annotation is not None for argument in arguments), len(arguments)
-        ),
+        'modules with docstring': percent(sum(map(has_docstring, trees)), len(trees)),
+        'parameters annotated': percent(len(annotated), len(arguments)),
         'comment lines': percent(sum(source.comments for source in sources), lines),
     }
 
@@ -135,7 +119,7 @@ def density_row(sources: Sequence[Source]) -> dict[str, object]:
         'comprehensions': len(comprehensions),
         'nested comprehensions': sum(map(is_nested, comprehensions)),
         'starred arguments and targets': len(list(nodes(sources, ast.Starred))),
-        'zip': sum(is_zip(call) for call in nodes(sources, ast.Call)),
+        'zip': sum(ast.unparse(call.func) == 'zip' for call in nodes(sources, ast.Call)),
     }
     code = sum(len(source.code) for source in sources)
     return {name: f'{100 * count / max(code, 1):.2f}' for name, count in counts.items()}
@@ -143,13 +127,7 @@ def density_row(sources: Sequence[Source]) -> dict[str, object]:
 
 def is_nested(comprehension: ast.AST) -> bool:
     """Return whether a comprehension has another one in it."""
-    inner = (node for node in ast.walk(comprehension) if node is not comprehension)
-    return any(isinstance(node, COMPREHENSIONS) for node in inner)
-
-
-def is_zip(call: ast.Call) -> bool:
-    """Return whether it is a call of ``zip``."""
-    return isinstance(call.func, ast.Name) and call.func.id == 'zip'
+    return sum(isinstance(node, COMPREHENSIONS) for node in ast.walk(comprehension)) > 1
 
 
 def structure_row(sources: Sequence[Source], configs: int) -> dict[str, object]:
@@ -229,9 +207,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if missing := [name for name, sources in folders.items() if not sources]:
         parser.error(f'{args.tree} has no Python file in {", ".join(missing)}')
     configs = len(list(args.tree.joinpath('configs').rglob('*.py')))
-    print_table({name: size_row(sources) for name, sources in folders.items()})
-    print_table({name: density_row(sources) for name, sources in folders.items()})
-    print_table({name: structure_row(sources, configs) for name, sources in folders.items()})
+    for measure in (size_row, density_row, partial(structure_row, configs=configs)):
+        print_table({name: measure(sources) for name, sources in folders.items()})
 
 
 if __name__ == '__main__':

@@ -1,8 +1,13 @@
 """Sampling of 3D crops by lesion."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
 from mmdet.registry import DATA_SAMPLERS
+from mmengine.dataset import BaseDataset
 
 from mmlesion.utils import UserError
 
@@ -37,8 +42,12 @@ class LesionCropSampler(EpochSampler):
     """
 
     def __init__(
-        self, dataset, crops_per_lesion=((0, 1), (10, 3), (20, 7)), random_share=0.3, seed=None
-    ):
+        self,
+        dataset: BaseDataset,
+        crops_per_lesion: Sequence[tuple[float, int]] = ((0, 1), (10, 3), (20, 7)),
+        random_share: float = 0.3,
+        seed: int | None = None,
+    ) -> None:
         super().__init__(seed)
         limits, crops = np.transpose(crops_per_lesion)
         if (np.diff(limits) <= 0).any() or (crops < 0).any():
@@ -52,6 +61,7 @@ class LesionCropSampler(EpochSampler):
         diameters = {i: lesion['diameter_mm'] for i, lesion in enumerate(targets) if lesion}
         # how many limits a diameter exceeds
         exceeded = np.searchsorted(limits, list(diameters.values()), side='left')
+        # those below the first limit have no crop at all
         repeats = np.concatenate([[0], crops]).astype(int)[exceeded]
         self.aimed = np.repeat(np.array(list(diameters), int), repeats).tolist()
         self.anywhere = [i for i, lesion in enumerate(targets) if lesion is None]
@@ -67,22 +77,23 @@ class LesionCropSampler(EpochSampler):
             )
         self.num_random = round(len(self.aimed) * random_share / (1 - random_share))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         """Iterate this process's indices into the dataset."""
         generator = self.generator()
-        rounds = -(-self.num_random // max(len(self.anywhere), 1))
-        orders = [torch.randperm(len(self.anywhere), generator=generator) for _ in range(rounds)]
-        drawn = torch.cat([torch.empty(0, dtype=int), *orders])[: self.num_random]
-        indices = self.aimed + [self.anywhere[i] for i in drawn.tolist()]
+        drawn = []
+        while len(drawn) < self.num_random:
+            # a round of all, so that none comes twice before the others
+            drawn += torch.randperm(len(self.anywhere), generator=generator).tolist()
+        indices = self.aimed + [self.anywhere[i] for i in drawn[: self.num_random]]
         order = torch.randperm(len(indices), generator=generator).tolist()
         return iter(self.share([indices[i] for i in order]))
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of samples in this process."""
         return self.share_length(len(self.aimed) + self.num_random)
 
 
-def _targets(dataset):
+def _targets(dataset: BaseDataset) -> list[dict | None]:
     """Return the lesion of each sample of a dataset, or None."""
     samples = (dataset.get_data_info(index) for index in range(len(dataset)))
     try:

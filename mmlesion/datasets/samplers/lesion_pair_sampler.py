@@ -1,8 +1,12 @@
 """Sampling of lesion pairs for metric learning."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 import numpy as np
 from mmdet.registry import DATA_SAMPLERS
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import BaseDataset, DefaultSampler
 
 
 @DATA_SAMPLERS.register_module()
@@ -20,14 +24,20 @@ class LesionPairSampler(DefaultSampler):
         round_up (bool): As in mmengine. Defaults to True.
     """
 
-    def __init__(self, dataset, shuffle=True, seed=None, round_up=True):
+    def __init__(
+        self,
+        dataset: BaseDataset,
+        shuffle: bool = True,
+        seed: int | None = None,
+        round_up: bool = True,
+    ) -> None:
         super().__init__(dataset, shuffle, seed, round_up)
         self.groups = [dataset.get_data_info(i)['lesion_group'] for i in range(len(dataset))]
         self.members = {}
         for index, group in enumerate(self.groups):
             self.members.setdefault(group, []).append(index)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         """Iterate indices into the dataset, pair by pair."""
         rng = np.random.default_rng([self.seed, self.epoch, self.rank])
         for index in super().__iter__():
@@ -35,6 +45,6 @@ class LesionPairSampler(DefaultSampler):
             yield index
             yield int(rng.choice(others or [index]))
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of samples in this process, two for each lesion."""
         return 2 * super().__len__()

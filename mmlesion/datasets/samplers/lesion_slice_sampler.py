@@ -1,7 +1,13 @@
 """Sampling of slices with and without lesions from one or several datasets."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
 import torch
 from mmdet.registry import DATA_SAMPLERS
+from mmengine.dataset import BaseDataset
 from tqdm import tqdm
 
 from mmlesion.utils import UserError
@@ -38,17 +44,23 @@ class LesionSliceSampler(EpochSampler):
         UserError: If a dataset has no slice with a lesion, or ``positive_ratio`` is not positive.
     """
 
-    def __init__(self, dataset, positive_ratio=2, shuffle=True, seed=None):
+    def __init__(
+        self,
+        dataset: BaseDataset,
+        positive_ratio: float = 2,
+        shuffle: bool = True,
+        seed: int | None = None,
+    ) -> None:
         if positive_ratio <= 0:
             raise UserError(f'positive_ratio={positive_ratio} of slices must be positive')
         super().__init__(seed)
         self.dataset = dataset
         self.shuffle = shuffle
-        self.sources = [
-            _Source(dataset, first, last, positive_ratio) for first, last in _extents(dataset)
-        ]
+        self.sources = []
+        for first, last in _extents(dataset):
+            self.sources.append(_Source(dataset, first, last, positive_ratio))
 
-    def source_indices(self):
+    def source_indices(self) -> list[list[int]]:
         """Draw this epoch's share of this process.
 
         Returns:
@@ -58,16 +70,16 @@ class LesionSliceSampler(EpochSampler):
         generator = self.generator()
         return [self.share(source.draw(generator, self.shuffle)) for source in self.sources]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         """Iterate this process's indices, one dataset after another."""
-        return (index for indices in self.source_indices() for index in indices)
+        return chain.from_iterable(self.source_indices())
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of slices of this process in an epoch."""
         return sum(self.source_lengths)
 
     @property
-    def source_lengths(self):
+    def source_lengths(self) -> list[int]:
         """list[int]: The number of slices of this process in an epoch, of each dataset."""
         return [self.share_length(len(source)) for source in self.sources]
 
@@ -75,7 +87,7 @@ class LesionSliceSampler(EpochSampler):
 class _Source:
     """The slices ``first`` to ``last`` of a dataset, grouped for drawing an epoch."""
 
-    def __init__(self, dataset, first, last, positive_ratio):
+    def __init__(self, dataset: BaseDataset, first: int, last: int, positive_ratio: float) -> None:
         self.lesions, self.negatives = _group(dataset, first, last)
         if not self.lesions:
             raise UserError(
@@ -84,27 +96,29 @@ class _Source:
             )
         self.num_negatives = min(round(len(self.lesions) / positive_ratio), len(self.negatives))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.lesions) + self.num_negatives
 
-    def draw(self, generator, shuffle):
+    def draw(self, generator: torch.Generator, shuffle: bool) -> list[int]:
         """Draw the indices of an epoch: a slice of each lesion, and negatives."""
         if not shuffle:
             return [slices[0] for slices in self.lesions] + self.negatives[: self.num_negatives]
         draws = torch.rand(len(self.lesions), generator=generator).tolist()
         positives = [slices[int(draw * len(slices))] for slices, draw in zip(self.lesions, draws)]
-        order = torch.randperm(len(self.negatives), generator=generator)[: self.num_negatives]
-        indices = positives + [self.negatives[i] for i in order.tolist()]
-        return [indices[i] for i in torch.randperm(len(indices), generator=generator).tolist()]
+        chosen = torch.randperm(len(self.negatives), generator=generator)[: self.num_negatives]
+        indices = positives + [self.negatives[i] for i in chosen.tolist()]
+        order = torch.randperm(len(indices), generator=generator)
+        return [indices[i] for i in order.tolist()]
 
 
-def _extents(dataset):
+def _extents(dataset: BaseDataset) -> list[tuple[int, int]]:
     """Return the index range of each dataset of a ``ConcatDataset``, or of the only dataset."""
     ends = getattr(dataset, 'cumulative_sizes', [len(dataset)])
-    return list(zip([0, *ends[:-1]], ends))
+    # each begins where the one before it ends; the ends are exclusive
+    return list(zip([0] + ends[:-1], ends))
 
 
-def _group(dataset, first, last):
+def _group(dataset: BaseDataset, first: int, last: int) -> tuple[list[list[int]], list[int]]:
     """Group a dataset's slices.
 
     Returns:
@@ -119,6 +133,7 @@ def _group(dataset, first, last):
             continue
         series = tuple(sample.get(key) for key in SERIES_KEYS)
         lesion_ids = sample.get('lesion_ids', [])
-        for key in [(series, lesion_id) for lesion_id in lesion_ids] or [index]:
+        keys = [(series, lesion_id) for lesion_id in lesion_ids]
+        for key in keys or [index]:
             lesions.setdefault(key, []).append(index)
     return list(lesions.values()), negatives

@@ -1,8 +1,12 @@
 """Split of a dataset into two halves by patient."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from mmdet.registry import DATA_SAMPLERS
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import BaseDataset, DefaultSampler
 from torch.utils.data import Sampler
 
 from mmlesion.utils import UserError
@@ -31,27 +35,35 @@ class PatientHalfSampler(Sampler):
             nor 1.
     """
 
-    def __init__(self, dataset, half, split_seed=0, shuffle=True, seed=None, round_up=True):
+    def __init__(
+        self,
+        dataset: BaseDataset,
+        half: int,
+        split_seed: int = 0,
+        shuffle: bool = True,
+        seed: int | None = None,
+        round_up: bool = True,
+    ) -> None:
         if half not in (0, 1):
             raise UserError(f'half={half!r} of a dataset: choose 0 or 1')
         self.dataset = dataset
         self.indices = split_by_patient(patients_of(dataset), split_seed)[half]
         self.positions = DefaultSampler(self.indices, shuffle, seed, round_up)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         """Iterate the indices into the whole dataset."""
         return (self.indices[position] for position in self.positions)
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of samples in this process."""
         return len(self.positions)
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         """Set the number of the epoch to shuffle."""
         self.positions.set_epoch(epoch)
 
 
-def patients_of(dataset):
+def patients_of(dataset: BaseDataset) -> list[int | str]:
     """Return the patient of each sample of a dataset.
 
     Raises:
@@ -67,7 +79,7 @@ def patients_of(dataset):
     return patients
 
 
-def split_by_patient(patients, seed):
+def split_by_patient(patients: Sequence[int | str], seed: int) -> tuple[list[int], list[int]]:
     """Randomly split samples into two halves, so that no patient is in both.
 
     Args:
@@ -84,6 +96,7 @@ def split_by_patient(patients, seed):
     if len(names) < 2:
         raise UserError(f'a dataset of {len(names)} patient(s) has no halves: it needs two')
     order = np.random.default_rng(seed).permutation(len(names))
+    # slices of the first patients of the order, up to each but the last: both halves have some
     ends = counts[order].cumsum()[:-1]
     first = order[: np.abs(ends - len(patients) / 2).argmin() + 1]
     in_first = np.isin(patient, first)

@@ -1,7 +1,12 @@
 """Sampling of 3D proposals at a fixed ratio of false positives to lesions."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 import torch
 from mmdet.registry import DATA_SAMPLERS
+from mmengine.dataset import BaseDataset
 
 from mmlesion.utils import UserError
 
@@ -29,7 +34,9 @@ class ProposalRatioSampler(EpochSampler):
             negative.
     """
 
-    def __init__(self, dataset, negative_ratio=2, seed=None):
+    def __init__(
+        self, dataset: BaseDataset, negative_ratio: float = 2, seed: int | None = None
+    ) -> None:
         if negative_ratio < 0:
             raise UserError(f'negative_ratio={negative_ratio} of proposals must not be negative')
         super().__init__(seed)
@@ -44,7 +51,7 @@ class ProposalRatioSampler(EpochSampler):
         wanted = round(negative_ratio * len(self.positives))
         self.num_negatives = min(wanted, len(self.negatives))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         """Iterate this process's indices into the dataset."""
         generator = self.generator()
         drawn = torch.randperm(len(self.negatives), generator=generator)[: self.num_negatives]
@@ -52,6 +59,6 @@ class ProposalRatioSampler(EpochSampler):
         order = torch.randperm(len(indices), generator=generator).tolist()
         return iter(self.share([indices[i] for i in order]))
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of proposals of this process in an epoch."""
         return self.share_length(len(self.positives) + self.num_negatives)

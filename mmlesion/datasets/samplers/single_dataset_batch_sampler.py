@@ -1,10 +1,16 @@
 """Batches drawn from one dataset at a time."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 import torch
 from mmdet.registry import DATA_SAMPLERS
 from torch.utils.data import BatchSampler
 
 from mmlesion.utils import UserError
+
+from .lesion_slice_sampler import LesionSliceSampler
 
 
 @DATA_SAMPLERS.register_module()
@@ -26,7 +32,9 @@ class SingleDatasetBatchSampler(BatchSampler):
         UserError: If the sampler is another one.
     """
 
-    def __init__(self, sampler, batch_size, drop_last=False):
+    def __init__(
+        self, sampler: LesionSliceSampler, batch_size: int, drop_last: bool = False
+    ) -> None:
         if not hasattr(sampler, 'source_indices'):
             raise UserError(
                 f'SingleDatasetBatchSampler cannot tell the datasets of {type(sampler).__name__} '
@@ -34,19 +42,18 @@ class SingleDatasetBatchSampler(BatchSampler):
             )
         super().__init__(sampler, batch_size, drop_last)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[int]]:
         """Iterate batches, lists of indices."""
-        batches = [
-            indices[first : first + self.batch_size]
-            for indices in self.sampler.source_indices()
-            for first in range(0, len(indices), self.batch_size)
-        ]
+        batches = []
+        for indices in self.sampler.source_indices():
+            starts = range(0, len(indices), self.batch_size)
+            batches += [indices[start : start + self.batch_size] for start in starts]
         if self.drop_last:
             batches = [batch for batch in batches if len(batch) == self.batch_size]
         order = torch.randperm(len(batches), generator=self.sampler.generator())
         return (batches[i] for i in order.tolist())
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of batches of this process in an epoch."""
         extra = 0 if self.drop_last else self.batch_size - 1
         return sum((length + extra) // self.batch_size for length in self.sampler.source_lengths)

@@ -1,9 +1,12 @@
 """Lesion masks as targets of dense supervision."""
 
+from __future__ import annotations
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.registry import TRANSFORMS
+from mmdet.structures.bbox import HorizontalBoxes
 
 from mmlesion.structures import usable_segmentation
 
@@ -17,7 +20,7 @@ class LoadLesionAnnotations(LoadAnnotations):
     it. Arguments and keys are those of mmdet's ``LoadAnnotations``.
     """
 
-    def _process_masks(self, results):
+    def _process_masks(self, results: dict) -> None:
         height, width = results['ori_shape']
         empty = dict(size=[height, width], counts=[height * width])
         for instance in results.get('instances', []):
@@ -48,10 +51,10 @@ class LesionMasksToSegMap(BaseTransform):
         ignore_index (int): Defaults to 255.
     """
 
-    def __init__(self, ignore_index=255):
+    def __init__(self, ignore_index: int = 255) -> None:
         self.ignore_index = ignore_index
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Create the map.
 
         Args:
@@ -71,11 +74,11 @@ class LesionMasksToSegMap(BaseTransform):
         results['ignore_index'] = self.ignore_index
         return results
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'{type(self).__name__}(ignore_index={self.ignore_index})'
 
 
-def _covered_pixels(boxes):
+def _covered_pixels(boxes: HorizontalBoxes) -> np.ndarray:
     """Return integers (n, 4) x1, y1, x2, y2 of the px that boxes touch."""
     corners = boxes.tensor.numpy()
     low, high = np.floor(corners[:, :2]), np.ceil(corners[:, 2:])

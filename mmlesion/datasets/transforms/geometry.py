@@ -1,7 +1,12 @@
 """Geometric transforms of slices: spacing, border clipping and affine augmentation."""
 
+from __future__ import annotations
+
+import functools
+
 import cv2
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmdet.datasets.transforms import RandomAffine, Resize
@@ -39,11 +44,11 @@ class NormalizeSpacing(Resize):
 
     def __init__(
         self,
-        spacing=0.8,
-        ratio_range=(1.0, 1.0),
-        clip_object_border=True,
-        interpolation='bilinear',
-    ):
+        spacing: float = 0.8,
+        ratio_range: tuple[float, float] = (1.0, 1.0),
+        clip_object_border: bool = True,
+        interpolation: str = 'bilinear',
+    ) -> None:
         if spacing <= 0:
             raise ValueError(f'spacing must be positive, but got {spacing} mm/px')
         if not 0 < ratio_range[0] <= ratio_range[1]:
@@ -55,10 +60,11 @@ class NormalizeSpacing(Resize):
         self.ratio_range = ratio_range
 
     @cache_randomness
-    def _random_ratio(self):
-        return np.random.uniform(*self.ratio_range)
+    def _random_ratio(self) -> float:
+        low, high = self.ratio_range
+        return np.random.uniform(low, high)
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Resize the image and its annotations.
 
         Args:
@@ -77,7 +83,7 @@ class NormalizeSpacing(Resize):
         self.scale_factor = tuple(ratio * mm / self.spacing for mm in original)
         return super().transform(results)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(spacing={self.spacing}, ratio_range={self.ratio_range}, '
             f'clip_object_border={self.clip_object_border}, '
@@ -113,12 +119,12 @@ class ClipBlackBorder(BaseTransform):
         margin (int): px. Defaults to 10.
     """
 
-    def __init__(self, threshold=-800.0, margin=10):
+    def __init__(self, threshold: float = -800.0, margin: int = 10) -> None:
         self.threshold = threshold
         self.margin = margin
 
     @autocast_box_type()
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Crop the image and its annotations.
 
         Args:
@@ -131,6 +137,7 @@ class ClipBlackBorder(BaseTransform):
         results['img'] = np.ascontiguousarray(results['img'][y1:y2, x1:x2])
         results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
         results['border_offset'] = (x1, y1)
+        # px x of the image is px x - x1 of its crop, and likewise y
         _record(results, np.array([[1, 0, -x1], [0, 1, -y1], [0, 0, 1]], np.float32))
         if results.get('gt_masks') is not None:
             results['gt_masks'] = results['gt_masks'].crop(np.array([x1, y1, x2, y2]))
@@ -139,14 +146,14 @@ class ClipBlackBorder(BaseTransform):
             _keep_visible(results)
         return results
 
-    def _content(self, img):
+    def _content(self, img: np.ndarray) -> tuple[int, int, int, int]:
         """Return the bounding rectangle x1, y1, x2, y2 of everything that is not air."""
         height, width = img.shape[:2]
-        middle = img.reshape(height, width, -1)
-        middle = middle[..., middle.shape[-1] // 2]
+        slices = img.reshape(height, width, -1)
+        middle = slices[..., slices.shape[-1] // 2]
         return body_box(middle, self.threshold, self.margin)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'{type(self).__name__}(threshold={self.threshold}, margin={self.margin})'
 
 
@@ -187,15 +194,15 @@ class RandomCTAffine(RandomAffine):
 
     def __init__(
         self,
-        max_rotate_degree=5.73,
-        max_translate_ratio=0.1,
-        scaling_ratio_range=(0.9, 1.1),
-        max_shear_degree=5.73,
-        border_val=None,
-        bbox_clip_border=True,
-        max_translate_px=0,
-        fit_boxes_to_masks=False,
-    ):
+        max_rotate_degree: float = 5.73,
+        max_translate_ratio: float = 0.1,
+        scaling_ratio_range: tuple[float, float] = (0.9, 1.1),
+        max_shear_degree: float = 5.73,
+        border_val: float | None = None,
+        bbox_clip_border: bool = True,
+        max_translate_px: int = 0,
+        fit_boxes_to_masks: bool = False,
+    ) -> None:
         super().__init__(
             max_rotate_degree=max_rotate_degree,
             max_translate_ratio=max_translate_ratio,
@@ -208,7 +215,7 @@ class RandomCTAffine(RandomAffine):
         self.fit_boxes_to_masks = fit_boxes_to_masks
 
     @cache_randomness
-    def _get_random_homography_matrix(self, height, width):
+    def _get_random_homography_matrix(self, height: int, width: int) -> np.ndarray:
         matrix = super()._get_random_homography_matrix(height, width)
         matrix = _about(matrix, width / 2, height / 2)
         reach = self.max_translate_px
@@ -216,7 +223,7 @@ class RandomCTAffine(RandomAffine):
         return self._get_translation_matrix(x, y) @ matrix
 
     @autocast_box_type()
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Warp the image and its annotations.
 
         Args:
@@ -226,7 +233,8 @@ class RandomCTAffine(RandomAffine):
             dict: The warped sample.
         """
         img = results['img']
-        matrix = self._get_random_homography_matrix(*img.shape[:2])
+        height, width = img.shape[:2]
+        matrix = self._get_random_homography_matrix(height, width)
         border = float(img.min()) if self.border_val is None else self.border_val
         results['img'] = warp_channels(img, matrix, border)
         _record(results, matrix)
@@ -235,18 +243,21 @@ class RandomCTAffine(RandomAffine):
             self._warp_instances(results, matrix)
         return results
 
-    def _warp_instances(self, results, matrix):
+    def _warp_instances(self, results: dict, matrix: np.ndarray) -> None:
         boxes = results['gt_bboxes']
         boxes.project_(matrix)
         if (before := results.get('gt_masks')) is not None:
             masks = results['gt_masks'] = _warp_masks(before, matrix)
             if self.fit_boxes_to_masks:
+                # each side keeps the distance from its mask that it had before the warp
                 boxes.tensor += _mask_slack(before, masks, matrix)
                 _keep(results, (masks.areas > 0) | (before.areas == 0))
         _keep_visible(results, self.bbox_clip_border)
 
 
-def warp_channels(img, matrix, border, interpolation=cv2.INTER_LINEAR):
+def warp_channels(
+    img: np.ndarray, matrix: np.ndarray, border: float, interpolation: int = cv2.INTER_LINEAR
+) -> np.ndarray:
     """Warp an image with any number of channels (OpenCV fills the border of at most four).
 
     Args:
@@ -262,32 +273,30 @@ def warp_channels(img, matrix, border, interpolation=cv2.INTER_LINEAR):
     img = img.reshape(height, width, -1)
     # OpenCV counts px from the first one's center.
     matrix = _about(matrix, -0.5, -0.5)[:2]
-    groups = [
-        cv2.warpAffine(
-            np.ascontiguousarray(img[..., i : i + 4]),
-            matrix,
-            (width, height),
-            flags=interpolation,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=(border,) * 4,
-        )
-        for i in range(0, img.shape[-1], 4)
-    ]
-    return np.dstack(groups)
+    warp = functools.partial(
+        cv2.warpAffine,
+        M=matrix,
+        dsize=(width, height),
+        flags=interpolation,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(border,) * 4,
+    )
+    firsts = range(0, img.shape[-1], 4)
+    return np.dstack([warp(np.ascontiguousarray(img[..., i : i + 4])) for i in firsts])
 
 
-def _record(results, matrix):
+def _record(results: dict, matrix: np.ndarray) -> None:
     """Record a map of px coordinates, as mmdet's transforms do."""
     results['homography_matrix'] = matrix @ results.get('homography_matrix', np.eye(3))
 
 
-def _about(matrix, x, y):
+def _about(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
     """Return the map that applies ``matrix`` about the point (x, y) instead of the origin."""
     shift = np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
     return shift @ matrix @ np.linalg.inv(shift)
 
 
-def _warp_masks(masks, matrix):
+def _warp_masks(masks: BitmapMasks, matrix: np.ndarray) -> BitmapMasks:
     height, width = masks.height, masks.width
     if len(masks) == 0:
         return BitmapMasks(np.zeros((0, height, width), np.uint8), height, width)
@@ -296,7 +305,7 @@ def _warp_masks(masks, matrix):
     return BitmapMasks(np.ascontiguousarray(warped.transpose(2, 0, 1)), height, width)
 
 
-def _mask_slack(before, after, matrix):
+def _mask_slack(before: BitmapMasks, after: BitmapMasks, matrix: np.ndarray) -> torch.Tensor:
     """Return the margins (n, 4) in px between warped masks and their warped bounding boxes.
 
     Zero where a mask is empty or has left the image.
@@ -304,11 +313,12 @@ def _mask_slack(before, after, matrix):
     projected = HorizontalBoxes.from_instance_masks(before)
     projected.project_(matrix)
     slack = HorizontalBoxes.from_instance_masks(after).tensor - projected.tensor
+    # x1, y1 are at least 0, x2, y2 at most 0 where the mask is within its warped box
     slack[after.areas == 0] = 0
     return slack
 
 
-def _keep_visible(results, clip=True):
+def _keep_visible(results: dict, clip: bool = True) -> None:
     """Drop instances outside the image, and clip the boxes of the others to it."""
     boxes = results['gt_bboxes']
     _keep(results, boxes.is_inside(results['img_shape']).numpy())
@@ -316,7 +326,7 @@ def _keep_visible(results, clip=True):
         results['gt_bboxes'].clip_(results['img_shape'])
 
 
-def _keep(results, kept):
+def _keep(results: dict, kept: np.ndarray) -> None:
     for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags', 'gt_masks'):
         if results.get(key) is not None:
             results[key] = results[key][kept]

@@ -1,5 +1,9 @@
 """Intensity transforms of HU images."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
@@ -25,14 +29,18 @@ class WindowHU(BaseTransform):
         output_range (tuple[float]): Defaults to (0., 255.).
     """
 
-    def __init__(self, windows=((-1024, 3071),), output_range=(0.0, 255.0)):
-        for low, high in (*windows, output_range):
+    def __init__(
+        self,
+        windows: Sequence[tuple[float, float]] = ((-1024, 3071),),
+        output_range: tuple[float, float] = (0.0, 255.0),
+    ) -> None:
+        for low, high in list(windows) + [output_range]:
             if not low < high:
                 raise ValueError(f'windows: a window is (low, high), but got ({low}, {high})')
         self.windows = tuple(tuple(window) for window in windows)
         self.output_range = tuple(output_range)
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Window the image.
 
         Args:
@@ -42,19 +50,21 @@ class WindowHU(BaseTransform):
             dict: The sample with ``img`` windowed.
         """
         img = results['img'].astype(np.float32, copy=False)
-        img = img.reshape(*img.shape[:2], -1)
+        height, width = img.shape[:2]
+        img = img.reshape(height, width, -1)
         windowed = [self._window(img, low, high) for low, high in self.windows]
         results['img'] = windowed[0] if len(windowed) == 1 else np.concatenate(windowed, axis=-1)
         return results
 
-    def _window(self, img, low, high):
+    def _window(self, img: np.ndarray, low: float, high: float) -> np.ndarray:
         bottom, top = self.output_range
         scale = (top - bottom) / (high - low)
+        # low HU becomes the bottom and high HU the top; one copy of the image is made
         out = img * np.float32(scale)
         out += np.float32(bottom - low * scale)
         return np.clip(out, bottom, top, out=out)
 
-    def to_hu(self, img):
+    def to_hu(self, img: np.ndarray) -> np.ndarray:
         """Undo the first window, for display.
 
         Args:
@@ -65,8 +75,9 @@ class WindowHU(BaseTransform):
         """
         low, high = self.windows[0]
         bottom, top = self.output_range
+        # the channels of the first window come before those of the others
         first = img[..., : img.shape[-1] // len(self.windows)]
         return (first - bottom) * ((high - low) / (top - bottom)) + low
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'{type(self).__name__}(windows={self.windows}, output_range={self.output_range})'

@@ -1,6 +1,10 @@
 """Loading of CT slices with their neighbors as the channels of an image."""
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Sequence
+from typing import Any, Callable
 
 import cv2
 import numpy as np
@@ -48,12 +52,12 @@ class LoadCTSlices(BaseTransform):
 
     def __init__(
         self,
-        num_slices=3,
-        slice_interval=2.0,
-        hu_scale=1.0,
-        hu_offset=-float(HU_OFFSET),
-        backend_args=None,
-    ):
+        num_slices: int = 3,
+        slice_interval: float | None = 2.0,
+        hu_scale: float = 1.0,
+        hu_offset: float = -float(HU_OFFSET),
+        backend_args: dict | None = None,
+    ) -> None:
         if num_slices < 1 or num_slices % 2 == 0:
             raise ValueError(f'num_slices must be odd and positive, but got {num_slices}')
         if slice_interval is not None and slice_interval <= 0:
@@ -65,7 +69,7 @@ class LoadCTSlices(BaseTransform):
         self.backend_args = backend_args
         self._fetch = functools.partial(get, backend_args=backend_args)
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Load the slices.
 
         Args:
@@ -82,11 +86,12 @@ class LoadCTSlices(BaseTransform):
         results.setdefault('width', read(key).shape[1])
         nearest = functools.partial(_nearest_existing, read, key, key_range)
         slices = [_interpolate(nearest, z) for z in self._positions(results, key, key_range)]
-        results['img'] = cv2.merge(slices).reshape(*slices[0].shape, self.num_slices)
-        results['img_shape'] = results['ori_shape'] = slices[0].shape
+        height, width = slices[0].shape
+        results['img'] = cv2.merge(slices).reshape(height, width, self.num_slices)
+        results['img_shape'] = results['ori_shape'] = (height, width)
         return results
 
-    def _positions(self, results, key, key_range):
+    def _positions(self, results: dict, key: int, key_range: Sequence[int]) -> list[float]:
         """Return the fractional slice indices of the channels."""
         step = 1.0
         if self.slice_interval is not None and self.num_slices > 1:
@@ -97,10 +102,12 @@ class LoadCTSlices(BaseTransform):
                     'correct it in mm, or load with slice_interval=None'
                 )
             step = self.slice_interval / interval
+        # the key slice is the middle channel; whole numbers are exact, so that one slice is read
         offsets = np.arange(self.num_slices) - self.num_slices // 2
-        return np.clip(np.round(key + offsets * step, 6), *key_range).tolist()
+        first, last = key_range
+        return np.round(key + offsets * step, 6).clip(first, last).tolist()
 
-    def _key_and_range(self, results):
+    def _key_and_range(self, results: dict) -> tuple[int, tuple[int, int]]:
         if self.num_slices == 1:
             key = results.get('slice_index', 0)
             return key, (key, key)
@@ -113,10 +120,10 @@ class LoadCTSlices(BaseTransform):
             )
         return key, (first, last)
 
-    def _slice_range(self, results):
+    def _slice_range(self, results: dict) -> Sequence[int]:
         return _ct_field(results, 'slice_range')
 
-    def _read(self, results, index):
+    def _read(self, results: dict, index: int) -> np.ndarray | None:
         """Read one slice in HU, (H, W) float32; return None if it does not exist."""
         path = slice_path(results, index)
         try:
@@ -131,7 +138,7 @@ class LoadCTSlices(BaseTransform):
             )
         return img.astype(np.float32) * np.float32(self.hu_scale) + np.float32(self.hu_offset)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(num_slices={self.num_slices}, '
             f'slice_interval={self.slice_interval}, hu_scale={self.hu_scale}, '
@@ -152,14 +159,14 @@ class LoadCTSlicesFromVolume(LoadCTSlices):
     - slice_interval: mm
     """
 
-    def _slice_range(self, results):
+    def _slice_range(self, results: dict) -> Sequence[int]:
         return 0, len(results['volume']) - 1
 
-    def _read(self, results, index):
+    def _read(self, results: dict, index: int) -> np.ndarray:
         return results['volume'][index].astype(np.float32)
 
 
-def _ct_field(results, key):
+def _ct_field(results: dict, key: str) -> Any:
     if results.get(key) is None:
         raise UserError(
             f'{results.get("img_path")} has no {key!r}, which is needed for neighboring slices: '
@@ -168,17 +175,21 @@ def _ct_field(results, key):
     return results[key]
 
 
-def _nearest_existing(read, key, key_range, index):
+def _nearest_existing(
+    read: Callable[[int], np.ndarray | None], key: int, key_range: Sequence[int], index: int
+) -> np.ndarray:
     img = read(index)
     if img is not None:
         return img
-    others = sorted(
-        range(key_range[0], key_range[1] + 1), key=lambda i: (abs(i - index), abs(i - key))
-    )
-    return next(img for img in map(read, others) if img is not None)
+    # by distance from the missing slice, then from the key slice, which exists
+    others = range(key_range[0], key_range[1] + 1)
+    for other in sorted(others, key=lambda i: (abs(i - index), abs(i - key))):
+        if (img := read(other)) is not None:
+            break
+    return img
 
 
-def _interpolate(read, position):
+def _interpolate(read: Callable[[int], np.ndarray], position: float) -> np.ndarray:
     lower = int(position)
     weight = position - lower
     if weight == 0:

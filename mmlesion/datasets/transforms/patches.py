@@ -1,5 +1,9 @@
 """Lesion patches for training an embedding."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
@@ -27,11 +31,11 @@ class LoadNearbyCTSlices(LoadCTSlices):
         slice. **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
     """
 
-    def __init__(self, reach=0.3, **kwargs):
+    def __init__(self, reach: float = 0.3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.reach = reach
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Load a slice and its neighbors.
 
         Args:
@@ -44,12 +48,13 @@ class LoadNearbyCTSlices(LoadCTSlices):
         radius = min(x2 - x1, y2 - y1) * results['spacing'][0] / 2
         steps = int(self.reach * radius / results['slice_interval'])
         number = results['slice_index'] + np.random.randint(-steps, steps + 1)
-        number = int(np.clip(number, *results['slice_range']))
+        first, last = results['slice_range']
+        number = int(np.clip(number, first, last))
         results['img_path'] = slice_path(results, number)
         results['slice_index'] = number
         return super().transform(results)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'{super().__repr__()[:-1]}, reach={self.reach})'
 
 
@@ -70,11 +75,11 @@ class CropLesionPatch(BaseTransform):
         size (int): Its side, px. Defaults to 120, which is 96 mm after ``NormalizeSpacing``.
     """
 
-    def __init__(self, size=120):
+    def __init__(self, size: int = 120) -> None:
         self.size = size
 
     @autocast_box_type()
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Crop the patch.
 
         Args:
@@ -86,7 +91,8 @@ class CropLesionPatch(BaseTransform):
         img = results['img']
         x, y = results['gt_bboxes'].centers[0].round().int().tolist()
         left, top = x - self.size // 2, y - self.size // 2
-        patch = np.full((self.size, self.size, *img.shape[2:]), img.min(), img.dtype)
+        patch = np.full((self.size, self.size) + img.shape[2:], img.min(), img.dtype)
+        # px of the image, the upper ends exclusive; of the patch, they are less left and top
         y1, x1 = max(top, 0), max(left, 0)
         y2, x2 = min(top + self.size, img.shape[0]), min(left + self.size, img.shape[1])
         patch[y1 - top : y2 - top, x1 - left : x2 - left] = img[y1:y2, x1:x2]
@@ -95,5 +101,5 @@ class CropLesionPatch(BaseTransform):
         results['gt_bboxes'].translate_((-left, -top))
         return results
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'{type(self).__name__}(size={self.size})'

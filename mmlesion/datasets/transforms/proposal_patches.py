@@ -1,6 +1,9 @@
 """3D patches around proposals for false positive reduction."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -32,24 +35,27 @@ class PatchFrame(NamedTuple):
     step: np.ndarray
     size: np.ndarray
 
-    def to_patch(self, box):
+    def to_patch(self, box: np.ndarray) -> np.ndarray:
         """Map a box (6,) z1, y1, x1, z2, y2, x2 from the series to the patch, clipped to it."""
+        # the frame's center is the middle of the patch
         corners = (np.reshape(box, (2, 3)) - self.center) / self.step + self.size / 2
+        # a flip along an axis swaps its corners there
         return np.clip(np.r_[corners.min(0), corners.max(0)], 0, np.tile(self.size, 2))
 
-    def slices(self):
+    def slices(self) -> np.ndarray:
         """Return the slice numbers (D,), usually fractional, of the patch's planes."""
         return self._positions(0)
 
-    def pixel_map(self):
+    def pixel_map(self) -> np.ndarray:
         """Return the affine map (2, 3) of px centers x, y from the patch to a slice."""
-        (y, x), (step_y, step_x) = self._first()[1:], self.step[1:]
+        _, y, x = self._first()
+        _, step_y, step_x = self.step
         return np.array([[step_x, 0, x], [0, step_y, y]])
 
-    def _positions(self, axis):
+    def _positions(self, axis: int) -> np.ndarray:
         return self._first()[axis] + np.arange(self.size[axis]) * self.step[axis]
 
-    def _first(self):
+    def _first(self) -> np.ndarray:
         """Return the index z, y, x in the series, by voxel centers, of the patch's first voxel."""
         return self.center - 0.5 + (0.5 - self.size / 2) * self.step
 
@@ -94,16 +100,16 @@ class LoadProposalPatch(LoadCTSlices):
 
     def __init__(
         self,
-        num_slices=25,
-        size=96,
-        slice_interval=2.0,
-        spacing=0.8,
-        ratio_range=(1.0, 1.0),
-        max_shift_mm=0.0,
-        flip_prob=0.0,
-        pad_hu=-1024,
-        **kwargs,
-    ):
+        num_slices: int = 25,
+        size: int = 96,
+        slice_interval: float = 2.0,
+        spacing: float = 0.8,
+        ratio_range: Sequence[float] = (1.0, 1.0),
+        max_shift_mm: float = 0.0,
+        flip_prob: float = 0.0,
+        pad_hu: int = -1024,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_slices=num_slices, slice_interval=slice_interval, **kwargs)
         if slice_interval is None or spacing <= 0 or size < 1:
             raise ValueError(
@@ -124,7 +130,7 @@ class LoadProposalPatch(LoadCTSlices):
         self.pad_hu = pad_hu
         self._cached = {}
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Load the patch.
 
         Args:
@@ -141,17 +147,18 @@ class LoadProposalPatch(LoadCTSlices):
         results['patch_box'] = frame.to_patch(box).tolist()
         return results
 
-    def _draw_frame(self, results, box):
+    def _draw_frame(self, results: dict, box: np.ndarray) -> PatchFrame:
         """Draw the patch of a box (6,) z1, y1, x1, z2, y2, x2."""
         mm = self._voxel_mm(results)
         step = np.array([self.slice_interval, self.spacing, self.spacing]) / mm
-        step /= np.random.uniform(*self.ratio_range)
+        low, high = self.ratio_range
+        step /= np.random.uniform(low, high)
         shift = np.random.uniform(-self.max_shift_mm, self.max_shift_mm, 3) / mm
         flip = np.where(np.random.random(3) < self.flip_prob, -1, 1)
         size = np.array([self.num_slices, self.size, self.size])
         return PatchFrame((box[:3] + box[3:]) / 2 + shift, step * flip, size)
 
-    def _voxel_mm(self, results):
+    def _voxel_mm(self, results: dict) -> np.ndarray:
         """Return the size of the series' voxels, mm z, y, x."""
         x, y = results.get('spacing') or (0, 0)
         z = results.get('slice_interval') or 0
@@ -162,10 +169,11 @@ class LoadProposalPatch(LoadCTSlices):
             )
         return np.array([z, y, x])
 
-    def _positions(self, results, key, key_range):
-        return np.clip(np.round(results['patch_frame'].slices(), 6), *key_range).tolist()
+    def _positions(self, results: dict, key: int, key_range: Sequence[int]) -> list[float]:
+        first, last = key_range
+        return np.round(results['patch_frame'].slices(), 6).clip(first, last).tolist()
 
-    def _read(self, results, index):
+    def _read(self, results: dict, index: int) -> np.ndarray | None:
         """Read a slice's part in the patch, (size, size) float32; return None if it is missing."""
         img = self._read_cached(results, index)
         if img is None:
@@ -179,7 +187,7 @@ class LoadProposalPatch(LoadCTSlices):
             borderValue=self.pad_hu,
         )
 
-    def _read_cached(self, results, index):
+    def _read_cached(self, results: dict, index: int) -> np.ndarray | None:
         path = slice_path(results, index)
         if path not in self._cached:
             self._cached[path] = super()._read(results, index)
@@ -187,7 +195,7 @@ class LoadProposalPatch(LoadCTSlices):
                 del self._cached[next(iter(self._cached))]
         return self._cached[path]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(num_slices={self.num_slices}, size={self.size}, '
             f'slice_interval={self.slice_interval}, spacing={self.spacing}, '

@@ -1,5 +1,9 @@
 """Transforms of 1 mm volumes, (z, y, x) int16 HU, with spheres in voxel coordinates."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, to_tensor
@@ -33,7 +37,7 @@ class LoadVolume(BaseTransform):
         UserError: If the file is missing, is not an array, or is another than was annotated.
     """
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Open the volume.
 
         Args:
@@ -59,7 +63,7 @@ class LoadVolume(BaseTransform):
         results['img_shape'] = results['ori_shape'] = volume.shape
         return results
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'{type(self).__name__}()'
 
 
@@ -85,10 +89,10 @@ class LoadSphereAnnotations(BaseTransform):
             those that mark a lesion from training.
     """
 
-    def __init__(self, with_ignored=True):
+    def __init__(self, with_ignored: bool = True) -> None:
         self.with_ignored = with_ignored
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Load the annotations.
 
         Args:
@@ -97,14 +101,10 @@ class LoadSphereAnnotations(BaseTransform):
         Returns:
             dict: The sample with ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``.
         """
-        instances = [
-            instance
-            for instance in results['instances']
-            if self.with_ignored or not instance['ignore_flag']
-        ]
-        grid = Grid.from_annotation(results)
-        world = [[*instance['center_mm'], instance['diameter_mm']] for instance in instances]
-        spheres = grid.spheres_from_world(world).astype(np.float32)
+        instances = results['instances']
+        if not self.with_ignored:
+            instances = [one for one in instances if not one['ignore_flag']]
+        spheres = _in_voxels(instances, results).astype(np.float32)
         results['gt_bboxes'] = SphereBoxes(torch.from_numpy(spheres))
         labels = [instance['bbox_label'] for instance in instances]
         results['gt_bboxes_labels'] = np.array(labels, dtype=np.int64)
@@ -112,7 +112,7 @@ class LoadSphereAnnotations(BaseTransform):
         results['gt_ignore_flags'] = np.array(flags, dtype=bool)
         return results
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'{type(self).__name__}(with_ignored={self.with_ignored})'
 
 
@@ -163,12 +163,12 @@ class RandomLesionCrop(BaseTransform):
 
     def __init__(
         self,
-        crop_size=(128, 128, 128),
-        lesion_share=0.7,
-        hard_share=0.5,
-        scale_range=None,
-        pad_hu=0,
-    ):
+        crop_size: Sequence[int] = (128, 128, 128),
+        lesion_share: float = 0.7,
+        hard_share: float = 0.5,
+        scale_range: Sequence[float] | None = None,
+        pad_hu: int = 0,
+    ) -> None:
         if not 0 <= lesion_share <= 1 or not 0 <= hard_share <= 1:
             raise ValueError(
                 f'lesion_share and hard_share must be 0 to 1, not {lesion_share} and {hard_share}'
@@ -181,7 +181,7 @@ class RandomLesionCrop(BaseTransform):
         self.scale_range = scale_range
         self.pad_hu = pad_hu
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Take a crop.
 
         Args:
@@ -191,7 +191,7 @@ class RandomLesionCrop(BaseTransform):
             dict: The crop with what is annotated on it.
         """
         volume = results['volume']
-        scale = 1.0 if self.scale_range is None else np.random.uniform(*self.scale_range)
+        scale = self._draw_scale()
         start = self._start(self._target(results), np.array(volume.shape), scale)
         results['volume'] = cut_volume(volume, start, self.crop_size, scale, self.pad_hu)
         results['img_shape'] = self.crop_size
@@ -202,11 +202,17 @@ class RandomLesionCrop(BaseTransform):
         self._keep_visible(results)
         return results
 
-    def _target(self, results):
+    def _draw_scale(self) -> float:
+        if self.scale_range is None:
+            return 1.0
+        low, high = self.scale_range
+        return np.random.uniform(low, high)
+
+    def _target(self, results: dict) -> np.ndarray | None:
         """Draw a sphere (4,) to be contained in the crop, or None."""
         lesions = results['gt_bboxes'].numpy()[~results['gt_ignore_flags']]
         if results.get('crop_target') is not None:
-            return _in_voxels(results['crop_target'], results)
+            return _in_voxels([results['crop_target']], results)[0]
         if 'crop_target' not in results and self._happens(lesions, self.lesion_share):
             return lesions[np.random.randint(len(lesions))].astype(float)
         spots = results.get('hard_spots', [])
@@ -215,13 +221,14 @@ class RandomLesionCrop(BaseTransform):
         return None
 
     @staticmethod
-    def _happens(spheres, share):
+    def _happens(spheres: Sequence | np.ndarray, share: float) -> bool:
         return len(spheres) > 0 and np.random.random() < share
 
-    def _start(self, target, shape, scale):
+    def _start(self, target: np.ndarray | None, shape: np.ndarray, scale: float) -> np.ndarray:
         """Draw the first voxel z, y, x of the crop, in the scaled volume."""
         size = np.array(self.crop_size)
         shape = np.rint(shape * scale)
+        # starts of crops within the volume, or, where it is smaller, of those that contain it
         first, last = np.minimum(shape - size, 0), np.maximum(shape - size, 0)
         if target is not None:
             center, radius = target[:3] * scale, target[3] * scale / 2
@@ -231,7 +238,7 @@ class RandomLesionCrop(BaseTransform):
             first, last = np.clip(low, first, last), np.clip(high, first, last)
         return np.rint(np.random.uniform(first, last)).astype(np.int64)
 
-    def _keep_visible(self, results):
+    def _keep_visible(self, results: dict) -> None:
         """Drop spheres outside the crop, and ignore those whose center is outside."""
         spheres = results['gt_bboxes']
         visible = spheres.is_inside(self.crop_size).numpy()
@@ -241,7 +248,7 @@ class RandomLesionCrop(BaseTransform):
         results['gt_bboxes_labels'] = results['gt_bboxes_labels'][visible]
         results['gt_ignore_flags'] = (results['gt_ignore_flags'] | cut_off)[visible]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(crop_size={self.crop_size}, '
             f'lesion_share={self.lesion_share}, hard_share={self.hard_share}, '
@@ -249,13 +256,19 @@ class RandomLesionCrop(BaseTransform):
         )
 
 
-def _in_voxels(instance, results):
-    """Return the sphere (4,) z, y, x, diameter of an instance, in voxels of the volume."""
-    grid = Grid.from_annotation(results)
-    return grid.spheres_from_world([[*instance['center_mm'], instance['diameter_mm']]])[0]
+def _in_voxels(instances: Sequence[Mapping], results: dict) -> np.ndarray:
+    """Return the spheres (n, 4) z, y, x, diameter of instances, in voxels of the volume."""
+    world = [[*instance['center_mm'], instance['diameter_mm']] for instance in instances]
+    return Grid.from_annotation(results).spheres_from_world(world)
 
 
-def cut_volume(volume, start, size, scale=1.0, pad_hu=0):
+def cut_volume(
+    volume: np.ndarray,
+    start: Sequence[int],
+    size: Sequence[int],
+    scale: float = 1.0,
+    pad_hu: int = 0,
+) -> np.ndarray:
     """Crop a volume at a scale; the crop may extend beyond the volume.
 
     Args:
@@ -273,6 +286,7 @@ def cut_volume(volume, start, size, scale=1.0, pad_hu=0):
         return _cut(volume, start, size, pad_hu)
     # The center of the scaled volume's voxel i is the point (i + 0.5) / scale of the volume's.
     first = (start + 0.5) / scale - 0.5
+    # the whole voxels that the interpolation reads: from corner, extent of them
     corner = np.floor(first).astype(int)
     extent = np.ceil(first + (size - 1) / scale).astype(int) + 1 - corner
     part = _cut(volume, corner, extent, pad_hu).astype(np.float32)
@@ -282,13 +296,17 @@ def cut_volume(volume, start, size, scale=1.0, pad_hu=0):
     return np.rint(scaled).astype(np.int16)
 
 
-def _cut(volume, start, size, pad_hu):
+def _cut(volume: np.ndarray, start: np.ndarray, size: np.ndarray, pad_hu: int) -> np.ndarray:
     part = np.full(size, pad_hu, volume.dtype)
+    # what the part and the volume share, in voxels of the volume; the upper ends are exclusive
     low, high = np.maximum(start, 0), np.minimum(start + size, volume.shape)
     if (low < high).all():
-        there = tuple(map(slice, low - start, high - start))
-        part[there] = volume[tuple(map(slice, low, high))]
+        part[_block(low - start, high - start)] = volume[_block(low, high)]
     return part
+
+
+def _block(low: np.ndarray, high: np.ndarray) -> tuple[slice, ...]:
+    return tuple(slice(first, last) for first, last in zip(low, high))
 
 
 @TRANSFORMS.register_module()
@@ -310,10 +328,10 @@ class RandomFlip3D(BaseTransform):
         prob (float | Sequence[float]): Chance of each axis, or of z, y and x. Defaults to 0.5.
     """
 
-    def __init__(self, prob=0.5):
+    def __init__(self, prob: float | Sequence[float] = 0.5) -> None:
         self.prob = np.broadcast_to(prob, 3).tolist()
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Flip the volume.
 
         Args:
@@ -331,7 +349,7 @@ class RandomFlip3D(BaseTransform):
                 results['gt_bboxes'].flip_(volume.shape, axis)
         return results
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'{type(self).__name__}(prob={self.prob})'
 
 
@@ -356,7 +374,7 @@ class PackVolumeInputs(BaseTransform):
 
     def __init__(
         self,
-        meta_keys=(
+        meta_keys: Sequence[str] = (
             'volume_id',
             'volume_path',
             'series_uid',
@@ -370,10 +388,10 @@ class PackVolumeInputs(BaseTransform):
             'crop_scale',
             'flip_axes',
         ),
-    ):
+    ) -> None:
         self.meta_keys = tuple(meta_keys)
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Pack the sample.
 
         Args:
@@ -391,11 +409,11 @@ class PackVolumeInputs(BaseTransform):
         sample.set_metainfo({key: results[key] for key in self.meta_keys if key in results})
         return dict(inputs=torch.from_numpy(volume)[None], data_samples=sample)
 
-    def _instances(self, results, chosen):
+    def _instances(self, results: dict, chosen: np.ndarray) -> InstanceData:
         return InstanceData(
             bboxes=results['gt_bboxes'][torch.from_numpy(chosen)],
             labels=to_tensor(results['gt_bboxes_labels'][chosen]),
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'{type(self).__name__}(meta_keys={self.meta_keys})'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmdet.registry import HOOKS
@@ -39,7 +40,7 @@ class AutocastModulesHook(Hook):
         modules: Sequence[str] = ('backbone', 'neck'),
         dtype: str = 'bfloat16',
         channels_last: bool = True,
-    ):
+    ) -> None:
         if dtype != 'bfloat16':
             raise UserError(f"AutocastModulesHook: dtype must be 'bfloat16', not {dtype!r}")
         self.modules = tuple(modules)
@@ -64,14 +65,14 @@ class AutocastModulesHook(Hook):
         plain = module.forward
 
         @functools.wraps(plain)
-        def forward(*args, **kwargs):
+        def forward(*args: Any, **kwargs: Any) -> Any:
             with torch.autocast(_device_of(module), self.dtype):
                 found = plain(*map(self._arrange, args), **kwargs)
             return apply_to(found, torch.is_tensor, _plain)
 
         module.forward = forward
 
-    def _arrange(self, argument):
+    def _arrange(self, argument: Any) -> Any:
         """Convert images (4D tensors) to the memory format of the weights."""
         if self.channels_last and isinstance(argument, torch.Tensor) and argument.dim() == 4:
             return argument.contiguous(memory_format=torch.channels_last)

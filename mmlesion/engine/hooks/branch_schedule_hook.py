@@ -1,8 +1,14 @@
 """Training schedule of the two branches of 3D Aggregated Faster R-CNN."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
 
 from mmlesion.utils import UserError
 
@@ -26,7 +32,7 @@ class BranchScheduleHook(Hook):
         UserError: If the model has no branches.
     """
 
-    def __init__(self, rpn_epochs=0, alternate=None):
+    def __init__(self, rpn_epochs: int = 0, alternate: int | None = None) -> None:
         if rpn_epochs < 0 or (alternate is not None and alternate < 1):
             raise UserError(
                 'BranchScheduleHook: rpn_epochs must be at least 0 and alternate at least 1, not '
@@ -35,14 +41,14 @@ class BranchScheduleHook(Hook):
         self.rpn_epochs = rpn_epochs
         self.alternate = alternate
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Set the branches to train in this iteration."""
         detector = _detector(runner)
         detector.branches = self._branches(runner)
         if runner.epoch < self.rpn_epochs:
             detector.fprn_detects = False
 
-    def _branches(self, runner):
+    def _branches(self, runner: Runner) -> str:
         if runner.epoch < self.rpn_epochs:
             return 'rpn'
         if self.alternate is None:
@@ -50,7 +56,7 @@ class BranchScheduleHook(Hook):
         return 'rpn' if runner.iter // self.alternate % 2 else 'fprn'
 
 
-def _detector(runner):
+def _detector(runner: Runner) -> nn.Module:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if not hasattr(model, 'branches'):
         raise UserError(f'BranchScheduleHook: {type(model).__name__} has no branches to train')

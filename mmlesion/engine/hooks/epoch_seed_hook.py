@@ -1,8 +1,11 @@
 """Reproducible random numbers after resuming."""
 
+from __future__ import annotations
+
 from mmdet.registry import HOOKS
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmengine.runner.utils import set_random_seed
 
 
@@ -19,6 +22,6 @@ class EpochSeedHook(Hook):
 
     priority = 'VERY_HIGH'
 
-    def before_train_epoch(self, runner):
+    def before_train_epoch(self, runner: Runner) -> None:
         """Seed ``random``, NumPy and torch from the run's seed, the epoch and the rank."""
         set_random_seed((runner.seed + 1_000_003 * runner.epoch + 10_007 * get_rank()) % 2**32)

@@ -1,10 +1,13 @@
 """Check of a checkpoint's cross-validation fold."""
 
+from __future__ import annotations
+
 import logging
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 
 from mmlesion.utils import UserError
 
@@ -24,15 +27,15 @@ class FoldHook(Hook):
             the parts of the config have different ones.
     """
 
-    def before_run(self, runner):
+    def before_run(self, runner: Runner) -> None:
         """Read the fold."""
         self.fold = fold_of(runner.cfg)
 
-    def before_save_checkpoint(self, runner, checkpoint):
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Write the fold into a checkpoint."""
         checkpoint['meta']['fold'] = self.fold
 
-    def after_load_checkpoint(self, runner, checkpoint):
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Reject a checkpoint of another fold."""
         found = checkpoint.get('meta', {}).get('fold')
         if found is None:

@@ -1,8 +1,15 @@
 """Freezing of modules during training."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
 
 from mmlesion.utils import UserError
 
@@ -24,10 +31,10 @@ class FreezeModulesHook(Hook):
         UserError: If the model has no such module.
     """
 
-    def __init__(self, modules=('backbone', 'neck', 'rpn_head')):
+    def __init__(self, modules: Sequence[str] = ('backbone', 'neck', 'rpn_head')) -> None:
         self.modules = tuple(modules)
 
-    def before_run(self, runner):
+    def before_run(self, runner: Runner) -> None:
         """Disable the gradients, before the weights are loaded."""
         for module in self._frozen(runner):
             module.requires_grad_(False)
@@ -36,12 +43,12 @@ class FreezeModulesHook(Hook):
             wrapper_cfg = runner.cfg.get('model_wrapper_cfg')
             runner.model = runner.wrap_model(wrapper_cfg, runner.model.module)
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Return the frozen modules to evaluation mode, which the training loop has changed."""
         for module in self._frozen(runner):
             module.eval()
 
-    def _frozen(self, runner):
+    def _frozen(self, runner: Runner) -> Iterator[nn.Module]:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for name in self.modules:
             try:

@@ -1,10 +1,17 @@
 """Anchor-based sampling: training crops at a detector's errors."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from mmdet.registry import HOOKS
+from mmdet.structures import DetDataSample
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from mmlesion.evaluation.functional import centre_in_sphere
@@ -37,13 +44,19 @@ class HardCropHook(Hook):
             its dataloader has persistent workers, which would not receive them.
     """
 
-    def __init__(self, dataloader, epochs=(50,), score_thr=0.5, max_per_volume=20):
+    def __init__(
+        self,
+        dataloader: dict,
+        epochs: Sequence[int] = (50,),
+        score_thr: float = 0.5,
+        max_per_volume: int = 20,
+    ) -> None:
         self.dataloader = dataloader
         self.epochs = tuple(epochs)
         self.score_thr = score_thr
         self.max_per_volume = max_per_volume
 
-    def before_train(self, runner):
+    def before_train(self, runner: Runner) -> None:
         """Check the training data, and restore the locations of a resumed run."""
         if getattr(runner.train_dataloader, 'persistent_workers', False):
             raise UserError(
@@ -55,7 +68,7 @@ class HardCropHook(Hook):
         else:
             _training_data(runner)
 
-    def after_train_epoch(self, runner):
+    def after_train_epoch(self, runner: Runner) -> None:
         """Run the training scans, if a round ends."""
         if runner.epoch + 1 not in self.epochs:
             return
@@ -65,7 +78,7 @@ class HardCropHook(Hook):
         runner.message_hub.update_info(SPOTS, spots)
         _set_spots(runner, spots)
 
-    def find_spots(self, runner):
+    def find_spots(self, runner: Runner) -> dict[int, list]:
         """Run the detector on all training scans, in all processes.
 
         Args:
@@ -84,10 +97,14 @@ class HardCropHook(Hook):
             for sample in samples:
                 spots[sample.volume_id] = self._errors(sample).tolist()
         runner.model.train()
-        merged = {k: v for part in all_gather_object(spots) for k, v in part.items() if v}
+        merged = {}
+        for part in all_gather_object(spots):
+            for volume, errors in part.items():
+                if errors:
+                    merged[volume] = errors
         return dict(sorted(merged.items()))
 
-    def _errors(self, sample):
+    def _errors(self, sample: DetDataSample) -> np.ndarray:
         """Return spheres (m, 4) of a sample's missed lesions and false positives."""
         found = sample.pred_instances
         found = found[found.scores >= self.score_thr]
@@ -97,7 +114,9 @@ class HardCropHook(Hook):
         return find_errors(found.bboxes.cpu().numpy(), lesions, ignored, self.max_per_volume)
 
 
-def find_errors(found, lesions, ignored, max_false=None):
+def find_errors(
+    found: np.ndarray, lesions: np.ndarray, ignored: np.ndarray, max_false: int | None = None
+) -> np.ndarray:
     """Find the errors of a detector by the center-in-sphere criterion of LUNA16.
 
     Args:
@@ -110,16 +129,17 @@ def find_errors(found, lesions, ignored, max_false=None):
         ndarray: (j, 4) lesions that no detection hits, then detections that hit nothing.
     """
     hits = _hits(found, lesions)
+    # (n,) detections that hit no lesion, not even an ignored one
     false = ~hits.any(axis=1) & ~_hits(found, ignored).any(axis=1)
     return np.concatenate([lesions[~hits.any(axis=0)], found[false][:max_false]])
 
 
-def _hits(found, spheres):
+def _hits(found: np.ndarray, spheres: np.ndarray) -> np.ndarray:
     """Return whether the center of each detection lies in each sphere, (n, m)."""
     return centre_in_sphere(found[:, None, :3], spheres[None])
 
 
-def _training_data(runner):
+def _training_data(runner: Runner) -> Dataset:
     """Return the innermost dataset of the training dataloader.
 
     Raises:
@@ -136,5 +156,5 @@ def _training_data(runner):
     return dataset
 
 
-def _set_spots(runner, spots):
+def _set_spots(runner: Runner, spots: dict[int, list]) -> None:
     _training_data(runner).hard_spots = spots

@@ -1,9 +1,12 @@
 """Early stopping whose state survives resuming."""
 
+from __future__ import annotations
+
 from math import isfinite
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import EarlyStoppingHook
+from mmengine.runner import Runner
 
 from mmlesion.utils import UserError
 
@@ -25,7 +28,7 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
 
     priority = 'LOW'  # before the checkpoint is saved
 
-    def before_train(self, runner):
+    def before_train(self, runner: Runner) -> None:
         """Restore the state of a resumed run, which may have been stopped."""
         state = runner.message_hub.runtime_info.get(STATE)
         if state is None:
@@ -35,7 +38,7 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
             runner.train_loop.stop_training = True
             runner.logger.info(f'{self.monitor} had reached its plateau: training is finished')
 
-    def after_val_epoch(self, runner, metrics):
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
         """Decide whether to stop.
 
         Raises:
@@ -52,7 +55,7 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
         state = dict(wait_count=self.wait_count, best_score=float(self.best_score))
         runner.message_hub.update_info(STATE, state)
 
-    def _is_over(self):
+    def _is_over(self) -> bool:
         better = self.rule_map[self.rule]
         threshold = self.stopping_threshold
         reached = threshold is not None and better(self.best_score, threshold)

@@ -1,9 +1,12 @@
 """Checkpoints before and after validation, so that either can be resumed."""
 
+from __future__ import annotations
+
 from bisect import bisect
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
 
 DUE = 'due_validation'  # a key with "val" first would be logged
 
@@ -25,7 +28,7 @@ class ValidatedCheckpointHook(CheckpointHook):
         **kwargs: Those of mmengine's ``CheckpointHook``.
     """
 
-    def before_train(self, runner):
+    def before_train(self, runner: Runner) -> None:
         """Run the validation in which a resumed run was interrupted."""
         super().before_train(runner)
         if runner.val_loop is not None and _is_due(runner):
@@ -33,13 +36,13 @@ class ValidatedCheckpointHook(CheckpointHook):
             runner.logger.info(f'Epoch {runner.epoch} was not fully validated: validating it')
             runner.val_loop.run()
 
-    def after_train_epoch(self, runner):
+    def after_train_epoch(self, runner: Runner) -> None:
         """Save the checkpoint, marked if validation is to follow."""
         if self.by_epoch and _validates(runner, runner.epoch + 1):
             runner.message_hub.update_info(DUE, runner.epoch + 1)
         super().after_train_epoch(runner)
 
-    def after_val_epoch(self, runner, metrics):
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
         """Save the best checkpoint, and the epoch's again with the changes made by validation."""
         if not _is_due(runner):
             super().after_val_epoch(runner, metrics)
@@ -52,17 +55,18 @@ class ValidatedCheckpointHook(CheckpointHook):
             meta = dict(epoch=runner.epoch, iter=runner.iter)
             self._save_checkpoint_with_step(runner, runner.epoch, meta)
 
-    def _path(self, epoch):
+    def _path(self, epoch: int) -> str:
         return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(epoch))
 
 
-def _is_due(runner):
+def _is_due(runner: Runner) -> bool:
     return runner.message_hub.runtime_info.get(DUE) == runner.epoch
 
 
-def _validates(runner, epoch):
+def _validates(runner: Runner, epoch: int) -> bool:
     """Return whether an epoch, counted from 1, is validated; see ``EpochBasedTrainLoop``."""
     loop = runner.train_loop
+    # the interval of the last milestone that the epoch has reached
     interval = loop.dynamic_intervals[bisect(loop.dynamic_milestones, epoch + 1) - 1]
     in_turn = epoch % interval == 0 or epoch == loop.max_epochs
     return runner.val_loop is not None and epoch >= loop.val_begin and in_turn

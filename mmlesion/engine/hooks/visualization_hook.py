@@ -1,19 +1,34 @@
 """Images of predictions during validation and testing."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.registry import HOOKS
+from mmdet.structures import DetDataSample
 from mmengine.fileio import get
+from mmengine.runner import Runner
 from mmengine.structures import PixelData
 
 from mmlesion.io.slices import read_slice
 from mmlesion.structures import to_original_frame
 from mmlesion.utils import UserError
 from mmlesion.visualization.sphere_slices import sphere_slices
+
+
+class _Picture(NamedTuple):
+    """A slice to draw: its (H, W) stored values or HU, and its sample in its frame."""
+
+    file_name: str
+    image: np.ndarray
+    data_sample: DetDataSample
 
 
 @HOOKS.register_module()
@@ -29,7 +44,9 @@ class LesionVisualizationHook(DetVisualizationHook):
         UserError: If it is to draw scored 3D proposals, of which every one is a sample.
     """
 
-    def after_val_iter(self, runner, batch_idx, data_batch, outputs):
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any, outputs: Sequence[DetDataSample]
+    ) -> None:
         """Draw the first slice of a batch at every ``interval`` iterations.
 
         Args:
@@ -41,9 +58,11 @@ class LesionVisualizationHook(DetVisualizationHook):
         step = runner.iter + batch_idx
         if self.draw and step % self.interval == 0:
             for picture in islice(self._pictures(outputs[0]), 1):
-                self._draw(*picture, 'val_img', step)
+                self._draw(picture, 'val_img', step)
 
-    def after_test_iter(self, runner, batch_idx, data_batch, outputs):
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any, outputs: Sequence[DetDataSample]
+    ) -> None:
         """Draw every sample.
 
         Args:
@@ -60,10 +79,10 @@ class LesionVisualizationHook(DetVisualizationHook):
                 out_file = None
                 if self.test_out_dir is not None:
                     folder = Path(runner.work_dir, runner.timestamp, self.test_out_dir)
-                    out_file = str(folder / picture[0])
-                self._draw(*picture, 'test_img', self._test_index, out_file)
+                    out_file = str(folder / picture.file_name)
+                self._draw(picture, 'test_img', self._test_index, out_file)
 
-    def _pictures(self, data_sample):
+    def _pictures(self, data_sample: DetDataSample) -> Iterator[_Picture]:
         """Yield the name of each slice to draw, its HU and its sample in its frame."""
         if 'proposal_box' in data_sample:
             raise UserError(
@@ -72,19 +91,20 @@ class LesionVisualizationHook(DetVisualizationHook):
             )
         if 'volume_path' in data_sample:
             volume = np.load(data_sample.volume_path, mmap_mode='r', allow_pickle=False)
-            for number, *drawn in sphere_slices(volume, data_sample, self.score_thr):
-                yield f'{data_sample.series_uid}_{number:03d}.png', *drawn
+            for cut in sphere_slices(volume, data_sample, self.score_thr):
+                name = f'{data_sample.series_uid}_{cut.number:03d}.png'
+                yield _Picture(name, cut.hu, cut.sample)
         else:
             fetch = partial(get, backend_args=self.backend_args)
             image = read_slice(data_sample.img_path, fetch)
             shown = in_original_frame(data_sample, image.shape)
-            yield slice_name(data_sample.img_path), image, shown
+            yield _Picture(slice_name(data_sample.img_path), image, shown)
 
-    def _draw(self, file_name, image, data_sample, name, step, out_file=None):
+    def _draw(self, picture: _Picture, name: str, step: int, out_file: str | None = None) -> None:
         self._visualizer.add_datasample(
-            file_name if self.show else name,
-            image,
-            data_sample=data_sample,
+            picture.file_name if self.show else name,
+            picture.image,
+            data_sample=picture.data_sample,
             show=self.show,
             wait_time=self.wait_time,
             pred_score_thr=self.score_thr,
@@ -93,13 +113,13 @@ class LesionVisualizationHook(DetVisualizationHook):
         )
 
 
-def slice_name(img_path):
+def slice_name(img_path: str) -> str:
     """Return an image name unique across series, whose slices have the same file names."""
     path = Path(img_path)
     return f'{path.parent.name}_{path.stem}.png'
 
 
-def in_original_frame(data_sample, shape):
+def in_original_frame(data_sample: DetDataSample, shape: tuple[int, int]) -> DetDataSample:
     """Move a sample's predictions from the clipped to the original image.
 
     Args:
@@ -126,9 +146,10 @@ def in_original_frame(data_sample, shape):
     return moved_sample
 
 
-def _uncropped(maps, offset, shape):
+def _uncropped(maps: torch.Tensor, offset: tuple[int, int], shape: tuple[int, int]) -> torch.Tensor:
     """Pad maps (n, h, w) with zeros to (n, H, W), with ``offset`` (x, y) in px."""
     x, y = offset
-    whole = maps.new_zeros((len(maps), *shape))
+    whole = maps.new_zeros((len(maps),) + tuple(shape))
+    # px (0, 0) of the clipped image is px (x, y) of the original
     whole[:, y : y + maps.shape[1], x : x + maps.shape[2]] = maps
     return whole

@@ -1,8 +1,11 @@
 """Work folders by cross-validation fold."""
 
+from __future__ import annotations
+
 import copy
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from ..folds import fold_name, fold_of
@@ -19,7 +22,7 @@ class FoldRunner(CPURunner):
     """
 
     @classmethod
-    def from_cfg(cls, cfg) -> 'FoldRunner':
+    def from_cfg(cls, cfg: Config) -> FoldRunner:
         """Build a runner from a config.
 
         Args:

@@ -99,7 +99,7 @@ def test_any_number_of_channels(dataset_files, num_slices, windows):
         dict(type='PackDetInputs'),
     ]
     pipeline = Compose([TRANSFORMS.build(step) for step in steps])
-    loader = load_config('deeplesion.py', dataset_files.root).train_dataloader
+    loader = load_config(DEEPLESION, dataset_files.root).train_dataloader
     dataset = DATASETS.build({**loader.dataset, 'pipeline': []})
     batch = pseudo_collate([pipeline(dataset.get_data_info(i)) for i in range(2)])
     preprocessor = DetDataPreprocessor(mean=[127.5], std=[127.5], pad_size_divisor=32)

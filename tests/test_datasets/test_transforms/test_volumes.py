@@ -250,7 +250,7 @@ class TestRandomLesionCrop:
         assert near / 300 == pytest.approx(0.6, abs=0.09)
 
     def test_options_that_make_no_sense(self):
-        with pytest.raises(ValueError, match='shares'):
+        with pytest.raises(ValueError, match='must be 0 to 1, not 1.5'):
             RandomLesionCrop(lesion_share=1.5)
         with pytest.raises(ValueError, match='scale_range'):
             RandomLesionCrop(scale_range=(1.2, 0.8))
