@@ -207,7 +207,8 @@ class _Machine:
         if isinstance(owner, Record) and owner.state is None:
             owner.state = state
         elif type(owner) is OrderedDict and type(state) is dict and list(state) == ['_metadata']:
-            setattr(
+            # a state dict keeps the versions of its modules there
+            owner._metadata = state['_metadata']  # type: ignore[attr-defined]
                 owner, '_metadata', state['_metadata']
             )  # the versions of a state dict's modules
         else:
