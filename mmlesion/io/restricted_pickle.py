@@ -209,8 +209,6 @@ class _Machine:
         elif type(owner) is OrderedDict and type(state) is dict and list(state) == ['_metadata']:
             # a state dict keeps the versions of its modules there
             owner._metadata = state['_metadata']  # type: ignore[attr-defined]
-                owner, '_metadata', state['_metadata']
-            )  # the versions of a state dict's modules
         else:
             raise UserError(f'it sets the state of a {type(owner).__name__}, so it was not loaded')
 
