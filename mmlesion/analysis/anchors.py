@@ -385,15 +385,15 @@ def _doubts(
 def _checked_bounds(
     bounds: Sequence[Sequence[float]], least: float, name: str
 ) -> list[tuple[float, float]]:
-    bounds = [tuple(map(float, pair)) for pair in bounds]
-    for low, high in bounds:
+    checked = [(float(low), float(high)) for low, high in bounds]
+    for low, high in checked:
         if not least <= low <= high < np.inf:
             at_least = 'at least 1' if least == 1 else 'above 0'
             raise UserError(
                 f'{name} bounds {low:g} to {high:g} cannot be used: the lower one comes first and '
                 f'must be {at_least}'
             )
-    return bounds
+    return checked
 
 
 def _are_positive(values: np.ndarray) -> bool:

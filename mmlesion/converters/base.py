@@ -247,7 +247,7 @@ class Split:
         if self.folds < 0 or self.folds == 1:
             raise UserError(f'--folds is {self.folds}: give at least 2')
 
-    def names(self, cases: Sequence[Case]) -> dict[str, list[str]]:
+    def names(self, cases: Sequence[Case]) -> dict[str | int, list[str]]:
         """Return the cases of each split; all scans of a patient are in the same one.
 
         Args:
@@ -260,19 +260,20 @@ class Split:
             UserError: If some cases have an official split and others none, or there are too few
                 patients for the folds.
         """
-        of_patient = {}
+        of_patient: dict[str, list[str]] = {}
         for case in cases:
             of_patient.setdefault(case.patient or case.name, []).append(case.name)
         if any(case.split is not None for case in cases):
             return _official(cases)
+        parts: dict[Any, list]
         if not self.folds:
-            parts = split_patients(of_patient, self.seed, self.val_share, self.test_share)
+            parts = split_patients(list(of_patient), self.seed, self.val_share, self.test_share)
             if not self.test_share:
                 del parts['test']
         elif self.folds > len(of_patient):
             raise UserError(f'--folds is {self.folds}, but there are {len(of_patient)} patients')
         else:
-            parts = split_folds(of_patient, self.seed, self.folds)
+            parts = split_folds(list(of_patient), self.seed, self.folds)
         return {
             split: [name for patient in patients for name in of_patient[patient]]
             for split, patients in parts.items()
@@ -306,7 +307,7 @@ def print_skipped(
         what (str): How a line begins.
         listed (Path, optional): Where all are named, which is said if some are not printed.
     """
-    kinds = Counter()
+    kinds: Counter[str] = Counter()
     for one in skipped:
         kinds[one.kind] += 1
         if limit is None or kinds[one.kind] <= limit:

@@ -45,7 +45,7 @@ def read_case_table(path: str | Path, with_boxes: bool) -> dict[str, ListedCase]
     Raises:
         UserError: If it cannot be read, lacks a column, or a row cannot be used.
     """
-    cases = {}
+    cases: dict[str, ListedCase] = {}
     for number, row in _read_rows(path, ('case', *COORDINATES) if with_boxes else ('case',)):
         where = f'{path}, line {number}'
         name = row['case']

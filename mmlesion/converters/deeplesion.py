@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.io.deeplesion import DL_INFO_HEADER
-from mmlesion.io.schema import LESION_TYPES, make_annotation, make_image
+from mmlesion.io.schema import LESION_TYPES, Annotation, Image, make_annotation, make_image
 from mmlesion.io.slices import slice_file_name
 from mmlesion.utils import UserError
 
@@ -74,7 +75,12 @@ class Row:
 
 
 def convert(
-    table: str | Path, out: str | Path, *, images: str | Path, multi_type: bool = False, **run
+    table: str | Path,
+    out: str | Path,
+    *,
+    images: str | Path,
+    multi_type: bool = False,
+    **run_options: Any,
 ) -> dict[str, dict]:
     """Convert DeepLesion's list to ``{train,val,test}.json``, all or none.
 
@@ -84,7 +90,7 @@ def convert(
         images (str | Path): The folder ``Images_png``.
         multi_type (bool): Whether the lesion types become categories; untyped lesions are then
             left out.
-        **run: Of :class:`~mmlesion.converters.base.Run`: strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.Run`: strict, allow_skipped.
 
     Returns:
         dict[str, dict]: COCO content by file name.
@@ -92,7 +98,7 @@ def convert(
     Raises:
         UserError: If the input cannot be used, or more is skipped than allowed.
     """
-    run = Run(out, 'row', **run)
+    run = Run(out, 'row', **run_options)
     if not Path(images).is_dir():
         raise UserError(f'{images} is not a folder: give that of Images_png')
     splits, skipped, left_out = read_splits(table, images, run, multi_type)
@@ -130,7 +136,8 @@ def read_splits(
             used.
     """
     splits = {name: DeepLesionSplit(name, Path(path).name, multi_type) for name in SPLITS}
-    skipped, left_out = [], Counter()
+    skipped: list[Skipped] = []
+    left_out: Counter[str] = Counter()
     for number, line in tqdm(list(read_lines(path)), desc=Path(path).name, unit='row'):
         try:
             row = parse_row(line)
@@ -152,8 +159,8 @@ class DeepLesionSplit:
     def __init__(self, name: str, source: str, multi_type: bool):
         names = LESION_TYPES if multi_type else ('lesion',)
         self.multi_type = multi_type
-        self.image_ids = {}
-        self.coco = {
+        self.image_ids: dict[str, int] = {}
+        self.coco: dict[str, Any] = {
             'info': {'description': f'DeepLesion, {name} split', 'source': source},
             'images': [],
             'annotations': [],
@@ -210,13 +217,13 @@ def parse_row(line: str) -> Row:
         RowError: If a cell is missing or not what its column holds.
     """
     try:
-        cells = next(csv.reader([line], strict=True))
+        columns = next(csv.reader([line], strict=True))
     except csv.Error as error:
         raise RowError('malformed row', str(error)) from None
-    if len(cells) != len(DL_INFO_HEADER):
-        found = f'{len(cells)} cells instead of {len(DL_INFO_HEADER)}'
+    if len(columns) != len(DL_INFO_HEADER):
+        found = f'{len(columns)} cells instead of {len(DL_INFO_HEADER)}'
         raise RowError('malformed row', found)
-    cells = dict(zip(DL_INFO_HEADER, cells))
+    cells = dict(zip(DL_INFO_HEADER, columns))
     match = _FILE_NAME.fullmatch(cells['File_name'])
     if match is None:
         name = cells['File_name']
@@ -260,7 +267,7 @@ def check_box(row: Row) -> None:
         raise RowError('box outside its image', message)
 
 
-def image_entry(row: Row) -> dict:
+def image_entry(row: Row) -> Image:
     """Return the COCO image of a row, without ``id``."""
     return make_image(
         row.file_name,
@@ -276,7 +283,7 @@ def image_entry(row: Row) -> dict:
     )
 
 
-def annotation_entry(row: Row, category: int) -> dict:
+def annotation_entry(row: Row, category: int) -> Annotation:
     """Return the COCO annotation of a row, without ``id`` and ``image_id``."""
     x1, y1, x2, y2 = row.box
     # The file's six significant digits leave nothing to keep below 1e-6 px.

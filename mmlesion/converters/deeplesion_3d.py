@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -69,7 +69,7 @@ def convert(
     *,
     images: str | Path,
     max_diameter: float = 48.0,
-    **run,
+    **run_options: Any,
 ) -> None:
     """Convert ``{train,val,test}.json`` of DeepLesion to volumes and their annotation files.
 
@@ -78,12 +78,12 @@ def convert(
         out (str | Path): Folder for the volumes and the JSON files.
         images (str | Path): The folder ``Images_png``.
         max_diameter (float): mm from which on lesions are ignored in training.
-        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
     Raises:
         UserError: If the input cannot be used, or more is skipped than allowed.
     """
-    run = Run(out, 'volume', **run)
+    run = Run(out, 'volume', **run_options)
     if not Path(images).is_dir():
         raise UserError(f'{images} is not a folder: give that of Images_png')
     if not max_diameter > 0:
@@ -120,10 +120,10 @@ def read_split(path: Path) -> list[AnnotatedSubVolume]:
         raise UserError(f'{path} does not exist: run tools/dataset_converters/deeplesion.py first')
     try:
         content = read_json(path)
-        lesions = {image['id']: [] for image in content['images']}
+        lesions: dict[int, list[dict]] = {image['id']: [] for image in content['images']}
         for annotation in content['annotations']:
             lesions[annotation['image_id']].append(annotation)
-        series = {}
+        series: dict[str, list[tuple]] = {}
         for image in content['images']:
             key = series_of(image['file_name'])
             series.setdefault(key, []).append((image, lesions[image['id']]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from mmlesion.io.ct import check_same_grid, read_labels
 from mmlesion.io.schema import LESION_TYPES
@@ -29,7 +30,7 @@ def convert(
     test_share: float = 0.2,
     min_area: float = SliceOptions.min_area,
     context_mm: float = SliceOptions.context_mm,
-    **run,
+    **run_options: Any,
 ) -> dict[str, dict]:
     """Convert KiTS19 to ``{train,val,test}.json`` and slices.
 
@@ -41,7 +42,7 @@ def convert(
         test_share (float): Of all patients, for testing. Defaults to 0.2, ElixirNet's.
         min_area (float): mm² below which a region is ignored.
         context_mm (float): Height of the slices kept above and below a tumor.
-        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
     Returns:
         dict[str, dict]: COCO content by file name.
@@ -55,7 +56,7 @@ def convert(
     missing = "fetch it with KiTS19's get_imaging"
     converter = SliceConverter('KiTS19', slice_case, missing=missing)
     left_out = {'without a segmentation': unsegmented}
-    return converter.convert(cases, options, Run(out, **run), split, left_out)
+    return converter.convert(cases, options, Run(out, **run_options), split, left_out)
 
 
 def find_cases(root: str | Path) -> tuple[list[Case], int]:
@@ -92,4 +93,5 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
     check_labels(labels, KITS19_TUMOR, segmentation)
     tumors = CTVolume(labels).array == KITS19_TUMOR
     images = write_key_slices(CTVolume(scan), tumors, folder, options)
-    return set_case_fields(images, _LESION_TYPE, patient_id=int(_CASE.fullmatch(case.name)[1]))
+    number = case.name.rpartition('_')[2]
+    return set_case_fields(images, _LESION_TYPE, patient_id=int(number))

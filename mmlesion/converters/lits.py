@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmlesion.io.ct import read_labels
 from mmlesion.io.schema import LESION_TYPES
@@ -29,7 +30,7 @@ def convert(
     val_share: float = 0.2,
     test_share: float = 0.0,
     min_area: float = SliceOptions.min_area,
-    **run,
+    **run_options: Any,
 ) -> dict[str, dict]:
     """Convert LiTS to ``{train,val}.json`` and slices, all of them.
 
@@ -40,7 +41,7 @@ def convert(
         val_share (float): Of all patients, for validation.
         test_share (float): Of all patients, for testing; 0 leaves ``test.json`` out.
         min_area (float): mm² below which a region is ignored.
-        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
     Returns:
         dict[str, dict]: COCO content by file name.
@@ -53,7 +54,7 @@ def convert(
     converter = SliceConverter('LiTS', slice_case, warn=warn_of_placeholders)
     left_out = {'without a segmentation': unsegmented}
     split = Split(seed, val_share, test_share)
-    return converter.convert(cases, options, Run(out, **run), split, left_out)
+    return converter.convert(cases, options, Run(out, **run_options), split, left_out)
 
 
 def find_cases(root: str | Path) -> tuple[list[Case], int]:
@@ -68,7 +69,7 @@ def find_cases(root: str | Path) -> tuple[list[Case], int]:
     root = Path(root)
     if not root.is_dir():
         raise UserError(f'{root} is not a folder: give that of volume-*.nii')
-    volumes = {}
+    volumes: dict[int, tuple[Path, Path | None]] = {}
     for path in sorted(root.rglob('volume-*.nii*')):
         if match := _VOLUME.fullmatch(path.name):
             if int(match[1]) in volumes:
@@ -102,7 +103,8 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
     check_labels(labels, LITS_TUMOR, segmentation)
     tumors = CTVolume(labels).array == LITS_TUMOR
     images = write_key_slices(CTVolume(scan), tumors, folder, options)
-    return set_case_fields(images, _LESION_TYPE, patient_id=int(_VOLUME.fullmatch(volume.name)[1]))
+    number = case.name.rpartition('-')[2]
+    return set_case_fields(images, _LESION_TYPE, patient_id=int(number))
 
 
 def warn_of_placeholders(converted: Sequence[Converted]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from terminaltables import AsciiTable
 
@@ -36,7 +37,7 @@ def convert(
     excluded: str | Path | None = None,
     margin: float = LungRegion.margin,
     outside: str = LungRegion.outside,
-    **run,
+    **run_options: Any,
 ) -> None:
     """Convert LUNA16 to ``luna16.json`` and volumes.
 
@@ -51,12 +52,12 @@ def convert(
         excluded (str | Path, optional): Defaults to ``<root>/annotations_excluded.csv``.
         margin (float): mm that are kept around the lungs.
         outside (str): See :class:`~mmlesion.converters.lungs.LungRegion`.
-        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
     Raises:
         UserError: If the input cannot be used, or more is skipped than allowed.
     """
-    region, run = LungRegion(margin, outside), Run(out, 'scan', **run)
+    region, run = LungRegion(margin, outside), Run(out, 'scan', **run_options)
     masks = Path(masks or Path(root, _MASKS))
     if not masks.is_dir():
         raise UserError(f'{masks} is not a folder: give that of the lung masks by --masks')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mmlesion.io.luna16 import find_luna16_scans, read_luna16_findings, read_luna16_scan
 from mmlesion.io.schema import LESION_TYPES
@@ -30,7 +31,7 @@ def convert(
     val_share: float = 0.2,
     test_share: float = 0.0,
     min_area: float = _MIN_AREA,
-    **run,
+    **run_options: Any,
 ) -> dict[str, dict]:
     """Convert LUNA16 to ``{train,val}.json`` and slices, all of them.
 
@@ -45,7 +46,7 @@ def convert(
         val_share (float): Of all patients, for validation.
         test_share (float): Of all patients, for testing; 0 leaves ``test.json`` out.
         min_area (float): mm² below which a section is ignored.
-        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
     Returns:
         dict[str, dict]: COCO content by file name.
@@ -61,7 +62,9 @@ def convert(
     ]
     options = SliceOptions(min_area=min_area, every_slice=True)
     converter = SliceConverter('LUNA16', slice_case)
-    return converter.convert(cases, options, Run(out, **run), Split(seed, val_share, test_share))
+    return converter.convert(
+        cases, options, Run(out, **run_options), Split(seed, val_share, test_share)
+    )
 
 
 def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:

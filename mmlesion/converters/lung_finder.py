@@ -48,8 +48,8 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
     for number in np.flatnonzero(sizes >= _LEAST_OF_LARGEST * sizes.max()):
         lungs |= _without_windpipe(regions == number)
     numbers = split_lungs(lungs, grid.spacing)
-    for number in LUNG_LABELS:
-        numbers[ndimage.binary_fill_holes(numbers == number, _SLICEWISE)] = number
+    for label in LUNG_LABELS:
+        numbers[ndimage.binary_fill_holes(numbers == label, _SLICEWISE)] = label
     return _on_grid(numbers, grid, image)
 
 

@@ -86,8 +86,8 @@ class MaskRun:
         self.root = images
         self.options = options
         self.policy = policy or Run('', 'lesion')
-        self.masks = {}
-        self.skipped = []
+        self.masks: dict[int, dict] = {}
+        self.skipped: list[Skipped] = []
 
     def run(self, workers: int = 1, partial_file: PartialFile | None = None) -> None:
         """Fill ``masks`` and ``problems``, independent of ``workers``.
@@ -124,7 +124,7 @@ class MaskRun:
 
     def jobs(self) -> list[tuple]:
         """List the jobs in order: (path, image) and its lesions (index, recist, bbox)."""
-        jobs = {}
+        jobs: dict[int, list[tuple]] = {}
         for index, annotation in enumerate(self.annotations):
             if index in self.masks:
                 continue
@@ -166,7 +166,7 @@ class PartialFile:
     def __init__(self, path: str | Path, fingerprint: str):
         self.path = Path(path)
         self.fingerprint = fingerprint
-        self.finished = {}
+        self.finished: dict[int, dict] = {}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, 'a+b')

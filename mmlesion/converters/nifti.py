@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -88,7 +89,7 @@ def convert(
     context_mm: float = SliceOptions.context_mm,
     every_slice: bool = False,
     window: Sequence[float] = ABDOMEN_WINDOW,
-    **run,
+    **run_options: Any,
 ) -> dict[str, dict]:
     """Convert scans to slices and COCO files or, with ``volumes``, to volumes and their files.
 
@@ -112,7 +113,7 @@ def convert(
         context_mm (float): Height of the slices kept above and below a lesion.
         every_slice (bool): Whether every slice is an image.
         window (Sequence[float]): HU from and to, for pictures of slices.
-        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
     Returns:
         dict[str, dict]: Content of the annotation files by name.
@@ -126,7 +127,8 @@ def convert(
         raise UserError('--world is of the file of --boxes: leave it out with --masks')
     if boxes and cases:
         raise UserError('--cases goes with --masks: the file of --boxes has these columns itself')
-    listed = read_case_table(boxes or cases, with_boxes=bool(boxes)) if boxes or cases else {}
+    table = boxes or cases
+    listed = read_case_table(table, with_boxes=bool(boxes)) if table else {}
     options = NiftiOptions(
         min_area=min_area,
         context_mm=context_mm,
@@ -142,13 +144,14 @@ def convert(
         found = boxed_cases(scans, images, listed, boxes, options.classes)
         left_out = {'not listed': sum(name not in listed for name in scans)}
     else:
+        assert masks is not None  # one of the two is given
         found = masked_cases(scans, masks, listed)
         left_out = {'without a mask': len(scans) - len(found)}
     split = Split(seed, val_share, test_share, folds)
     if volumes:
-        return _convert_volumes(found, options, Run(out, **run), split, left_out)
+        return _convert_volumes(found, options, Run(out, **run_options), split, left_out)
     converter = SliceConverter('NIfTI', slice_case, options.classes, 'check its name')
-    return converter.convert(found, options, Run(out, **run), split, left_out)
+    return converter.convert(found, options, Run(out, **run_options), split, left_out)
 
 
 def find_scans(folder: str | Path) -> dict[str, Path]:
@@ -162,7 +165,7 @@ def find_scans(folder: str | Path) -> dict[str, Path]:
     """
     if not Path(folder).is_dir():
         raise UserError(f'{folder} is not a folder: give that of <case>.nii.gz')
-    scans = {}
+    scans: dict[str, Path] = {}
     for path in sorted(Path(folder).iterdir()):
         match = _FILE.fullmatch(path.name)
         if match and not path.name.startswith('.'):
@@ -328,7 +331,8 @@ def mask_lesions(
         check_labels(labels, len(options.classes), mask)
     array = CTVolume(labels).array
     classes = range(1, len(options.classes) + 1) if options.by_label else (1,)
-    numbers, categories = np.zeros(array.shape, np.uint16), []
+    numbers = np.zeros(array.shape, np.uint16)
+    categories: list[int] = []
     for category in classes:
         found = number_lesions(array == category if options.by_label else array > 0)
         numbers[found > 0] = found[found > 0] + len(categories)

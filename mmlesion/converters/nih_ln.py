@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -33,7 +34,7 @@ def convert(
     val_share: float = 0.2,
     test_share: float = 0.0,
     min_area: float = SliceOptions.min_area,
-    **run,
+    **run_options: Any,
 ) -> dict[str, dict]:
     """Convert NIH-LN to ``{train,val}.json`` and slices, all of them.
 
@@ -49,7 +50,7 @@ def convert(
         val_share (float): Of all patients, for validation.
         test_share (float): Of all patients, for testing; 0 leaves ``test.json`` out.
         min_area (float): mm² below which a region is ignored.
-        **run: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
     Returns:
         dict[str, dict]: COCO content by file name.
@@ -62,7 +63,9 @@ def convert(
     )
     options = SliceOptions(min_area=min_area, every_slice=True)
     converter = SliceConverter('NIH-LN', slice_case)
-    return converter.convert(cases, options, Run(out, **run), Split(seed, val_share, test_share))
+    return converter.convert(
+        cases, options, Run(out, **run_options), Split(seed, val_share, test_share)
+    )
 
 
 def find_cases(root: str | Path, masks: Path, markers: Path) -> list[Case]:
@@ -95,7 +98,7 @@ def find_cases(root: str | Path, masks: Path, markers: Path) -> list[Case]:
 
 def find_slices(patient: Path) -> list[Path]:
     """Find the DICOM slices of a patient; a segmentation in DICOM, a single file, is left out."""
-    series = {}
+    series: dict[Path, list[Path]] = {}
     for path in sorted(patient.rglob('*.dcm')):
         series.setdefault(path.parent, []).append(path)
     return [path for paths in series.values() if len(paths) > 1 for path in paths]
@@ -122,7 +125,8 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
     scan = read_scan(series.pop())
     volume = CTVolume(scan)
     if case.sources[-1].suffix == '.txt':
-        findings = read_markers(*case.sources[-2:], volume.grid)
+        points, sizes = case.sources[-2:]
+        findings = read_markers(points, sizes, volume.grid)
         regions = sphere_regions(findings, volume.grid, options.min_area)
         images = write_slices(volume, regions, folder, options)
     else:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +42,7 @@ def convert(
     window: Sequence[float] = MaskOptions.window,
     picture: str | Path | None = None,
     num: int = 20,
-    **run,
+    **run_options: Any,
 ) -> dict:
     """Add ``segmentation`` and ``mask_source`` to the annotations that have ``recist``.
 
@@ -58,7 +59,7 @@ def convert(
         window (Sequence[float]): HU from and to that GrabCut sees of images without ``windows``.
         picture (str | Path, optional): Folder for pictures of some masks.
         num (int): How many pictures.
-        **run: Of :class:`~mmlesion.converters.base.Run`: strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.Run`: strict, allow_skipped.
 
     Returns:
         dict: What was written.
@@ -66,7 +67,7 @@ def convert(
     Raises:
         UserError: If the input cannot be used, or more lesions get no mask than allowed.
     """
-    policy = Run(Path(out).parent, 'lesion', workers, fate='get no mask', **run)
+    policy = Run(Path(out).parent, 'lesion', workers, fate='get no mask', **run_options)
     options = MaskOptions(tuple(window), from_box, box_padding)
     _check_paths(ann, out, images)
     _check_numbers(workers, num, options)

@@ -108,7 +108,7 @@ def sphere_regions(
         to the image, ``area`` of the circle in px², ``diameters_mm``, ``lesion_id``, the number of
         the finding from 1, and the schema's other fields but for ``recist``.
     """
-    regions = {}
+    regions: dict[int, list[dict]] = {}
     dx, dy, dz = grid.spacing
     for lesion_id, finding in enumerate(findings, start=1):
         ((z, y, x),) = grid.from_world([finding['center_mm']])
@@ -129,7 +129,7 @@ def sphere_regions(
                 diameters_mm=[2 * float(section)] * 2,
                 lesion_id=lesion_id,
             )
-            regions.setdefault(index, []).append(region)
+            regions.setdefault(index, []).append(dict(region))
     return regions
 
 
@@ -149,7 +149,7 @@ def box_regions(boxes: np.ndarray, grid: Grid, min_area: float = 0.0) -> dict[in
         to the image, its ``area`` in px², its sides as ``diameters_mm``, ``lesion_id``, the number
         of the box from 1, and the schema's other fields but for ``recist``.
     """
-    regions = {}
+    regions: dict[int, list[dict]] = {}
     depth, height, width = grid.size
     spacing = np.asarray(grid.spacing[:2])
     for lesion_id, (z1, y1, x1, z2, y2, x2) in enumerate(boxes.tolist(), start=1):

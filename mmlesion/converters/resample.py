@@ -27,9 +27,9 @@ def isotropic_grid(
     Returns:
         Grid: Of at least one voxel along each axis.
     """
-    low, cubes = np.asarray(low, float), np.asarray(grid.spacing)[::-1] / spacing
-    size = np.maximum(np.rint((high - low) * cubes), 1).astype(int)
-    (origin,) = grid.to_world(low + 0.5 / cubes)
+    corner, cubes = np.asarray(low, float), np.asarray(grid.spacing)[::-1] / spacing
+    size = np.maximum(np.rint((high - corner) * cubes), 1).astype(int)
+    (origin,) = grid.to_world(corner + 0.5 / cubes)
     return Grid(tuple(size.tolist()), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
 
 

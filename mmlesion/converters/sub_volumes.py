@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -29,7 +30,7 @@ def convert(
     gt: str | Path | None = None,
     truth: str | Path | None = None,
     split: str | None = None,
-    **run,
+    **run_options: Any,
 ) -> dict:
     """List the slices of sub-volumes as COCO, with their 3D boxes.
 
@@ -42,7 +43,7 @@ def convert(
             also become ``out`` with the suffix ``.boxes3d.json``. Without both, sub-volumes are all
             runs of consecutive slices, without boxes.
         split (str, optional): Which part of the manual annotation, 'val' or 'test'.
-        **run: Of :class:`~mmlesion.converters.base.Run`: strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.Run`: strict, allow_skipped.
 
     Returns:
         dict: What was written.
@@ -50,7 +51,7 @@ def convert(
     Raises:
         UserError: If the input cannot be used, or more is skipped than allowed.
     """
-    run = Run(Path(out).parent, 'sub-volume', **run)
+    run = Run(Path(out).parent, 'sub-volume', **run_options)
     if split and not gt:
         raise UserError('--split is of the manual annotation: give it by --gt')
     coco = read_json(annotations)
@@ -97,7 +98,7 @@ def read_runs(
 def read_manual(path: str | Path, split: str | None) -> dict[SubVolume, list]:
     """Read the sub-volumes of the manual annotation, and their boxes with what fields they have."""
     truth = read_lens_ground_truth(path, split)
-    entries = {SubVolume.parse(name): [] for name in truth.cases}
+    entries: dict[SubVolume, list] = {SubVolume.parse(name): [] for name in truth.cases}
     by_case = list(entries.values())
     for index, case in enumerate(truth.lesions.case):
         by_case[case].append(lesion_entry(truth.lesions, index))

@@ -1,5 +1,7 @@
 """Pooled evaluation of LUNA16's ten folds."""
 
+from pathlib import Path
+
 import numpy as np
 
 from mmlesion.io.checks import some_names
@@ -25,7 +27,7 @@ def pool_luna16_predictions(paths: list, cases: list) -> Predictions:
         UserError: If a scan is in two files: folds test each scan once.
     """
     parts = [read_luna16_predictions(path, cases) for path in paths]
-    file_of = {}
+    file_of: dict[str, str | Path] = {}
     for path, part in zip(paths, parts):
         scans = {cases[case] for case in np.unique(part.detections.case)}
         for scan in sorted(scans.union(part.unknown_cases)):

@@ -96,7 +96,7 @@ def find_items(names: Sequence, items: list, path: str | Path) -> tuple[np.ndarr
     except TypeError:
         raise UserError(f'{path}: an image_id is neither a number nor a name; mend it') from None
     # each name that is not listed once, in the order in which they come
-    missing = dict.fromkeys(names[number] for number in np.flatnonzero(item < 0))
+    missing = dict.fromkeys(names[number] for number in np.flatnonzero(item < 0).tolist())
     return item, list(missing)
 
 

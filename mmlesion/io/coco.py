@@ -59,8 +59,8 @@ def _has_list(data: Any, key: str) -> bool:
 def _attributes(annotations: Sequence[Mapping], where: str) -> dict[str, np.ndarray]:
     attributes = lesion_attributes(annotations)
     if any('diameters_mm' in ann for ann in annotations):
-        diameters = [ann.get('diameters_mm') or [np.nan, np.nan] for ann in annotations]
-        diameters = to_numbers(diameters, 2, f'{where}, "diameters_mm"', finite=False)
+        listed = [ann.get('diameters_mm') or [np.nan, np.nan] for ann in annotations]
+        diameters = to_numbers(listed, 2, f'{where}, "diameters_mm"', finite=False)
         attributes['diameter'] = diameters[:, 0]
     return attributes
 
@@ -103,7 +103,7 @@ def as_coco(images: Iterable[dict], categories: Sequence[str], info: dict) -> di
     Returns:
         dict: COCO's.
     """
-    coco = {'info': info, 'images': [], 'annotations': []}
+    coco: dict[str, Any] = {'info': info, 'images': [], 'annotations': []}
     coco['categories'] = [{'id': i, 'name': name} for i, name in enumerate(categories, start=1)]
     for image_id, image in enumerate(images, start=1):
         described = dict(image)

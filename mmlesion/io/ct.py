@@ -161,7 +161,7 @@ def _check_data_files(path: Path) -> None:
         if not data.is_file():
             raise UserError(f'{path} has its voxels in {data}, which does not exist: copy it too')
         header = mhd_header(path)
-        voxel = VOXEL_BYTES.get(header.get('ElementType'))
+        voxel = VOXEL_BYTES.get(header.get('ElementType', ''))
         if header.get('CompressedData', 'False').lower() == 'true' or voxel is None:
             expected = int(header.get('CompressedDataSize', 1))
         else:
@@ -203,7 +203,8 @@ class _Header(NamedTuple):
 
 def _choose_series(folder: Path, wanted: str | None) -> Sequence[str]:
     """Return the sorted file names of the requested or only CT series of a folder."""
-    files, headers, readable = {}, {}, set()
+    files, headers = {}, {}
+    readable: set[str] = set()
     with _itk_errors_as_user_errors(folder):
         for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
             names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)

@@ -54,8 +54,8 @@ class Spheres(NamedTuple):
     def parse(cls, rows: list[dict], where: str) -> Spheres:
         """Check the list of a JSON file."""
         centers = to_numbers(get_column(rows, 'center_mm', where), 3, f'{where}, "center_mm"')
-        diameters = get_column(rows, 'diameter_mm', where)
-        diameters = to_numbers(diameters, None, f'{where}, "diameter_mm"')
+        column = get_column(rows, 'diameter_mm', where)
+        diameters = to_numbers(column, None, f'{where}, "diameter_mm"')
         geometry = np.column_stack([centers, diameters])
         found = _scores(rows, where)
         return cls(get_column(rows, 'series_uid', where), geometry, found.score, found.label)
@@ -131,7 +131,7 @@ def detections_of(files: Sequence[Marks | Spheres | CocoBoxes]) -> tuple[list, l
     Returns:
         tuple: Names of all items, in the order in which they come, and Detections of each file.
     """
-    index = {}
+    index: dict = {}
     detections = []
     for file in files:
         # a name that is new gets the next number
@@ -163,6 +163,7 @@ def _write(
 ) -> None:
     """Write a list of detections as JSON; ``columns`` are of their places, by key."""
     rows = [{item_key: names[case]} for case in detections.case]
+    assert detections.label is not None  # category ids
     scored = {'score': detections.score, 'category_id': detections.label}
     for key, column in {**columns, **scored}.items():
         for row, value in zip(rows, column.tolist()):

@@ -52,7 +52,7 @@ def find_luna16_scans(root: str | Path) -> list[LunaScan]:
     Raises:
         UserError: If there are none, or a scan is in two subsets.
     """
-    scans = {}
+    scans: dict = {}
     for fold in range(SUBSETS):
         for path in Path(root, f'subset{fold}').glob('*.mhd'):
             scan = LunaScan(path.stem, path, fold)
@@ -103,7 +103,7 @@ def read_luna16_findings(
     with atomic_write(series) as temporary, open(temporary, 'w', newline='') as file:
         csv.writer(file, lineterminator='\n').writerows([uid] for uid in uids)
     lesions = read_luna16_ground_truth(annotations, excluded, series).lesions
-    findings = [[] for _ in uids]
+    findings: list[list[dict]] = [[] for _ in uids]
     for case, sphere, ignore in zip(lesions.case, lesions.geometry, lesions.ignore):
         finding = {
             'center_mm': sphere[:3].tolist(),
@@ -188,7 +188,9 @@ def read_luna16_predictions(path: str | Path, items: list) -> Predictions:
     return Predictions.of_listed(item, rows[:, :3], rows[:, 3], unknown)
 
 
-def write_luna16_predictions(path: str | Path, items: list[str], detections: Detections) -> None:
+def write_luna16_predictions(
+    path: str | Path, items: Sequence[str], detections: Detections
+) -> None:
     """Write a LUNA16 submission, in full precision.
 
     Args:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class ArrayRecord(Record):
         return build_array(data, dtype, shape, 'F' if is_fortran else 'C')
 
 
-def build_array(data: bytes, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
+def build_array(data: bytes, dtype: np.dtype, shape: tuple, order: Literal['C', 'F']) -> np.ndarray:
     """Make a writable array of bytes, in this machine's order.
 
     Args:
@@ -88,7 +88,7 @@ def _array_of_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarra
     return build_array(data, _dtype(dtype), shape, order)
 
 
-def _scalar(dtype: Any, data: Any) -> np.generic:
+def _scalar(dtype: Any, data: Any) -> Any:
     return build_array(data, _dtype(dtype), (), 'C')[()]
 
 

@@ -89,7 +89,9 @@ class _Machine:
 
     def __init__(self, allowed: dict, load_persistent: Callable | None) -> None:
         self.allowed, self.load_persistent = allowed, load_persistent
-        self.stack, self.below_mark, self.memo = [], [], {}
+        self.stack: list = []
+        self.below_mark: list[list] = []
+        self.memo: dict = {}
 
     def run(self, data: bytes) -> Any:
         """Execute a pickle and return its result."""
@@ -205,7 +207,8 @@ class _Machine:
         if isinstance(owner, Record) and owner.state is None:
             owner.state = state
         elif type(owner) is OrderedDict and type(state) is dict and list(state) == ['_metadata']:
-            owner._metadata = state['_metadata']  # the versions of a state dict's modules
+            # a state dict keeps the versions of its modules there
+            owner._metadata = state['_metadata']  # type: ignore[attr-defined]
         else:
             raise UserError(f'it sets the state of a {type(owner).__name__}, so it was not loaded')
 
@@ -222,7 +225,7 @@ _LITERALS = frozenset(
 )
 _CONSTANTS = dict(NONE=None, NEWTRUE=True, NEWFALSE=False, EMPTY_TUPLE=())
 _WITHOUT_EFFECT = frozenset(['PROTO', 'FRAME', 'STOP'])
-_OPERATIONS = dict(
+_OPERATIONS: dict[str, Callable] = dict(
     MARK=_Machine.mark,
     TUPLE=_Machine.make_tuple,
     TUPLE1=lambda machine, _: machine.top_tuple(1),
@@ -286,7 +289,7 @@ class _Finisher:
     def __init__(self, leaves: tuple[type, ...]) -> None:
         self.leaves = leaves
         # by identity; the unfinished value is kept, so that no other takes its identity
-        self.done = {}
+        self.done: dict[int, tuple] = {}
 
     def __call__(self, value: Any, level: int = 0) -> _Finished:
         if type(value) is int and value.bit_length() > MAX_INTEGER_BITS:

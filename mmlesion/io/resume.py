@@ -34,7 +34,7 @@ def convert_once(
     Returns:
         list[dict] | dict: What ``convert`` returned.
     """
-    made_of = {}
+    made_of: dict[str, Any] = {}
     for path in chain.from_iterable(map(image_files, sources)):
         state = path.stat()
         made_of['/'.join(path.parts[-2:])] = [state.st_size, state.st_mtime_ns]

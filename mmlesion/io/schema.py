@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from mmlesion.utils import UserError
 
@@ -154,7 +154,7 @@ def make_image(
         TypeError: If the schema has no such field.
     """
     _check_names(fields, Image)
-    return {
+    image = {
         'file_name': file_name,
         'height': size[0],
         'width': size[1],
@@ -165,6 +165,7 @@ def make_image(
         'windows': [list(window) for window in windows],
         **fields,
     }
+    return cast('Image', image)
 
 
 def make_annotation(
@@ -189,7 +190,7 @@ def make_annotation(
     """
     _check_names(fields, Annotation)
     own = {'bbox': list(bbox), 'area': area, 'iscrowd': 0, 'noisy': noisy, 'source': source}
-    return {**own, **fields}
+    return cast('Annotation', {**own, **fields})
 
 
 def _check_names(fields: Mapping[str, Any], schema: type) -> None:
@@ -197,12 +198,12 @@ def _check_names(fields: Mapping[str, Any], schema: type) -> None:
         raise TypeError(f'{schema.__name__} has no field {", ".join(sorted(unknown))}')
 
 
-def is_ignored(annotation: Annotation) -> bool:
+def is_ignored(annotation: Mapping[str, Any]) -> bool:
     """Return whether evaluation ignores an annotation: neither finding nor missing it counts."""
     return bool(annotation.get('iscrowd') or annotation.get('ignore'))
 
 
-def is_target(annotation: Annotation) -> bool:
+def is_target(annotation: Mapping[str, Any]) -> bool:
     """Return whether an annotation is a lesion to train with: neither ignored nor noisy."""
     return not (is_ignored(annotation) or annotation.get('noisy'))
 

@@ -167,7 +167,7 @@ def merge_ranges(ranges: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
     Returns:
         list[tuple[int, int]]: What is left, in ascending order.
     """
-    merged = []
+    merged: list[tuple[int, int]] = []
     for first, last in sorted(map(tuple, ranges)):
         if merged and first <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(last, merged[-1][1]))

@@ -5,7 +5,7 @@ Boxes are x1, y1, z1, x2, y2, z2 in px and slice numbers, inclusive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,11 +37,12 @@ def sub_volume_coco(
         dict: With ``sub_volume`` in each image, whose ``slice_range`` is that of the sub-volume,
         the annotations of the dataset that lie on them, and ``sub_volumes``, the boxes by name.
     """
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for sub in boxes:
         volume = volumes[sub.series]
         ids = {}
-        for index in np.flatnonzero(sub.contains(volume.slices)):
+        for index in np.flatnonzero(sub.contains(volume.slices)).tolist():
             image = dict(volume.image(index), slice_range=[sub.first, sub.last])
             ids[image.pop('id', None)] = len(images) + 1
             images.append({'id': len(images) + 1, **image, 'sub_volume': sub.name})
@@ -58,7 +59,7 @@ def sub_volume_coco(
     }
 
 
-def check_slices(sub_volume: SubVolume, volumes: dict[str, SliceSeries]) -> str | None:
+def check_slices(sub_volume: SubVolume, volumes: Mapping[str, SliceSeries]) -> str | None:
     """Return an error message if slices of a sub-volume are missing, or None."""
     volume = volumes.get(sub_volume.series)
     if volume is None:

@@ -122,7 +122,7 @@ def describe_volumes(
     Returns:
         dict: The content.
     """
-    described = []
+    described: list[dict] = []
     for volume_id, lesions in enumerate(annotations, start=1):
         for lesion in lesions:
             ids = {'id': len(described) + 1, 'volume_id': volume_id}
@@ -178,8 +178,8 @@ def volume_ground_truth(
 def _lesions(annotations: Sequence[dict], item: np.ndarray, where: str) -> Lesions:
     """Return annotations, each with its item (m,), as columns."""
     centers = to_numbers(get_column(annotations, 'center_mm', where), 3, f'{where}, "center_mm"')
-    diameter = get_column(annotations, 'diameter_mm', where)
-    diameter = to_numbers(diameter, None, f'{where}, "diameter_mm"')
+    diameters = get_column(annotations, 'diameter_mm', where)
+    diameter = to_numbers(diameters, None, f'{where}, "diameter_mm"')
     categories = [ann.get('category_id', 1) for ann in annotations]
     label = to_numbers(categories, None, where).astype(int)
     ignore = np.array([is_ignored(ann) for ann in annotations], dtype=bool)

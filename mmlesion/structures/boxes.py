@@ -6,12 +6,13 @@ In memory px n extends from n to n + 1, as in mmdet, and so do slices; boxes are
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 # np.ndarray or torch.Tensor, which this module does not import
-ArrayOrTensor = TypeVar('ArrayOrTensor')
+ArrayOrTensor = TypeVar('ArrayOrTensor', bound=Any)
 
 
 def file_shift(image: dict) -> float:
@@ -45,7 +46,7 @@ def file_box(annotation: dict, image: dict) -> list[float]:
     return [x, y, x + w, y + h]
 
 
-def to_original_frame(bboxes: ArrayOrTensor, metainfo: dict) -> ArrayOrTensor:
+def to_original_frame(bboxes: ArrayOrTensor, metainfo: Mapping) -> ArrayOrTensor:
     """Move predicted boxes from the clipped image's frame to the original image's.
 
     mmdet undoes the scale of a test pipeline but no crop, so what
@@ -53,7 +54,7 @@ def to_original_frame(bboxes: ArrayOrTensor, metainfo: dict) -> ArrayOrTensor:
 
     Args:
         bboxes (Tensor | ndarray): (n, 4) boxes x1, y1, x2, y2 in px, already rescaled by mmdet.
-        metainfo (dict): A sample's meta information, with ``border_offset`` (x, y) in px of the
+        metainfo (Mapping): A sample's meta information, with ``border_offset`` (x, y) in px of the
             original image where a border was clipped.
 
     Returns:

@@ -12,6 +12,7 @@ import numpy as np
 ColumnsT = TypeVar('ColumnsT', bound='Columns')
 
 
+@dataclass(frozen=True, eq=False)
 class Columns:
     """Records as columns of one length, for dataclasses.
 

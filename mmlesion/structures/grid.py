@@ -83,7 +83,7 @@ class Grid:
             ndarray: (n,) bool.
         """
         voxels = self.from_world(points)
-        return ((voxels >= 0) & (voxels < self.size)).all(axis=1)
+        return np.all((voxels >= 0) & (voxels < self.size), axis=1)
 
     def spheres_to_world(self, spheres: ArrayLike) -> np.ndarray:
         """Convert spheres from voxels, which must be cubes, to the world.

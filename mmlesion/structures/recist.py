@@ -7,7 +7,7 @@ Coordinates).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from contourpy import contour_generator
@@ -64,6 +64,7 @@ def measure_recist(
 def _outline(mask: np.ndarray) -> np.ndarray:
     """Return (n, 2, 2) pieces, from and to, of the lines half way between px inside and outside."""
     lines = contour_generator(z=np.pad(mask, 1).astype(float)).lines(0.5)
+    lines = cast('list[np.ndarray]', lines)  # as contourpy's default line type is 'separate'
     pieces = [np.stack([line[:-1], line[1:]], axis=1) for line in lines]
     # less the px that the mask was padded with: px n has its center at n again
     return np.concatenate(pieces) - 1

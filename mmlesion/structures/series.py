@@ -7,11 +7,11 @@ inclusive.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mmlesion.utils import UserError
 
@@ -77,11 +77,11 @@ class SubVolume(NamedTuple):
         return (numbers >= self.first) & (numbers <= self.last)
 
 
-def consecutive_runs(numbers: Sequence[int]) -> list[SliceRun]:
+def consecutive_runs(numbers: ArrayLike) -> list[SliceRun]:
     """Cut slice numbers into runs of consecutive ones.
 
     Args:
-        numbers (Sequence[int]): In ascending order.
+        numbers (ArrayLike): (n,) int, in ascending order.
 
     Returns:
         list[SliceRun]: In their order.

@@ -35,6 +35,7 @@ class SphereBoxes(BaseBoxes):
     """
 
     box_dim = 4
+    tensor: torch.Tensor
 
     @property
     def centers(self) -> torch.Tensor:

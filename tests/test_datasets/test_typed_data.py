@@ -63,7 +63,7 @@ def test_sensitivity_of_each_type_at_3_false_positives_per_image(cfg):
     metric = METRICS.build(cfg.test_evaluator)
     metric.dataset_meta = dataset.metainfo
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-    total = {name: 0 for name in LESION_TYPES}
+    total = dict.fromkeys(LESION_TYPES, 0)
     found = dict(total)
     for info in infos:
         boxes, labels = [], []

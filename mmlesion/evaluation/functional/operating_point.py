@@ -86,7 +86,8 @@ def pick_in_turn(rankings: Sequence[Sequence[int]], patients: list, num: int) ->
         list[int]: Those of the first ranking, then those of the second, and so on.
     """
     waiting = list(enumerate(map(iter, rankings)))
-    picked, seen = [], set()
+    picked: list[tuple[int, int]] = []
+    seen: set[str] = set()
     while waiting and len(picked) < num:
         number, ranking = waiting.pop(0)
         image = next((image for image in ranking if str(patients[image]) not in seen), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -132,7 +132,7 @@ class FROCTask(ABC):
 
     def build_criterion(self, options: OverlapOptions) -> Callable:
         """Return which pairs of a detection and a lesion match; of boxes, by their overlap."""
-        default = self.default_rules.criterion
+        default = cast('OverlapCriterion', self.default_rules.criterion)
         return OverlapCriterion(
             options.overlap or default.metric,
             default.threshold if options.iou_thr is None else options.iou_thr,

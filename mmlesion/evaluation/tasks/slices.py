@@ -60,6 +60,7 @@ class SliceTask(FROCTask):
         corners = detections.geometry
         boxes = np.column_stack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
         image_ids = [self.truth.cases[case] for case in detections.case]
+        assert detections.label is not None  # category ids
         columns = (boxes.tolist(), detections.score.tolist(), detections.label.tolist())
         return [
             {'image_id': image_id, 'bbox': box, 'score': score, 'category_id': category}

@@ -70,7 +70,8 @@ class SubVolumeTask(FROCTask):
             dict: Of each sub-volume boxes (m, 6), the last slice and px inclusive as in the manual
             annotation, scores and labels.
         """
-        slices, proposals = defaultdict(list), defaultdict(list)
+        slices: dict[Hashable, list[SampleDetections]] = defaultdict(list)
+        proposals: dict[Hashable, list[SampleDetections]] = defaultdict(list)
         for sample in samples:
             parts = proposals if sample.slice_index is None else slices
             parts[sample.case].append(sample)
@@ -83,7 +84,7 @@ class SubVolumeTask(FROCTask):
 
     def to_records(self, detections: Detections) -> dict[str, list]:
         """Return of each sub-volume its boxes and scores, as ``eval_froc.py lens`` reads them."""
-        records = {name: [] for name in self.truth.cases}
+        records: dict[str, list] = {name: [] for name in self.truth.cases}
         rows = np.column_stack([detections.geometry, detections.score])
         for case, row in zip(detections.case.tolist(), rows.tolist()):
             records[self.truth.cases[case]].append(row)
@@ -92,7 +93,7 @@ class SubVolumeTask(FROCTask):
 
 def _stack(slices: list[SampleDetections]) -> CaseDetections:
     flat = CaseDetections.concat(one.detections for one in slices)
-    numbers = [one.slice_index for one in slices]
+    numbers = np.array([one.slice_index for one in slices], int)
     slice_of_box = np.repeat(numbers, [len(one.detections) for one in slices])
     boxes, scores, labels, _ = stack_boxes(flat.geometry, flat.score, slice_of_box, flat.label)
     # The manual annotation names the last px and slice.

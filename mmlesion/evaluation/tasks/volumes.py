@@ -71,6 +71,7 @@ class VolumeTask(FROCTask):
         """Return detections as spheres in mm of the world."""
         uids = [self.truth.cases[case] for case in detections.case]
         spheres = detections.geometry.tolist()
+        assert detections.label is not None  # category ids
         columns = (detections.score.tolist(), detections.label.tolist())
         return [
             {
