@@ -110,7 +110,12 @@ def imported_names(name: str, nodes) -> set[str]:
 
 
 def all_imports(name: str) -> set[str]:
-    return imported_names(name, ast.walk(ast.parse(modules()[name].read_text('utf-8'))))
+    """All imports of a module but those for a type checker alone, which never run."""
+    tree = ast.parse(modules()[name].read_text('utf-8'))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, 'id', None) == 'TYPE_CHECKING':
+            node.body = []
+    return imported_names(name, ast.walk(tree))
 
 
 def loaded_imports(name: str) -> set[str]:

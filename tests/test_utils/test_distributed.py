@@ -36,6 +36,8 @@ def test_leaving_without_a_group_does_nothing():
 
 
 if __name__ == '__main__':
+    import mmlesion.register  # noqa: F401 (as in a training)
+
     distributed.init_process_group('gloo')
     train()
     print(gloo_threads())
