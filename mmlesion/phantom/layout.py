@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from mmlesion.io.atomic import atomic_folder
-from mmlesion.utils import UserError
+from mmlesion.utils import UserError, run_parallel
 
 from .patient import PatientOptions
 
@@ -28,6 +29,38 @@ def new_data_folder(out: Path | str, overwrite: bool) -> Iterator[Path]:
         raise UserError(f'{out} is not empty: give another folder, or --overwrite to replace it')
     with atomic_folder(out) as root:
         yield root
+
+
+def write_cases(
+    write_case: Callable[..., None],
+    out: Path | str,
+    cases: Sequence[int],
+    seed: int,
+    workers: int,
+    overwrite: bool,
+    options: PatientOptions,
+) -> None:
+    """Write cases of one patient each, those with a segmentation first.
+
+    Args:
+        write_case (Callable): Takes a case's number, and by keyword ``root``, ``seed``,
+            ``segmented`` (how many cases have a segmentation) and ``options``.
+        out (str | Path): Folder to make; it appears when all is written.
+        cases (Sequence[int]): Cases with a segmentation and without.
+        seed (int): Of everything.
+        workers (int): Processes.
+        overwrite (bool): Whether to replace an existing folder that is not empty.
+        options (PatientOptions): Of each patient.
+
+    Raises:
+        UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
+    """
+    complaint = f'cases is {cases}: give two counts of at least 0, with and without segmentation'
+    check_rules({complaint: len(cases) == 2 and min(cases) >= 0})
+    check_options(options)
+    with new_data_folder(out, overwrite) as root:
+        write = partial(write_case, root=root, seed=seed, segmented=cases[0], options=options)
+        run_parallel(write, range(sum(cases)), workers, 'cases', 'case')
 
 
 def check_options(options: PatientOptions) -> None:

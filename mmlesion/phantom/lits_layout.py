@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from mmlesion.io.segmentation_labels import LITS_LIVER, LITS_TUMOR
-from mmlesion.utils import run_parallel
 
-from .layout import check_options, check_rules, new_data_folder
+from .layout import write_cases
 from .patient import PatientOptions, Study, draw_patient, organ_mask, render, slices_around
 
 _LIVER_TYPE = 4  # DeepLesion's
@@ -57,12 +55,7 @@ def make_lits_phantom(
         unannotated=0.0,
         studies=(1.0,),
     )
-    complaint = f'cases is {cases}: give two counts of at least 0, with and without segmentation'
-    check_rules({complaint: len(cases) == 2 and min(cases) >= 0})
-    check_options(options)
-    with new_data_folder(out, overwrite) as root:
-        write = partial(_write_case, root=root, seed=seed, segmented=cases[0], options=options)
-        run_parallel(write, range(sum(cases)), workers, 'cases', 'case')
+    write_cases(_write_case, out, cases, seed, workers, overwrite, options)
 
 
 def _write_case(

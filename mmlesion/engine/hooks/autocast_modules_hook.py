@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.utils import apply_to
 from torch import nn
 
 from mmlesion.utils import UserError
+
+from .chosen_modules import chosen_modules
 
 
 @HOOKS.register_module()
@@ -49,16 +50,11 @@ class AutocastModulesHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Wrap the modules' ``forward``."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        for name in self.modules:
-            try:
-                module = model.get_submodule(name)
-            except AttributeError:
-                raise UserError(f'AutocastModulesHook: the model has no module {name!r}') from None
+        for module in chosen_modules(runner, self.modules, 'AutocastModulesHook'):
             self._wrap(module)
 
     def _wrap(self, module: nn.Module) -> None:
-        if hasattr(module.forward, '__wrapped__'):
+        if 'forward' in vars(module):
             return  # a test after a training, with the same model
         if self.channels_last:
             module.to(memory_format=torch.channels_last)

@@ -11,7 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mmlesion.utils import UserError
+from .chosen_modules import chosen_modules
 
 
 @HOOKS.register_module()
@@ -49,12 +49,4 @@ class FreezeModulesHook(Hook):
             module.eval()
 
     def _frozen(self, runner: Runner) -> Iterator[nn.Module]:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        for name in self.modules:
-            try:
-                yield model.get_submodule(name)
-            except AttributeError:
-                names = ', '.join(child for child, _ in model.named_children())
-                raise UserError(
-                    f'FreezeModulesHook: the model has no module {name!r}; it has {names}'
-                ) from None
+        return chosen_modules(runner, self.modules, 'FreezeModulesHook')
