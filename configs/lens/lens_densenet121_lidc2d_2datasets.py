@@ -14,9 +14,7 @@ phantom_pipeline = [
     dict(type='Resize', scale=(256, 256), keep_ratio=True),
     *_base_.train_pipeline[4:],
 ]
-phantom = dict(
-    lidc2d, dataset_name='phantom', data_root='data/phantom/', pipeline=phantom_pipeline
-)
+phantom = dict(lidc2d, dataset_name='phantom', data_root='data/phantom/', pipeline=phantom_pipeline)
 train_dataloader = dict(
     batch_sampler=dict(_delete_=True, type='SingleDatasetBatchSampler'),
     dataset=dict(_delete_=True, type='ConcatDataset', datasets=[lidc2d, phantom]),
