@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 import tempfile
@@ -16,6 +15,7 @@ import cv2
 import SimpleITK as sitk
 from tqdm import tqdm
 
+from ..io.json_files import write_json
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..visualization.lesion_overlay import draw_lesion
@@ -115,7 +115,7 @@ def _write_json(
         detector=provenance['detector'],
         lesions=[_entry(lesion) for lesion in lesions],
     )
-    path.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+    write_json(content, path, indent=2)
 
 
 def _entry(lesion: Lesion) -> dict:

@@ -69,13 +69,14 @@ def store_volume(
     return convert_once(record, sources, options, convert, partial(_is_whole, root))
 
 
-def _is_whole(root: str | Path, entry: dict) -> bool:
-    """Return whether a volume matches its entry, and its file the length in its header."""
+def _is_whole(root: str | Path, entry: Any) -> bool:
+    """Return whether a record's entry is a volume's, and its file has the length of its header."""
     try:
+        size = list(entry['size'])
         volume = np.load(Path(root, entry['file_name']), mmap_mode='r', allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
         return False
-    return volume.dtype == np.int16 and list(volume.shape) == list(entry['size'])
+    return volume.dtype == np.int16 and list(volume.shape) == size
 
 
 def write_annotations(

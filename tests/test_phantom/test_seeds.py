@@ -1,4 +1,4 @@
-"""The same seed gives the same bytes; another has other patients, so that one tests the other."""
+"""The same seed gives the same bytes, another one other patients, to test what the first trained."""
 
 import hashlib
 

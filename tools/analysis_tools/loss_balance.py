@@ -9,7 +9,6 @@ grows with its loss_weight in proportion.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,7 +19,7 @@ from terminaltables import AsciiTable
 from tqdm import tqdm
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.io.atomic import atomic_write
+from mmlesion.io.json_files import write_json
 from mmlesion.utils import UserError, cli
 
 if TYPE_CHECKING:
@@ -172,9 +171,8 @@ def main():
     rows = [[name, *(f'{number:.4g}' for number in figure)] for name, figure in figures.items()]
     print(AsciiTable([['loss', 'value', 'gradient', 'to the others'], *rows]).table)
     if args.out:
-        with atomic_write(args.out) as path:
-            figures = {name: figure._asdict() for name, figure in figures.items()}
-            path.write_text(json.dumps(figures, indent=2) + '\n')
+        named = {name: figure._asdict() for name, figure in figures.items()}
+        write_json(named, args.out, indent=2)
 
 
 if __name__ == '__main__':
