@@ -17,11 +17,12 @@ from terminaltables import AsciiTable
 
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.mining import RULES, AnnotationMiner, list_series
+from mmlesion.io.series import list_series
+from mmlesion.io.true_masks import read_lesions
+from mmlesion.mining import RULES, AnnotationMiner
 from mmlesion.mining.embeddings import EmbeddingSteps
 from mmlesion.mining.proposals import detection_steps
 from mmlesion.mining.report import count_rows, score_rows
-from mmlesion.phantom.truth import read_lesions
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.mmdet_tools import without_worker_traceback
 

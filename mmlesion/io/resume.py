@@ -1,9 +1,9 @@
 """Long work that a later run takes up where an earlier one was stopped.
 
 What work is made of identifies it: a JSON value of its sources and options, or a digest of them. A
-:class:`Record` is the file of work that is finished, a :class:`Store` a folder of the finished parts
-of work. Files are written whole or not at all; what is damaged counts as not finished; and what is
-of other work is made again or refused, never taken for this one's.
+:class:`Record` is the file of finished work, a :class:`Store` a folder of the finished parts of
+work. Files are written whole or not at all; what is damaged counts as not finished; and what is of
+other work is made again or refused, never taken for this one's.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ class Form(NamedTuple):
     Args:
         suffix (str): Of their names.
         write (Callable): Takes a part and its path.
-        read (Callable): Takes a path; raises :class:`UserError` if the file is damaged.
+        read (Callable): Takes a path and, for the :class:`UserError` of a damaged file, advice.
         is_whole (Callable): Takes the path of a file that exists, and returns quickly.
     """
 
     suffix: str
     write: Callable[[Any, Path], None]
-    read: Callable[[Path], Any]
+    read: Callable[..., Any]
     is_whole: Callable[[Path], bool]
 
 
@@ -175,10 +175,7 @@ class Store:
         Raises:
             UserError: If it is missing or damaged.
         """
-        try:
-            return self.form.read(self.path(name))
-        except UserError as error:
-            raise UserError(f'{error}: delete it, and run the same command again') from None
+        return self.form.read(self.path(name), advice='delete it, and run the same command again')
 
     def parts(self) -> Iterator[Any]:
         """Yield the parts that are finished and not damaged, in the order of their names."""

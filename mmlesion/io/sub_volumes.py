@@ -30,7 +30,7 @@ def sub_volume_coco(
     Args:
         coco (dict): The dataset's annotation file.
         volumes (dict[str, SliceSeries]): Its series by name, with all their slices
-            (:func:`mmlesion.mining.series.list_series`).
+            (:func:`mmlesion.io.series.list_series`).
         boxes (dict[SubVolume, list]): Of each sub-volume x1, y1, z1, x2, y2, z2, inclusive.
 
     Returns:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mmlesion.io.schema import is_target
 from mmlesion.io.slices import series_of
+from mmlesion.io.true_masks import TrueLesions
 from mmlesion.structures import SliceBoxes, file_box
 
 from .miner import RULES
@@ -58,18 +59,6 @@ def _row(
 
 COUNTS = ('boxes', 'right', 'missing', 'found', 'withheld', 'withheld_found')
 """What is counted for each rule, in this order."""
-
-
-class TrueLesions(NamedTuple):
-    """All lesions of a series on all its slices.
-
-    Args:
-        boxes (SliceBoxes): n boxes, padded as DeepLesion pads its own.
-        label (ndarray): (n,) int, which lesion each is of.
-    """
-
-    boxes: SliceBoxes
-    label: np.ndarray
 
 
 def score_rows(

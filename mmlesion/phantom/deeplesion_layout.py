@@ -14,6 +14,7 @@ import numpy as np
 from mmlesion.io.deeplesion import BOX_PADDING, DL_INFO_HEADER
 from mmlesion.io.json_files import write_json
 from mmlesion.io.slices import merge_ranges, slice_file_name, write_slice
+from mmlesion.io.true_masks import TrueMasks, write_masks
 from mmlesion.structures import SliceRun
 from mmlesion.utils import run_parallel
 
@@ -186,9 +187,7 @@ def _write_slices(
         for index, image in enumerate(volume, start=first):
             slices.append(index)
             write_slice(folder / slice_file_name(index, study.num_slices), image)
-    np.savez_compressed(
-        root / 'truth' / f'{name}.npz', labels=np.concatenate(masks), slices=np.array(slices)
-    )
+    write_masks(root / 'truth', name, TrueMasks(np.concatenate(masks), np.array(slices)))
 
 
 def _site_rows(

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from mmdet.registry import DATASETS
 
-from mmlesion.mining import AnnotationMiner, VolumeStore, list_series
+from mmlesion.io.series import list_series
+from mmlesion.io.true_masks import read_lesions
+from mmlesion.mining import AnnotationMiner, VolumeStore
 from mmlesion.mining.embeddings import annotated_boxes
 from mmlesion.mining.report import count_rows, score_rows
-from mmlesion.phantom.truth import read_lesions
 
 LESION = [10, 10, 20, 20]
 WITHHELD = [40, 30, 50, 40]

@@ -1,4 +1,4 @@
-"""The same seed gives the same bytes, another one other patients, to test what the first trained."""
+"""The same seed gives the same bytes; another one has other patients, to test on."""
 
 import hashlib
 

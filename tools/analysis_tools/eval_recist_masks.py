@@ -11,7 +11,7 @@ from tqdm import tqdm
 from mmlesion.converters.grabcut import ellipse_mask, quadrilateral_mask
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.phantom.truth import read_masks
+from mmlesion.io.true_masks import read_masks
 from mmlesion.utils import UserError, cli
 
 

@@ -22,8 +22,8 @@ class AutocastModulesHook(Hook):
 
     With ``--amp`` a whole detector runs under autocast, which mmcv's operators do not support on a
     CPU: its NMS and RoIAlign only accept float32 there. Backbone and neck, which take most of the
-    time, use none of them. Weights stay in float32, and so do the outputs of modules. The other half
-    precision, float16, needs a gradient scaler, which ``--amp`` has.
+    time, use none of them. Weights stay in float32, and so do the outputs of modules. float16, the
+    other half precision, needs a gradient scaler, which ``--amp`` has.
 
     Args:
         modules (Sequence[str]): Names of modules of the model; dots lead into them.
