@@ -62,6 +62,7 @@ BUT = (
     'mmlesion.evaluation.metrics',
     'mmlesion.mining.volume_pass',
     'mmlesion.structures.spheres',
+    'mmlesion.utils.configs',
     'mmlesion.utils.distributed',
     'mmlesion.utils.mmdet_tools',
 )
@@ -198,6 +199,12 @@ def test_json_is_read_and_written_by_io_alone():
     wrong = [path for path in paths if inside not in path.parents and imports_json(path)]
     assert not wrong, 'use mmlesion.io.json_files'
     assert [path.name for path in inside.glob('*.py') if imports_json(path)] == ['json_files.py']
+
+
+def test_configs_are_loaded_in_one_place():
+    paths = [*PACKAGE.rglob('*.py'), *(PACKAGE.parent / 'tools').rglob('*.py')]
+    loading = [path.name for path in paths if 'Config.fromfile(' in path.read_text('utf-8')]
+    assert loading == ['configs.py'], 'use mmlesion.utils.configs.load_config'
 
 
 def imports_json(path: Path) -> bool:

@@ -24,6 +24,7 @@ from mmlesion.mining.embeddings import EmbeddingSteps
 from mmlesion.mining.proposals import detection_steps
 from mmlesion.mining.report import count_rows, score_rows
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
 from mmlesion.utils.mmdet_tools import without_worker_traceback
 
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'border_offset')
@@ -104,12 +105,11 @@ def main():
     # imported here, so that --help does without torch
     from mmengine.dist import is_main_process
 
-    from mmlesion.apis.inferencer import load_config
     from mmlesion.mining import VolumeStore
     from mmlesion.utils.distributed import leave_process_group
 
     device = init_process(args)
-    cfg = load_config(args.config, args.cfg_options or {})
+    cfg = load_config(args.config, args.cfg_options, ['train_dataloader', 'test_dataloader'])
     source = training_set(cfg, args.dataset)
     check_out(args, source['ann_file'])
     experts = prepare_experts(cfg, args)
@@ -259,11 +259,11 @@ def find_proposals(args, cfg, device, source, store, volumes):
 
 def embed(args, device, source, proposals, volumes, fingerprint):
     """Embed annotations and tracklets; return the store of the embeddings."""
-    from mmlesion.apis.inferencer import load_config, load_detector
+    from mmlesion.apis.inferencer import load_detector
     from mmlesion.mining import VolumeStore
 
     config, checkpoint = args.embedder
-    cfg = load_config(config, {})
+    cfg = load_config(config, needed=['test_dataloader'])
     pipeline = cfg.test_dataloader.dataset.pipeline
     lesions = listing(volumes, 'annotations')
     mark = digest(checkpoint, fingerprint, cfg.model, pipeline, args.theta, lesions)

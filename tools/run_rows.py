@@ -35,7 +35,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from mmengine.config import Config
 
 from mmlesion.evaluation.comparison_files import comparison_table, write_comparison
 from mmlesion.evaluation.functional import compare_rows
@@ -44,6 +43,7 @@ from mmlesion.io.cases import check_same_cases, read_cases
 from mmlesion.io.json_files import read_json, to_json
 from mmlesion.io.resume import Record
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
 
 TOOLS = Path(__file__).parent
 _FILE_KEYS = {'seeds', 'reference', 'options', 'test_options', 'rows'}
@@ -210,7 +210,7 @@ def _plain(value) -> str:
 @functools.cache
 def config_text(path: str) -> str:
     """Return a config with all that it inherits."""
-    return Config.fromfile(path).pretty_text
+    return load_config(path).pretty_text
 
 
 def made_of(run: Run) -> str:

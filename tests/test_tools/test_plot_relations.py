@@ -7,7 +7,8 @@ import torch
 from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 
-from mmlesion.apis.inferencer import load_config, load_detector
+from mmlesion.apis.inferencer import load_detector
+from mmlesion.utils.configs import load_config
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / 'tools/analysis_tools/plot_relations.py'
