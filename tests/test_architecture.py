@@ -207,6 +207,30 @@ def test_configs_are_loaded_in_one_place():
     assert loading == ['configs.py'], 'use mmlesion.utils.configs.load_config'
 
 
+def test_constructors_that_configs_reach_raise_one_kind():
+    """``OptionError``, which names the component, or another ``UserError`` of what it is given."""
+    rooms = ('models', 'datasets', 'engine', 'evaluation', 'visualization', 'structures')
+    wrong = {}
+    for name, path in modules().items():
+        if room_of(name).split('.')[0] in rooms and (kinds := raised_in_constructors(path)):
+            wrong[name] = kinds
+    assert not wrong
+
+
+def raised_in_constructors(path: Path) -> set[str]:
+    """Exceptions other than errors of users that ``__init__`` and ``__post_init__`` raise."""
+    constructors = [
+        node
+        for node in ast.walk(ast.parse(path.read_text('utf-8')))
+        if isinstance(node, ast.FunctionDef) and node.name in ('__init__', '__post_init__')
+    ]
+    raised = set()
+    for node in (inner for constructor in constructors for inner in ast.walk(constructor)):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            raised.add(ast.unparse(node.exc.func))
+    return raised - {'OptionError', 'UserError'}
+
+
 def imports_json(path: Path) -> bool:
     nodes = list(ast.walk(ast.parse(path.read_text('utf-8'))))
     plain = [node for node in nodes if isinstance(node, ast.Import)]

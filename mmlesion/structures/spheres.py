@@ -12,6 +12,8 @@ from typing import Union
 import torch
 from mmdet.structures.bbox import BaseBoxes, register_box
 
+from mmlesion.utils import OptionError
+
 AXES = ('z', 'y', 'x')
 SHAPES = ('cube', 'sphere')
 
@@ -281,7 +283,7 @@ def check_shape(shape: str) -> None:
         ValueError: If it is none of ``SHAPES``.
     """
     if shape not in SHAPES:
-        raise ValueError(f'shape must be one of {SHAPES}, not {shape!r}')
+        raise OptionError(f'shape must be one of {SHAPES}, not {shape!r}')
 
 
 def _meet_cubes(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData, PixelData
 
 from mmlesion.io.schema import ABDOMEN_WINDOW, HU_OFFSET
+from mmlesion.utils import OptionError
 
 from ..structures import Recist, cut_segments, measure_recist
 from .mask_overlay import RECIST_COLOR
@@ -79,7 +80,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         **kwargs: Any,
     ) -> None:
         if window is not None and not window[0] < window[1]:
-            raise ValueError(f'window: a window is (low, high) HU, but got {window}')
+            raise OptionError(f'window: a window is (low, high) HU, but got {window}', self)
         super().__init__(name, line_width=line_width, **kwargs)
         self.window = window
 

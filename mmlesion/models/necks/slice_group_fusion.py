@@ -8,6 +8,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmlesion.utils import OptionError
+
 
 @MODELS.register_module()
 class SliceGroupFusion(BaseModule):
@@ -54,8 +56,9 @@ class SliceGroupFusion(BaseModule):
         found = [x.shape[1] for x in inputs]
         expected = [fusion.in_channels for fusion in self.fusions]
         if found != expected:
-            raise ValueError(
-                f'SliceGroupFusion with in_channels={self.in_channels} takes levels of {expected} '
-                f"channels, but got {found}: set in_channels and num_groups to the backbone's"
+            raise OptionError(
+                f'with in_channels={self.in_channels} it takes levels of {expected} '
+                f"channels, but got {found}: set in_channels and num_groups to the backbone's",
+                self,
             )
         return tuple(fusion(x) for fusion, x in zip(self.fusions, inputs))
