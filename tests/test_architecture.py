@@ -34,6 +34,8 @@ MAY_IMPORT = {
     'analysis': PLAIN | {'visualization'},
     'apis': PLAIN | {'converters', 'visualization'},
     'converters': PLAIN | {'visualization'},
+    'export': PLAIN,
+    'report': PLAIN | {'visualization'},
 }
 
 # Modules that import no framework, nor what does; a prefix stands for all below it.
@@ -42,10 +44,12 @@ WITHOUT_FRAMEWORK = (
     'mmlesion.analysis',
     'mmlesion.converters',
     'mmlesion.evaluation',
+    'mmlesion.export',
     'mmlesion.io',
     'mmlesion.lazy_registration',
     'mmlesion.mining',
     'mmlesion.phantom',
+    'mmlesion.report',
     'mmlesion.structures',
     'mmlesion.utils',
     'mmlesion.visualization.anchor_shapes',
