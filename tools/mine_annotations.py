@@ -1,4 +1,4 @@
-"""Mine missing annotations of a partly labelled training set (see docs/mining.md).
+"""Mine missing annotations of a partly labeled training set (see docs/mining.md).
 
 A detector sees all slices of the series in the config's training annotation file. OUT is that file
 with what the rules find: boxes with "source" and "score", uncertain ones with "ignore". A run that
@@ -41,6 +41,7 @@ def parse_args():
         '--rules', nargs='+', choices=RULES, default=RULES, help='rules to apply (default: all)'
     )
     parser.add_argument(
+        '--unlabeled',
         '--unlabelled',
         action='store_true',
         help='also list slices without a lesion, with their uncertain regions',
@@ -297,11 +298,11 @@ def mine(args, coco, volumes, stores, experts):
         rules,
         experts,
         embeddings=stores[1] if len(stores) > 1 else None,
-        unlabelled=args.unlabelled,
+        unlabeled=args.unlabeled,
         **options,
     )
     miner.run(volumes)
-    report = dict(rules=rules, **options, counts=count_rows(coco, rules, args.unlabelled))
+    report = dict(rules=rules, **options, counts=count_rows(coco, rules, args.unlabeled))
     if args.truth:
         report['truth'] = score_rows(coco, rules, partial(read_lesions, args.truth))
     write_json(coco, args.out)

@@ -25,7 +25,7 @@ COORDINATES = {
     'center_mm': 'x, y, z in mm, LPS world as ITK, SimpleITK and DICOM have it: x grows to the '
     "patient's left, y to posterior, z to superior. 3D Slicer and NIfTI tools show RAS: negate x "
     'and y.',
-    'center_voxel': 'i, j, k of the volume file, 0-based; integers are voxel centres. i is the '
+    'center_voxel': 'i, j, k of the volume file, 0-based; integers are voxel centers. i is the '
     'fastest axis, as in SimpleITK and nibabel; a NumPy array from SimpleITK is [k, j, i].',
     'bbox_voxel': 'i1, j1, k1, i2, j2, k2: lower and upper faces in the same coordinates; voxel n '
     'extends from n - 0.5 to n + 0.5.',

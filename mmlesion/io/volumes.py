@@ -17,7 +17,7 @@ from mmlesion.utils import UserError
 from .atomic import atomic_write
 from .attributes import lesion_attributes
 from .bbox_3d import with_sphere
-from .checks import find_items, get_column, some_names, to_numbers
+from .checks import find_names, get_column, some_names, to_numbers
 from .json_files import write_json
 from .mhd import image_files
 from .resume import convert_once
@@ -170,7 +170,7 @@ def volume_ground_truth(
             f'{path}: annotations of volumes that are not listed: {some_names(unknown)}'
         )
     # -1 for the annotations of the other folds
-    item, _ = find_items([uids[i] for i in volume_ids], items, path)
+    item, _ = find_names([uids[i] for i in volume_ids], items, path)
     lesions = _lesions(annotations, item, f'{path}: annotation')
     patients = [volume.get('patient_id', volume['series_uid']) for volume in chosen]
     return GroundTruth(items, lesions.take(item >= 0), patients)

@@ -43,8 +43,8 @@ def slice_to_rgb(image: np.ndarray, window: tuple[float, float] = ABDOMEN_WINDOW
         offset = HU_OFFSET if image.dtype == np.uint16 else 0.0
         low, high = window
         middle = (middle.astype(np.float32) - offset - low) * (255 / (high - low))
-    grey = np.rint(middle).clip(0, 255).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=-1)
+    gray = np.rint(middle).clip(0, 255).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, axis=-1)
 
 
 def _is_windowed(image: np.ndarray) -> bool:

@@ -261,9 +261,9 @@ def test_eight_bit_pictures_are_hu_in_steps_of_16(tmp_path):
     assert (read_hu(tmp_path / 'gray.png') == expected).all()
     assert (read_hu(tmp_path / 'rgb.png') == expected).all()
     assert (read_hu(tmp_path / 'deep.png') == stored.astype(int) * 256 - 32768).all()
-    cv2.imwrite(str(tmp_path / 'colour.png'), np.dstack([stored, stored, 255 - stored]))
-    with pytest.raises(UserError, match='colour picture'):
-        read_hu(tmp_path / 'colour.png')
+    cv2.imwrite(str(tmp_path / 'color.png'), np.dstack([stored, stored, 255 - stored]))
+    with pytest.raises(UserError, match='color picture'):
+        read_hu(tmp_path / 'color.png')
 
 
 def test_pictures_show_mask_quadrilateral_and_box(run, dataset, tmp_path):

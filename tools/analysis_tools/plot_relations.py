@@ -1,6 +1,6 @@
 """Draw the relations between regions that a detector has learned, over the slices of its test set.
 
-Regions are points at their centres, relations E lines as thick as they are strong, annotated
+Regions are points at their centers, relations E lines as thick as they are strong, annotated
 lesions red (Figure 5 of ElixirNet).
 """
 

@@ -104,7 +104,7 @@ class OverlapCriterion:
         return overlaps(boxes, gts, self.metric, self.inclusive) >= self.threshold
 
 
-def centre_in_sphere(centers: np.ndarray, spheres: np.ndarray) -> np.ndarray:
+def center_in_sphere(centers: np.ndarray, spheres: np.ndarray) -> np.ndarray:
     """Return LUNA16's criterion: the mark is nearer to the nodule's center than its radius.
 
     Args:
