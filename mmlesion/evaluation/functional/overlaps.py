@@ -96,7 +96,7 @@ class OverlapCriterion:
 
     def __post_init__(self):
         if self.metric not in OVERLAPS:
-            raise OptionError(f'overlap must be one of {OVERLAPS}, not {self.metric!r}')
+            raise OptionError(f'overlap must be one of {OVERLAPS}, not {self.metric!r}', self)
 
     def __call__(self, boxes: np.ndarray, gts: np.ndarray) -> np.ndarray:
         """Return (n,) bool of n pairs: (n, 4 or 6) detected and (n, 4 or 6) ground-truth boxes."""

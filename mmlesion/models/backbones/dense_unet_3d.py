@@ -103,7 +103,7 @@ class DenseUNet3D(BaseModule):
             of ``out_indices``.
 
         Raises:
-            ValueError: If a side is no multiple of 16.
+            OptionError: If a side is no multiple of 16.
         """
         size = tuple(x.shape[2:])
         coarsest = STRIDES[-1]

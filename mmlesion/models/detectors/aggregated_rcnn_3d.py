@@ -79,7 +79,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         """str: The trained branches, initially 'joint'.
 
         Raises:
-            ValueError: If it is set to anything but 'joint', 'rpn' or 'fprn'.
+            OptionError: If it is set to anything but 'joint', 'rpn' or 'fprn'.
         """
         return self._branches
 

@@ -63,7 +63,7 @@ class SliceFusionFPN(BaseModule):
             tuple[Tensor]: One feature map (N, out_channels, h_0, w_0).
 
         Raises:
-            ValueError: If the number of levels, or of a level's channels, is another one.
+            OptionError: If the number of levels, or of a level's channels, is another one.
         """
         self._check(inputs)
         x = None

@@ -51,7 +51,7 @@ class SliceGroupFusion(BaseModule):
             tuple[Tensor]: Features (N, C_i, h_i, w_i) of each level.
 
         Raises:
-            ValueError: If the number of levels, or of a level's channels, is another one.
+            OptionError: If the number of levels, or of a level's channels, is another one.
         """
         found = [x.shape[1] for x in inputs]
         expected = [fusion.in_channels for fusion in self.fusions]

@@ -81,7 +81,7 @@ class SphereAnchorGenerator:
             after each other, then the next voxel along x.
 
         Raises:
-            ValueError: If there are other than ``num_levels`` sizes.
+            OptionError: If there are other than ``num_levels`` sizes.
         """
         self._check_levels(featmap_sizes)
         return [
@@ -132,7 +132,7 @@ class SphereAnchorGenerator:
             list[BoolTensor]: (D * H * W * A,) of each level.
 
         Raises:
-            ValueError: If there are other than ``num_levels`` sizes.
+            OptionError: If there are other than ``num_levels`` sizes.
         """
         self._check_levels(featmap_sizes)
         return [
