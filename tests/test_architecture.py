@@ -35,6 +35,7 @@ MAY_IMPORT = {
     'apis': PLAIN | {'converters', 'visualization'},
     'converters': PLAIN | {'visualization'},
     'export': PLAIN,
+    'followup': PLAIN,
     'report': PLAIN | {'visualization'},
 }
 
@@ -45,6 +46,7 @@ WITHOUT_FRAMEWORK = (
     'mmlesion.converters',
     'mmlesion.evaluation',
     'mmlesion.export',
+    'mmlesion.followup',
     'mmlesion.io',
     'mmlesion.lazy_registration',
     'mmlesion.mining',
