@@ -124,7 +124,7 @@ def _check_hu(array: np.ndarray, source: str | Path) -> None:
         raise UserError(
             f'{source} has values from {low:g} to {high:g}, which cannot be a CT scan in HU (air '
             'is -1000, water 0): give a CT scan, with rescale slope and intercept applied and not '
-            'normalised'
+            'normalized'
         )
 
 
