@@ -22,6 +22,10 @@ MODALITY, DESCRIPTION, POSITION = '0008|0060', '0008|103e', '0020|0032'
 CT_IMAGE_STORAGE = b'1.2.840.10008.5.1.4.1.1.2\0'
 # A CT shows fat or air (below -50 HU) and soft tissue or bone (above 0 HU), and 16 bits hold it.
 HU_LIMITS = (-32768, 32767)
+MAX_VOXELS = 1 << 31
+"""Of an image; 2,000 slices of 1024 x 1024 px."""
+MAX_DEFLATION = 1032
+"""Voxels per byte of a file: what deflate unpacks at most."""
 _LOGGER = logging.getLogger('mmlesion')
 
 
@@ -145,6 +149,7 @@ def read_image(path: str | Path) -> sitk.Image:
         raise UserError(f'{path} does not exist')
     _check_data_files(path)
     with _itk_errors_as_user_errors(path):
+        _check_voxels(path)
         image = sitk.ReadImage(str(path))
         if path.name.endswith(('.nii', '.nii.gz')):
             _check_whole_nifti(path, image)
@@ -174,6 +179,25 @@ def _check_data_files(path: Path) -> None:
             )
 
 
+def _check_voxels(path: Path) -> None:
+    """Compare the size in a header with what a file can hold, before room is made for it.
+
+    Raises:
+        UserError: If it is more than :data:`MAX_VOXELS`, or than the file's bytes unpack to.
+        RuntimeError: If ITK cannot read it.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    voxels = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    held = sum(data.stat().st_size for data in image_files(path))
+    if voxels > min(MAX_VOXELS, held * MAX_DEFLATION):
+        raise UserError(
+            f'{path} declares {voxels} voxels in {held} bytes: it is damaged, or larger than any '
+            f'CT scan ({MAX_VOXELS} voxels)'
+        )
+
+
 def _check_whole_nifti(path: Path, image: sitk.Image) -> None:
     """Compare the length of a NIfTI file with its header; ITK reads truncated ones as they are."""
     bits = int(image.GetMetaData('bitpix')) * image.GetNumberOfPixels()
@@ -182,7 +206,10 @@ def _check_whole_nifti(path: Path, image: sitk.Image) -> None:
     if path.suffix == '.gz':
         try:
             with gzip.open(path) as file:
-                length = sum(len(block) for block in iter(lambda: file.read(1 << 24), b''))
+                length = 0
+                # not to the end of a stream that is longer than an image
+                while length <= expected and (block := file.read(1 << 24)):
+                    length += len(block)
         except (EOFError, OSError, zlib.error) as error:
             raise RuntimeError(str(error)) from error
     if length < expected:
