@@ -6,7 +6,7 @@ import gzip
 import logging
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -165,18 +165,28 @@ def _check_data_files(path: Path) -> None:
     for data in image_files(path)[1:]:
         if not data.is_file():
             raise UserError(f'{path} has its voxels in {data}, which does not exist: copy it too')
-        header = mhd_header(path)
-        voxel = VOXEL_BYTES.get(header.get('ElementType', ''))
-        if header.get('CompressedData', 'False').lower() == 'true' or voxel is None:
-            expected = int(header.get('CompressedDataSize', 1))
-        else:
-            size = math.prod(map(int, header.get('DimSize', '1').split()))
-            expected = voxel * size * int(header.get('ElementNumberOfChannels', 1))
+        try:
+            expected = _expected_bytes(mhd_header(path))
+        except ValueError as error:
+            raise UserError(f'{path} has a damaged header ({error}): write it anew') from None
         if data.stat().st_size < expected:
             raise UserError(
                 f'{data} is truncated: it has {data.stat().st_size} of the {expected} bytes that '
                 f'{path.name} says. Copy it again'
             )
+
+
+def _expected_bytes(header: Mapping[str, str]) -> int:
+    """Return the least bytes that the data of an MHD file have by its header.
+
+    Raises:
+        ValueError: If a field has no number.
+    """
+    voxel = VOXEL_BYTES.get(header.get('ElementType', ''))
+    if header.get('CompressedData', 'False').lower() == 'true' or voxel is None:
+        return int(header.get('CompressedDataSize', 1))
+    size = math.prod(map(int, header.get('DimSize', '1').split()))
+    return voxel * size * int(header.get('ElementNumberOfChannels', 1))
 
 
 def _check_voxels(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mmlesion.utils import UserError
@@ -49,13 +50,21 @@ def data_file(path: Path) -> str | None:
 def _nrrd_data_file(path: Path) -> str | None:
     if path.suffix.lower() not in ('.nrrd', '.nhdr') or not path.is_file():
         return None
+    named = None
     for line in _header_lines(path):
         name, _, value = line.partition(':')
         if not line.strip():
-            break
-        if name.strip().lower().replace(' ', '') == 'datafile' and value.strip():
-            return value.strip()
-    return None
+            return named
+        if name.strip().lower().replace(' ', '') == 'datafile':
+            named = value.strip() or None
+    _check_end(path)
+    return named
+
+
+def _check_end(path: Path) -> None:
+    """Refuse a header whose end was not read, but may name files."""
+    if path.stat().st_size > MAX_HEADER:
+        raise UserError(f'{path} has a header of over {MAX_HEADER} bytes: write it anew')
 
 
 def _header_lines(path: Path) -> list[str]:
@@ -69,9 +78,10 @@ def mhd_header(path: Path) -> dict[str, str]:
         return {}
     fields = {}
     for line in _header_lines(path):
-        name, _, value = line.partition('=')
+        name, _, value = re.sub('[=:]', '=', line, count=1).partition('=')  # ITK takes either
         if value.strip():
             fields[name.strip()] = value.strip()
         if name.strip() == 'ElementDataFile':
-            break  # the last one; in an MHA file the voxels follow
+            return fields  # the last one; in an MHA file the voxels follow
+    _check_end(path)
     return fields

@@ -223,5 +223,5 @@ def path_under(root: str | Path, name: str) -> str:
     path = os.path.abspath(os.path.join(root, name))
     steps_back = '..' in name.replace('\\', '/').split('/')
     if steps_back or os.path.commonpath([root, path]) != root:
-        raise UserError(f'{name!r} leads outside {root}: paths in annotation files stay under it')
+        raise UserError(f'{name!r} leads outside {root}: names in files stay under their folder')
     return path
