@@ -189,8 +189,12 @@ def _expected_bytes(header: Mapping[str, str]) -> int:
     return voxel * size * int(header.get('ElementNumberOfChannels', 1))
 
 
-def _check_voxels(path: Path) -> None:
+def _check_voxels(path: Path, num_slices: int = 1) -> None:
     """Compare the size in a header with what a file can hold, before room is made for it.
+
+    Args:
+        path (Path): The file.
+        num_slices (int): Files of a series, of which it is the first.
 
     Raises:
         UserError: If it is more than :data:`MAX_VOXELS`, or than the file's bytes unpack to.
@@ -199,9 +203,11 @@ def _check_voxels(path: Path) -> None:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
-    voxels = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
-    held = sum(data.stat().st_size for data in image_files(path))
-    if voxels > min(MAX_VOXELS, held * MAX_DEFLATION):
+    voxels = num_slices * math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    held = num_slices * sum(data.stat().st_size for data in image_files(path))
+    # what NRRD packs by bzip2 has no such bound
+    packed = path.suffix.lower() not in ('.nrrd', '.nhdr')
+    if voxels > MAX_VOXELS or (packed and voxels > held * MAX_DEFLATION):
         raise UserError(
             f'{path} declares {voxels} voxels in {held} bytes: it is damaged, or larger than any '
             f'CT scan ({MAX_VOXELS} voxels)'
@@ -296,6 +302,7 @@ def _read_series(folder: Path, names: Sequence[str]) -> sitk.Image:
     reader.SetFileNames(names)
     reader.MetaDataDictionaryArrayUpdateOn()
     with _itk_errors_as_user_errors(folder):
+        _check_voxels(Path(names[0]), len(names))
         image = reader.Execute()
     indices = range(len(names))
     if all(reader.HasMetaDataKey(index, POSITION) for index in indices):

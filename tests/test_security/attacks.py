@@ -20,7 +20,7 @@ import attack_checkpoints
 from mmlesion.utils import UserError
 
 GIB = 1 << 30
-SECONDS = 30
+SECONDS = 120
 
 
 class Corpus(NamedTuple):
