@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from attack_checkpoints import multiarray
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.infer.infer import BaseInferencer
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
@@ -138,18 +139,18 @@ class Line(BaseModel):
         self.layer = torch.nn.Linear(1, 1)
 
     def forward(self, x, mode):
-        return dict(loss=self.layer(x).square().mean()) if mode == 'loss' else []
+        return dict(loss=self.layer(x).square().mean()) if mode == 'loss' else [x]
 
 
-class Better:
-    """An evaluator whose score rises."""
+class Better(BaseMetric):
+    """A score that rises."""
 
-    dataset_meta, score = None, 0
+    score = 0
 
-    def process(self, **_):
-        pass
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
 
-    def evaluate(self, _):
+    def compute_metrics(self, results):
         Better.score += 1
         return dict(score=Better.score)
 
@@ -161,7 +162,7 @@ def train(work_dir, epochs, **options):
         work_dir=str(work_dir),
         train_dataloader=data,
         val_dataloader=data,
-        val_evaluator=Better(),
+        val_evaluator=Evaluator([Better()]),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         val_cfg=dict(),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
