@@ -22,10 +22,6 @@ NAMES = {
 }.values()
 
 
-def array(values):
-    return np.array(values)
-
-
 _MHD = (
     'ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n'
     'DimSize = 8 8 4\nElementSpacing = 1 1 1\nElementType = MET_SHORT\n'

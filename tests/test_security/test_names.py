@@ -1,8 +1,12 @@
 """Names in files lead nowhere else, and cells of tables are text."""
 
+import csv
 import json
+import re
+from types import SimpleNamespace
 
 import attack_files
+import numpy as np
 import pytest
 import SimpleITK as sitk
 
@@ -55,7 +59,7 @@ def draw(data, run_tool, out):
 def make_masks(data, run_tool, out):
     run_tool(
         'dataset_converters/recist_masks.py', data.write(), '--images', data.images_dir,
-        '--out', out / 'masks.json', '--pictures', out / 'pictures',
+        '--out', out / 'masks.json', '--picture', out / 'pictures',
     )  # fmt: skip
 
 
@@ -86,6 +90,7 @@ def test_every_reader_of_file_names(ramp_dataset, run_tool, tmp_path, read, name
     before = sorted(tmp_path.rglob('*'))
     with pytest.raises((UserError, SystemExit)) as raised:
         read(ramp_dataset, run_tool, tmp_path / 'out')
+    assert re.search('leads outside|is no name', str(raised.value))
     assert '\n' not in str(raised.value)
     made = set(tmp_path.rglob('*')) - set(before)
     allowed = ('.json', '.txt')
@@ -108,10 +113,6 @@ def test_pictures_of_masks_stay(ramp_dataset, run_tool, tmp_path, number):
     'uid', ['../../escaped', '/escaped', 'a\\b', '', '..', 'a\0', 'a' * 300, 3]
 )
 def test_pictures_of_volumes_stay(tmp_path, uid):
-    from types import SimpleNamespace
-
-    import numpy as np
-
     np.save(tmp_path / 'v.npy', np.zeros((2, 2, 2), np.int16))
 
     class Sample(SimpleNamespace):
@@ -120,7 +121,7 @@ def test_pictures_of_volumes_stay(tmp_path, uid):
 
     sample = Sample(volume_path=str(tmp_path / 'v.npy'), series_uid=uid)
     with pytest.raises(UserError, match='one without slashes is needed'):
-        list(LesionVisualizationHook()._pictures(sample))
+        list(LesionVisualizationHook._pictures(SimpleNamespace(score_thr=0.3), sample))
 
 
 @pytest.mark.parametrize('column', ['case', 'split'])
@@ -150,12 +151,19 @@ def test_headers_that_name_their_own(tmp_path):
 
 
 @pytest.mark.parametrize('text', FORMULAS)
-def test_formulas_in_tables(tmp_path, monkeypatch, text):
+def test_formulas_in_tables(tmp_path, text):
     assert text_cell(text) == f"'{text}" and text_cell('lesion=1') == 'lesion=1'
-    monkeypatch.setattr(
-        lesion_writer, '_csv_row', lambda lesion: [1, lesion_writer.text_cell(lesion)]
+    lesion = SimpleNamespace(
+        **dict.fromkeys(('center_mm', 'center_voxel'), (0.0, 0.0, 0.0)),
+        **dict.fromkeys(('diameter_mm', 'short_diameter_mm', 'score'), 1.0),
+        **dict(id=1, label=text, bbox_voxel=(0.0,) * 6, slice_range=(0, 1), key_slice=0),
+        diameter_source='box',
     )
-    detections = Detections(*map(attack_files.array, ([0], [[1, 2, 3]], [0.5])))
+    lesion_writer._write_csv(tmp_path / 'lesions.csv', [lesion])
+    with open(tmp_path / 'lesions.csv', newline='') as file:
+        assert list(csv.reader(file))[1][1] == f"'{text}"
+    (tmp_path / 'lesions.csv').unlink()
+    detections = Detections(*map(np.array, ([0], [[1, 2, 3]], [0.5])))
     with pytest.raises(UserError, match='would take for a formula'):
         write_luna16_predictions(tmp_path / 'a.csv', [text], detections)
     assert not list(tmp_path.iterdir())
