@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Callable, NamedTuple
@@ -76,9 +78,19 @@ class VolumeStore:
             np.savez_compressed(temporary, **arrays)
 
     def load(self, name: str) -> dict[str, np.ndarray]:
-        """Read a volume's arrays by name."""
-        with np.load(self.path(name), allow_pickle=False) as arrays:
-            return dict(arrays)
+        """Read a volume's arrays by name.
+
+        Raises:
+            UserError: If the file is damaged, or has something else than arrays of numbers.
+        """
+        try:
+            with np.load(self.path(name), allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(
+                f'{self.path(name)} is not what a pass writes ({error}): delete it, and run '
+                'mine_annotations.py again'
+            ) from None
 
 
 class VolumePass:

@@ -236,4 +236,5 @@ def test_pickled_proposals_are_not_loaded(run_tool, data, checkpoints, tmp_path)
     (store / 'run.json').write_text('{"fingerprint": "a"}')
     command = pickle.loads(pickle.dumps(np.array([CommandOf(checkpoints.effects / 'canary')])))
     np.savez(store / f'{volume.name}.npz', boxes=command, allow_pickle=True)
-    fails(run_tool, checkpoints, *label_proposals(data, tmp_path / 'run'))
+    message = fails(run_tool, checkpoints, *label_proposals(data, tmp_path / 'run'))
+    assert 'is not what a pass writes (Object arrays cannot be loaded' in message
