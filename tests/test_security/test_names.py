@@ -169,5 +169,14 @@ def test_formulas_in_tables(tmp_path, text):
     assert not list(tmp_path.iterdir())
 
 
+def test_formulas_of_other_lesions(load_tool, tmp_path):
+    """Labels of lesions.json, which may be anyone's."""
+    tool = load_tool('compare_studies.py')
+    row = dict.fromkeys(tool.COLUMNS, '=1+1')
+    tool.write_followup(tmp_path, dict(lesions=[row]))
+    with open(tmp_path / 'followup.csv', newline='') as file:
+        assert set(list(csv.reader(file))[1]) == {"'=1+1"}
+
+
 def test_plain_names():
     assert plain_name('1.2.840', 'a scan') == '1.2.840'
