@@ -398,7 +398,7 @@ def _load_weights(model: nn.Module, weights: str) -> None:
     state = checkpoint.get('state_dict', checkpoint)
     wrong = []
     for name, value in model.state_dict().items():
-        fits = name in state and state[name].shape == value.shape
+        fits = getattr(state.get(name), 'shape', None) == value.shape
         if not fits and not name.endswith('num_batches_tracked'):
             wrong.append(name)
     if wrong:

@@ -15,7 +15,9 @@ import cv2
 import SimpleITK as sitk
 from tqdm import tqdm
 
-from ..io.json_files import write_json
+from mmlesion.io.json_files import write_json
+from mmlesion.io.names import text_cell
+
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..visualization.lesion_overlay import draw_lesion
@@ -136,7 +138,7 @@ def _csv_row(lesion: Lesion) -> list:
     places = lesion.center_mm + lesion.center_voxel + lesion.bbox_voxel
     numbers = places + (lesion.diameter_mm, lesion.short_diameter_mm)
     first, last = lesion.slice_range
-    row = [lesion.id, lesion.label, f'{lesion.score:.6f}']
+    row = [lesion.id, text_cell(lesion.label), f'{lesion.score:.6f}']
     row += [f'{number:.4f}' for number in numbers]
     return row + [lesion.diameter_source, first, last, lesion.key_slice]
 

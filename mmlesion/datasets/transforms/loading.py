@@ -14,6 +14,7 @@ from mmengine.fileio import get
 
 from mmlesion.io.schema import HU_OFFSET
 from mmlesion.io.slices import read_slice, slice_path
+from mmlesion.structures.series import MAX_SLICES
 from mmlesion.utils import OptionError, UserError
 
 
@@ -115,6 +116,11 @@ class LoadCTSlices(BaseTransform):
             return key, (key, key)
         key = _ct_field(results, 'slice_index')
         first, last = self._slice_range(results)
+        if last - first >= MAX_SLICES:
+            raise UserError(
+                f'{results.get("img_path")}: slice_range {first} to {last} has over {MAX_SLICES} '
+                'slices: convert the dataset again'
+            )
         if not first <= key <= last:
             raise UserError(
                 f'{results.get("img_path")}: slice_index {key} lies outside its slice_range '

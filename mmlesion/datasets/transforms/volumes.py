@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path as osp
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -47,6 +48,8 @@ class LoadVolume(BaseTransform):
             dict: The sample with ``volume``, ``img_shape`` and ``ori_shape``.
         """
         path = results['volume_path']
+        if not osp.isfile(path):  # a pipe would be waited for
+            raise UserError(f'{path} cannot be read (no such file): convert the dataset again')
         try:
             # 'c' rather than 'r', as torch takes no arrays that are read-only
             volume = np.load(path, mmap_mode='c', allow_pickle=False)
