@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import torch
 from mmdet.registry import MODELS
@@ -21,6 +21,9 @@ from torch import Tensor, nn
 from mmlesion.utils import UserError
 
 from .timing import Seconds, time_call
+
+if TYPE_CHECKING:
+    from mmdet.models.detectors import BaseDetector, TwoStageDetector
 
 MMDET = 'mmdet::'
 PARTS = ('features', 'rpn', 'roi_head', 'total')
@@ -54,7 +57,7 @@ def load_configs(paths: list) -> dict[str, Config]:
 
 def build_detector(
     cfg: Config, checkpoint: str | Path | None = None, seed: int = 0, device: str = 'cpu'
-) -> nn.Module:
+) -> BaseDetector:
     """Build a detector for inference, with random weights if there is no checkpoint.
 
     Args:
@@ -65,7 +68,7 @@ def build_detector(
         device (str): Where to put it.
 
     Returns:
-        nn.Module: The detector, in evaluation mode.
+        BaseDetector: The detector, in evaluation mode.
     """
     init_default_scope('mmdet')
     MMLogger.get_current_instance().setLevel('WARNING')  # mmengine logs each weight
@@ -123,12 +126,15 @@ def count_parameters(*modules: nn.Module | None) -> int:
 
 
 def time_two_stage(
-    model: nn.Module, image: Tensor, meta: dict[str, Any], regions: InstanceData | None = None
+    model: TwoStageDetector,
+    image: Tensor,
+    meta: dict[str, Any],
+    regions: InstanceData | None = None,
 ) -> dict[str, Seconds | int]:
     """Run a two-stage detector once, as its ``predict`` does.
 
     Args:
-        model (nn.Module): The detector.
+        model (TwoStageDetector): The detector.
         image (Tensor): (1, C, H, W).
         meta (dict): Meta information of its sample.
         regions (InstanceData, optional): What the RoI head gets, the best first: as many of these

@@ -13,7 +13,7 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple, Union, cast
 
 import numpy as np
 import torch
@@ -145,7 +145,8 @@ class CheckpointArchive:
     """
 
     def __init__(self, archive: zipfile.ZipFile, path: str, map_location: MapLocation) -> None:
-        self.archive, self.map_location, self.storages = archive, map_location, {}
+        self.archive, self.map_location = archive, map_location
+        self.storages: dict[str, torch.UntypedStorage] = {}
         self.members = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in self.members if re.fullmatch(r'[^/]*/data\.pkl', name)]
         self.check_members(path)
@@ -193,9 +194,10 @@ class CheckpointArchive:
         storage = torch.UntypedStorage(member.file_size)
         if member.file_size:
             view = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()
-            with self.archive.open(member) as file:
+            # as what it is: the stubs have it as any file of bytes, which need not have readinto
+            with cast(zipfile.ZipExtFile, self.archive.open(member)) as file:
                 for start in range(0, member.file_size, _BLOCK):
-                    block = view[start : start + _BLOCK]
+                    block = view[start : start + _BLOCK].data
                     if file.readinto(block) != len(block):
                         raise ValueError('a storage is cut off')
         return storage
