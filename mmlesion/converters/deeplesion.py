@@ -6,7 +6,7 @@ import csv
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ _FILE_NAME = re.compile(r'(\d{6}_\d{2}_\d{2})_(\d{3,4})\.png', re.ASCII)
 class RowError(Exception):
     """A row that cannot be used; ``kind`` is what it is counted under."""
 
-    def __init__(self, kind, message):
+    def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 
@@ -69,7 +69,7 @@ class Row:
     split: str
 
     @property
-    def file_name(self):
+    def file_name(self) -> str:
         """str: The key slice, relative to the folder of images."""
         return f'{self.series}/{slice_file_name(self.key_slice)}'
 
@@ -156,7 +156,7 @@ def read_splits(
 class DeepLesionSplit:
     """Collects the rows of one split; ids count from 1 in the order of the rows."""
 
-    def __init__(self, name: str, source: str, multi_type: bool):
+    def __init__(self, name: str, source: str, multi_type: bool) -> None:
         names = LESION_TYPES if multi_type else ('lesion',)
         self.multi_type = multi_type
         self.image_ids: dict[str, int] = {}
@@ -300,7 +300,7 @@ def annotation_entry(row: Row, category: int) -> Annotation:
     )
 
 
-def _check_same(first, second):
+def _check_same(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
     """Reject a row whose image differs from an earlier row's; windows may differ by lesion."""
     for key, value in second.items():
         if key != 'windows' and first[key] != value:
@@ -308,7 +308,7 @@ def _check_same(first, second):
             raise RowError('malformed row', message)
 
 
-def _check_values(row, slice_in_name):
+def _check_values(row: Row, slice_in_name: int) -> None:
     first, last = row.slice_range
     name = f'{row.patient:06d}_{row.study:02d}_{row.series_id:02d}'
     rules = {
@@ -333,14 +333,14 @@ def _check_values(row, slice_in_name):
             raise RowError('malformed row', complaint)
 
 
-def _split(cells):
+def _split(cells: Mapping[str, str]) -> str:
     code = _integers(cells, 'Train_Val_Test', 1)[0]
     if code not in _SPLIT_NAMES:
         raise RowError('unknown split', f'Train_Val_Test is {code}, not 1, 2 or 3')
     return _SPLIT_NAMES[code]
 
 
-def _floats(cells, column, count):
+def _floats(cells: Mapping[str, str], column: str, count: int) -> list[float]:
     try:
         values = [float(part) for part in cells[column].split(',')]
     except ValueError:
@@ -351,19 +351,19 @@ def _floats(cells, column, count):
     return values
 
 
-def _from_zero(coordinates):
+def _from_zero(coordinates: Sequence[float]) -> list[float]:
     # The file counts pixels from 1, as MATLAB does; it has six digits, at most three decimals.
     return [round(value - 1, 6) for value in coordinates]
 
 
-def _integers(cells, column, count):
+def _integers(cells: Mapping[str, str], column: str, count: int) -> list[int]:
     values = _floats(cells, column, count)
     if not all(value.is_integer() for value in values):
         raise RowError('malformed row', f'{column} is {cells[column]!r}, not whole')
     return [int(value) for value in values]
 
 
-def _header_complaint(path, header):
+def _header_complaint(path: str | Path, header: Sequence[str] | None) -> str:
     if not header:
         return f"{path} is empty: give DeepLesion's DL_info.csv"
     missing = [name for name in DL_INFO_HEADER if name not in header]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
@@ -80,7 +80,7 @@ class MaskRun:
 
     def __init__(
         self, coco: dict, images: str | Path, options: MaskOptions, policy: Run | None = None
-    ):
+    ) -> None:
         self.annotations = coco['annotations']
         self.images = {image['id']: image for image in coco['images']}
         self.root = images
@@ -144,7 +144,7 @@ class MaskRun:
             for key, lesions in jobs.items()
         ]
 
-    def _skip(self, message, kind):
+    def _skip(self, message: str, kind: str) -> None:
         self.skipped.append(self.policy.skip(message, kind))
 
 
@@ -163,7 +163,7 @@ class PartialFile:
         UserError: If the file belongs to other annotations or options, or cannot be written.
     """
 
-    def __init__(self, path: str | Path, fingerprint: str):
+    def __init__(self, path: str | Path, fingerprint: str) -> None:
         self.path = Path(path)
         self.fingerprint = fingerprint
         self.finished: dict[int, dict] = {}
@@ -200,7 +200,7 @@ class PartialFile:
         """Delete the closed file after the result has been written."""
         self.path.unlink(missing_ok=True)
 
-    def _take_up(self):
+    def _take_up(self) -> None:
         self._file.seek(0)
         records, size = _whole_records(self._file)
         if records and records[0].get('fingerprint') != self.fingerprint:
@@ -219,7 +219,7 @@ def first_window(image: dict, default: Sequence[float]) -> tuple[float, float]:
     return tuple(windows[0].tolist())
 
 
-def _segment(job, options):
+def _segment(job: tuple, options: MaskOptions) -> tuple[dict[int, dict], list[Skipped]]:
     """Return masks by annotation index, and the lesions of an image that get none."""
     (path, image), lesions = job
     try:
@@ -241,7 +241,7 @@ def _segment(job, options):
     return masks, skipped
 
 
-def _check_size(path, hu, image):
+def _check_size(path: str | Path, hu: np.ndarray, image: dict) -> None:
     size = (image.get('height', hu.shape[0]), image.get('width', hu.shape[1]))
     if hu.shape != size:
         raise UserError(
@@ -249,12 +249,12 @@ def _check_size(path, hu, image):
         )
 
 
-def _single_thread():
+def _single_thread() -> None:
     # Threads of several workers would only get into each other's way.
     cv2.setNumThreads(1)
 
 
-def _whole_records(file):
+def _whole_records(file: Iterable[bytes]) -> tuple[list[dict], int]:
     """Return the JSON lines before the first incomplete one, and their size in bytes."""
     records, size = [], 0
     for line in file:
