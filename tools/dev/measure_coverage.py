@@ -1,7 +1,7 @@
 """Run pytest and print which share of mmlesion's statements the tests run, by package.
 
 Arguments go to pytest. What tests run in other processes does not count, nor do branches. Measuring
-takes a sixth to a third more processor time than the tests alone, so that tools/run_tests.sh does not.
+takes a sixth to a third more processor time than the tests alone: tools/run_tests.sh leaves it out.
 """
 
 from __future__ import annotations
