@@ -14,6 +14,7 @@ TOOLS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / 'tools').rglob('*
 BAD_OPTIONS = [
     'tools/benchmarks/elixirnet.py --size 100',
     'tools/benchmarks/elixirnet.py nowhere.py',
+    'tools/benchmarks/followup.py --patients 0',
     'tools/benchmarks/froc.py --repeats 0',
     'tools/benchmarks/grabcut.py nowhere.json --images . --num 0',
     'tools/benchmarks/improved_retinanet.py --checkpoints a.pth',
