@@ -107,12 +107,11 @@ def field(name, key, value, part='annotations', index=0):
 
 def without(name, key, part='annotations', index=0):
     """Delete a field of the first annotation, or another, of a COCO file."""
-    return edited(name, lambda content: content[part][index].pop(key))
 
+    def change(content):
+        del content[part][index][key]
 
-def raw(name, old, new):
-    """Exchange a placeholder that JSON's writer cannot write; see :func:`field`."""
-    return replaced(name, json.dumps(old), new)
+    return edited(name, change)
 
 
 def image(name, change):

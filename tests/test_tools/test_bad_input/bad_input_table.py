@@ -10,7 +10,7 @@ import resource
 import shutil
 import signal
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -91,9 +91,7 @@ class Outcome(NamedTuple):
     lines: list
 
 
-def check(
-    case: Case, valid: Path, run_tool: Callable, folder: Path, capsys: pytest.CaptureFixture
-) -> None:
+def check(case: Case, valid: Path, run_tool: Callable, folder: Path, capsys: Any) -> None:
     """Run a case and compare its end with what the case says."""
     data, out = folder / 'data', folder / 'out'
     shutil.copytree(valid, data, symlinks=True)
@@ -162,8 +160,3 @@ def limits():
         resource.setrlimit(resource.RLIMIT_AS, plain)
         signal.alarm(0)
         signal.signal(signal.SIGALRM, handler)
-
-
-def again(case: Case) -> Case:
-    """Return the same command line, with nothing spoiled."""
-    return replace(case, spoil=None, fault=None)

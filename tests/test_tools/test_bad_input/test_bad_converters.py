@@ -77,7 +77,7 @@ def test_valid_data_are_converted(valid_data, run_tool, tmp_path):
         ('no scan', 'get_imaging', remove(SCAN)),
         ('a folder for the scan', 'get_imaging', folder_for(SCAN)),
         ('truncated scan', 'check that the file is whole', truncate(SCAN)),
-        ('empty scan', f'cannot read', truncate(SCAN, 0)),
+        ('empty scan', 'cannot read', truncate(SCAN, 0)),
         ('text for the scan', 'cannot read', text(SCAN, 'no volume')),
         ('bytes for the scan', 'cannot read', binary(SCAN)),
         ('truncated segmentation', 'cannot read', truncate(LABELS)),
