@@ -4,6 +4,7 @@ A function a kind, which fills a folder.
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,6 +13,7 @@ from mmlesion.io.deeplesion import DL_INFO_HEADER
 from mmlesion.io.slices import write_slice
 from mmlesion.phantom.nih_ln_layout import write_dicom
 
+CONFIGS = Path(__file__).parents[3] / 'configs' / 'phantom'
 SPACING = (0.8, 0.8, 2.0)
 SERIES = '1.2.3'
 
@@ -183,3 +185,63 @@ def drawn(root, run_tool):
     converted(root, run_tool)
     results = [dict(image_id=1, bbox=[3, 3, 18, 16], score=0.9, category_id=1)]
     (root / 'results.json').write_text(json.dumps(results))
+
+
+# of a config beside the data, where Python reads it
+_LOADERS = """
+_base_ = {base!r}
+root = '{{{{ fileDirname }}}}/'
+loader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root=root))
+train_dataloader = dict(loader, batch_size=1, batch_sampler=None)
+val_dataloader = loader
+test_dataloader = loader
+val_evaluator = dict(ann_file=root + 'val.json')
+test_evaluator = dict(ann_file=root + 'test.json')
+visualizer = dict(vis_backends=[])
+load_from = None
+"""
+_WIDTH = """
+model = dict(
+    backbone=dict(base_channels={0}, stem_channels={0}),
+    neck=dict(in_channels=[{0}, 2 * {0}, 4 * {0}, 8 * {0}], out_channels=8),
+    rpn_head=dict(in_channels=8, feat_channels=8),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=8),
+        bbox_head=dict(in_channels=8, fc_out_channels=8),
+    ),
+)
+train_cfg = dict(max_epochs=1, val_interval=1)
+"""
+
+
+def detector(root, run_tool):
+    """Slices, a volume, configs of a small detector and of others, and checkpoints."""
+    import torch
+
+    converted(root, run_tool)
+    write(root / 'scan.nii', body((5, 40, 48)))
+    faster_rcnn = CONFIGS / 'baselines/faster-rcnn_r18_fpn_phantom.py'
+    for name, width in (('config', 4), ('wide', 8)):
+        text = _LOADERS.format(base=str(faster_rcnn)) + _WIDTH.format(width)
+        (root / f'{name}.py').write_text(text)
+        torch.save(dict(state_dict=_weights(root / f'{name}.py'), meta={}), root / f'{name}.pth')
+    for name in ('faster-rcnn_r18_fpn_rtm', 'alb-search_r18_fpn'):
+        text = _LOADERS.format(base=str(CONFIGS / f'elixirnet/{name}_phantom.py'))
+        (root / f'{name[:3]}.py').write_text(text)
+    weights = _weights(root / 'config.py')
+    torch.save(dict(state_dict={}, meta={}), root / 'empty.pth')
+    torch.save(dict(message='no weights'), root / 'none.pth')
+    torch.save([1, 2], root / 'list.pth')
+    some = dict(list(weights.items())[::2])
+    torch.save(dict(state_dict=some, meta={}), root / 'half.pth')
+    odd = dict.fromkeys(weights, 'text')
+    torch.save(dict(state_dict=odd, meta={}), root / 'odd.pth')
+
+
+def _weights(config):
+    import torch
+    from mmdet.registry import MODELS
+    from mmengine.config import Config
+
+    torch.manual_seed(0)
+    return MODELS.build(Config.fromfile(config).model).state_dict()
