@@ -34,6 +34,7 @@ MAY_IMPORT = {
     'analysis': PLAIN | {'visualization'},
     'apis': PLAIN | {'converters', 'visualization'},
     'converters': PLAIN | {'visualization'},
+    'report': PLAIN | {'visualization'},
 }
 # What is still to go: the series of an annotation file, and the phantom's truth.
 YET = {'converters': {'mining', 'phantom'}}
@@ -48,6 +49,7 @@ WITHOUT_FRAMEWORK = (
     'mmlesion.lazy_registration',
     'mmlesion.mining',
     'mmlesion.phantom',
+    'mmlesion.report',
     'mmlesion.structures',
     'mmlesion.utils',
     'mmlesion.visualization.anchor_shapes',
