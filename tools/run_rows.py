@@ -43,7 +43,7 @@ from mmlesion.evaluation.functional import compare_rows
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.cases import check_same_cases, read_cases
 from mmlesion.io.json_files import write_json
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_draws, check_range, cli
 
 TOOLS = Path(__file__).parent
 _FILE_KEYS = {'seeds', 'reference', 'options', 'test_options', 'rows'}
@@ -340,8 +340,8 @@ def replace_table(path, name: str, table: str) -> None:
 @cli
 def main(argv=None):
     args = parse_args(argv)
-    if args.jobs < 1 or args.draws < 1:
-        raise UserError('--jobs and --draws take numbers from 1 on')
+    check_range('--jobs', args.jobs, 1)
+    check_draws('--draws', args.draws, 1)
     rows, seeds, reference = read_rows(args.rows)
     chosen = rows if args.only is None else {name: rows[name] for name in _known(args, rows)}
     seeds = seeds if args.seeds is None else args.seeds

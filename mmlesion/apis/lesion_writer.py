@@ -16,6 +16,8 @@ import cv2
 import SimpleITK as sitk
 from tqdm import tqdm
 
+from mmlesion.io.image_writing import write_image
+
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..visualization.lesion_overlay import draw_lesion
@@ -144,7 +146,7 @@ def _csv_row(lesion: Lesion) -> list:
 def _write_label_map(path: Path, volume: CTVolume, lesions: Sequence[Lesion]) -> None:
     labels = sitk.GetImageFromArray(label_map(volume, lesions))
     labels.CopyInformation(volume.image)
-    sitk.WriteImage(labels, str(path), useCompression=True)
+    write_image(labels, path, compress=True)
 
 
 def _write_overlay(path: Path, volume: CTVolume, lesion: Lesion) -> None:

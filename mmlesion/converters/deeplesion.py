@@ -14,6 +14,7 @@ from typing import Any
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
+from mmlesion.io.checks import is_spacing
 from mmlesion.io.deeplesion import DL_INFO_HEADER
 from mmlesion.io.schema import LESION_TYPES, Annotation, Image, make_annotation, make_image
 from mmlesion.io.slices import slice_file_name
@@ -32,6 +33,8 @@ from .base import (
 _SPLIT_NAMES = dict(enumerate(SPLITS, start=1))
 # Of each kind of problem so many are printed; skipped.txt has all.
 PRINTED = 20
+# px, and the last slice whose number file names have
+_LARGEST_SIDE, _LAST_SLICE = 10_000, 9999
 _FILE_NAME = re.compile(r'(\d{6}_\d{2}_\d{2})_(\d{3,4})\.png', re.ASCII)
 
 
@@ -318,8 +321,9 @@ def _check_values(row, slice_in_name):
         f'Slice_range {first}, {last} does not hold the key slice {row.key_slice}': (
             1 <= first <= row.key_slice <= last
         ),
-        'Spacing_mm_px_ is not positive': min(row.spacing) > 0,
-        'Image_size is not positive': min(row.size) > 0,
+        'Spacing_mm_px_ is not 0.01 to 100 mm': is_spacing(row.spacing, 3),
+        'Image_size is not 1 to 10000 px': 1 <= min(row.size) <= max(row.size) <= _LARGEST_SIDE,
+        'Slice_range goes beyond 9999': last <= _LAST_SLICE,
         'Lesion_diameters_Pixel_ is negative': min(row.diameters) >= 0,
         'Bounding_boxes is not x1 < x2 and y1 < y2': row.box[0] < row.box[2]
         and row.box[1] < row.box[3],

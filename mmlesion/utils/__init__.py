@@ -1,6 +1,7 @@
 """Utilities: errors, parallel execution and mmdet's tools."""
 
 from .errors import OutputError, UserError, cli
+from .options import check_draws, check_range
 from .parallel import run_parallel
 
-__all__ = ['OutputError', 'UserError', 'cli', 'run_parallel']
+__all__ = ['OutputError', 'UserError', 'check_draws', 'check_range', 'cli', 'run_parallel']

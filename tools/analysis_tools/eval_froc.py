@@ -24,7 +24,7 @@ from mmlesion.io.coco import coco_ground_truth, read_coco_results
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.luna16 import read_luna16_ground_truth
 from mmlesion.io.sub_volumes import read_lens_ground_truth, read_lens_predictions
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_draws, check_range, cli
 from mmlesion.visualization.froc_curve import draw_froc
 
 
@@ -116,8 +116,8 @@ def warnings(args, truth, predictions):
 @cli
 def main(argv=None):
     args = parse_args(argv)
-    if args.bootstrap < 0 or args.seed < 0:
-        raise UserError('--bootstrap and --seed take numbers from 0 on')
+    check_draws('--bootstrap', args.bootstrap)
+    check_range('--seed', args.seed, 0)
     truth, predictions, rules = read(args)
     if truth.lesions.ignore.all():
         raise UserError(f'{args.gt} has no lesions in the listed items, so there is no sensitivity')

@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from mmlesion.io.cases import SUFFIX, write_cases
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.structures import Detections, Lesions, Predictions
-from mmlesion.utils import UserError
+from mmlesion.utils import UserError, check_draws, check_range
 from mmlesion.visualization.froc_curve import draw_froc
 
 from ..coverage import coverage, coverage_warnings
@@ -115,6 +115,8 @@ class FROCMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         if format_only and outfile_prefix is None:
             raise UserError('FROCMetric with format_only writes predictions: give outfile_prefix')
+        check_draws('bootstrap', bootstrap)
+        check_range('seed', seed, 0)
         self.classwise = classwise
         self.class_agnostic = class_agnostic
         self.bootstrap = bootstrap

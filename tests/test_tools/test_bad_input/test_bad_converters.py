@@ -290,8 +290,10 @@ BOX = 'a,7.5,7.5,2.5,15.5,13.5,4.5'
         (
             'a split like a path',
             'split',
-            replaced('boxes.csv', 'patient\n', 'split\n'),
-            '--volumes',
+            both(
+                replaced('boxes.csv', 'patient\n', 'split\n'),
+                replaced('boxes.csv', 'lesion,a\n', 'lesion,../../a\n'),
+            ),
         ),
     ),
     *of_tool(

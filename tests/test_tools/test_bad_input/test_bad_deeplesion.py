@@ -255,8 +255,6 @@ def test_deeplesion_subvolumes(case, refuses):
         ('no slice', 'there is no image', remove(SLICE)),
         ('truncated slice', 'truncated', truncate(SLICE)),
         ('slice of other size', 'annotated as', png(SLICE, lambda gray: gray[1:])),
-        ('slice of 8 bits', '8 bits', eight_bits(SLICE)),
-        ('slice with a palette', '8 bits', palette(SLICE)),
         ('slice of 60,000 px', 'slice', huge_png(SLICE)),
         ('height as text', 'annotated as', field(TRAIN, 'height', 'x', 'images')),
     ),

@@ -139,9 +139,9 @@ def results_of(tool):
         ('--bootstrap -1', '--bootstrap'),
         ('--bootstrap 1000000000000', '--bootstrap'),
         ('--seed -1', '--seed'),
-        ('--threshold nan', '--threshold'),
-        ('--threshold -1', '--threshold'),
-        ('--threshold 2', '--threshold'),
+        ('--threshold nan', 'threshold'),
+        ('--threshold -1', 'threshold'),
+        ('--threshold 2', 'threshold'),
         ('--groups organ', 'does not say the organ'),
         ('--groups area:3,1', 'ascending'),
         ('--groups area:x', 'ascending'),
@@ -183,7 +183,7 @@ def boxes(name, rows):
     ),
     Case(LENS, 'no pickle', 'lens.pkl', binary('lens.pkl'), '--gt {data}/lens.pkl'),
     Case(LENS, 'empty pickle', 'lens.pkl', binary('lens.pkl', b''), '--gt {data}/lens.pkl'),
-    *of_options(LENS, ('--split val', 'has no splits'), ('--threshold nan', '--threshold')),
+    *of_options(LENS, ('--split val', 'has no splits'), ('--threshold nan', 'threshold')),
 )
 def test_lens(case, refuses):
     refuses(case)
