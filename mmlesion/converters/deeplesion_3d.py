@@ -193,7 +193,7 @@ def sphere(image: dict, annotation: dict) -> np.ndarray:
     x1, y1, x2, y2 = file_box(annotation, image)
     dx, dy = image['spacing']
     diameter = min(max((x2 - x1) * dx, (y2 - y1) * dy), annotation['diameters_mm'][0])
-    if not diameter > 0:
+    if not (diameter > 0 and annotation['diameters_mm'][0] > 0):
         raise ValueError(f'a lesion of slice {image["slice_index"]} has a diameter of {diameter}')
     # The world's origin is the first pixel's center, which the box has at 0.5.
     x, y = (x1 + x2 - 1) / 2 * dx, (y1 + y2 - 1) / 2 * dy

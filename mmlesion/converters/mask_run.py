@@ -15,7 +15,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import cv2
-import numpy as np
 from tqdm import tqdm
 
 from mmlesion.io.atomic import writing

@@ -14,6 +14,7 @@ from mmlesion.utils import UserError
 from .attributes import lesion_attributes
 from .checks import (
     check_names,
+    check_spacing,
     find_items,
     get_column,
     some_names,
@@ -46,7 +47,7 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     patients = [image.get('patient_id', image['id']) for image in data['images']]
     check_names(items, f'{path}: image, "id"')
     check_names(patients, f'{path}: image, "patient_id"')
-    check_file_names(data['images'], path)
+    _check_images(data['images'], path)
     if len(set(items)) < len(items):
         raise UserError(f'{path}: two images have the same id; give each its own')
     where = f'{path}: annotation'
@@ -62,9 +63,11 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     return GroundTruth(items, lesions, patients)
 
 
-def check_file_names(images: Sequence[Mapping], path: str | Path) -> None:
-    """Raise :class:`UserError` where an image's ``file_name``, if it has one, is not text."""
+def _check_images(images: Sequence[Mapping], path: str | Path) -> None:
+    """Raise :class:`UserError` where ``file_name`` is no text, or ``spacing`` none, if given."""
     for image in images:
+        if 'spacing' in image:
+            check_spacing(image['spacing'], 2, f'{path}: image {image["id"]}')
         if not isinstance(image.get('file_name', ''), str):
             raise UserError(
                 f'{path}: image {image["id"]} has the "file_name" {image["file_name"]!r:.80}, '

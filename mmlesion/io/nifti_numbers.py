@@ -6,6 +6,7 @@ import gzip
 import math
 import struct
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def check_nifti_numbers(path: Path) -> None:
         UserError: If a voxel has no size, or a value is NaN or infinite.
     """
     opened = gzip.open if path.suffix == '.gz' else open
-    with opened(path, 'rb') as file:
+    with cast('IO[bytes]', opened(path, 'rb')) as file:
         header = file.read(_HEADER)
         order = '<' if header[:4] == struct.pack('<i', _HEADER) else '>'
         sides = struct.unpack_from(f'{order}3f', header, _PIXDIM)
@@ -38,7 +39,7 @@ def check_nifti_numbers(path: Path) -> None:
             _check_finite(file, np.dtype(order + _FLOATS[datatype]), path)
 
 
-def _check_finite(file, dtype, path):
+def _check_finite(file: IO[bytes], dtype: np.dtype, path: Path) -> None:
     while block := file.read(_BLOCK):
         whole = len(block) // dtype.itemsize
         if not np.isfinite(np.frombuffer(block, dtype, whole)).all():

@@ -12,7 +12,6 @@ from mmlesion.utils import UserError, run_parallel
 
 from .patient import PatientOptions
 
-
 MOST_PATIENTS = 1_000_000
 
 

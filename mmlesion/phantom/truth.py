@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy import ndimage
@@ -44,7 +45,7 @@ def read_masks(folder: str | Path, series: str) -> TrueMasks:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return TrueMasks(arrays['labels'], arrays['slices'])
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise UserError(
             f"{path} is not the truth of a series ({error}): give a phantom's truth folder"
         ) from None

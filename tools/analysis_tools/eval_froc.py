@@ -20,6 +20,7 @@ from mmlesion.evaluation.functional import (
 from mmlesion.evaluation.groups import group_lesions
 from mmlesion.evaluation.tables import froc_table
 from mmlesion.io.cases import SUFFIX, write_cases
+from mmlesion.io.checks import some_names
 from mmlesion.io.coco import coco_ground_truth, read_coco_results
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.luna16 import read_luna16_ground_truth
@@ -121,6 +122,11 @@ def main(argv=None):
     truth, predictions, rules = read(args)
     if truth.lesions.ignore.all():
         raise UserError(f'{args.gt} has no lesions in the listed items, so there is no sensitivity')
+    if predictions.unknown_cases and not len(predictions.detections):
+        raise UserError(
+            f'{args.pred} has detections of other items than {args.gt} alone '
+            f'({some_names(predictions.unknown_cases)}): give those of one test set'
+        )
     groups = group_lesions(truth.lesions.attributes, args.groups, args.gt)
     for line in warnings(args, truth, predictions):
         print(f'warning: {line}', file=sys.stderr)

@@ -152,11 +152,6 @@ TRUTH = 'truth/000001_01_02.npz'
         ('a folder for the truth', 'is not the truth', folder_for(TRUTH)),
         ('lesions as a list', 'lesions.json', text('truth/lesions.json', '[]')),
         ('a lesion without center', 'lesions.json', replaced('truth/lesions.json', 'center', 'x')),
-        (
-            'a series outside',
-            'leads outside',
-            field('masks.json', 'file_name', '../x/1.png', 'images'),
-        ),
         ('RLE of another size', 'segmentation', replaced('masks.json', '[64, 64]', '[9, 9]')),
         ('RLE as text', 'segmentation', field('masks.json', 'segmentation', 'x')),
         ('polygons', 'segmentation', field('masks.json', 'segmentation', [[1, 1, 2, 2, 3, 1]])),

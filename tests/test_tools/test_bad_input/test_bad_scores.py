@@ -116,7 +116,7 @@ def results_of(tool):
         ('diameters as text', 'diameters_mm', field(TRUTH, 'diameters_mm', 'x')),
         (
             'unknown images alone',
-            'none of the images',
+            'of other items than',
             edited(RESULTS, lambda results: [dict(one, image_id=99) for one in results]),
         ),
     ),
@@ -194,7 +194,7 @@ def test_lens(case, refuses):
         LUNA16,
         ('no list', 'annotations.csv', remove('annotations.csv')),
         ('no list of scans', 'series.csv', remove('series.csv')),
-        ('empty list of scans', 'series.csv', truncate('series.csv', 0)),
+        ('empty list of scans', 'no lesions in the listed', truncate('series.csv', 0)),
         ('a scan twice', 'listed twice', text('series.csv', 's\ns\n')),
         ('no marks', 'marks.csv', remove('marks.csv')),
         ('empty marks', 'has no column', truncate('marks.csv', 0)),
