@@ -36,3 +36,12 @@ def refuses(valid_data, run_tool, tmp_path, monkeypatch, capsys):
         bad_input_table.check(case, valid_data(case.tool.data), run_tool, tmp_path, capsys)
 
     return check
+
+
+@pytest.fixture
+def short_logs(monkeypatch):
+    """Let no run look for compilers or format its config, which takes longer than to refuse it."""
+    from mmengine.config import Config
+
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+    monkeypatch.setattr(Config, 'pretty_text', property(lambda config: repr(config._cfg_dict)))

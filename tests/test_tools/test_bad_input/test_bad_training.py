@@ -1,6 +1,5 @@
 """What training, testing and searching refuse."""
 
-import pytest
 from bad_input_faults import file_in_place
 from bad_input_spoil import (
     DEEP_JSON,
@@ -28,13 +27,7 @@ SLICE = 'Images_png/000001_01_02/006.png'
 NAN = float('nan')
 
 
-@pytest.fixture(autouse=True)
-def short(monkeypatch):
-    """Let no run look for compilers, which its log would name."""
-    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
-
-
-def test_valid_data_are_trained_with(valid_data, run_tool, tmp_path, monkeypatch):
+def test_valid_data_are_trained_with(valid_data, run_tool, tmp_path, monkeypatch, short_logs):
     monkeypatch.chdir(tmp_path)
     data = valid_data('detector')
     run_tool('train.py', data / 'config.py', '--work-dir', tmp_path / 'run')
@@ -164,7 +157,7 @@ TRAINED = 'train_dataloader.dataset'
         TRAIN, ('--launcher none such', 'unrecognized'), ('--unknown', 'unrecognized'), status=2
     ),
 )
-def test_train(case, refuses):
+def test_train(case, refuses, short_logs):
     refuses(case)
 
 
@@ -212,7 +205,7 @@ def test_train(case, refuses):
         ('a slice of 60,000 px', '006.png', huge_png(SLICE)),
     ),
 )
-def test_training_data(case, refuses):
+def test_training_data(case, refuses, short_logs):
     refuses(case)
 
 
@@ -258,7 +251,7 @@ def checkpoint(name, says):
     Case(TEST, 'a file for the work folder', 'out', fault=file_in_place),
     Case(TEST, 'a file for pictures', 'test.json', options='--show-dir {data}/test.json'),
 )
-def test_test(case, refuses):
+def test_test(case, refuses, short_logs):
     refuses(case)
 
 
@@ -282,5 +275,5 @@ def test_test(case, refuses):
         SEARCH, ('--strategy magic', 'invalid choice'), ('--num-samples x', 'invalid int'), status=2
     ),
 )
-def test_search_alb(case, refuses):
+def test_search_alb(case, refuses, short_logs):
     refuses(case)
