@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pycocotools import mask as mask_utils
@@ -14,6 +15,14 @@ from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.phantom.truth import read_masks
 from mmlesion.utils import UserError, cli
+
+
+class Finding(NamedTuple):
+    """A lesion of a phantom: x, y px on its key slice, and its label in the mask."""
+
+    center: list
+    key_slice: int
+    label: int
 
 
 def parse_args():
@@ -76,7 +85,9 @@ def read_findings(path):
     findings = read_json(path)
     try:
         return {
-            series: [(one['center'], one['key_slice'], one['label']) for one in of['lesions']]
+            series: [
+                Finding(one['center'], one['key_slice'], one['label']) for one in of['lesions']
+            ]
             for series, of in findings.items()
         }
     except (AttributeError, KeyError, TypeError) as error:
@@ -87,15 +98,15 @@ def true_mask(image, annotation, truth, findings):
     """(H, W) bool of the annotated lesion whose centre is that of the diameters, or None."""
     series = Path(image['file_name']).parts[0]
     center = np.reshape(annotation['recist'], (4, 2)).mean(axis=0)
-    for place, key_slice, label in findings.get(series, []):
-        offset = np.abs(np.subtract(place, center)).max()
-        if key_slice == image['slice_index'] and offset < 1:
+    for lesion in findings.get(series, []):
+        offset = np.abs(np.subtract(lesion.center, center)).max()
+        if lesion.key_slice == image['slice_index'] and offset < 1:
             break
     else:
         return None
     masks = read_masks(truth, series)
     plane = np.flatnonzero(masks.slices == image['slice_index'])[0]
-    return masks.labels[plane] == label
+    return masks.labels[plane] == lesion.label
 
 
 def summarize(overlaps):

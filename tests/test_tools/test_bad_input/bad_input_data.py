@@ -245,3 +245,25 @@ def _weights(config):
 
     torch.manual_seed(0)
     return MODELS.build(Config.fromfile(config).model).state_dict()
+
+
+def mined(root, run_tool):
+    """Slices, annotations, and the proposals that mining has stored of the first series."""
+    from mmlesion.mining import VolumeStore
+
+    converted(root, run_tool)
+    boxes, slices = np.array([[4.0, 4, 22, 20]]), np.array([6])
+    store = VolumeStore(root / 'mined.mining' / 'proposals', 'a detector')
+    arrays = dict(pooled_boxes=boxes, pooled_slices=slices, pooled_scores=np.array([0.9]))
+    store.save('000001_01_02', arrays)
+
+
+def rows(root, run_tool):
+    """Rows of a table, a config, and checkpoints."""
+    import torch
+
+    (root / 'config.py').write_text('model = dict()\n')
+    content = f'reference: FPN\nseeds: [0]\noptions: {{}}\nrows: {{FPN: {root}/config.py}}\n'
+    (root / 'rows.yml').write_text(content)
+    torch.save(dict(state_dict={}), root / 'old.pth', _use_new_zipfile_serialization=False)
+    torch.save([1, 2], root / 'list.pth')
