@@ -28,7 +28,7 @@ class Terminated(KeyboardInterrupt):
 def cli(main: Callable[..., Any]) -> Callable[..., Any]:
     """Run a command-line ``main`` and report errors of the user in one line.
 
-    :class:`UserError` and :class:`OutputError` give exit status 1, Ctrl-C 130 and SIGTERM, where it
+    :class:`UserError` and :class:`OutputError`, and what is wrong with a config, give exit status 1, Ctrl-C 130 and SIGTERM, where it
     is heard, 143.
     """
 
@@ -38,6 +38,13 @@ def cli(main: Callable[..., Any]) -> Callable[..., Any]:
             return main(*args)
         except (UserError, OutputError) as error:
             sys.exit(f'error: {error}')
+        except Exception as error:
+            from .mmdet_tools import explain  # with mmengine, which not every tool needs
+
+            message = explain(error)
+            if message is None:
+                raise
+            sys.exit(f'error: {message}')
         except KeyboardInterrupt as error:
             number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
             print(f'\nerror: interrupted by {number.name}', file=sys.stderr)

@@ -60,7 +60,7 @@ class LoadCTSlices(BaseTransform):
     ) -> None:
         if num_slices < 1 or num_slices % 2 == 0:
             raise ValueError(f'num_slices must be odd and positive, but got {num_slices}')
-        if slice_interval is not None and slice_interval <= 0:
+        if slice_interval is not None and not slice_interval > 0:
             raise ValueError(f'slice_interval must be positive or None, but got {slice_interval}')
         self.num_slices = num_slices
         self.slice_interval = slice_interval
@@ -96,7 +96,7 @@ class LoadCTSlices(BaseTransform):
         step = 1.0
         if self.slice_interval is not None and self.num_slices > 1:
             interval = _ct_field(results, 'slice_interval')
-            if not interval > 0:
+            if not isinstance(interval, (int, float)) or not interval > 0:
                 raise UserError(
                     f'{results.get("img_path")}: slice_interval {interval} is not positive: '
                     'correct it in mm, or load with slice_interval=None'
@@ -112,7 +112,15 @@ class LoadCTSlices(BaseTransform):
             key = results.get('slice_index', 0)
             return key, (key, key)
         key = _ct_field(results, 'slice_index')
-        first, last = self._slice_range(results)
+        numbers = (*self._slice_range(results), key)
+        if len(numbers) != 3 or not all(
+            isinstance(number, (int, np.integer)) for number in numbers
+        ):
+            raise UserError(
+                f'{results.get("img_path")}: slice_range and slice_index are {numbers!r:.80}: '
+                'convert the dataset again'
+            )
+        first, last, _ = numbers
         if not first <= key <= last:
             raise UserError(
                 f'{results.get("img_path")}: slice_index {key} lies outside its slice_range '
@@ -130,6 +138,11 @@ class LoadCTSlices(BaseTransform):
             img = read_slice(path, self._fetch)
         except FileNotFoundError:
             return None
+        if img.dtype == np.uint8 and self._expects_16_bits:
+            raise UserError(
+                f'slice {path} has 8 bits, not 16: give the slices as they were converted, or '
+                'hu_scale and hu_offset of LoadCTSlices'
+            )
         size = (results.get('height', img.shape[0]), results.get('width', img.shape[1]))
         if img.shape != size:
             raise UserError(
@@ -137,6 +150,11 @@ class LoadCTSlices(BaseTransform):
                 f'annotated as {size[1]} x {size[0]} px: check the series'
             )
         return img.astype(np.float32) * np.float32(self.hu_scale) + np.float32(self.hu_offset)
+
+    @property
+    def _expects_16_bits(self) -> bool:
+        """Whether stored values are HU + 32768, as 8 bits cannot be."""
+        return self.hu_scale == 1 and self.hu_offset == -HU_OFFSET
 
     def __repr__(self) -> str:
         return (

@@ -189,6 +189,13 @@ class FROCMetric(BaseMetric):
         by_case = self.task.merge_samples(samples.values())
         listed = [case for case in self.truth.cases if case in by_case]
         detections = self._concatenate(by_case, listed)
+        highest = int(detections.label.max(initial=0))
+        if highest >= len(category_ids):
+            raise UserError(
+                f'the model predicts class {highest} (the first is 0), but {self.ann_file} is '
+                f'evaluated for {len(category_ids)} classes: set num_classes of the model and '
+                'metainfo of the dataset to the same classes'
+            )
         detections = replace(detections, label=category_ids[detections.label])
         known = set(self.truth.cases)
         unknown = [case for case in by_case if case not in known]
