@@ -28,8 +28,8 @@ class Terminated(KeyboardInterrupt):
 def cli(main: Callable[..., Any]) -> Callable[..., Any]:
     """Run a command-line ``main`` and report errors of the user in one line.
 
-    :class:`UserError` and :class:`OutputError`, and what is wrong with a config, give exit status 1, Ctrl-C 130 and SIGTERM, where it
-    is heard, 143.
+    :class:`UserError` and :class:`OutputError`, and what is wrong with a config or with memory,
+    give exit status 1, Ctrl-C 130 and SIGTERM, where it is heard, 143.
     """
 
     @functools.wraps(main)

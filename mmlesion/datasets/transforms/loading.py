@@ -17,6 +17,9 @@ from mmlesion.io.slices import read_slice, slice_path
 from mmlesion.utils import UserError
 
 
+_MOST_SLICES = 100_000  # of a series
+
+
 @TRANSFORMS.register_module()
 class LoadCTSlices(BaseTransform):
     """Load a key slice and its neighbors, in HU, as the channels of one image.
@@ -121,6 +124,11 @@ class LoadCTSlices(BaseTransform):
                 'convert the dataset again'
             )
         first, last, _ = numbers
+        if last - first > _MOST_SLICES:
+            raise UserError(
+                f'{results.get("img_path")}: slice_range {first} to {last} is longer than any '
+                'series: convert the dataset again'
+            )
         if not first <= key <= last:
             raise UserError(
                 f'{results.get("img_path")}: slice_index {key} lies outside its slice_range '
