@@ -5,7 +5,7 @@ import argparse
 from mmengine.config import DictAction
 
 from mmlesion.apis.lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH
-from mmlesion.utils import cli
+from mmlesion.utils import check_range, cli
 
 
 def parse_args():
@@ -83,9 +83,18 @@ def report(lesions, out_dir):
         print(f'{numbers}  {center:26}  {lesion.label}')
 
 
+def check_args(args):
+    if args.score_thr is not None:
+        check_range('--score-thr', args.score_thr, 0, 1)
+    if args.box_margin is not None:
+        check_range('--box-margin', args.box_margin, 0)
+    check_range('--iou-thr', args.iou_thr, 0, 1)
+
+
 @cli
 def main():
     args = parse_args()
+    check_args(args)
     from mmlesion.apis import LesionInferencer  # with torch, which --help does without
 
     inferencer = LesionInferencer(

@@ -15,7 +15,7 @@ from typing import Any, Callable, NamedTuple
 from tqdm import tqdm
 
 from mmlesion.io.json_files import write_json
-from mmlesion.utils import UserError
+from mmlesion.utils import UserError, check_range
 
 
 class Seconds(NamedTuple):
@@ -170,18 +170,25 @@ def run_benchmark(
 
 
 def check_runs(args: argparse.Namespace) -> None:
-    """Check the options ``--runs``, ``--warmup`` and ``--device``, where there are such.
+    """Check the options ``--seed``, ``--runs``, ``--warmup`` and ``--device``, where there are such.
 
     Raises:
-        UserError: If there is no run, a negative number of runs, or no such device.
+        UserError: If there is no run, a negative number of runs or seed, or no such device.
     """
+    if 'seed' in args:
+        check_range('--seed', args.seed, 0)
     if 'runs' not in args:
         return
     if args.runs < 1 or args.warmup < 0:
         raise UserError('--runs must be at least 1 and --warmup at least 0')
-    if args.device.startswith('cuda'):
-        import torch
+    import torch
 
+    try:
+        torch.device(args.device)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f'--device {args.device} is no device ({reason}): try cpu') from None
+    if args.device.startswith('cuda'):
         if not torch.cuda.is_available():
             raise UserError(f'--device {args.device}: torch finds no CUDA device')
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Callable, NamedTuple
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -77,8 +78,13 @@ class VolumeStore:
 
     def load(self, name: str) -> dict[str, np.ndarray]:
         """Read a volume's arrays by name."""
-        with np.load(self.path(name), allow_pickle=False) as arrays:
-            return dict(arrays)
+        try:
+            with np.load(self.path(name), allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, EOFError, ValueError, BadZipFile) as error:
+            raise UserError(
+                f'{self.path(name)} is damaged ({error}): delete it, and run the pass again'
+            ) from None
 
 
 class VolumePass:

@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.io.atomic import atomic_write
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_range, cli
+from mmlesion.utils.whole_checkpoints import check_fit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -145,8 +146,13 @@ def measure(cfg: Config, args: argparse.Namespace) -> list[dict]:
     model = MODELS.build(cfg.model)
     model.init_weights()
     if args.checkpoint:
-        load_checkpoint(model, args.checkpoint, map_location='cpu')
-    model.to(args.device).train()
+        checkpoint = load_checkpoint(model, args.checkpoint, map_location='cpu')
+        check_fit(model, checkpoint, args.checkpoint)
+    try:
+        model.to(args.device).train()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f'--device {args.device} cannot be used ({reason}): try cpu') from None
     parameters = shared_parameters(model, args.part)
     batches = islice(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed), args.batches)
     return [
@@ -168,6 +174,7 @@ def main():
     args = parse_args()
     if args.batches < 1:
         raise UserError(f'--batches {args.batches} must be at least 1')
+    check_range('--seed', args.seed, 0)
     figures = medians(measure(load_config(args), args))
     rows = [[name, *(f'{number:.4g}' for number in figure)] for name, figure in figures.items()]
     print(AsciiTable([['loss', 'value', 'gradient', 'to the others'], *rows]).table)

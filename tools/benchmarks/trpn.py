@@ -21,7 +21,7 @@ from mmlesion.analysis.timing import (
     time_call,
 )
 from mmlesion.models import TruncatedRPNHead
-from mmlesion.utils import cli
+from mmlesion.utils import check_range, cli
 
 STRIDES = [4, 8, 16, 32, 64]
 
@@ -78,6 +78,7 @@ def measure(args: argparse.Namespace) -> dict:
         kept and the number of proposals of each.
     """
     check_size(args.size, STRIDES[-1], STRIDES[-1])
+    check_range('--channels', args.channels, 1)
     torch.manual_seed(args.seed)
     plain, truncated = build_heads(args.channels, args.device)
     inputs = make_inputs(args.size, args.channels, args.device)

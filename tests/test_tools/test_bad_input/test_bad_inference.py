@@ -161,9 +161,6 @@ def test_infer(case, refuses):
         ('a slice of 8 bits', '8 bits', eight_bits(SLICE)),
         ('a slice of 60,000 px', '006.png', huge_png(SLICE)),
         ('an interval of 0', 'slice_interval', field('train.json', 'slice_interval', 0, 'images')),
-        ('a list for a run', 'run.json', text('../out.mining/proposals/run.json', '[1]')),
-        ('a truncated run', 'run.json', text('../out.mining/proposals/run.json', '{"finger')),
-        ('an odd run', 'holds results of another', text('../out.mining/proposals/run.json', '{}')),
         ('a file for the store', 'out.mining', text('../out.mining', '')),
     ),
     *of_options(
@@ -176,16 +173,6 @@ def test_infer(case, refuses):
         ('--delta nan', '--delta'),
         ('--batch-size 0', '--batch-size'),
         ('--num-workers -1', '--num-workers'),
-        ('--dataset other', '--out'),
-        ('--rules matching', '--embedder'),
-        ('--rules cross_dataset', 'as LENS has'),
-        ('--truth {data}', "phantom's truth"),
-        ('--out {data}/train.json', 'is the annotation file itself'),
-        ('--work-dir {data}/train.json', 'train.json'),
-        ('--device nowhere', 'device'),
-    )[0:8],
-    *of_options(
-        MINE,
         ('--rules matching', '--embedder'),
         ('--rules cross_dataset', 'as LENS has'),
         ('--truth {data}', "phantom's truth"),
@@ -224,8 +211,6 @@ PROPOSALS = 'mined.mining/proposals/000001_01_02.npz'
         ('empty proposals', PROPOSALS, truncate(PROPOSALS, 0)),
         ('binary proposals', PROPOSALS, binary(PROPOSALS)),
         ('a folder for proposals', PROPOSALS, folder_for(PROPOSALS)),
-        ('a list for a run', 'run.json', stored('run.json', '[1]')),
-        ('a truncated run', 'run.json', stored('run.json', '{"finger')),
     ),
     *of_options(
         LABEL,
@@ -307,8 +292,7 @@ def inspected(tool):
         BROWSE,
         ('--output-dir {data}/test.json', 'test.json'),
         ('--cfg-options train_dataloader.dataset.pipeline.0.num_slices=2', 'num_slices'),
-        ('--cfg-options train_dataloader.dataset.pipeline.0.type=None', 'type'),
-    )[:2],
+    ),
     *of_options(
         BROWSE, ('--num 0', 'must be positive'), ('--phase all', 'invalid choice'), status=2
     ),
