@@ -170,7 +170,7 @@ def run_benchmark(
 
 
 def check_runs(args: argparse.Namespace) -> None:
-    """Check the options ``--seed``, ``--runs``, ``--warmup`` and ``--device``, where there are such.
+    """Check ``--seed``, ``--runs``, ``--warmup`` and ``--device``, where there are such options.
 
     Raises:
         UserError: If there is no run, a negative number of runs or seed, or no such device.

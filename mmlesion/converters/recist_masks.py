@@ -10,16 +10,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.deeplesion import BOX_PADDING
 from mmlesion.io.json_files import parse_json, read_bytes, write_json
+from mmlesion.io.names import plain_name
 from mmlesion.io.schema import path_under
 from mmlesion.io.slices import read_hu
-from mmlesion.structures import usable_segmentation
+from mmlesion.structures import decode_mask, usable_segmentation
 from mmlesion.utils import UserError
 from mmlesion.visualization.mask_overlay import draw_mask
 
@@ -190,7 +190,8 @@ def draw_pictures(
         ann = masked[index]
         image = images[ann['image_id']]
         slice_name = '_'.join(Path(image['file_name']).with_suffix('').parts)
-        path = Path(folder) / f'{slice_name}_{ann["id"]}.png'
+        name = plain_name(f'{slice_name}_{ann["id"]}.png', 'an annotation')
+        path = Path(folder) / name
         if not cv2.imwrite(str(path), _draw(ann, image, root, options)):
             raise UserError(f'{path} cannot be written')
 
@@ -201,7 +202,7 @@ def _draw(ann, image, root, options):
     box = [x, y, x + w, y + h]
     return draw_mask(
         read_hu(path_under(root, image['file_name'])),
-        mask_utils.decode(ann['segmentation']).astype(bool),
+        decode_mask(ann['segmentation']),
         ann.get('recist') or recist_from_box(box, options.box_padding),
         box,
         first_window(image, options.window),

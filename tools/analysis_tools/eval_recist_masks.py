@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
@@ -14,6 +13,7 @@ from mmlesion.io.checks import get_column, to_numbers
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.phantom.truth import read_masks
+from mmlesion.structures import decode_mask
 from mmlesion.utils import UserError, cli
 
 
@@ -70,7 +70,7 @@ def evaluate(coco, truth):
             continue
         points = np.reshape(ann['recist'], (4, 2))
         found = {
-            'all masks': mask_utils.decode(ann['segmentation']).astype(bool),
+            'all masks': decode_mask(ann['segmentation']),
             'quadrilateral alone': quadrilateral_mask(points, true.shape),
             'ellipse alone': ellipse_mask(points, true.shape),
         }

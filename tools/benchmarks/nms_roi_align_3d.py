@@ -20,7 +20,7 @@ from mmlesion.analysis.timing import (
 )
 from mmlesion.models.layers import nms_3d, roi_align_3d
 from mmlesion.structures.spheres import SphereBoxes, sphere_overlaps
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_range, cli
 
 try:
     from monai.data.box_utils import non_max_suppression
@@ -168,6 +168,7 @@ def check(args: argparse.Namespace) -> None:
             raise UserError(f'--{name} must be at least 1, not {getattr(args, name)}')
     if not 0 <= args.lesions <= args.boxes:
         raise UserError(f'--lesions must be 0 to the number of boxes, not {args.lesions}')
+    check_range('--iou', args.iou, 0, 1)
     if args.size * STRIDE <= WIDEST:
         raise UserError(f'--size must be over {WIDEST // STRIDE}, that regions of 24 mm fit in')
 

@@ -16,7 +16,6 @@ from mmlesion.io.schema import HU_OFFSET
 from mmlesion.io.slices import read_slice, slice_path
 from mmlesion.utils import UserError
 
-
 _MOST_SLICES = 100_000  # of a series
 
 
