@@ -80,7 +80,6 @@ def no_runs(monkeypatch):
         ('a row of none', 'row before it', rows('rows: {A: {of: B}}')),
         ('a list as of', 'row', rows('rows: {A: {of: [1]}}')),
         ('a row named ..', 'becomes a folder', rows('rows: {"..": config.py}')),
-        ('a config with a NameError', 'nowhere', text('config.py', 'a = nowhere')),
         (
             'another record',
             'holds a run of another',
