@@ -24,5 +24,9 @@ setup(
     python_requires='>=3.9',
     # The mm* packages stay out of install_requires, as in mmdet: forks of them share their names.
     install_requires=requirements('runtime'),
-    extras_require={'mim': requirements('mminstall'), 'tests': requirements('tests')},
+    extras_require={
+        'dicom': requirements('dicom'),
+        'mim': requirements('mminstall'),
+        'tests': requirements('tests'),
+    },
 )

@@ -34,6 +34,8 @@ MAY_IMPORT = {
     'analysis': PLAIN | {'visualization'},
     'apis': PLAIN | {'converters', 'visualization'},
     'converters': PLAIN | {'visualization'},
+    'export': PLAIN,
+    'followup': PLAIN,
     'report': PLAIN | {'visualization'},
 }
 # What is still to go: the series of an annotation file, and the phantom's truth.
@@ -45,6 +47,8 @@ WITHOUT_FRAMEWORK = (
     'mmlesion.analysis',
     'mmlesion.converters',
     'mmlesion.evaluation',
+    'mmlesion.export',
+    'mmlesion.followup',
     'mmlesion.io',
     'mmlesion.lazy_registration',
     'mmlesion.mining',
