@@ -148,8 +148,10 @@ def explain(error: Exception, script: Path | None = None) -> str | None:
     """
     if isinstance(error, UserError):
         return without_worker_traceback(str(error))
-    if isinstance(error, (OSError, ConfigParsingError, SyntaxError)):
+    if isinstance(error, (OSError, ConfigParsingError)):
         return one_line(error)
+    if isinstance(error, SyntaxError):
+        return f'the config: {one_line(error)}'
     if isinstance(error, MemoryError):
         return f'there is not enough memory: {one_line(error) or "what is asked for is too much"}'
     if _UNKNOWN_NAME.search(str(error)) and isinstance(error, (KeyError, TypeError)):
@@ -160,6 +162,8 @@ def explain(error: Exception, script: Path | None = None) -> str | None:
     if last.filename == str(script):
         return one_line(error)
     if place := _place_in_config(error):
+        if isinstance(error, KeyError) and place == 'the config':
+            return f'the config has no {one_line(error)!r}'
         return f'{place}: {one_line(error)}'
     return None
 

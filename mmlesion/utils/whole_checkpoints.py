@@ -12,24 +12,26 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def check_fit(model: nn.Module, checkpoint: Mapping, path: str) -> None:
-    """Check that a checkpoint has every parameter of a model.
+def check_fit(model: nn.Module, checkpoint: Mapping, path: str, whole: bool = True) -> None:
+    """Check that a checkpoint has every parameter of a model, or at least one.
 
     Args:
         model (nn.Module): The model.
         checkpoint (dict): What was loaded, a checkpoint or a state dict.
         path (str): Its file, for the error message.
+        whole (bool): Whether it must have every parameter. Defaults to True.
 
     Raises:
-        UserError: If it lacks one, which would silently stay random.
+        UserError: If it lacks one, which would silently stay random, or all.
     """
-    state = checkpoint.get('state_dict', checkpoint)
+    state, parameters = checkpoint.get('state_dict', checkpoint), model.state_dict()
     wrong = []
-    for name, value in model.state_dict().items():
+    for name, value in parameters.items():
         fits = getattr(state.get(name), 'shape', None) == value.shape
         if not fits and not name.endswith('num_batches_tracked'):
             wrong.append(name)
-    if wrong:
+    named = [name for name in parameters if not name.endswith('num_batches_tracked')]
+    if wrong and (whole or len(wrong) == len(named)):
         raise UserError(
             f'the checkpoint {path} does not fit the config: {len(wrong)} parameters are missing'
             f' or of another shape, the first {wrong[0]}; give the config it was trained with'
@@ -42,7 +44,7 @@ def whole_checkpoints(always: bool) -> Iterator[None]:
 
     Args:
         always (bool): Whether to refuse them wherever they are loaded; else only where a training
-            is resumed, as one may begin with part of another model's weights.
+            is resumed, as one may begin with part of another model's weights, if there is any.
     """
     from mmengine.runner import Runner
 
@@ -51,8 +53,7 @@ def whole_checkpoints(always: bool) -> Iterator[None]:
 
     def load_checkpoint(runner: Any, filename: str, *args: Any, **kwargs: Any) -> Any:
         checkpoint = plain_load(runner, filename, *args, **kwargs)
-        if always or resuming:
-            check_fit(_without_wrappers(runner.model), checkpoint, filename)
+        check_fit(_without_wrappers(runner.model), checkpoint, filename, always or bool(resuming))
         if resuming:
             _check_training(checkpoint, filename)
         return checkpoint

@@ -227,7 +227,9 @@ def detector(root, run_tool):
         torch.save(dict(state_dict=_weights(root / f'{name}.py'), meta={}), root / f'{name}.pth')
     for name in ('faster-rcnn_r18_fpn_rtm', 'alb-search_r18_fpn'):
         text = _LOADERS.format(base=str(CONFIGS / f'elixirnet/{name}_phantom.py'))
+        text += "train_dataloader['dataset']['ann_file'] = 'both.json'\n"
         (root / f'{name[:3]}.py').write_text(text)
+    _join(root, 'train.json', 'val.json', 'both.json')
     weights = _weights(root / 'config.py')
     torch.save(dict(state_dict={}, meta={}), root / 'empty.pth')
     torch.save(dict(message='no weights'), root / 'none.pth')
@@ -236,6 +238,15 @@ def detector(root, run_tool):
     torch.save(dict(state_dict=some, meta={}), root / 'half.pth')
     odd = dict.fromkeys(weights, 'text')
     torch.save(dict(state_dict=odd, meta={}), root / 'odd.pth')
+
+
+def _join(root, first, second, out):
+    """Write a COCO file of two of one image and annotation each."""
+    joined = json.loads((root / first).read_text())
+    other = json.loads((root / second).read_text())
+    joined['images'] += [{**other['images'][0], 'id': 2}]
+    joined['annotations'] += [{**other['annotations'][0], 'id': 2, 'image_id': 2}]
+    (root / out).write_text(json.dumps(joined))
 
 
 def _weights(config):
