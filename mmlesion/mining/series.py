@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmlesion.io.checks import get_column
 from mmlesion.io.schema import CT_FIELDS, path_under
 from mmlesion.io.slices import has_slice_number, series_of, slice_number
 from mmlesion.structures import SliceSeries
@@ -27,6 +28,7 @@ def list_series(coco: dict, root: str | Path) -> list[SliceSeries]:
         UserError: If a series has no folder, a listed slice is missing, or a name has no number.
     """
     series, series_of_image = {}, {}
+    get_column(coco['images'], 'file_name', 'image')
     for image in coco['images']:
         name = series_of(image['file_name'])
         if name not in series:

@@ -227,7 +227,7 @@ def detector(root, run_tool):
         torch.save(dict(state_dict=_weights(root / f'{name}.py'), meta={}), root / f'{name}.pth')
     for name in ('faster-rcnn_r18_fpn_rtm', 'alb-search_r18_fpn'):
         text = _LOADERS.format(base=str(CONFIGS / f'elixirnet/{name}_phantom.py'))
-        text += "train_dataloader['dataset']['ann_file'] = 'both.json'\n"
+        text += "train_dataloader.update(dataset=dict(data_root=root, ann_file='both.json'))\n"
         (root / f'{name[:3]}.py').write_text(text)
     _join(root, 'train.json', 'val.json', 'both.json')
     weights = _weights(root / 'config.py')

@@ -1,6 +1,6 @@
 """What the tools refuse that run a detector: on volumes, for mining, and to look into it."""
 
-from bad_input_faults import file_in_place, no_space
+from bad_input_faults import disk_full, file_in_place
 from bad_input_spoil import (
     DEEP_JSON,
     binary,
@@ -59,12 +59,12 @@ def detectors(tool):
             ('no config', 'config.py', remove('config.py')),
             ('a folder for the config', 'config.py', folder_for('config.py')),
             ('empty config', 'config.py', text('config.py', '')),
-            ('binary config', 'config.py', binary('config.py')),
+            ('binary config', 'the config', binary('config.py')),
             ('truncated config', 'config.py', replaced('config.py', old, 'load_from =')),
             ('a NameError', 'nowhere', replaced('config.py', old, 'a = nowhere')),
             ('a division by zero', 'config.py', replaced('config.py', old, 'a = 1 / 0')),
             ('no base', 'no_such_base', replaced('config.py', 'faster-rcnn_r18', 'no_such_base')),
-            ('no model', 'model', text('config.py', 'test_dataloader = dict(dataset=dict())')),
+            ('no model', 'the config', text('config.py', 'test_dataloader = dict(dataset=dict())')),
             (
                 'an unknown model',
                 'NoModel',
@@ -136,7 +136,7 @@ def detectors(tool):
         status=2,
     ),
     Case(INFER, 'a file for the folder', 'out', fault=file_in_place),
-    Case(INFER, 'no space', 'out', fault=no_space),
+    Case(INFER, 'no space', 'out', fault=disk_full(0)),
 )
 def test_infer(case, refuses):
     refuses(case)
@@ -279,7 +279,7 @@ def inspected(tool):
         ('--checkpoint {data}/empty.pth', 'empty.pth'),
         ('--cfg-options model.unknown=1', 'unknown'),
     ),
-    Case(BALANCE, 'no space', 'out', fault=no_space),
+    Case(BALANCE, 'no space', 'out', fault=disk_full(0)),
     *inspected(BROWSE),
     *of_tool(
         BROWSE,
