@@ -189,6 +189,7 @@ class FROCMetric(BaseMetric):
         by_case = self.task.merge_samples(samples.values())
         listed = [case for case in self.truth.cases if case in by_case]
         detections = self._concatenate(by_case, listed)
+        assert detections.label is not None  # of the model's classes
         highest = int(detections.label.max(initial=0))
         if highest >= len(category_ids):
             raise UserError(

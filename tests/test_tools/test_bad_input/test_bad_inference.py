@@ -124,7 +124,10 @@ def detectors(tool):
         ('--box-margin -1', 'margin'),
         ('--cfg-options model.unknown=1', 'unknown'),
         ('--cfg-options test_dataloader.dataset.pipeline.0.num_slices=2', 'num_slices'),
-        ('--cfg-options test_dataloader.dataset.pipeline.0.type=LoadImageFromFile', 'LoadCTSlices'),
+        (
+            '--cfg-options test_dataloader.dataset.pipeline.0.type=LoadImageFromFile',
+            'LoadImageFromFile',
+        ),
         ('--out {data}/test.json', 'test.json'),
         ('--out {data}/test.json/below', 'test.json'),
     ),
