@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 from mmlesion.io.cases import SUFFIX, write_cases
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.structures import Detections, Lesions, Predictions
-from mmlesion.utils import UserError
+from mmlesion.utils import UserError, check_draws, check_range
 from mmlesion.visualization.froc_curve import draw_froc
 
 from ..coverage import coverage, coverage_warnings
@@ -116,6 +116,8 @@ class FROCMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         if format_only and outfile_prefix is None:
             raise UserError('FROCMetric with format_only writes predictions: give outfile_prefix')
+        check_draws('bootstrap', bootstrap)
+        check_range('seed', seed, 0)
         self.classwise = classwise
         self.class_agnostic = class_agnostic
         self.bootstrap = bootstrap
@@ -190,6 +192,14 @@ class FROCMetric(BaseMetric):
         by_case = self.task.merge_samples(samples.values())
         listed = [case for case in self.truth.cases if case in by_case]
         detections = self._concatenate(by_case, listed)
+        assert detections.label is not None  # of the model's classes
+        highest = int(detections.label.max(initial=0))
+        if highest >= len(category_ids):
+            raise UserError(
+                f'the model predicts class {highest} (the first is 0), but {self.ann_file} is '
+                f'evaluated for {len(category_ids)} classes: set num_classes of the model and '
+                'metainfo of the dataset to the same classes'
+            )
         detections = replace(detections, label=category_ids[detections.label])
         known = set(self.truth.cases)
         unknown = [case for case in by_case if case not in known]
