@@ -5,7 +5,11 @@ from __future__ import annotations
 import functools
 import signal
 import sys
-from typing import Any, Callable
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Callable, NoReturn
 
 
 class UserError(Exception):
@@ -25,17 +29,34 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, which ends a run like Ctrl-C."""
 
 
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise :class:`Terminated` on SIGTERM within the block, as Python does on Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
 def cli(main: Callable[..., Any]) -> Callable[..., Any]:
     """Run a command-line ``main`` and report errors of the user in one line.
 
-    :class:`UserError` and :class:`OutputError` give exit status 1, Ctrl-C 130 and SIGTERM, where it
-    is heard, 143.
+    :class:`UserError` and :class:`OutputError` give exit status 1, Ctrl-C 130 and SIGTERM 143.
     """
 
     @functools.wraps(main)
     def wrapped(*args: Any) -> Any:
         try:
-            return main(*args)
+            with terminable():
+                return main(*args)
         except (UserError, OutputError) as error:
             sys.exit(f'error: {error}')
         except KeyboardInterrupt as error:

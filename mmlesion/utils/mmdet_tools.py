@@ -22,6 +22,7 @@ from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 
 from .errors import UserError
+from .lost_processes import end_with_parent, lost_process
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -51,6 +52,7 @@ def run_mmdet_tool(name: str, prepare: Callable[[], None] | None = None) -> None
         print_help(script)
     from .distributed import leave_process_group
 
+    end_with_parent()
     try:
         prepare_cpu_launch()
         if prepare:
@@ -145,6 +147,8 @@ def explain(error: Exception, script: Path) -> str | None:
     """
     if isinstance(error, UserError):
         return without_worker_traceback(str(error))
+    if lost := lost_process(error):
+        return lost
     if isinstance(error, (OSError, ConfigParsingError, SyntaxError)):
         return one_line(error)
     if _UNKNOWN_NAME.search(str(error)) and isinstance(error, (KeyError, TypeError)):

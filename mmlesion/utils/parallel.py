@@ -17,7 +17,7 @@ from typing import Any, Callable, NoReturn
 
 from tqdm import tqdm
 
-from .errors import Terminated, UserError
+from .errors import UserError, terminable
 
 _KEPT = 'What is finished is kept: run the same command again'
 
@@ -74,7 +74,7 @@ def parallel_map(
     Raises:
         UserError: If a worker is killed.
     """
-    with _terminable():
+    with terminable():
         if workers <= 1:
             if initializer is not None:
                 initializer()
@@ -98,23 +98,6 @@ def parallel_map(
             raise
         finally:
             executor.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Raise :class:`Terminated` on SIGTERM within the block."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's
-        return
-    before = signal.signal(signal.SIGTERM, _raise_terminated)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
 
 
 def _begin_worker(initializer: Callable[[], Any] | None) -> None:
