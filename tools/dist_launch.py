@@ -5,6 +5,8 @@
 
 import os
 import signal
+import sys
+from pathlib import Path
 
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.errors import Terminated
@@ -23,6 +25,9 @@ def describe(failed):
 
 @cli
 def main():
+    if set(sys.argv[1:2]) <= {'-h', '--help'}:
+        print(f'usage: {Path(__file__).name} [options of torchrun] SCRIPT ...\n\n{__doc__}', end='')
+        return
     os.environ.setdefault('LOGLEVEL', 'CRITICAL')  # of torchrun itself, before it is imported
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException
