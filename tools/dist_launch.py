@@ -27,7 +27,7 @@ def describe(failed):
 def main():
     if set(sys.argv[1:2]) <= {'-h', '--help'}:
         print(f'usage: {Path(__file__).name} [options of torchrun] SCRIPT ...\n\n{__doc__}', end='')
-        return
+        sys.exit()
     os.environ.setdefault('LOGLEVEL', 'CRITICAL')  # of torchrun itself, before it is imported
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException
