@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmlesion.utils import UserError
 
 from .atomic import atomic_write
+
+_BLOCK = 1 << 24  # bytes of a list that are parsed at once
+_PART = 10_000  # elements of a list that are written at once
+_TAIL = 1 << 16  # bytes at a block's end in which a record must end
+_BETWEEN = re.compile(rb'\}\s*,\s*\{')
 
 
 def read_json(path: str | Path, advice: str = 'write it anew') -> Any:
@@ -50,6 +59,69 @@ def parse_json(text: str | bytes, path: str | Path, advice: str = 'write it anew
         raise UserError(f'{path} is not valid JSON ({error}); {advice}') from None
 
 
+def read_json_list(path: str | Path, what: str) -> Iterator[list]:
+    """Read a list of records some at a time, so that only those are in memory as Python's objects.
+
+    Args:
+        path (str | Path): The file.
+        what (str): What the list must be of, for the error message.
+
+    Yields:
+        list: The next records, of about 16 MiB of text.
+
+    Raises:
+        UserError: If the file cannot be read, is not JSON, or is not a list.
+    """
+    count = 0
+    for piece in _split_list(path):
+        try:
+            with _collector_paused():
+                records = json.loads(piece)
+        except (ValueError, RecursionError):
+            break  # cut inside of a record, or not JSON
+        if not isinstance(records, list):
+            break
+        yield records
+        count += len(records)
+    else:
+        return
+    # A piece that is a list on its own ends where a record does, so what was yielded is right.
+    records = read_json(path)
+    if not isinstance(records, list):
+        raise UserError(f'{path} must be a list of {what}')
+    yield records[count:]
+
+
+def _split_list(path: str | Path) -> Iterator[bytes]:
+    """Cut the text of a list of objects into the texts of shorter lists, at a guess."""
+    rest, opening = b'', b''
+    try:
+        with open(path, 'rb') as file:
+            while block := file.read(_BLOCK):
+                rest += block
+                ends = list(_BETWEEN.finditer(rest, max(0, len(rest) - _TAIL)))
+                if len(block) < _BLOCK or not ends:
+                    continue
+                cut = ends[-1]
+                yield opening + rest[: cut.start() + 1] + b']'
+                rest, opening = rest[cut.end() - 1 :], b'['
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror}') from None
+    yield opening + rest
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the collector of cycles, of which parsed JSON has none, from looking for them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def write_json(value: Any, path: str | Path) -> None:
     """Write JSON, whole or not at all; a dictionary has a line for each key, for human readers.
 
@@ -58,14 +130,34 @@ def write_json(value: Any, path: str | Path) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
-    value = _without_nan(value)
-    if isinstance(value, dict):
-        lines = (f'  {json.dumps(key)}: {json.dumps(item)}' for key, item in value.items())
-        text = '{\n' + ',\n'.join(lines) + '\n}'
-    else:
-        text = json.dumps(value)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text + '\n', encoding='utf-8')
+    with atomic_write(path) as temporary, temporary.open('w', encoding='utf-8') as file:
+        if isinstance(value, dict):
+            for number, (key, item) in enumerate(value.items()):
+                file.write(',\n' if number else '{\n')
+                file.write(f'  {json.dumps(key)}: ')
+                file.writelines(_encode(item))
+            file.write('\n}\n' if value else '{\n\n}\n')
+        else:
+            file.writelines(_encode(value))
+            file.write('\n')
+
+
+def _encode(value: Any) -> Iterator[str]:
+    """Yield the JSON text of a value; that of a long list in parts."""
+    if not isinstance(value, list) or len(value) <= _PART:
+        yield _dumps(value)
+        return
+    for start in range(0, len(value), _PART):
+        yield '[' if start == 0 else ', '
+        yield _dumps(value[start : start + _PART])[1:-1]
+    yield ']'
+
+
+def _dumps(value: Any) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(value))
 
 
 def _without_nan(value: Any) -> Any:
