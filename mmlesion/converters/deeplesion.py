@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class Row:
     window: list
     split: str
 
-    @property
+    @cached_property
     def file_name(self):
         """str: The key slice, relative to the folder of images."""
         return f'{self.series}/{slice_file_name(self.key_slice)}'
@@ -138,7 +139,8 @@ def read_splits(
     splits = {name: DeepLesionSplit(name, Path(path).name, multi_type) for name in SPLITS}
     skipped: list[Skipped] = []
     left_out: Counter[str] = Counter()
-    for number, line in tqdm(list(read_lines(path)), desc=Path(path).name, unit='row'):
+    lines = read_lines(path)
+    for number, line in tqdm(lines, Path(path).name, count_lines(path), unit='row'):
         try:
             row = parse_row(line)
             if row.noisy and row.split == 'train':
@@ -208,6 +210,15 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
         raise UserError(f'{path} cannot be read as CSV: {error}') from None
     if not header:
         raise UserError(_header_complaint(path, header))
+
+
+def count_lines(path: str | Path) -> int:
+    """Count the lines after the header; 0 if the file cannot be read."""
+    try:
+        with open(path, 'rb') as file:
+            return max(0, sum(1 for _ in file) - 1)
+    except OSError:
+        return 0
 
 
 def parse_row(line: str) -> Row:
@@ -311,26 +322,33 @@ def _check_same(first, second):
 def _check_values(row, slice_in_name):
     first, last = row.slice_range
     name = f'{row.patient:06d}_{row.study:02d}_{row.series_id:02d}'
-    rules = {
+    x1, y1, x2, y2 = row.box
+    holds = (
+        (name, row.key_slice) == (row.series, slice_in_name),
+        1 <= first <= row.key_slice <= last,
+        min(row.spacing) > 0,
+        min(row.size) > 0,
+        min(row.diameters) >= 0,
+        x1 < x2 and y1 < y2,
+        row.window[0] < row.window[1],
+        row.lesion_type == -1 or 1 <= row.lesion_type <= len(LESION_TYPES),
+        row.noisy in (0, 1),
+    )
+    if all(holds):
+        return
+    complaints = (
         f'File_name {row.series}_{slice_in_name:03d}.png does not fit patient, study, series '
-        f'and key slice {name}_{row.key_slice:03d}': (name, row.key_slice)
-        == (row.series, slice_in_name),
-        f'Slice_range {first}, {last} does not hold the key slice {row.key_slice}': (
-            1 <= first <= row.key_slice <= last
-        ),
-        'Spacing_mm_px_ is not positive': min(row.spacing) > 0,
-        'Image_size is not positive': min(row.size) > 0,
-        'Lesion_diameters_Pixel_ is negative': min(row.diameters) >= 0,
-        'Bounding_boxes is not x1 < x2 and y1 < y2': row.box[0] < row.box[2]
-        and row.box[1] < row.box[3],
-        'DICOM_windows is not low < high': row.window[0] < row.window[1],
-        f'Coarse_lesion_type is {row.lesion_type}, not -1 or 1 to 8': row.lesion_type == -1
-        or 1 <= row.lesion_type <= len(LESION_TYPES),
-        f'Possibly_noisy is {row.noisy}, not 0 or 1': row.noisy in (0, 1),
-    }
-    for complaint, holds in rules.items():
-        if not holds:
-            raise RowError('malformed row', complaint)
+        f'and key slice {name}_{row.key_slice:03d}',
+        f'Slice_range {first}, {last} does not hold the key slice {row.key_slice}',
+        'Spacing_mm_px_ is not positive',
+        'Image_size is not positive',
+        'Lesion_diameters_Pixel_ is negative',
+        'Bounding_boxes is not x1 < x2 and y1 < y2',
+        'DICOM_windows is not low < high',
+        f'Coarse_lesion_type is {row.lesion_type}, not -1 or 1 to 8',
+        f'Possibly_noisy is {row.noisy}, not 0 or 1',
+    )
+    raise RowError('malformed row', complaints[holds.index(False)])
 
 
 def _split(cells):
@@ -342,7 +360,7 @@ def _split(cells):
 
 def _floats(cells, column, count):
     try:
-        values = [float(part) for part in cells[column].split(',')]
+        values = list(map(float, cells[column].split(',')))
     except ValueError:
         values = []
     if len(values) != count or not all(map(math.isfinite, values)):
@@ -357,6 +375,12 @@ def _from_zero(coordinates):
 
 
 def _integers(cells, column, count):
+    try:
+        numbers = list(map(int, cells[column].split(',')))
+        if len(numbers) == count:
+            return numbers
+    except ValueError:
+        pass  # such as 5.0
     values = _floats(cells, column, count)
     if not all(value.is_integer() for value in values):
         raise RowError('malformed row', f'{column} is {cells[column]!r}, not whole')

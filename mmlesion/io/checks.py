@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,7 +122,7 @@ def look_up(names: Sequence, index: Mapping[Any, int], path: str | Path) -> Foun
         path (str | Path): Where the names are from, for the error message.
     """
     try:
-        item = np.fromiter((index.get(name, -1) for name in names), dtype=int, count=len(names))
+        item = np.fromiter(map(index.get, names, repeat(-1)), dtype=int, count=len(names))
     except TypeError:
         raise UserError(f'{path}: an image_id is neither a number nor a name; mend it') from None
     # each name that is not listed once, in the order in which they come

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +20,8 @@ from tqdm import tqdm
 
 from .errors import UserError, terminable
 
+PATIENCE = 10.0
+"""Seconds that a worker has to clean up after SIGTERM."""
 _KEPT = 'What is finished is kept: run the same command again'
 
 
@@ -93,11 +96,19 @@ def parallel_map(
                 '--workers (1 needs least)'
             ) from None
         except BaseException:
-            for process in set(multiprocessing.active_children()) - others:
-                process.terminate()
+            _end(set(multiprocessing.active_children()) - others)
             raise
         finally:
             executor.shutdown(cancel_futures=True)
+
+
+def _end(workers: set[multiprocessing.Process]) -> None:
+    """Ask workers to end; kill those that do not hear it."""
+    for process in workers:
+        process.terminate()
+    for process in workers:
+        process.join(PATIENCE)
+        process.kill()
 
 
 def _begin_worker(initializer: Callable[[], Any] | None) -> None:
@@ -113,6 +124,8 @@ def _follow_parent() -> None:
     """Wait for the parent's end, which a worker that waits for a task does not notice."""
     multiprocessing.parent_process().join()
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE)  # what it raises is lost where all exceptions are caught
+    os._exit(128 + signal.SIGTERM)
 
 
 def _end_worker(number: int, frame: FrameType | None) -> NoReturn:

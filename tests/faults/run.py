@@ -120,7 +120,7 @@ class Trial:
         self.command, self.generator = command, generator
         self.folder, self.out = folder, folder / 'out'
         self.line = command.line(folder / 'inputs')
-        self.wait_for_first_file = self.work = 0.0
+        self.first_file = self.total = 0.0
 
     def start(self) -> Program:
         self.out.mkdir(exist_ok=True)
@@ -130,24 +130,31 @@ class Trial:
         """Run it to its end; return what it wrote, and keep how long it took."""
         shutil.rmtree(self.out, ignore_errors=True)
         program = self.start()
-        first = self.wait_for_a_file(program)
+        self.wait_for_a_file(program)
+        self.first_file = time.monotonic() - program.begun
         ended = program.wait(LIMIT)
         if ended.status:
             raise UserError(f'{self.command.name} fails without a fault: {ended.stderr[-500:]}')
-        self.work = time.monotonic() - first
+        self.total = time.monotonic() - program.begun
         return snapshot(self.out)
 
-    def wait_for_a_file(self, program: Program) -> float:
+    def wait_for_a_file(self, program: Program) -> None:
         while program.is_running() and not any(path.is_file() for path in self.out.rglob('*')):
             time.sleep(0.005)
-        return time.monotonic()
+
+    def wait_for_the_moment(self, program: Program) -> None:
+        """Wait for a random moment after the first file, or of a run that writes at its end."""
+        if self.first_file < 0.6 * self.total:
+            self.wait_for_a_file(program)
+            time.sleep(self.generator.random() * (self.total - self.first_file))
+        else:
+            time.sleep(self.generator.uniform(0.4, 1) * self.total)
 
     def break_off(self, fault: Fault) -> Ended | None:
         """Run it from the beginning up to a fault; None if it ended before."""
         shutil.rmtree(self.out, ignore_errors=True)
         program = self.start()
-        self.wait_for_a_file(program)
-        time.sleep(self.generator.random() * self.work)
+        self.wait_for_the_moment(program)
         if not program.is_running():
             program.wait()
             return None
