@@ -1,6 +1,6 @@
 """torchrun, with its options, but a process that ends early or a signal is told in one line.
 
-    python tools/dist_launch.py --nproc_per_node N tools/TOOL.py ... --launcher pytorch
+python tools/dist_launch.py --nproc_per_node N tools/TOOL.py ... --launcher pytorch
 """
 
 import os

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmlesion.utils import UserError
+from mmlesion.utils.collector import collector_paused
 
 from .atomic import atomic_write
 
@@ -75,7 +74,7 @@ def read_json_list(path: str | Path, what: str) -> Iterator[list]:
     count = 0
     for piece in _split_list(path):
         try:
-            with _collector_paused():
+            with collector_paused():
                 records = json.loads(piece)
         except (ValueError, RecursionError):
             break  # cut inside of a record, or not JSON
@@ -108,18 +107,6 @@ def _split_list(path: str | Path) -> Iterator[bytes]:
     except OSError as error:
         raise UserError(f'{path}: {error.strerror}') from None
     yield opening + rest
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep the collector of cycles, of which parsed JSON has none, from looking for them."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def write_json(value: Any, path: str | Path) -> None:

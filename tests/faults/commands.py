@@ -82,7 +82,13 @@ def _deeplesion_3d(inputs):
 def _masks(inputs):
     data = inputs / 'deeplesion'
     images = ['--images', data / 'Images_png', '--workers', 2]
-    return ['dataset_converters/recist_masks.py', data / 'train.json', '--out', 'out/m.json', *images]
+    return [
+        'dataset_converters/recist_masks.py',
+        data / 'train.json',
+        '--out',
+        'out/m.json',
+        *images,
+    ]
 
 
 def _train(inputs):
