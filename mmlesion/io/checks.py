@@ -71,8 +71,8 @@ def to_numbers(
     wanted = f'{width} finite numbers' if width else 'a finite number'
     number = next(n for n, row in enumerate(rows) if not _is_good(row, row_shape, finite))
     raise UserError(
-        f'{where} {number + first + offset} (the first is {first}) is {rows[number]!r:.80}, not {wanted}: '
-        'mend or drop it'
+        f'{where} {number + first + offset} (the first is {first}) is {rows[number]!r:.80}, not '
+        f'{wanted}: mend or drop it'
     )
 
 

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ import SimpleITK as sitk
 from tqdm import tqdm
 
 from mmlesion.analysis.timing import benchmark_parser, format_table, run_benchmark
-from mmlesion.io.atomic import atomic_write
 from mmlesion.io.deeplesion import DL_INFO_HEADER
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.utils import UserError, cli

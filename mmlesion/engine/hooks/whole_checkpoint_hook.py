@@ -30,7 +30,7 @@ class WholeCheckpointHook(CheckpointHook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Find the best checkpoints of a resumed run; remove what a killed run left half-written."""
+        """Find a resumed run's best checkpoints; remove what a killed one left half-written."""
         super().before_train(runner)
         if self.save_best is not None:
             self._find_best()
