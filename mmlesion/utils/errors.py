@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Callable, NoReturn
 
+from .openmp import let_threads_sleep
+
 
 class UserError(Exception):
     """Input that mmlesion cannot use. The message states what, where and what to do."""
@@ -47,13 +49,16 @@ def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def cli(main: Callable[..., Any]) -> Callable[..., Any]:
-    """Run a command-line ``main`` and report errors of the user in one line.
+    """Run a command-line ``main`` as a program, and report errors of the user in one line.
 
-    :class:`UserError` and :class:`OutputError` give exit status 1, Ctrl-C 130 and SIGTERM 143.
+    :class:`UserError` and :class:`OutputError` give exit status 1, Ctrl-C 130 and SIGTERM 143. The
+    threads of OpenMP wait as :func:`~mmlesion.utils.openmp.let_threads_sleep` has it, where
+    ``main`` is what imports torch.
     """
 
     @functools.wraps(main)
     def wrapped(*args: Any) -> Any:
+        let_threads_sleep()
         try:
             with terminable():
                 return main(*args)
