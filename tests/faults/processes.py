@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -47,6 +48,11 @@ class Program:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        atexit.register(self.kill_all)  # where this program is interrupted itself
+
+    def kill_all(self) -> None:
+        for pid in self.members():
+            os.kill(pid, signal.SIGKILL)
 
     def is_running(self) -> bool:
         return self.process.poll() is None
@@ -78,7 +84,7 @@ class Program:
             time.sleep(0.1)
         seconds = time.monotonic() - start
         left = self.members()
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
+        self.kill_all()
+        atexit.unregister(self.kill_all)
         text = self.log.read_text(encoding='utf-8', errors='replace')
         return Ended(self.process.wait(), seconds, len(left), text)
