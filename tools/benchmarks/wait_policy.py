@@ -107,8 +107,8 @@ COLUMNS = {
 def main():
     parser = benchmark_parser(__doc__, runs=3)
     parser.add_argument('--child', action='store_true', help=argparse.SUPPRESS)
-    parser.add_argument('--steps', type=int, default=20, help='of each process (default 20)')
-    parser.add_argument('--size', type=int, default=256, help='side of the image, px (default 256)')
+    parser.add_argument('--steps', type=int, default=5, help='of each process (default 5)')
+    parser.add_argument('--size', type=int, default=128, help='side of the image, px (default 128)')
     cores = os.cpu_count() or 1
     parser.add_argument('--threads', type=int, default=cores, help='of OpenMP (one a core)')
     parser.add_argument('--busy', type=int, default=cores, help='busy processes (one a core)')
