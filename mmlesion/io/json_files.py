@@ -147,6 +147,11 @@ def _dumps(value: Any) -> str:
         return json.dumps(_without_nan(value))
 
 
+def compact_json(value: Any) -> str:
+    """Return JSON without spaces, ASCII alone; what is not a finite number becomes null."""
+    return json.dumps(_without_nan(value), separators=(',', ':'), allow_nan=False)
+
+
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
