@@ -56,9 +56,7 @@ def test_the_end_is_one_line(launch, tmp_path, how):
         'fails': 'error: process 1 of the run ended with status 3; its message is above',
     }
     assert process.returncode == status.get(how, 1)
-    assert stderr.strip().splitlines()[-1].startswith(
-        line.get(how, f'error: interrupted by {how}')
-    )
+    assert stderr.strip().splitlines()[-1].startswith(line.get(how, f'error: interrupted by {how}'))
     assert 'Traceback' not in stderr
     for rank in (0, 1):
         pid = (tmp_path / f'rank{rank}').read_text()
