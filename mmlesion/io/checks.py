@@ -96,7 +96,7 @@ class Found(NamedTuple):
     missing: list
 
 
-def find_items(names: Sequence, items: list, path: str | Path) -> Found:
+def find_names(names: Sequence, items: list, path: str | Path) -> Found:
     """Find names in a list.
 
     Args:
@@ -114,7 +114,7 @@ def find_items(names: Sequence, items: list, path: str | Path) -> Found:
 
 
 def look_up(names: Sequence, index: Mapping[Any, int], path: str | Path) -> Found:
-    """Find names as :func:`find_items` does, in a list whose places are known.
+    """Find names as :func:`find_names` does, in a list whose places are known.
 
     Args:
         names (Sequence): n names.

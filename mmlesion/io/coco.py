@@ -13,7 +13,7 @@ from mmlesion.structures import GroundTruth, Lesions, Predictions
 from mmlesion.utils import UserError
 
 from .attributes import lesion_attributes
-from .checks import find_items, get_column, look_up, some_names, to_numbers
+from .checks import find_names, get_column, look_up, some_names, to_numbers
 from .json_files import read_json_list
 from .schema import is_ignored
 
@@ -40,7 +40,7 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     if len(set(items)) < len(items):
         raise UserError(f'{path}: two images have the same id; give each its own')
     where = f'{path}: annotation'
-    item, unknown = find_items(get_column(annotations, 'image_id', where), items, path)
+    item, unknown = find_names(get_column(annotations, 'image_id', where), items, path)
     if unknown:
         raise UserError(f'{path}: annotations of images that are not listed: {some_names(unknown)}')
     boxes = to_numbers(get_column(annotations, 'bbox', where), 4, f'{where}, "bbox"')

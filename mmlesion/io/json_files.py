@@ -18,6 +18,8 @@ _BLOCK = 1 << 24  # bytes of a list that are parsed at once
 _PART = 10_000  # elements of a list that are written at once
 _TAIL = 1 << 16  # bytes at a block's end in which a record must end
 _BETWEEN = re.compile(rb'\}\s*,\s*\{')
+NOT_JSON = (ValueError, RecursionError)  # damaged, not UTF-8, a number too long, nested too deeply
+"""What reading a file that is not JSON raises where another library reads it."""
 
 
 def read_json(path: str | Path, advice: str = 'write it anew') -> Any:
@@ -54,7 +56,7 @@ def parse_json(text: str | bytes, path: str | Path, advice: str = 'write it anew
     """
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f'{path} is not valid JSON ({error}); {advice}') from None
 
 
@@ -76,7 +78,7 @@ def read_json_list(path: str | Path, what: str) -> Iterator[list]:
         try:
             with collector_paused():
                 records = json.loads(piece)
-        except (ValueError, RecursionError):
+        except NOT_JSON:
             break  # cut inside of a record, or not JSON
         if not isinstance(records, list):
             break
@@ -109,30 +111,54 @@ def _split_list(path: str | Path) -> Iterator[bytes]:
     yield opening + rest
 
 
-def write_json(value: Any, path: str | Path) -> None:
-    """Write JSON, whole or not at all; a dictionary has a line for each key, for human readers.
+def to_json(value: Any, indent: int | None = None, sort_keys: bool = False) -> str:
+    """Return a value as JSON text.
+
+    Args:
+        value (Any): Of dictionaries, sequences, strings, numbers and None.
+        indent (int, optional): Spaces of a level. Defaults to None, all on one line.
+        sort_keys (bool): Whether dictionaries are written in the order of their keys.
+    """
+    return json.dumps(value, indent=indent, sort_keys=sort_keys)
+
+
+def write_json(value: Any, path: str | Path, indent: int | None = None) -> None:
+    """Write JSON, whole or not at all.
 
     What is not a finite number becomes null, since JSON has no NaN.
+
+    Args:
+        value (Any): What to write.
+        path (str | Path): The file.
+        indent (int, optional): Spaces of a level. Defaults to None: a dictionary has a line for
+            each key, for human readers, and anything else is on one line.
 
     Raises:
         OutputError: If it cannot be written.
     """
+    if isinstance(value, dict) and indent is None:
+        parts = _encode_lines(value)
+    else:
+        parts = _encode(value, indent)
     with atomic_write(path) as temporary, temporary.open('w', encoding='utf-8') as file:
-        if isinstance(value, dict):
-            for number, (key, item) in enumerate(value.items()):
-                file.write(',\n' if number else '{\n')
-                file.write(f'  {json.dumps(key)}: ')
-                file.writelines(_encode(item))
-            file.write('\n}\n' if value else '{\n\n}\n')
-        else:
-            file.writelines(_encode(value))
-            file.write('\n')
+        file.writelines(parts)
+        file.write('\n')
 
 
-def _encode(value: Any) -> Iterator[str]:
+def _encode_lines(value: dict) -> Iterator[str]:
+    """Yield the JSON text of a dictionary with a line for each key."""
+    yield '{\n'
+    for number, (key, item) in enumerate(value.items()):
+        yield ',\n' if number else ''
+        yield f'  {to_json(key)}: '
+        yield from _encode(item)
+    yield '\n}'
+
+
+def _encode(value: Any, indent: int | None = None) -> Iterator[str]:
     """Yield the JSON text of a value; that of a long list in parts."""
-    if not isinstance(value, list) or len(value) <= _PART:
-        yield _dumps(value)
+    if not isinstance(value, list) or len(value) <= _PART or indent is not None:
+        yield _dumps(value, indent)
         return
     for start in range(0, len(value), _PART):
         yield '[' if start == 0 else ', '
@@ -140,11 +166,11 @@ def _encode(value: Any) -> Iterator[str]:
     yield ']'
 
 
-def _dumps(value: Any) -> str:
+def _dumps(value: Any, indent: int | None = None) -> str:
     try:
-        return json.dumps(value, allow_nan=False)
+        return json.dumps(value, indent=indent, allow_nan=False)
     except ValueError:
-        return json.dumps(_without_nan(value))
+        return to_json(_without_nan(value), indent)
 
 
 def compact_json(value: Any) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from mmlesion.converters import deeplesion
 from mmlesion.converters.base import Run
-from mmlesion.io.deeplesion import DL_INFO_HEADER
+from mmlesion.io.deeplesion import DL_INFO_HEADER, read_lines
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.utils import UserError
 
@@ -228,7 +228,7 @@ def test_all_official_validation_rows_agree_with_the_published_boxes():
     coco = json.loads(PUBLISHED.read_text())
     names = {image['id']: image['file_name'] for image in coco['images']}
     published = boxes_by_name((names[a['image_id']], *a['bbox']) for a in coco['annotations'])
-    rows = [deeplesion.parse_row(line) for _, line in deeplesion.read_lines(OFFICIAL)]
+    rows = [line.parse() for line in read_lines(OFFICIAL)]
     for row in rows:
         deeplesion.check_box(row)  # refuses none
     ours = boxes_by_name(
@@ -332,27 +332,3 @@ def test_a_phantom_converts_without_a_word(tmp_path):
         assert (lesions['train'] == 0) == multi_type
     types = [annotation['lesion_type'] for annotation in done['test']['annotations']]
     assert [a['category_id'] for a in done['test']['annotations']] == types
-
-
-def test_both_ways_to_read_a_row_agree():
-    """All cells at once, and cell by cell."""
-    numbers = dict(zip(DL_INFO_HEADER[1:], map(str, range(1, 18))))
-    cells = {
-        **numbers,
-        'Measurement_coordinates': '1.5, 2, 3.25, 4, 5, 6, 7, 8.125',
-        'Bounding_boxes': '9, 10, 11.5, 12',
-        'Lesion_diameters_Pixel_': '13, 14.5',
-        'Normalized_lesion_location': '0.1, 0.2, 0.3',
-        'Slice_range': '15, 16',
-        'Spacing_mm_px_': '0.5, 0.75, 5',
-        'Image_size': '512, 511',
-        'DICOM_windows': '-175, 275.5',
-        'Train_Val_Test': '3',
-    }
-    columns = ['name', *(cells[column] for column in DL_INFO_HEADER[1:])]
-    quick = deeplesion._quick_row('000001_01_01', columns)
-    assert quick == deeplesion._careful_row('000001_01_01', cells)
-    assert quick.slice_range == [15, 16] and quick.box == [8, 9, 10.5, 11] and quick.split == 'test'
-    for place, text in ((1, 'x'), (1, '1.5'), (6, '1, 2, 3'), (17, '4'), (13, 'nan, 1')):
-        changed = [*columns[:place], text, *columns[place + 1 :]]
-        assert deeplesion._quick_row('000001_01_01', changed) is None

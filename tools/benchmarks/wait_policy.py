@@ -5,7 +5,6 @@ are run in turns. The step is of a small detector's backbone and neck.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import subprocess
@@ -22,6 +21,7 @@ from mmlesion.analysis.timing import (
     run_benchmark,
     time_call,
 )
+from mmlesion.io.json_files import parse_json, to_json
 from mmlesion.utils import UserError
 from mmlesion.utils.openmp import POLICY
 
@@ -46,7 +46,7 @@ def take_steps(count, size):
         optimizer.step()
 
     step()
-    print(json.dumps([time_call(step)[1].wall for _ in range(count)]))
+    print(to_json([time_call(step)[1].wall for _ in range(count)]))
 
 
 def spin():
@@ -81,7 +81,7 @@ def run_steps(policy, busy, args):
         )
     if done.returncode:
         raise UserError(f'a step fails: {done.stderr[-500:]}')
-    seconds = sorted(json.loads(done.stdout.splitlines()[-1]))
+    seconds = sorted(parse_json(done.stdout.splitlines()[-1], 'a step'))
     return seconds[len(seconds) // 2]
 
 
