@@ -160,13 +160,13 @@ def write_volume(folder, generator, args):
     """Write a CT volume of noise, and random weights of a small detector."""
     import torch
     from mmdet.registry import MODELS
-    from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
     import mmlesion  # noqa: F401 (registers mmlesion's components)
+    from mmlesion.utils.configs import load_config
 
     init_default_scope('mmdet')
-    model = MODELS.build(Config.fromfile(CONFIG).model)
+    model = MODELS.build(load_config(str(CONFIG)).model)
     torch.save(dict(state_dict=model.state_dict(), meta={}), folder / 'weights.pth')
     voxels = generator.integers(-1000, 400, (args.slices, 512, 512), dtype=np.int16)
     volume = sitk.GetImageFromArray(voxels)
