@@ -152,9 +152,9 @@ def _conv_cfg(conv: str | dict) -> dict:
 
 
 def _convolutions(backbone: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
-    """Yield names and plain 2D convolutions; subclasses, such as deformable ones, are others."""
+    """Yield names and plain 2D convolutions, neither deformable ones nor those of their offsets."""
     for name, module in backbone.named_modules():
-        if type(module) in (nn.Conv2d, WrappedConv2d):
+        if type(module) in (nn.Conv2d, WrappedConv2d) and not name.endswith('conv_offset'):
             yield name, module
 
 

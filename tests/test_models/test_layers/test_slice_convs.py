@@ -124,7 +124,9 @@ def test_acs_is_three_2d_convolutions_of_three_planes(slices):
     out = build('ACSConv', conv)(slices).unflatten(0, (2, NUM_SLICES))
     volume = slices.unflatten(0, (2, NUM_SLICES))  # (n, z, c, y, x)
     by_view = dict(zip('zyx', (slice(0, 6), slice(6, 10), slice(10, 14))))
-    axes = dict(z='nzcyx', y='nyczx', x='nxczy')  # planes of a view: slices, channels, rows, columns
+    axes = dict(
+        z='nzcyx', y='nyczx', x='nxczy'
+    )  # planes of a view: slices, channels, rows, columns
     for view, channels in by_view.items():
         planes = torch.einsum(f'nzcyx->{axes[view]}', volume)
         weight, bias = conv.weight[channels], conv.bias[channels]
