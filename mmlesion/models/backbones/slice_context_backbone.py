@@ -51,9 +51,10 @@ class SliceContextBackbone(BaseModule):
 
     Args:
         backbone (dict): Config of the 2D backbone, of mmdet or another.
-        conv (str | dict): 'A3D', 'AlignShift', 'TSM', 'I3D' or 'ACS', or the config of any conv
-            layer that takes ``num_slices``, such as ``dict(type='A3DConv', noise=0.1)``. Defaults
-            to 'A3D'.
+        conv (str | dict, optional): 'A3D', 'AlignShift', 'TSM', 'I3D' or 'ACS', or the config of
+            any conv layer that takes ``num_slices``, such as ``dict(type='A3DConv', noise=0.1)``.
+            None converts nothing: slices meet in the fusion alone, A3D's "NoFusion" in the
+            backbone. Defaults to 'A3D'.
         num_slices (int): Slices of an image, odd. Defaults to 3.
         fuse (str): How a level's slices become one map: 'center', the key slice; 'mean';
             'attention' (:class:`~mmlesion.models.SliceAttention`); or 'concat', all of them in the
@@ -72,7 +73,7 @@ class SliceContextBackbone(BaseModule):
     def __init__(
         self,
         backbone: dict,
-        conv: str | dict = 'A3D',
+        conv: str | dict | None = 'A3D',
         num_slices: int = 3,
         fuse: str = 'center',
         convs: str | None = None,
@@ -86,7 +87,8 @@ class SliceContextBackbone(BaseModule):
         self.num_slices = num_slices
         self.in_channels = backbone.get('in_channels', 3)
         self.backbone = MODELS.build(backbone)
-        self._convert(dict(_conv_cfg(conv), num_slices=num_slices), convs)
+        if conv is not None:
+            self._convert(dict(_conv_cfg(conv), num_slices=num_slices), convs)
         self.fusion = _FUSIONS[fuse]()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -184,6 +184,11 @@ def test_swin_has_nothing_to_convert():
     swin = dict(type='SwinTransformer', embed_dims=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8))
     with pytest.raises(UserError, match='SwinTransformer has no convolution to convert'):
         SliceContextBackbone(swin)
+    model = SliceContextBackbone(swin, conv=None, fuse='concat', num_slices=3).eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = model.backbone(image[:, 1:2].expand(-1, 3, -1, -1))
+        check_equal([out.chunk(3, 1)[1] for out in model(image)], expected)
 
 
 @pytest.mark.parametrize(
