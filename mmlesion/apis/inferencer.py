@@ -7,6 +7,7 @@ import os.path as osp
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -107,6 +108,8 @@ class LesionInferencer:
             side in the slice plane, subtracted for the diameter. Defaults to None, the padding of
             DeepLesion's boxes for a detector of slices and 0 for one of volumes.
         show_progress (bool): Show progress bars. Defaults to True.
+        feature_cache (int): Groups of slices whose features a ``GroupedSliceBackbone`` keeps for
+            the next key slices (docs/inference.md); 0 computes each anew. Defaults to 16.
 
     Raises:
         UserError: If the config, the checkpoint or the device cannot be used.
@@ -125,6 +128,7 @@ class LesionInferencer:
         cfg_options: dict | None = None,
         box_margin: float | None = None,
         show_progress: bool = True,
+        feature_cache: int = 16,
     ) -> None:
         cfg = load_config(model, cfg_options or {})
         self.model = load_detector(cfg, weights, device or get_device())
@@ -138,6 +142,7 @@ class LesionInferencer:
         margin = 0.0 if self.takes_volumes else DEEPLESION_MARGIN
         self.box_margin = margin if box_margin is None else box_margin
         self.show_progress = show_progress
+        self.feature_cache = feature_cache
         self.sources = dict(config=cfg.filename, checkpoint=weights and str(weights))
 
     def __call__(
@@ -259,7 +264,8 @@ class LesionInferencer:
         """
         parts = []
         num_slices = len(volume.array)
-        with tqdm(total=num_slices, desc='slices', disable=not self.show_progress) as progress:
+        bar = tqdm(total=num_slices, desc='slices', disable=not self.show_progress)
+        with bar as progress, shared_features(self.model, self.feature_cache):
             for indices, batch in self._batches(volume, batch_size):
                 for index, sample in zip(indices, self.model.test_step(batch)):
                     parts.append(_slice_detections(sample, index, score_thr))
@@ -293,6 +299,24 @@ class LesionInferencer:
             sample = dict(shared, slice_index=index, img_id=index, img_path=f'slice {index}')
             inputs.append(self.pipeline(sample))
         return pseudo_collate(inputs)
+
+
+@contextmanager
+def shared_features(model: nn.Module, size: int) -> Iterator[None]:
+    """Let a detector keep features for the next key slices, where its parts can.
+
+    Args:
+        model (nn.Module): The detector.
+        size (int): Most images whose features a part keeps; 0 computes each anew.
+    """
+    parts = [part for part in model.modules() if hasattr(part, 'share_features')]
+    try:
+        for part in parts:
+            part.share_features(size)
+        yield
+    finally:
+        for part in parts:
+            part.share_features(0)
 
 
 def volume_pipeline(pipeline: Sequence[dict]) -> list[dict]:
