@@ -7,7 +7,6 @@ import os.path as osp
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +41,7 @@ from ..structures import (
 )
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
+from .feature_sharing import shared_features
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions
 from .volume_detection import detect_volume, loads_volumes, prepare_volume
@@ -299,24 +299,6 @@ class LesionInferencer:
             sample = dict(shared, slice_index=index, img_id=index, img_path=f'slice {index}')
             inputs.append(self.pipeline(sample))
         return pseudo_collate(inputs)
-
-
-@contextmanager
-def shared_features(model: nn.Module, size: int) -> Iterator[None]:
-    """Let a detector keep features for the next key slices, where its parts can.
-
-    Args:
-        model (nn.Module): The detector.
-        size (int): Most images whose features a part keeps; 0 computes each anew.
-    """
-    parts = [part for part in model.modules() if hasattr(part, 'share_features')]
-    try:
-        for part in parts:
-            part.share_features(size)
-        yield
-    finally:
-        for part in parts:
-            part.share_features(0)
 
 
 def volume_pipeline(pipeline: Sequence[dict]) -> list[dict]:

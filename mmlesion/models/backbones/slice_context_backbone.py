@@ -21,6 +21,7 @@ from ..layers import (
     SliceAttention,
     split_slices,
 )
+from ..utils import unique_images
 
 _CONVS = ('A3D', 'AlignShift', 'TSM', 'I3D', 'ACS')
 _FUSIONS = dict(center=CenterSlice, mean=MeanSlice, attention=SliceAttention, concat=ConcatSlices)
@@ -85,8 +86,10 @@ class SliceContextBackbone(BaseModule):
         if fuse not in _FUSIONS:
             raise UserError(f'fuse={fuse!r} is not one of {", ".join(_FUSIONS)}')
         self.num_slices = num_slices
+        self.shares_slices = False
         self.in_channels = backbone.get('in_channels', 3)
         self.backbone = MODELS.build(backbone)
+        self.converted: list[str] = []
         if conv is not None:
             self._convert(dict(_conv_cfg(conv), num_slices=num_slices), convs)
         self.fusion = _FUSIONS[fuse]()
@@ -112,8 +115,51 @@ class SliceContextBackbone(BaseModule):
             if isinstance(module, AlignShiftConv):
                 module.slice_distance = distance
         slices = x[:, : self.num_slices].reshape(-1, 1, *x.shape[2:])
-        outs = self.backbone(slices.expand(-1, self.in_channels, -1, -1))
+        if self.shares_slices and not self.training:
+            outs = self._extract_shared(slices)
+        else:
+            outs = self._extract(slices)
         return tuple(self.fusion(split_slices(out, self.num_slices)) for out in outs)
+
+    def share_features(self, size: int) -> None:
+        """Compute layers before the first operator once for a slice that images of a batch share.
+
+        Behind it features belong to the window of a key slice. It is for evaluation.
+
+        Args:
+            size (int): 0 ends it.
+        """
+        self.shares_slices = size > 0
+
+    def _extract(self, slices):
+        return self.backbone(slices.expand(-1, self.in_channels, -1, -1))
+
+    def _extract_shared(self, slices):
+        """Extract features of unique slices until a module with an operator takes all of them."""
+        indices, inverse = unique_images(slices)
+        waiting = True
+
+        def spread(module, inputs):
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                return (inputs[0][inverse], *inputs[1:])
+
+        hooks = [part.register_forward_pre_hook(spread) for part in self._first_operator()]
+        try:
+            outs = self._extract(slices[indices])
+        finally:
+            for hook in hooks:
+                hook.remove()
+        # levels from before the first operator
+        return [out[inverse] if len(out) < len(inverse) else out for out in outs]
+
+    def _first_operator(self):
+        """Return the first operator and the modules that it is in, from the outside."""
+        name = self.converted[0] if self.converted else ''
+        parts = name.split('.') if name else []
+        names = ['.'.join(parts[: depth + 1]) for depth in range(len(parts))]
+        return [self.backbone.get_submodule(name) for name in names]
 
     def _convert(self, cfg, pattern):
         """Replace the convolutions; their weights, if there are any yet, are kept."""
@@ -129,6 +175,7 @@ class SliceContextBackbone(BaseModule):
         for name, conv in chosen:
             parent, _, last = name.rpartition('.')
             self.backbone.get_submodule(parent).add_module(last, _converted(conv, cfg))
+        self.converted = [name for name, _ in chosen]
 
     def _is_chosen(self, name, conv, pattern):
         if pattern is not None:

@@ -70,6 +70,28 @@ class FeatureCache:
             self._entries[key] = _Entry(images[index].clone(), features)
 
 
+def unique_images(images: Tensor) -> tuple[list[int], list[int]]:
+    """Find equal images.
+
+    Args:
+        images (Tensor): (n, ...).
+
+    Returns:
+        tuple: Indices of the unique ones, the first of each in order, and for each of the n images
+        its position among these.
+    """
+    cache = FeatureCache(lambda unused: (), 0)
+    positions: dict[tuple, int] = {}
+    indices: list[int] = []
+    inverse: list[int] = []
+    for index, key in enumerate(cache._recognize(images)):
+        if key not in positions:
+            positions[key] = len(indices)
+            indices.append(index)
+        inverse.append(positions[key])
+    return indices, inverse
+
+
 def _checksums(images: Tensor) -> list[tuple[int, int]]:
     """Sum the bits of each image, plainly and by position: exact in any order of summation."""
     bits = images.contiguous().view(_INTEGERS[images.element_size()]).flatten(1)

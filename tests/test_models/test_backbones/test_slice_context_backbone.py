@@ -221,3 +221,27 @@ def test_i3d_inflates_the_weights_of_a_file(tmp_path):
     conv = model.backbone.layer1[0].conv1
     assert isinstance(conv, I3DConv) and conv.weight.shape == (8, 8, 3, 3, 3)
     torch.testing.assert_close(conv.weight, torch.full_like(conv.weight, 0.25))
+
+
+@pytest.mark.parametrize(
+    'name, convs',
+    [('bottlenecks', None), ('densenet', 'denselayer'), ('hrnet', None), ('resnet', 'layer[34]')],
+)
+def test_layers_before_the_first_operator_see_a_slice_once(name, convs):
+    """Three key slices of a volume, whose windows of three slices have five slices together."""
+    torch.manual_seed(0)
+    cfg = dict(type='A3DConv', noise=0.5)
+    model = SliceContextBackbone(BACKBONES[name], conv=cfg, convs=convs, num_slices=3).eval()
+    volume = torch.rand(5, 64, 64)
+    images = torch.stack([volume[i : i + 3] for i in range(3)])
+    seen_slices = []
+    stem = next(m for m in model.backbone.modules() if isinstance(m, nn.Conv2d))
+    hook = stem.register_forward_pre_hook(lambda module, x: seen_slices.append(len(x[0])))
+    with torch.no_grad():
+        expected = model(images)
+        model.share_features(1)
+        check_equal(model(images), expected)
+        model.share_features(0)
+        model(images[:1])
+    hook.remove()
+    assert seen_slices == [9, 5, 3]

@@ -1,6 +1,6 @@
 import torch
 
-from mmlesion.models.utils import FeatureCache
+from mmlesion.models.utils import FeatureCache, unique_images
 
 
 def squares(images):
@@ -53,3 +53,8 @@ def test_what_is_kept_does_not_change_with_the_input():
     check(cache, image, 1)
     image += 1
     check(cache, image, 2)
+
+
+def test_unique_images():
+    volume = torch.rand(3, 2, 2)
+    assert unique_images(volume[[2, 0, 2, 1, 0]]) == ([0, 1, 3], [0, 1, 0, 2, 1])
