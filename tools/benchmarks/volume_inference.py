@@ -66,8 +66,8 @@ def measure(args: argparse.Namespace) -> list[dict]:
 
     Returns:
         list[dict]: ``name``, ``slices_per_second``, ``processor`` seconds a slice, ``mib`` at the
-        peak, ``ratio`` of the speeds and ``difference``, the largest of the scores from those
-        without sharing.
+        peak, ``ratio`` and ``processor_ratio`` of the speeds, ``detections``, and
+        ``difference``, the largest of their scores from those without sharing.
     """
     check_memory(args.device)
     if args.slices < 1 or args.batch_size < 1:
@@ -95,6 +95,7 @@ def summarize(rounds: list[dict], kind: str, num_slices: int) -> dict:
         mib=median(rounds, kind, lambda run: run['mib']),
         ratio=median_ratio(rounds, 'anew', kind, _wall),
         processor_ratio=median_ratio(rounds, 'anew', kind, lambda run: _seconds(run).processor),
+        detections=len(own),
         difference=float(np.abs(own - plain).max(initial=0)) if alike else None,
     )
 
@@ -114,6 +115,7 @@ COLUMNS = {
     'MiB': lambda row: f'{row["mib"]:.0f}',
     'speed': lambda row: f'{row["ratio"]:.2f}',
     'by cpu s': lambda row: f'{row["processor_ratio"]:.2f}',
+    'detections': lambda row: str(row['detections']),
     'scores differ': lambda row: (
         'in number' if row['difference'] is None else f'{row["difference"]:.1e}'
     ),
