@@ -10,22 +10,22 @@ from typing import Any
 
 import cv2
 import numpy as np
-from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.deeplesion import BOX_PADDING
 from mmlesion.io.json_files import parse_json, read_bytes, write_json
+from mmlesion.io.names import plain_name
 from mmlesion.io.schema import path_under
 from mmlesion.io.slices import read_hu
-from mmlesion.structures import usable_segmentation
+from mmlesion.structures import decode_mask, usable_segmentation
 from mmlesion.utils import UserError
 from mmlesion.visualization.mask_overlay import draw_mask
 
 from .base import Run, print_skipped
 from .grabcut import recist_from_box
-from .mask_run import NO_RECIST, MaskOptions, MaskRun, PartialFile, first_window
+from .mask_run import NO_RECIST, MaskOptions, MaskRun, MaskStore, first_window
 
 # Of each kind of problem so many are printed.
 PRINTED = 20
@@ -73,19 +73,18 @@ def convert(
     _check_numbers(workers, num, options)
     text, coco = read_annotations(ann, options.window)
     masks = MaskRun(coco, images, options, policy)
-    partial_file = PartialFile(f'{out}.partial.jsonl', options.fingerprint(text))
-    if partial_file.finished:
-        print(f'going on after {len(partial_file.finished)} lesions that are done')
+    store = MaskStore(f'{out}.partial', options.fingerprint(text))
     try:
-        masks.run(workers, partial_file)
+        masks.run(workers, store)
     finally:
-        partial_file.close()
+        if store.is_empty():
+            store.remove()
     report(masks, ann)
     for index, mask in masks.masks.items():
         coco['annotations'][index].update(mask)
     drop_unusable(coco['annotations'])
     write_json(coco, out)
-    partial_file.remove()
+    store.remove()
     if picture:
         draw_pictures(coco, images, options, picture, num)
     skipped = sum(one.kind != NO_RECIST for one in masks.skipped)
@@ -192,7 +191,8 @@ def draw_pictures(
         ann = masked[index]
         image = images[ann['image_id']]
         slice_name = '_'.join(Path(image['file_name']).with_suffix('').parts)
-        path = Path(folder) / f'{slice_name}_{ann["id"]}.png'
+        name = plain_name(f'{slice_name}_{ann["id"]}.png', 'an annotation')
+        path = Path(folder) / name
         if not cv2.imwrite(str(path), _draw(ann, image, root, options)):
             raise UserError(f'{path} cannot be written')
 
@@ -203,7 +203,7 @@ def _draw(ann, image, root, options):
     box = [x, y, x + w, y + h]
     return draw_mask(
         read_hu(path_under(root, image['file_name'])),
-        mask_utils.decode(ann['segmentation']).astype(bool),
+        decode_mask(ann['segmentation']),
         ann.get('recist') or recist_from_box(box, options.box_padding),
         box,
         first_window(image, options.window),

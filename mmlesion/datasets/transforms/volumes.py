@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path as osp
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy import ndimage
 
 from mmlesion.structures import Grid
 from mmlesion.structures.spheres import SphereBoxes
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 AXES = ('z', 'y', 'x')
 
@@ -47,6 +48,8 @@ class LoadVolume(BaseTransform):
             dict: The sample with ``volume``, ``img_shape`` and ``ori_shape``.
         """
         path = results['volume_path']
+        if not osp.isfile(path):  # a pipe would be waited for
+            raise UserError(f'{path} cannot be read (no such file): convert the dataset again')
         try:
             # 'c' rather than 'r', as torch takes no arrays that are read-only
             volume = np.load(path, mmap_mode='c', allow_pickle=False)
@@ -158,7 +161,7 @@ class RandomLesionCrop(BaseTransform):
             reference [9] pads; ``VolumeDataPreprocessor`` pads scans with the same.
 
     Raises:
-        ValueError: If a share or a scale makes no sense.
+        OptionError: If a share or a scale makes no sense.
     """
 
     def __init__(
@@ -170,11 +173,14 @@ class RandomLesionCrop(BaseTransform):
         pad_hu: int = 0,
     ) -> None:
         if not 0 <= lesion_share <= 1 or not 0 <= hard_share <= 1:
-            raise ValueError(
-                f'lesion_share and hard_share must be 0 to 1, not {lesion_share} and {hard_share}'
+            raise OptionError(
+                f'lesion_share and hard_share must be 0 to 1, not {lesion_share} and {hard_share}',
+                self,
             )
         if scale_range is not None and not 0 < scale_range[0] <= scale_range[1]:
-            raise ValueError(f'scale_range must be (low, high) with 0 < low, not {scale_range}')
+            raise OptionError(
+                f'scale_range must be (low, high) with 0 < low, not {scale_range}', self
+            )
         self.crop_size = tuple(crop_size)
         self.lesion_share = lesion_share
         self.hard_share = hard_share

@@ -11,7 +11,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 from ..layers import (
     AlignShiftConv,
@@ -67,8 +67,8 @@ class SliceContextBackbone(BaseModule):
             belong to that of ``backbone``. Defaults to None.
 
     Raises:
-        UserError: If ``conv`` or ``fuse`` is unknown, or there is nothing to convert.
-        ValueError: If ``num_slices`` is even.
+        OptionError: If ``conv`` or ``fuse`` is unknown, ``num_slices`` is even, or there is nothing
+            to convert.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class SliceContextBackbone(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if num_slices < 1 or num_slices % 2 == 0:
-            raise ValueError(f'num_slices must be odd and positive, but got {num_slices}')
+            raise OptionError(f'num_slices must be odd and positive, but got {num_slices}', self)
         if fuse not in _FUSIONS:
-            raise UserError(f'fuse={fuse!r} is not one of {", ".join(_FUSIONS)}')
+            raise OptionError(f'fuse={fuse!r} is not one of {", ".join(_FUSIONS)}', self)
         self.num_slices = num_slices
         self.shares_slices = False
         self.in_channels = backbone.get('in_channels', 3)
@@ -167,7 +167,7 @@ class SliceContextBackbone(BaseModule):
             found for found in _convolutions(self.backbone) if self._is_chosen(*found, pattern)
         ]
         if not chosen:
-            raise UserError(
+            raise OptionError(
                 f'{type(self.backbone).__name__} has no convolution to convert'
                 + (f' whose name matches {pattern!r}' if pattern else ' beside its stem')
                 + ': choose another backbone, or other ones by convs'
@@ -196,7 +196,7 @@ def _conv_cfg(conv: str | dict) -> dict:
     if not isinstance(conv, str):
         return conv
     if conv not in _CONVS:
-        raise UserError(f'conv={conv!r} is not one of {", ".join(_CONVS)}, nor a config')
+        raise OptionError(f'conv={conv!r} is not one of {", ".join(_CONVS)}, nor a config')
     return dict(type=f'{conv}Conv')
 
 

@@ -9,6 +9,8 @@ from mmengine.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmlesion.utils import OptionError
+
 from .slice_conv import SliceConv2d, split_slices
 
 # In mmengine's registry, in which mmcv's `build_conv_layer` looks whatever the scope.
@@ -34,16 +36,16 @@ class ACSConv(SliceConv2d):
         **kwargs: Those of ``Conv2d``.
 
     Raises:
-        ValueError: If the filter is not square, or a group has fewer than three output channels.
+        OptionError: If the filter is not square, or a group has fewer than three output channels.
     """
 
     def __init__(self, *args: Any, num_slices: int, **kwargs: Any) -> None:
         super().__init__(*args, num_slices=num_slices, **kwargs)
         side, per_group = self.kernel_size[0], self.out_channels // self.groups
         if self.kernel_size != (side, side) or side % 2 == 0:
-            raise ValueError(f'ACSConv takes square filters of odd size, not {self.kernel_size}')
+            raise OptionError(f'takes square filters of odd size, not {self.kernel_size}', self)
         if per_group < 3:
-            raise ValueError(f'ACSConv needs 3 output channels in a group, but got {per_group}')
+            raise OptionError(f'needs 3 output channels in a group, but got {per_group}', self)
         self.view_channels = (per_group - 2 * (per_group // 3), per_group // 3, per_group // 3)
 
     def forward(self, x: Tensor) -> Tensor:

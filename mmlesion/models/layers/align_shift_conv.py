@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 from .tsm_conv import TSMConv
 
@@ -36,7 +36,7 @@ class AlignShiftConv(TSMConv):
             pass; :class:`~mmlesion.models.SliceContextBackbone` does.
 
     Raises:
-        ValueError: If ``ref_thickness`` is not positive.
+        OptionError: If ``ref_thickness`` is not positive.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class AlignShiftConv(TSMConv):
         **kwargs: Any,
     ) -> None:
         if ref_thickness <= 0:
-            raise ValueError(f'ref_thickness must be positive, but got {ref_thickness}')
+            raise OptionError(f'ref_thickness must be positive, but got {ref_thickness}', self)
         super().__init__(
             *args, num_slices=num_slices, n_fold=n_fold, zero_padding=zero_padding, **kwargs
         )

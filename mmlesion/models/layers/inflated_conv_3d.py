@@ -6,6 +6,8 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch.nn.modules.utils import _pair
 
+from mmlesion.utils import OptionError
+
 # In mmengine's registry, in which mmcv's `build_conv_layer` looks whatever the scope.
 
 
@@ -31,7 +33,7 @@ class InflatedConv3d(nn.Conv3d):
         depth (int): Slices that a filter spans, odd. Defaults to 1.
 
     Raises:
-        ValueError: If the depth is not odd.
+        OptionError: If the depth is not odd.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class InflatedConv3d(nn.Conv3d):
         depth: int = 1,
     ) -> None:
         if depth < 1 or depth % 2 == 0:
-            raise ValueError(f'depth must be odd and positive, but got {depth}')
+            raise OptionError(f'depth must be odd and positive, but got {depth}', self)
         sides = _pair(kernel_size)
         depth = depth if max(sides) > 1 else 1
         super().__init__(

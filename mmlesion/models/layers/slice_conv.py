@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 
 class SliceConv2d(nn.Conv2d):
@@ -24,12 +24,12 @@ class SliceConv2d(nn.Conv2d):
         **kwargs: Those of ``Conv2d``.
 
     Raises:
-        ValueError: If there is no slice.
+        OptionError: If there is no slice.
     """
 
     def __init__(self, *args: Any, num_slices: int, **kwargs: Any) -> None:
         if num_slices < 1:
-            raise ValueError(f'num_slices must be at least 1, but got {num_slices}')
+            raise OptionError(f'num_slices must be at least 1, but got {num_slices}', self)
         self.num_slices = num_slices
         super().__init__(*args, **kwargs)
 

@@ -8,6 +8,8 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from mmlesion.utils import OptionError
+
 from .slice_conv import SliceConv2d, pad_slices
 
 # In mmengine's registry, in which mmcv's `build_conv_layer` looks whatever the scope.
@@ -29,7 +31,7 @@ class TSMConv(SliceConv2d):
         **kwargs: Those of ``Conv2d``.
 
     Raises:
-        ValueError: If ``n_fold`` is below 2.
+        OptionError: If ``n_fold`` is below 2.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class TSMConv(SliceConv2d):
         **kwargs: Any,
     ) -> None:
         if n_fold < 2:
-            raise ValueError(f'n_fold must be at least 2, but got {n_fold}')
+            raise OptionError(f'n_fold must be at least 2, but got {n_fold}', self)
         super().__init__(*args, num_slices=num_slices, **kwargs)
         self.fold = self.in_channels // n_fold
         self.zero_padding = zero_padding
