@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
@@ -16,7 +17,7 @@ def shared_features(model: nn.Module, size: int) -> Iterator[None]:
         model (nn.Module): The detector.
         size (int): Most images whose features a part keeps; 0 computes each anew.
     """
-    parts = [part for part in model.modules() if hasattr(part, 'share_features')]
+    parts: list[Any] = [part for part in model.modules() if hasattr(part, 'share_features')]
     try:
         for part in parts:
             part.share_features(size)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -45,6 +45,9 @@ from .feature_sharing import shared_features
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions
 from .volume_detection import detect_volume, loads_volumes, prepare_volume
+
+if TYPE_CHECKING:
+    from mmdet.models.detectors import BaseDetector
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +247,7 @@ class LesionInferencer:
         boxes, scores, labels, lesion_of = stack_boxes(
             found.boxes, found.scores, found.slices, found.labels, iou_thr=iou_thr
         )
-        segments = [{} for _ in boxes]
+        segments: list[dict[int, Segment]] = [{} for _ in boxes]
         for lesion, index, segment in zip(lesion_of, found.slices.tolist(), found.segments):
             if segment is not None:
                 segments[lesion][index] = segment
@@ -314,14 +317,14 @@ def volume_pipeline(pipeline: Sequence[dict]) -> list[dict]:
         UserError: If the pipeline loads something other than CT slices.
     """
     steps = [step for step in pipeline if 'LoadAnnotations' not in step['type']]
-    pipeline = copy.deepcopy(steps)
-    if not pipeline or pipeline[0]['type'].split('.')[-1] != 'LoadCTSlices':
+    steps = copy.deepcopy(steps)
+    if not steps or steps[0]['type'].split('.')[-1] != 'LoadCTSlices':
         raise UserError(
             'the test pipeline of the config does not begin with LoadCTSlices or LoadVolume: give '
             'the config of a detector of CT slices or volumes'
         )
-    pipeline[0]['type'] = 'LoadCTSlicesFromVolume'
-    return pipeline
+    steps[0]['type'] = 'LoadCTSlicesFromVolume'
+    return steps
 
 
 def _slice_detections(sample: DetDataSample, index: int, score_thr: float) -> SliceDetections:
@@ -363,7 +366,7 @@ def _read(inputs: str | Path | sitk.Image, series: str | None) -> sitk.Image:
     return inputs
 
 
-def load_detector(cfg: Config, weights: str | Path | None, device: str) -> nn.Module:
+def load_detector(cfg: Config, weights: str | Path | None, device: str) -> BaseDetector:
     """Build a detector for inference.
 
     Args:
@@ -373,7 +376,7 @@ def load_detector(cfg: Config, weights: str | Path | None, device: str) -> nn.Mo
         device (str): As in :class:`torch.device`.
 
     Returns:
-        nn.Module: The detector, in evaluation mode, with the class names of the config's test
+        BaseDetector: The detector, in evaluation mode, with the class names of the config's test
         dataset.
 
     Raises:

@@ -153,10 +153,10 @@ def _write_overlay(path: Path, volume: CTVolume, lesion: Lesion) -> None:
     """Draw a lesion on its key slice."""
     _, y1, x1, _, y2, x2 = volume.boxes_from_index(lesion.bbox_voxel)[0]
     index = volume.slice_index(lesion.key_slice)
-    recist = lesion.recist_voxel
-    if recist is not None:
+    recist = None
+    if lesion.recist_voxel is not None:
         # x, y with the center of px n at n
-        recist = volume.points_from_index(recist)[:, :0:-1] - 0.5
+        recist = volume.points_from_index(lesion.recist_voxel)[:, :0:-1] - 0.5
     text = (
         f'{lesion.id} {lesion.label} {lesion.score:.2f}  {lesion.diameter_mm:.1f} x '
         f'{lesion.short_diameter_mm:.1f} mm ({lesion.diameter_source})  '

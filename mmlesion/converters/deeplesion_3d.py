@@ -244,7 +244,7 @@ def convert_run(run: AnnotatedSubVolume, images: str | Path, out: str | Path) ->
         return store_volume(out, run.name, paths, options, partial(_resample, run, paths, out))
 
 
-def _resample(run, paths, out):
+def _resample(run: AnnotatedSubVolume, paths: Sequence[Path], out: str | Path) -> dict:
     """Clip black borders, resample to 1 mm and write it; see :func:`convert_run`."""
     stack = read_slices(paths)
     image = as_image(stack, run)

@@ -92,14 +92,14 @@ def convert(
     return coco
 
 
-def _check_paths(ann, out, images):
+def _check_paths(ann: str | Path, out: str | Path, images: str | Path) -> None:
     if not Path(images).is_dir():
         raise UserError(f'{images} is not a folder: give the one that file names start from')
     if os.path.realpath(out) == os.path.realpath(ann):
         raise UserError(f'--out {out} is the annotation file itself: give another name')
 
 
-def _check_numbers(workers, num, options):
+def _check_numbers(workers: int, num: int, options: MaskOptions) -> None:
     low, high = options.window
     if workers < 1 or num < 1:
         raise UserError('--workers and --num must be at least 1')
@@ -149,7 +149,7 @@ def report(run: MaskRun, ann: str | Path) -> None:
         print(f'{without} lesions have no "recist" and got no mask', file=sys.stderr)
 
 
-def _explain_none(run):
+def _explain_none(run: MaskRun) -> str:
     if not run.skipped:
         return 'it has no annotations'
     first = run.skipped[0]
@@ -197,7 +197,7 @@ def draw_pictures(
             raise UserError(f'{path} cannot be written')
 
 
-def _draw(ann, image, root, options):
+def _draw(ann: dict, image: dict, root: str | Path, options: MaskOptions) -> np.ndarray:
     """Return the picture of an annotation's mask: (H, W, 3) BGR."""
     x, y, w, h = ann['bbox']
     box = [x, y, x + w, y + h]

@@ -13,7 +13,7 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, BinaryIO, Union
+from typing import Any, BinaryIO, Union, cast
 
 import numpy as np
 import torch
@@ -191,12 +191,13 @@ class CheckpointArchive:
         storage = torch.UntypedStorage(member.file_size)
         if member.file_size:
             view = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()
-            with self.archive.open(member) as file:
+            # as what it is: the stubs have it as any file of bytes, which need not have readinto
+            with cast(zipfile.ZipExtFile, self.archive.open(member)) as file:
                 for start in range(0, member.file_size, _BLOCK):
-                    block = view[start : start + _BLOCK]
+                    block = view[start : start + _BLOCK].data
                     if file.readinto(block) != len(block):
                         raise ValueError('a storage is cut off')
-                    if dtype == torch.bool and block.max() > 1:
+                    if dtype == torch.bool and np.frombuffer(block, np.uint8).max() > 1:
                         raise UserError('it has truth values that are neither 0 nor 1')
         return storage
 

@@ -49,7 +49,7 @@ def parse_json(text: str | bytes, path: str | Path, advice: str = 'write it anew
     """
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except NOT_JSON as error:
         raise UserError(f'{path} is not valid JSON ({error}); {advice}') from None
 
 

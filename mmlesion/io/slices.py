@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def slice_number(file_name: str) -> int:
     return int(_match_number(file_name)[1])
 
 
-def slice_path(sample: dict, number: int) -> str:
+def slice_path(sample: Mapping[str, Any], number: int) -> str:
     """Return the path of another slice of a sample's series: the number in the name, exchanged.
 
     Args:

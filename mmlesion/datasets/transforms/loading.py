@@ -89,10 +89,11 @@ class LoadCTSlices(BaseTransform):
         """
         read = functools.lru_cache(maxsize=None)(functools.partial(self._read, results))
         key, key_range = self._key_and_range(results)
-        if read(key) is None:
+        key_slice = read(key)
+        if key_slice is None:
             raise UserError(f'key slice {results["img_path"]} does not exist: check data_prefix')
-        results.setdefault('height', read(key).shape[0])
-        results.setdefault('width', read(key).shape[1])
+        results.setdefault('height', key_slice.shape[0])
+        results.setdefault('width', key_slice.shape[1])
         nearest = functools.partial(_nearest_existing, read, key, key_range)
         slices = [_interpolate(nearest, z) for z in self._positions(results, key, key_range)]
         if self.num_slices > 1 and results.get('slice_interval'):
@@ -205,10 +206,8 @@ def _nearest_existing(
         return img
     # by distance from the missing slice, then from the key slice, which exists
     others = range(key_range[0], key_range[1] + 1)
-    for other in sorted(others, key=lambda i: (abs(i - index), abs(i - key))):
-        if (img := read(other)) is not None:
-            break
-    return img
+    images = map(read, sorted(others, key=lambda i: (abs(i - index), abs(i - key))))
+    return next(img for img in images if img is not None)
 
 
 def _interpolate(read: Callable[[int], np.ndarray], position: float) -> np.ndarray:

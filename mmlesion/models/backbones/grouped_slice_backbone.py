@@ -80,7 +80,7 @@ class GroupedSliceBackbone(BaseModule):
             outs = self.backbone.forward_fused(self.cache(groups))
         return tuple(out.reshape(len(x), -1, *out.shape[2:]) for out in outs)
 
-    def _check(self, x):
+    def _check(self, x: Tensor) -> None:
         expected = self.num_groups * self.group_size
         if x.shape[1] != expected:
             raise UserError(

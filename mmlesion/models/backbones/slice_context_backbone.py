@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mmcv.cnn import build_conv_layer
 from mmcv.cnn.bricks.wrappers import Conv2d as WrappedConv2d
@@ -131,19 +131,20 @@ class SliceContextBackbone(BaseModule):
         """
         self.shares_slices = size > 0
 
-    def _extract(self, slices):
+    def _extract(self, slices: Tensor) -> Sequence[Tensor]:
         return self.backbone(slices.expand(-1, self.in_channels, -1, -1))
 
-    def _extract_shared(self, slices):
+    def _extract_shared(self, slices: Tensor) -> Sequence[Tensor]:
         """Extract features of unique slices until a module with an operator takes all of them."""
         indices, inverse = unique_images(slices)
         waiting = True
 
-        def spread(module, inputs):
+        def spread(module: nn.Module, inputs: tuple) -> tuple | None:
             nonlocal waiting
             if waiting:
                 waiting = False
                 return (inputs[0][inverse], *inputs[1:])
+            return None
 
         hooks = [part.register_forward_pre_hook(spread) for part in self._first_operator()]
         try:
@@ -154,14 +155,14 @@ class SliceContextBackbone(BaseModule):
         # levels from before the first operator
         return [out[inverse] if len(out) < len(inverse) else out for out in outs]
 
-    def _first_operator(self):
+    def _first_operator(self) -> list[nn.Module]:
         """Return the first operator and the modules that it is in, from the outside."""
         name = self.converted[0] if self.converted else ''
         parts = name.split('.') if name else []
         names = ['.'.join(parts[: depth + 1]) for depth in range(len(parts))]
         return [self.backbone.get_submodule(name) for name in names]
 
-    def _convert(self, cfg, pattern):
+    def _convert(self, cfg: dict, pattern: str | None) -> None:
         """Replace the convolutions; their weights, if there are any yet, are kept."""
         chosen = [
             found for found in _convolutions(self.backbone) if self._is_chosen(*found, pattern)
@@ -177,12 +178,12 @@ class SliceContextBackbone(BaseModule):
             self.backbone.get_submodule(parent).add_module(last, _converted(conv, cfg))
         self.converted = [name for name, _ in chosen]
 
-    def _is_chosen(self, name, conv, pattern):
+    def _is_chosen(self, name: str, conv: nn.Conv2d, pattern: str | None) -> bool:
         if pattern is not None:
             return re.search(pattern, name) is not None
         return max(conv.kernel_size) > 1 and conv.in_channels != self.in_channels
 
-    def _check(self, x):
+    def _check(self, x: Tensor) -> None:
         if x.shape[1] not in (self.num_slices, self.num_slices + 1):
             raise UserError(
                 f'SliceContextBackbone takes images of {self.num_slices} slices, but got '

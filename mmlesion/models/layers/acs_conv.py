@@ -69,7 +69,7 @@ class ACSConv(SliceConv2d):
         out = torch.cat(views, 2).flatten(1, 2).transpose(1, 2).flatten(0, 1)
         return out if self.bias is None else out + self.bias[:, None, None]
 
-    def _convolve(self, x, weight, view):
+    def _convolve(self, x: Tensor, weight: Tensor, view: int) -> Tensor:
         """Convolve (n, c, slices, h, w); the filters have no extent in dimension ``view``."""
         across = self.kernel_size[0] // 2
         padding = [across, *self.padding]
@@ -83,7 +83,7 @@ class ACSConv(SliceConv2d):
         return F.conv3d(x, weight, None, (1, *self.stride), padding, dilation, self.groups)
 
 
-def _crop(x, padding):
+def _crop(x: Tensor, padding: list[int]) -> Tensor:
     for dim, size in enumerate(padding, 2):
         if size < 0:
             x = x.narrow(dim, -size, x.shape[dim] + 2 * size)

@@ -56,7 +56,7 @@ class AlignShiftConv(TSMConv):
         self.ref_thickness = ref_thickness
         self.slice_distance: Tensor | None = None
 
-    def _blend(self, own, neighbor):
+    def _blend(self, own: Tensor, neighbor: Tensor) -> Tensor:
         if self.slice_distance is None:
             raise UserError(
                 'AlignShiftConv needs the distance of the slices in mm: set '

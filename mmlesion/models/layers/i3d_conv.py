@@ -38,7 +38,7 @@ class I3DConv(InflatedConv3d):
         zero_padding: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, depth=depth, **kwargs)
+        super().__init__(*args, **dict(kwargs, depth=depth))
         self.num_slices = num_slices
         self.zero_padding = zero_padding
 
@@ -52,7 +52,7 @@ class I3DConv(InflatedConv3d):
             Tensor: (n * num_slices, out_channels, h', w').
         """
         x = split_slices(x, self.num_slices).transpose(1, 2)  # (n, c, slices, h, w)
-        x = pad_slices(x, self.padding[0], 2, self.zero_padding)
+        x = pad_slices(x, self.kernel_size[0] // 2, 2, self.zero_padding)
         padding = (0, *self.padding[1:])
         x = F.conv3d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
         return x.transpose(1, 2).flatten(0, 1)

@@ -62,6 +62,6 @@ class TSMConv(SliceConv2d):
         before = pad_slices(parts[1], 1, 1, self.zero_padding)[:, :-2]
         return torch.cat([self._blend(parts[0], after), self._blend(parts[1], before), parts[2]], 2)
 
-    def _blend(self, own, neighbor):
+    def _blend(self, own: Tensor, neighbor: Tensor) -> Tensor:
         """Return what a slice takes, of its ``own`` features and its ``neighbor``'s."""
         return neighbor
