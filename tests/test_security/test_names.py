@@ -9,7 +9,7 @@ import attack_files
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from mmlesion.mining.series import list_series
+from mmlesion.io.series import list_series
 
 from mmlesion.apis import lesion_writer
 from mmlesion.converters.case_table import read_case_table
