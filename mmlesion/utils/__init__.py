@@ -2,5 +2,6 @@
 
 from .errors import OutputError, UserError, cli
 from .parallel import run_parallel
+from .setup_env import register_all_modules
 
-__all__ = ['OutputError', 'UserError', 'cli', 'run_parallel']
+__all__ = ['OutputError', 'UserError', 'cli', 'register_all_modules', 'run_parallel']
