@@ -99,6 +99,18 @@ def test_data(cfg):
 
 
 @pytest.mark.parametrize('cfg', CONFIGS, indirect=True)
+def test_tta_differs_from_testing_in_the_flip_alone(cfg):
+    tested = cfg.test_dataloader.dataset
+    if tested.type != 'CTSliceDataset':
+        pytest.skip('mmdet has no TTA for volumes')
+    *steps, flips = cfg.tta_pipeline
+    flip, (pack,) = flips.transforms
+    assert [*steps, pack] == tested.pipeline
+    assert [step.type for step in flip] == ['RandomFlip', 'RandomFlip']
+    assert DATASETS.build(dict(tested, pipeline=cfg.tta_pipeline, lazy_init=True))
+
+
+@pytest.mark.parametrize('cfg', CONFIGS, indirect=True)
 def test_visualizer_and_hooks(cfg, tmp_path):
     visualizer = VISUALIZERS.build(dict(cfg.visualizer, save_dir=str(tmp_path)))
     assert isinstance(visualizer, LesionLocalVisualizer)

@@ -14,6 +14,7 @@ from typing import Any
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
+from mmlesion.io.coco import make_categories
 from mmlesion.io.deeplesion import DL_INFO_HEADER
 from mmlesion.io.schema import LESION_TYPES, Annotation, Image, make_annotation, make_image
 from mmlesion.io.slices import slice_file_name
@@ -164,7 +165,7 @@ class DeepLesionSplit:
             'info': {'description': f'DeepLesion, {name} split', 'source': source},
             'images': [],
             'annotations': [],
-            'categories': [{'id': i, 'name': name} for i, name in enumerate(names, start=1)],
+            'categories': make_categories(names),
         }
 
     def add(self, row: Row, images: str | Path) -> None:
