@@ -39,7 +39,8 @@ def data(ramp_dataset):
 
 def read(name, data):
     cfg = Config.fromfile(ROOT / name)
-    cfg.model.backbone.init_cfg = None
+    # from random weights: batch norm as it is would let the features grow from stage to stage
+    cfg.model.backbone.update(init_cfg=None, norm_eval=False, frozen_stages=-1)
     for split in ('train', 'val'):
         dataset = cfg[f'{split}_dataloader'].dataset
         dataset.data_root = f'{data}/'
@@ -67,6 +68,7 @@ def test_a_training_step_and_predictions(name, data):
     MessageHub.get_current_instance().update_info('epoch', 0)  # as a runner does, for TOOD
     cfg = read(name, data)
     model = MODELS.build(cfg.model).train()
+    model.init_weights()
     before = copy.deepcopy(model.state_dict())
     losses = model.train_step(batch_of(cfg, 'train'), build_optim_wrapper(model, cfg.optim_wrapper))
     assert np.isfinite(losses['loss'].item()) and losses['loss'] > 0

@@ -133,7 +133,9 @@ def main():
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     dataset = build_dataset(cfg, args.phase)
     window = next(iter(find_steps(dataset, WindowHU)), None)  # takes pictures back to HU
-    visualizer = VISUALIZERS.build(cfg.get('visualizer', dict(type='LesionLocalVisualizer', name='visualizer')))
+    visualizer = VISUALIZERS.build(
+        cfg.get('visualizer', dict(type='LesionLocalVisualizer', name='visualizer'))
+    )
     visualizer.dataset_meta = dataset.metainfo
     for index in tqdm(range(len(dataset))[: args.num]):
         item = dataset[index]

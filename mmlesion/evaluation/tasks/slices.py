@@ -13,12 +13,18 @@ from pycocotools.cocoeval import COCOeval
 
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import write_json
-from mmlesion.structures import Detections, file_shift, to_original_frame
-from mmlesion.utils import UserError
+from mmlesion.structures import Detections, file_shift
 
 from ..functional import deeplesion_protocol
 from ..segments import segment_results
-from .froc_task import CollectedRun, FROCTask, MatchedRun, SampleDetections, predicted_by
+from .froc_task import (
+    CollectedRun,
+    FROCTask,
+    MatchedRun,
+    SampleDetections,
+    original_boxes,
+    predicted_by,
+)
 
 MAP_THRESHOLDS = np.linspace(0.5, 0.9, 9)
 
@@ -45,22 +51,9 @@ class SliceTask(FROCTask):
     def parse_sample(self, sample: Mapping) -> SampleDetections:
         """Return the boxes on an image."""
         detections, image_id = predicted_by(sample), sample['img_id']
-        self._check_frame(sample)
-        boxes = to_original_frame(detections.geometry, sample)
-        boxes = boxes - file_shift(self.images.get(image_id, {}))
+        image = self.images.get(image_id, {})
+        boxes = original_boxes(detections, sample, image) - file_shift(image)
         return SampleDetections(image_id, image_id, replace(detections, geometry=boxes))
-
-    def _check_frame(self, sample: Mapping) -> None:
-        """Refuse boxes of a cropped slice whose place in the slice is unknown."""
-        image = self.images.get(sample['img_id'], {})
-        annotated, shape = (image.get('height'), image.get('width')), sample.get('ori_shape')
-        known = None not in annotated and shape is not None
-        if known and sample.get('border_offset') is None and tuple(shape[:2]) != annotated:
-            raise UserError(
-                f'image {sample["img_id"]} was tested as {shape[0]} x {shape[1]} px, but is '
-                f'annotated as {annotated[0]} x {annotated[1]} px: after ClipBlackBorder '
-                "PackDetInputs needs 'border_offset' in its meta_keys, in tta_pipeline too"
-            )
 
     def parse_segments(self, sample: Mapping) -> list | None:
         """Return what COCO results say of the segments; None without a map of segments."""
