@@ -1,4 +1,7 @@
-"""mmdet's own detectors on slices: each takes a training step, and finds boxes in a slice."""
+"""mmdet's own detectors on slices: each takes a training step, and finds boxes in a slice.
+
+ResNet-50 has a quarter of its width here; tests/test_configs.py builds the whole.
+"""
 
 import copy
 from pathlib import Path
@@ -41,6 +44,9 @@ def read(name, data):
     cfg = Config.fromfile(ROOT / name)
     # from random weights: batch norm as it is would let the features grow from stage to stage
     cfg.model.backbone.update(init_cfg=None, norm_eval=False, frozen_stages=-1)
+    if cfg.model.backbone.get('depth') == 50:
+        cfg.model.backbone.update(base_channels=16, stem_channels=16)
+        cfg.model.neck.in_channels = [channels // 4 for channels in cfg.model.neck.in_channels]
     for split in ('train', 'val'):
         dataset = cfg[f'{split}_dataloader'].dataset
         dataset.data_root = f'{data}/'
