@@ -6,6 +6,7 @@ layer = dict(
 )
 model = dict(
     num_queries=50,
+    test_cfg=dict(max_per_img=50),
     data_preprocessor=_base_.phantom_pixels,
     backbone=dict(_base_.resnet18_small, norm_cfg=dict(requires_grad=True)),
     neck=dict(in_channels=[64, 128, 256], out_channels=64, norm_cfg=dict(num_groups=8)),
