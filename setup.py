@@ -73,12 +73,14 @@ setup(
         'Topic :: Scientific/Engineering :: Medical Science Apps.',
     ],
     packages=find_packages(include=['mmlesion', 'mmlesion.*']),
+    package_data={'mmlesion.report': ['assets/*']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
     python_requires='>=3.9',
     # The mm* packages stay out of install_requires, as in mmdet: forks of them share their names.
     install_requires=requirements('runtime'),
     extras_require={
+        'dicom': requirements('dicom'),
         'mim': requirements('mminstall'),
         'onedl': requirements('onedl'),
         'tests': requirements('tests'),

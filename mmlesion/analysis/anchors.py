@@ -40,7 +40,7 @@ OBJECTIVES = {
     'ce': _cross_entropy,
     'focal': lambda iou: (1 - iou) ** 2 * _cross_entropy(iou),
 }
-"""What is minimised, in the mean over lesions, as a function of the best anchor's IoU."""
+"""What is minimized, in the mean over lesions, as a function of the best anchor's IoU."""
 
 
 def anchor_ratios(ratio_pairs: Sequence[float]) -> list[float]:

@@ -11,7 +11,6 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
-from mmengine.hub import get_config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
@@ -19,25 +18,12 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmlesion.utils import UserError
+from mmlesion.utils.configs import load_config
 
 from .timing import Seconds, time_call
 
-MMDET = 'mmdet::'
 PARTS = ('features', 'rpn', 'roi_head', 'total')
 """Of a two-stage detector, as :func:`time_two_stage` times them."""
-
-
-def load_config(path: str | Path) -> Config:
-    """Load a config file, or one that mmdet ships, named ``mmdet::faster_rcnn/...``.
-
-    Raises:
-        UserError: If there is no such file.
-    """
-    if str(path).startswith(MMDET):
-        return get_config(str(path))
-    if not Path(path).is_file():
-        raise UserError(f'{path} does not exist')
-    return Config.fromfile(path)
 
 
 def load_configs(paths: list) -> dict[str, Config]:

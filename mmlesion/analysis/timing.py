@@ -6,7 +6,6 @@ Needs no framework; torch is asked only about a GPU that is named.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, Callable, NamedTuple
 
 from tqdm import tqdm
 
-from mmlesion.io.json_files import write_json
+from mmlesion.io.json_files import to_json, write_json
 from mmlesion.utils import UserError
 
 
@@ -164,7 +163,7 @@ def run_benchmark(
     args = parser.parse_args()
     check_runs(args)
     figures = measure(args)
-    print(show(figures) if show else json.dumps(figures, indent=2))
+    print(show(figures) if show else to_json(figures, indent=2))
     if args.out:
         write_json(figures, args.out)
 

@@ -17,8 +17,7 @@ import torch
 from mmdet.registry import DATASETS, MODELS
 from mmdet.structures import DetDataSample
 from mmdet.utils import get_test_pipeline_cfg
-from mmengine.config import Config, ConfigDict
-from mmengine.config.utils import ConfigParsingError
+from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmengine.model.utils import revert_sync_batchnorm
@@ -41,6 +40,7 @@ from ..structures import (
 )
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
+from ..utils.configs import load_config
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions
 from .volume_detection import detect_volume, loads_volumes, prepare_volume
@@ -126,7 +126,7 @@ class LesionInferencer:
         box_margin: float | None = None,
         show_progress: bool = True,
     ) -> None:
-        cfg = load_config(model, cfg_options or {})
+        cfg = load_config(model, cfg_options, ['test_dataloader'])
         self.model = load_detector(cfg, weights, device or get_device())
         pipeline = get_test_pipeline_cfg(cfg)
         self.takes_volumes = loads_volumes(pipeline)
@@ -197,18 +197,18 @@ class LesionInferencer:
             found.segments,
         )
         if out_dir is not None:
-            detector = self._describe_run(score_thr, iou_thr, lungs)
+            detector = self.describe_run(score_thr, iou_thr, lungs)
             provenance = dict(source=_name(inputs), detector=detector)
             write_lesions(out_dir, volume, lesions, provenance, max_overlays, self.show_progress)
         return lesions
 
-    def _describe_run(
-        self, score_thr: float, iou_thr: float, lungs: str | Path | sitk.Image | None
+    def describe_run(
+        self, score_thr: float | None, iou_thr: float, lungs: str | Path | sitk.Image | None
     ) -> dict:
         """Return the detector and its options as the results name them."""
         return dict(
             self.sources,
-            score_thr=score_thr,
+            score_thr=self.score_thr if score_thr is None else score_thr,
             iou_thr=None if self.takes_volumes else iou_thr,
             box_margin_mm=self.box_margin,
             preparation=self.preparation,
@@ -355,31 +355,6 @@ def _read(inputs: str | Path | sitk.Image, series: str | None) -> sitk.Image:
         return read_ct(inputs, series)
     check_ct(inputs, 'the image given')
     return inputs
-
-
-def load_config(config: str | Path | Config, cfg_options: dict) -> Config:
-    """Read the config of a detector.
-
-    Args:
-        config (str | Path | Config): The config, of which a copy is made, or its path.
-        cfg_options (dict): Overrides.
-
-    Returns:
-        Config: With the overrides merged.
-
-    Raises:
-        UserError: If the file cannot be read, or is not a detector's.
-    """
-    try:
-        cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
-    except (OSError, SyntaxError, ConfigParsingError) as error:
-        raise UserError(f'cannot read the config {config}: {error}') from error
-    cfg.merge_from_dict(cfg_options)
-    if not isinstance(cfg.get('test_dataloader'), ConfigDict):
-        raise UserError(
-            f'the config {config} has no test_dataloader: give the config of a detector'
-        )
-    return cfg
 
 
 def load_detector(cfg: Config, weights: str | Path | None, device: str) -> nn.Module:

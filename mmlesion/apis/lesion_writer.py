@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 import tempfile
@@ -16,6 +15,7 @@ import cv2
 import SimpleITK as sitk
 from tqdm import tqdm
 
+from ..io.json_files import write_json
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..visualization.lesion_overlay import draw_lesion
@@ -25,7 +25,7 @@ COORDINATES = {
     'center_mm': 'x, y, z in mm, LPS world as ITK, SimpleITK and DICOM have it: x grows to the '
     "patient's left, y to posterior, z to superior. 3D Slicer and NIfTI tools show RAS: negate x "
     'and y.',
-    'center_voxel': 'i, j, k of the volume file, 0-based; integers are voxel centres. i is the '
+    'center_voxel': 'i, j, k of the volume file, 0-based; integers are voxel centers. i is the '
     'fastest axis, as in SimpleITK and nibabel; a NumPy array from SimpleITK is [k, j, i].',
     'bbox_voxel': 'i1, j1, k1, i2, j2, k2: lower and upper faces in the same coordinates; voxel n '
     'extends from n - 0.5 to n + 0.5.',
@@ -115,7 +115,7 @@ def _write_json(
         detector=provenance['detector'],
         lesions=[_entry(lesion) for lesion in lesions],
     )
-    path.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+    write_json(content, path, indent=2)
 
 
 def _entry(lesion: Lesion) -> dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ import SimpleITK as sitk
 from terminaltables import AsciiTable
 
 from mmlesion.io.atomic import atomic_write
+from mmlesion.io.json_files import to_json
 from mmlesion.utils import UserError, run_parallel
 
 SPLITS = ('train', 'val', 'test')
@@ -134,7 +134,7 @@ class Run:
             files (dict[str, dict]): Contents by file name.
             skipped (Sequence[Skipped]): If there is none, there is no ``skipped.txt``.
         """
-        texts = {name: json.dumps(content) for name, content in files.items()}
+        texts = {name: to_json(content) for name, content in files.items()}
         if skipped:
             texts[self.skipped_file.name] = ''.join(f'{one.message}\n' for one in skipped)
         with ExitStack() as stack:

@@ -175,7 +175,7 @@ def _kits19(parser):
     parser.add_argument('root', help="KiTS19's folder data, of case_00000 and so on")
     _add_slice_options(parser, val_share=0.1, test_share=0.2)
     _add_context(
-        parser, 'height of the slices kept above and below a tumour; nine at 2 mm need 8 (10)'
+        parser, 'height of the slices kept above and below a tumor; nine at 2 mm need 8 (10)'
     )
 
 
@@ -192,7 +192,7 @@ def _nih_ln(parser):
     parser.add_argument('--masks', help='the folder of masks (<root>/MED_ABD_LYMPH_MASKS)')
     parser.add_argument(
         '--markers',
-        help='the folder of lists of centres and sizes (<root>/MED_ABD_LYMPH_ANNOTATIONS)',
+        help='the folder of lists of centers and sizes (<root>/MED_ABD_LYMPH_ANNOTATIONS)',
     )
 
 
@@ -339,7 +339,7 @@ COMMANDS = {
     ),
     'lits': Command(
         "Convert LiTS' volumes to slices and {train,val}.json, COCO with CT fields.\n\n"
-        f'Every slice is an image, with tumours or without. {_SCHEMA}\n{_RESUME}',
+        f'Every slice is an image, with tumors or without. {_SCHEMA}\n{_RESUME}',
         _lits,
         'lits',
     ),
@@ -359,7 +359,7 @@ COMMANDS = {
     'nih_ln': Command(
         "Convert NIH-LN, TCIA's CT Lymph Nodes, to slices and {train,val}.json, COCO with CT "
         "fields.\n\nEvery slice is an image, with lymph nodes or without. A patient's mask is "
-        f'taken or, where\nthere is none, the list of centres and sizes. {_SCHEMA}\n{_RESUME}',
+        f'taken or, where\nthere is none, the list of centers and sizes. {_SCHEMA}\n{_RESUME}',
         _nih_ln,
         'nih_ln',
     ),

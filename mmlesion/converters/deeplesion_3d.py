@@ -18,7 +18,7 @@ import SimpleITK as sitk
 from scipy.sparse.csgraph import connected_components
 from terminaltables import AsciiTable
 
-from mmlesion.evaluation.functional import centre_in_sphere
+from mmlesion.evaluation.functional import center_in_sphere
 from mmlesion.io.json_files import read_json
 from mmlesion.io.schema import HU_OFFSET, path_under
 from mmlesion.io.slices import merge_ranges, read_slice, series_of, slice_file_name
@@ -216,7 +216,7 @@ def merge_types(spheres: np.ndarray, types: Sequence[int]) -> list[int]:
 
 def groups_of_one_lesion(spheres: np.ndarray) -> list[np.ndarray]:
     """Return the indices of spheres that are one lesion; see :func:`merge_spheres`."""
-    near = centre_in_sphere(spheres[:, None], spheres[None])
+    near = center_in_sphere(spheres[:, None], spheres[None])
     count, group = connected_components(near, directed=False)
     return [np.flatnonzero(group == number) for number in range(count)]
 

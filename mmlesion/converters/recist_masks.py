@@ -25,7 +25,7 @@ from mmlesion.visualization.mask_overlay import draw_mask
 
 from .base import Run, print_skipped
 from .grabcut import recist_from_box
-from .mask_run import NO_RECIST, MaskOptions, MaskRun, PartialFile, first_window
+from .mask_run import NO_RECIST, MaskOptions, MaskRun, MaskStore, first_window
 
 # Of each kind of problem so many are printed.
 PRINTED = 20
@@ -73,19 +73,18 @@ def convert(
     _check_numbers(workers, num, options)
     text, coco = read_annotations(ann, options.window)
     masks = MaskRun(coco, images, options, policy)
-    partial_file = PartialFile(f'{out}.partial.jsonl', options.fingerprint(text))
-    if partial_file.finished:
-        print(f'going on after {len(partial_file.finished)} lesions that are done')
+    store = MaskStore(f'{out}.partial', options.fingerprint(text))
     try:
-        masks.run(workers, partial_file)
+        masks.run(workers, store)
     finally:
-        partial_file.close()
+        if store.is_empty():
+            store.remove()
     report(masks, ann)
     for index, mask in masks.masks.items():
         coco['annotations'][index].update(mask)
     drop_unusable(coco['annotations'])
     write_json(coco, out)
-    partial_file.remove()
+    store.remove()
     if picture:
         draw_pictures(coco, images, options, picture, num)
     skipped = sum(one.kind != NO_RECIST for one in masks.skipped)

@@ -17,7 +17,7 @@ from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
 # What SciPy connects to a region: diagonal neighbors too.
-_NEIGHBOURS, _NEIGHBOURS_3D = np.ones((3, 3)), np.ones((3, 3, 3))
+_NEIGHBORS, _NEIGHBORS_3D = np.ones((3, 3)), np.ones((3, 3, 3))
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def mask_regions(mask: np.ndarray, spacing: Sequence[float], min_area: float = 0
         ``recist`` in px, ``diameters_mm``, ``segmentation``, the RLE, and the schema's ``noisy``
         and ``source``.
     """
-    numbers, _ = ndimage.label(mask, _NEIGHBOURS)
+    numbers, _ = ndimage.label(mask, _NEIGHBORS)
     return [
         _annotate(numbers, number, box, spacing, min_area)
         for number, box in enumerate(ndimage.find_objects(numbers), start=1)
@@ -86,7 +86,7 @@ def number_lesions(mask: np.ndarray) -> np.ndarray:
     """
     numbers = np.zeros(mask.shape, np.uint16)
     for box in ndimage.find_objects(mask.astype(np.uint8)):  # one, or none
-        numbers[box], _ = ndimage.label(mask[box], _NEIGHBOURS_3D)
+        numbers[box], _ = ndimage.label(mask[box], _NEIGHBORS_3D)
     return numbers
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import SimpleITK as sitk
 from terminaltables import AsciiTable
@@ -107,7 +107,21 @@ def _slice_once(case, converter, out, options):
         case.sources,
         options,
         lambda: converter.slice_case(case, out / 'Images_png' / case.name, options),
+        partial(_are_whole, folder=out / 'Images_png'),
     )
+
+
+def _are_whole(images: Any, folder: Path) -> bool:
+    """Return whether a record's images are described as ``slice_case`` does, and still there."""
+    if not isinstance(images, list):
+        return False
+    try:
+        return all(
+            isinstance(image['annotations'], list) and Path(folder, image['file_name']).is_file()
+            for image in images
+        )
+    except (KeyError, TypeError):
+        return False
 
 
 def _print_splits(files):

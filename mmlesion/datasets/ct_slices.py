@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
+from mmlesion.io.json_files import NOT_JSON
 from mmlesion.io.schema import CT_FIELDS, is_target, path_under
 from mmlesion.structures import file_shift, usable_segmentation
 from mmlesion.utils import UserError
@@ -87,7 +87,7 @@ class CTSliceDataset(CocoDataset):
                 f'annotation file {self.ann_file} does not exist: convert the dataset first, or '
                 'set data_root and ann_file'
             ) from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             raise UserError(
                 f'{self.ann_file} is not JSON ({error}): convert the dataset again'
             ) from error

@@ -57,7 +57,7 @@ class ProposalPatchDataset(CTSliceDataset):
                 'test_evaluator.outfile_prefix, or set proposal_file'
             )
         series, samples = self._series(), []
-        for name, rows in read_proposals(path, labelled=not self.test_mode).items():
+        for name, rows in read_proposals(path, labeled=not self.test_mode).items():
             sub_volume = SubVolume.parse(name)
             if sub_volume.series not in series:
                 raise UserError(

@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from mmlesion.io.bbox_3d import with_sphere
 from mmlesion.io.json_files import parse_json
 from mmlesion.io.schema import is_ignored, path_under
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 from .ct_slices import CTSliceDataset
 from .reader_marks import without_marks
@@ -78,11 +78,13 @@ class VolumeDataset(BaseDetDataset):
         **kwargs: Any,
     ) -> None:
         if split not in SPLITS:
-            raise UserError(f'split={split!r} of a fold: choose one of {", ".join(SPLITS)}')
+            raise OptionError(f'split={split!r} of a fold: choose one of {", ".join(SPLITS)}', self)
         if crops_per_volume < 1:
-            raise UserError(f'crops_per_volume={crops_per_volume}: give at least 1')
+            raise OptionError(f'crops_per_volume={crops_per_volume}: give at least 1', self)
         if by_lesion and crops_per_volume != 1:
-            raise UserError('by_lesion leaves the number of crops to the sampler: leave out one')
+            raise OptionError(
+                'by_lesion leaves the number of crops to the sampler: leave out one', self
+            )
         self.fold = fold
         self.split = split
         self.crops_per_volume = crops_per_volume

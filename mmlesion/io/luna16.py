@@ -15,7 +15,7 @@ from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
 from .atomic import atomic_write
-from .checks import find_items, to_numbers
+from .checks import find_names, to_numbers
 from .ct import read_ct, read_image
 
 SUBSETS = 10
@@ -163,7 +163,7 @@ def read_luna16_ground_truth(
 def _read_spheres(path: str | Path, items: list[str], ignore: bool) -> Lesions:
     """Read the findings of one list that lie in listed scans."""
     names, rows = read_series_table(path, MARK_COLUMNS + ('diameter_mm',))
-    item, _ = find_items(names, items, path)
+    item, _ = find_names(names, items, path)
     is_listed = item >= 0
     item, spheres = item[is_listed], rows[is_listed]
     diameter = spheres[:, 3]
@@ -184,7 +184,7 @@ def read_luna16_predictions(path: str | Path, items: list) -> Predictions:
         Predictions: Marks at x, y, z in mm.
     """
     names, rows = read_series_table(path, MARK_COLUMNS + ('probability',))
-    item, unknown = find_items(names, items, path)
+    item, unknown = find_names(names, items, path)
     return Predictions.of_listed(item, rows[:, :3], rows[:, 3], unknown)
 
 

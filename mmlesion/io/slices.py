@@ -109,7 +109,7 @@ def _decode(data: bytes, path: str) -> np.ndarray:
     if img.ndim == 2:
         return img
     if (img != img[..., :1]).any():
-        raise UserError(f'slice {path} is a colour picture: a slice is grayscale')
+        raise UserError(f'slice {path} is a color picture: a slice is grayscale')
     return np.ascontiguousarray(img[..., 0])
 
 

@@ -13,7 +13,7 @@ from mmlesion.structures import SliceBoxes, SliceSeries, file_box
 
 from .propagation import meet_annotations
 from .proposals import Proposals
-from .series import pipeline_sample
+from .samples import pipeline_sample
 from .tracklets import build_tracklets, representatives
 
 if TYPE_CHECKING:

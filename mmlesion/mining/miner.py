@@ -54,7 +54,7 @@ class AnnotationMiner:
         theta (float): The IoU above which boxes match. Defaults to 0.5.
         delta (float): The distance of embeddings below which lesions match. Defaults to 0.15.
         sigma (float): Minimum score of uncertain regions (exclusive). Defaults to 0.5.
-        unlabelled (bool): Whether slices without a lesion are also listed, with their uncertain
+        unlabeled (bool): Whether slices without a lesion are also listed, with their uncertain
             regions. Defaults to False.
     """
 
@@ -68,7 +68,7 @@ class AnnotationMiner:
         theta: float = 0.5,
         delta: float = 0.15,
         sigma: float = 0.5,
-        unlabelled: bool = False,
+        unlabeled: bool = False,
     ) -> None:
         self.coco = coco
         self.proposals = proposals
@@ -76,7 +76,7 @@ class AnnotationMiner:
         self.single_type = single_type or {}
         self.embeddings = embeddings
         self.theta, self.delta, self.sigma = theta, delta, sigma
-        self.unlabelled = unlabelled
+        self.unlabeled = unlabeled
         annotations = coco['annotations']
         self._image_ids = count(1 + max((image['id'] for image in coco['images']), default=0))
         self._ids = count(1 + max((a['id'] for a in annotations), default=0))
@@ -133,7 +133,7 @@ class AnnotationMiner:
             accepted.append(self._propagate(known))
         for match in matched:
             accepted.append(self._match_one(known, match, SliceBoxes.concat(accepted)))
-        listed = range(len(known.volume.slices)) if self.unlabelled else ()
+        listed = range(len(known.volume.slices)) if self.unlabeled else ()
         for place in listed:
             self._image_id(known.volume, place)
         if 'cross_dataset' in self.rules:

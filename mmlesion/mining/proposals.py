@@ -11,7 +11,7 @@ import numpy as np
 
 from mmlesion.structures import SliceBoxes, SliceSeries, to_original_frame
 
-from .series import pipeline_sample
+from .samples import pipeline_sample
 
 if TYPE_CHECKING:
     from mmdet.structures import DetDataSample

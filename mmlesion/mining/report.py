@@ -9,30 +9,31 @@ import numpy as np
 
 from mmlesion.io.schema import is_target
 from mmlesion.io.slices import series_of
+from mmlesion.io.true_masks import TrueLesions
 from mmlesion.structures import SliceBoxes, file_box
 
 from .miner import RULES
 from .tracklets import slice_overlap_pairs
 
 
-def count_rows(coco: Mapping, rules: Sequence[str], unlabelled: bool = False) -> list[dict]:
+def count_rows(coco: Mapping, rules: Sequence[str], unlabeled: bool = False) -> list[dict]:
     """Count lesions, boxes and slices after each rule, as in Table III of LENS.
 
     Args:
         coco (dict): Mined COCO content.
         rules (Sequence[str]): The rules that were applied.
-        unlabelled (bool): Whether slices without a lesion were listed.
+        unlabeled (bool): Whether slices without a lesion were listed.
 
     Returns:
         list[dict]: ``rules``, lesions in 3D and 2D, uncertain regions and slices, with the rules
-        before added; with ``unlabelled`` a last row counts the slices without a lesion too.
+        before added; with ``unlabeled`` a last row counts the slices without a lesion too.
     """
     rows = [_row('no mining', coco['annotations'], ())]
     for number, rule in enumerate(RULES, 1):
         if rule in rules:
             rows.append(_row(f'+ {rule}', coco['annotations'], RULES[:number]))
-    if unlabelled:
-        rows.append(_row('+ unlabelled', coco['annotations'], RULES, coco['images']))
+    if unlabeled:
+        rows.append(_row('+ unlabeled', coco['annotations'], RULES, coco['images']))
     return rows
 
 
@@ -44,8 +45,8 @@ def _row(
 ) -> dict:
     taken = [a for a in annotations if a['source'] not in set(RULES) - set(rules)]
     lesions = [a for a in taken if is_target(a)]
-    labelled = {a['image_id'] for a in lesions}
-    listed = labelled if images is None else {image['id'] for image in images}
+    labeled = {a['image_id'] for a in lesions}
+    listed = labeled if images is None else {image['id'] for image in images}
     uncertain = [a for a in taken if a['source'] == RULES[-1] and a['image_id'] in listed]
     return {
         'rules': name,
@@ -58,18 +59,6 @@ def _row(
 
 COUNTS = ('boxes', 'right', 'missing', 'found', 'withheld', 'withheld_found')
 """What is counted for each rule, in this order."""
-
-
-class TrueLesions(NamedTuple):
-    """All lesions of a series on all its slices.
-
-    Args:
-        boxes (SliceBoxes): n boxes, padded as DeepLesion pads its own.
-        label (ndarray): (n,) int, which lesion each is of.
-    """
-
-    boxes: SliceBoxes
-    label: np.ndarray
 
 
 def score_rows(

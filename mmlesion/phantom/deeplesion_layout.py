@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mmlesion.io.deeplesion import BOX_PADDING, DL_INFO_HEADER
+from mmlesion.io.json_files import write_json
 from mmlesion.io.slices import merge_ranges, slice_file_name, write_slice
+from mmlesion.io.true_masks import TrueMasks, write_masks
 from mmlesion.structures import SliceRun
 from mmlesion.utils import run_parallel
 
@@ -105,7 +106,7 @@ def make_deeplesion_phantom(
             rows += part.rows
             truth |= part.truth
         _write_csv(root / 'DL_info.csv', rows)
-        (root / 'truth' / 'lesions.json').write_text(json.dumps(truth, indent=1) + '\n')
+        write_json(truth, root / 'truth' / 'lesions.json', indent=1)
 
 
 def _list_tasks(patients: Sequence[int]) -> list[_Task]:
@@ -186,9 +187,7 @@ def _write_slices(
         for index, image in enumerate(volume, start=first):
             slices.append(index)
             write_slice(folder / slice_file_name(index, study.num_slices), image)
-    np.savez_compressed(
-        root / 'truth' / f'{name}.npz', labels=np.concatenate(masks), slices=np.array(slices)
-    )
+    write_masks(root / 'truth', name, TrueMasks(np.concatenate(masks), np.array(slices)))
 
 
 def _site_rows(

@@ -12,6 +12,8 @@ from typing import Union
 import torch
 from mmdet.structures.bbox import BaseBoxes, register_box
 
+from mmlesion.utils import OptionError
+
 AXES = ('z', 'y', 'x')
 SHAPES = ('cube', 'sphere')
 
@@ -274,14 +276,18 @@ def sphere_overlaps(
     return inter / divisor.clamp(min=eps)
 
 
-def check_shape(shape: str) -> None:
+def check_shape(shape: str, owner: object = None) -> None:
     """Check the name of a shape.
 
+    Args:
+        shape (str): The name.
+        owner (object, optional): The component whose option it is, for the error message.
+
     Raises:
-        ValueError: If it is none of ``SHAPES``.
+        OptionError: If it is none of ``SHAPES``.
     """
     if shape not in SHAPES:
-        raise ValueError(f'shape must be one of {SHAPES}, not {shape!r}')
+        raise OptionError(f'shape must be one of {SHAPES}, not {shape!r}', owner)
 
 
 def _meet_cubes(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,20 @@ class UserError(Exception):
     """Input that mmlesion cannot use. The message states what, where and what to do."""
 
 
+class OptionError(UserError, ValueError):
+    """An option of a config that a component cannot take.
+
+    It is the one kind that constructors raise, so that every tool tells it in one line.
+
+    Args:
+        message (str): What is wrong, with the option's name.
+        owner (object, optional): The component, whose class is named first.
+    """
+
+    def __init__(self, message: str, owner: object = None) -> None:
+        super().__init__(message if owner is None else f'{type(owner).__name__}: {message}')
+
+
 class OutputError(OSError):
     """An output file that cannot be written. It ends a run, whereas a bad case is skipped."""
 

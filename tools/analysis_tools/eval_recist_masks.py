@@ -11,7 +11,7 @@ from tqdm import tqdm
 from mmlesion.converters.grabcut import ellipse_mask, quadrilateral_mask
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.phantom.truth import read_masks
+from mmlesion.io.true_masks import read_masks
 from mmlesion.utils import UserError, cli
 
 
@@ -68,7 +68,7 @@ def evaluate(coco, truth):
 
 
 def true_mask(image, annotation, truth, findings):
-    """(H, W) bool of the annotated lesion whose centre is that of the diameters, or None."""
+    """(H, W) bool of the annotated lesion whose center is that of the diameters, or None."""
     series = Path(image['file_name']).parts[0]
     center = np.reshape(annotation['recist'], (4, 2)).mean(axis=0)
     for lesion in findings.get(series, {}).get('lesions', []):

@@ -276,7 +276,7 @@ def summary(result, before, args):
         f'{result["num_too_small"]} under {LEAST_SIDE} px wide or high',
         f'{"anchors":12}{"mean IoU":>10}{f"under {MATCHED_IOU} IoU":>20}',
     ]
-    for name, row in (('RetinaNet', before), ('optimised', result)):
+    for name, row in (('RetinaNet', before), ('optimized', result)):
         share = f'{row["unmatched"]} ({row["unmatched"] / count:.1%})'
         lines.append(f'{name:12}{row["mean_iou"]:10.4f}{share:>20}')
     lines.append(
@@ -311,7 +311,7 @@ def main(argv=None):
     panels, fits = [], []
     for name, pairs, scales in (
         ('RetinaNet', RETINANET_RATIO_PAIRS, RETINANET_SCALES),
-        ('optimised', found.ratio_pairs, found.scales),
+        ('optimized', found.ratio_pairs, found.scales),
     ):
         iou = overlap.best_iou(pairs, scales)
         fits.append(fit(pairs, scales, iou))

@@ -22,7 +22,6 @@ from mmlesion.analysis.detectors import (
     PARTS,
     build_detector,
     count_parameters,
-    load_config,
     random_image,
     seconds_of,
     time_two_stage,
@@ -37,6 +36,7 @@ from mmlesion.analysis.timing import (
     run_benchmark,
 )
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs/_base_/models/lens.py'
 

@@ -20,7 +20,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmlesion.analysis.detectors import build_detector, load_config
+from mmlesion.analysis.detectors import build_detector
 from mmlesion.analysis.memory import PeakMemory, check_memory
 from mmlesion.analysis.timing import (
     Seconds,
@@ -32,6 +32,7 @@ from mmlesion.analysis.timing import (
     time_call,
 )
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'aggregated_rcnn3d'
 CONFIG = FOLDER / 'aggregated-rcnn3d_dense-unet_da-lm_4xb2-50e_luna16.py'

@@ -14,7 +14,7 @@ from mmdet.structures import DetDataSample
 from mmengine.optim import build_optim_wrapper
 from mmengine.structures import InstanceData
 
-from mmlesion.analysis.detectors import build_detector, count_parameters, load_config
+from mmlesion.analysis.detectors import build_detector, count_parameters
 from mmlesion.analysis.timing import (
     benchmark_parser,
     check_size,
@@ -24,6 +24,7 @@ from mmlesion.analysis.timing import (
     time_call,
 )
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'aggregated_rcnn3d'
 CONFIG = FOLDER / 'aggregated-rcnn3d_dense-unet_da-lm_4xb2-50e_luna16.py'

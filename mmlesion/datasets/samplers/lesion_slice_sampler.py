@@ -10,7 +10,7 @@ from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import BaseDataset
 from tqdm import tqdm
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 from .epoch_sampler import EpochSampler
 
@@ -52,7 +52,7 @@ class LesionSliceSampler(EpochSampler):
         seed: int | None = None,
     ) -> None:
         if positive_ratio <= 0:
-            raise UserError(f'positive_ratio={positive_ratio} of slices must be positive')
+            raise OptionError(f'positive_ratio={positive_ratio} of slices must be positive', self)
         super().__init__(seed)
         self.dataset = dataset
         self.shuffle = shuffle

@@ -8,7 +8,7 @@ import torch
 from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import BaseDataset
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 from .epoch_sampler import EpochSampler
 
@@ -38,7 +38,9 @@ class ProposalRatioSampler(EpochSampler):
         self, dataset: BaseDataset, negative_ratio: float = 2, seed: int | None = None
     ) -> None:
         if negative_ratio < 0:
-            raise UserError(f'negative_ratio={negative_ratio} of proposals must not be negative')
+            raise OptionError(
+                f'negative_ratio={negative_ratio} of proposals must not be negative', self
+            )
         super().__init__(seed)
         labels = [dataset.get_data_info(i).get('proposal_label') for i in range(len(dataset))]
         self.positives = [i for i, label in enumerate(labels) if label == 1]

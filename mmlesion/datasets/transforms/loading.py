@@ -14,7 +14,7 @@ from mmengine.fileio import get
 
 from mmlesion.io.schema import HU_OFFSET
 from mmlesion.io.slices import read_slice, slice_path
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 
 @TRANSFORMS.register_module()
@@ -59,9 +59,11 @@ class LoadCTSlices(BaseTransform):
         backend_args: dict | None = None,
     ) -> None:
         if num_slices < 1 or num_slices % 2 == 0:
-            raise ValueError(f'num_slices must be odd and positive, but got {num_slices}')
+            raise OptionError(f'num_slices must be odd and positive, but got {num_slices}', self)
         if slice_interval is not None and slice_interval <= 0:
-            raise ValueError(f'slice_interval must be positive or None, but got {slice_interval}')
+            raise OptionError(
+                f'slice_interval must be positive or None, but got {slice_interval}', self
+            )
         self.num_slices = num_slices
         self.slice_interval = slice_interval
         self.hu_scale = hu_scale

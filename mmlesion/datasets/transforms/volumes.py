@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from mmlesion.structures import Grid
 from mmlesion.structures.spheres import SphereBoxes
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 AXES = ('z', 'y', 'x')
 
@@ -158,7 +158,7 @@ class RandomLesionCrop(BaseTransform):
             reference [9] pads; ``VolumeDataPreprocessor`` pads scans with the same.
 
     Raises:
-        ValueError: If a share or a scale makes no sense.
+        OptionError: If a share or a scale makes no sense.
     """
 
     def __init__(
@@ -170,11 +170,14 @@ class RandomLesionCrop(BaseTransform):
         pad_hu: int = 0,
     ) -> None:
         if not 0 <= lesion_share <= 1 or not 0 <= hard_share <= 1:
-            raise ValueError(
-                f'lesion_share and hard_share must be 0 to 1, not {lesion_share} and {hard_share}'
+            raise OptionError(
+                f'lesion_share and hard_share must be 0 to 1, not {lesion_share} and {hard_share}',
+                self,
             )
         if scale_range is not None and not 0 < scale_range[0] <= scale_range[1]:
-            raise ValueError(f'scale_range must be (low, high) with 0 < low, not {scale_range}')
+            raise OptionError(
+                f'scale_range must be (low, high) with 0 < low, not {scale_range}', self
+            )
         self.crop_size = tuple(crop_size)
         self.lesion_share = lesion_share
         self.hard_share = hard_share

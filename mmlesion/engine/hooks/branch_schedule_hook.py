@@ -10,7 +10,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 
 @HOOKS.register_module()
@@ -34,9 +34,10 @@ class BranchScheduleHook(Hook):
 
     def __init__(self, rpn_epochs: int = 0, alternate: int | None = None) -> None:
         if rpn_epochs < 0 or (alternate is not None and alternate < 1):
-            raise UserError(
-                'BranchScheduleHook: rpn_epochs must be at least 0 and alternate at least 1, not '
-                f'{rpn_epochs} and {alternate}'
+            raise OptionError(
+                'rpn_epochs must be at least 0 and alternate at least 1, not '
+                f'{rpn_epochs} and {alternate}',
+                self,
             )
         self.rpn_epochs = rpn_epochs
         self.alternate = alternate

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from mmlesion.evaluation.functional import centre_in_sphere
+from mmlesion.evaluation.functional import center_in_sphere
 from mmlesion.utils import UserError
 
 SPOTS = 'hard_spots'
@@ -136,7 +136,7 @@ def find_errors(
 
 def _hits(found: np.ndarray, spheres: np.ndarray) -> np.ndarray:
     """Return whether the center of each detection lies in each sphere, (n, m)."""
-    return centre_in_sphere(found[:, None, :3], spheres[None])
+    return center_in_sphere(found[:, None, :3], spheres[None])
 
 
 def _training_data(runner: Runner) -> Dataset:

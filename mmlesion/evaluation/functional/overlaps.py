@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmlesion.utils import OptionError
+
 OVERLAPS = ('iou', 'iobb', 'iogt', 'max')
 
 
@@ -51,7 +53,7 @@ def _ratio(inter, box_size, gt_size, metric):
             return inter / gt_size
         if metric == 'max':
             return np.maximum(inter / box_size, inter / gt_size)
-    raise ValueError(f'overlap must be one of {OVERLAPS}, not {metric!r}')
+    raise OptionError(f'overlap must be one of {OVERLAPS}, not {metric!r}')
 
 
 def slice_overlaps(
@@ -94,7 +96,7 @@ class OverlapCriterion:
 
     def __post_init__(self):
         if self.metric not in OVERLAPS:
-            raise ValueError(f'overlap must be one of {OVERLAPS}, not {self.metric!r}')
+            raise OptionError(f'overlap must be one of {OVERLAPS}, not {self.metric!r}', self)
 
     def __call__(self, boxes: np.ndarray, gts: np.ndarray) -> np.ndarray:
         """Return (n,) bool of n pairs: (n, 4 or 6) detected and (n, 4 or 6) ground-truth boxes."""
@@ -102,7 +104,7 @@ class OverlapCriterion:
         return overlaps(boxes, gts, self.metric, self.inclusive) >= self.threshold
 
 
-def centre_in_sphere(centers: np.ndarray, spheres: np.ndarray) -> np.ndarray:
+def center_in_sphere(centers: np.ndarray, spheres: np.ndarray) -> np.ndarray:
     """Return LUNA16's criterion: the mark is nearer to the nodule's center than its radius.
 
     Args:

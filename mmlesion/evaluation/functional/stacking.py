@@ -52,7 +52,7 @@ def stack_boxes(
     labels: np.ndarray,
     iou_thr: float = 0.5,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Stack the 2D boxes of neighbouring slices into 3D boxes, as LENS does with its proposals.
+    """Stack the 2D boxes of neighboring slices into 3D boxes, as LENS does with its proposals.
 
     2D boxes of consecutive slices are joined if their IoU exceeds ``iou_thr`` (see
     :func:`link_boxes`). In x and y a 3D box is the average of its 2D boxes, weighted by their

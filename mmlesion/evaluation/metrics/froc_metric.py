@@ -54,8 +54,8 @@ class FROCMetric(BaseMetric):
         ann_file (str): COCO annotation file, annotation file of volumes, or the file of
             tools/dataset_converters/deeplesion_subvolumes.py.
         overlap (str, optional): Of boxes 'iou', 'iobb' (over the detected box), 'iogt' (over the
-            ground truth) or 'max' of these two; of spheres 'centre_in_sphere'. Defaults to None,
-            'iou', or 'centre_in_sphere' in volumes and 'iobb' in sub-volumes.
+            ground truth) or 'max' of these two; of spheres 'center_in_sphere'. Defaults to None,
+            'iou', or 'center_in_sphere' in volumes and 'iobb' in sub-volumes.
         iou_thr (float, optional): The least overlap of boxes that match. Defaults to None, 0.5, and
             0.3 in sub-volumes.
         fp_levels (Sequence[float], optional): False positives per image or volume at which

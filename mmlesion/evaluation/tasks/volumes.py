@@ -20,7 +20,7 @@ from .froc_task import (
     predicted_by,
 )
 
-CENTER_IN_SPHERE = 'centre_in_sphere'
+CENTER_IN_SPHERE = 'center_in_sphere'
 
 
 class VolumeTask(FROCTask):
@@ -50,7 +50,7 @@ class VolumeTask(FROCTask):
         Raises:
             UserError: If the overlap is one of boxes.
         """
-        if options.overlap not in (None, CENTER_IN_SPHERE):
+        if options.overlap not in (None, CENTER_IN_SPHERE, 'centre_in_sphere'):
             raise UserError(
                 f'overlap={options.overlap!r} is for boxes: volumes are evaluated by '
                 f'{CENTER_IN_SPHERE}'

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmlesion.io.json_files import write_json
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 from mmlesion.visualization.genotype_graph import draw_genotypes
 
 from ..layers import OPERATIONS
@@ -71,7 +71,9 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         elif strategy == 'random':
             self.strategy = RandomStrategy(self, num_samples, num_score_batches)
         else:
-            raise UserError(f"strategy={strategy!r} of the search: choose 'gradient' or 'random'")
+            raise OptionError(
+                f"strategy={strategy!r} of the search: choose 'gradient' or 'random'", self
+            )
 
     def second_half_loader(self) -> DataLoader:
         """Return a loader of the second half, shuffled for this epoch.

@@ -13,7 +13,7 @@ from mmengine.runner.utils import set_random_seed
 from torch import Tensor
 from tqdm import tqdm
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError
 from mmlesion.visualization.genotype_graph import render_genotypes
 
 from .genotypes import chosen_operations, derive_genotype, sample_genotype
@@ -109,9 +109,10 @@ class GradientStrategy(SearchStrategy):
     def __init__(self, loop: ALBSearchLoop, architecture_begin: int) -> None:
         super().__init__(loop)
         if not 0 <= architecture_begin < loop.max_epochs:
-            raise UserError(
+            raise OptionError(
                 f'architecture_begin={architecture_begin} of {loop.max_epochs} epochs leaves none '
-                'to the architecture: set it lower, or max_epochs higher'
+                'to the architecture: set it lower, or max_epochs higher',
+                self,
             )
         self.architecture_begin = architecture_begin
         self.batches = None
@@ -192,9 +193,10 @@ class RandomStrategy(SearchStrategy):
     ) -> None:
         super().__init__(loop)
         if num_samples < 1 or (num_score_batches is not None and num_score_batches < 1):
-            raise UserError(
+            raise OptionError(
                 f'num_samples={num_samples}, num_score_batches={num_score_batches}: random search '
-                'scores at least one genotype on at least one batch'
+                'scores at least one genotype on at least one batch',
+                self,
             )
         self.num_samples = num_samples
         self.num_score_batches = num_score_batches

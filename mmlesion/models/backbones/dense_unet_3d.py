@@ -9,6 +9,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmlesion.utils import OptionError
+
 from ..layers import DenseBlock3D, pre_act_conv3d
 
 STRIDES = (4, 8, 16)
@@ -101,13 +103,14 @@ class DenseUNet3D(BaseModule):
             of ``out_indices``.
 
         Raises:
-            ValueError: If a side is no multiple of 16.
+            OptionError: If a side is no multiple of 16.
         """
         size = tuple(x.shape[2:])
         coarsest = STRIDES[-1]
         if any(side % coarsest for side in size):
-            raise ValueError(
-                f'sides of volumes must be multiples of {coarsest} voxels, not {size}: pad them'
+            raise OptionError(
+                f'sides of volumes must be multiples of {coarsest} voxels, not {size}: pad them',
+                self,
             )
         x = self.pre_block(x)
         skips = []

@@ -12,6 +12,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmlesion.utils import OptionError
+
 # torchvision's own files of weights are older than its names: denselayer1.norm.1 is now norm1
 _OLD_NAME = re.compile(r'(denselayer\d+\.(?:norm|conv))\.([12]\.)')
 
@@ -113,7 +115,7 @@ class TruncatedDenseNet(BaseModule):
             initialization.
 
     Raises:
-        ValueError: If there is no such stage to fuse.
+        OptionError: If there is no such stage to fuse.
     """
 
     def __init__(
@@ -130,9 +132,10 @@ class TruncatedDenseNet(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if not set(fusion_indices) <= set(range(len(block_layers))):
-            raise ValueError(
+            raise OptionError(
                 f'fusion_indices={tuple(fusion_indices)} of {len(block_layers)} dense blocks: they '
-                f'are from 0 to {len(block_layers) - 1}'
+                f'are from 0 to {len(block_layers) - 1}',
+                self,
             )
         self.norm_eval = norm_eval
         self.num_blocks = len(block_layers)

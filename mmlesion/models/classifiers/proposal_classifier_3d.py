@@ -110,7 +110,7 @@ def _column(data_samples, key):
     if any(value is None for value in values):
         raise UserError(
             f'samples have no {key}: load them by ProposalPatchDataset, for training one that is '
-            f"labelled, and LoadProposalPatch, with '{key}' among the meta keys"
+            f"labeled, and LoadProposalPatch, with '{key}' among the meta keys"
         )
     return values
 

@@ -14,6 +14,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmlesion.utils import OptionError
+
 
 def _offsets(points, boxes):
     """Return offsets (k, P, 2) in px of points (P, 2) from the centers of boxes (k, 4)."""
@@ -71,7 +73,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         init_cfg (dict | list[dict], optional): Initialization config.
 
     Raises:
-        ValueError: If not ``0 < center_ratio <= ignore_ratio <= 1``, or there are several classes.
+        OptionError: If not ``0 < center_ratio <= ignore_ratio <= 1``, or there are several classes.
     """
 
     use_sigmoid_cls = True
@@ -102,9 +104,10 @@ class AnchorFreeProposalHead(BaseDenseHead):
     ) -> None:
         super().__init__(init_cfg)
         if not 0 < center_ratio <= ignore_ratio <= 1 or num_classes != 1:
-            raise ValueError(
-                'AnchorFreeProposalHead needs 0 < center_ratio <= ignore_ratio <= 1 and one class, '
-                f'but got {center_ratio}, {ignore_ratio} and {num_classes}'
+            raise OptionError(
+                'it needs 0 < center_ratio <= ignore_ratio <= 1 and num_classes=1, '
+                f'but got {center_ratio}, {ignore_ratio} and {num_classes}',
+                self,
             )
         self.center_ratio = center_ratio
         self.ignore_ratio = ignore_ratio

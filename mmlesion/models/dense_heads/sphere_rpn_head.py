@@ -11,6 +11,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmlesion.utils import OptionError
+
 from ..layers import DenseBlock3D, batched_nms_3d, pre_act_conv3d
 
 
@@ -48,7 +50,7 @@ class SphereRPNHead(RPNHead):
             ``max_per_img``.
 
     Raises:
-        ValueError: If levels that share a head have different numbers of anchors.
+        OptionError: If levels that share a head have different numbers of anchors.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class SphereRPNHead(RPNHead):
     def _init_layers(self):
         numbers = list(self.prior_generator.num_base_priors)
         if self.shared and len(set(numbers)) > 1:
-            raise ValueError(f'levels with {numbers} anchors cannot share a head')
+            raise OptionError(f'levels with {numbers} anchors cannot share a head', self)
         heads = numbers[:1] if self.shared else numbers
         self.detectors = nn.ModuleList(self._detector(number) for number in heads)
 

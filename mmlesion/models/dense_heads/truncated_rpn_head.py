@@ -13,7 +13,7 @@ from mmdet.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError
 
 
 @MODELS.register_module()
@@ -69,7 +69,7 @@ class TruncatedRPNHead(RPNHead):
         **kwargs: Any,
     ) -> None:
         if threshold != 'mean' and not isinstance(threshold, (int, float)):
-            raise UserError(f"threshold must be 'mean' or a number, not {threshold!r}")
+            raise OptionError(f"threshold must be 'mean' or a number, not {threshold!r}", self)
         self.threshold = threshold
         self.normalize_confidence = normalize_confidence
         self.truncate_positives = truncate_positives

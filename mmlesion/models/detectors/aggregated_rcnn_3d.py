@@ -12,6 +12,8 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmlesion.utils import OptionError
+
 from .sliding_windows import SlidingWindows, centered_within
 
 BRANCHES = ('joint', 'rpn', 'fprn')
@@ -77,14 +79,14 @@ class AggregatedRCNN3D(TwoStageDetector):
         """str: The trained branches, initially 'joint'.
 
         Raises:
-            ValueError: If it is set to anything but 'joint', 'rpn' or 'fprn'.
+            OptionError: If it is set to anything but 'joint', 'rpn' or 'fprn'.
         """
         return self._branches
 
     @branches.setter
     def branches(self, branches) -> None:
         if branches not in BRANCHES:
-            raise ValueError(f'branches must be one of {BRANCHES}, not {branches!r}')
+            raise OptionError(f'branches must be one of {BRANCHES}, not {branches!r}', self)
         self._branches = branches
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from mmengine.registry import MODELS
 from torch import nn
 
+from mmlesion.utils import OptionError
+
 # In mmengine's registry, in which mmcv's `build_conv_layer` looks whatever the scope.
 
 
@@ -28,7 +30,7 @@ class InflatedConv3d(nn.Conv3d):
         depth (int): Slices that a filter spans, odd. Defaults to 1.
 
     Raises:
-        ValueError: If the depth is not odd.
+        OptionError: If the depth is not odd.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class InflatedConv3d(nn.Conv3d):
         depth: int = 1,
     ) -> None:
         if depth < 1 or depth % 2 == 0:
-            raise ValueError(f'depth must be odd and positive, but got {depth}')
+            raise OptionError(f'depth must be odd and positive, but got {depth}', self)
         depth = depth if kernel_size > 1 else 1
         super().__init__(
             in_channels,

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.utils import _triple
 
+from mmlesion.utils import OptionError
+
 MAX_VALUES = 2**21  # of features that are copied at once: 8 MB of single precision
 
 
@@ -90,7 +92,7 @@ def roi_align_3d(
     if rois.dim() != 2 or rois.shape[1] not in (5, 7):
         raise ValueError(f'rois must be (n, 5) or (n, 7), not {tuple(rois.shape)}')
     if sampling_ratio < 1:
-        raise ValueError(f'sampling_ratio must be at least 1, not {sampling_ratio}')
+        raise OptionError(f'RoIAlign3D: sampling_ratio must be at least 1, not {sampling_ratio}')
     output_size = _triple(output_size)
     if not len(rois):
         return features.new_zeros(0, features.shape[1], *output_size)

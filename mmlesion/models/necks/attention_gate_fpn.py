@@ -9,6 +9,8 @@ from mmdet.models.necks import FPN
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from mmlesion.utils import OptionError
+
 from ..layers import AttentionGate
 
 
@@ -43,7 +45,9 @@ class AttentionGateFPN(FPN):
             tuple[Tensor]: ``num_outs`` levels (N, out_channels, H_i, W_i), the finest first.
         """
         if len(inputs) != len(self.in_channels):
-            raise ValueError(f'{len(self.in_channels)} levels expected, but got {len(inputs)}')
+            raise OptionError(
+                f'{len(self.in_channels)} levels expected, but got {len(inputs)}', self
+            )
         return self._outputs(self._gated_laterals(inputs), inputs)
 
     def _gated_laterals(self, inputs):

@@ -10,6 +10,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmlesion.utils import OptionError
+
 
 @MODELS.register_module()
 class SliceFusionFPN(BaseModule):
@@ -61,7 +63,7 @@ class SliceFusionFPN(BaseModule):
             tuple[Tensor]: One feature map (N, out_channels, h_0, w_0).
 
         Raises:
-            ValueError: If the number of levels, or of a level's channels, is another one.
+            OptionError: If the number of levels, or of a level's channels, is another one.
         """
         self._check(inputs)
         x = None
@@ -83,7 +85,8 @@ class SliceFusionFPN(BaseModule):
         found = [x.shape[1] for x in inputs]
         expected = [self.num_groups * lateral.in_channels for lateral in self.laterals]
         if found != expected:
-            raise ValueError(
-                f'SliceFusionFPN takes levels of {expected} channels, {self.num_groups} groups in '
-                f"each, but got {found}: set in_channels and num_groups to the backbone's"
+            raise OptionError(
+                f'it takes levels of {expected} channels, {self.num_groups} groups in '
+                f"each, but got {found}: set in_channels and num_groups to the backbone's",
+                self,
             )

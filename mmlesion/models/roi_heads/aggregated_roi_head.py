@@ -12,6 +12,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmlesion.utils import OptionError
+
 SCORES = ('mean', 'rpn', 'fprn')
 
 
@@ -36,7 +38,7 @@ class AggregatedRoIHead(StandardRoIHead):
         init_cfg (dict | list[dict], optional): Initialization config.
 
     Raises:
-        ValueError: If ``score`` is none of these.
+        OptionError: If ``score`` is none of these.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class AggregatedRoIHead(StandardRoIHead):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         if score not in SCORES:
-            raise ValueError(f'score must be one of {SCORES}, not {score!r}')
+            raise OptionError(f'score must be one of {SCORES}, not {score!r}', self)
         super().__init__(
             bbox_roi_extractor,
             bbox_head,

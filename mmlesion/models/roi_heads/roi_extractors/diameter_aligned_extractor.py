@@ -9,6 +9,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmlesion.utils import OptionError
+
 from ...backbones.dense_unet_3d import STRIDES
 from ...layers import RoIAlign3D
 from ...layers.local_magnification import SCALE
@@ -39,7 +41,7 @@ class DiameterAlignedExtractor(BaseModule):
         init_cfg (dict | list[dict], optional): Initialization config.
 
     Raises:
-        ValueError: If there is magnification without Diameter Alignment: on fine levels a large
+        OptionError: If there is magnification without Diameter Alignment: on fine levels a large
             lesion would have no place in a crop of fixed size.
     """
 
@@ -55,7 +57,9 @@ class DiameterAlignedExtractor(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if magnification and not diameter_alignment:
-            raise ValueError('magnification has crops of a fixed size: it needs diameter_alignment')
+            raise OptionError(
+                'magnification has crops of a fixed size: it needs diameter_alignment', self
+            )
         self.featmap_strides = tuple(featmap_strides)
         self.diameter_alignment = diameter_alignment
         self.out_channels = out_channels * output_size**3 * len(self.featmap_strides)

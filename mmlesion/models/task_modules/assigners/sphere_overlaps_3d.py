@@ -21,11 +21,11 @@ class SphereOverlaps3D:
             themselves. Defaults to ``'cube'``.
 
     Raises:
-        ValueError: If ``mode`` is neither.
+        OptionError: If ``mode`` is neither.
     """
 
     def __init__(self, mode: str = 'cube') -> None:
-        check_shape(mode)
+        check_shape(mode, self)
         self.mode = mode
 
     def __call__(

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.modules.utils import _triple
 
 from mmlesion.structures.spheres import SphereBoxes
+from mmlesion.utils import OptionError
 
 from ...backbones.dense_unet_3d import STRIDES
 
@@ -32,7 +33,7 @@ class SphereAnchorGenerator:
             False.
 
     Raises:
-        ValueError: If strides and diameters are of different numbers of levels, or a diameter is
+        OptionError: If strides and diameters are of different numbers of levels, or a diameter is
             not positive.
     """
 
@@ -43,9 +44,11 @@ class SphereAnchorGenerator:
         use_box_type: bool = False,
     ) -> None:
         if len(strides) != len(diameters):
-            raise ValueError(f'{len(strides)} strides, but diameters of {len(diameters)} levels')
+            raise OptionError(
+                f'{len(strides)} strides, but diameters of {len(diameters)} levels', self
+            )
         if not all(level and min(level) > 0 for level in diameters):
-            raise ValueError(f'each level needs diameters over 0, not {diameters}')
+            raise OptionError(f'each level needs diameters over 0, not {diameters}', self)
         self.strides = [_triple(stride) for stride in strides]
         self.diameters = [tuple(level) for level in diameters]
         self.use_box_type = use_box_type
@@ -78,7 +81,7 @@ class SphereAnchorGenerator:
             after each other, then the next voxel along x.
 
         Raises:
-            ValueError: If there are other than ``num_levels`` sizes.
+            OptionError: If there are other than ``num_levels`` sizes.
         """
         self._check_levels(featmap_sizes)
         return [
@@ -129,7 +132,7 @@ class SphereAnchorGenerator:
             list[BoolTensor]: (D * H * W * A,) of each level.
 
         Raises:
-            ValueError: If there are other than ``num_levels`` sizes.
+            OptionError: If there are other than ``num_levels`` sizes.
         """
         self._check_levels(featmap_sizes)
         return [
@@ -145,7 +148,9 @@ class SphereAnchorGenerator:
 
     def _check_levels(self, featmap_sizes):
         if len(featmap_sizes) != self.num_levels:
-            raise ValueError(f'{len(featmap_sizes)} feature maps, but {self.num_levels} levels')
+            raise OptionError(
+                f'{len(featmap_sizes)} feature maps, but {self.num_levels} levels', self
+            )
 
     def __repr__(self):
         return (
