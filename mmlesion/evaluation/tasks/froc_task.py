@@ -117,14 +117,15 @@ def original_boxes(detections: CaseDetections, sample: Mapping, image: Mapping) 
     Raises:
         UserError: If the sample was cropped, and does not say where.
     """
-    annotated, shape = (image.get('height'), image.get('width')), sample.get('ori_shape')
-    known = None not in annotated and shape is not None
-    if known and sample.get('border_offset') is None and tuple(shape[:2]) != annotated:
-        raise UserError(
-            f'image {image["id"]} was tested as {shape[0]} x {shape[1]} px, but is annotated as '
-            f'{annotated[0]} x {annotated[1]} px: after ClipBlackBorder PackDetInputs needs '
-            "'border_offset' in its meta_keys, in tta_pipeline too"
-        )
+    annotated = (image.get('height'), image.get('width'))
+    tested = tuple(sample.get('ori_shape') or ())[:2]
+    if None not in annotated and tested and sample.get('border_offset') is None:
+        if tested != annotated:
+            raise UserError(
+                f'image {image["id"]} was tested as {tested[0]} x {tested[1]} px, but is annotated '
+                f'as {annotated[0]} x {annotated[1]} px: after ClipBlackBorder PackDetInputs needs '
+                "'border_offset' in its meta_keys, in tta_pipeline too"
+            )
     return to_original_frame(detections.geometry, sample)
 
 
