@@ -64,7 +64,6 @@ WITHOUT_FRAMEWORK = (
 )
 BUT = (
     'mmlesion.analysis.detectors',
-    'mmlesion.analysis.memory',
     'mmlesion.evaluation.metrics',
     'mmlesion.mining.volume_pass',
     'mmlesion.structures.spheres',

@@ -232,6 +232,8 @@ def test_pipeline(cfg):
 
 def digest(checkpoint, *parts):
     """Digest of a checkpoint's content and of the text of anything else."""
+    if not os.path.isfile(checkpoint):  # a pipe would be waited for
+        raise UserError(f'the checkpoint {checkpoint} does not exist: give a .pth file')
     try:
         total = sha256(Path(checkpoint).read_bytes())
     except OSError as error:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -44,6 +44,9 @@ from ..utils.configs import load_config
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions
 from .volume_detection import detect_volume, loads_volumes, prepare_volume
+
+if TYPE_CHECKING:
+    from mmdet.models.detectors import BaseDetector
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +242,7 @@ class LesionInferencer:
         boxes, scores, labels, lesion_of = stack_boxes(
             found.boxes, found.scores, found.slices, found.labels, iou_thr=iou_thr
         )
-        segments = [{} for _ in boxes]
+        segments: list[dict[int, Segment]] = [{} for _ in boxes]
         for lesion, index, segment in zip(lesion_of, found.slices.tolist(), found.segments):
             if segment is not None:
                 segments[lesion][index] = segment
@@ -308,14 +311,14 @@ def volume_pipeline(pipeline: Sequence[dict]) -> list[dict]:
         UserError: If the pipeline loads something other than CT slices.
     """
     steps = [step for step in pipeline if 'LoadAnnotations' not in step['type']]
-    pipeline = copy.deepcopy(steps)
-    if not pipeline or pipeline[0]['type'].split('.')[-1] != 'LoadCTSlices':
+    steps = copy.deepcopy(steps)
+    if not steps or steps[0]['type'].split('.')[-1] != 'LoadCTSlices':
         raise UserError(
             'the test pipeline of the config does not begin with LoadCTSlices or LoadVolume: give '
             'the config of a detector of CT slices or volumes'
         )
-    pipeline[0]['type'] = 'LoadCTSlicesFromVolume'
-    return pipeline
+    steps[0]['type'] = 'LoadCTSlicesFromVolume'
+    return steps
 
 
 def _slice_detections(sample: DetDataSample, index: int, score_thr: float) -> SliceDetections:
@@ -357,7 +360,7 @@ def _read(inputs: str | Path | sitk.Image, series: str | None) -> sitk.Image:
     return inputs
 
 
-def load_detector(cfg: Config, weights: str | Path | None, device: str) -> nn.Module:
+def load_detector(cfg: Config, weights: str | Path | None, device: str) -> BaseDetector:
     """Build a detector for inference.
 
     Args:
@@ -367,7 +370,7 @@ def load_detector(cfg: Config, weights: str | Path | None, device: str) -> nn.Mo
         device (str): As in :class:`torch.device`.
 
     Returns:
-        nn.Module: The detector, in evaluation mode, with the class names of the config's test
+        BaseDetector: The detector, in evaluation mode, with the class names of the config's test
         dataset.
 
     Raises:
@@ -398,7 +401,7 @@ def _load_weights(model: nn.Module, weights: str) -> None:
     state = checkpoint.get('state_dict', checkpoint)
     wrong = []
     for name, value in model.state_dict().items():
-        fits = name in state and state[name].shape == value.shape
+        fits = getattr(state.get(name), 'shape', None) == value.shape
         if not fits and not name.endswith('num_batches_tracked'):
             wrong.append(name)
     if wrong:

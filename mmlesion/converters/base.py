@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -163,7 +163,7 @@ class Run:
             )
 
 
-def _attempt(case, convert, run):
+def _attempt(case: Case, convert: Callable[[Case], Any], run: Run) -> Converted:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # as there are several processes
     try:
         return Converted(case.name, convert(case))
@@ -172,7 +172,7 @@ def _attempt(case, convert, run):
 
 
 @contextmanager
-def naming(name: str):
+def naming(name: str) -> Iterator[None]:
     """Prefix the message of a :class:`UserError` in the block with its subject."""
     try:
         yield
@@ -238,7 +238,7 @@ class Split:
     test_share: float = 0.0
     folds: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.test_share <= 1:
             raise UserError(f'--test-share is {self.test_share}: give 0 to 1')
         if not 0 <= self.val_share <= 1 - self.test_share:
@@ -280,15 +280,15 @@ class Split:
         }
 
 
-def _official(cases):
+def _official(cases: Sequence[Case]) -> dict[str | int, list[str]]:
     """Return names by official split: 'train', 'val' and 'test' first, then others in order."""
     without = [case.name for case in cases if case.split is None]
     if without:
         raise UserError(
             f'{without[0]} has no split, but others have: give all of them one, or none'
         )
-    found = {case.split for case in cases}
-    order = [split for split in SPLITS if split in found]
+    found = {case.split for case in cases if case.split is not None}
+    order: list[str | int] = [split for split in SPLITS if split in found]
     order += sorted(found - set(order), key=str)
     return {split: [case.name for case in cases if case.split == split] for split in order}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def read_splits(
 class DeepLesionSplit:
     """Collects the rows of one split; ids count from 1 in the order of the rows."""
 
-    def __init__(self, name: str, source: str, multi_type: bool):
+    def __init__(self, name: str, source: str, multi_type: bool) -> None:
         names = LESION_TYPES if multi_type else ('lesion',)
         self.multi_type = multi_type
         self.image_ids: dict[str, int] = {}
@@ -193,7 +194,7 @@ def annotation_entry(row: Row, category: int) -> Annotation:
     )
 
 
-def _check_same(row, first, second):
+def _check_same(row: Row, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
     """Reject a row whose image differs from an earlier row's; windows may differ by lesion."""
     for key, value in second.items():
         if key != 'windows' and first[key] != value:

@@ -53,7 +53,7 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
     return _on_grid(numbers, grid, image)
 
 
-def _touching_sides(air):
+def _touching_sides(air: np.ndarray) -> np.ndarray:
     """Return the air on each slice that is connected to the slice's sides."""
     parts, count = ndimage.label(air, _SLICEWISE)
     sides = np.concatenate([parts[:, [0, -1]].ravel(), parts[:, :, [0, -1]].ravel()])
@@ -63,7 +63,7 @@ def _touching_sides(air):
     return touching[parts]
 
 
-def _label(mask):
+def _label(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return connected regions and their voxel counts, 0 for the background."""
     regions, _ = ndimage.label(mask)
     sizes = np.bincount(regions.ravel())
@@ -71,7 +71,7 @@ def _label(mask):
     return regions, sizes
 
 
-def _without_windpipe(mask):
+def _without_windpipe(mask: np.ndarray) -> np.ndarray:
     """Return the mask near its parts that are at least half as wide as its widest part."""
     (box,) = ndimage.find_objects(mask.astype(np.uint8))
     depth = ndimage.distance_transform_edt(np.pad(mask[box], 1))[1:-1, 1:-1, 1:-1]
@@ -81,7 +81,7 @@ def _without_windpipe(mask):
     return kept
 
 
-def _on_grid(labels, grid, image):
+def _on_grid(labels: np.ndarray, grid: Grid, image: sitk.Image) -> np.ndarray:
     coarse = sitk.GetImageFromArray(labels)
     coarse.SetSpacing(grid.spacing)
     coarse.SetOrigin(grid.origin)

@@ -4,6 +4,7 @@
 lungs, as its reference [9] does (Liao et al., 2017), whose rules these are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -43,7 +44,7 @@ class LungRegion:
     margin: float = 10.0
     outside: str = 'fill'
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.margin < np.inf:
             raise UserError(f'the margin is {self.margin} mm: give at least 0')
         if self.outside not in OUTSIDE:
@@ -166,7 +167,7 @@ def split_lungs(mask: np.ndarray, spacing: tuple) -> np.ndarray:
     return numbers
 
 
-def _two_cores(mask, sampling):
+def _two_cores(mask: np.ndarray, sampling: np.ndarray) -> np.ndarray:
     """Return the nearest core of each voxel, (z, y, x): 3 and 4; or 3 everywhere."""
     depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=sampling)[1:-1, 1:-1, 1:-1]
     for erosion in np.arange(0, min(depth.max(), _MOST_EROSION), _SPLIT_STEP):
@@ -182,13 +183,13 @@ def _two_cores(mask, sampling):
     return np.full(mask.shape, LUNG_LABELS[0], np.uint8)
 
 
-def _enlarge(array, steps, shape):
+def _enlarge(array: np.ndarray, steps: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
     for axis, step in enumerate(steps):
         array = array.repeat(step, axis)
     return array[tuple(map(slice, shape))]
 
 
-def _extent(lungs):
+def _extent(lungs: np.ndarray) -> np.ndarray:
     """Return the first and past-the-last z, y, x of nonzero voxels."""
     (box,) = ndimage.find_objects((lungs > 0).astype(np.uint8))
     return np.array([(axis.start, axis.stop) for axis in box]).T

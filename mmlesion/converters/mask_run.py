@@ -83,7 +83,7 @@ class MaskRun:
 
     def __init__(
         self, coco: dict, images: str | Path, options: MaskOptions, policy: Run | None = None
-    ):
+    ) -> None:
         self.annotations = coco['annotations']
         self.images = {image['id']: image for image in coco['images']}
         self.root = images
@@ -148,7 +148,7 @@ class MaskRun:
             for key, lesions in jobs.items()
         ]
 
-    def _skip(self, message, kind):
+    def _skip(self, message: str, kind: str) -> None:
         self.skipped.append(self.policy.skip(message, kind))
 
 
@@ -196,7 +196,7 @@ def first_window(image: dict, default: Sequence[float]) -> tuple[float, float]:
     return tuple(windows[0].tolist())
 
 
-def _segment(job, options):
+def _segment(job: tuple, options: MaskOptions) -> tuple[dict[int, dict], list[Skipped]]:
     """Return masks by annotation index, and the lesions of an image that get none."""
     (path, image), lesions = job
     try:
@@ -218,7 +218,7 @@ def _segment(job, options):
     return masks, skipped
 
 
-def _check_size(path, hu, image):
+def _check_size(path: str | Path, hu: np.ndarray, image: dict) -> None:
     size = (image.get('height', hu.shape[0]), image.get('width', hu.shape[1]))
     if hu.shape != size:
         raise UserError(
@@ -226,6 +226,6 @@ def _check_size(path, hu, image):
         )
 
 
-def _single_thread():
+def _single_thread() -> None:
     # Threads of several workers would only get into each other's way.
     cv2.setNumThreads(1)

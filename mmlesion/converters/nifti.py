@@ -19,6 +19,7 @@ from mmlesion.io.bbox_3d import to_bbox_3d
 from mmlesion.io.ct import check_same_grid, read_labels
 from mmlesion.io.schema import ABDOMEN_WINDOW
 from mmlesion.io.volumes import describe_volumes, store_volume, write_volume
+from mmlesion.structures import Grid
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
@@ -61,7 +62,7 @@ class NiftiOptions(SliceOptions):
     by_label: bool = False
     window: list = field(default_factory=lambda: list(ABDOMEN_WINDOW))
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.frame not in FRAMES:
             raise UserError(f'frame is {self.frame}: choose one of {", ".join(FRAMES)}')
@@ -177,7 +178,7 @@ def find_scans(folder: str | Path) -> dict[str, Path]:
     return scans
 
 
-def _class_names(listed):
+def _class_names(listed: Mapping[str, ListedCase]) -> list[str]:
     """The classes of listed boxes, sorted."""
     names = {name for case in listed.values() for name, _ in case.boxes}
     return sorted(names) or ['lesion']
@@ -294,12 +295,12 @@ def boxes_of(case: Case, volume: CTVolume, frame: str) -> np.ndarray:
     return found
 
 
-def _ras_to_lps(boxes):
+def _ras_to_lps(boxes: np.ndarray) -> np.ndarray:
     x1, y1, z1, x2, y2, z2 = boxes.T
     return np.stack([-x2, -y2, z1, -x1, -y1, z2], axis=1)
 
 
-def _from_world(boxes, grid):
+def _from_world(boxes: np.ndarray, grid: Grid) -> np.ndarray:
     """Boxes (n, 6) around those of the world, z, y, x in voxels of the grid."""
     pairs = np.stack([boxes[:, :3], boxes[:, 3:]])  # (2, n, 3)
     corners = np.stack([pairs[list(ends), :, [0, 1, 2]].T for ends in product((0, 1), repeat=3)])
@@ -340,7 +341,13 @@ def mask_lesions(
     return numbers, categories
 
 
-def _convert_volumes(cases, options, run, split, left_out):
+def _convert_volumes(
+    cases: Sequence[Case],
+    options: NiftiOptions,
+    run: Run,
+    split: Split,
+    left_out: Mapping[str, int],
+) -> dict[str, dict]:
     """Make a volume of each case, and the annotation files; see :func:`convert`."""
     names = split.names(cases)
     done = run.convert(partial(convert_volume, out=run.out, options=options), cases, 'NIfTI')
@@ -394,14 +401,14 @@ def convert_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
         return store_volume(out, case.name, case.sources, options, make)
 
 
-def _make_volume(case, out, options):
+def _make_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
     volume = CTVolume(read_scan(case.sources[0]))
     if options.boxed:
         boxes = boxes_of(case, volume, options.frame)
         categories = [finding['category_id'] for finding in case.findings]
     else:
         numbers, categories = mask_lesions(case, volume, options)
-        boxes = [_extent(place) for place in ndimage.find_objects(numbers)]
+        boxes = np.array([_extent(place) for place in ndimage.find_objects(numbers)])
     lesions = [
         {'bbox_3d': box, 'category_id': category, 'ignore': 0}
         for box, category in zip(to_bbox_3d(boxes, volume.grid), categories)
@@ -412,6 +419,6 @@ def _make_volume(case, out, options):
     return write_volume(out, case.name, resample(oriented, grid), grid, **fields)
 
 
-def _extent(place):
+def _extent(place: tuple[slice, ...]) -> list[int]:
     """z1, y1, x1, z2, y2, x2 of slices along z, y, x."""
     return [*(axis.start for axis in place), *(axis.stop for axis in place)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from mmlesion.io.atomic import atomic_folder
-from mmlesion.io.schema import ABDOMEN_WINDOW, make_annotation, make_image
+from mmlesion.io.schema import ABDOMEN_WINDOW, Annotation, Image, make_annotation, make_image
 from mmlesion.io.slices import slice_file_name, write_slice
 from mmlesion.structures import Grid, encode_mask, measure_recist
 from mmlesion.structures.ct_volume import CTVolume
@@ -34,13 +35,15 @@ class SliceOptions:
     context_mm: float = 10.0
     every_slice: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ('min_area', 'context_mm'):
             if not 0 <= getattr(self, name) < np.inf:
                 raise UserError(f'{name} is {getattr(self, name)}: give at least 0')
 
 
-def mask_regions(mask: np.ndarray, spacing: Sequence[float], min_area: float = 0.0) -> list[dict]:
+def mask_regions(
+    mask: np.ndarray, spacing: Sequence[float], min_area: float = 0.0
+) -> list[Annotation]:
     """Annotate each connected region of a slice's mask.
 
     Args:
@@ -60,7 +63,13 @@ def mask_regions(mask: np.ndarray, spacing: Sequence[float], min_area: float = 0
     ]
 
 
-def _annotate(numbers, number, box, spacing, min_area):
+def _annotate(
+    numbers: np.ndarray,
+    number: int,
+    box: tuple[slice, slice],
+    spacing: Sequence[float],
+    min_area: float,
+) -> Annotation:
     mask = numbers == number
     rows, columns = box
     recist = measure_recist(mask[box], spacing, (columns.start, rows.start))
@@ -191,7 +200,7 @@ def lesion_regions(
     }
 
 
-def _section_regions(numbers, spacing, min_area):
+def _section_regions(numbers: np.ndarray, spacing: Sequence[float], min_area: float) -> list[dict]:
     regions = []
     for number in np.unique(numbers[numbers > 0]).tolist():
         for region in mask_regions(numbers == number, spacing, min_area):
@@ -239,7 +248,7 @@ def write_slices(
         list[dict]: An image of the schema, with its ``annotations``, for every slice or for each
         that has a region which is not ignored.
     """
-    images = [
+    images: list[dict[str, Any]] = [
         {
             **_describe(volume, index, folder.name, options, window),
             'annotations': regions.get(index, []),
@@ -258,7 +267,9 @@ def write_slices(
     return images
 
 
-def _describe(volume, index, name, options, window):
+def _describe(
+    volume: CTVolume, index: int, name: str, options: SliceOptions, window: Sequence[float]
+) -> Image:
     number, count = index + 1, len(volume.array)
     interval = volume.spacing[2]
     reach = count if options.every_slice else int(options.context_mm / interval + 1e-6)

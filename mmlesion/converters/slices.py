@@ -88,7 +88,7 @@ class SliceConverter:
         run.check(len(skipped), len(cases))
         return files
 
-    def _coco(self, split, images, seed):
+    def _coco(self, split: str | int, images: Sequence[list[dict]], seed: int) -> dict:
         info = {'description': f'{self.name}, {split} split', 'seed': seed}
         return as_coco([image for of_case in images for image in of_case], self.classes, info)
 
@@ -98,7 +98,9 @@ def split_file(split: str | int) -> str:
     return f'fold{split}.json' if isinstance(split, int) else f'{split}.json'
 
 
-def _slice_once(case, converter, out, options):
+def _slice_once(
+    case: Case, converter: SliceConverter, out: Path, options: SliceOptions
+) -> list[dict]:
     for source in case.sources:
         if not source.is_file():
             raise UserError(f'there is no {source}: {converter.missing}')
@@ -124,8 +126,10 @@ def _are_whole(images: Any, folder: Path) -> bool:
         return False
 
 
-def _print_splits(files):
-    rows = [['split', 'patients', 'images', 'with lesions', 'lesion regions', 'ignored regions']]
+def _print_splits(files: Mapping[str, dict]) -> None:
+    rows: list[list] = [
+        ['split', 'patients', 'images', 'with lesions', 'lesion regions', 'ignored regions']
+    ]
     for name, coco in files.items():
         targets = [ann['image_id'] for ann in coco['annotations'] if not ann['ignore']]
         patients = len({image['patient_id'] for image in coco['images']})
@@ -135,7 +139,7 @@ def _print_splits(files):
 
 
 def set_case_fields(
-    images: list[dict], lesion_type: int | None, category_id: int = 1, **ids
+    images: list[dict], lesion_type: int | None, category_id: int = 1, **ids: Any
 ) -> list[dict]:
     """Set the fields shared by all slices of a case.
 

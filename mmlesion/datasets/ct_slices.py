@@ -141,6 +141,8 @@ class CTSliceDataset(CocoDataset):
         """
         img_info = raw_data_info['raw_img_info']
         path_under(self.data_prefix['img'], img_info['file_name'])
+        for annotation in raw_data_info['raw_ann_info']:
+            usable_segmentation(annotation.get('segmentation'))  # or it is refused
         shift = file_shift(img_info)
         ann_info = [_shifted(_as_crowd(ann), shift) for ann in raw_data_info['raw_ann_info']]
         data_info = super().parse_data_info(dict(raw_img_info=img_info, raw_ann_info=ann_info))

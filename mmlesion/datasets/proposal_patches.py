@@ -56,7 +56,8 @@ class ProposalPatchDataset(CTSliceDataset):
                 "training, or by tools/test.py with the detector's config and "
                 'test_evaluator.outfile_prefix, or set proposal_file'
             )
-        series, samples = self._series(), []
+        series = self._series()
+        samples: list[dict] = []
         for name, rows in read_proposals(path, labeled=not self.test_mode).items():
             sub_volume = SubVolume.parse(name)
             if sub_volume.series not in series:

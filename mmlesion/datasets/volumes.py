@@ -89,7 +89,7 @@ class VolumeDataset(BaseDetDataset):
         self.split = split
         self.crops_per_volume = crops_per_volume
         self.by_lesion = by_lesion
-        self.hard_spots = {}
+        self.hard_spots: dict[int | str, list] = {}
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -195,7 +195,7 @@ class VolumeDataset(BaseDetDataset):
 
 def _group_instances(content: Mapping, labels: Mapping[int, int]) -> dict[int | str, list[dict]]:
     """Return the instances of each volume by its id."""
-    instances = {volume['id']: [] for volume in content['volumes']}
+    instances: dict[int | str, list[dict]] = {volume['id']: [] for volume in content['volumes']}
     for annotation in content['annotations']:
         if annotation['category_id'] in labels:
             instance = _instance(with_sphere(annotation), labels)

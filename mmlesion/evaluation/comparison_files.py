@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +16,10 @@ from .functional import Comparison
 
 
 def comparison_table(
-    comparison: Comparison, fp_rates, num_lesions: int, extra: dict | None = None
+    comparison: Comparison,
+    fp_rates: Sequence[float] | np.ndarray,
+    num_lesions: int,
+    extra: dict[str, dict[str, str]] | None = None,
 ) -> str:
     """Return a Markdown table of rows, with intervals and differences from the reference.
 
@@ -43,11 +48,11 @@ def comparison_table(
     return '\n'.join(lines) + f'\n\n{_footnote(comparison, num_lesions)}\n'
 
 
-def _line(cells):
+def _line(cells: Sequence[str]) -> str:
     return f'| {" | ".join(cells)} |'
 
 
-def _cells(name, comparison):
+def _cells(name: str, comparison: Comparison) -> list[str]:
     row = comparison.rows[name]
     sensitivities = [f'{value:.3f}' for value in row.value[:-1]]
     error = '' if np.isnan(row.standard_error) else f' ± {row.standard_error:.3f}'
@@ -66,7 +71,7 @@ def _cells(name, comparison):
     return [*cells, difference, f'{one.p[-1]:.3f}']
 
 
-def _footnote(comparison, num_lesions):
+def _footnote(comparison: Comparison, num_lesions: int) -> str:
     text = f'{num_lesions} lesions; SE over runs; paired bootstrap over patients'
     if np.isnan(comparison.training_noise):
         return f'{text}; one run a row, so that the noise of training is not in the intervals.'
@@ -74,7 +79,9 @@ def _footnote(comparison, num_lesions):
     return f'{text}, with the noise of training (standard deviation {noise}).'
 
 
-def comparison_json(comparison: Comparison, fp_rates, settings: dict) -> dict:
+def comparison_json(
+    comparison: Comparison, fp_rates: Sequence[float] | np.ndarray, settings: dict
+) -> dict:
     """Return the comparison as what JSON can hold; NaN becomes null when it is written.
 
     Args:
@@ -96,11 +103,17 @@ def comparison_json(comparison: Comparison, fp_rates, settings: dict) -> dict:
     }
 
 
-def _plain(record):
+def _plain(record: NamedTuple) -> dict[str, Any]:
     return {name: np.asarray(value).tolist() for name, value in record._asdict().items()}
 
 
-def write_comparison(comparison: Comparison, fp_rates, table: str, settings: dict, folder) -> None:
+def write_comparison(
+    comparison: Comparison,
+    fp_rates: Sequence[float] | np.ndarray,
+    table: str,
+    settings: dict,
+    folder: str | Path,
+) -> None:
     """Write ``comparison.md``, ``comparison.json`` and ``comparison.png``, each whole or not.
 
     Args:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,9 @@ def diameter_groups(diameter_mm: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _group_by(attributes, name, path):
+def _group_by(
+    attributes: Mapping[str, np.ndarray], name: str, path: str | Path
+) -> dict[str, np.ndarray]:
     field, cuts = _parse(name, attributes)
     if field not in attributes:
         fields = ', '.join(sorted(attributes)) or 'none'
@@ -90,11 +93,11 @@ def _group_by(attributes, name, path):
     return _by_value(field, values, path)
 
 
-def _has_text(values):
+def _has_text(values: Iterable) -> bool:
     return any(isinstance(value, str) for value in values)
 
 
-def _parse(name, attributes):
+def _parse(name: str, attributes: Mapping[str, np.ndarray]) -> tuple[str, list[float]]:
     """Split ``field:cut,cut``; there are no cuts in a name without them."""
     field, colon, cuts = name.rpartition(':')
     if not colon or name in attributes:
@@ -108,7 +111,9 @@ def _parse(name, attributes):
     return field, numbers
 
 
-def _cut(field, values, cuts, path):
+def _cut(
+    field: str, values: np.ndarray, cuts: Sequence[float], path: str | Path
+) -> dict[str, np.ndarray]:
     if _has_text(values):
         raise UserError(f'{path}: {field} has values that are no numbers: leave its cut points out')
     numbers = np.array([np.nan if value is None else value for value in values], dtype=float)
@@ -119,7 +124,7 @@ def _cut(field, values, cuts, path):
     return groups
 
 
-def _by_value(field, values, path):
+def _by_value(field: str, values: np.ndarray, path: str | Path) -> dict[str, np.ndarray]:
     texts = np.array([_as_text(value) for value in values], dtype=object)
     value_of = {text: value for text, value in zip(texts, values) if text is not None}
     if len(value_of) > MAX_VALUES:
@@ -131,7 +136,7 @@ def _by_value(field, values, path):
     return {f'{field}={text}': texts == text for text in in_order}
 
 
-def _as_text(value):
+def _as_text(value: Any) -> str | None:
     """Return a value as text, 1.0 like 1; None for no value."""
     if value is None or value != value:  # NaN alone differs from itself
         return None
@@ -139,12 +144,12 @@ def _as_text(value):
     return str(int(value) if is_whole else value)
 
 
-def _sort_key(value):
+def _sort_key(value: Any) -> tuple[int, float, str]:
     """Sort numbers by value, strings after them."""
     return (1, 0.0, value) if isinstance(value, str) else (0, float(value), '')
 
 
-def _advice(field, values):
+def _advice(field: str, values: Iterable) -> str:
     if _has_text(values):
         return 'group by a field of fewer values'
     return f'give cut points, as in {field}:10,30'

@@ -58,7 +58,12 @@ def merge_detections(
     return merged.take(np.lexsort((-merged.score, merged.case)))
 
 
-def _pairs(first, second, boxes_of, iou_thr):
+def _pairs(
+    first: Detections,
+    second: Detections,
+    boxes_of: Callable[[np.ndarray], np.ndarray],
+    iou_thr: float,
+) -> np.ndarray:
     """Return (p, 2) indices of paired detections."""
     boxes = boxes_of(first.geometry), boxes_of(second.geometry)
     places = _places(first), _places(second)
@@ -73,11 +78,11 @@ def _pairs(first, second, boxes_of, iou_thr):
     return np.concatenate(pairs)
 
 
-def _places(detections):
+def _places(detections: Detections) -> dict[tuple, np.ndarray]:
     """Of each case and class, the indices of its detections."""
-    keys, inverse = np.unique(
-        np.column_stack([detections.case, detections.label]), axis=0, return_inverse=True
-    )
+    case, label = detections.case, detections.label
+    classes = np.zeros_like(case) if label is None else label
+    keys, inverse = np.unique(np.column_stack([case, classes]), axis=0, return_inverse=True)
     order = np.argsort(inverse.ravel(), kind='stable')
     cuts = np.cumsum(np.bincount(inverse.ravel(), minlength=len(keys)))[:-1]
     return dict(zip(map(tuple, keys.tolist()), np.split(order, cuts)))

@@ -36,6 +36,6 @@ def froc_table(result: dict, title: str = 'FROC') -> str:
     return AsciiTable(rows, title).table
 
 
-def _row(name, result):
+def _row(name: str, result: dict) -> list:
     values = [*result['sensitivity'], result['mean']]
     return [name, *(f'{value:.4f}' for value in values), result['num_lesions']]

@@ -11,7 +11,7 @@ from mmlesion.utils import UserError
 
 from .atomic import atomic_write
 
-NOT_JSON = (json.JSONDecodeError, UnicodeDecodeError)
+NOT_JSON = (ValueError, RecursionError)  # damaged, not UTF-8, a number too long, nested too deeply
 """What reading a file that is not JSON raises where another library reads it."""
 
 
@@ -49,7 +49,7 @@ def parse_json(text: str | bytes, path: str | Path, advice: str = 'write it anew
     """
     try:
         return json.loads(text)
-    except ValueError as error:
+    except NOT_JSON as error:
         raise UserError(f'{path} is not valid JSON ({error}); {advice}') from None
 
 

@@ -17,6 +17,7 @@ from mmlesion.utils import UserError
 from .atomic import atomic_write
 from .checks import find_names, to_numbers
 from .ct import read_ct, read_image
+from .names import name_cell
 
 SUBSETS = 10
 LUNG_LABELS = (3, 4)
@@ -101,7 +102,7 @@ def read_luna16_findings(
     """
     series = Path(out, 'seriesuids.csv')
     with atomic_write(series) as temporary, open(temporary, 'w', newline='') as file:
-        csv.writer(file, lineterminator='\n').writerows([uid] for uid in uids)
+        csv.writer(file, lineterminator='\n').writerows([name_cell(uid, 'a scan')] for uid in uids)
     lesions = read_luna16_ground_truth(annotations, excluded, series).lesions
     findings: list[list[dict]] = [[] for _ in uids]
     for case, sphere, ignore in zip(lesions.case, lesions.geometry, lesions.ignore):
@@ -204,7 +205,7 @@ def write_luna16_predictions(
     rows = []
     points, scores = detections.geometry[:, :3].tolist(), detections.score.tolist()
     for case, point, score in zip(detections.case, points, scores):
-        rows.append([items[case]] + point + [score])
+        rows.append([name_cell(items[case], 'a series')] + point + [score])
     with atomic_write(path) as temporary, open(temporary, 'w', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(('seriesuid', *MARK_COLUMNS, 'probability'))

@@ -17,7 +17,7 @@ from .samples import pipeline_sample
 from .tracklets import build_tracklets, representatives
 
 if TYPE_CHECKING:
-    from torch import nn
+    from mmengine.model import BaseModel
 
     from .volume_pass import VolumeStore
 
@@ -65,22 +65,22 @@ def annotated_boxes(volume: SliceSeries, annotations: Sequence[dict]) -> SliceBo
     number_of = {image['id']: number for number, image in volume.images.items()}
     slices = [number_of[a['image_id']] for a in annotations]
     boxes = [file_box(a, volume.images[number]) for a, number in zip(annotations, slices)]
-    boxes = np.array(boxes, float).reshape(-1, 4)
-    return SliceBoxes(boxes, np.array(slices, int), np.ones(len(annotations)))
+    rows = np.array(boxes, float).reshape(-1, 4)
+    return SliceBoxes(rows, np.array(slices, int), np.ones(len(annotations)))
 
 
 class EmbeddingSteps:
     """Model-specific steps of a :class:`VolumePass` for an embedding.
 
     Args:
-        model (nn.Module): A model as :class:`~mmlesion.models.LesionEmbedding`.
+        model (BaseModel): A model as :class:`~mmlesion.models.LesionEmbedding`.
         root (str | Path): The folder of the images.
         store (VolumeStore): Where the proposals are.
         theta (float): See :class:`VolumeLesions`.
     """
 
     def __init__(
-        self, model: nn.Module, root: Path | str, store: VolumeStore, theta: float
+        self, model: BaseModel, root: Path | str, store: VolumeStore, theta: float
     ) -> None:
         self.model = model
         self.root = root

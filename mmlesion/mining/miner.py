@@ -10,6 +10,7 @@ import numpy as np
 
 from mmlesion.io.schema import make_annotation
 from mmlesion.structures import SliceBoxes, SliceSeries, file_shift
+from mmlesion.utils import UserError
 
 from .cross_dataset import uncertain_regions
 from .embeddings import VolumeLesions, split_embeddings
@@ -56,6 +57,9 @@ class AnnotationMiner:
         sigma (float): Minimum score of uncertain regions (exclusive). Defaults to 0.5.
         unlabeled (bool): Whether slices without a lesion are also listed, with their uncertain
             regions. Defaults to False.
+
+    Raises:
+        UserError: If 'matching' is among the rules, and there are no embeddings.
     """
 
     def __init__(
@@ -70,6 +74,10 @@ class AnnotationMiner:
         sigma: float = 0.5,
         unlabeled: bool = False,
     ) -> None:
+        if 'matching' in rules and embeddings is None:
+            raise UserError(
+                "the rule 'matching' compares embeddings: give them, or leave it out of the rules"
+            )
         self.coco = coco
         self.proposals = proposals
         self.rules = rules
@@ -100,15 +108,19 @@ class AnnotationMiner:
             VolumeLesions(volume, self.proposals.load(volume.name), self.theta)
             for volume in volumes
         ]
-        matches = self._match(patient) if 'matching' in self.rules else [[]] * len(patient)
+        matches: list[list[_Match]] = [[]] * len(patient)
+        if 'matching' in self.rules and self.embeddings is not None:
+            matches = self._match(patient, self.embeddings)
         for known, matched in zip(patient, matches):
             self._mine_volume(known, matched)
 
-    def _match(self, patient: Sequence[VolumeLesions]) -> list[list[_Match]]:
+    def _match(
+        self, patient: Sequence[VolumeLesions], embeddings: VolumeStore
+    ) -> list[list[_Match]]:
         """Return the matched tracklets of each volume, in ascending order of distance."""
         stored, lesions = [], []
         for known in patient:
-            stored.append(split_embeddings(self.embeddings.load(known.volume.name), known))
+            stored.append(split_embeddings(embeddings.load(known.volume.name), known))
             lesions += known.lesions
         # one row per lesion; volumes without any have arrays of another width
         rows = [one.annotated for one in stored if len(one.annotated)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
@@ -99,7 +99,7 @@ def score_rows(
 
 
 def _score_row(rule: str, counts: Sequence[int]) -> dict:
-    row = dict(rule=rule) | dict(zip(COUNTS, counts))
+    row: dict[str, Any] = dict(rule=rule) | dict(zip(COUNTS, counts))
     row['precision'] = _share(row['right'], row['boxes'])
     row['recall'] = _share(row['found'], row['missing'])
     return row
@@ -122,17 +122,18 @@ def _meet(boxes: SliceBoxes, truth: SliceBoxes, theta: float) -> tuple[np.ndarra
 def _boxes_by_series(coco: Mapping) -> dict[str, dict[str, SliceBoxes]]:
     """Return {series: {source: SliceBoxes}} of COCO content, without previously ignored boxes."""
     image_of = {image['id']: image for image in coco['images']}
-    series = {}
+    listed: dict[str, dict[str, list[_Listed]]] = {}
     for image in coco['images']:
-        series.setdefault(series_of(image['file_name']), {})
+        listed.setdefault(series_of(image['file_name']), {})
     for annotation in coco['annotations']:
         if annotation['source'] not in RULES and not is_target(annotation):
             continue
         image = image_of[annotation['image_id']]
-        sources = series[series_of(image['file_name'])]
+        sources = listed[series_of(image['file_name'])]
         source = annotation['source'] if annotation['source'] in RULES else 'annotated'
         sources.setdefault(source, []).append(_Listed(annotation, image))
-    for name, sources in series.items():
+    series = {}
+    for name, sources in listed.items():
         series[name] = {source: _slice_boxes(found) for source, found in sources.items()}
     return series
 

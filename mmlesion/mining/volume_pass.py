@@ -89,7 +89,7 @@ class VolumePass:
 
     @torch.no_grad()
     def _collect(self, loader: DataLoader, share: Sequence[SliceSeries], bar: tqdm) -> None:
-        results = {}
+        results: dict[int, list[dict[str, np.ndarray]]] = {}
         for batch in loader:
             inputs = [one.data for one in batch if one.data is not None]
             found = iter(self.predict(pseudo_collate(inputs)) if inputs else ())
@@ -97,7 +97,7 @@ class VolumePass:
                 rows = results.setdefault(one.volume, [])
                 rows += [] if one.data is None else [next(found)]
                 # all that the volume has, be it none
-                if len(rows) == one.count:
+                if len(rows) == one.num_samples:
                     self.store.save(share[one.volume].name, _joined(results.pop(one.volume)))
                     bar.update()
 
@@ -107,12 +107,12 @@ class _Loaded(NamedTuple):
 
     Args:
         volume (int): The volume's index.
-        count (int): Its number of samples.
+        num_samples (int): Of the volume.
         data (dict, optional): What the pipeline made of the sample; None of a volume without any.
     """
 
     volume: int
-    count: int
+    num_samples: int
     data: dict | None
 
 

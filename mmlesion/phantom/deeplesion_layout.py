@@ -30,12 +30,12 @@ _NOISY_SHIFT = (20, 40)  # px by which the box of a noisy row misses its lesion
 class _Task(NamedTuple):
     """A patient to draw.
 
-    ``number`` counts all patients from 1, ``index`` those of the split (1, 2 or 3) from 0.
+    ``number`` counts all patients from 1, ``place`` those of the split (1, 2 or 3) from 0.
     """
 
     number: int
     split: int
-    index: int
+    place: int
 
 
 @dataclass
@@ -101,7 +101,8 @@ def make_deeplesion_phantom(
             options=options,
         )
         written = run_parallel(write, _list_tasks(patients), workers, 'patients', 'patient')
-        rows, truth = [], {}
+        rows: list[dict] = []
+        truth: dict[str, dict] = {}
         for part in written:
             rows += part.rows
             truth |= part.truth
@@ -111,7 +112,7 @@ def make_deeplesion_phantom(
 
 def _list_tasks(patients: Sequence[int]) -> list[_Task]:
     """Return the patients of the training, validation and test split."""
-    tasks = []
+    tasks: list[_Task] = []
     for split, count in enumerate(patients, start=1):
         before = len(tasks)
         tasks += [_Task(before + index + 1, split, index) for index in range(count)]

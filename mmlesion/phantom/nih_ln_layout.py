@@ -98,7 +98,7 @@ def _write_patient(task: _Task, root: Path, seed: int, options: PatientOptions) 
     (root / MASKS / name).mkdir(parents=True)
     mask = root / MASKS / name / f'{name}_mask.nii.gz'
     sitk.WriteImage(upright_image(nodes, study, last), str(mask), useCompression=True)
-    lesions = []
+    lesions: list[Lesion] = []
     for site in study.sites:
         lesions += site.lesions
     _write_markers(root / MARKERS / name, name, lesions, study, last)
@@ -152,7 +152,7 @@ def _write_markers(
     sizes = [sorted(lesion.profile.diameters, reverse=True) for lesion in lesions]
     if name.startswith('MED'):
         sizes = [size[1:] for size in sizes]
-    columns = {
+    columns: dict[str, Iterable[Iterable[float]]] = {
         'physicalPoints': centers,
         'indices': np.rint((centers - lowest) / steps).astype(int),
         'sizes': sizes,

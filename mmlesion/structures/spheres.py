@@ -293,7 +293,7 @@ def check_shape(shape: str, owner: object = None) -> None:
 def _meet_cubes(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
     """Return the intersection volume of the bounding cubes of spheres (..., 4)."""
     half1, half2 = spheres1[..., 3] / 2, spheres2[..., 3] / 2
-    volume = 1
+    volume = spheres1.new_ones(())
     for axis in range(3):  # an axis at a time: (m, n, 3) would take three times the memory
         center1, center2 = spheres1[..., axis], spheres2[..., axis]
         end = torch.minimum(center1 + half1, center2 + half2)
@@ -305,7 +305,8 @@ def _meet_cubes(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
 def _meet_spheres(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
     """Return the intersection volume of spheres (..., 4): a lens, the smaller one, or 0."""
     radius1, radius2 = spheres1[..., 3] / 2, spheres2[..., 3] / 2
-    distance = sum((spheres1[..., axis] - spheres2[..., axis]) ** 2 for axis in range(3)).sqrt()
+    squares = ((spheres1[..., axis] - spheres2[..., axis]) ** 2 for axis in range(3))
+    distance = sum(squares, spheres1.new_zeros(())).sqrt()
     total, difference = radius1 + radius2, (radius1 - radius2).abs()
     # depth of the lens along the line of centers; 0 where the spheres do not meet
     depth = (total - distance).clamp(min=0)

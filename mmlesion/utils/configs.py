@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
-
-from mmengine.config import Config
+from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 SHIPPED = 'mmdet::'
 """What the name of a config begins with that mmdet ships, as ``mmdet::retinanet/...``."""
@@ -34,7 +35,7 @@ def load_config(
     Raises:
         UserError: If the config cannot be read, an option does not fit, or a part is missing.
     """
-    cfg = copy.deepcopy(config) if isinstance(config, Config) else _read(str(config))
+    cfg = _read(str(config)) if isinstance(config, (str, Path)) else copy.deepcopy(config)
     name = f'the config {cfg.filename or ""}'.strip()
     try:
         cfg.merge_from_dict(dict(options or {}))
@@ -48,11 +49,13 @@ def load_config(
 def _read(path: str) -> Config:
     try:
         if path.startswith(SHIPPED):
-            from mmengine.hub import get_config  # with torch, which files do without
+            from mmengine.hub import get_config
 
             return get_config(path)
         if not Path(path).exists():
             raise UserError(f'the config {path} does not exist')
+        from mmengine.config import Config  # with torch, which bad names do without
+
         return Config.fromfile(path)
     except UserError:
         raise

@@ -39,6 +39,11 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, which ends a run like Ctrl-C."""
 
 
+def printable(text: str) -> str:
+    """Return text without the characters by which a file's names could control a terminal."""
+    return ''.join(one if one.isprintable() or one in '\n\t' else ascii(one)[1:-1] for one in text)
+
+
 def cli(main: Callable[..., Any]) -> Callable[..., Any]:
     """Run a command-line ``main`` and report errors of the user in one line.
 
@@ -51,7 +56,12 @@ def cli(main: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return main(*args)
         except (UserError, OutputError) as error:
-            sys.exit(f'error: {error}')
+            sys.exit(f'error: {printable(str(error))}')
+        except RecursionError:
+            sys.exit('error: an input file is nested too deeply')
+        except MemoryError as error:
+            what = printable(f' ({error})' if str(error) else '')
+            sys.exit(f'error: the memory does not suffice for the input{what}')
         except KeyboardInterrupt as error:
             number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
             print(f'\nerror: interrupted by {number.name}', file=sys.stderr)

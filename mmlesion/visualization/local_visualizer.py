@@ -24,7 +24,9 @@ from .windows import display_window
 _CHARACTER_WIDTH = 0.8
 
 
-def slice_to_rgb(image: np.ndarray, window: tuple[float, float] = ABDOMEN_WINDOW) -> np.ndarray:
+def slice_to_rgb(
+    image: np.ndarray, window: np.ndarray | tuple[float, float] = ABDOMEN_WINDOW
+) -> np.ndarray:
     """Convert the middle slice of an image to an 8-bit RGB image.
 
     Args:
@@ -106,7 +108,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
             data_sample = _with_diameters(data_sample, self.dataset_meta.get('classes'))
         super().add_datasample(name, picture, data_sample, *args, **kwargs)
 
-    def _window(self, data_sample: DetDataSample | None) -> tuple[float, float]:
+    def _window(self, data_sample: DetDataSample | None) -> np.ndarray | tuple[float, float]:
         if self.window is not None:
             return self.window
         return display_window({} if data_sample is None else data_sample.metainfo)

@@ -12,6 +12,7 @@ from mmlesion.io.true_masks import read_lesions
 from mmlesion.mining import AnnotationMiner, VolumeStore
 from mmlesion.mining.embeddings import annotated_boxes
 from mmlesion.mining.report import count_rows, score_rows
+from mmlesion.utils import UserError
 
 LESION = [10, 10, 20, 20]
 WITHHELD = [40, 30, 50, 40]
@@ -160,3 +161,9 @@ def test_the_dataset_takes_it(mined, two_studies):
         if dataset.get_data_info(index)['lesion_ids']
     ]
     assert len(certain) == 6
+
+
+def test_matching_needs_embeddings(mined):
+    with pytest.raises(UserError, match="'matching' compares embeddings"):
+        mined(embeddings=None)
+    assert mined(rules=['propagation'], embeddings=None)['annotations']

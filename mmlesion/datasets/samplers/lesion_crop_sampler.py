@@ -83,7 +83,7 @@ class LesionCropSampler(EpochSampler):
     def __iter__(self) -> Iterator[int]:
         """Iterate this process's indices into the dataset."""
         generator = self.generator()
-        drawn = []
+        drawn: list[int] = []
         while len(drawn) < self.num_random:
             # a round of all, so that none comes twice before the others
             drawn += torch.randperm(len(self.anywhere), generator=generator).tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import chain
 
 import torch
@@ -125,7 +125,8 @@ def _group(dataset: BaseDataset, first: int, last: int) -> tuple[list[list[int]]
         tuple: The slices of each lesion, list[list[int]], where a slice whose lesions have no
         identity is a group of its own; and the slices without lesions, list[int].
     """
-    lesions, negatives = {}, []
+    lesions: dict[Hashable, list[int]] = {}
+    negatives: list[int] = []
     for index in tqdm(range(first, last), desc='slices with lesions', delay=3, leave=False):
         sample = dataset.get_data_info(index)
         if all(instance['ignore_flag'] for instance in sample['instances']):

@@ -130,7 +130,7 @@ class LoadProposalPatch(LoadCTSlices):
         self.max_shift_mm = max_shift_mm
         self.flip_prob = flip_prob
         self.pad_hu = pad_hu
-        self._cached = {}
+        self._cached: dict[str, np.ndarray | None] = {}
 
     def transform(self, results: dict) -> dict:
         """Load the patch.

@@ -51,7 +51,8 @@ class AutocastModulesHook(Hook):
         if 'forward' in vars(module):
             return  # a test after a training, with the same model
         if self.channels_last:
-            module.to(memory_format=torch.channels_last)
+            # torch's stubs lack the keyword on its own
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         plain = module.forward
 
         @functools.wraps(plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -117,7 +118,9 @@ def _with_mean(sensitivity: np.ndarray) -> np.ndarray:
     return np.append(sensitivity, sensitivity.mean())
 
 
-def _draw(rows, draws, generator):
+def _draw(
+    rows: Mapping[str, Sequence[Cases]], draws: int, generator: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Return each row's scores (draws, l + 1) on patients drawn with replacement."""
     first = next(iter(rows.values()))[0]
     num_patients = 1 + first.patient.max()
@@ -131,14 +134,14 @@ def _draw(rows, draws, generator):
     return drawn
 
 
-def _training_noise(read):
+def _training_noise(read: Mapping[str, np.ndarray]) -> tuple[np.ndarray, int]:
     """Return the pooled standard deviation (l + 1,) over runs, and its degrees of freedom."""
     freedom = sum(len(runs) - 1 for runs in read.values())
     squares = sum(((runs - runs.mean(axis=0)) ** 2).sum(axis=0) for runs in read.values())
     return np.sqrt(squares / max(freedom, 1)), freedom
 
 
-def _row_score(read, samples, confidence):
+def _row_score(read: np.ndarray, samples: np.ndarray, confidence: float) -> RowScore:
     lower, upper = _interval(samples, confidence)
     runs = read[:, -1]
     several = len(runs) > 1
@@ -146,7 +149,7 @@ def _row_score(read, samples, confidence):
     return RowScore(read.mean(axis=0), lower, upper, runs, float(error))
 
 
-def _difference(value, samples, confidence):
+def _difference(value: np.ndarray, samples: np.ndarray, confidence: float) -> PairedDifference:
     lower, upper = _interval(samples, confidence)
     samples = samples[np.isfinite(samples).all(axis=1)]
     beyond = np.minimum((samples <= 0).sum(axis=0), (samples >= 0).sum(axis=0))
@@ -155,7 +158,7 @@ def _difference(value, samples, confidence):
     return PairedDifference(value, lower, upper, p)
 
 
-def _interval(samples, confidence):
+def _interval(samples: np.ndarray, confidence: float) -> np.ndarray:
     """Return percentiles of the draws, without those that have no lesions."""
     outside = 50 * (1 - confidence)
     return np.nanpercentile(samples, [outside, 100 - outside], axis=0)

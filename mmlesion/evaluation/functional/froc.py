@@ -67,7 +67,7 @@ class MatchedDetections:
 
     def __init__(
         self, detections: Detections, lesions: Lesions, num_cases: int, protocol: Protocol
-    ):
+    ) -> None:
         start = time.perf_counter()
         if protocol.max_per_case:
             detections = limit_per_case(detections, protocol.max_per_case)
@@ -237,7 +237,7 @@ def limit_per_case(detections: Detections, limit: int) -> Detections:
     return detections.take(detections.score > threshold[detections.case])
 
 
-def _rank(detections):
+def _rank(detections: Detections) -> Detections:
     """Sort by descending score, with ties in the order of the DeepLesion and LENS programs."""
     by_case = np.argsort(detections.case, kind='stable')
     # Not a stable sort: these programs call exactly this on the detections of all cases, case by
@@ -245,7 +245,7 @@ def _rank(detections):
     return detections.take(by_case[np.argsort(detections.score[by_case])[::-1]])
 
 
-def _points(score, merge_ties):
+def _points(score: np.ndarray, merge_ties: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return each ranked detection's point on the curve (n,), and the points' scores (p,)."""
     if not merge_ties:
         return np.arange(len(score)), score
@@ -253,7 +253,7 @@ def _points(score, merge_ties):
     return np.cumsum(new) - 1, score[new]
 
 
-def _counts(events, weight=None):
+def _counts(events: CurveEvents, weight: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
     """(p + 1,) false positives and (p + 1,) detected lesions up to each point, from 0.
 
     Args:
@@ -301,7 +301,7 @@ def curve_of(
         return fp / num_cases, hits / np.float64(num_lesions)
 
 
-def _bootstrap(matched, count, seed):
+def _bootstrap(matched: MatchedDetections, count: int, seed: int) -> np.ndarray:
     """(count, l) sensitivities at the FP rates, each on cases drawn with replacement."""
     generator = np.random.default_rng(seed)
     events, lesion_case = matched.events(matched.counted), matched.lesion_case[matched.counted]
@@ -315,7 +315,7 @@ def _bootstrap(matched, count, seed):
     return samples
 
 
-def _interval(samples):
+def _interval(samples: np.ndarray) -> dict:
     """Return 95 % percentile intervals of the sensitivities and of their mean.
 
     Draws without any lesion have no sensitivity, and are left out.
@@ -331,7 +331,7 @@ def _interval(samples):
     }
 
 
-def _at_fp_rates(fp, sensitivity, fp_rates):
+def _at_fp_rates(fp: np.ndarray, sensitivity: np.ndarray, fp_rates: np.ndarray) -> dict:
     read = sensitivity_at(fp, sensitivity, fp_rates)
     return {
         'fp_levels': fp_rates.tolist(),
@@ -340,7 +340,7 @@ def _at_fp_rates(fp, sensitivity, fp_rates):
     }
 
 
-def _corners(fp, sensitivity, score):
+def _corners(fp: np.ndarray, sensitivity: np.ndarray, score: np.ndarray) -> dict[str, list]:
     """Return the curve without repeated points and points inside straight lines.
 
     It draws and interpolates as the whole curve does. Its first point, (0, 0), has the best score.

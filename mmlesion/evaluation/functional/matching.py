@@ -42,7 +42,7 @@ def match(
     return false_positive, first_match
 
 
-def _keys(detections, lesions):
+def _keys(detections: Detections, lesions: Lesions) -> tuple[np.ndarray, np.ndarray]:
     """Numbers that are equal for a detection and a lesion that may match: of case, and class."""
     if detections.label is None or lesions.label is None:
         return detections.case, lesions.case

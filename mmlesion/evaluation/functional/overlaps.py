@@ -33,7 +33,7 @@ def box_overlaps(
     extra = 1.0 if inclusive else 0.0
     # The order of these products and sums is that of the published programs, so that an overlap
     # which lies right on the threshold falls on the same side of it.
-    inter, box_size, gt_size = 1.0, 1.0, 1.0
+    inter = box_size = gt_size = np.ones(())
     for low, high in zip(range(dims), range(dims, 2 * dims)):
         end = np.minimum(boxes[..., high], gts[..., high])
         start = np.maximum(boxes[..., low], gts[..., low])
@@ -43,7 +43,7 @@ def box_overlaps(
     return _ratio(inter, box_size, gt_size, metric)
 
 
-def _ratio(inter, box_size, gt_size, metric):
+def _ratio(inter: np.ndarray, box_size: np.ndarray, gt_size: np.ndarray, metric: str) -> np.ndarray:
     with np.errstate(divide='ignore', invalid='ignore'):
         if metric == 'iou':
             return inter / (box_size + gt_size - inter)
@@ -94,7 +94,7 @@ class OverlapCriterion:
     inclusive: bool = True
     annotated_slice: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.metric not in OVERLAPS:
             raise OptionError(f'overlap must be one of {OVERLAPS}, not {self.metric!r}', self)
 

@@ -89,13 +89,21 @@ def stack_boxes(
     return boxes_3d[order], scores_3d[order], labels_3d[order], np.argsort(order)[tracks]
 
 
-def _match(boxes, scores, labels, before, here, iou_thr):
+def _match(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    before: np.ndarray,
+    here: np.ndarray,
+    iou_thr: float,
+) -> np.ndarray:
     """(m, 2) pairs of box indices from ``before`` and ``here``, one to one, by descending IoU."""
     ious = box_overlaps(boxes[before][:, None], boxes[here][None], inclusive=False)
     rows, columns = np.nonzero((ious > iou_thr) & (labels[before][:, None] == labels[here]))
     pairs = np.stack([before[rows], here[columns]], axis=1)
     order = np.lexsort((-scores[pairs].sum(1), -ious[rows, columns]))
-    taken, chosen = set(), []
+    taken: set[int] = set()
+    chosen = []
     for first, second in pairs[order].tolist():
         if first not in taken and second not in taken:
             taken.update((first, second))

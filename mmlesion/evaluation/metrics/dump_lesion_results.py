@@ -33,7 +33,7 @@ class DumpLesionResults(DumpDetResults):
         super().process(data_batch, [_without_maps(sample) for sample in data_samples])
 
 
-def _without_maps(sample):
+def _without_maps(sample: dict) -> dict:
     """Return a copy of a sample with the detections' segments as RLE in place of its maps."""
     kept = {key: value for key, value in sample.items() if key != 'gt_sem_seg'}
     if 'segments' in sample.get('pred_sem_seg', {}):

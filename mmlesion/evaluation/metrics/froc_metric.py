@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Callable
 
 import numpy as np
 from mmdet.registry import METRICS
@@ -111,7 +112,7 @@ class FROCMetric(BaseMetric):
         backend_args: dict | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
-    ):
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if format_only and outfile_prefix is None:
             raise UserError('FROCMetric with format_only writes predictions: give outfile_prefix')
@@ -172,7 +173,7 @@ class FROCMetric(BaseMetric):
             write_cases(cases, f'{self.outfile_prefix}{SUFFIX}')
         return _scalars(result)
 
-    def _categories(self):
+    def _categories(self) -> dict[int, str]:
         """Return category id to name, in the order of labels."""
         classes = self.dataset_meta['classes']
         ids = {c['name']: c['id'] for c in self.content.get('categories', [])}
@@ -181,7 +182,9 @@ class FROCMetric(BaseMetric):
             raise UserError(f'{self.ann_file} has none of the classes {", ".join(classes)}')
         return chosen
 
-    def _collect(self, results, category_ids) -> CollectedRun:
+    def _collect(
+        self, results: Sequence[SampleDetections], category_ids: np.ndarray
+    ) -> CollectedRun:
         """Bring all predictions into the order of the annotation file, whoever made them."""
         samples = {sample.sample_id: sample for sample in results}
         by_case = self.task.merge_samples(samples.values())
@@ -194,7 +197,7 @@ class FROCMetric(BaseMetric):
         predictions = Predictions(detections, unknown, num_unknown)
         return CollectedRun(predictions, _collect_segments(samples, listed))
 
-    def _concatenate(self, by_case, listed) -> Detections:
+    def _concatenate(self, by_case: Mapping[Any, CaseDetections], listed: Sequence) -> Detections:
         """Return the detections of the listed cases, with the cases' place in the file."""
         nothing = CaseDetections(
             np.empty((0, self.task.geometry_dim)), np.empty(0), np.empty(0, dtype=int)
@@ -206,7 +209,7 @@ class FROCMetric(BaseMetric):
         case = np.repeat(indices, counts)
         return Detections(case, joined.geometry, joined.score, joined.label)
 
-    def _warn(self, predictions, categories):
+    def _warn(self, predictions: Predictions, categories: Mapping[int, str]) -> None:
         """Log what a reader of the result must know."""
         for line in coverage_warnings(self.truth, predictions):
             print_log(line, 'current', logging.WARNING)
@@ -218,7 +221,7 @@ class FROCMetric(BaseMetric):
                 logging.WARNING,
             )
 
-    def _evaluate(self, run, categories):
+    def _evaluate(self, run: MatchedRun, categories: Mapping[int, str]) -> dict:
         """Return the FROC over all classes, the task's own scores, and each class's FROC."""
         member_of = {name: member[self._chosen(categories)] for name, member in self.groups.items()}
         result = summarize_froc(run.matched, member_of, self.bootstrap, self.seed)
@@ -230,26 +233,29 @@ class FROCMetric(BaseMetric):
             }
         return result
 
-    def _class_froc(self, detections, category):
+    def _class_froc(self, detections: Detections, category: int) -> dict:
         """Return the FROC of one class."""
+        assert detections.label is not None  # category ids
         detections = detections.take(detections.label == category)
         matched = self._match(detections, self._lesions([category]))
         return summarize_froc(matched, bootstrap=self.bootstrap, seed=self.seed)
 
-    def _chosen(self, categories):
+    def _chosen(self, categories: Iterable[int]) -> np.ndarray:
         """Return (m,) bool, the lesions of some categories."""
-        return np.isin(self.truth.lesions.label, list(categories))
+        labels = self.truth.lesions.label
+        assert labels is not None  # category ids
+        return np.isin(labels, list(categories))
 
-    def _lesions(self, categories) -> Lesions:
+    def _lesions(self, categories: Iterable[int]) -> Lesions:
         return self.truth.lesions.take(self._chosen(categories))
 
-    def _match(self, detections, lesions) -> MatchedDetections:
+    def _match(self, detections: Detections, lesions: Lesions) -> MatchedDetections:
         """Match detections with lesions, of any class if ``class_agnostic``."""
         if self.class_agnostic:
             detections, lesions = replace(detections, label=None), replace(lesions, label=None)
         return MatchedDetections(detections, lesions, len(self.truth.cases), self.protocol)
 
-    def _report(self, result):
+    def _report(self, result: dict) -> None:
         """Print the tables, and write the result and its picture if a place is given."""
         by_class = result.get('classwise', {})
         tables = [froc_table(result), *(froc_table(one, name) for name, one in by_class.items())]
@@ -260,7 +266,7 @@ class FROCMetric(BaseMetric):
             draw_froc(curves, f'{self.outfile_prefix}.png')
 
 
-def _build_task(content, ann_file, fold) -> FROCTask:
+def _build_task(content: Any, ann_file: str, fold: int | Sequence[int] | None) -> FROCTask:
     """Return the task of the kind that an annotation file has."""
     if isinstance(content, dict) and isinstance(content.get('volumes'), list):
         return VolumeTask(content, ann_file, fold)
@@ -271,7 +277,12 @@ def _build_task(content, ann_file, fold) -> FROCTask:
     return SliceTask(content, ann_file)
 
 
-def _build_protocol(task, criterion, fp_rates, max_per_case) -> Protocol:
+def _build_protocol(
+    task: FROCTask,
+    criterion: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    fp_rates: Sequence[float] | None,
+    max_per_case: int | None,
+) -> Protocol:
     """Return the rules: the task's own where an option is not given."""
     default = task.default_rules
     return replace(
@@ -282,14 +293,14 @@ def _build_protocol(task, criterion, fp_rates, max_per_case) -> Protocol:
     )
 
 
-def _collect_segments(samples, listed):
+def _collect_segments(samples: Mapping[Any, SampleDetections], listed: Sequence) -> list | None:
     """Return each detection's segment, in the order of the listed cases; None without masks."""
     if all(sample.segments is None for sample in samples.values()):
         return None
     return [segment for case in listed for segment in samples[case].segments or ()]
 
 
-def _scalars(result):
+def _scalars(result: dict) -> dict[str, float]:
     """Return what mmengine logs: one number a name."""
     extra = {name: result[name] for name in ('mAP', 'TNP') if name in result}
     values = {'mean': result['mean'], **extra, **_at_fp_rates(result)}
@@ -300,6 +311,6 @@ def _scalars(result):
     return values
 
 
-def _at_fp_rates(result, before=''):
+def _at_fp_rates(result: dict, before: str = '') -> dict[str, float]:
     pairs = zip(result['fp_levels'], result['sensitivity'])
     return {f'{before}sens@{fp_rate:g}': sensitivity for fp_rate, sensitivity in pairs}

@@ -41,7 +41,9 @@ class VolumeTask(FROCTask):
     default_rules = luna16_protocol()
     geometry_dim = 4
 
-    def __init__(self, content: dict, ann_file: str, fold: int | Sequence[int] | None = None):
+    def __init__(
+        self, content: dict, ann_file: str, fold: int | Sequence[int] | None = None
+    ) -> None:
         self.truth = volume_ground_truth(content, ann_file, fold)
 
     def build_criterion(self, options: OverlapOptions) -> Callable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def sample_genotype(generator: np.random.Generator) -> list[tuple]:
     return genotype
 
 
-def chosen_operations(genotype: list[tuple]) -> list[tuple[int, int]]:
+def chosen_operations(genotype: Sequence[tuple]) -> list[tuple[int, int]]:
     """Return the (edge, operation) index pairs of a genotype, two per branch."""
     return [
         (EDGES.index((source, branch)), OPERATIONS.index(operation))

@@ -18,7 +18,7 @@ from mmlesion.visualization.genotype_graph import draw_genotypes
 
 from ..layers import OPERATIONS
 from .genotypes import EDGES, write_genotypes
-from .search_strategies import GradientStrategy, RandomStrategy, SearchResult
+from .search_strategies import GradientStrategy, RandomStrategy, SearchResult, SearchStrategy
 
 
 @LOOPS.register_module()
@@ -66,6 +66,7 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         super().__init__(runner, dataloader, max_epochs, val_begin=max_epochs + 1)
         self.second_half['dataset'] = self.dataloader.dataset
         self.strategy_name = strategy
+        self.strategy: SearchStrategy
         if strategy == 'gradient':
             self.strategy = GradientStrategy(self, architecture_begin)
         elif strategy == 'random':
@@ -134,7 +135,7 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         self.runner.logger.info(f'Genotypes are in {path}')
 
 
-def _check_config(runner, dataloader):
+def _check_config(runner: Runner, dataloader: dict) -> None:
     """Raise UserError if the config is that of ordinary training instead of a search."""
     if not isinstance(dataloader, dict) or 'half' not in dataloader['sampler']:
         raise UserError(

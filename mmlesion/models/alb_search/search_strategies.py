@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from mmengine.dist import all_reduce, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner.utils import set_random_seed
 from torch import Tensor
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mmlesion.utils import OptionError
@@ -66,6 +68,10 @@ class SearchStrategy:
     def end_epoch(self) -> None:
         """Log an epoch."""
 
+    def choose(self) -> SearchResult:
+        """Return what the search has found, at its end."""
+        raise NotImplementedError
+
     def update(self, part: str, data_batch: dict) -> dict[str, Tensor]:
         """Update either the weights or the architecture parameters.
 
@@ -83,7 +89,7 @@ class SearchStrategy:
 
 
 @contextmanager
-def _held_fixed(param_groups):
+def _held_fixed(param_groups: Sequence[dict]) -> Iterator[None]:
     """Disable the gradients of parameters within the context."""
     parameters = [p for group in param_groups for p in group['params'] if p.requires_grad]
     for parameter in parameters:
@@ -115,7 +121,7 @@ class GradientStrategy(SearchStrategy):
                 self,
             )
         self.architecture_begin = architecture_begin
-        self.batches = None
+        self.batches: Iterator[dict] | None = None
 
     def begin_epoch(self) -> None:
         """Restart the loader of the second half."""
@@ -169,7 +175,7 @@ class GradientStrategy(SearchStrategy):
         return SearchResult(genotypes, strengths, details)
 
 
-def _endless(loader):
+def _endless(loader: DataLoader) -> Iterator[dict]:
     while True:
         yield from loader
 
@@ -221,16 +227,18 @@ class RandomStrategy(SearchStrategy):
         """
         candidates = [self._draw(self.loop.max_iters + i) for i in range(self.num_samples)]
         losses = self._score(candidates)
-        scored = [dict(loss=loss, **genotypes) for loss, genotypes in zip(losses, candidates)]
+        scored: list[dict[str, Any]] = [
+            dict(loss=loss, **genotypes) for loss, genotypes in zip(losses, candidates)
+        ]
         scored.sort(key=lambda candidate: candidate['loss'])
         return SearchResult(candidates[np.argmin(losses)], None, dict(candidates=scored))
 
-    def _draw(self, number):
+    def _draw(self, number: int) -> dict[str, list[tuple]]:
         generator = np.random.default_rng((self.loop.runner.seed, number))
         return {kind: sample_genotype(generator) for kind in self.architecture.alphas}
 
     @torch.no_grad()
-    def _score(self, candidates):
+    def _score(self, candidates: Sequence[dict[str, list[tuple]]]) -> list[float]:
         """Return the mean loss of each candidate on the second half."""
         runner = self.loop.runner
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -20,12 +20,12 @@ STRIDES = (4, 8, 16)
 class _Upsample(nn.Module):
     """Transposed convolution to the size of the encoder's features, concatenation, 1x1x1 conv."""
 
-    def __init__(self, channels, skip_channels, norm_cfg):
+    def __init__(self, channels: int, skip_channels: int, norm_cfg: dict | None) -> None:
         super().__init__()
         self.deconv = pre_act_conv3d(channels, channels, 2, norm_cfg, transposed=True)
         self.conv = pre_act_conv3d(channels + skip_channels, channels, 1, norm_cfg)
 
-    def forward(self, x, skip):
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         return self.conv(torch.cat([self.deconv(x), skip], 1))
 
 
@@ -69,10 +69,10 @@ class DenseUNet3D(BaseModule):
         )
         self.out_indices = tuple(out_indices)
 
-        def dense(channels):
+        def dense(channels: int) -> DenseBlock3D:
             return DenseBlock3D(channels, growth_rate, num_bottlenecks, norm_cfg=norm_cfg)
 
-        def transition(block):
+        def transition(block: DenseBlock3D) -> nn.Module:
             return pre_act_conv3d(block.out_channels, out_channels, 1, norm_cfg)
 
         self.pre_block = nn.Sequential(
@@ -80,17 +80,17 @@ class DenseUNet3D(BaseModule):
             pre_act_conv3d(stem_channels, stem_channels, 3, norm_cfg),
             nn.MaxPool3d(2),
         )
-        self.encode = nn.ModuleList(
-            dense(channels) for channels in (stem_channels, out_channels, out_channels)
-        )
+        encode = [dense(channels) for channels in (stem_channels, out_channels, out_channels)]
+        self.encode = nn.ModuleList(encode)
         self.encode_transition = nn.ModuleList(
-            nn.Sequential(transition(block), nn.AvgPool3d(2)) for block in self.encode
+            nn.Sequential(transition(block), nn.AvgPool3d(2)) for block in encode
         )
         self.upsample = nn.ModuleList(
-            _Upsample(out_channels, block.out_channels, norm_cfg) for block in self.encode[1:]
+            _Upsample(out_channels, block.out_channels, norm_cfg) for block in encode[1:]
         )
-        self.decode = nn.ModuleList(dense(out_channels) for _ in self.upsample)
-        self.decode_transition = nn.ModuleList(transition(block) for block in self.decode)
+        decode = [dense(out_channels) for _ in self.upsample]
+        self.decode = nn.ModuleList(decode)
+        self.decode_transition = nn.ModuleList(transition(block) for block in decode)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Extract the pyramid.

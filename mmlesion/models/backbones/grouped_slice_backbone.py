@@ -56,7 +56,7 @@ class GroupedSliceBackbone(BaseModule):
         outs = self.backbone(x.reshape(-1, self.group_size, *x.shape[2:]))
         return tuple(out.reshape(len(x), -1, *out.shape[2:]) for out in outs)
 
-    def _check(self, x):
+    def _check(self, x: Tensor) -> None:
         expected = self.num_groups * self.group_size
         if x.shape[1] != expected:
             raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from mmlesion.utils import OptionError
 from ..layers import DenseBlock3D, batched_nms_3d, pre_act_conv3d
 
 
-def _rows(maps, num_values):
+def _rows(maps: Tensor, num_values: int) -> Tensor:
     """Reshape maps (N, A * num_values, D, H, W) to (N, D * H * W * A, num_values)."""
     return maps.permute(0, 2, 3, 4, 1).reshape(len(maps), -1, num_values)
 
@@ -82,14 +83,14 @@ class SphereRPNHead(RPNHead):
         )
         self.default_init = init_cfg is None
 
-    def _init_layers(self):
+    def _init_layers(self) -> None:
         numbers = list(self.prior_generator.num_base_priors)
         if self.shared and len(set(numbers)) > 1:
             raise OptionError(f'levels with {numbers} anchors cannot share a head', self)
         heads = numbers[:1] if self.shared else numbers
         self.detectors = nn.ModuleList(self._detector(number) for number in heads)
 
-    def _detector(self, num_anchors):
+    def _detector(self, num_anchors: int) -> nn.Sequential:
         block = DenseBlock3D(
             self.in_channels, self.growth_rate, self.num_bottlenecks, norm_cfg=self.norm_cfg
         )
@@ -101,8 +102,9 @@ class SphereRPNHead(RPNHead):
         """Initialize the weights, with small ones in the layers that predict scores and deltas."""
         super().init_weights()
         if self.default_init:
-            for _, predict in self.detectors:
-                nn.init.normal_(predict.conv.weight, std=0.01)
+            for detector in self.detectors:
+                _, predict = detector.children()
+                nn.init.normal_(predict.get_parameter('conv.weight'), std=0.01)
 
     def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
         """Predict on each level.
@@ -160,7 +162,9 @@ class SphereRPNHead(RPNHead):
             loss_rpn_bbox=self.loss_bbox(preds, deltas, delta_weights, avg_factor=avg_factor),
         )
 
-    def _all_rows(self, cls_scores, bbox_preds):
+    def _all_rows(
+        self, cls_scores: Sequence[Tensor], bbox_preds: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """Return scores (N, n, 1) and deltas (N, n, 4) of the n anchors of all levels."""
         encode_size = self.bbox_coder.encode_size
         scores = torch.cat([_rows(level, 1) for level in cls_scores], 1)
@@ -211,7 +215,9 @@ class SphereRPNHead(RPNHead):
             results.append(proposals)
         return results
 
-    def _top(self, cls_score, bbox_pred, priors, cfg):
+    def _top(
+        self, cls_score: Tensor, bbox_pred: Tensor, priors: Tensor, cfg: ConfigDict
+    ) -> tuple[Tensor, ...]:
         """Return a level's best ``nms_pre`` per volume: scores (N, k) and spheres (N, k, 4)."""
         scores = _rows(cls_score, 1).squeeze(2).float().sigmoid()
         deltas = _rows(bbox_pred, self.bbox_coder.encode_size).float()

@@ -10,6 +10,7 @@ from mmdet.models.dense_heads import RPNHead
 from mmdet.models.task_modules.prior_generators import anchor_inside_flags
 from mmdet.models.utils import select_single_mlvl
 from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
@@ -74,9 +75,9 @@ class TruncatedRPNHead(RPNHead):
         self.normalize_confidence = normalize_confidence
         self.truncate_positives = truncate_positives
         super().__init__(in_channels=in_channels, anchor_generator=anchor_generator, **kwargs)
-        self.loss_confidence = loss_confidence and MODELS.build(loss_confidence)
+        self.loss_confidence = MODELS.build(loss_confidence) if loss_confidence else None
 
-    def _init_layers(self):
+    def _init_layers(self) -> None:
         super()._init_layers()
         self.rpn_confidence = nn.Conv2d(self.in_channels, 1, 1)
 
@@ -93,7 +94,7 @@ class TruncatedRPNHead(RPNHead):
         confidence = self.rpn_confidence(x)
         return *super().forward_single(self._feature_scale(confidence) * x), confidence
 
-    def _feature_scale(self, confidence):
+    def _feature_scale(self, confidence: Tensor) -> Tensor:
         """Return the factor for a level's features: p (N, 1, H, W), or p over its mean per map."""
         p = confidence.sigmoid()
         if not self.normalize_confidence:
@@ -119,7 +120,7 @@ class TruncatedRPNHead(RPNHead):
             p = confidence[0].float().sigmoid()  # in half precision the mean would be rounded
             rows, columns = math.ceil(height / stride_y), math.ceil(width / stride_x)
             inside = p[:rows, :columns]
-            threshold = inside.mean() if self.threshold == 'mean' else self.threshold
+            threshold = inside.mean() if self.threshold == 'mean' else float(self.threshold)
             keep = torch.zeros_like(p, dtype=torch.bool)
             keep[:rows, :columns] = inside > threshold
             keeps.append(keep.flatten())
@@ -164,7 +165,13 @@ class TruncatedRPNHead(RPNHead):
         return {**losses, **rpn_losses}
 
     @torch.no_grad()
-    def _match_anchors(self, confidences, batch_img_metas, batch_gt_instances, ignore):
+    def _match_anchors(
+        self,
+        confidences: list[Tensor],
+        batch_img_metas: list[dict],
+        batch_gt_instances: list[InstanceData],
+        ignore: list[InstanceData] | None,
+    ) -> list[Tensor]:
         """Match all anchors of each image, including truncated ones, to its lesions.
 
         Returns:
@@ -180,18 +187,27 @@ class TruncatedRPNHead(RPNHead):
             for level_anchors, level_flags, *image in images
         ]
 
-    def _match_in_image(self, anchors, flags, img_meta, gt_instances, ignored):
+    def _match_in_image(
+        self,
+        anchors: Tensor,
+        flags: Tensor,
+        img_meta: dict,
+        gt_instances: InstanceData,
+        ignored: InstanceData | None,
+    ) -> Tensor:
         inside = self._inside(anchors, flags, img_meta)
         priors = InstanceData(priors=anchors[inside])
         matches = torch.full_like(inside, -1, dtype=torch.long)
         matches[inside] = self.assigner.assign(priors, gt_instances, ignored).gt_inds
         return matches
 
-    def _inside(self, anchors, flags, img_meta):
+    def _inside(self, anchors: Tensor, flags: Tensor, img_meta: dict) -> Tensor:
         border = self.train_cfg['allowed_border']
         return anchor_inside_flags(anchors, flags, img_meta['img_shape'][:2], border)
 
-    def _keep_anchors(self, confidences, img_meta, matches):
+    def _keep_anchors(
+        self, confidences: list[Tensor], img_meta: dict, matches: Tensor
+    ) -> list[Tensor]:
         """Select the training anchors of an image, as masks (H * W * A,) of the levels."""
         keeps = [
             keep.repeat_interleave(self.num_base_priors)
@@ -202,12 +218,13 @@ class TruncatedRPNHead(RPNHead):
         positives = (matches > 0).split([len(keep) for keep in keeps])
         return [keep | positive for keep, positive in zip(keeps, positives)]
 
-    def _confidence_loss(self, confidences, matches):
+    def _confidence_loss(self, confidences: list[Tensor], matches: list[Tensor]) -> Tensor:
         """Compute the loss of p, half on locations with a positive anchor, half on negative ones.
 
         A location is negative if none of its anchors is positive and one is background. Both halves
         are taken over the batch; without a lesion in it, that of the negative ones remains.
         """
+        assert self.loss_confidence is not None  # or there is none to compute
         of_location = torch.stack(matches).unflatten(1, (-1, self.num_base_priors))
         positive = (of_location > 0).any(-1).flatten()
         negative = (of_location == 0).any(-1).flatten() & ~positive
@@ -241,13 +258,13 @@ class TruncatedRPNHead(RPNHead):
 
     def _get_targets_single(
         self,
-        flat_anchors,
-        valid_flags,
-        gt_instances,
-        img_meta,
-        gt_instances_ignore=None,
-        unmap_outputs=True,
-    ):
+        flat_anchors: Tensor,
+        valid_flags: Tensor,
+        gt_instances: InstanceData,
+        img_meta: dict,
+        gt_instances_ignore: InstanceData | None = None,
+        unmap_outputs: bool = True,
+    ) -> tuple:
         """Assign targets in one image; there are none if all its anchors are truncated."""
         if not self._inside(flat_anchors, valid_flags, img_meta).any():
             return self._empty_targets(flat_anchors, gt_instances)
@@ -255,7 +272,7 @@ class TruncatedRPNHead(RPNHead):
             flat_anchors, valid_flags, gt_instances, img_meta, gt_instances_ignore, unmap_outputs
         )
 
-    def _empty_targets(self, flat_anchors, gt_instances):
+    def _empty_targets(self, flat_anchors: Tensor, gt_instances: InstanceData) -> tuple:
         """Return targets of an image without anchors, with zero weights and thus zero gradients."""
         num_anchors = flat_anchors.shape[0]
         none = InstanceData(priors=flat_anchors[:0])
@@ -271,15 +288,15 @@ class TruncatedRPNHead(RPNHead):
 
     def _predict_by_feat_single(
         self,
-        cls_score_list,
-        bbox_pred_list,
-        score_factor_list,
-        mlvl_priors,
-        img_meta,
-        cfg,
-        rescale=False,
-        with_nms=True,
-    ):
+        cls_score_list: list[Tensor],
+        bbox_pred_list: list[Tensor],
+        score_factor_list: list[Tensor],
+        mlvl_priors: list[Tensor],
+        img_meta: dict,
+        cfg: ConfigDict,
+        rescale: bool = False,
+        with_nms: bool = True,
+    ) -> InstanceData:
         """Propose boxes in one image from the locations that are not truncated.
 
         Arguments and result are those of :class:`mmdet.models.RPNHead`; ``score_factor_list`` is
@@ -306,7 +323,9 @@ class TruncatedRPNHead(RPNHead):
             with_nms,
         )
 
-    def _select(self, keep, cls_score, bbox_pred, priors):
+    def _select(
+        self, keep: Tensor, cls_score: Tensor, bbox_pred: Tensor, priors: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Extract the K kept locations of one level as a feature map with one row.
 
         Returns:
@@ -324,6 +343,6 @@ class TruncatedRPNHead(RPNHead):
         )
 
 
-def _mean_weights(chosen):
+def _mean_weights(chosen: Tensor) -> Tensor:
     """Return weights that sum to the mean over the selected, or 0 if there are none."""
     return chosen.float() / chosen.sum().clamp(min=1)

@@ -84,7 +84,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         return self._branches
 
     @branches.setter
-    def branches(self, branches) -> None:
+    def branches(self, branches: str) -> None:
         if branches not in BRANCHES:
             raise OptionError(f'branches must be one of {BRANCHES}, not {branches!r}', self)
         self._branches = branches
@@ -182,7 +182,7 @@ class AggregatedRCNN3D(TwoStageDetector):
                 found.append(self.windows.in_volume(results, start, size, shape))
         return self.windows.merge(found)
 
-    def _detect_crops(self, crops):
+    def _detect_crops(self, crops: list[Tensor]) -> list[InstanceData]:
         samples = [DetDataSample() for _ in crops]
         data = self.data_preprocessor(dict(inputs=crops, data_samples=samples))
         return self.detect(data['inputs'], data['data_samples'])
@@ -197,7 +197,9 @@ class AggregatedRCNN3D(TwoStageDetector):
             results = self.roi_head.predict(x, results, batch_data_samples)
         return results
 
-    def _forward(self, batch_inputs, batch_data_samples=None):
+    def _forward(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None
+    ) -> tuple:
         """Run the network without post-processing, except that of proposals.
 
         Args:

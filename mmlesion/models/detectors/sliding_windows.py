@@ -108,7 +108,7 @@ class SlidingWindows:
         axes = [self._starts(whole, side) for whole, side in zip(rounded, size)]
         return torch.cartesian_prod(*axes), size
 
-    def _starts(self, length, size):
+    def _starts(self, length: int, size: int) -> Tensor:
         """Return the starts of windows along an axis; all numbers are multiples of the divisor."""
         last = length - size
         if not last:

@@ -115,12 +115,10 @@ class AutoLesionBlock(nn.Module):
             Tensor: (N, out_channels, h, w); from a reduction block half of h and w, rounded up.
         """
         states = [self.preprocess(x)]
-        for sources, operations in zip(self.inputs, self.operations):
-            first, second = (
-                operation(states[source], num_regions)
-                for source, operation in zip(sources, operations)
-            )
-            states.append(first + second)
+        for (source1, source2), pair in zip(self.inputs, self.operations):
+            operation1, operation2 = pair.children()
+            first = operation1(states[source1], num_regions)
+            states.append(first + operation2(states[source2], num_regions))
         return torch.cat(states[1:], 1)
 
 

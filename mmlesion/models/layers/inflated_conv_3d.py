@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
 
 from mmlesion.utils import OptionError
 
@@ -57,13 +59,13 @@ class InflatedConv3d(nn.Conv3d):
             bias=bias,
         )
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         weight = state_dict.get(f'{prefix}weight')
         if weight is not None and weight.dim() == 4:
             state_dict[f'{prefix}weight'] = self._inflate(weight)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _inflate(self, weight):
+    def _inflate(self, weight: Tensor) -> Tensor:
         """Convert 2D weights (out, in, k, k) to (out, in_channels, depth, k, k)."""
         if self.in_channels == 1:
             weight = weight.sum(1, keepdim=True)

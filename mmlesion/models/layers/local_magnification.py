@@ -82,6 +82,6 @@ class LocalMagnification(BaseModule):
         return _cut(x, MARGIN, self.output_size)
 
 
-def _cut(x, start, size):
+def _cut(x: Tensor, start: int, size: int) -> Tensor:
     along = slice(start, start + size)
     return x[..., along, along, along]

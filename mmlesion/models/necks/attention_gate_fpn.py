@@ -50,7 +50,7 @@ class AttentionGateFPN(FPN):
             )
         return self._outputs(self._gated_laterals(inputs), inputs)
 
-    def _gated_laterals(self, inputs):
+    def _gated_laterals(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         used = inputs[self.start_level : self.backbone_end_level]
         laterals = [conv(x) for conv, x in zip(self.lateral_convs, used)]
         for i in range(len(laterals) - 1, 0, -1):
@@ -59,11 +59,11 @@ class AttentionGateFPN(FPN):
             laterals[i - 1] = self.gates[i - 1](skip, coarser) + coarser
         return laterals
 
-    def _resize_to(self, x):
+    def _resize_to(self, x: Tensor) -> dict[str, Any]:
         fixed = 'scale_factor' in self.upsample_cfg
         return self.upsample_cfg if fixed else dict(size=x.shape[2:], **self.upsample_cfg)
 
-    def _outputs(self, laterals, inputs):
+    def _outputs(self, laterals: list[Tensor], inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         outs = [conv(x) for conv, x in zip(self.fpn_convs, laterals)]
         if not self.add_extra_convs:
             while len(outs) < self.num_outs:

@@ -111,7 +111,12 @@ class AggregatedRoIHead(StandardRoIHead):
         scores = self._bbox_forward(x, rois)['cls_score']
         return dict(loss_cls=self.bbox_head.loss(scores, torch.cat(labels)))
 
-    def _sample(self, proposals, gt_instances, gt_instances_ignore):
+    def _sample(
+        self,
+        proposals: InstanceData,
+        gt_instances: InstanceData,
+        gt_instances_ignore: InstanceData | None,
+    ) -> tuple[Tensor, Tensor]:
         """Sample one volume's regions (n, 5), spheres and levels, and their labels (n,)."""
         proposals = InstanceData(priors=proposals.bboxes, level=proposals.level)
         assigned = self.bbox_assigner.assign(proposals, gt_instances, gt_instances_ignore)
@@ -177,7 +182,7 @@ class AggregatedRoIHead(StandardRoIHead):
             for proposals, scores in zip(rpn_results_list, fprn_scores)
         ]
 
-    def _scored(self, proposals, fprn_scores):
+    def _scored(self, proposals: InstanceData, fprn_scores: Tensor) -> InstanceData:
         rpn_scores = proposals.scores
         mean = (rpn_scores + fprn_scores) / 2
         scores = dict(mean=mean, rpn=rpn_scores, fprn=fprn_scores)[self.score]

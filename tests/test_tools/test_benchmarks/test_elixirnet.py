@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mmlesion.analysis.detectors import PARTS
+from mmlesion.analysis.timing import PARTS
 from mmlesion.utils.configs import load_config
 
 ROOT = Path(__file__).parents[3]

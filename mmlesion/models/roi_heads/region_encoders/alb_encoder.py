@@ -94,7 +94,7 @@ class ALBEncoder(BaseModule):
             x = block(x, num_regions)
         return self.pool(x.relu()).flatten(1), self.alb.relations
 
-    def _reduce_channels(self, x):
+    def _reduce_channels(self, x: Tensor) -> Tensor:
         if self.training:  # batch normalization needs all regions
             return self.conv(x)
         return torch.cat([self.conv(regions) for regions in x.split(REGIONS_AT_ONCE)])

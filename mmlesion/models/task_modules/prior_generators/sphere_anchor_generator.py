@@ -140,19 +140,25 @@ class SphereAnchorGenerator:
             for size, stride, number in zip(featmap_sizes, self.strides, self.num_base_priors)
         ]
 
-    def _level_flags(self, featmap_size, strides, pad_shape, device):
+    def _level_flags(
+        self,
+        featmap_size: tuple[int, ...],
+        strides: tuple[int, ...],
+        pad_shape: tuple[int, ...],
+        device: str | torch.device,
+    ) -> Tensor:
         flags = torch.zeros(tuple(featmap_size), dtype=torch.bool, device=device)
         depth, height, width = (math.ceil(n / stride) for n, stride in zip(pad_shape, strides))
         flags[:depth, :height, :width] = True
         return flags.flatten()
 
-    def _check_levels(self, featmap_sizes):
+    def _check_levels(self, featmap_sizes: Sequence[tuple[int, ...]]) -> None:
         if len(featmap_sizes) != self.num_levels:
             raise OptionError(
                 f'{len(featmap_sizes)} feature maps, but {self.num_levels} levels', self
             )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(strides={self.strides}, diameters={self.diameters}, '
             f'use_box_type={self.use_box_type})'
