@@ -9,6 +9,9 @@ it waits for the modules below to be imported, by whomever, and has them import 
 - ``mmengine.runner.checkpoint``: when the first checkpoint is loaded, since mmlesion's loaders
   refuse what would run code.
 
+At once, or right after its import, mmengine's table of packages gets an entry by which configs can
+inherit from ``mmlesion::``.
+
 Nothing of mmlesion is imported while another import is under way, so that any order of imports
 works.
 """
@@ -36,6 +39,7 @@ def register_when_used() -> None:
         ImportError: If mmdet is there, but of another version than mmlesion needs. Where mmdet is
             imported later, that import raises it.
     """
+    call_after_import('mmengine.config.utils', _add_package)
     if 'mmdet.registry' in sys.modules:
         check_mmdet_version()
         import_module(REGISTER)
@@ -43,6 +47,16 @@ def register_when_used() -> None:
     call_after_import('mmdet.registry', _watch_mmdet)
     call_after_import('mmengine.registry', _watch_registries)
     call_after_import('mmengine.runner.checkpoint', _watch_checkpoints)
+
+
+def _add_package(module: ModuleType) -> None:
+    """Let configs name mmlesion's as ``mmlesion::folder/file.py``, as they name mmdet's.
+
+    mmengine looks for the folder of a distribution of the entry's name, which it does not find of
+    an editable install or of a PYTHONPATH, and where there is no such distribution for that of the
+    module. So the entry is a module that is no distribution.
+    """
+    module.MODULE2PACKAGE['mmlesion'] = 'mmlesion.version'
 
 
 def _watch_mmdet(module: ModuleType) -> None:

@@ -39,6 +39,8 @@ load = dict(type='LoadCTSlices', num_slices=9, slice_interval=2.0)
 pack = dict(type='PackDetInputs', meta_keys=(*_base_.train_pipeline[-1].meta_keys, 'dataset_name'))
 train_pipeline = [load, *_base_.train_pipeline[1:-1], pack]
 test_pipeline = [load, *_base_.test_pipeline[1:-1], pack]
+flip_tta = dict(_base_.flip_tta, transforms=[_base_.flip_tta.transforms[0], [pack]])
+tta_pipeline = [*test_pipeline[:-1], flip_tta]
 
 train_dataloader = dict(
     batch_size=4,

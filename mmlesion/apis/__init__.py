@@ -4,7 +4,9 @@ from mmlesion.utils.import_hooks import lazy_exports
 
 from .lesions import Lesion
 
-# it needs torch and mmdet
-__getattr__ = lazy_exports(__name__, dict(LesionInferencer='.inferencer'))
+# these need torch and mmdet
+__getattr__ = lazy_exports(
+    __name__, dict(LesionInferencer='.inferencer', inference_slice='.slice_detection')
+)
 
-__all__ = ['Lesion', 'LesionInferencer']
+__all__ = ['Lesion', 'LesionInferencer', 'inference_slice']

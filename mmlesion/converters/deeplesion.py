@@ -10,6 +10,7 @@ from typing import Any
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
+from mmlesion.io.coco import make_categories
 from mmlesion.io.deeplesion import Row, RowError, read_lines
 from mmlesion.io.schema import LESION_TYPES, Annotation, Image, make_annotation, make_image
 from mmlesion.utils import UserError
@@ -120,7 +121,7 @@ class DeepLesionSplit:
             'info': {'description': f'DeepLesion, {name} split', 'source': source},
             'images': [],
             'annotations': [],
-            'categories': [{'id': i, 'name': name} for i, name in enumerate(names, start=1)],
+            'categories': make_categories(names),
         }
 
     def add(self, row: Row, images: str | Path) -> None:

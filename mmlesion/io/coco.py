@@ -144,6 +144,14 @@ def _corners(boxes: np.ndarray) -> np.ndarray:
     return np.column_stack([low, low + size])
 
 
+def make_categories(names: Iterable[str]) -> list[dict]:
+    """Return COCO's ``categories``, ids from 1; COCO's error analysis groups by supercategory."""
+    return [
+        {'id': number, 'name': name, 'supercategory': 'lesion'}
+        for number, name in enumerate(names, start=1)
+    ]
+
+
 def as_coco(images: Iterable[dict], categories: Sequence[str], info: dict) -> dict:
     """Make a COCO dictionary of described slices; ids count from 1 in their order.
 
@@ -157,7 +165,7 @@ def as_coco(images: Iterable[dict], categories: Sequence[str], info: dict) -> di
         dict: COCO's.
     """
     coco: dict[str, Any] = {'info': info, 'images': [], 'annotations': []}
-    coco['categories'] = [{'id': i, 'name': name} for i, name in enumerate(categories, start=1)]
+    coco['categories'] = make_categories(categories)
     for image_id, image in enumerate(images, start=1):
         described = dict(image)
         annotations = described.pop('annotations')

@@ -3,6 +3,7 @@
 from .errors import OptionError, OutputError, UserError, cli
 from .options import check_draws, check_range
 from .parallel import run_parallel
+from .setup_env import register_all_modules
 
 __all__ = [
     'OptionError',
@@ -11,5 +12,6 @@ __all__ = [
     'check_draws',
     'check_range',
     'cli',
+    'register_all_modules',
     'run_parallel',
 ]

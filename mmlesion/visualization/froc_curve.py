@@ -19,7 +19,8 @@ def draw_froc(results: Mapping, path: str | Path) -> None:
     """Draw the FROC curves of one or several evaluations.
 
     The axis of false positives is logarithmic; the levels are marked, as are their confidence
-    intervals where a result has them.
+    intervals where a result has them. The legend has the sensitivity at each level for a single
+    curve, and for several their means.
 
     Args:
         results (dict | dict[str, dict]): What
@@ -31,7 +32,7 @@ def draw_froc(results: Mapping, path: str | Path) -> None:
     figure = new_figure(figsize=(6.4, 4.8), dpi=150, layout='constrained')
     axes = figure.add_subplot()
     for name, result in results.items():
-        _draw_one(axes, name, result)
+        _draw_one(axes, name, result, details=len(results) == 1)
     all_levels = chain.from_iterable(result['fp_levels'] for result in results.values())
     levels = sorted(set(all_levels))
     axes.set_xscale('log', base=2)
@@ -41,15 +42,20 @@ def draw_froc(results: Mapping, path: str | Path) -> None:
     axes.set_ylim(0, 1)
     axes.set(xlabel='false positives per image or scan', ylabel='sensitivity')
     axes.grid(alpha=0.4)
-    axes.legend(loc='best', fontsize='small')
+    if len(results) == 1:
+        axes.legend(loc='best', fontsize='small')
+    else:
+        # beside the axes, where it hides no curve however many there are
+        figure.legend(loc='outside right upper', fontsize='small')
     with atomic_write(path) as temporary:
         figure.savefig(temporary)
 
 
-def _draw_one(axes: Axes, name: str, result: Mapping) -> None:
-    at_levels = zip(result['fp_levels'], result['sensitivity'])
+def _draw_one(axes: Axes, name: str, result: Mapping, details: bool) -> None:
     lines = [f'{name} mean {result["mean"]:.3f}'.strip()]
-    lines += [f'{sensitivity:.3f} at {level:g}' for level, sensitivity in at_levels]
+    if details:
+        at_levels = zip(result['fp_levels'], result['sensitivity'])
+        lines += [f'{sensitivity:.3f} at {level:g}' for level, sensitivity in at_levels]
     curve = result['curve']
     (line,) = axes.plot(curve['fp'], curve['sensitivity'], linewidth=1.5)
     axes.plot(

@@ -23,6 +23,17 @@ def test_several_curves_differ_from_one(tmp_path):
     assert orange[0] == 0 and orange[1] > 50
 
 
+def test_the_legend_of_many_curves_leaves_the_axes_their_place(tmp_path):
+    """Dark pixels of the frame's left and right edge: nine curves take little of the width."""
+    names = [f'a class with a long name {number}' for number in range(9)]
+    draw_froc(dict.fromkeys(names, result(0.1)), tmp_path / 'many.png')
+    picture = cv2.imread(str(tmp_path / 'many.png')).max(axis=2)
+    height, width = picture.shape
+    columns = np.flatnonzero((picture < 60).sum(axis=0) > 0.7 * height)
+    assert columns[0] < 0.15 * width and columns[-1] > 0.5 * width
+    assert picture[:, -3:].min() > 200 and picture[-3:].min() > 200  # nothing is cut off
+
+
 def test_empty_curve(tmp_path):
     none = Detections(np.zeros(0, int), np.zeros((0, 4)), np.zeros(0))
     lesions = Lesions(np.array([0]), np.array([[0.0, 0, 9, 9]]), np.zeros(1, dtype=bool))

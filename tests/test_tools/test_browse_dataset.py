@@ -100,6 +100,17 @@ def test_diameters_go_with_the_boxes(config, browse, phase):
         np.testing.assert_allclose(green_extent(picture), box_extent(picture), atol=2.5)
 
 
+def test_a_window_that_the_pipeline_cuts_is_not_shown(config, browse):
+    """The slices' own, -600 to 200, would show all that the pipeline sets to -200 as one gray."""
+    out = config.parent / 'out'
+    window = 'test_dataloader.dataset.pipeline.1.windows=((-200,250),)'
+    browse(config, '--phase', 'test', '--output-dir', out, '--cfg-options', window)
+    picture = cv2.imread(str(out / '000001_01_02_005.png'))
+    y, x = 191, 255
+    hu = 500 + 2 * (y / 3.2) + x / 3.2 - 1000  # below -200: black
+    assert hu < -200 and picture[y, x].max() <= 2
+
+
 def test_number_and_options(config, browse):
     out = config.parent / 'out'
     option = 'train_dataloader.dataset.pipeline.3.scale=(128,128)'

@@ -69,7 +69,7 @@ def edit(row, column, value):
 
 def test_known_row(convert):
     train = convert(ROWS)['train']
-    assert train['categories'] == [{'id': 1, 'name': 'lesion'}]
+    assert train['categories'] == [{'id': 1, 'name': 'lesion', 'supercategory': 'lesion'}]
     assert train['images'] == [
         {
             'id': 1,

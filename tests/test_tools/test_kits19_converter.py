@@ -114,7 +114,9 @@ def test_fields_and_splits(phantom, convert, capsys):
     assert image['slice_interval'] in (1, 2, 5) and 0.7 < image['spacing'][0] < 0.9
     expected = dict(category_id=1, lesion_type=6, iscrowd=0, ignore=0, noisy=0, source='annotated')
     assert expected.items() <= annotation.items()
-    assert converted['train']['categories'] == [{'id': 1, 'name': 'lesion'}]
+    assert converted['train']['categories'] == [
+        {'id': 1, 'name': 'lesion', 'supercategory': 'lesion'}
+    ]
     assert '| without a segmentation | 1     |' in capsys.readouterr().out
 
 

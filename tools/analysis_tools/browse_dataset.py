@@ -72,6 +72,14 @@ def find_steps(dataset, kind):
     return [step for step in steps if isinstance(step, kind)]
 
 
+def show_in_window(data_sample, window):
+    """Leave a slice its own window where the pipeline keeps all of it, else show the pipeline's."""
+    low, high = window.windows[0]
+    own = data_sample.metainfo.get('windows') or []
+    inside = [pair for pair in own if low <= pair[0] and pair[1] <= high]
+    data_sample.set_metainfo(dict(windows=inside or [[low, high]]))
+
+
 def drawable(data_sample):
     """Exchange mmdet's box and mask types for what its visualizer draws, and add the diameters."""
     import torch
@@ -116,12 +124,16 @@ def main():
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     dataset = build_dataset(cfg, args.phase)
     window = next(iter(find_steps(dataset, WindowHU)), None)  # takes pictures back to HU
-    visualizer = VISUALIZERS.build(cfg.get('visualizer', dict(type='LesionLocalVisualizer')))
+    visualizer = VISUALIZERS.build(
+        cfg.get('visualizer', dict(type='LesionLocalVisualizer', name='visualizer'))
+    )
     visualizer.dataset_meta = dataset.metainfo
     for index in tqdm(range(len(dataset))[: args.num]):
         item = dataset[index]
         img = item['inputs'].permute(1, 2, 0).numpy()
         name = slice_name(item['data_samples'].img_path)
+        if window is not None:
+            show_in_window(item['data_samples'], window)
         visualizer.add_datasample(
             name,
             img if window is None else window.to_hu(img),

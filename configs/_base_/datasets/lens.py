@@ -47,6 +47,20 @@ test_pipeline = [
     dict(type='PackDetInputs', meta_keys=meta_keys),
 ]
 
+# test.py --tta: each slice and its mirror image. A config that changes test_pipeline changes this.
+tta_model = dict(
+    type='DetTTAModel',
+    tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100),
+)
+flip_tta = dict(
+    type='TestTimeAug',
+    transforms=[
+        [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
+        [test_pipeline[-1]],
+    ],
+)
+tta_pipeline = [*test_pipeline[:-1], flip_tta]
+
 # Slices without lesions stay in: the sampler draws one for two with lesions.
 train_set = dict(
     type=dataset_type,

@@ -16,6 +16,7 @@ train_pipeline = [
     _base_.train_pipeline[-1],
 ]
 test_pipeline = [_base_.test_pipeline[0], window, enlarge, *_base_.test_pipeline[3:]]
+tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
 
 # An epoch has one slice of each nodule: its neighbors show nearly the same, and patients with many
 # slices would have more say.

@@ -1,18 +1,10 @@
 # RetinaNet at a quarter of its width, from random weights: a demonstration for two CPU cores.
-_base_ = './retinanet_r50_fpn.py'
+_base_ = ['./retinanet_r50_fpn.py', './small_detector_parts.py']
 
 model = dict(
-    # mean and std of the phantom, HU -200 to 250 on 0 to 255; one value serves any number of slices
-    data_preprocessor=dict(mean=[34.0], std=[59.0]),
-    backbone=dict(
-        depth=18,
-        base_channels=32,
-        stem_channels=32,
-        frozen_stages=-1,
-        norm_eval=False,
-        init_cfg=None,
-    ),
-    neck=dict(in_channels=[32, 64, 128, 256], out_channels=64),
+    data_preprocessor=_base_.phantom_pixels,
+    backbone=_base_.resnet18_small,
+    neck=dict(in_channels=_base_.small_channels, out_channels=64),
     bbox_head=dict(in_channels=64, feat_channels=64, stacked_convs=2),
     test_cfg=dict(score_thr=0.01),
 )

@@ -4,6 +4,7 @@ _base_ = './faster-rcnn_r18_fpn_trpn_phantom.py'
 load = dict(type='LoadCTSlices', num_slices=1)
 train_pipeline = [load, *_base_.train_pipeline[1:]]
 test_pipeline = [load, *_base_.test_pipeline[1:]]
+tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
 
 model = dict(backbone=dict(in_channels=1))
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -4,6 +4,7 @@ _base_ = '../baselines/faster-rcnn_r18_fpn_phantom.py'
 load = dict(type='LoadCTSlices', num_slices=9, slice_interval=2.0)
 train_pipeline = [load, *_base_.train_pipeline[1:]]
 test_pipeline = [load, *_base_.test_pipeline[1:]]
+tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -15,6 +15,7 @@ train_pipeline = [
     *_base_.train_pipeline[3:],
 ]
 test_pipeline = [_base_.test_pipeline[0], hu_window, *_base_.test_pipeline[2:]]
+tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
 train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

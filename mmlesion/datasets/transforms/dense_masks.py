@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations
@@ -17,14 +19,27 @@ class LoadLesionAnnotations(LoadAnnotations):
 
     A lesion without ``segmentation``, or with an empty one such as the ``[[]]`` of published files,
     gets an empty mask; its box remains a training target, whereas mmdet's transform would ignore
-    it. Arguments and keys are those of mmdet's ``LoadAnnotations``.
+    it. Keys are those of mmdet's ``LoadAnnotations``.
+
+    Args:
+        *args: Those of mmdet's ``LoadAnnotations``.
+        ignore_unmasked (bool): Whether a lesion without a mask is ignored nevertheless, neither
+            a target nor background: a mask head would learn its empty mask. Defaults to False.
+        **kwargs: Those of mmdet's ``LoadAnnotations``, which rejects unknown ones.
     """
+
+    def __init__(self, *args: Any, ignore_unmasked: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ignore_unmasked = ignore_unmasked
 
     def _process_masks(self, results: dict) -> None:
         height, width = results['ori_shape']
         empty = dict(size=[height, width], counts=[height * width])
         for instance in results.get('instances', []):
-            instance['mask'] = usable_segmentation(instance.get('mask')) or empty
+            mask = usable_segmentation(instance.get('mask'))
+            if mask is None and self.ignore_unmasked:
+                instance['ignore_flag'] = 1
+            instance['mask'] = mask or empty
         return super()._process_masks(results)
 
 

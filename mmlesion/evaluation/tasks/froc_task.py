@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from mmlesion.io.json_files import write_json
-from mmlesion.structures import Columns, Detections, GroundTruth, Predictions
+from mmlesion.structures import Columns, Detections, GroundTruth, Predictions, to_original_frame
+from mmlesion.utils import UserError
 
 from ..functional import MatchedDetections, OverlapCriterion, Protocol
 
@@ -100,6 +101,32 @@ def predicted_by(sample: Mapping) -> CaseDetections:
     predicted = sample['pred_instances']
     columns = (predicted[key].cpu().numpy() for key in ('bboxes', 'scores', 'labels'))
     return CaseDetections(*columns)
+
+
+def original_boxes(detections: CaseDetections, sample: Mapping, image: Mapping) -> np.ndarray:
+    """Return the boxes on a slice in the frame of the original slice.
+
+    Args:
+        detections (CaseDetections): Boxes (n, 4) x1, y1, x2, y2 in px.
+        sample (Mapping): The sample that they were predicted for.
+        image (Mapping): What the annotation file says of the slice; empty if it is not listed.
+
+    Returns:
+        ndarray: (n, 4) boxes in px.
+
+    Raises:
+        UserError: If the sample was cropped, and does not say where.
+    """
+    annotated = (image.get('height'), image.get('width'))
+    tested = tuple(sample.get('ori_shape') or ())[:2]
+    if None not in annotated and tested and sample.get('border_offset') is None:
+        if tested != annotated:
+            raise UserError(
+                f'image {image["id"]} was tested as {tested[0]} x {tested[1]} px, but is annotated '
+                f'as {annotated[0]} x {annotated[1]} px: after ClipBlackBorder PackDetInputs needs '
+                "'border_offset' in its meta_keys, in tta_pipeline too"
+            )
+    return to_original_frame(detections.geometry, sample)
 
 
 class FROCTask(ABC):

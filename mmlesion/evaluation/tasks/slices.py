@@ -13,11 +13,18 @@ from pycocotools.cocoeval import COCOeval
 
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import write_json
-from mmlesion.structures import Detections, file_shift, to_original_frame
+from mmlesion.structures import Detections, file_shift
 
 from ..functional import deeplesion_protocol
 from ..segments import segment_results
-from .froc_task import CollectedRun, FROCTask, MatchedRun, SampleDetections, predicted_by
+from .froc_task import (
+    CollectedRun,
+    FROCTask,
+    MatchedRun,
+    SampleDetections,
+    original_boxes,
+    predicted_by,
+)
 
 MAP_THRESHOLDS = np.linspace(0.5, 0.9, 9)
 
@@ -44,8 +51,8 @@ class SliceTask(FROCTask):
     def parse_sample(self, sample: Mapping) -> SampleDetections:
         """Return the boxes on an image."""
         detections, image_id = predicted_by(sample), sample['img_id']
-        boxes = to_original_frame(detections.geometry, sample)
-        boxes = boxes - file_shift(self.images.get(image_id, {}))
+        image = self.images.get(image_id, {})
+        boxes = original_boxes(detections, sample, image) - file_shift(image)
         return SampleDetections(image_id, image_id, replace(detections, geometry=boxes))
 
     def parse_segments(self, sample: Mapping) -> list | None:

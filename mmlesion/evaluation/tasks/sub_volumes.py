@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from mmlesion.io.sub_volumes import sub_volume_ground_truth
-from mmlesion.structures import Detections, to_inclusive, to_original_frame
+from mmlesion.structures import Detections, to_inclusive
 
 from ..functional import lens_protocol, stack_boxes
-from .froc_task import CaseDetections, FROCTask, SampleDetections, predicted_by
+from .froc_task import CaseDetections, FROCTask, SampleDetections, original_boxes, predicted_by
 
 
 class SubVolumeTask(FROCTask):
@@ -37,9 +37,7 @@ class SubVolumeTask(FROCTask):
 
     def __init__(self, content: dict, ann_file: str) -> None:
         self.truth = sub_volume_ground_truth(content, ann_file)
-        self.slice_of = {
-            image['id']: (image['sub_volume'], image['slice_index']) for image in content['images']
-        }
+        self.images = {image['id']: image for image in content['images']}
 
     def parse_sample(self, sample: Mapping) -> SampleDetections:
         """Return the boxes of a sample.
@@ -58,8 +56,9 @@ class SubVolumeTask(FROCTask):
             return SampleDetections((name, *box), name, detections)
         image_id = sample['img_id']
         # An image that is not listed becomes an unknown case of its own, which is reported.
-        name, slice_index = self.slice_of.get(image_id, (image_id, 0))
-        boxes = to_original_frame(detections.geometry, sample)
+        image = self.images.get(image_id, {})
+        name, slice_index = image.get('sub_volume', image_id), image.get('slice_index', 0)
+        boxes = original_boxes(detections, sample, image)
         detections = replace(detections, geometry=boxes)
         return SampleDetections(image_id, name, detections, slice_index)
 

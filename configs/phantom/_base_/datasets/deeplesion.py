@@ -5,6 +5,7 @@ data_root = 'data/phantom/'
 native_size = dict(type='Resize', scale=(256, 256), keep_ratio=True)
 train_pipeline = [*_base_.train_pipeline[:3], native_size, *_base_.train_pipeline[4:]]
 test_pipeline = [*_base_.test_pipeline[:2], native_size, *_base_.test_pipeline[3:]]
+tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
 
 train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))

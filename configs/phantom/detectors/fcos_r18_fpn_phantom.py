@@ -1,0 +1,8 @@
+_base_ = [
+    '../../_base_/models/fcos_r18_fpn_small.py',
+    '../_base_/datasets/deeplesion_soft_tissue.py',
+    '../../_base_/schedules/schedule_short.py',
+    '../../_base_/default_runtime.py',
+]
+
+train_dataloader = dict(batch_size=4)
