@@ -17,7 +17,7 @@ class Outcomes(NamedTuple):
     """The n detections that reach a score threshold and the m lesions of a dataset, matched.
 
     A detection that is neither a true nor a false positive counts neither way: it matches only
-    lesions that a higher score has found already, or ignored ground truth.
+    lesions that a detection of higher score matches too, or ignored ground truth.
 
     Args:
         detections (Detections): In descending order of score.
@@ -85,6 +85,7 @@ def pick_in_turn(rankings: Sequence[Sequence[int]], patients: list, num: int) ->
     Returns:
         list[int]: Those of the first ranking, then those of the second, and so on.
     """
+    # Each ranking goes on where it stopped: an iterator remembers what is left of it.
     waiting = list(enumerate(map(iter, rankings)))
     picked: list[tuple[int, int]] = []
     seen: set[str] = set()

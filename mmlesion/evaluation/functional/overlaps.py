@@ -71,7 +71,7 @@ def slice_overlaps(
         ndarray: (...) overlaps.
     """
     boxes, gts = np.asarray(boxes, dtype=float), np.asarray(gts, dtype=float)
-    plane = [0, 1, 3, 4]
+    plane = [0, 1, 3, 4]  # x1, y1, x2, y2 of x1, y1, z1, x2, y2, z2
     covered = (boxes[..., 2] <= gts[..., 2]) & (gts[..., 2] <= boxes[..., 5])
     return covered * box_overlaps(boxes[..., plane], gts[..., plane], metric, inclusive)
 
@@ -112,6 +112,7 @@ def centre_in_sphere(centers: np.ndarray, spheres: np.ndarray) -> np.ndarray:
     Returns:
         ndarray: (...) bool, False right on the sphere.
     """
-    difference = np.asarray(centers)[..., :3] - spheres[..., :3]
-    x, y, z = (difference[..., axis] ** 2 for axis in range(3))
-    return x + y + z < (spheres[..., 3] / 2) ** 2
+    squared = (np.asarray(centers)[..., :3] - spheres[..., :3]) ** 2
+    # Added in the order of LUNA16's program, which decides the last bit.
+    distance = squared[..., 0] + squared[..., 1] + squared[..., 2]
+    return distance < (spheres[..., 3] / 2) ** 2
