@@ -64,6 +64,7 @@ def cut_to_lungs(
         tuple[ndarray, Grid]: (z, y, x) int16 HU and where its voxels lie.
     """
     source = Grid.from_image(image)
+    # All of z, y, x in voxels of the scan; SimpleITK's images are indexed in x, y, z.
     low, high = _extent(lungs)
     margin = region.margin / np.asarray(source.spacing)[::-1]
     # a voxel more, to interpolate
@@ -147,7 +148,7 @@ def number_lungs(labels: np.ndarray, spacing: tuple, source: str) -> np.ndarray:
 
 
 def split_lungs(mask: np.ndarray, spacing: tuple) -> np.ndarray:
-    """Split a mask of both lungs, eroding it until they come apart ([9]).
+    """Split a mask of both lungs by eroding it until they come apart ([9]).
 
     Args:
         mask (ndarray): (z, y, x) bool.
@@ -158,9 +159,12 @@ def split_lungs(mask: np.ndarray, spacing: tuple) -> np.ndarray:
         parts of similar volume.
     """
     (box,) = ndimage.find_objects(mask.astype(np.uint8))
-    steps = tuple(max(round(_SPLIT_STEP / mm), 1) for mm in spacing[::-1])
-    coarse = mask[box][tuple(slice(None, None, step) for step in steps)]
-    cores = _two_cores(coarse, np.multiply(steps, spacing[::-1]))
+    # Every n-th voxel along z, y, x, so that a step of the coarse mask has about 2 mm.
+    mm = np.asarray(spacing)[::-1]
+    steps = np.maximum(np.rint(_SPLIT_STEP / mm), 1).astype(int)
+    z_step, y_step, x_step = steps.tolist()
+    coarse = mask[box][::z_step, ::y_step, ::x_step]
+    cores = _two_cores(coarse, steps * mm)
     numbers = np.zeros(mask.shape, np.uint8)
     numbers[box] = mask[box] * _enlarge(cores, steps, mask[box].shape)
     return numbers
@@ -168,12 +172,14 @@ def split_lungs(mask: np.ndarray, spacing: tuple) -> np.ndarray:
 
 def _two_cores(mask, sampling):
     """Return the nearest core of each voxel, (z, y, x): 3 and 4; or 3 everywhere."""
+    # mm to the nearest voxel outside; the rim makes the mask's own border an outside too
     depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=sampling)[1:-1, 1:-1, 1:-1]
     for erosion in np.arange(0, min(depth.max(), _MOST_EROSION), _SPLIT_STEP):
         parts, _ = ndimage.label(depth > erosion)
         sizes = np.bincount(parts.ravel())[1:]
         largest = sizes.argsort()[::-1][:2]
         if len(largest) == 2 and sizes[largest[0]] < _LARGEST_RATIO * sizes[largest[1]]:
+            # largest[i] counts without the background: its part has the number largest[i] + 1
             cores = np.select([parts == part + 1 for part in largest], LUNG_LABELS)
             nearest = ndimage.distance_transform_edt(
                 cores == 0, sampling, return_distances=False, return_indices=True
@@ -183,12 +189,13 @@ def _two_cores(mask, sampling):
 
 
 def _enlarge(array, steps, shape):
+    """Repeat voxels along z, y, x, and cut off what is beyond ``shape``."""
     for axis, step in enumerate(steps):
         array = array.repeat(step, axis)
     return array[tuple(map(slice, shape))]
 
 
 def _extent(lungs):
-    """Return the first and past-the-last z, y, x of nonzero voxels."""
-    (box,) = ndimage.find_objects((lungs > 0).astype(np.uint8))
-    return np.array([(axis.start, axis.stop) for axis in box]).T
+    """Return the first and the past-the-last z, y, x of nonzero voxels."""
+    ((z, y, x),) = ndimage.find_objects((lungs > 0).astype(np.uint8))
+    return np.array([z.start, y.start, x.start]), np.array([z.stop, y.stop, x.stop])

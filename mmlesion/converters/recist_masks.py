@@ -46,8 +46,8 @@ def convert(
 ) -> dict:
     """Add ``segmentation`` and ``mask_source`` to the annotations that have ``recist``.
 
-    A ``segmentation`` that outlines nothing is left out of the others. An interrupted run is
-    resumed when it is called again.
+    An empty ``segmentation`` of other annotations is removed. An interrupted run is resumed when it
+    is called again.
 
     Args:
         ann (str | Path): COCO file with ``recist``.
@@ -75,7 +75,7 @@ def convert(
     masks = MaskRun(coco, images, options, policy)
     partial_file = PartialFile(f'{out}.partial.jsonl', options.fingerprint(text))
     if partial_file.finished:
-        print(f'going on after {len(partial_file.finished)} lesions that are done')
+        print(f'resuming after {len(partial_file.finished)} finished lesions')
     try:
         masks.run(workers, partial_file)
     finally:
@@ -145,7 +145,8 @@ def report(run: MaskRun, ann: str | Path) -> None:
     print_skipped(failed, PRINTED, 'no mask')
     if not run.masks:
         raise UserError(f'no lesion of {ann} got a mask: {_explain_none(run)}')
-    print(AsciiTable([['mask from', 'lesions'], *sorted(run.counts().items())]).table)
+    rows = [('mask from', 'lesions')] + sorted(run.counts().items())
+    print(AsciiTable(rows).table)
     if without := len(run.skipped) - len(failed):
         print(f'{without} lesions have no "recist" and got no mask', file=sys.stderr)
 

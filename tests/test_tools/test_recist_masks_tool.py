@@ -131,7 +131,7 @@ def test_a_killed_run_goes_on_to_the_same_file(
     run_tool(TOOL, 'ann.json', '--images', 'Images_png', '--out', 'out/masks.json')
     assert (tmp_path / 'out' / 'masks.json').read_bytes() == whole
     assert not partial.exists()
-    assert 'going on after 3 lesions' in capsys.readouterr().out
+    assert 'resuming after 3 finished lesions' in capsys.readouterr().out
     assert [Path(path).name for path in read] == ['002.png', '003.png', '004.png']
 
 
