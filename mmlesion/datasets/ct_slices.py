@@ -45,8 +45,8 @@ class CTSliceDataset(CocoDataset):
     Args:
         *args: Those of :class:`mmdet.datasets.CocoDataset`.
         dataset_name (str, optional): What each sample has as ``dataset_name``, by which a model of
-            several datasets tells them apart. Defaults to None, without. **kwargs: Those of
-            :class:`mmdet.datasets.CocoDataset`, which rejects unknown ones.
+            several datasets tells them apart. Defaults to None, without.
+        **kwargs: Those of :class:`mmdet.datasets.CocoDataset`, which rejects unknown ones.
 
     Raises:
         UserError: If the annotation file is missing, is not COCO JSON, lists no image, has none of

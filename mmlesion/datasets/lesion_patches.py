@@ -25,8 +25,8 @@ class LesionPatchDataset(CTSliceDataset):
     Args:
         *args: Those of :class:`CTSliceDataset`.
         max_distance (float): See :func:`~mmlesion.datasets.repeated_lesions.group_lesions`.
-            Defaults to 0.03. **kwargs: Those of :class:`CTSliceDataset`, which rejects unknown
-            ones.
+            Defaults to 0.03.
+        **kwargs: Those of :class:`CTSliceDataset`, which rejects unknown ones.
     """
 
     def __init__(self, *args: Any, max_distance: float = 0.03, **kwargs: Any) -> None:

@@ -36,8 +36,8 @@ class ProposalPatchDataset(CTSliceDataset):
 
     Args:
         *args: Those of :class:`CTSliceDataset`.
-        proposal_file (str): The proposals, relative to ``data_root``. **kwargs: Those of
-        :class:`CTSliceDataset`, which rejects unknown ones.
+        proposal_file (str): The proposals, relative to ``data_root``.
+        **kwargs: Those of :class:`CTSliceDataset`, which rejects unknown ones.
 
     Raises:
         UserError: As :class:`CTSliceDataset`; and if the proposals are missing, are not of that

@@ -28,7 +28,8 @@ class LoadNearbyCTSlices(LoadCTSlices):
 
     Args:
         reach (float): Defaults to 0.3, where a ball still has 95 % of the width on its middle
-        slice. **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
+        slice.
+        **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
     """
 
     def __init__(self, reach: float = 0.3, **kwargs: Any) -> None:

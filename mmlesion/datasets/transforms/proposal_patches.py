@@ -90,8 +90,8 @@ class LoadProposalPatch(LoadCTSlices):
             view. Defaults to (1.0, 1.0).
         max_shift_mm (float): Maximum random shift of the patch along each axis. Defaults to 0.
         flip_prob (float): Probability of a flip along each axis. Defaults to 0.
-        pad_hu (int): HU beyond the slices' borders. Defaults to -1024. **kwargs: Those of
-        :class:`LoadCTSlices`, which rejects unknown ones.
+        pad_hu (int): HU beyond the slices' borders. Defaults to -1024.
+        **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
 
     Raises:
         ValueError: If an option is out of its range.

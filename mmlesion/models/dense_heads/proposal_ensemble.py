@@ -47,9 +47,8 @@ class ProposalEnsemble(BaseModule):
         self.datasets = tuple(datasets)
         self.test_cfg = test_cfg
         settings = dict(num_classes=num_classes, train_cfg=train_cfg, test_cfg=test_cfg)
-        self.heads = ModuleDict(
-            {name: MODELS.build(dict(head, **settings)) for name in self.datasets}
-        )
+        heads = {name: MODELS.build(dict(head, **settings)) for name in self.datasets}
+        self.heads = ModuleDict(heads)
 
     def loss_and_predict(
         self,
@@ -66,7 +65,7 @@ class ProposalEnsemble(BaseModule):
                 ``test_cfg``.
 
         Returns:
-            tuple: The losses of one network, and an InstanceData of proposals an image.
+            tuple: The losses of one network, and the proposals, an InstanceData per image.
 
         Raises:
             UserError: If the samples are not all from one known dataset.
@@ -75,10 +74,9 @@ class ProposalEnsemble(BaseModule):
         cfg = proposal_cfg or self.test_cfg
         losses, own = self.heads[trained].loss_and_predict(x, batch_data_samples, proposal_cfg=cfg)
         metas = [sample.metainfo for sample in batch_data_samples]
-        proposals = [
-            own if name == trained else self._propose(head, x, metas, cfg)
-            for name, head in self.heads.items()
-        ]
+        proposals = []
+        for name, head in self.heads.items():
+            proposals.append(own if name == trained else self._propose(head, x, metas, cfg))
         return losses, self._pool(proposals, cfg)
 
     def predict(

@@ -21,8 +21,8 @@ class AttentionGateFPN(FPN):
     convolution, where the channels are fewest; a single attention map commutes with it.
 
     Args:
-        *args: The arguments of :class:`mmdet.models.FPN`. **kwargs: The arguments of
-        :class:`mmdet.models.FPN`, which rejects unknown ones.
+        *args: The arguments of :class:`mmdet.models.FPN`.
+        **kwargs: The arguments of :class:`mmdet.models.FPN`, which rejects unknown ones.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
