@@ -44,8 +44,8 @@ class CTSliceDataset(CocoDataset):
 
     Args:
         *args: Those of :class:`mmdet.datasets.CocoDataset`.
-        dataset_name (str, optional): What each sample has as ``dataset_name``, by which a model of
-            several datasets tells them apart. Defaults to None, without.
+        dataset_name (str, optional): Value of ``dataset_name`` in each sample, by which a model of
+            several datasets tells them apart. Defaults to None, for samples without it.
         **kwargs: Those of :class:`mmdet.datasets.CocoDataset`, which rejects unknown ones.
 
     Raises:
@@ -76,7 +76,7 @@ class CTSliceDataset(CocoDataset):
         """Load the annotation file.
 
         Returns:
-            list[dict]: A sample a slice.
+            list[dict]: One sample per slice.
         """
         if 'img' not in self.data_prefix:
             raise UserError("set data_prefix=dict(img=...) to the folder of the dataset's slices")
@@ -175,6 +175,7 @@ def _as_crowd(annotation: Mapping) -> dict:
 
 
 def _shifted(annotation: Mapping, shift: float) -> dict:
+    """Return an annotation in mmdet's frame, with its box moved by ``shift`` px."""
     x, y, w, h = annotation['bbox']
     return dict(annotation, bbox=[x + shift, y + shift, w, h])
 

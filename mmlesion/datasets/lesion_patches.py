@@ -37,7 +37,7 @@ class LesionPatchDataset(CTSliceDataset):
         """Load the annotation file.
 
         Returns:
-            list[dict]: A sample a lesion.
+            list[dict]: One sample per lesion.
         """
         samples = list(chain.from_iterable(super().load_data_list()))
         for sample, group in zip(samples, group_lesions(samples, self.max_distance)):

@@ -30,7 +30,7 @@ class ProposalPatchDataset(CTSliceDataset):
     and 0 of a false positive.
 
     ``proposal_file`` is, under ``test_mode``, the ``<prefix>.boxes3d.json`` that ``FROCMetric``
-    writes; otherwise what ``tools/label_proposals.py`` writes, with the label as an eighth number
+    writes; otherwise the output of ``tools/label_proposals.py``, with the label as an eighth number
     in each row. ``ann_file`` is one that lists a slice of each series, such as the one that the
     detector was run on: size and spacing are taken from there.
 
@@ -83,7 +83,7 @@ def _samples(name: str, sub_volume: SubVolume, series: Mapping, rows: np.ndarray
 
     Args:
         name (str): Of the sub-volume, as the file has it.
-        sub_volume (SubVolume): What it says.
+        sub_volume (SubVolume): Its series and slices.
         series (dict): The sample of any of its series' slices.
         rows (ndarray): (n, 7) or (n, 8).
     """

@@ -14,7 +14,7 @@ from .embeddings import annotated_boxes
 from .tracklets import slice_overlap_pairs
 
 LEFT_OUT = -1
-"""The label of a proposal that is neither: it meets a lesion in part, or an uncertain region."""
+"""The label of a proposal that is neither: it overlaps a lesion in part, or an uncertain region."""
 
 
 @dataclass(frozen=True, eq=False)

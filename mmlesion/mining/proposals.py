@@ -51,7 +51,7 @@ def _read_boxes(arrays: Mapping[str, np.ndarray], group: str) -> SliceBoxes:
 
 
 def slice_samples(volume: SliceSeries, root: Path | str) -> list[dict]:
-    """Inputs of a test pipeline, one for each slice of a :class:`SliceSeries`."""
+    """Return the inputs of a test pipeline, one for each slice of a :class:`SliceSeries`."""
     indices = range(len(volume.slices))
     return [pipeline_sample(volume.image(index), root) for index in indices]
 
@@ -66,7 +66,7 @@ def detect(model: nn.Module, score_thr: float, batch: dict) -> list[dict[str, np
         batch (dict): Collated outputs of a test pipeline, with ``slice_index`` among the meta keys.
 
     Returns:
-        list[dict]: Arrays ``pooled_*`` of each slice, and ``expert_*`` if there are.
+        list[dict]: Arrays ``pooled_*`` of each slice, and ``expert_*`` if the detector has experts.
     """
     return [_arrays(sample, score_thr) for sample in model.test_step(batch)]
 

@@ -128,7 +128,7 @@ class Grid:
     def _voxel_side(self) -> float:
         side = self.spacing[0]
         if not np.allclose(self.spacing, side):
-            raise ValueError(f'a sphere is none in voxels of {self.spacing} mm: they are not cubes')
+            raise ValueError(f'spheres need isotropic voxels, but the spacing is {self.spacing} mm')
         return side
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import BaseDataset
@@ -40,9 +41,11 @@ class ProposalRatioSampler(EpochSampler):
         if negative_ratio < 0:
             raise UserError(f'negative_ratio={negative_ratio} of proposals must not be negative')
         super().__init__(seed)
-        labels = [dataset.get_data_info(i).get('proposal_label') for i in range(len(dataset))]
-        self.positives = [i for i, label in enumerate(labels) if label == 1]
-        self.negatives = [i for i, label in enumerate(labels) if label == 0]
+        samples = map(dataset.get_data_info, range(len(dataset)))
+        # None, of a sample without a label, equals neither
+        labels = np.array([sample.get('proposal_label') for sample in samples])
+        self.positives = np.flatnonzero(labels == 1).tolist()
+        self.negatives = np.flatnonzero(labels == 0).tolist()
         if not self.positives:
             raise UserError(
                 f'none of the {len(labels)} proposals to train with is labeled as a lesion: check '

@@ -178,6 +178,7 @@ def _ct_field(results: dict, key: str) -> Any:
 def _nearest_existing(
     read: Callable[[int], np.ndarray | None], key: int, key_range: Sequence[int], index: int
 ) -> np.ndarray:
+    """Return a slice or, if it is missing, the nearest one of the range that exists."""
     img = read(index)
     if img is not None:
         return img
@@ -190,6 +191,7 @@ def _nearest_existing(
 
 
 def _interpolate(read: Callable[[int], np.ndarray], position: float) -> np.ndarray:
+    """Return the slice at a fractional index, a weighted mean of its two neighbors."""
     lower = int(position)
     weight = position - lower
     if weight == 0:

@@ -28,7 +28,7 @@ class LoadNearbyCTSlices(LoadCTSlices):
 
     Args:
         reach (float): Defaults to 0.3, where a ball still has 95 % of the width on its middle
-        slice.
+            slice.
         **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
     """
 
@@ -46,7 +46,8 @@ class LoadNearbyCTSlices(LoadCTSlices):
             dict: The sample, of another slice.
         """
         x1, y1, x2, y2 = results['instances'][0]['bbox']
-        radius = min(x2 - x1, y2 - y1) * results['spacing'][0] / 2
+        radius = min(x2 - x1, y2 - y1) * results['spacing'][0] / 2  # mm
+        # slices to move at most, up or down
         steps = int(self.reach * radius / results['slice_interval'])
         number = results['slice_index'] + np.random.randint(-steps, steps + 1)
         first, last = results['slice_range']

@@ -121,10 +121,10 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         origin = dict(
             strategy=self.strategy_name, max_epochs=self.max_epochs, seed=self.runner.seed
         )
-        said = ', '.join(f'{key} {value}' for key, value in origin.items())
+        settings = ', '.join(f'{key} {value}' for key, value in origin.items())
         path = folder / 'genotypes.py'
         write_genotypes(
-            found.genotypes, path, f'Found by the search of auto-lesion blocks: {said}.'
+            found.genotypes, path, f'Found by the search of auto-lesion blocks: {settings}.'
         )
         draw_genotypes(found.genotypes, found.strengths, folder / 'cells.png')
         result = dict(**origin, genotypes=found.genotypes, operations=OPERATIONS, edges=EDGES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 
 
 class SearchResult(NamedTuple):
-    """What a search has found.
+    """The result of a search.
 
     Args:
         genotypes (dict[str, list[tuple]]): Genotypes ``alb`` and ``reduction``.
         strengths (dict[str, list[float]] | None): Weights of their operations, in the order of the
             genotypes; None where operations have none.
-        details (dict): What else ``search.json`` holds.
+        details (dict): Further entries of ``search.json``.
     """
 
     genotypes: dict[str, list[tuple]]
@@ -85,7 +86,8 @@ class SearchStrategy:
 @contextmanager
 def _held_fixed(param_groups):
     """Disable the gradients of parameters within the context."""
-    parameters = [p for group in param_groups for p in group['params'] if p.requires_grad]
+    all_parameters = chain.from_iterable(group['params'] for group in param_groups)
+    parameters = [parameter for parameter in all_parameters if parameter.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:
@@ -137,7 +139,7 @@ class GradientStrategy(SearchStrategy):
         return outputs
 
     def end_epoch(self) -> None:
-        """Log the entropy of the architecture and a picture of the cells at present."""
+        """Log the entropy of the architecture and a picture of the present cells."""
         runner, epoch = self.loop.runner, self.loop.epoch
         entropies = {f'search/entropy_{k}': v for k, v in self.architecture.entropies().items()}
         runner.visualizer.add_scalars(entropies, step=epoch)
@@ -154,17 +156,14 @@ class GradientStrategy(SearchStrategy):
         Returns:
             SearchResult: With ``weights`` and ``entropies`` of the operations as details.
         """
-        with torch.no_grad():
-            weights = {k: w.cpu().numpy() for k, w in self.architecture.weights().items()}
-        genotypes = {kind: derive_genotype(w) for kind, w in weights.items()}
-        strengths = {}
-        for kind, genotype in genotypes.items():
-            chosen = chosen_operations(genotype)  # (edge, operation) pairs
-            strengths[kind] = [float(weights[kind][pair]) for pair in chosen]
-        details = dict(
-            weights={kind: w.tolist() for kind, w in weights.items()},
-            entropies=self.architecture.entropies(),
-        )
+        genotypes, strengths, weights = {}, {}, {}
+        for kind, tensor in self.architecture.weights().items():
+            array = tensor.detach().cpu().numpy()
+            genotypes[kind] = derive_genotype(array)
+            edges, operations = zip(*chosen_operations(genotypes[kind]))
+            strengths[kind] = array[edges, operations].astype(float).tolist()
+            weights[kind] = array.tolist()
+        details = dict(weights=weights, entropies=self.architecture.entropies())
         return SearchResult(genotypes, strengths, details)
 
 

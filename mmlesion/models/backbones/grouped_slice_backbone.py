@@ -53,8 +53,10 @@ class GroupedSliceBackbone(BaseModule):
         """
         self._check(x)
         # as one batch: batch normalization takes its statistics from all groups
-        outs = self.backbone(x.reshape(-1, self.group_size, *x.shape[2:]))
-        return tuple(out.reshape(len(x), -1, *out.shape[2:]) for out in outs)
+        groups = x.unflatten(1, (self.num_groups, self.group_size)).flatten(0, 1)
+        # (N * num_groups, C, h, w) -> (N, num_groups * C, h, w) on each level
+        sizes = len(x), self.num_groups
+        return tuple(out.unflatten(0, sizes).flatten(1, 2) for out in self.backbone(groups))
 
     def _check(self, x):
         expected = self.num_groups * self.group_size

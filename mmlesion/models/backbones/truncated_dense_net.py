@@ -37,15 +37,11 @@ class _DenseLayer(nn.Sequential):
 
 
 def _dense_block(in_channels, num_layers, growth_rate, bottleneck_ratio):
-    return nn.Sequential(
-        OrderedDict(
-            (
-                f'denselayer{i + 1}',
-                _DenseLayer(in_channels + i * growth_rate, growth_rate, bottleneck_ratio),
-            )
-            for i in range(num_layers)
-        )
-    )
+    block = nn.Sequential()
+    for i in range(num_layers):
+        layer = _DenseLayer(in_channels + i * growth_rate, growth_rate, bottleneck_ratio)
+        block.add_module(f'denselayer{i + 1}', layer)
+    return block
 
 
 def _transition(in_channels):
@@ -62,8 +58,8 @@ def _transition(in_channels):
 class _GroupFusion(nn.Conv2d):
     """1x1 convolution of all groups' features, which replaces those of the central group.
 
-    It begins as the identity of the central group, so that pretrained weights find the features
-    that they know.
+    It begins as the identity of the central group, so that the layers behind it see the features
+    that they were pretrained on.
     """
 
     def __init__(self, channels, num_groups):
@@ -76,9 +72,9 @@ class _GroupFusion(nn.Conv2d):
         nn.init.eye_(self.weight.data.flatten(1).chunk(self.num_groups, 1)[self.num_groups // 2])
 
     def forward(self, x):
-        groups = x.unflatten(0, (-1, self.num_groups))
+        groups = x.unflatten(0, (-1, self.num_groups))  # (N, groups, C, H, W)
         middle = self.num_groups // 2
-        fused = super().forward(groups.flatten(1, 2))[:, None]
+        fused = super().forward(groups.flatten(1, 2))[:, None]  # (N, 1, C, H, W)
         return torch.cat([groups[:, :middle], fused, groups[:, middle + 1 :]], 1).flatten(0, 1)
 
 

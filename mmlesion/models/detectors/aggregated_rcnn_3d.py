@@ -113,11 +113,9 @@ class AggregatedRCNN3D(TwoStageDetector):
             return self.rpn_head.loss(self.extract_feat(batch_inputs), batch_data_samples)
         self.fprn_detects = True
         losses = super().loss(batch_inputs, batch_data_samples)
-        return {
-            name: loss
-            for name, loss in losses.items()
-            if self.branches == 'joint' or not name.startswith('loss_rpn')
-        }
+        if self.branches == 'joint':
+            return losses
+        return {name: loss for name, loss in losses.items() if not name.startswith('loss_rpn')}
 
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True

@@ -99,10 +99,11 @@ class AutoLesionBlock(nn.Module):
 
         Of the last forward pass; None if there is no such operation.
         """
-        relations = [
-            module.relations for module in self.modules() if isinstance(module, NonLocalRelation)
-        ]
-        return [torch.stack(image).mean(0) for image in zip(*relations)] if relations else None
+        modules = [module for module in self.modules() if isinstance(module, NonLocalRelation)]
+        if not modules:
+            return None
+        by_image = zip(*(module.relations for module in modules))
+        return [torch.stack(relations).mean(0) for relations in by_image]
 
     def forward(self, x: Tensor, num_regions: list[int]) -> Tensor:
         """Compute the block.
@@ -115,11 +116,9 @@ class AutoLesionBlock(nn.Module):
             Tensor: (N, out_channels, h, w); from a reduction block half of h and w, rounded up.
         """
         states = [self.preprocess(x)]
-        for sources, operations in zip(self.inputs, self.operations):
-            first, second = (
-                operation(states[source], num_regions)
-                for source, operation in zip(sources, operations)
-            )
+        for (source1, source2), (operation1, operation2) in zip(self.inputs, self.operations):
+            first = operation1(states[source1], num_regions)
+            second = operation2(states[source2], num_regions)
             states.append(first + second)
         return torch.cat(states[1:], 1)
 

@@ -51,8 +51,12 @@ def _separable_conv(channels, kernel_size):
     )
 
 
-def _separable(channels, *kernel_sizes):
-    return RegionSequential(*[_separable_conv(channels, size) for size in kernel_sizes])
+def _separable(channels, kernel_size):
+    return RegionSequential(_separable_conv(channels, kernel_size))
+
+
+def _separable_asymmetric(channels):
+    return RegionSequential(_separable_conv(channels, (1, 3)), _separable_conv(channels, (3, 1)))
 
 
 def _atrous(channels, rate):
@@ -69,9 +73,9 @@ _BUILDERS = {
     'none': lambda channels: NoConnection(),
     'skip_connect': lambda channels: RegionSequential(),
     'avg_pool_3x3': _average_pool,
-    'sep_conv_3x3': lambda channels: _separable(channels, (3, 3)),
-    'sep_conv_5x5': lambda channels: _separable(channels, (5, 5)),
-    'sep_conv_1x3_3x1': lambda channels: _separable(channels, (1, 3), (3, 1)),
+    'sep_conv_3x3': partial(_separable, kernel_size=(3, 3)),
+    'sep_conv_5x5': partial(_separable, kernel_size=(5, 5)),
+    'sep_conv_1x3_3x1': _separable_asymmetric,
     'atrous_conv_3x3_r3': partial(_atrous, rate=3),
     'atrous_conv_3x3_r5': partial(_atrous, rate=5),
     'non_local': NonLocalRelation,

@@ -49,6 +49,7 @@ class AttentionGateFPN(FPN):
     def _gated_laterals(self, inputs):
         used = inputs[self.start_level : self.backbone_end_level]
         laterals = [conv(x) for conv, x in zip(self.lateral_convs, used)]
+        # From the coarsest level down: each gates the next finer one, and is added to it.
         for i in range(len(laterals) - 1, 0, -1):
             skip = laterals[i - 1]
             coarser = F.interpolate(laterals[i], **self._resize_to(skip))

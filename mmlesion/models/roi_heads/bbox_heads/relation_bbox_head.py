@@ -23,7 +23,7 @@ def _build_encoder(encoder, **inherited):
 
 
 class RegionOutputs(NamedTuple):
-    """What :class:`RelationBBoxHead` says of N regions.
+    """The predictions of :class:`RelationBBoxHead` for N regions.
 
     Args:
         cls_score (Tensor | None): Scores (N, num_classes + 1).

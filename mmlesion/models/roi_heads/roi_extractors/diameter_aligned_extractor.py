@@ -62,14 +62,11 @@ class DiameterAlignedExtractor(BaseModule):
         self.magnify = magnification and MODELS.build(
             magnification, default_args=dict(channels=out_channels)
         )
-        self.aligns = [
-            RoIAlign3D(output_size, 1 / stride, sampling_ratio) for stride in self.featmap_strides
-        ]
+        scales = [1 / stride for stride in self.featmap_strides]
+        self.aligns = [RoIAlign3D(output_size, scale, sampling_ratio) for scale in scales]
         if self.magnify:
             # one sample to a voxel: a shifted copy of the features
-            self.crops = [
-                RoIAlign3D(self.magnify.crop_size, 1 / stride, 1) for stride in self.featmap_strides
-            ]
+            self.crops = [RoIAlign3D(self.magnify.crop_size, scale, 1) for scale in scales]
             self.align_magnified = RoIAlign3D(output_size, 1, sampling_ratio)
 
     @property
@@ -110,11 +107,14 @@ class DiameterAlignedExtractor(BaseModule):
         magnify = self.magnify
         crops = []
         for feat, stride, crop in zip(feats, self.featmap_strides, self.crops):
+            # (n, 5): volume, center z, y, x and side in voxels of the input, of cubes that are
+            # crop_size voxels of the level; moved so that a result's center is the region's
             cubes = torch.cat([rois[:, :4], rois.new_full((len(rois), 1), magnify.crop_size)], 1)
             cubes[:, 1:4] -= magnify.center_offset * stride
             cubes[:, 4] *= stride
             crops.append(crop(feat, cubes))
         magnified = magnify(torch.cat(crops))
+        # In each magnified crop a cube around its middle, in magnified voxels.
         sides = (self._sides(rois) * SCALE).clamp(max=magnify.output_size)
         cubes = rois.new_full((len(magnified), 5), magnify.output_size / 2)
         cubes[:, 0] = torch.arange(len(magnified), device=rois.device)
