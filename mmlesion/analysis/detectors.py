@@ -131,7 +131,7 @@ def time_two_stage(
         model (nn.Module): The detector.
         image (Tensor): (1, C, H, W).
         meta (dict): Meta information of its sample.
-        regions (InstanceData, optional): What the RoI head gets, the best first: as many of these
+        regions (InstanceData, optional): Input of the RoI head, the best first: as many of these
             as the RPN has found proposals. Defaults to the proposals themselves.
 
     Returns:
@@ -151,7 +151,7 @@ def time_two_stage(
 
 
 def seconds_of(part: str, clock: str) -> Callable[[dict[str, Any]], float]:
-    """Make a function that takes one number from what :func:`time_two_stage` returns.
+    """Make a function that takes one number from a result of :func:`time_two_stage`.
 
     Args:
         part (str): One of :data:`PARTS`.

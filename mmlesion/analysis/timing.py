@@ -43,7 +43,7 @@ def time_call(function: Callable, *args: Any, device: Any = 'cpu') -> tuple[Any,
         device (str | torch.device): Where it computes; a GPU is waited for.
 
     Returns:
-        tuple: What it returns, and :class:`Seconds`.
+        tuple: Its result, and :class:`Seconds`.
     """
     _wait_for(device)
     wall, processor = time.perf_counter(), time.process_time()
@@ -64,8 +64,8 @@ def interleave(
 ) -> list[dict[str, Any]]:
     """Call functions in rounds, in the other direction at every second round.
 
-    Whichever runs second finds warmer caches, and other work on the machine comes and goes: what is
-    compared is what neighbors of one round took.
+    Whichever runs second finds warmer caches, and the load of the machine changes: only times of
+    the same round are compared.
 
     Args:
         functions (dict[str, callable]): By name, without arguments.
@@ -73,7 +73,7 @@ def interleave(
         warmup (int): Rounds before them that are not.
 
     Returns:
-        list[dict]: Of each round, what each function returned, by name.
+        list[dict]: Of each round, the result of each function by name.
     """
     names, rounds = list(functions), []
     for number in tqdm(range(warmup + runs), desc='benchmark'):
@@ -89,13 +89,12 @@ def _itself(result: Any) -> Any:
 def median(
     rounds: Sequence[Mapping[str, Any]], name: str, value: Callable[[Any], float] = _itself
 ) -> float:
-    """Return the median over rounds of a number of what ``name`` returned.
+    """Return the median over rounds of a number in the results of ``name``.
 
     Args:
         rounds (list[dict]): Those of :func:`interleave`.
         name (str): Name of a function.
-        value (callable, optional): Takes the number from what the function returned. Defaults to
-            that itself.
+        value (callable, optional): Takes the number from a result. Defaults to the result itself.
     """
     return statistics.median(value(results[name]) for results in rounds)
 
@@ -151,7 +150,7 @@ def run_benchmark(
     measure: Callable[[argparse.Namespace], Any],
     show: Callable[[Any], str] | None = None,
 ) -> None:
-    """Measure what the command line asks for; print the figures and write them to ``--out``.
+    """Measure with the command line's options; print the figures and write them to ``--out``.
 
     Args:
         parser (ArgumentParser): That of :func:`benchmark_parser` with the benchmark's own options.
@@ -203,20 +202,17 @@ def format_table(
 
     Args:
         rows (Iterable[dict]): The figures of each row.
-        columns (dict[str, callable]): By heading what a row shows there. The first column is
+        columns (dict[str, callable]): By heading, the text of a row's cell. The first column is
             aligned to the left, the others to the right.
 
     Returns:
         str: The headings and a line for each row.
     """
-    lines = [list(columns)]
-    for row in rows:
-        lines.append([show(row) for show in columns.values()])
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    return '\n'.join(_join_cells(line, widths) for line in lines)
-
-
-def _join_cells(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [cell.rjust(width) for cell, width in zip(cells, widths)]
-    padded[0] = cells[0].ljust(widths[0])
-    return '  '.join(padded).rstrip()
+    rows = list(rows)
+    padded = []
+    for heading, show in columns.items():
+        cells = [heading] + [show(row) for row in rows]
+        width = max(map(len, cells))
+        align = str.rjust if padded else str.ljust
+        padded.append([align(cell, width) for cell in cells])
+    return '\n'.join('  '.join(line).rstrip() for line in zip(*padded))

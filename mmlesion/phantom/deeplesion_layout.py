@@ -199,7 +199,7 @@ def _site_rows(
     options: PatientOptions,
     noisy: float,
 ) -> Iterator[dict]:
-    """Return the columns of ``DL_info.csv`` that differ between the lesions of a study."""
+    """Yield the columns of ``DL_info.csv`` that differ between the lesions of a study."""
     annotated = [lesion for lesion in site.lesions if lesion.annotated]
     for lesion in annotated:
         yield _lesion_row(study, lesion, trunk, options)

@@ -36,14 +36,11 @@ from mmlesion.utils import UserError, cli
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'improved_retinanet'
 ROWS = [
-    FOLDER / f'retinanet_vgg19_{name}_1xb4_deeplesion.py'
-    for name in (
-        'fpn',
-        'fpn_anchors',
-        'fpn_anchors-dense',
-        'ag-fpn_anchors-dense',
-        'ag-fpn_anchors-dense_light-p2',
-    )
+    FOLDER / 'retinanet_vgg19_fpn_1xb4_deeplesion.py',
+    FOLDER / 'retinanet_vgg19_fpn_anchors_1xb4_deeplesion.py',
+    FOLDER / 'retinanet_vgg19_fpn_anchors-dense_1xb4_deeplesion.py',
+    FOLDER / 'retinanet_vgg19_ag-fpn_anchors-dense_1xb4_deeplesion.py',
+    FOLDER / 'retinanet_vgg19_ag-fpn_anchors-dense_light-p2_1xb4_deeplesion.py',
 ]
 
 
@@ -75,10 +72,11 @@ def compare(models: Mapping[str, nn.Module], args: argparse.Namespace) -> list[d
     """
     image, meta = random_image(args.size, args.seed, args.device)
     names = list(models)
-    functions = {n: partial(time_detection, model, image, meta) for n, model in models.items()}
+    time_on = partial(time_detection, image=image, meta=meta)
+    functions = {name: partial(time_on, model) for name, model in models.items()}
     rounds = interleave(functions, args.runs, args.warmup)
-    rows = []
-    for before, name in zip([names[0], *names], names):
+    rows, before = [], names[0]
+    for name in names:
         row = dict(
             name=name,
             parameters=count_parameters(models[name]),
@@ -88,6 +86,7 @@ def compare(models: Mapping[str, nn.Module], args: argparse.Namespace) -> list[d
             added=statistics.median(seconds[name] - seconds[before] for seconds in rounds),
         )
         rows.append(row)
+        before = name
     return rows
 
 

@@ -102,8 +102,9 @@ def measure(args: argparse.Namespace) -> dict[str, dict]:
         models[name] = build_detector(variant, seed=args.seed, device=args.device)
     backbone = models['all_datasets'].backbone
     channels = backbone.num_groups * backbone.group_size
-    inputs = random_image(args.size, args.seed, args.device, channels)
-    functions = {name: partial(time_two_stage, model, *inputs) for name, model in models.items()}
+    image, meta = random_image(args.size, args.seed, args.device, channels)
+    time_on = partial(time_two_stage, image=image, meta=meta)
+    functions = {name: partial(time_on, model) for name, model in models.items()}
     rounds = interleave(functions, args.runs, args.warmup)
     sizes = {name: count_parameters(model) for name, model in models.items()}
     figures = {name: dict(parameters=sizes[name], **summarize(rounds, name)) for name in models}
@@ -123,10 +124,10 @@ def summarize(rounds: list[dict], name: str) -> dict[str, float]:
 
 def compare(rounds: list[dict], sizes: dict[str, int], pair: Comparison) -> dict[str, float]:
     """Return the ratios of time and size of one detector to another."""
-    models = pair.name, pair.reference
+    ratio = partial(median_ratio, rounds, pair.name, pair.reference)
     return dict(
-        wall=median_ratio(rounds, *models, seconds_of('total', 'wall')),
-        processor=median_ratio(rounds, *models, seconds_of('total', 'processor')),
+        wall=ratio(seconds_of('total', 'wall')),
+        processor=ratio(seconds_of('total', 'processor')),
         parameters=sizes[pair.name] / sizes[pair.reference],
     )
 

@@ -49,12 +49,13 @@ def build_heads(channels: int, device: str) -> tuple[nn.Module, nn.Module]:
 def make_inputs(size: int, channels: int, device: str) -> tuple:
     """Draw smooth random features, as a pyramid has them, for one image."""
     coarse = torch.randn(1, channels, size // 32, size // 32)
-    features = [
-        torch.nn.functional.interpolate(coarse, size=(size // s, size // s), mode='bilinear')
-        for s in STRIDES
-    ]
+    features = []
+    for stride in STRIDES:
+        side = size // stride
+        level = torch.nn.functional.interpolate(coarse, size=(side, side), mode='bilinear')
+        features.append(level.to(device))
     sample = DetDataSample(metainfo=dict(img_shape=(size, size), pad_shape=(size, size)))
-    return tuple(feature.to(device) for feature in features), [sample]
+    return tuple(features), [sample]
 
 
 def time_head(head: nn.Module, features: tuple[Tensor], samples: list[DetDataSample]) -> dict:
@@ -80,17 +81,16 @@ def measure(args: argparse.Namespace) -> dict:
     check_size(args.size, STRIDES[-1], STRIDES[-1])
     torch.manual_seed(args.seed)
     plain, truncated = build_heads(args.channels, args.device)
-    inputs = make_inputs(args.size, args.channels, args.device)
-    heads = dict(
-        rpn=partial(time_head, plain, *inputs), trpn=partial(time_head, truncated, *inputs)
-    )
+    features, samples = make_inputs(args.size, args.channels, args.device)
+    time_on = partial(time_head, features=features, samples=samples)
+    heads = dict(rpn=partial(time_on, plain), trpn=partial(time_on, truncated))
     rounds = interleave(heads, args.runs, args.warmup)
     seconds = operator.itemgetter('seconds')
     return dict(
         rpn_seconds=median(rounds, 'rpn', seconds),
         trpn_seconds=median(rounds, 'trpn', seconds),
         ratio=median_ratio(rounds, 'trpn', 'rpn', seconds),
-        kept=kept_fraction(truncated, *inputs),
+        kept=kept_fraction(truncated, features, samples),
         rpn_proposals=rounds[-1]['rpn']['proposals'],
         trpn_proposals=rounds[-1]['trpn']['proposals'],
     )
