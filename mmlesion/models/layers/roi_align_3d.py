@@ -155,7 +155,7 @@ class _Axis(NamedTuple):
         return weights.unflatten(1, (bins, -1)).mean(2)
 
     def _floor(self, index):
-        # the clamp gives what is not a number an index
+        # the clamp makes an index even of NaN
         return self.positions[:, index].long().clamp(0, self.size - 1)
 
 
