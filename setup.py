@@ -20,8 +20,13 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmlesion', 'mmlesion.*']),
+    package_data={'mmlesion.report': ['assets/*']},
     python_requires='>=3.9',
     # The mm* packages stay out of install_requires, as in mmdet: forks of them share their names.
     install_requires=requirements('runtime'),
-    extras_require={'mim': requirements('mminstall'), 'tests': requirements('tests')},
+    extras_require={
+        'dicom': requirements('dicom'),
+        'mim': requirements('mminstall'),
+        'tests': requirements('tests'),
+    },
 )

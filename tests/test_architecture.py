@@ -34,6 +34,8 @@ MAY_IMPORT = {
     'analysis': PLAIN | {'visualization'},
     'apis': PLAIN | {'converters', 'visualization'},
     'converters': PLAIN | {'visualization'},
+    'export': PLAIN,
+    'report': PLAIN | {'visualization'},
 }
 # What is still to go: the series of an annotation file, and the phantom's truth.
 YET = {'converters': {'mining', 'phantom'}}
@@ -44,10 +46,12 @@ WITHOUT_FRAMEWORK = (
     'mmlesion.analysis',
     'mmlesion.converters',
     'mmlesion.evaluation',
+    'mmlesion.export',
     'mmlesion.io',
     'mmlesion.lazy_registration',
     'mmlesion.mining',
     'mmlesion.phantom',
+    'mmlesion.report',
     'mmlesion.structures',
     'mmlesion.utils',
     'mmlesion.visualization.anchor_shapes',

@@ -44,7 +44,7 @@ def read_ct(path: str | Path, series: str | None = None) -> sitk.Image:
     if not path.exists():
         raise UserError(f'{path} does not exist: give a NIfTI, MHD or MHA file or a DICOM folder')
     if path.is_dir():
-        image = _read_series(path, _choose_series(path, series))
+        image = _read_series(path, series_files(path, series))
     elif series is not None:
         raise UserError(f'{path} is a file: a DICOM series is chosen only in a DICOM folder')
     else:
@@ -201,8 +201,16 @@ class _Header(NamedTuple):
         return f'  {uid}  {self.modality}, {num_files} file(s), {described}'
 
 
-def _choose_series(folder: Path, wanted: str | None) -> Sequence[str]:
-    """Return the sorted file names of the requested or only CT series of a folder."""
+def series_files(folder: Path, wanted: str | None = None) -> Sequence[str]:
+    """Return the files of the requested or only CT series of a folder, in the order of its slices.
+
+    Args:
+        folder (Path): The folder.
+        wanted (str, optional): Series Instance UID. Defaults to None, its only CT series.
+
+    Raises:
+        UserError: If there is no such series, or none is asked for and there are several.
+    """
     files, headers = {}, {}
     readable: set[str] = set()
     with _itk_errors_as_user_errors(folder):

@@ -68,6 +68,11 @@ def write_json(value: Any, path: str | Path) -> None:
         temporary.write_text(text + '\n', encoding='utf-8')
 
 
+def compact_json(value: Any) -> str:
+    """Return JSON without spaces, ASCII alone; what is not a finite number becomes null."""
+    return json.dumps(_without_nan(value), separators=(',', ':'), allow_nan=False)
+
+
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}

@@ -1,0 +1,1 @@
+"""Detected lesions in the formats of other programs: DICOM and 3D Slicer."""

@@ -1,0 +1,79 @@
+"""DICOM Segmentation objects of detected lesions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmlesion.io.atomic import atomic_write
+
+from .identity import NOT_FOR_DIAGNOSIS, algorithm, device, tracking_id, uid_of
+from .results import DetectedLesion, Results
+from .source_series import SourceSeries
+
+if TYPE_CHECKING:
+    from highdicom import AlgorithmIdentificationSequence
+    from highdicom.seg import SegmentDescription
+
+SERIES_NUMBER = 9001
+
+
+def write_dicom_seg(
+    results: Results, label_map: np.ndarray, source: SourceSeries, path: str | Path
+) -> None:
+    """Write a binary Segmentation with a segment per lesion.
+
+    Each frame refers to its slice of the source series and lies where that lies: a series with a
+    tilt or uneven distances keeps its geometry.
+
+    Args:
+        results (Results): One or more lesions.
+        label_map (ndarray): (k, j, i) int, voxels are lesion ids.
+        source (SourceSeries): The series of the n slices k.
+        path (str | Path): The file.
+    """
+    from highdicom.seg import Segmentation, SegmentationTypeValues
+
+    identification = algorithm(results)
+    last = len(results.lesions)  # ids count from 1 in descending order of score
+    segmentation = Segmentation(
+        source_images=source.slices,
+        pixel_array=np.where(label_map <= last, label_map, 0).astype(np.uint16),
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[
+            _describe(lesion, results, source, identification) for lesion in results.lesions
+        ],
+        series_instance_uid=uid_of('seg series', results, source),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=uid_of('seg', results, source),
+        instance_number=1,
+        series_description=f'Lesions. {NOT_FOR_DIAGNOSIS}',
+        content_label='LESIONS',
+        **device(),
+    )
+    with atomic_write(path) as temporary:
+        segmentation.save_as(temporary)
+
+
+def _describe(
+    lesion: DetectedLesion,
+    results: Results,
+    source: SourceSeries,
+    identification: AlgorithmIdentificationSequence,
+) -> SegmentDescription:
+    from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
+    from pydicom.sr.codedict import codes
+
+    shape = 'mask' if lesion.diameter_source == 'mask' else 'ellipsoid in the detected box'
+    return SegmentDescription(
+        segment_number=lesion.id,
+        segment_label=f'{tracking_id(lesion)}, score {lesion.score:.2f}, {shape}'[:64],
+        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+        segmented_property_type=codes.SCT.Lesion,
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=identification,
+        tracking_uid=uid_of(f'lesion {lesion.id}', results, source),
+        tracking_id=tracking_id(lesion),
+    )

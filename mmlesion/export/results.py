@@ -1,0 +1,102 @@
+"""What ``infer.py`` has written about a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+
+from mmlesion.io.ct import read_image
+from mmlesion.io.json_files import read_json
+from mmlesion.utils import UserError
+
+
+class DetectedLesion(NamedTuple):
+    """A lesion of ``lesions.json``; docs/inference.md describes its fields.
+
+    Args:
+        id (int): Its value in the label map, from 1 in descending order of score.
+        label (str): Class.
+        score (float): Confidence.
+        bbox_voxel (ndarray): (6,) i1, j1, k1, i2, j2, k2; voxel n extends from n - 0.5 to n + 0.5.
+        diameter_mm (float): Long diameter.
+        short_diameter_mm (float): Short diameter.
+        diameter_source (str): 'mask' or 'box'.
+        key_slice (int): Where it is measured.
+        recist_voxel (ndarray, optional): (4, 3) ends i, j, k of the long and the short diameter.
+    """
+
+    id: int
+    label: str
+    score: float
+    bbox_voxel: np.ndarray
+    diameter_mm: float
+    short_diameter_mm: float
+    diameter_source: str
+    key_slice: int
+    recist_voxel: np.ndarray | None
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> DetectedLesion:
+        """Return a lesion from its entry in ``lesions.json``."""
+        recist = entry['recist_voxel']
+        return cls(
+            id=int(entry['id']),
+            label=str(entry['label']),
+            score=float(entry['score']),
+            bbox_voxel=np.array(entry['bbox_voxel'], dtype=float).reshape(6),
+            diameter_mm=float(entry['diameter_mm']),
+            short_diameter_mm=float(entry['short_diameter_mm']),
+            diameter_source=str(entry['diameter_source']),
+            key_slice=int(entry['key_slice']),
+            recist_voxel=None if recist is None else np.array(recist, dtype=float).reshape(4, 3),
+        )
+
+
+class Results(NamedTuple):
+    """The results for a volume.
+
+    Args:
+        folder (Path): Where they lie.
+        volume (dict): The volume's ``source`` and geometry.
+        detector (dict): Config and checkpoint.
+        lesions (list[DetectedLesion]): In descending order of score.
+    """
+
+    folder: Path
+    volume: dict
+    detector: dict
+    lesions: list[DetectedLesion]
+
+
+def read_results(folder: str | Path, score_thr: float = 0.0) -> Results:
+    """Read the results of ``infer.py``.
+
+    Args:
+        folder (str | Path): Its ``--out``.
+        score_thr (float): Lesions with a lower score are left out.
+
+    Raises:
+        UserError: If it has no ``lesions.json``, or one of another form.
+    """
+    path = Path(folder) / 'lesions.json'
+    content = read_json(path, advice='run infer.py again')
+    try:
+        lesions = [DetectedLesion.from_json(entry) for entry in content['lesions']]
+        volume, detector = dict(content['volume']), dict(content['detector'])
+        if volume['slice_axis'] not in ('i', 'j', 'k') or 'source' not in volume:
+            raise ValueError('volume')
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f'{path} is not what infer.py writes ({type(error).__name__}: {error}): run it again'
+        ) from None
+    kept = [lesion for lesion in lesions if lesion.score >= score_thr]
+    return Results(Path(folder), volume, detector, kept)
+
+
+def read_label_map(results: Results) -> np.ndarray:
+    """Return the label map, (k, j, i) int, of which voxels are lesion ids."""
+    return sitk.GetArrayFromImage(read_image(results.folder / 'lesions.nii.gz')).astype(int)

@@ -1,0 +1,86 @@
+"""The detections of one run, matched for a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mmlesion.evaluation.functional import (
+    Cases,
+    MatchedDetections,
+    OverlapCriterion,
+    Protocol,
+    box_overlaps,
+    froc_cases,
+    match,
+)
+from mmlesion.structures import Detections, GroundTruth
+
+NEVER = -np.inf
+"""The score of a lesion that no detection matches."""
+KINDS = ('neutral', 'true positive', 'false positive')
+
+
+class MatchedRun(NamedTuple):
+    """The n detections of a run and the m lesions of its test set.
+
+    Args:
+        name (str): Of the run.
+        detections (Detections): In descending order of score.
+        kind (ndarray): (n,) int, index in :data:`KINDS`. A detection that is neutral matches only
+            ignored ground truth or lesions that a higher score has matched.
+        found_score (ndarray): (m,) float, the highest score that matches each lesion, ``NEVER`` if
+            none does.
+        found_overlap (ndarray): (m,) float, that detection's overlap, NaN without one.
+        cases (Cases): What a paired comparison needs.
+    """
+
+    name: str
+    detections: Detections
+    kind: np.ndarray
+    found_score: np.ndarray
+    found_overlap: np.ndarray
+    cases: Cases
+
+
+def match_run(
+    name: str,
+    detections: Detections,
+    truth: GroundTruth,
+    criterion: OverlapCriterion,
+    fp_rates: Sequence[float],
+) -> MatchedRun:
+    """Match the detections of a run as the FROC curve does.
+
+    Args:
+        name (str): Of the run.
+        detections (Detections): Those of all images.
+        truth (GroundTruth): The lesions of all images.
+        criterion (OverlapCriterion): Which pairs of boxes match.
+        fp_rates (Sequence[float]): False positives per image at which sensitivity is read.
+
+    Returns:
+        MatchedRun: Of all detections, whatever their score.
+    """
+    lesions = truth.lesions
+    ranked = detections.take(np.argsort(-detections.score, kind='stable'))
+    false_positive, first_match = match(ranked, lesions, criterion)
+    found = first_match < len(ranked)
+    first = first_match[found]
+
+    kind = np.zeros(len(ranked), dtype=int)
+    kind[first_match[found & ~lesions.ignore]] = KINDS.index('true positive')
+    kind[false_positive] = KINDS.index('false positive')
+    found_score = np.full(len(lesions), NEVER)
+    found_score[found] = ranked.score[first]
+    found_overlap = np.full(len(lesions), np.nan)
+    found_overlap[found] = box_overlaps(
+        ranked.geometry[first], lesions.geometry[found], criterion.metric, criterion.inclusive
+    )
+    matched = MatchedDetections(
+        detections, lesions, len(truth.cases), Protocol(criterion, tuple(fp_rates))
+    )
+    cases = froc_cases(matched, truth.cases, truth.patients)
+    return MatchedRun(name, ranked, kind, found_score, found_overlap, cases)

@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from mmlesion.mining.withholding import withhold_lesions, withhold_slices
+from mmlesion.utils import UserError
+
+SCRIPT = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'withhold_annotations.py'
+
+
+def annotation(number, image, lesion, side=4, **fields):
+    box = [0, 0, side, side]
+    return dict(id=number, image_id=image, bbox=box, lesion_id=lesion, category_id=1, **fields)
+
+
+@pytest.fixture
+def data():
+    """Lesion a on slices 1 to 3, largest on 2; b on slice 2; c on slice 4; an ignored one on 2."""
+    return dict(
+        images=[dict(id=i) for i in (1, 2, 3, 4)],
+        annotations=[
+            annotation(1, 1, 'a', side=3),
+            annotation(2, 2, 'a', side=5),
+            annotation(3, 3, 'a', side=4),
+            annotation(4, 2, 'b'),
+            annotation(5, 4, 'c'),
+            annotation(6, 2, 'd', ignore=1),
+        ],
+        categories=[dict(id=1, name='lesion')],
+    )
+
+
+def test_each_lesion_stays_on_its_largest_slice(data):
+    less = withhold_slices(data)
+    assert [image['id'] for image in less['images']] == [2, 4]
+    assert [a['id'] for a in less['annotations']] == [2, 4, 5, 6]
+    assert less['categories'] == data['categories']
+
+
+def test_a_fraction_of_the_lesions_is_removed_on_all_slices(data):
+    removed = set()
+    for seed in range(20):
+        less = withhold_lesions(data, 1 / 3, seed)
+        assert less['images'] == data['images']
+        kept = {a['lesion_id'] for a in less['annotations']}
+        assert 'd' in kept
+        (gone,) = {'a', 'b', 'c'} - kept
+        assert [a for a in data['annotations'] if a['lesion_id'] != gone] == less['annotations']
+        removed.add(gone)
+        assert withhold_lesions(data, 1 / 3, seed) == less
+    assert removed == {'a', 'b', 'c'}
+
+
+@pytest.mark.parametrize('fraction', [0, 1, -0.5])
+def test_fraction_between_0_and_1(data, fraction):
+    with pytest.raises(UserError, match='between 0 and 1'):
+        withhold_lesions(data, fraction)
+
+
+def test_annotations_without_a_lesion_id_are_lesions_of_their_own(data):
+    for item in data['annotations']:
+        del item['lesion_id']
+    assert len(withhold_slices(data)['annotations']) == 6
+
+
+def test_tool(load_tool, data, tmp_path, capsys):
+    source, out = tmp_path / 'train.json', tmp_path / 'less.json'
+    source.write_text(json.dumps(data))
+    main = load_tool(SCRIPT).main
+    main([str(source), '--key-slices', '--out', str(out)])
+    assert json.loads(out.read_text()) == withhold_slices(data)
+    assert '2 of 4 images\n4 of 6 annotations' in capsys.readouterr().out
+    source.write_text('[]')
+    with pytest.raises(SystemExit, match='error: .*train.json needs lists'):
+        main([str(source), '--lesions', '0.5', '--out', str(out)])

@@ -1,0 +1,179 @@
+import html.parser
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmlesion.evaluation.functional import PER_IMAGE_FP_RATES, OverlapCriterion
+from mmlesion.io.coco import coco_ground_truth, read_coco_results
+from mmlesion.io.json_files import read_json
+from mmlesion.report.choice import choose_images, lesion_areas
+from mmlesion.report.matched_run import KINDS, NEVER, match_run
+from mmlesion.report.page import DISCLAIMER
+
+from .chromium import Chromium, find_chromium
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'report.py'
+
+
+@pytest.fixture
+def report(load_tool, study):
+    main = load_tool(TOOL).main
+    out = study / 'out' / 'report.html'
+    arguments = [f'--gt={study}/gt.json', f'--images={study}/Images_png', f'--out={out}']
+    arguments += ['--no-inclusive', '--draws=50']
+
+    def write(*more):
+        main([*arguments, '--pred', f'A={study}/first.json', f'B={study}/second.json', *more])
+        return out
+
+    return write
+
+
+@pytest.fixture
+def matched(study):
+    truth = coco_ground_truth(read_json(study / 'gt.json'), 'gt.json')
+    detections = read_coco_results(study / 'first.json', truth.cases).detections
+    criterion = OverlapCriterion('iou', 0.5, inclusive=False)
+    return match_run('A', detections, truth, criterion, PER_IMAGE_FP_RATES), truth
+
+
+class _Parts(html.parser.HTMLParser):
+    """The text of each element that holds a program, data or a style."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.parts, self.policy, self._open = {}, None, None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self._open = attributes.get('id', tag) if tag in ('script', 'style') else None
+        if attributes.get('http-equiv') == 'Content-Security-Policy':
+            self.policy = attributes['content']
+
+    def handle_data(self, text):
+        if self._open:
+            self.parts[self._open] = self.parts.get(self._open, '') + text
+
+    def handle_endtag(self, tag):
+        self._open = None
+
+
+def test_detections_are_matched_as_in_the_curve(matched):
+    run, _ = matched
+    kinds = [KINDS[kind] for kind in run.kind]
+    assert run.detections.score.tolist() == [0.9, 0.8, 0.7, 0.6, 0.4, 0.3]
+    assert kinds == [
+        'true positive',
+        'false positive',
+        'neutral',  # lesion A again
+        'neutral',  # ignored ground truth
+        'true positive',
+        'false positive',
+    ]
+    assert run.found_score.tolist() == [0.9, 0.4, NEVER, 0.6]
+    assert run.found_overlap == pytest.approx([1, 0.8, np.nan, 1], nan_ok=True)
+
+
+def test_worst_images_come_first(matched):
+    run, truth = matched
+    area = lesion_areas(truth, [dict(spacing=(0.5, 0.5))] * 3)
+    assert area.tolist() == [25, 25, 100, 25]
+    # the false positive of 0.8 and lesion C on the third, the loosest match on the second
+    assert choose_images(run, truth, area, 1) == [2, 1]
+    assert choose_images(run, truth, area, 3) == [2, 1, 0]
+
+
+def test_page_has_all_it_needs(report):
+    page = report('--groups', 'organ').read_text(encoding='utf-8')
+    parts = _Parts(page)
+    data = json.loads(parts.parts['data'])
+    assert DISCLAIMER in page and '{{' not in page
+    assert "default-src 'none'" in parts.policy
+    assert 'http://' not in page.replace('http://www.w3.org/2000/svg', '') and '//cdn' not in page
+    assert data['groups'] == {'organ=liver': [0], 'organ=lung': [1, 2, 3]}
+    first, second = data['runs']
+    assert first['scores'] == {'tp': [0.9, 0.4], 'fp': [0.8, 0.3], 'neutral': [0.7, 0.6]}
+    assert second['foundScore'] == [None, None, 0.95, None]
+    # 2 of 3 lesions at each FP rate but 0.5, where one false positive is allowed
+    assert data['comparison'][0]['value'] == pytest.approx([2 / 3] * 8)
+    assert data['comparison'][1]['difference'][0] == pytest.approx(-1 / 3)
+    (picture,) = [one for one in data['pictures'] if one['image'] == 2]
+    assert picture['lesions'] == [2, 3] and picture['source'].startswith('data:image/jpeg;base64,')
+
+
+def test_text_of_files_cannot_end_its_element(report, study):
+    truth = json.loads((study / 'gt.json').read_text())
+    truth['annotations'][0]['organ'] = '</script><script>alert(1)</script>'
+    (study / 'gt.json').write_text(json.dumps(truth))
+    page = report('--groups', 'organ', '--title', '</title><b>').read_text()
+    assert page.count('<script') == 2 and '<b>' not in page
+    assert (
+        'organ=</script><script>alert(1)</script>'
+        in json.loads(_Parts(page).parts['data'])['groups']
+    )
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--num', '0'], 'numbers from 1 on'),
+        (['--out', 'report.pdf'], 'give a file name in .html'),
+        (['--groups', 'color'], 'does not say the color'),
+        (['--images', '/nowhere'], 'no such slice'),
+        (['--pred', 'a.json', 'a.json'], 'two runs are called'),
+        (['--pred', 'nowhere.json'], 'No such file'),
+    ],
+)
+def test_bad_input_is_one_line(report, study, options, message):
+    with pytest.raises(SystemExit, match=message) as end:
+        report(*options)
+    assert '\n' not in str(end.value)
+    assert not (study / 'out').exists()
+
+
+@pytest.fixture
+def browser(tmp_path):
+    if find_chromium() is None:
+        pytest.skip('no Chromium is installed (Debian: apt-get install chromium)')
+    chromium = Chromium(tmp_path / 'profile')
+    yield chromium
+    chromium.close()
+
+
+def test_in_a_browser(report, browser):
+    """Open, move the slider, ask for missed lesions, click one: the slice shown is the lesion's."""
+    path = report('--groups', 'organ')
+    browser.open(path.as_uri())
+    text = "document.getElementById('{}').textContent".format
+    assert browser.run('document.title') == 'Lesion detection'
+    # one false positive per image allows all, so the threshold is the lowest score
+    assert browser.run(text('threshold-value')) == '0.300'
+    assert browser.run(text('operating-point')).count('2 of 3') == 1
+    browser.run(
+        "let r = document.getElementById('threshold'); r.value = 0; "
+        "r.dispatchEvent(new Event('input'))"
+    )
+    assert browser.run(text('threshold-value')) == '0.900'  # above the first false positive
+    assert 'organ=lung200.000' in browser.run(text('groups'))
+    browser.run(
+        "let q = document.getElementById('question'); q.value = 'missed'; "
+        "q.dispatchEvent(new Event('change'))"
+    )
+    assert browser.run("document.querySelectorAll('.card').length") == 2
+    browser.run("document.querySelector('.card[aria-label^=P2]').click()")
+    assert browser.run("document.getElementById('viewer').open") is True
+    assert browser.run(text('viewer-title')) == 'P2_01_01/003.png'
+    assert 'never detected, 100 mm²' in browser.run(text('viewer-text'))
+    browser.press('ArrowRight')
+    assert browser.run(text('viewer-title')) == 'P1_01_01/002.png'
+    browser.press('Escape')
+    assert browser.run("document.getElementById('viewer').open") is False
+    address = browser.run('location.href')
+    assert 'show=missed' in address
+    browser.open(address)
+    assert browser.run("document.getElementById('question').value") == 'missed'
+    outside = [url for url in browser.requests if not url.startswith(('file:', 'data:', 'about:'))]
+    assert outside == []

@@ -1,0 +1,123 @@
+"""Write an HTML report of the results on annotated slices: one file, which needs no network.
+
+    report.py --gt val.json --images Images_png --out report.html \
+        --pred FPN=work_dirs/fpn/froc.bbox.json TRPN=work_dirs/trpn/froc.bbox.json
+
+It has the FROC curves with bands, an operating point to choose with a slider, groups of lesions,
+the histogram of scores, and the worst false positives, missed lesions and doubtful matches as
+pictures; several runs are compared with the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmlesion.evaluation.functional import OVERLAPS, PER_IMAGE_FP_RATES, OverlapCriterion
+from mmlesion.evaluation.groups import group_lesions
+from mmlesion.io.checks import some_names
+from mmlesion.io.coco import coco_ground_truth, read_coco_results
+from mmlesion.io.json_files import read_json
+from mmlesion.report.froc_content import froc_content
+from mmlesion.report.matched_run import MatchedRun, match_run
+from mmlesion.report.page import write_page
+from mmlesion.structures import GroundTruth
+from mmlesion.utils import UserError, cli
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--gt', required=True, help='COCO annotation file')
+    parser.add_argument(
+        '--pred',
+        required=True,
+        nargs='+',
+        metavar='[NAME=]FILE',
+        help='COCO results of one or more runs, such as the froc.bbox.json of FROCMetric',
+    )
+    parser.add_argument('--images', required=True, help='folder of the slices')
+    parser.add_argument('--out', required=True, help='HTML file to write')
+    parser.add_argument('--title', default='Lesion detection', help='title of the page')
+    parser.add_argument(
+        '--groups',
+        nargs='+',
+        default=[],
+        metavar='FIELD',
+        help='groups of lesions, by fields of the annotations, as in eval_froc.py',
+    )
+    parser.add_argument(
+        '--num',
+        type=int,
+        default=24,
+        help='most slices per run for each of false positives, missed lesions and doubtful '
+        'matches (default: 24)',
+    )
+    parser.add_argument(
+        '--draws', type=int, default=1000, help='bootstrap samples of patients (default: 1000)'
+    )
+    parser.add_argument('--overlap', choices=OVERLAPS, default='iou')
+    parser.add_argument(
+        '--threshold', type=float, default=0.5, help='minimum overlap of a match (default: 0.5)'
+    )
+    parser.add_argument(
+        '--inclusive',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether a box's last px is in it (default: yes, as in FROCMetric and eval_froc.py)",
+    )
+    args = parser.parse_args(argv)
+    if args.num < 1 or args.draws < 1:
+        raise UserError('--num and --draws take numbers from 1 on')
+    if Path(args.out).suffix.lower() not in ('.html', '.htm'):
+        raise UserError(f'--out is {args.out}: give a file name in .html')
+    return args
+
+
+def named_files(texts: list[str]) -> dict[str, str]:
+    """Split ``NAME=FILE``; a file without a name has that of its folder."""
+    files: dict[str, str] = {}
+    for text in texts:
+        name, equals, path = text.partition('=')
+        if not equals:
+            name, path = Path(text).absolute().parent.name, text
+        if name in files:
+            raise UserError(f'--pred: two runs are called {name}: name them, as in A={path}')
+        files[name] = path
+    return files
+
+
+def read_run(name: str, path: str, truth: GroundTruth, criterion: OverlapCriterion) -> MatchedRun:
+    """Read and match the detections of a run."""
+    predictions = read_coco_results(path, truth.cases)
+    if predictions.unknown_cases:
+        raise UserError(
+            f'{path} has detections of images that the ground truth does not list '
+            f'({some_names(predictions.unknown_cases)}): give the file of the same images as --gt'
+        )
+    return match_run(name, predictions.detections, truth, criterion, PER_IMAGE_FP_RATES)
+
+
+@cli
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    content = read_json(args.gt)
+    truth = coco_ground_truth(content, args.gt)
+    if truth.lesions.ignore.all():
+        raise UserError(f'{args.gt} has no lesions that count, so there is no sensitivity')
+    groups = group_lesions(truth.lesions.attributes, args.groups, args.gt)
+    criterion = OverlapCriterion(args.overlap, args.threshold, args.inclusive)
+    runs = []
+    for name, path in named_files(args.pred).items():
+        runs.append(read_run(name, path, truth, criterion))
+    page = froc_content(
+        runs, truth, content['images'], args.images, groups, args.title, args.num, args.draws
+    )
+    write_page('froc', page, args.out)
+    size = Path(args.out).stat().st_size / 1e6
+    print(f'{len(runs)} runs, {len(page["pictures"])} slices: {args.out} ({size:.1f} MB)')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,77 @@
+"""Export the results of infer.py to DICOM and 3D Slicer.
+
+    export_lesions.py RESULTS --formats dicom-seg dicom-sr slicer --out DIR
+
+writes lesions.seg.dcm (Segmentation), lesions.sr.dcm (Structured Report, TID 1500) and
+lesions.mrk.json (markups). DICOM objects refer to the DICOM series that infer.py has read, and need
+the package's extra "dicom". For research; no result is for diagnosis.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmlesion.export.dicom_seg import write_dicom_seg
+from mmlesion.export.dicom_sr import write_dicom_sr
+from mmlesion.export.identity import require_highdicom
+from mmlesion.export.results import Results, read_label_map, read_results
+from mmlesion.export.slicer_markups import grid_to_world, write_markups
+from mmlesion.export.source_series import read_source_series
+from mmlesion.utils import UserError, cli
+
+FORMATS = 'dicom-seg', 'dicom-sr', 'slicer'
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('results', help='folder that infer.py has written')
+    parser.add_argument('--formats', nargs='+', choices=FORMATS, default=FORMATS)
+    parser.add_argument('--out', help='folder to write to (default: that of the results)')
+    parser.add_argument(
+        '--dicom', metavar='DIR', help='folder of the DICOM series (default: as infer.py read it)'
+    )
+    parser.add_argument('--series', metavar='UID', help='series to take, if DIR has several')
+    parser.add_argument(
+        '--score-thr', type=float, default=0.0, help='lowest score to export (default: all)'
+    )
+    return parser.parse_args(argv)
+
+
+def export(results: Results, args: argparse.Namespace) -> list[Path]:
+    """Write the asked-for files and return their paths."""
+    out = Path(args.out or args.results)
+    wants_dicom = any(name.startswith('dicom') for name in args.formats)
+    source = None
+    if wants_dicom:
+        require_highdicom()
+    if wants_dicom or args.dicom:
+        source = read_source_series(results, args.dicom, args.series)
+    written = []
+    if 'slicer' in args.formats:
+        to_world = source.to_world if source else grid_to_world(results.volume)
+        written.append(out / 'lesions.mrk.json')
+        write_markups(results, to_world, written[-1])
+    if wants_dicom:
+        labels = read_label_map(results)
+        for name, write in (('dicom-seg', write_dicom_seg), ('dicom-sr', write_dicom_sr)):
+            if name in args.formats:
+                written.append(out / f'lesions.{name[6:]}.dcm')
+                write(results, labels, source, written[-1])
+    return written
+
+
+@cli
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    results = read_results(args.results, args.score_thr)
+    if not results.lesions:
+        raise UserError(f'{args.results} has no lesion with a score of {args.score_thr:g} or more')
+    for path in export(results, args):
+        print(f'{len(results.lesions)} lesions: {path}')
+
+
+if __name__ == '__main__':
+    main()
