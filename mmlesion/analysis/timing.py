@@ -209,7 +209,7 @@ def format_table(
         str: The headings and a line for each row.
     """
     rows = list(rows)
-    padded = []
+    padded: list[list[str]] = []
     for heading, show in columns.items():
         cells = [heading] + [show(row) for row in rows]
         width = max(map(len, cells))

@@ -104,6 +104,7 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
     """
     volume, segmentation = case.sources
     scan, labels = read_scan(volume), read_labels(segmentation)
+    # before both are flipped to the training orientation, which depends on their headers
     copy_geometry(labels, scan, f'{volume} and {segmentation.name}')
     check_labels(labels, LITS_TUMOR, segmentation)
     tumors = CTVolume(labels).array == LITS_TUMOR

@@ -165,5 +165,5 @@ def _warn(volumes, findings):
 
 def count_outside(volume: dict, findings: Sequence[dict]) -> int:
     """Count the lesions, without the ignored, that have their center outside of a volume."""
-    lesions = [finding['center_mm'] for finding in findings if not finding['ignore']]
-    return int((~Grid.from_annotation(volume).contains(lesions)).sum())
+    centers = [finding['center_mm'] for finding in findings if not finding['ignore']]
+    return int((~Grid.from_annotation(volume).contains(centers)).sum())

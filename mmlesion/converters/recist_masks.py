@@ -184,6 +184,7 @@ def draw_pictures(
     """
     images = {image['id']: image for image in coco['images']}
     masked = [ann for ann in coco['annotations'] if 'mask_source' in ann]
+    # evenly spread over the file; fewer than asked for where there are fewer masks
     picked = np.unique(np.linspace(0, len(masked) - 1, num).round().astype(int))
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)

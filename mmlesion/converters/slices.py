@@ -78,6 +78,7 @@ class SliceConverter:
             of_split = chain.from_iterable(images[name] for name in members)
             info = {'description': f'{self.name}, {part} split', 'seed': split.seed}
             files[split_file(part)] = as_coco(list(of_split), self.classes, info)
+        # Written before anything is printed: an error of the report costs no result.
         run.write(files, skipped)
         left_out = Counter({**(left_out or {}), 'unusable': len(skipped)})
         left_out['without a lesion'] = len(done) - len(skipped) - sum(map(bool, images.values()))
@@ -150,6 +151,7 @@ def read_scan(path: Path) -> sitk.Image:
         sitk.Image: The volume.
     """
     scan = read_ct(path)
+    # slices are stored as whole HU, so that rounding loses nothing more
     if scan.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64):
         return sitk.Cast(sitk.Round(scan), sitk.sitkInt16)
     return scan

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -112,20 +113,21 @@ class CTSliceDataset(CocoDataset):
             self._check_masks(data_list)
 
     def _check_masks(self, data_list: list[dict]) -> None:
-        lesions = []
-        for info in data_list:
-            lesions += [one for one in info['instances'] if not one['ignore_flag']]
-        masked = sum(usable_segmentation(lesion.get('mask')) is not None for lesion in lesions)
+        lesions = masked = 0
+        for instance in chain.from_iterable(info['instances'] for info in data_list):
+            if not instance['ignore_flag']:
+                lesions += 1
+                masked += usable_segmentation(instance.get('mask')) is not None
         if lesions and not masked:
             raise UserError(
-                f'dense supervision needs masks, but none of the {len(lesions)} lesions of '
+                f'dense supervision needs masks, but none of the {lesions} lesions of '
                 f'{self.ann_file} has one ("segmentation"): make them by '
                 'tools/dataset_converters/recist_masks.py'
             )
-        if masked < len(lesions):
+        if masked < lesions:
             print_log(
-                f'{len(lesions) - masked} of {len(lesions)} lesions of {self.ann_file} have no '
-                'mask: px in their boxes have no part in dense supervision',
+                f'{lesions - masked} of {lesions} lesions of {self.ann_file} have no mask: px in '
+                'their boxes have no part in dense supervision',
                 'current',
                 logging.WARNING,
             )
@@ -148,8 +150,11 @@ class CTSliceDataset(CocoDataset):
             data_info['instances'] = _to_train(data_info['instances'])
         data_info.update({key: img_info[key] for key in CT_FIELDS if key in img_info})
         data_info['recist'] = [ann['recist'] for ann in ann_info if ann.get('recist')]
-        certain = [ann for ann in ann_info if not ann['iscrowd'] and 'lesion_id' in ann]
-        data_info['lesion_ids'] = list(dict.fromkeys(ann['lesion_id'] for ann in certain))
+        lesion_ids: dict[Any, None] = {}  # each lesion once, in the order of the annotations
+        for ann in ann_info:
+            if not ann['iscrowd'] and 'lesion_id' in ann:
+                lesion_ids[ann['lesion_id']] = None
+        data_info['lesion_ids'] = list(lesion_ids)
         if self.dataset_name is not None:
             data_info['dataset_name'] = self.dataset_name
         return data_info

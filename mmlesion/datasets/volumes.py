@@ -127,29 +127,32 @@ class VolumeDataset(BaseDetDataset):
 
     def _check_preparation(self, content: Any) -> None:
         """Compare how the volumes were made with ``metainfo.preparation``, if it is set."""
-        wanted = self.metainfo.get('preparation')
+        expected = self.metainfo.get('preparation')
         info = content.get('info', {}) if isinstance(content, dict) else {}
-        if wanted is None or info.get('preparation') == wanted:
-            return
         found = info.get('preparation')
+        if expected is None or found == expected:
+            return
         difference = (
             f'the volumes of {self.ann_file} were prepared by {found}, but the config has '
-            f'metainfo.preparation={wanted}: convert the dataset again, or change the config'
+            f'metainfo.preparation={expected}: convert the dataset again, or change the config'
         )
+        # A file without the field may well be right: it is not refused.
         if found is not None:
             raise UserError(difference)
         print_log(difference, 'current', logging.WARNING)
 
     def _labels(self, categories: Sequence[Mapping]) -> dict[int, int]:
         """Return labels by category id."""
-        classes = self.metainfo['classes']
         ids = {category['name']: category['id'] for category in categories}
-        if missing := [name for name in classes if name not in ids]:
-            raise UserError(
-                f'{self.ann_file} has no category {", ".join(missing)}: set '
-                f'metainfo=dict(classes=...) to its categories {", ".join(ids)}'
-            )
-        return {ids[name]: label for label, name in enumerate(classes)}
+        labels = {}
+        for label, name in enumerate(self.metainfo['classes']):
+            if name not in ids:
+                raise UserError(
+                    f'{self.ann_file} has no category {name}: set metainfo=dict(classes=...) to '
+                    f'its categories {", ".join(ids)}'
+                )
+            labels[ids[name]] = label
+        return labels
 
     def _is_chosen(self, volume: Mapping) -> bool:
         return self.fold is None or np.isin(volume['fold'], self.fold) == (self.split == 'test')
@@ -229,6 +232,7 @@ def _lesion_samples(samples: Sequence[dict]) -> list[dict]:
     """Return one sample per lesion, then one per volume."""
     aimed = []
     for sample in samples:
-        lesions = [one for one in sample['instances'] if not one['ignore_flag']]
-        aimed += [dict(sample, crop_target=lesion) for lesion in lesions]
+        for lesion in sample['instances']:
+            if not lesion['ignore_flag']:
+                aimed.append(dict(sample, crop_target=lesion))
     return aimed + [dict(sample, crop_target=None) for sample in samples]

@@ -13,12 +13,13 @@ def froc_table(result: dict, title: str = 'FROC') -> str:
     Returns:
         str: Several lines.
     """
-    fp_rates = [f'{fp_rate:g}' for fp_rate in result['fp_levels']]
-    rows = [['FP per item', *fp_rates, 'mean', 'lesions'], _row('sensitivity', result)]
+    header = ['FP per item']
+    header += [f'{fp_rate:g}' for fp_rate in result['fp_levels']]
+    rows = [header + ['mean', 'lesions'], _row('sensitivity', result)]
     if interval := result.get('confidence_interval'):
         rows.append(_interval_row(interval))
-    thresholds = map(_threshold_cell, result['score_thresholds'])
-    rows.append(['score threshold', *thresholds, '', ''])
+    thresholds = list(map(_threshold_cell, result['score_thresholds']))
+    rows.append(['score threshold'] + thresholds + ['', ''])
     for name, group in result.get('groups', {}).items():
         rows.append(_row(name, group))
     return AsciiTable(rows, title).table
@@ -27,13 +28,13 @@ def froc_table(result: dict, title: str = 'FROC') -> str:
 def _row(name, result):
     values = result['sensitivity'] + [result['mean']]
     cells = [f'{value:.4f}' for value in values]
-    return [name, *cells, result['num_lesions']]
+    return [name] + cells + [result['num_lesions']]
 
 
 def _interval_row(interval):
     bounds = list(zip(interval['lower'], interval['upper'])) + [interval['mean']]
     cells = [f'{low:.3f}-{high:.3f}' for low, high in bounds]
-    return [f'{interval["confidence"]:.0%} interval', *cells, '']
+    return [f'{interval["confidence"]:.0%} interval'] + cells + ['']
 
 
 def _threshold_cell(score):

@@ -83,6 +83,7 @@ def _arrays(sample: DetDataSample, score_thr: float) -> dict[str, np.ndarray]:
 def _columns(
     group: str, instances: InstanceData, metainfo: Mapping, score_thr: float
 ) -> dict[str, np.ndarray]:
+    # boxes of the original image, whose annotations they are compared with
     found = instances[instances.scores >= score_thr]
     slices = np.full(len(found), metainfo['slice_index'])
     boxes = to_original_frame(found.bboxes, metainfo).cpu().numpy()

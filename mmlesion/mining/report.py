@@ -173,7 +173,9 @@ class _Listed(NamedTuple):
 
 
 def _slice_boxes(found: Sequence[_Listed]) -> SliceBoxes:
-    boxes = np.array([file_box(one.annotation, one.image) for one in found], float)
-    numbers = np.array([one.image['slice_index'] for one in found])
-    scores = np.array([one.annotation.get('score', 1) for one in found], float)
-    return SliceBoxes(boxes, numbers, scores)
+    boxes, numbers, scores = [], [], []
+    for annotation, image in found:
+        boxes.append(file_box(annotation, image))
+        numbers.append(image['slice_index'])
+        scores.append(annotation.get('score', 1))
+    return SliceBoxes(np.array(boxes, float), np.array(numbers), np.array(scores, float))

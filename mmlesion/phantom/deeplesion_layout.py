@@ -288,7 +288,7 @@ def _write_csv(path: Path, rows: Sequence[dict]) -> None:
 
 def _rounded(values: Iterable[float]) -> np.ndarray:
     """Round to six significant digits, as in DeepLesion's file."""
-    return np.array([float(f'{value:.6g}') for value in values])
+    return np.array([f'{value:.6g}' for value in values], dtype=float)
 
 
 def _numbers(values: Iterable[float]) -> str:

@@ -44,6 +44,7 @@ def _take(column: Any, index: np.ndarray) -> Any:
     if isinstance(column, dict):
         return {name: _take(one, index) for name, one in column.items()}
     if isinstance(column, list):
+        # a list takes no array: turn a mask or indices into numbers first
         return [column[number] for number in np.arange(len(column))[index]]
     return column[index]
 

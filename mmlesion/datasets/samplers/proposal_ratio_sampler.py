@@ -51,8 +51,7 @@ class ProposalRatioSampler(EpochSampler):
                 f'none of the {len(labels)} proposals to train with is labeled as a lesion: check '
                 'the annotation file and --images of tools/label_proposals.py'
             )
-        wanted = round(negative_ratio * len(self.positives))
-        self.num_negatives = min(wanted, len(self.negatives))
+        self.num_negatives = min(round(negative_ratio * len(self.positives)), len(self.negatives))
 
     def __iter__(self) -> Iterator[int]:
         """Iterate this process's indices into the dataset."""

@@ -78,6 +78,7 @@ class LoadCTSlices(BaseTransform):
         Returns:
             dict: The sample with ``img``, ``img_shape`` and ``ori_shape``.
         """
+        # neighbors at a fraction of a slice share the slices that they are interpolated from
         read = functools.lru_cache(maxsize=None)(functools.partial(self._read, results))
         key, key_range = self._key_and_range(results)
         if read(key) is None:

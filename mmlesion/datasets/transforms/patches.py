@@ -92,6 +92,7 @@ class CropLesionPatch(BaseTransform):
         """
         img = results['img']
         x, y = results['gt_bboxes'].centers[0].round().int().tolist()
+        # px of the image at the patch's upper left corner, which may lie beyond the image
         left, top = x - self.size // 2, y - self.size // 2
         patch = np.full((self.size, self.size) + img.shape[2:], img.min(), img.dtype)
         # px of the image, the upper ends exclusive; of the patch, they are less left and top

@@ -158,6 +158,7 @@ def _row_score(read, samples, confidence):
 def _difference(value, samples, confidence):
     lower, upper = _interval(samples, confidence)
     samples = samples[np.isfinite(samples).all(axis=1)]
+    # Two-sided: twice the share of the draws on the rarer side of 0.
     beyond = np.minimum((samples <= 0).sum(axis=0), (samples >= 0).sum(axis=0))
     # One more draw on each side, so that no p-value is 0 for want of draws.
     p = np.minimum(2 * (beyond + 1) / (len(samples) + 1), 1)

@@ -189,6 +189,7 @@ class FROCMetric(BaseMetric):
         unlisted = self.task.merge_samples(samples.values())
         listed = {case: unlisted.pop(case) for case in self.truth.cases if case in unlisted}
         detections = self._concatenate(listed)
+        # from the detector's labels to the ids of the annotation file
         detections = replace(detections, label=category_ids[detections.label])
         num_unknown = sum(map(len, unlisted.values()))
         predictions = Predictions(detections, list(unlisted), num_unknown)
@@ -199,6 +200,7 @@ class FROCMetric(BaseMetric):
         nothing = CaseDetections(
             np.empty((0, self.task.geometry_dim)), np.empty(0), np.empty(0, dtype=int)
         )
+        # No detections at all still have the columns of detections.
         joined = CaseDetections.concat([nothing, *by_case.values()])
         counts = [len(by_case.get(case, ())) for case in self.truth.cases]
         case = np.repeat(np.arange(len(counts)), counts)
@@ -218,6 +220,7 @@ class FROCMetric(BaseMetric):
 
     def _evaluate(self, run, categories):
         """Return the FROC over all classes, the task's own scores, and each class's FROC."""
+        # Groups are of all lesions of the file; those of other categories are not evaluated.
         chosen = self._chosen(categories)
         member_of = {name: member[chosen] for name, member in self.groups.items()}
         result = summarize_froc(run.matched, member_of, self.bootstrap, self.seed)

@@ -63,6 +63,7 @@ class VolumeTask(FROCTask):
 
     def parse_sample(self, sample: Mapping) -> SampleDetections:
         """Return the spheres of a volume."""
+        # from z, y, x, diameter in voxels of the volume to x, y, z, diameter in mm
         detections, uid = predicted_by(sample), sample['series_uid']
         spheres = Grid.from_annotation(sample).spheres_to_world(detections.geometry)
         return SampleDetections(uid, uid, replace(detections, geometry=spheres))

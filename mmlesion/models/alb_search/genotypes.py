@@ -56,6 +56,7 @@ def derive_genotype(weights: np.ndarray) -> list[tuple]:
 
 def _best_operations(weights, source, number):
     """Return the best operations of an edge with the input ``source``, 'none' left out."""
+    # weights without 'none', so that index i is that of CHOICES[i]
     best = np.argsort(-weights[1:], kind='stable')[:number]
     return [_Candidate(weights[1 + choice], source, CHOICES[choice]) for choice in best]
 
@@ -71,6 +72,7 @@ def sample_genotype(generator: np.random.Generator) -> list[tuple]:
     """
     genotype = []
     for branch in range(1, NUM_BRANCHES + 1):
+        # the first branch takes two different operations on the only input there is
         only_edge = branch == 1
         sources = [0, 0] if only_edge else generator.choice(branch, 2, replace=False).tolist()
         first, second = generator.choice(CHOICES, 2, replace=not only_edge).tolist()

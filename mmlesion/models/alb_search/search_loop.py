@@ -64,6 +64,7 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         self.second_half = deepcopy(dataloader)
         self.second_half['sampler']['half'] = 1 - dataloader['sampler']['half']
         super().__init__(runner, dataloader, max_epochs, val_begin=max_epochs + 1)
+        # both loaders draw from one dataset, which is loaded once
         self.second_half['dataset'] = self.dataloader.dataset
         self.strategy_name = strategy
         if strategy == 'gradient':

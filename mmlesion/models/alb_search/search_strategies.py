@@ -78,6 +78,7 @@ class SearchStrategy:
             dict[str, Tensor]: Losses.
         """
         runner = self.loop.runner
+        # first-order DARTS: each part is updated with the other one fixed
         (other,) = set(PARTS) - {part}
         with _held_fixed(runner.optim_wrapper[other].param_groups):
             return runner.model.train_step(data_batch, optim_wrapper=runner.optim_wrapper[part])
@@ -231,10 +232,12 @@ class RandomStrategy(SearchStrategy):
         """Return the mean loss of each candidate on the second half."""
         runner = self.loop.runner
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        # the searched blocks normalize by the batch, all other modules are as in testing
         model.eval()
         find_encoder(model).train()
         loader = self.loop.second_half_loader()
         num_batches = min(len(loader), self.num_score_batches or len(loader))
+        # The same batches and the same seed per batch for all candidates: only they differ.
         losses = torch.zeros(num_batches, len(candidates))
         batches = zip(range(num_batches), loader)
         hidden = not is_main_process()

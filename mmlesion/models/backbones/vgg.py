@@ -97,7 +97,7 @@ class VGG(ClassifierVGG, BaseModule):
         if in_channels != 3:
             self.features[0] = nn.Conv2d(in_channels, 64, 3, padding=1)
         # mmcv freezes in train(), which a loop calls after the model was wrapped for several
-        # processes: these would wait for gradients of what is frozen
+        # processes: these would wait for the gradients of frozen parameters
         self.train()
 
     def init_weights(self) -> None:

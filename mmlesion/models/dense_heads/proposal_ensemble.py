@@ -70,6 +70,7 @@ class ProposalEnsemble(BaseModule):
         Raises:
             UserError: If the samples are not all from one known dataset.
         """
+        # Only this network is trained on the batch; the others propose without gradients.
         trained = batch_dataset(batch_data_samples, self.datasets)
         cfg = proposal_cfg or self.test_cfg
         losses, own = self.heads[trained].loss_and_predict(x, batch_data_samples, proposal_cfg=cfg)
@@ -104,10 +105,12 @@ class ProposalEnsemble(BaseModule):
         """Merge the networks' proposals, one list over images each, into one list over images."""
         if len(proposals) == 1:
             return proposals[0]
-        return [self._pool_image(InstanceData.cat(list(image)), cfg) for image in zip(*proposals)]
+        by_image = map(list, zip(*proposals))
+        return [self._pool_image(InstanceData.cat(image), cfg) for image in by_image]
 
     @staticmethod
     def _pool_image(pooled, cfg):
+        """Merge the proposals of all networks for one image by a single NMS."""
         if not len(pooled):
             return pooled
         boxes, scores, labels = pooled.bboxes, pooled.scores, pooled.labels

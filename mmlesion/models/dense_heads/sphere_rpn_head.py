@@ -218,6 +218,7 @@ class SphereRPNHead(RPNHead):
         """Return a level's best ``nms_pre`` per volume: scores (N, k) and spheres (N, k, 4)."""
         scores = _rows(cls_score, 1).squeeze(2).float().sigmoid()
         deltas = _rows(bbox_pred, self.bbox_coder.encode_size).float()
+        # index (N, k) numbers the anchors of the level, of which all volumes have the same
         scores, index = scores.topk(min(cfg.get('nms_pre', 1000), scores.shape[1]))
         deltas = deltas.take_along_dim(index[..., None], 1)
         boxes = self.bbox_coder.decode(priors[index.flatten()], deltas.flatten(0, 1))

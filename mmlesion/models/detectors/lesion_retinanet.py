@@ -162,6 +162,7 @@ class LesionRetinaNet(RetinaNet):
     def _with_segments(self, result, probability, sample, rescale):
         """Store a map and its segments in a sample; match and calibrate its detections."""
         padding = self.segment_padding
+        # given in px of the original image, used in the frame of the boxes
         if padding and not rescale:
             padding *= sample.metainfo['scale_factor'][0]
         numbers, boxes = label_segments(probability[0], padding=padding)
@@ -172,6 +173,7 @@ class LesionRetinaNet(RetinaNet):
     def _own_segments(self, bboxes, segments, numbers):
         """Return the number (n,) of each detection's own segment, or 0 if there is none."""
         met = meet_segments(bboxes, segments)[1]
+        # Any overlap counts for the score, but a mask is reported only with its larger part in.
         shares = shares_in_boxes(
             numbers.cpu().numpy(), met.cpu().numpy(), bboxes.float().cpu().numpy()
         )

@@ -115,6 +115,7 @@ class AutoLesionBlock(nn.Module):
         Returns:
             Tensor: (N, out_channels, h, w); from a reduction block half of h and w, rounded up.
         """
+        # State 0 is the input, state k the output of the k-th branch, as genotypes number them.
         states = [self.preprocess(x)]
         for (source1, source2), (operation1, operation2) in zip(self.inputs, self.operations):
             first = operation1(states[source1], num_regions)

@@ -73,7 +73,7 @@ class DenseBlock3D(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         width = 4 * growth_rate
-        self.skipped = 0 if keep_input else 1
+        self.skipped = 0 if keep_input else 1  # of the input and the bottlenecks' outputs
         self.out_channels = num_bottlenecks * growth_rate + (in_channels if keep_input else 0)
         self.bottlenecks = nn.ModuleList()
         for i in range(num_bottlenecks):
