@@ -22,7 +22,7 @@ TISSUE = 0  # HU; 170 of 255 in [9], whose scale is that of -1200 to 600 HU
 BONE = -1200 + 211 / 255 * 1800  # HU; over 210 in [9], which cuts decimals off
 _RIM = 10  # voxels of the scan along the axes
 _HULL_GROWTH = 1.5  # a larger hull is dropped: it would take in the heart
-_SPLIT_STEP = 2.0  # mm of the grid on which lungs are told apart
+_SPLIT_STEP = 2.0  # mm of the grid on which lungs are separated
 _LARGEST_RATIO = 4.8  # of the volumes of two lungs, [9]
 _MOST_EROSION = 40.0  # mm
 
@@ -126,8 +126,8 @@ def number_lungs(labels: np.ndarray, spacing: tuple, source: str) -> np.ndarray:
     """Label the two lungs of a mask.
 
     Args:
-        labels (ndarray): (z, y, x) of a mask: LUNA16's, with lungs 3 and 4 and whatever else, one
-            with two labels, a lung each, or any other, whose labels are all of the lungs.
+        labels (ndarray): (z, y, x) of a mask: LUNA16's, in which only labels 3 and 4 are lungs, one
+            with two labels, one per lung, or any other, whose labels are all of the lungs.
         spacing (tuple[float]): mm along x, y, z.
         source (str): What to call it in the error message.
 

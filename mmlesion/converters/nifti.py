@@ -103,8 +103,8 @@ def convert(
         cases (str | Path, optional): With ``masks``, CSV of the patient and split of each case.
         frame (str): What boxes are in: see :class:`NiftiOptions`.
         classes (Sequence[str], optional): Names of the classes: of the labels of masks from 1, or
-            of the boxes in the order of the categories. Defaults to None: of masks 'lesion',
-            whatever the label, of boxes the names that they have, sorted.
+            of the boxes in the order of the categories. Defaults to None: 'lesion' for all labels
+            of masks, and the sorted class names of boxes.
         volumes (bool): Whether volumes of 1 mm are made instead of slices.
         seed (int): Of the split of the patients, where cases have no official one.
         val_share (float): Of all patients, for validation.

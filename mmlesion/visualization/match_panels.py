@@ -28,7 +28,7 @@ _CHARACTER = 6.6  # px, width of a character of a label
 
 
 class BoxStyle(NamedTuple):
-    """How one kind of box is drawn; the line and the letters tell it without color."""
+    """Appearance of one kind of box; line and letters distinguish kinds without color."""
 
     color: str
     line: str | tuple

@@ -18,7 +18,7 @@ from mmlesion.utils import UserError, cli
 
 
 class Layout(NamedTuple):
-    """How a layout is written, and its default numbers and kind of patients."""
+    """The writer of a layout, and its default numbers and kind of patients."""
 
     make: Callable
     counts: tuple

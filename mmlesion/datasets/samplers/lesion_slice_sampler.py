@@ -126,7 +126,7 @@ def _group(dataset: BaseDataset, first: int, last: int) -> tuple[list[list[int]]
 
     Returns:
         tuple: The slices of each lesion, list[list[int]], where a slice whose lesions have no
-        identity is a group of its own; and the slices without lesions, list[int].
+        identity is a separate group; and the slices without lesions, list[int].
     """
     lesions, negatives = {}, []
     for index in tqdm(range(first, last), desc='slices with lesions', delay=3, leave=False):
@@ -135,7 +135,7 @@ def _group(dataset: BaseDataset, first: int, last: int) -> tuple[list[list[int]]
             negatives.append(index)
             continue
         series = tuple(sample.get(key) for key in SERIES_KEYS)
-        # A slice without lesion_ids is a group of its own, under its index.
+        # A slice without lesion_ids is a separate group, under its index.
         keys = [(series, lesion_id) for lesion_id in sample.get('lesion_ids', [])]
         for key in keys or [index]:
             lesions.setdefault(key, []).append(index)

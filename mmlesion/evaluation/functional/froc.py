@@ -48,7 +48,15 @@ class Protocol:
 
 
 class CurveEvents(NamedTuple):
-    """What moves the curve: at which of its points, and in which case."""
+    """The false positives and first matches of lesions that make a FROC curve.
+
+    Args:
+        num_points (int): Number of points p of the curve.
+        fp_point (ndarray): (f,) int, the point of each false positive.
+        fp_case (ndarray): (f,) int, its case.
+        hit_point (ndarray): (h,) int, the point at which each detected lesion is matched first.
+        hit_case (ndarray): (h,) int, the lesion's case.
+    """
 
     num_points: int
     fp_point: np.ndarray
@@ -102,7 +110,7 @@ class MatchedDetections:
         return self.first_match < len(self.point_of)
 
     def events(self, chosen: np.ndarray) -> CurveEvents:
-        """Return what moves the curve of some of the lesions, (m,) bool."""
+        """Return the events of the curve of some of the lesions, (m,) bool."""
         hits = chosen & self.detected
         hit_point = self.point_of[self.first_match[hits]]
         hit_case = self.lesion_case[hits]

@@ -1,4 +1,4 @@
-"""Does a detection match a lesion: overlap of boxes, or a center inside a sphere."""
+"""Criteria for matches of detections and lesions: overlap of boxes, or a center in a sphere."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How well embeddings retrieve other annotations of the same lesion."""
+"""Evaluation of the retrieval of annotations of the same lesion by embeddings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class EmbeddedLesion:
 
 @METRICS.register_module()
 class LesionRetrievalMetric(BaseMetric):
-    """How well embeddings retrieve lesions, as intra-patient lesion matching needs it (LENS).
+    """Evaluate how well embeddings retrieve lesions, for intra-patient lesion matching (LENS).
 
     Results are ``top1``, the share of the lesions with another annotation of theirs whose nearest
     neighbor among the annotations on all other slices is one of these; and ``precision`` and

@@ -106,7 +106,7 @@ def predicted_by(sample: Mapping) -> CaseDetections:
 
 
 class FROCTask(ABC):
-    """How one kind of annotation file is scored.
+    """Base class for the scoring of one kind of annotation file.
 
     Attributes:
         default_rules (Protocol): The rules where the metric's options leave them open.
