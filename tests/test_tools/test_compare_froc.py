@@ -57,7 +57,7 @@ def test_bad_input(compare, scores, tmp_path):
         compare(f'A={tmp_path / "none"}', *out)
     with pytest.raises(SystemExit, match='two rows are named A'):
         compare(f'A={scores["a"]}', f'A={scores["b0"]}', *out)
-    with pytest.raises(SystemExit, match='--reference C is not one of the rows A'):
+    with pytest.raises(SystemExit, match='--reference C is none of the rows A'):
         compare(f'A={scores["a"]}', '--reference', 'C', *out)
     with pytest.raises(SystemExit, match='--draws takes'):
         compare(f'A={scores["a"]}', '--draws', 0, *out)

@@ -67,7 +67,7 @@ def main(argv=None):
         raise UserError('--draws takes a number from 1 on, --seed from 0 on')
     rows = read_rows(args.rows)
     if args.reference is not None and args.reference not in rows:
-        raise UserError(f'--reference {args.reference} is not one of the rows {", ".join(rows)}')
+        raise UserError(f'--reference {args.reference} is none of the rows {", ".join(rows)}')
     comparison = compare_rows(rows, args.reference, args.draws, args.seed)
     cases = next(iter(rows.values()))[0]
     num_lesions = len(cases.lesion_case)
