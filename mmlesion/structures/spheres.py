@@ -301,7 +301,7 @@ def _meet_cubes(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
 def _meet_spheres(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
     """Return the intersection volume of spheres (..., 4): a lens, the smaller one, or 0."""
     radius1, radius2 = spheres1[..., 3] / 2, spheres2[..., 3] / 2
-    squared = 0
+    squared = spheres1.new_zeros(())
     for axis in range(3):  # as in _meet_cubes
         squared = squared + (spheres1[..., axis] - spheres2[..., axis]) ** 2
     distance = squared.sqrt()
