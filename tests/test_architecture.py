@@ -35,6 +35,7 @@ MAY_IMPORT = {
     'apis': PLAIN | {'converters', 'visualization'},
     'converters': PLAIN | {'visualization'},
     'export': PLAIN,
+    'followup': PLAIN,
     'report': PLAIN | {'visualization'},
 }
 # What is still to go: the series of an annotation file, and the phantom's truth.
@@ -47,6 +48,7 @@ WITHOUT_FRAMEWORK = (
     'mmlesion.converters',
     'mmlesion.evaluation',
     'mmlesion.export',
+    'mmlesion.followup',
     'mmlesion.io',
     'mmlesion.lazy_registration',
     'mmlesion.mining',

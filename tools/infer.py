@@ -1,16 +1,21 @@
-"""Find lesions in a CT volume: JSON, CSV, label map and overlay pictures (docs/inference.md)."""
+"""Detect lesions in CT volumes: JSON, CSV, label map and overlay images (docs/inference.md)."""
 
 import argparse
 
 from mmengine.config import DictAction
 
 from mmlesion.apis.lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH
-from mmlesion.utils import cli
+from mmlesion.io.volume_list import list_volumes
+from mmlesion.utils import UserError, cli
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description='Detect lesions in a CT volume')
-    parser.add_argument('volume', help='NIfTI, MHD or MHA file, or folder of a DICOM series')
+    parser = argparse.ArgumentParser(description='Detect lesions in CT volumes')
+    parser.add_argument(
+        'volume',
+        help='NIfTI, MHD or MHA file, or folder of a DICOM series; or many: a folder of files or '
+        'of DICOM studies, a quoted pattern with *, or a CSV file with a column "volume"',
+    )
     parser.add_argument('config', help='config file of the detector')
     parser.add_argument('checkpoint', help='checkpoint file of the detector')
     parser.add_argument('--out', required=True, help='output folder, created if missing')
@@ -83,25 +88,46 @@ def report(lesions, out_dir):
         print(f'{numbers}  {center:26}  {lesion.label}')
 
 
+def report_many(statuses, out_dir):
+    counts = {}
+    for one in statuses:
+        counts[one.status] = counts.get(one.status, 0) + 1
+    listed = ', '.join(f'{count} {status}' for status, count in counts.items())
+    lesions = sum(one.lesions or 0 for one in statuses)
+    print(f'{len(statuses)} volumes ({listed}), {lesions} lesions: {out_dir}/lesions.csv')
+    if 'failed' in counts:
+        raise UserError(
+            f'{counts["failed"]} of {len(statuses)} volumes failed: {out_dir}/volumes.csv says '
+            'why; the same command tries these again'
+        )
+
+
 @cli
 def main():
     args = parse_args()
-    from mmlesion.apis import LesionInferencer  # with torch, which --help does without
+    volumes = list_volumes(args.volume)
+    if volumes is not None and (args.lungs or args.series):
+        raise UserError('--lungs and --series are for a single volume: leave them out')
+    # with torch, which --help does without
+    from mmlesion.apis import LesionInferencer
+    from mmlesion.apis.many_volumes import detect_many
 
     inferencer = LesionInferencer(
         args.config, args.checkpoint, args.device, args.cfg_options, args.box_margin
     )
-    lesions = inferencer(
-        args.volume,
-        out_dir=args.out,
+    options = dict(
         batch_size=args.batch_size,
         pred_score_thr=args.score_thr,
         iou_thr=args.iou_thr,
         max_overlays=0 if args.no_overlay else args.max_overlays,
-        series=args.series,
-        lungs=args.lungs,
     )
-    report(lesions, args.out)
+    if volumes is None:
+        lesions = inferencer(
+            args.volume, out_dir=args.out, series=args.series, lungs=args.lungs, **options
+        )
+        report(lesions, args.out)
+    else:
+        report_many(detect_many(inferencer, volumes, args.out, **options), args.out)
 
 
 if __name__ == '__main__':

@@ -197,18 +197,18 @@ class LesionInferencer:
             found.segments,
         )
         if out_dir is not None:
-            detector = self._describe_run(score_thr, iou_thr, lungs)
+            detector = self.describe_run(score_thr, iou_thr, lungs)
             provenance = dict(source=_name(inputs), detector=detector)
             write_lesions(out_dir, volume, lesions, provenance, max_overlays, self.show_progress)
         return lesions
 
-    def _describe_run(
-        self, score_thr: float, iou_thr: float, lungs: str | Path | sitk.Image | None
+    def describe_run(
+        self, score_thr: float | None, iou_thr: float, lungs: str | Path | sitk.Image | None
     ) -> dict:
         """Return the detector and its options as the results name them."""
         return dict(
             self.sources,
-            score_thr=score_thr,
+            score_thr=self.score_thr if score_thr is None else score_thr,
             iou_thr=None if self.takes_volumes else iou_thr,
             box_margin_mm=self.box_margin,
             preparation=self.preparation,

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import runpy
@@ -85,3 +86,36 @@ def test_missing_input(tmp_path, scan, checkpoint, broken, monkeypatch):
     with pytest.raises(SystemExit, match=f'error: .*{tmp_path}/none'):
         runpy.run_path(str(TOOL), run_name='__main__')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_volumes(tmp_path, scan, checkpoint, monkeypatch, capsys):
+    """A volume that fails is named, the others are done; a second run does only what is left."""
+    folder = tmp_path / 'scans'
+    folder.mkdir()
+    for name in 'a', 'b':
+        (folder / f'{name}.nii.gz').write_bytes(scan.read_bytes())
+    (folder / 'broken.nii.gz').write_bytes(b'no volume')
+    out = tmp_path / 'out'
+    options = ['--device', 'cpu', '--score-thr', 0.01, '--no-overlay']
+    small = ['--cfg-options', 'test_dataloader.dataset.pipeline.2.scale=(64,64)']
+    args = [folder, CONFIG, checkpoint, '--out', out, *options, *small]
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
+
+    def run():
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(TOOL), run_name='__main__')
+        with open(out / 'volumes.csv', newline='') as file:
+            return str(end.value), {row['name']: row for row in csv.DictReader(file)}
+
+    message, rows = run()
+    assert message.startswith('error: 1 of 3 volumes failed')
+    assert [rows[name]['status'] for name in ('a', 'b', 'broken')] == ['done', 'done', 'failed']
+    assert 'cannot read' in rows['broken']['message'] and not (out / 'broken').exists()
+    lesions = json.loads((out / 'a' / 'lesions.json').read_text())['lesions']
+    assert rows['a']['lesions'] == str(len(lesions)) != '0'
+    with open(out / 'lesions.csv', newline='') as file:
+        joined = [row for row in csv.DictReader(file) if row['volume'] == 'a']
+    assert [row['id'] for row in joined] == [str(lesion['id']) for lesion in lesions]
+    (out / 'b' / 'lesions.json').write_text('{')
+    assert [row['status'] for row in run()[1].values()] == ['kept', 'done', 'failed']
+    assert '3 volumes (1 kept, 1 done, 1 failed)' in capsys.readouterr().out

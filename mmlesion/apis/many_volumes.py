@@ -1,0 +1,133 @@
+"""Inference on many volumes: one folder of results each, and one table over all."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from mmlesion.io.atomic import atomic_write
+from mmlesion.io.json_files import read_json
+from mmlesion.io.volume_list import ListedVolume
+from mmlesion.utils import UserError
+
+from .inferencer import LesionInferencer
+
+STATUS_COLUMNS = ('name', 'status', 'lesions', 'volume', 'message')
+
+
+class VolumeStatus(NamedTuple):
+    """What became of a volume.
+
+    Args:
+        name (str): Of the volume, and of its folder.
+        status (str): 'done', 'kept' from an earlier run, or 'failed'.
+        lesions (int | None): Their number; None if it failed.
+        volume (str): Its path.
+        message (str): Why it failed.
+    """
+
+    name: str
+    status: str
+    lesions: int | None
+    volume: str
+    message: str = ''
+
+
+def detect_many(
+    inferencer: LesionInferencer,
+    volumes: Sequence[ListedVolume],
+    out_dir: str | Path,
+    **options: Any,
+) -> list[VolumeStatus]:
+    """Detect the lesions in many volumes; one that cannot be used does not stop the others.
+
+    Results are in ``<out_dir>/<name>``. Those of an earlier run with the same detector and options
+    are kept. ``volumes.csv`` has a row for each volume, ``lesions.csv`` all lesions.
+
+    Args:
+        inferencer (LesionInferencer): The detector.
+        volumes (Sequence[ListedVolume]): The volumes.
+        out_dir (str | Path): Folder of the results.
+        **options: Of the inferencer's call.
+
+    Returns:
+        list[VolumeStatus]: Of each volume.
+    """
+    out_dir = Path(out_dir)
+    statuses = []
+    for volume in tqdm(volumes, 'volumes'):
+        statuses.append(_detect_one(inferencer, volume, out_dir / volume.name, options))
+        _write_statuses(statuses, out_dir / 'volumes.csv')
+    _join_lesions(statuses, out_dir)
+    return statuses
+
+
+def _detect_one(
+    inferencer: LesionInferencer, volume: ListedVolume, folder: Path, options: dict[str, Any]
+) -> VolumeStatus:
+    name, path = volume.name, str(volume.path)
+    kept = _kept_results(inferencer, path, folder, options)
+    if kept is not None:
+        return VolumeStatus(name, 'kept', kept, path)
+    try:
+        lesions = inferencer(path, out_dir=folder, **options)
+    except UserError as error:
+        tqdm.write(f'error: {name}: {error}')
+        return VolumeStatus(name, 'failed', None, path, str(error))
+    return VolumeStatus(name, 'done', len(lesions), path)
+
+
+def _kept_results(
+    inferencer: LesionInferencer, path: str, folder: Path, options: dict[str, Any]
+) -> int | None:
+    """Return the number of lesions of an earlier run with the same detector; None without one.
+
+    Results are moved into their folder together, so that ``lesions.json`` says that all are there.
+    """
+    if not (folder / 'lesions.json').is_file():
+        return None
+    try:
+        content = read_json(folder / 'lesions.json')
+        same = content['volume']['source'] == path
+        same &= content['detector'] == inferencer.describe_run(
+            options.get('pred_score_thr'), options.get('iou_thr', 0.5), options.get('lungs')
+        )
+        return len(content['lesions']) if same else None
+    except (UserError, KeyError, TypeError):
+        return None
+
+
+def _write_statuses(statuses: Sequence[VolumeStatus], path: Path) -> None:
+    with atomic_write(path) as temporary:
+        with open(temporary, 'w', newline='', encoding='utf-8') as file:
+            writer = csv.writer(file)
+            writer.writerow(STATUS_COLUMNS)
+            writer.writerows(statuses)
+
+
+def _join_lesions(statuses: Sequence[VolumeStatus], out_dir: Path) -> None:
+    """Write the rows of all volumes' ``lesions.csv``, with the name of the volume before each."""
+    with atomic_write(out_dir / 'lesions.csv') as temporary:
+        with open(temporary, 'w', newline='', encoding='utf-8') as file:
+            writer = csv.writer(file)
+            header_written = False
+            for status in statuses:
+                if status.status == 'failed':
+                    continue
+                with open(
+                    out_dir / status.name / 'lesions.csv', newline='', encoding='utf-8'
+                ) as one:
+                    header, *rows = csv.reader(one)
+                if not header_written:
+                    writer.writerow(['volume', *header])
+                    header_written = True
+                writer.writerows([status.name, *row] for row in rows)
+
+
+def _read_rows(path: Path) -> list[list[str]]:
+    with open(path, newline='', encoding='utf-8') as file:
+        return list(csv.reader(file))

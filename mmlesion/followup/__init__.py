@@ -1,0 +1,1 @@
+"""Lesions of a patient in two studies: registration, pairs and RECIST changes."""

@@ -1,0 +1,115 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from mmlesion.followup.registration import register_rigid
+from mmlesion.phantom.patient import PatientOptions, draw_patient, render
+from mmlesion.utils import UserError
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'compare_studies.py'
+OPTIONS = PatientOptions(size=96, slice_intervals=(5.0,), studies=(0.0, 1.0), unannotated=0.0)
+
+
+def volume_of(patient, study):
+    """Return a study as an image whose world is the phantom's, and its lesions."""
+    array, _ = render(patient, study, 0, study.num_slices - 1, OPTIONS)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing([study.spacing, study.spacing, study.interval])
+    image.SetOrigin([*study.origin, study.top])
+    lesions = [lesion for site in study.sites for lesion in site.lesions]
+    return image, lesions
+
+
+def moved(image, transform):
+    """Return the image as if the patient lay differently: all points moved by a transform."""
+    result = sitk.Image(image)
+    direction = np.reshape(transform.GetMatrix(), (3, 3)) @ np.reshape(image.GetDirection(), (3, 3))
+    result.SetOrigin(transform.TransformPoint(image.GetOrigin()))
+    result.SetDirection(direction.ravel().tolist())
+    return result
+
+
+@pytest.fixture(scope='module')
+def pose():
+    transform = sitk.Euler3DTransform()
+    transform.SetRotation(0.03, -0.02, 0.06)
+    transform.SetTranslation([12.0, -8.0, 35.0])
+    return transform
+
+
+@pytest.fixture(scope='module')
+def studies(pose):
+    patient = draw_patient(np.random.SeedSequence(1), OPTIONS)
+    earlier, later = (volume_of(patient, study) for study in patient.studies)
+    return earlier, (moved(later[0], pose), later[1])
+
+
+def test_registration_finds_the_pose(studies, pose):
+    (earlier, lesions), (later, _) = studies
+    transform = register_rigid(earlier, later)
+    for lesion in lesions:
+        found = transform.TransformPoint(lesion.center)
+        assert np.linalg.norm(np.subtract(found, pose.TransformPoint(lesion.center))) < 4.0
+
+
+def test_scans_without_a_body_are_refused(studies):
+    (earlier, _), _ = studies
+    with pytest.raises(UserError, match='no body'):
+        register_rigid(earlier, earlier * 0 - 1000)
+
+
+@pytest.fixture
+def results(studies, pose, tmp_path):
+    """Folders as infer.py writes them, of lesions as they are."""
+    for name, (image, lesions) in zip(('earlier', 'later'), studies):
+        folder = tmp_path / name
+        folder.mkdir()
+        path = folder / 'ct.nii.gz'
+        sitk.WriteImage(image, str(path))
+        entries = []
+        for number, lesion in enumerate(lesions, 1):
+            center = lesion.center if name == 'earlier' else pose.TransformPoint(lesion.center)
+            diameter = float(lesion.profile.extent.max())
+            entry = dict(id=number, label=f'lesion {lesion.number}', score=0.9)
+            entries.append({**entry, 'center_mm': list(center), 'diameter_mm': diameter})
+        content = dict(volume=dict(source=str(path)), detector={}, lesions=entries)
+        (folder / 'lesions.json').write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_lesions_of_the_phantom_are_paired(load_tool, results, studies, capsys):
+    main = load_tool(TOOL).main
+    main([str(results / 'earlier'), str(results / 'later'), '--out', str(results / 'out')])
+    content = json.loads((results / 'out' / 'followup.json').read_text())
+    numbers = [{lesion.number: lesion for lesion in lesions} for _, lesions in studies]
+    both = numbers[0].keys() & numbers[1].keys()
+    paired = [row for row in content['lesions'] if row['status'] == 'paired']
+    assert len(both) >= 2
+    assert {row['label'] for row in paired} == {f'lesion {number}' for number in both}
+    by_earlier = [studies[0][1][row['earlier_id'] - 1].number for row in paired]
+    by_later = [studies[1][1][row['later_id'] - 1].number for row in paired]
+    assert by_earlier == by_later
+    grown = {number: numbers[1][number].profile.extent.max() for number in both}
+    for row, number in zip(paired, by_earlier):
+        assert row['later_mm'] == pytest.approx(grown[number])
+    vanished = [row for row in content['lesions'] if row['status'] == 'vanished']
+    assert len(vanished) == len(numbers[0].keys() - both)
+    with open(results / 'out' / 'followup.csv', newline='') as file:
+        assert len(list(csv.DictReader(file))) == len(content['lesions'])
+    assert 'Sum of long diameters' in capsys.readouterr().out
+
+
+def test_bad_input_is_one_line(load_tool, results):
+    main = load_tool(TOOL).main
+    folders = [str(results / 'earlier'), str(results / 'later')]
+    with pytest.raises(SystemExit, match='give mm above 0'):
+        main([*folders, '--max-distance', '0'])
+    (results / 'later' / 'lesions.json').write_text('{"lesions": [{}], "volume": {}}')
+    with pytest.raises(SystemExit, match="is not what infer.py writes .KeyError: 'score'"):
+        main(folders)
+    with pytest.raises(SystemExit, match='No such file'):
+        main(['/nowhere', folders[1]])
