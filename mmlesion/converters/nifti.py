@@ -292,6 +292,7 @@ def boxes_of(case: Case, volume: CTVolume, frame: str) -> np.ndarray:
         found = volume.boxes_from_index(boxes)
     else:
         found = _from_world(boxes if frame == 'LPS' else _ras_to_lps(boxes), volume.grid)
+    # z, y, x in voxels; a center outside tells that the boxes are in another frame
     centers = (found[:, :3] + found[:, 3:]) / 2
     outside = ((centers < 0) | (centers >= volume.grid.size)).any(axis=1)
     if outside.any():

@@ -92,6 +92,7 @@ class AnnotationMiner:
             annotation.setdefault('source', 'annotated')
             if 'lesion_id' not in annotation:
                 annotation['lesion_id'] = next(self._lesion_ids)
+        # Matching looks at all studies of a patient, and at nothing else.
         for _, patient in groupby(sorted(volumes, key=_patient), _patient):
             self._mine_patient(list(patient))
 
@@ -129,6 +130,7 @@ class AnnotationMiner:
         return [_Match(known.unknown[i], lesions[nearest[i]], float(distance[i])) for i in hits]
 
     def _mine_volume(self, known: VolumeLesions, matched: Sequence[_Match]) -> None:
+        # Each rule leaves out boxes that match those annotated or accepted before.
         accepted = [known.all_annotated]
         if 'propagation' in self.rules:
             accepted.append(self._propagate(known))

@@ -78,6 +78,7 @@ def parameters(function: Function) -> list[ast.arg]:
     args = function.args
     found = args.posonlyargs + args.args + args.kwonlyargs
     found += filter(None, (args.vararg, args.kwarg))
+    # the instance and the class need no annotation
     return [arg for arg in found if arg.arg not in ('self', 'cls')]
 
 

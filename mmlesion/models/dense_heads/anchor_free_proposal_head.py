@@ -259,6 +259,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
             (P,), 0 for ignored locations, and the lesion's box (P, 4), zeros if there is none.
         """
         boxes = get_box_tensor(gt_instances.bboxes)
+        # Masks (k, P) of boxes and locations; a box too small for any has at least the nearest.
         middle = _inside(points, boxes, self.center_ratio)
         middle[torch.arange(len(boxes)), _nearest(points, boxes)] = True
         ignored = _inside(points, boxes, self.ignore_ratio).any(0)

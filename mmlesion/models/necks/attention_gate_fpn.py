@@ -71,6 +71,7 @@ class AttentionGateFPN(FPN):
             on_lateral=laterals[-1],
             on_output=outs[-1],
         )[self.add_extra_convs]
+        # The extra levels, each from the one before; mmdet's FPN has no ReLU before the first.
         for i, conv in enumerate(self.fpn_convs[len(laterals) :]):
             source = conv(source.relu() if i and self.relu_before_extra_convs else source)
             outs.append(source)
