@@ -18,9 +18,13 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from .utils.import_hooks import call_after_import
 from .version import __version__
+
+if TYPE_CHECKING:
+    from mmengine.registry import Registry
 
 REGISTER = 'mmlesion.register'
 
@@ -65,7 +69,7 @@ def _watch_registries(module: ModuleType) -> None:
             _watch_registry(registry)
 
 
-def _watch_registry(registry) -> None:
+def _watch_registry(registry: Registry) -> None:
     import_own = registry.import_from_location
 
     def import_from_location() -> None:
@@ -79,7 +83,7 @@ def _watch_checkpoints(module: ModuleType) -> None:
     """Let mmengine's CheckpointLoader import mmlesion's loaders before it picks one."""
     load = module.CheckpointLoader.load_checkpoint
 
-    def load_checkpoint(filename, map_location=None, logger='current'):
+    def load_checkpoint(filename: str, map_location: Any = None, logger: str = 'current') -> Any:
         import_module(REGISTER)
         return load(filename, map_location, logger)
 

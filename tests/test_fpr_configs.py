@@ -62,9 +62,9 @@ def data(tmp_path, monkeypatch, run_tool):
             name: [row for box in found for row in ([*box, 0.4, 1], [*elsewhere(box, rng), 0.6, 0])]
             for name, found in boxes.items()
         }
-        labelled = split == 'train'
-        name = 'proposals_train.json' if labelled else f'proposals_{split}.boxes3d.json'
-        rows = {key: [row[: 7 + labelled] for row in found] for key, found in rows.items()}
+        labeled = split == 'train'
+        name = 'proposals_train.json' if labeled else f'proposals_{split}.boxes3d.json'
+        rows = {key: [row[: 7 + labeled] for row in found] for key, found in rows.items()}
         (folder / name).write_text(json.dumps(rows))
     (folder / 'train.json').rename(folder / 'train_mined.json')
     return tmp_path

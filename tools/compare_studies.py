@@ -26,6 +26,7 @@ from mmlesion.followup.table import COLUMNS, NOT_FOR_DIAGNOSIS, followup_rows, f
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.ct import read_ct
 from mmlesion.io.json_files import read_json, write_json
+from mmlesion.io.names import text_cell
 from mmlesion.utils import UserError, cli
 
 
@@ -82,7 +83,9 @@ def write_followup(out: Path, content: dict) -> None:
         with open(path, 'w', newline='', encoding='utf-8') as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
-            writer.writerows(content['lesions'])
+            for row in content['lesions']:
+                cells = row.items()
+                writer.writerow({k: text_cell(v) if isinstance(v, str) else v for k, v in cells})
     write_json(content, out / 'followup.json')
 
 

@@ -17,12 +17,14 @@ from terminaltables import AsciiTable
 
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.mining import RULES, AnnotationMiner, list_series
+from mmlesion.io.series import list_series
+from mmlesion.io.true_masks import read_lesions
+from mmlesion.mining import RULES, AnnotationMiner
 from mmlesion.mining.embeddings import EmbeddingSteps
 from mmlesion.mining.proposals import detection_steps
 from mmlesion.mining.report import count_rows, score_rows
-from mmlesion.phantom.truth import read_lesions
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
 from mmlesion.utils.mmdet_tools import without_worker_traceback
 
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'border_offset')
@@ -39,6 +41,7 @@ def parse_args():
         '--rules', nargs='+', choices=RULES, default=RULES, help='rules to apply (default: all)'
     )
     parser.add_argument(
+        '--unlabeled',
         '--unlabelled',
         action='store_true',
         help='also list slices without a lesion, with their uncertain regions',
@@ -103,12 +106,11 @@ def main():
     # imported here, so that --help does without torch
     from mmengine.dist import is_main_process
 
-    from mmlesion.apis.inferencer import load_config
     from mmlesion.mining import VolumeStore
     from mmlesion.utils.distributed import leave_process_group
 
     device = init_process(args)
-    cfg = load_config(args.config, args.cfg_options or {})
+    cfg = load_config(args.config, args.cfg_options, ['train_dataloader', 'test_dataloader'])
     source = training_set(cfg, args.dataset)
     check_out(args, source['ann_file'])
     experts = prepare_experts(cfg, args)
@@ -230,6 +232,8 @@ def test_pipeline(cfg):
 
 def digest(checkpoint, *parts):
     """Return a digest of a checkpoint's content and of the text of anything else."""
+    if not os.path.isfile(checkpoint):  # a pipe would be waited for
+        raise UserError(f'the checkpoint {checkpoint} does not exist: give a .pth file')
     try:
         total = sha256(Path(checkpoint).read_bytes())
     except OSError as error:
@@ -258,11 +262,11 @@ def find_proposals(args, cfg, device, source, store, volumes):
 
 def embed(args, device, source, proposals, volumes, fingerprint):
     """Embed annotations and tracklets; return the store of the embeddings."""
-    from mmlesion.apis.inferencer import load_config, load_detector
+    from mmlesion.apis.inferencer import load_detector
     from mmlesion.mining import VolumeStore
 
     config, checkpoint = args.embedder
-    cfg = load_config(config, {})
+    cfg = load_config(config, needed=['test_dataloader'])
     pipeline = cfg.test_dataloader.dataset.pipeline
     lesions = listing(volumes, 'annotations')
     mark = digest(checkpoint, fingerprint, cfg.model, pipeline, args.theta, lesions)
@@ -296,11 +300,11 @@ def mine(args, coco, volumes, stores, experts):
         rules,
         experts,
         embeddings=stores[1] if len(stores) > 1 else None,
-        unlabelled=args.unlabelled,
+        unlabeled=args.unlabeled,
         **options,
     )
     miner.run(volumes)
-    report = dict(rules=rules, **options, counts=count_rows(coco, rules, args.unlabelled))
+    report = dict(rules=rules, **options, counts=count_rows(coco, rules, args.unlabeled))
     if args.truth:
         report['truth'] = score_rows(coco, rules, partial(read_lesions, args.truth))
     write_json(coco, args.out)

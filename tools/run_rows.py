@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
-import json
 import os
 import platform
 import re
@@ -36,14 +35,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from mmengine.config import Config
 
 from mmlesion.evaluation.comparison_files import comparison_table, write_comparison
 from mmlesion.evaluation.functional import compare_rows
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.cases import check_same_cases, read_cases
-from mmlesion.io.json_files import write_json
+from mmlesion.io.json_files import read_json, to_json
+from mmlesion.io.resume import Record
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
 
 TOOLS = Path(__file__).parent
 _FILE_KEYS = {'seeds', 'reference', 'options', 'test_options', 'rows'}
@@ -210,35 +210,36 @@ def _plain(value) -> str:
 @functools.cache
 def config_text(path: str) -> str:
     """Return a config with all that it inherits."""
-    return Config.fromfile(path).pretty_text
+    return load_config(path).pretty_text
 
 
 def made_of(run: Run) -> str:
     """Return what a run's score depends on, as a hash: its whole config and its options."""
     text = config_text(run.row.config)
-    options = json.dumps([run.row.options, run.row.test_options, run.seed], sort_keys=True)
+    options = to_json([run.row.options, run.row.test_options, run.seed], sort_keys=True)
     return hashlib.sha256(f'{text}\n{options}'.encode()).hexdigest()
 
 
+def record_of(run: Run) -> Record:
+    """Return the record ``run.json``, which says that a run is finished."""
+    return Record(run.folder / 'run.json', made_of(run))
+
+
 def is_finished(run: Run) -> bool:
-    """Say whether a run's score is there.
+    """Say whether a run's score is there; one whose record is damaged is run again.
 
     Raises:
         UserError: If it is of another config or other options.
     """
-    record = run.folder / 'run.json'
-    if not record.is_file():
-        return False
-    if json.loads(record.read_text(encoding='utf-8'))['made_of'] != made_of(run):
-        raise UserError(
-            f'{run.folder} holds a run of another config or other options: delete the folder to '
-            'run it again, or name another --work-dir'
-        )
-    return True
+    done = record_of(run).take_up(
+        f'{run.folder} holds a run of another config or other options: delete the folder to run '
+        'it again, or name another --work-dir'
+    )
+    return done is not None
 
 
-def carry_out(run: Run, runner: Runner) -> None:
-    """Train and test a run, and write ``run.json``, which says that it is finished."""
+def carry_out(run: Run, runner: Runner) -> float | None:
+    """Train and test a run, write its record, and return its mean sensitivity."""
     run.folder.mkdir(parents=True, exist_ok=True)
     log = run.folder / 'run.log'
     times = {}
@@ -255,9 +256,10 @@ def carry_out(run: Run, runner: Runner) -> None:
     command = [TOOLS / 'test.py', run.row.config, checkpoint]
     command += ['--work-dir', run.folder / 'test', *options_of(options)]
     times['test'] = runner.call(list(map(str, command)), log)
+    result = read_json(run.folder / 'froc.json')
     machine = f'{os.cpu_count()} cores, {platform.processor() or platform.machine()}'
-    record = {'made_of': made_of(run), 'config': run.row.config, 'seed': run.seed, **times}
-    write_json({**record, 'machine': machine}, run.folder / 'run.json')
+    record_of(run).save(config=run.row.config, seed=run.seed, **times, machine=machine)
+    return result['mean']
 
 
 def carry_out_all(runs: list, jobs: int) -> dict:
@@ -272,12 +274,12 @@ def carry_out_all(runs: list, jobs: int) -> dict:
     def attempt(run):
         print(f'{run.folder}: begun', file=sys.stderr, flush=True)
         try:
-            carry_out(run, runner)
+            mean = carry_out(run, runner)
         except (UserError, OSError) as error:
             failures[run.folder] = str(error)
             return
-        mean = json.loads((run.folder / 'froc.json').read_text(encoding='utf-8'))['mean']
-        print(f'{run.folder}: mean sensitivity {mean:.4f}', file=sys.stderr, flush=True)
+        told = 'undefined' if mean is None else f'{mean:.4f}'
+        print(f'{run.folder}: mean sensitivity {told}', file=sys.stderr, flush=True)
 
     pending = [run for run in runs if not is_finished(run)]
     own = [run for run in pending if run.folder == run.trained_in]
@@ -295,15 +297,14 @@ def carry_out_all(runs: list, jobs: int) -> dict:
 def write_table(rows, seeds, reference, args) -> str:
     """Compare the rows; write comparison.md, .json and .png into the work folder."""
     work_dir = Path(args.work_dir)
-    files = {
-        row.name: [Run(row, seed, work_dir).folder / 'froc.cases.json' for seed in seeds]
-        for row in rows.values()
-    }
-    runs = {name: [read_cases(path) for path in paths] for name, paths in files.items()}
+    runs, minutes = {}, {}
+    for row in rows.values():
+        of_row = [Run(row, seed, work_dir) for seed in seeds]
+        runs[row.name] = [read_cases(run.folder / 'froc.cases.json') for run in of_row]
+        minutes[row.name] = minutes_of(of_row)
     check_same_cases({f'{n}, run {k}': r for n, of in runs.items() for k, r in enumerate(of)})
     cases = runs[reference][0]
     comparison = compare_rows(runs, reference, args.draws)
-    minutes = {name: minutes_of(paths) for name, paths in files.items()}
     extra = {'processor time of training, min': minutes}
     table = comparison_table(comparison, cases.fp_rates, len(cases.lesion_case), extra)
     settings = {'draws': args.draws, 'num_lesions': len(cases.lesion_case), 'seeds': seeds}
@@ -311,13 +312,14 @@ def write_table(rows, seeds, reference, args) -> str:
     return table
 
 
-def minutes_of(case_files) -> str:
+def minutes_of(runs: list) -> str:
     """Return the mean processor time of training in min; a dash where none is known in full."""
     seconds = []
-    for path in case_files:
-        record = json.loads((path.parent / 'run.json').read_text(encoding='utf-8'))
-        if 'train' in record and not record.get('resumed'):
-            seconds.append(record['train']['cpu_s'])
+    for run in runs:
+        record = record_of(run).content() or {}
+        times = record.get('train')
+        if isinstance(times, dict) and 'cpu_s' in times and not record.get('resumed'):
+            seconds.append(times['cpu_s'])
     return f'{sum(seconds) / len(seconds) / 60:.1f}' if seconds else '–'
 
 

@@ -1,4 +1,4 @@
-# The key slice alone: what the neighbours bring is the difference to the three-slice config. Three
+# The key slice alone: what the neighbors bring is the difference to the three-slice config. Three
 # times the same window make the three channels of ImageNet's filters.
 _base_ = './faster-rcnn_r18_fpn_lidc2d.py'
 

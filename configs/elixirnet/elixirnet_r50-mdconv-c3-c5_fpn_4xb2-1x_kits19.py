@@ -1,4 +1,4 @@
-# The paper's "ElixirNet w Deformv2" on kidney tumours.
+# The paper's "ElixirNet w Deformv2" on kidney tumors.
 _base_ = './elixirnet_r50_fpn_4xb2-1x_kits19.py'
 
 model = dict(

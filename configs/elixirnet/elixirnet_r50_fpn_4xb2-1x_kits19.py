@@ -1,4 +1,4 @@
-# ElixirNet on kidney tumours.
+# ElixirNet on kidney tumors.
 _base_ = ['./faster-rcnn_r50_fpn_4xb2-1x_kits19.py', '../_base_/models/elixirnet_parts.py']
 
 model = dict(rpn_head=_base_.trpn, roi_head=_base_.alb_rtm_head)

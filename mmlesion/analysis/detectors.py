@@ -5,56 +5,28 @@ from __future__ import annotations
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
-from mmengine.config import Config
-from mmengine.hub import get_config
+from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
-
-from mmlesion.utils import UserError
+from torch.utils.flop_counter import FlopCounterMode
 
 from .timing import Seconds, time_call
 
-MMDET = 'mmdet::'
-PARTS = ('features', 'rpn', 'roi_head', 'total')
-"""Of a two-stage detector, as :func:`time_two_stage` times them."""
-
-
-def load_config(path: str | Path) -> Config:
-    """Load a config file, or one that mmdet ships, named ``mmdet::faster_rcnn/...``.
-
-    Raises:
-        UserError: If there is no such file.
-    """
-    if str(path).startswith(MMDET):
-        return get_config(str(path))
-    if not Path(path).is_file():
-        raise UserError(f'{path} does not exist')
-    return Config.fromfile(path)
-
-
-def load_configs(paths: list) -> dict[str, Config]:
-    """Load configs, by the names of their files.
-
-    Raises:
-        UserError: If there is no such file, or a config is given twice.
-    """
-    configs = {Path(path).stem: load_config(path) for path in paths}
-    if len(configs) < len(paths):
-        raise UserError('a config is given twice: give each once')
-    return configs
+if TYPE_CHECKING:
+    from mmdet.models.detectors import BaseDetector, TwoStageDetector
 
 
 def build_detector(
     cfg: Config, checkpoint: str | Path | None = None, seed: int = 0, device: str = 'cpu'
-) -> nn.Module:
+) -> BaseDetector:
     """Build a detector for inference, with random weights if there is no checkpoint.
 
     Args:
@@ -65,7 +37,7 @@ def build_detector(
         device (str): Where to put it.
 
     Returns:
-        nn.Module: The detector, in evaluation mode.
+        BaseDetector: The detector, in evaluation mode.
     """
     init_default_scope('mmdet')
     MMLogger.get_current_instance().setLevel('WARNING')  # mmengine logs each weight
@@ -122,13 +94,61 @@ def count_parameters(*modules: nn.Module | None) -> int:
     return sum(map(torch.Tensor.numel, parameters))
 
 
+def gigamacs(model: nn.Module, image: Tensor) -> float:
+    """Count a network's multiply-adds, without post-processing, in thousand millions.
+
+    Args:
+        model (nn.Module): A detector.
+        image (Tensor): (1, C, H, W).
+    """
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        model(image, mode='tensor')
+    return counter.get_total_flops() / 2e9
+
+
+@torch.no_grad()
+def time_detection(model: BaseDetector, image: Tensor, meta: dict[str, Any]) -> Seconds:
+    """Run a detector once.
+
+    Args:
+        model (BaseDetector): The detector.
+        image (Tensor): (1, C, H, W).
+        meta (dict): Meta information of its sample.
+    """
+    samples = [DetDataSample(metainfo=meta)]
+    return time_call(model.predict, image, samples, device=image.device)[1]
+
+
+@torch.no_grad()
+def best_proposals(
+    model: TwoStageDetector, image: Tensor, meta: dict[str, Any], count: int
+) -> InstanceData:
+    """Return the best ``count`` proposals that a two-stage detector's RPN finds.
+
+    Args:
+        model (TwoStageDetector): The detector.
+        image (Tensor): (1, C, H, W).
+        meta (dict): Meta information of its sample.
+        count (int): How many at most.
+    """
+    test_cfg = ConfigDict(model.rpn_head.test_cfg, max_per_img=count)
+    outputs = model.rpn_head(model.extract_feat(image))
+    (found,) = model.rpn_head.predict_by_feat(*outputs, batch_img_metas=[meta], cfg=test_cfg)
+    return found
+
+
+@torch.no_grad()
 def time_two_stage(
-    model: nn.Module, image: Tensor, meta: dict[str, Any], regions: InstanceData | None = None
+    model: TwoStageDetector,
+    image: Tensor,
+    meta: dict[str, Any],
+    regions: InstanceData | None = None,
 ) -> dict[str, Seconds | int]:
     """Run a two-stage detector once, as its ``predict`` does.
 
     Args:
-        model (nn.Module): The detector.
+        model (TwoStageDetector): The detector.
         image (Tensor): (1, C, H, W).
         meta (dict): Meta information of its sample.
         regions (InstanceData, optional): Input of the RoI head, the best first: as many of these
@@ -148,13 +168,3 @@ def time_two_stage(
         count = len(proposals)
     _, last = clock(partial(model.roi_head.predict, rescale=True), features, [proposals], samples)
     return dict(features=first, rpn=rpn, roi_head=last, total=first + rpn + last, proposals=count)
-
-
-def seconds_of(part: str, clock: str) -> Callable[[dict[str, Any]], float]:
-    """Make a function that takes one number from a result of :func:`time_two_stage`.
-
-    Args:
-        part (str): One of :data:`PARTS`.
-        clock (str): ``wall`` or ``processor``.
-    """
-    return lambda times: getattr(times[part], clock)

@@ -7,8 +7,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mmlesion.utils import UserError
 
 STATUS = Path('/proc/self/smaps_rollup')
@@ -36,11 +34,18 @@ class PeakMemory:
     """
 
     def __init__(self, device: str) -> None:
-        self.device = torch.device(device)
+        self.device = device
+
+    @property
+    def is_gpu(self) -> bool:
+        """bool: Whether it is a GPU's memory."""
+        return self.device.startswith('cuda')
 
     def __enter__(self) -> PeakMemory:
         self.ended = threading.Event()
-        if self.device.type == 'cuda':
+        if self.is_gpu:
+            import torch
+
             torch.cuda.reset_peak_memory_stats(self.device)
             self.before = torch.cuda.memory_allocated(self.device)
             return self
@@ -56,7 +61,9 @@ class PeakMemory:
 
     def __exit__(self, *error: Any) -> None:
         self.ended.set()
-        if self.device.type == 'cuda':
+        if self.is_gpu:
+            import torch
+
             self.highest = torch.cuda.max_memory_allocated(self.device)
         else:
             self.sampler.join()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,8 +17,7 @@ import torch
 from mmdet.registry import DATASETS, MODELS
 from mmdet.structures import DetDataSample
 from mmdet.utils import get_test_pipeline_cfg
-from mmengine.config import Config, ConfigDict
-from mmengine.config.utils import ConfigParsingError
+from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmengine.model.utils import revert_sync_batchnorm
@@ -41,9 +40,13 @@ from ..structures import (
 )
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
+from ..utils.configs import load_config
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions
 from .volume_detection import detect_volume, loads_volumes, prepare_volume
+
+if TYPE_CHECKING:
+    from mmdet.models.detectors import BaseDetector
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +129,7 @@ class LesionInferencer:
         box_margin: float | None = None,
         show_progress: bool = True,
     ) -> None:
-        cfg = load_config(model, cfg_options or {})
+        cfg = load_config(model, cfg_options, ['test_dataloader'])
         self.model = load_detector(cfg, weights, device or get_device())
         pipeline = get_test_pipeline_cfg(cfg)
         self.takes_volumes = loads_volumes(pipeline)
@@ -240,7 +243,7 @@ class LesionInferencer:
             found.boxes, found.scores, found.slices, found.labels, iou_thr=iou_thr
         )
         # Of each 3D box the segments of its 2D boxes, by the index of their slice.
-        segments = [{} for _ in boxes]
+        segments: list[dict[int, Segment]] = [{} for _ in boxes]
         for lesion, index, segment in zip(lesion_of, found.slices.tolist(), found.segments):
             if segment is not None:
                 segments[lesion][index] = segment
@@ -309,14 +312,14 @@ def volume_pipeline(pipeline: Sequence[dict]) -> list[dict]:
         UserError: If the pipeline loads something other than CT slices.
     """
     steps = [step for step in pipeline if 'LoadAnnotations' not in step['type']]
-    pipeline = copy.deepcopy(steps)
-    if not pipeline or pipeline[0]['type'].split('.')[-1] != 'LoadCTSlices':
+    steps = copy.deepcopy(steps)
+    if not steps or steps[0]['type'].split('.')[-1] != 'LoadCTSlices':
         raise UserError(
             'the test pipeline of the config does not begin with LoadCTSlices or LoadVolume: give '
             'the config of a detector of CT slices or volumes'
         )
-    pipeline[0]['type'] = 'LoadCTSlicesFromVolume'
-    return pipeline
+    steps[0]['type'] = 'LoadCTSlicesFromVolume'
+    return steps
 
 
 def _slice_detections(sample: DetDataSample, index: int, score_thr: float) -> SliceDetections:
@@ -359,32 +362,7 @@ def _read(inputs: str | Path | sitk.Image, series: str | None) -> sitk.Image:
     return inputs
 
 
-def load_config(config: str | Path | Config, cfg_options: dict) -> Config:
-    """Read the config of a detector.
-
-    Args:
-        config (str | Path | Config): The config, of which a copy is made, or its path.
-        cfg_options (dict): Overrides.
-
-    Returns:
-        Config: With the overrides merged.
-
-    Raises:
-        UserError: If the file cannot be read, or is not a detector's.
-    """
-    try:
-        cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
-    except (OSError, SyntaxError, ConfigParsingError) as error:
-        raise UserError(f'cannot read the config {config}: {error}') from error
-    cfg.merge_from_dict(cfg_options)
-    if not isinstance(cfg.get('test_dataloader'), ConfigDict):
-        raise UserError(
-            f'the config {config} has no test_dataloader: give the config of a detector'
-        )
-    return cfg
-
-
-def load_detector(cfg: Config, weights: str | Path | None, device: str) -> nn.Module:
+def load_detector(cfg: Config, weights: str | Path | None, device: str) -> BaseDetector:
     """Build a detector for inference.
 
     Args:
@@ -394,7 +372,7 @@ def load_detector(cfg: Config, weights: str | Path | None, device: str) -> nn.Mo
         device (str): As in :class:`torch.device`.
 
     Returns:
-        nn.Module: The detector, in evaluation mode, with the class names of the config's test
+        BaseDetector: The detector, in evaluation mode, with the class names of the config's test
         dataset.
 
     Raises:
@@ -425,7 +403,7 @@ def _load_weights(model: nn.Module, weights: str) -> None:
     state = checkpoint.get('state_dict', checkpoint)
     wrong = []
     for name, value in model.state_dict().items():
-        fits = name in state and state[name].shape == value.shape
+        fits = getattr(state.get(name), 'shape', None) == value.shape
         if not fits and not name.endswith('num_batches_tracked'):
             wrong.append(name)
     if wrong:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 import tempfile
@@ -16,6 +15,9 @@ import cv2
 import SimpleITK as sitk
 from tqdm import tqdm
 
+from mmlesion.io.json_files import write_json
+from mmlesion.io.names import text_cell
+
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..visualization.lesion_overlay import draw_lesion
@@ -25,7 +27,7 @@ COORDINATES = {
     'center_mm': 'x, y, z in mm, LPS world as ITK, SimpleITK and DICOM have it: x grows to the '
     "patient's left, y to posterior, z to superior. 3D Slicer and NIfTI tools show RAS: negate x "
     'and y.',
-    'center_voxel': 'i, j, k of the volume file, 0-based; integers are voxel centres. i is the '
+    'center_voxel': 'i, j, k of the volume file, 0-based; integers are voxel centers. i is the '
     'fastest axis, as in SimpleITK and nibabel; a NumPy array from SimpleITK is [k, j, i].',
     'bbox_voxel': 'i1, j1, k1, i2, j2, k2: lower and upper faces in the same coordinates; voxel n '
     'extends from n - 0.5 to n + 0.5.',
@@ -115,7 +117,7 @@ def _write_json(
         detector=provenance['detector'],
         lesions=[_entry(lesion) for lesion in lesions],
     )
-    path.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+    write_json(content, path, indent=2)
 
 
 def _entry(lesion: Lesion) -> dict:
@@ -136,7 +138,7 @@ def _csv_row(lesion: Lesion) -> list:
     places = lesion.center_mm + lesion.center_voxel + lesion.bbox_voxel
     numbers = places + (lesion.diameter_mm, lesion.short_diameter_mm)
     first, last = lesion.slice_range
-    row = [lesion.id, lesion.label, f'{lesion.score:.6f}']
+    row = [lesion.id, text_cell(lesion.label), f'{lesion.score:.6f}']
     row += [f'{number:.4f}' for number in numbers]
     return row + [lesion.diameter_source, first, last, lesion.key_slice]
 
@@ -151,10 +153,10 @@ def _write_overlay(path: Path, volume: CTVolume, lesion: Lesion) -> None:
     """Draw a lesion on its key slice."""
     _, y1, x1, _, y2, x2 = volume.boxes_from_index(lesion.bbox_voxel)[0]
     index = volume.slice_index(lesion.key_slice)
-    recist = lesion.recist_voxel
-    if recist is not None:
+    recist = None
+    if lesion.recist_voxel is not None:
         # x, y with the center of px n at n
-        recist = volume.points_from_index(recist)[:, :0:-1] - 0.5
+        recist = volume.points_from_index(lesion.recist_voxel)[:, :0:-1] - 0.5
     text = (
         f'{lesion.id} {lesion.label} {lesion.score:.2f}  {lesion.diameter_mm:.1f} x '
         f'{lesion.short_diameter_mm:.1f} mm ({lesion.diameter_source})  '

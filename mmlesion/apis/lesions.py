@@ -153,7 +153,7 @@ def _ellipsoid(lesion: Lesion, shape: np.ndarray) -> tuple[tuple[slice, ...], np
     low = np.minimum(np.ceil(center - radius).clip(0), middle).astype(int)
     high = np.maximum(np.floor(center + radius).clip(max=shape - 1), middle).astype(int)
     block = tuple(slice(first, last + 1) for first, last in zip(low, high))
-    distance = 0  # squared, in radii
+    distance = np.zeros(high + 1 - low)  # squared, in radii
     for positions, c, r in zip(np.ogrid[block], center, radius):
         distance = distance + ((positions - c) / r) ** 2
     inside = distance <= 1

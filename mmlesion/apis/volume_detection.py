@@ -6,12 +6,11 @@ import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
 from mmengine.dataset import Compose
-from torch import nn
 from tqdm import tqdm
 
 from mmlesion.io.ct import check_same_grid, read_labels
@@ -21,6 +20,9 @@ from ..converters.lungs import LungRegion, cut_to_lungs, number_lungs
 from ..converters.resample import isotropic_grid, resample
 from ..structures import Grid
 from ..structures.ct_volume import CTVolume
+
+if TYPE_CHECKING:
+    from ..models.detectors import AggregatedRCNN3D
 
 
 class SphereDetections(NamedTuple):
@@ -90,7 +92,7 @@ def _read_lungs(lungs: str | Path | sitk.Image, volume: CTVolume) -> np.ndarray:
 
 
 def detect_volume(
-    model: nn.Module,
+    model: AggregatedRCNN3D,
     pipeline: Sequence[dict],
     prepared: tuple[np.ndarray, Grid],
     batch_size: int | None = None,
@@ -125,7 +127,7 @@ def _pack(pipeline: Sequence[dict], hu: np.ndarray, grid: Grid) -> dict:
     """Pass a volume in memory through a pipeline."""
     # The volume is in memory already, and has no annotations.
     steps = [step for step in copy.deepcopy(list(pipeline)) if _name(step) not in _FROM_FILES]
-    sample = dict.fromkeys(('size', 'img_shape', 'ori_shape'), hu.shape)
+    sample: dict[str, Any] = dict.fromkeys(('size', 'img_shape', 'ori_shape'), hu.shape)
     sample.update(volume=hu, spacing=grid.spacing, origin=grid.origin, direction=grid.direction)
     return Compose(steps)(sample)
 

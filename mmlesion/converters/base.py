@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ import SimpleITK as sitk
 from terminaltables import AsciiTable
 
 from mmlesion.io.atomic import atomic_write
+from mmlesion.io.json_files import to_json
 from mmlesion.utils import UserError, run_parallel
 
 SPLITS = ('train', 'val', 'test')
@@ -134,7 +134,7 @@ class Run:
             files (dict[str, dict]): Contents by file name.
             skipped (Sequence[Skipped]): If there is none, there is no ``skipped.txt``.
         """
-        texts = {name: json.dumps(content) for name, content in files.items()}
+        texts = {name: to_json(content) for name, content in files.items()}
         if skipped:
             texts[self.skipped_file.name] = ''.join(f'{one.message}\n' for one in skipped)
         with ExitStack() as stack:
@@ -163,7 +163,7 @@ class Run:
             )
 
 
-def _attempt(case, convert, run):
+def _attempt(case: Case, convert: Callable[[Case], Any], run: Run) -> Converted:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # as there are several processes
     try:
         return Converted(case.name, convert(case))
@@ -172,7 +172,7 @@ def _attempt(case, convert, run):
 
 
 @contextmanager
-def naming(name: str):
+def naming(name: str) -> Iterator[None]:
     """Prefix the message of a :class:`UserError` in the block with its subject."""
     try:
         yield
@@ -238,7 +238,7 @@ class Split:
     test_share: float = 0.0
     folds: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.test_share <= 1:
             raise UserError(f'--test-share is {self.test_share}: give 0 to 1')
         if not 0 <= self.val_share <= 1 - self.test_share:
@@ -280,15 +280,15 @@ class Split:
         }
 
 
-def _official(cases):
+def _official(cases: Sequence[Case]) -> dict[str | int, list[str]]:
     """Return names by official split: 'train', 'val' and 'test' first, then others in order."""
     without = [case.name for case in cases if case.split is None]
     if without:
         raise UserError(
             f'{without[0]} has no split, but others have: give all of them one, or none'
         )
-    found = {case.split for case in cases}
-    order = [split for split in SPLITS if split in found]
+    found = {case.split for case in cases if case.split is not None}
+    order: list[str | int] = [split for split in SPLITS if split in found]
     order += sorted(found - set(order), key=str)
     return {split: [case.name for case in cases if case.split == split] for split in order}
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import starmap
 from operator import lt
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from mmlesion.io.names import is_plain_name
 from mmlesion.utils import UserError
 
 COORDINATES = ('x1', 'y1', 'z1', 'x2', 'y2', 'z2')
@@ -64,11 +65,11 @@ def read_case_table(path: str | Path, with_boxes: bool) -> dict[str, ListedCase]
     for number, row in _read_rows(path, required):
         where = f'{path}, line {number}'
         name = row['case']
-        if not name or Path(name).name != name:
-            raise UserError(f'{where}: the case {name!r} is no name of a scan: give one')
+        if not is_plain_name(name):
+            raise UserError(f'{where}: the case {name!a:.80} is no name of a scan: give one')
         case = cases.setdefault(name, ListedCase())
         _set_once(case, 'patient', row.get('patient') or None, where)
-        _set_once(case, 'split', _to_split(row.get('split', '')), where)
+        _set_once(case, 'split', _to_split(row.get('split', ''), where), where)
         if with_boxes and any(row[column] for column in COORDINATES):
             case.boxes.append(ListedBox(row.get('class') or 'lesion', _to_box(row, where)))
     if not cases:
@@ -76,7 +77,7 @@ def read_case_table(path: str | Path, with_boxes: bool) -> dict[str, ListedCase]
     return cases
 
 
-def _read_rows(path, columns):
+def _read_rows(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """Return line number and cells by column, without blanks around them, of each row."""
     try:
         with open(path, encoding='utf-8-sig', newline='') as file:
@@ -96,11 +97,13 @@ def _read_rows(path, columns):
     return stripped
 
 
-def _to_split(text):
+def _to_split(text: str, where: str) -> int | str | None:
+    if text and not is_plain_name(text):
+        raise UserError(f'{where}: the split {text!a:.80} is no name of a file: give one')
     return int(text) if text.isdecimal() else text or None
 
 
-def _set_once(case, name, value, where):
+def _set_once(case: ListedCase, name: str, value: Any, where: str) -> None:
     """Set an attribute that all rows of a case must agree on; rows may leave it out."""
     known = getattr(case, name)
     if None not in (known, value) and known != value:

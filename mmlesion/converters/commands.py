@@ -11,7 +11,7 @@ import importlib
 import os
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmlesion.utils.errors import cli
 
@@ -65,11 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _convert(COMMANDS[options.pop('benchmark')], options)
 
 
-def _convert(command, options):
+def _convert(command: Command, options: dict[str, Any]) -> None:
     importlib.import_module(f'mmlesion.converters.{command.module}').convert(**options)
 
 
-def _add_skip_options(parser, unit):
+def _add_skip_options(parser: argparse.ArgumentParser, unit: str) -> None:
     parser.add_argument(
         '--strict', action='store_true', help=f'stop at the first {unit} that cannot be used'
     )
@@ -82,13 +82,18 @@ def _add_skip_options(parser, unit):
     )
 
 
-def _add_workers(parser, per_process='one a core'):
+def _add_workers(parser: argparse.ArgumentParser, per_process: str = 'one a core') -> None:
     parser.add_argument(
         '--workers', type=int, default=os.cpu_count() or 1, help=f'processes ({per_process})'
     )
 
 
-def _add_slice_options(parser, val_share=0.2, test_share=0.0, min_area=10.0):
+def _add_slice_options(
+    parser: argparse.ArgumentParser,
+    val_share: float = 0.2,
+    test_share: float = 0.0,
+    min_area: float = 10.0,
+) -> None:
     """Add the options of all converters of volumes to slices."""
     parser.add_argument('--out', required=True, help='folder for Images_png and the JSON files')
     parser.add_argument('--seed', type=int, default=0, help='of the split of the patients (0)')
@@ -119,16 +124,16 @@ def _add_slice_options(parser, val_share=0.2, test_share=0.0, min_area=10.0):
     _add_skip_options(parser, 'case')
 
 
-def _add_context(parser, help):
+def _add_context(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument('--context-mm', type=float, default=10.0, help=help)
 
 
-def _add_luna16_lists(parser):
+def _add_luna16_lists(parser: argparse.ArgumentParser) -> None:
     for option, name in _LUNA16_LISTS.items():
         parser.add_argument(f'--{option}', help=f'(<root>/{name})')
 
 
-def _deeplesion(parser):
+def _deeplesion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('table', metavar='csv', help="DeepLesion's DL_info.csv")
     parser.add_argument('--images', required=True, help='the folder Images_png')
     parser.add_argument('--out', required=True, help='folder for train.json, val.json, test.json')
@@ -140,7 +145,7 @@ def _deeplesion(parser):
     _add_skip_options(parser, 'row')
 
 
-def _deeplesion_3d(parser):
+def _deeplesion_3d(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('annotations', help='the folder with train.json, val.json, test.json')
     parser.add_argument('--images', required=True, help='the folder Images_png')
     parser.add_argument('--out', required=True, help='folder for the volumes and their JSON files')
@@ -154,7 +159,7 @@ def _deeplesion_3d(parser):
     _add_skip_options(parser, 'volume')
 
 
-def _sub_volumes(parser):
+def _sub_volumes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('annotations', help='an output of deeplesion.py, such as test.json')
     parser.add_argument('--images', required=True, help='the folder Images_png')
     parser.add_argument('--out', required=True, help='the JSON file to write')
@@ -171,22 +176,22 @@ def _sub_volumes(parser):
     _add_skip_options(parser, 'sub-volume')
 
 
-def _kits19(parser):
+def _kits19(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('root', help="KiTS19's folder data, of case_00000 and so on")
     _add_slice_options(parser, val_share=0.1, test_share=0.2)
     _add_context(
-        parser, 'height of the slices kept above and below a tumour; nine at 2 mm need 8 (10)'
+        parser, 'height of the slices kept above and below a tumor; nine at 2 mm need 8 (10)'
     )
 
 
-def _lits(parser):
+def _lits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'root', help='folder with volume-*.nii and segmentation-*.nii, or of their folders'
     )
     _add_slice_options(parser)
 
 
-def _nih_ln(parser):
+def _nih_ln(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('root', help="folder with the patients' DICOM series, however deep")
     _add_slice_options(parser)
     parser.add_argument('--masks', help='the folder of masks (<root>/MED_ABD_LYMPH_MASKS)')
@@ -196,7 +201,7 @@ def _nih_ln(parser):
     )
 
 
-def _luna16(parser):
+def _luna16(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('root', help='the folder with subset0 to subset9')
     parser.add_argument('--out', required=True, help='folder for luna16.json and the volumes')
     parser.add_argument('--masks', help='the folder of lung masks (<root>/seg-lungs-LUNA16)')
@@ -214,13 +219,13 @@ def _luna16(parser):
     _add_skip_options(parser, 'scan')
 
 
-def _luna16_slices(parser):
+def _luna16_slices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('root', help='the folder with subset0 to subset9')
     _add_slice_options(parser, min_area=3.0)
     _add_luna16_lists(parser)
 
 
-def _nifti(parser):
+def _nifti(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'images', metavar='IMAGES', help='folder of the scans, <case>.nii.gz, .nii, .mha or .mhd'
     )
@@ -276,7 +281,7 @@ def _nifti(parser):
     )
 
 
-def _recist_masks(parser):
+def _recist_masks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('ann', metavar='ANN.json', help='COCO file with "recist"')
     parser.add_argument('--images', required=True, help='the folder that file names start from')
     parser.add_argument('--out', required=True, help='the COCO file to write')
@@ -339,7 +344,7 @@ COMMANDS = {
     ),
     'lits': Command(
         "Convert LiTS' volumes to slices and {train,val}.json, COCO with CT fields.\n\n"
-        f'Every slice is an image, with tumours or without. {_SCHEMA}\n{_RESUME}',
+        f'Every slice is an image, with tumors or without. {_SCHEMA}\n{_RESUME}',
         _lits,
         'lits',
     ),
@@ -359,7 +364,7 @@ COMMANDS = {
     'nih_ln': Command(
         "Convert NIH-LN, TCIA's CT Lymph Nodes, to slices and {train,val}.json, COCO with CT "
         "fields.\n\nEvery slice is an image, with lymph nodes or without. A patient's mask is "
-        f'taken or, where\nthere is none, the list of centres and sizes. {_SCHEMA}\n{_RESUME}',
+        f'taken or, where\nthere is none, the list of centers and sizes. {_SCHEMA}\n{_RESUME}',
         _nih_ln,
         'nih_ln',
     ),

@@ -18,13 +18,14 @@ import SimpleITK as sitk
 from scipy.sparse.csgraph import connected_components
 from terminaltables import AsciiTable
 
-from mmlesion.evaluation.functional import centre_in_sphere
+from mmlesion.evaluation.functional import center_in_sphere
 from mmlesion.io.json_files import read_json
 from mmlesion.io.schema import HU_OFFSET, path_under
 from mmlesion.io.slices import merge_ranges, read_slice, series_of, slice_file_name
 from mmlesion.io.volumes import store_volume, write_annotations, write_volume
 from mmlesion.structures import Grid, SubVolume, file_box
 from mmlesion.structures.body import body_box
+from mmlesion.structures.series import MAX_SLICES
 from mmlesion.utils import UserError
 
 from .base import SPLITS, Converted, Run, naming
@@ -148,6 +149,8 @@ def sub_volumes(
         AnnotatedSubVolume: Each run that key slices' ranges make together.
     """
     for first, last in merge_ranges(image['slice_range'] for image, _ in key_slices):
+        if last - first >= MAX_SLICES:
+            raise UserError(f'{series!r:.80} has the slice_range {first}, {last}: convert it again')
         members = [pair for pair in key_slices if first <= pair[0]['slice_index'] <= last]
         pairs = [(image, ann) for image, annotations in members for ann in annotations]
         spheres = np.reshape([sphere(image, ann) for image, ann in pairs], (-1, 4))
@@ -216,7 +219,7 @@ def merge_types(spheres: np.ndarray, types: Sequence[int]) -> list[int]:
 
 def groups_of_one_lesion(spheres: np.ndarray) -> list[np.ndarray]:
     """Return the indices of spheres that are one lesion; see :func:`merge_spheres`."""
-    near = centre_in_sphere(spheres[:, None], spheres[None])
+    near = center_in_sphere(spheres[:, None], spheres[None])
     count, group = connected_components(near, directed=False)
     return [np.flatnonzero(group == number) for number in range(count)]
 
@@ -241,7 +244,7 @@ def convert_run(run: AnnotatedSubVolume, images: str | Path, out: str | Path) ->
         return store_volume(out, run.name, paths, options, partial(_resample, run, paths, out))
 
 
-def _resample(run, paths, out):
+def _resample(run: AnnotatedSubVolume, paths: Sequence[Path], out: str | Path) -> dict:
     """Clip black borders, resample to 1 mm and write it; see :func:`convert_run`."""
     stack = read_slices(paths)
     image = as_image(stack, run)

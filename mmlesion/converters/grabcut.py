@@ -145,7 +145,7 @@ def recist_from_box(bbox: Sequence[float], padding: float = BOX_PADDING) -> np.n
     return np.concatenate([center - long, center + long, center - short, center + short])
 
 
-def _checked(recist, bbox):
+def _checked(recist: Sequence[float], bbox: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     points, box = np.asarray(recist, float), np.asarray(bbox, float)
     if points.shape != (8,) or not np.isfinite(points).all():
         raise ValueError(f'recist is not eight numbers: {recist}')
@@ -154,7 +154,7 @@ def _checked(recist, bbox):
     return points.reshape(4, 2), box
 
 
-def _crop(box, shape, margin):
+def _crop(box: np.ndarray, shape: tuple[int, ...], margin: float | None) -> tuple[slice, slice]:
     """Return the rows and columns of the image within ``margin`` px of the box."""
     if margin is None:
         return slice(0, shape[0]), slice(0, shape[1])
@@ -163,19 +163,21 @@ def _crop(box, shape, margin):
     return slice(low[1], min(high[1], shape[0])), slice(low[0], min(high[0], shape[1]))
 
 
-def _box_pixels(box, shape):
+def _box_pixels(box: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     rows, columns = np.arange(shape[0]), np.arange(shape[1])
     in_rows = (rows >= box[1]) & (rows <= box[3])
     return in_rows[:, None] & (columns >= box[0]) & (columns <= box[2])
 
 
-def _to_8bit(image_hu, window):
+def _to_8bit(image_hu: np.ndarray, window: Sequence[float]) -> np.ndarray:
     low, high = window
     scaled = (image_hu.astype(np.float32) - low) * (255 / (high - low))
     return cv2.cvtColor(np.rint(scaled).clip(0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
 
 
-def _grabcut(picture, foreground, inside, iterations):
+def _grabcut(
+    picture: np.ndarray, foreground: np.ndarray, inside: np.ndarray, iterations: int
+) -> np.ndarray | None:
     """Run GrabCut; return None if it fails or finds nothing beyond ``foreground``.
 
     Args:

@@ -125,6 +125,6 @@ def warn_of_placeholders(converted: Sequence[Converted]) -> None:
         )
 
 
-def _has_cubes(image):
+def _has_cubes(image: dict) -> bool:
     """Return whether the voxels of an image's volume have sides of 1 mm."""
     return list(image['spacing']) == [1.0, 1.0] and image['slice_interval'] == 1.0

@@ -131,7 +131,7 @@ def convert_scan(case: Case, out: str | Path, region: LungRegion) -> dict:
         return store_volume(out, case.name, case.sources, region, partial(_cut, case, out, region))
 
 
-def _cut(case, out, region):
+def _cut(case: Case, out: str | Path, region: LungRegion) -> dict:
     """Cut a scan to its lungs, resample it to 1 mm and write it."""
     scan, mask = case.sources
     image = read_luna16_scan(scan)
@@ -149,7 +149,7 @@ def _report(volumes: Sequence[dict], findings: Sequence[list]) -> None:
     print(AsciiTable([['subset', 'scans', 'nodules', 'excluded']] + table).table)
 
 
-def _warn(volumes, findings):
+def _warn(volumes: Sequence[dict], findings: Sequence[list]) -> None:
     """Warn about subsets without a scan, and nodules outside of the volumes."""
     missing = sorted(set(range(SUBSETS)) - {volume['fold'] for volume in volumes})
     if missing:

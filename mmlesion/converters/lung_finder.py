@@ -54,7 +54,7 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
     return _on_grid(numbers, grid, image)
 
 
-def _touching_sides(air):
+def _touching_sides(air: np.ndarray) -> np.ndarray:
     """Return the air on each slice that is connected to the slice's sides."""
     parts, count = ndimage.label(air, _SLICEWISE)
     # The numbers of the parts in the first and last row, and the first and last column.
@@ -65,7 +65,7 @@ def _touching_sides(air):
     return touching[parts]
 
 
-def _label(mask):
+def _label(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return connected regions and their voxel counts, 0 for the background."""
     regions, _ = ndimage.label(mask)
     sizes = np.bincount(regions.ravel())
@@ -73,7 +73,7 @@ def _label(mask):
     return regions, sizes
 
 
-def _without_windpipe(mask):
+def _without_windpipe(mask: np.ndarray) -> np.ndarray:
     """Return the mask near its parts that are at least half as wide as its widest part."""
     # Within its box, which is much smaller than the scan: voxels to the nearest one outside, and
     # from each voxel to the nearest one that lies at least half as deep as the deepest.
@@ -85,7 +85,7 @@ def _without_windpipe(mask):
     return kept
 
 
-def _on_grid(labels, grid, image):
+def _on_grid(labels: np.ndarray, grid: Grid, image: sitk.Image) -> np.ndarray:
     """Resample labels from a grid to that of an image, by the nearest voxel."""
     coarse = sitk.GetImageFromArray(labels)
     coarse.SetSpacing(grid.spacing)

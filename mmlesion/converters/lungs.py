@@ -4,6 +4,7 @@
 lungs, as its reference [9] does (Liao et al., 2017), whose rules these are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -43,7 +44,7 @@ class LungRegion:
     margin: float = 10.0
     outside: str = 'fill'
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.margin < np.inf:
             raise UserError(f'the margin is {self.margin} mm: give at least 0')
         if self.outside not in OUTSIDE:
@@ -166,11 +167,11 @@ def split_lungs(mask: np.ndarray, spacing: tuple) -> np.ndarray:
     coarse = mask[box][::z_step, ::y_step, ::x_step]
     cores = _two_cores(coarse, steps * mm)
     numbers = np.zeros(mask.shape, np.uint8)
-    numbers[box] = mask[box] * _enlarge(cores, steps, mask[box].shape)
+    numbers[box] = mask[box] * _enlarge(cores, steps.tolist(), mask[box].shape)
     return numbers
 
 
-def _two_cores(mask, sampling):
+def _two_cores(mask: np.ndarray, sampling: np.ndarray) -> np.ndarray:
     """Return the nearest core of each voxel, (z, y, x): 3 and 4; or 3 everywhere."""
     # mm to the nearest voxel outside; the rim makes the mask's own border an outside too
     depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=sampling)[1:-1, 1:-1, 1:-1]
@@ -188,14 +189,14 @@ def _two_cores(mask, sampling):
     return np.full(mask.shape, LUNG_LABELS[0], np.uint8)
 
 
-def _enlarge(array, steps, shape):
+def _enlarge(array: np.ndarray, steps: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
     """Repeat voxels along z, y, x, and cut off what is beyond ``shape``."""
     for axis, step in enumerate(steps):
         array = array.repeat(step, axis)
     return array[tuple(map(slice, shape))]
 
 
-def _extent(lungs):
+def _extent(lungs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the first and the past-the-last z, y, x of nonzero voxels."""
     ((z, y, x),) = ndimage.find_objects((lungs > 0).astype(np.uint8))
     return np.array([z.start, y.start, x.start]), np.array([z.stop, y.stop, x.stop])

@@ -1,28 +1,29 @@
 """GrabCut masks of a whole COCO file, in parallel and resumable.
 
-Finished masks are appended to a side file, one line per lesion; its first line identifies the run.
-A killed run loses at most the images in progress.
+Finished masks are kept in a folder beside the result until that is written. A killed run loses at
+most the images in progress.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from mmlesion.io.atomic import writing
 from mmlesion.io.deeplesion import BOX_PADDING
+from mmlesion.io.json_files import to_json
+from mmlesion.io.resume import JSON, Store
 from mmlesion.io.schema import ABDOMEN_WINDOW, path_under
 from mmlesion.io.slices import read_hu
-from mmlesion.structures import encode_mask
+from mmlesion.structures import encode_mask, usable_segmentation
 from mmlesion.utils import UserError
 from mmlesion.utils.parallel import parallel_map
 
@@ -35,6 +36,8 @@ NO_RECIST, NO_IMAGE, BAD_IMAGE, BAD_RECIST = (
     'unreadable image',
     'unusable RECIST or box',
 )
+MASK_FIELDS = ('segmentation', 'mask_source')
+"""What an annotation gets."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class MaskOptions:
 
     def fingerprint(self, annotations: bytes) -> str:
         """Return a digest of the options and the annotation file's bytes."""
-        return sha256(json.dumps(asdict(self)).encode() + annotations).hexdigest()
+        return sha256(to_json(asdict(self)).encode() + annotations).hexdigest()
 
 
 class MaskRun:
@@ -80,7 +83,7 @@ class MaskRun:
 
     def __init__(
         self, coco: dict, images: str | Path, options: MaskOptions, policy: Run | None = None
-    ):
+    ) -> None:
         self.annotations = coco['annotations']
         self.images = {image['id']: image for image in coco['images']}
         self.root = images
@@ -89,20 +92,21 @@ class MaskRun:
         self.masks: dict[int, dict] = {}
         self.skipped: list[Skipped] = []
 
-    def run(self, workers: int = 1, partial_file: PartialFile | None = None) -> None:
-        """Fill ``masks`` and ``problems``, independent of ``workers``.
+    def run(self, workers: int = 1, store: MaskStore | None = None) -> None:
+        """Fill ``masks`` and ``skipped``, independent of ``workers``.
 
         Args:
             workers (int): Processes.
-            partial_file (PartialFile, optional): File from which finished masks are read and to
-                which new ones are added.
+            store (MaskStore, optional): Where finished masks are taken from, and new ones added.
 
         Raises:
             UserError: If a file name leads outside the folder, a worker dies, or with a strict
                 policy a lesion gets no mask.
         """
-        if partial_file is not None:
-            self.masks.update(partial_file.finished)
+        if store is not None:
+            self.masks.update(store.masks(len(self.annotations)))
+        if self.masks:
+            print(f'going on after {len(self.masks)} lesions that are done')
         jobs = self.jobs()
         todo = sum(len(lesions) for _, lesions in jobs)
         done = len(self.masks)
@@ -110,8 +114,8 @@ class MaskRun:
         pool = parallel_map(workers, _single_thread, chunksize=4, resumable=True)
         with progress, pool as run_all:
             for masks, skipped in run_all(partial(_segment, options=self.options), jobs):
-                if partial_file is not None:
-                    partial_file.add(masks)
+                if store is not None:
+                    store.add(masks)
                 self.masks.update(masks)
                 for one in skipped:
                     self._skip(one.message, one.kind)
@@ -144,73 +148,46 @@ class MaskRun:
             for key, lesions in jobs.items()
         ]
 
-    def _skip(self, message, kind):
+    def _skip(self, message: str, kind: str) -> None:
         self.skipped.append(self.policy.skip(message, kind))
 
 
-class PartialFile:
-    """Finished lesions, appended as one JSON line each.
+class MaskStore(Store):
+    """Finished masks, one file per image: a list of them with the index of their annotation."""
 
-    Args:
-        path (str | Path): The file. It is created, or resumed if it belongs to the same run; an
-            incomplete last line is removed.
-        fingerprint (str): Identifies the run.
-
-    Attributes:
-        finished (dict[int, dict]): Results of an earlier run.
-
-    Raises:
-        UserError: If the file belongs to other annotations or options, or cannot be written.
-    """
-
-    def __init__(self, path: str | Path, fingerprint: str):
-        self.path = Path(path)
-        self.fingerprint = fingerprint
-        self.finished: dict[int, dict] = {}
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, 'a+b')
-        except OSError as error:
-            raise UserError(f'{path} cannot be written: {error.strerror}') from None
-        try:
-            self._take_up()
-        except UserError:
-            self._file.close()
-            raise
+    form = JSON
+    refusal = (
+        'was left by a run with other annotations or options: go on with those, or delete it to '
+        'start again'
+    )
 
     def add(self, masks: Mapping[int, dict]) -> None:
-        """Append finished masks by their index, robust to a kill of this process."""
-        records = [{'annotation': index, **mask} for index, mask in masks.items()]
-        if records and self._file.tell() == 0:
-            records.insert(0, {'fingerprint': self.fingerprint})
-        with writing(self.path):
-            for record in records:
-                self._file.write(json.dumps(record).encode() + b'\n')
-            self._file.flush()
+        """Write the masks of an image by their annotation's index."""
+        if masks:
+            entries = [{'annotation': index, **mask} for index, mask in masks.items()]
+            # no other part has the same first mask, also of an image of which some failed before
+            self.save(f'{min(masks):07d}', entries)
 
-    def close(self) -> None:
-        """Close the file, and delete it if nothing is in it."""
-        with writing(self.path):
-            empty = self._file.tell() == 0
-            self._file.close()
-            if empty:
-                self.path.unlink()
+    def masks(self, count: int) -> dict[int, dict]:
+        """Return the finished masks by index, without what is damaged or of another shape.
 
-    def remove(self) -> None:
-        """Delete the closed file after the result has been written."""
-        self.path.unlink(missing_ok=True)
+        Args:
+            count (int): Annotations in the file, below which indices are.
+        """
+        found: dict[int, dict] = {}
+        for entries in self.parts():
+            for entry in entries if isinstance(entries, list) else ():
+                if _is_mask(entry, count):
+                    found[entry.pop('annotation')] = entry
+        return found
 
-    def _take_up(self):
-        self._file.seek(0)
-        records, size = _whole_records(self._file)
-        if records and records[0].get('fingerprint') != self.fingerprint:
-            raise UserError(
-                f'{self.path} was left by a run with other annotations or options: go on with '
-                'those, or delete it to start again'
-            )
-        self._file.truncate(size)
-        self._file.seek(size)
-        self.finished = {record.pop('annotation'): record for record in records[1:]}
+
+def _is_mask(entry: Any, count: int) -> bool:
+    if not isinstance(entry, dict) or entry.keys() != {'annotation', *MASK_FIELDS}:
+        return False
+    index, segmentation = entry['annotation'], entry['segmentation']
+    is_rle = isinstance(segmentation, dict) and usable_segmentation(segmentation) is not None
+    return is_rle and isinstance(index, int) and 0 <= index < count
 
 
 def first_window(image: dict, default: Sequence[float]) -> tuple[float, float]:
@@ -219,7 +196,7 @@ def first_window(image: dict, default: Sequence[float]) -> tuple[float, float]:
     return tuple(windows[0].tolist())
 
 
-def _segment(job, options):
+def _segment(job: tuple, options: MaskOptions) -> tuple[dict[int, dict], list[Skipped]]:
     """Return masks by annotation index, and the lesions of an image that get none."""
     (path, image), lesions = job
     try:
@@ -237,11 +214,11 @@ def _segment(job, options):
         except ValueError as error:
             skipped.append(Skipped(f'a lesion of {image["file_name"]}: {error}', BAD_RECIST))
             continue
-        masks[index] = {'segmentation': encode_mask(found.mask), 'mask_source': found.source}
+        masks[index] = dict(zip(MASK_FIELDS, (encode_mask(found.mask), found.source)))
     return masks, skipped
 
 
-def _check_size(path, hu, image):
+def _check_size(path: str | Path, hu: np.ndarray, image: dict) -> None:
     size = (image.get('height', hu.shape[0]), image.get('width', hu.shape[1]))
     if hu.shape != size:
         raise UserError(
@@ -249,21 +226,6 @@ def _check_size(path, hu, image):
         )
 
 
-def _single_thread():
+def _single_thread() -> None:
     # Threads of several workers would only get into each other's way.
     cv2.setNumThreads(1)
-
-
-def _whole_records(file):
-    """Return the JSON lines before the first incomplete one, and their size in bytes."""
-    records, size = [], 0
-    for line in file:
-        try:
-            record = json.loads(line)
-        except ValueError:
-            break
-        if not line.endswith(b'\n') or not isinstance(record, dict):
-            break
-        records.append(record)
-        size += len(line)
-    return records, size

@@ -20,6 +20,7 @@ from mmlesion.io.bbox_3d import to_bbox_3d
 from mmlesion.io.ct import check_same_grid, read_labels
 from mmlesion.io.schema import ABDOMEN_WINDOW
 from mmlesion.io.volumes import describe_volumes, store_volume, write_volume
+from mmlesion.structures import Grid
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
@@ -62,7 +63,7 @@ class NiftiOptions(SliceOptions):
     by_label: bool = False
     window: list = field(default_factory=lambda: list(ABDOMEN_WINDOW))
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.frame not in FRAMES:
             raise UserError(f'frame is {self.frame}: choose one of {", ".join(FRAMES)}')
@@ -179,7 +180,7 @@ def find_scans(folder: str | Path) -> dict[str, Path]:
     return scans
 
 
-def _class_names(listed):
+def _class_names(listed: Mapping[str, ListedCase]) -> list[str]:
     """Return the classes of listed boxes, sorted."""
     names: set[str] = set()
     for case in listed.values():
@@ -301,13 +302,13 @@ def boxes_of(case: Case, volume: CTVolume, frame: str) -> np.ndarray:
     return found
 
 
-def _ras_to_lps(boxes):
+def _ras_to_lps(boxes: np.ndarray) -> np.ndarray:
     """Turn x and y around; what was the upper face of a box becomes the lower one."""
     x1, y1, z1, x2, y2, z2 = boxes.T
     return np.stack([-x2, -y2, z1, -x1, -y1, z2], axis=1)
 
 
-def _from_world(boxes, grid):
+def _from_world(boxes: np.ndarray, grid: Grid) -> np.ndarray:
     """Return the boxes (n, 6), z, y, x in voxels, around boxes of the world, x, y, z in mm."""
     low, high = boxes[:, None, :3], boxes[:, None, 3:]  # (n, 1, 3)
     upper = np.array(list(product((False, True), repeat=3)))  # (8, 3), which faces meet at a corner
@@ -350,7 +351,13 @@ def mask_lesions(
     return numbers, categories
 
 
-def _convert_volumes(cases, options, run, split, left_out):
+def _convert_volumes(
+    cases: Sequence[Case],
+    options: NiftiOptions,
+    run: Run,
+    split: Split,
+    left_out: Mapping[str, int],
+) -> dict[str, dict]:
     """Make a volume of each case, and the annotation files; see :func:`convert`."""
     names = split.names(cases)
     done = run.convert(partial(convert_volume, out=run.out, options=options), cases, 'NIfTI')
@@ -381,7 +388,12 @@ def _volume_files(names: Mapping, done: Mapping[str, Converted], classes: Sequen
     return {'volumes.json': _describe_members(sorted(fold_of), done, classes, fold_of)}
 
 
-def _describe_members(members, done, classes, fold_of=None):
+def _describe_members(
+    members: Sequence[str],
+    done: Mapping[str, Converted],
+    classes: Sequence[str],
+    fold_of: Mapping[str, int] | None = None,
+) -> dict:
     """Return the content of the annotation file of some cases; skipped ones are left out."""
     entries, lesions = [], []
     for name in members:
@@ -414,14 +426,14 @@ def convert_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
         return store_volume(out, case.name, case.sources, options, make)
 
 
-def _make_volume(case, out, options):
+def _make_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
     volume = CTVolume(read_scan(case.sources[0]))
     if options.boxed:
         boxes = boxes_of(case, volume, options.frame)
         categories = [finding['category_id'] for finding in case.findings]
     else:
         numbers, categories = mask_lesions(case, volume, options)
-        boxes = list(map(_extent, ndimage.find_objects(numbers)))
+        boxes = np.array(list(map(_extent, ndimage.find_objects(numbers))))
     lesions = []
     for box, category in zip(to_bbox_3d(boxes, volume.grid), categories):
         lesions.append({'bbox_3d': box, 'category_id': category, 'ignore': 0})
@@ -431,7 +443,7 @@ def _make_volume(case, out, options):
     return write_volume(out, case.name, resample(oriented, grid), grid, **fields)
 
 
-def _extent(region):
+def _extent(region: tuple[slice, ...]) -> list[int]:
     """Return z1, y1, x1, z2, y2, x2 of a region, which is a Python slice along z, y and x."""
     z, y, x = region
     return [z.start, y.start, x.start, z.stop, y.stop, x.stop]

@@ -10,22 +10,22 @@ from typing import Any
 
 import cv2
 import numpy as np
-from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.deeplesion import BOX_PADDING
 from mmlesion.io.json_files import parse_json, read_bytes, write_json
+from mmlesion.io.names import plain_name
 from mmlesion.io.schema import path_under
 from mmlesion.io.slices import read_hu
-from mmlesion.structures import usable_segmentation
+from mmlesion.structures import decode_mask, usable_segmentation
 from mmlesion.utils import UserError
 from mmlesion.visualization.mask_overlay import draw_mask
 
 from .base import Run, print_skipped
 from .grabcut import recist_from_box
-from .mask_run import NO_RECIST, MaskOptions, MaskRun, PartialFile, first_window
+from .mask_run import NO_RECIST, MaskOptions, MaskRun, MaskStore, first_window
 
 # Of each kind of problem so many are printed.
 PRINTED = 20
@@ -73,19 +73,18 @@ def convert(
     _check_numbers(workers, num, options)
     text, coco = read_annotations(ann, options.window)
     masks = MaskRun(coco, images, options, policy)
-    partial_file = PartialFile(f'{out}.partial.jsonl', options.fingerprint(text))
-    if partial_file.finished:
-        print(f'resuming after {len(partial_file.finished)} finished lesions')
+    store = MaskStore(f'{out}.partial', options.fingerprint(text))
     try:
-        masks.run(workers, partial_file)
+        masks.run(workers, store)
     finally:
-        partial_file.close()
+        if store.is_empty():
+            store.remove()
     report(masks, ann)
     for index, mask in masks.masks.items():
         coco['annotations'][index].update(mask)
     drop_unusable(coco['annotations'])
     write_json(coco, out)
-    partial_file.remove()
+    store.remove()
     if picture:
         draw_pictures(coco, images, options, picture, num)
     skipped = sum(one.kind != NO_RECIST for one in masks.skipped)
@@ -93,14 +92,14 @@ def convert(
     return coco
 
 
-def _check_paths(ann, out, images):
+def _check_paths(ann: str | Path, out: str | Path, images: str | Path) -> None:
     if not Path(images).is_dir():
         raise UserError(f'{images} is not a folder: give the one that file names start from')
     if os.path.realpath(out) == os.path.realpath(ann):
         raise UserError(f'--out {out} is the annotation file itself: give another name')
 
 
-def _check_numbers(workers, num, options):
+def _check_numbers(workers: int, num: int, options: MaskOptions) -> None:
     low, high = options.window
     if workers < 1 or num < 1:
         raise UserError('--workers and --num must be at least 1')
@@ -151,7 +150,7 @@ def report(run: MaskRun, ann: str | Path) -> None:
         print(f'{without} lesions have no "recist" and got no mask', file=sys.stderr)
 
 
-def _explain_none(run):
+def _explain_none(run: MaskRun) -> str:
     if not run.skipped:
         return 'it has no annotations'
     first = run.skipped[0]
@@ -194,18 +193,19 @@ def draw_pictures(
         ann = masked[index]
         image = images[ann['image_id']]
         slice_name = '_'.join(Path(image['file_name']).with_suffix('').parts)
-        path = Path(folder) / f'{slice_name}_{ann["id"]}.png'
+        name = plain_name(f'{slice_name}_{ann["id"]}.png', 'an annotation')
+        path = Path(folder) / name
         if not cv2.imwrite(str(path), _draw(ann, image, root, options)):
             raise UserError(f'{path} cannot be written')
 
 
-def _draw(ann, image, root, options):
+def _draw(ann: dict, image: dict, root: str | Path, options: MaskOptions) -> np.ndarray:
     """Return the picture of an annotation's mask: (H, W, 3) BGR."""
     x, y, w, h = ann['bbox']
     box = [x, y, x + w, y + h]
     return draw_mask(
         read_hu(path_under(root, image['file_name'])),
-        mask_utils.decode(ann['segmentation']).astype(bool),
+        decode_mask(ann['segmentation']),
         ann.get('recist') or recist_from_box(box, options.box_padding),
         box,
         first_window(image, options.window),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from mmlesion.io.atomic import atomic_folder
-from mmlesion.io.schema import ABDOMEN_WINDOW, make_annotation, make_image
+from mmlesion.io.schema import ABDOMEN_WINDOW, Annotation, Image, make_annotation, make_image
 from mmlesion.io.slices import slice_file_name, write_slice
 from mmlesion.structures import Grid, encode_mask, measure_recist
 from mmlesion.structures.ct_volume import CTVolume
@@ -34,13 +35,15 @@ class SliceOptions:
     context_mm: float = 10.0
     every_slice: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ('min_area', 'context_mm'):
             if not 0 <= getattr(self, name) < np.inf:
                 raise UserError(f'{name} is {getattr(self, name)}: give at least 0')
 
 
-def mask_regions(mask: np.ndarray, spacing: Sequence[float], min_area: float = 0.0) -> list[dict]:
+def mask_regions(
+    mask: np.ndarray, spacing: Sequence[float], min_area: float = 0.0
+) -> list[Annotation]:
     """Annotate each connected region of a slice's mask.
 
     Args:
@@ -60,7 +63,9 @@ def mask_regions(mask: np.ndarray, spacing: Sequence[float], min_area: float = 0
     return regions
 
 
-def _annotate(mask, box, spacing, min_area):
+def _annotate(
+    mask: np.ndarray, box: tuple[slice, slice], spacing: Sequence[float], min_area: float
+) -> Annotation:
     """Annotate a region: its mask (H, W) and its box, Python slices of rows and columns."""
     rows, columns = box
     recist = measure_recist(mask[box], spacing, (columns.start, rows.start))
@@ -172,7 +177,7 @@ def box_regions(boxes: np.ndarray, grid: Grid, min_area: float = 0.0) -> dict[in
     return regions
 
 
-def _corner_and_size(low, high):
+def _corner_and_size(low: np.ndarray, high: np.ndarray) -> list[float]:
     """Return x, y, width and height of the box between two corners (2,), as COCO has it."""
     return np.concatenate([low, high - low]).round(3).tolist()
 
@@ -199,7 +204,7 @@ def lesion_regions(
     }
 
 
-def _section_regions(numbers, spacing, min_area):
+def _section_regions(numbers: np.ndarray, spacing: Sequence[float], min_area: float) -> list[dict]:
     regions = []
     for number in np.unique(numbers[numbers > 0]).tolist():
         for region in mask_regions(numbers == number, spacing, min_area):
@@ -248,7 +253,7 @@ def write_slices(
         that has a region which is not ignored.
     """
     count = len(volume.array)
-    images = []
+    images: list[dict[str, Any]] = []
     for index in range(count):
         annotations = regions.get(index, [])
         if options.every_slice or not all(region['ignore'] for region in annotations):
@@ -256,8 +261,8 @@ def write_slices(
             images.append({**image, 'annotations': annotations})
     # An image needs the slices around it too. Numbers from 1, so that number n is at n - 1.
     needed = np.zeros(count, bool)
-    for image in images:
-        first, last = image['slice_range']
+    for listed in images:
+        first, last = listed['slice_range']
         needed[first - 1 : last] = True
     with atomic_folder(folder) as root:
         for index in np.flatnonzero(needed).tolist():
@@ -266,7 +271,9 @@ def write_slices(
     return images
 
 
-def _describe(volume, index, name, options, window):
+def _describe(
+    volume: CTVolume, index: int, name: str, options: SliceOptions, window: Sequence[float]
+) -> Image:
     number, count = index + 1, len(volume.array)
     interval = volume.spacing[2]
     # Whole slices within the context; the small number outweighs what rounding takes off.

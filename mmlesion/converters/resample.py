@@ -14,7 +14,10 @@ HU_RANGE = (-1024, 3071)
 
 
 def isotropic_grid(
-    grid: Grid, low: Sequence[float], high: Sequence[float], spacing: float = SPACING
+    grid: Grid,
+    low: Sequence[float] | np.ndarray,
+    high: Sequence[float] | np.ndarray,
+    spacing: float = SPACING,
 ) -> Grid:
     """Return a grid of cubes that is parallel to another grid.
 

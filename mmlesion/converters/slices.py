@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import SimpleITK as sitk
 from terminaltables import AsciiTable
@@ -97,7 +97,9 @@ def split_file(split: str | int) -> str:
     return f'fold{split}.json' if isinstance(split, int) else f'{split}.json'
 
 
-def _slice_once(case, converter, out, options):
+def _slice_once(
+    case: Case, converter: SliceConverter, out: Path, options: SliceOptions
+) -> list[dict]:
     for source in case.sources:
         if not source.is_file():
             raise UserError(f'there is no {source}: {converter.missing}')
@@ -106,11 +108,27 @@ def _slice_once(case, converter, out, options):
         case.sources,
         options,
         lambda: converter.slice_case(case, out / 'Images_png' / case.name, options),
+        partial(_are_whole, folder=out / 'Images_png'),
     )
 
 
-def _print_splits(files):
-    rows = [['split', 'patients', 'images', 'with lesions', 'lesion regions', 'ignored regions']]
+def _are_whole(images: Any, folder: Path) -> bool:
+    """Return whether a record's images are described as ``slice_case`` does, and still there."""
+    if not isinstance(images, list):
+        return False
+    try:
+        return all(
+            isinstance(image['annotations'], list) and Path(folder, image['file_name']).is_file()
+            for image in images
+        )
+    except (KeyError, TypeError):
+        return False
+
+
+def _print_splits(files: Mapping[str, dict]) -> None:
+    rows: list[list] = [
+        ['split', 'patients', 'images', 'with lesions', 'lesion regions', 'ignored regions']
+    ]
     for name, coco in files.items():
         targets = [ann['image_id'] for ann in coco['annotations'] if not ann['ignore']]
         patients = len({image['patient_id'] for image in coco['images']})
@@ -120,7 +138,7 @@ def _print_splits(files):
 
 
 def set_case_fields(
-    images: list[dict], lesion_type: int | None, category_id: int = 1, **ids
+    images: list[dict], lesion_type: int | None, category_id: int = 1, **ids: Any
 ) -> list[dict]:
     """Set the fields shared by all slices of a case.
 

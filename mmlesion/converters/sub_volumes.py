@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
+from mmlesion.io.series import list_series
 from mmlesion.io.sub_volumes import check_slices, read_lens_ground_truth, sub_volume_coco
-from mmlesion.mining.series import list_series
+from mmlesion.io.true_masks import read_masks, sub_volume_boxes
 from mmlesion.structures import Lesions, SliceSeries, SubVolume
 from mmlesion.utils import UserError
 
@@ -39,9 +40,10 @@ def convert(
         out (str | Path): The JSON file to write.
         images (str | Path): The folder ``Images_png``.
         gt (str | Path, optional): Manual annotation: the sub-volumes that it names, its boxes.
-        truth (str | Path, optional): A phantom's folder ``truth``: boxes of the true masks, which
-            also become ``out`` with the suffix ``.boxes3d.json``. Without both, sub-volumes are all
-            runs of consecutive slices, without boxes.
+        truth (str | Path, optional): Folder of true masks (:mod:`mmlesion.io.true_masks`), such as
+            a phantom's ``truth``: their boxes, which also become ``out`` with the suffix
+            ``.boxes3d.json``. Without both, sub-volumes are all runs of consecutive slices, without
+            boxes.
         split (str, optional): Which part of the manual annotation, 'val' or 'test'.
         **run_options: Of :class:`~mmlesion.converters.base.Run`: strict, allow_skipped.
 
@@ -74,11 +76,11 @@ def convert(
 def read_runs(
     volumes: Mapping[str, SliceSeries], truth: str | Path | None
 ) -> dict[SubVolume, list]:
-    """Find all runs of consecutive slices, and a phantom's boxes in each, where it is given.
+    """Find all runs of consecutive slices, and the boxes of true masks in each, if given.
 
     Args:
         volumes (dict[str, SliceSeries]): The series by name.
-        truth (str | Path, optional): A phantom's folder ``truth``.
+        truth (str | Path, optional): Folder of true masks.
 
     Returns:
         dict[SubVolume, list]: Boxes by sub-volume; without ``truth`` there are none.
@@ -86,9 +88,6 @@ def read_runs(
     runs = [run for name in sorted(volumes) for run in volumes[name].sub_volumes]
     if not truth:
         return {run: [] for run in runs}
-    # a real dataset has no truth, so that the phantom is not imported for it
-    from mmlesion.phantom.truth import read_masks, sub_volume_boxes
-
     return {
         run: sub_volume_boxes(read_masks(truth, run.series), run)
         for run in tqdm(runs, 'sub-volumes', delay=3)

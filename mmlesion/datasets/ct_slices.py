@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from itertools import chain
@@ -13,6 +12,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
+from mmlesion.io.json_files import NOT_JSON
 from mmlesion.io.schema import CT_FIELDS, is_target, path_under
 from mmlesion.structures import file_shift, usable_segmentation
 from mmlesion.utils import UserError
@@ -88,7 +88,7 @@ class CTSliceDataset(CocoDataset):
                 f'annotation file {self.ann_file} does not exist: convert the dataset first, or '
                 'set data_root and ann_file'
             ) from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             raise UserError(
                 f'{self.ann_file} is not JSON ({error}): convert the dataset again'
             ) from error
@@ -143,6 +143,8 @@ class CTSliceDataset(CocoDataset):
         """
         img_info = raw_data_info['raw_img_info']
         path_under(self.data_prefix['img'], img_info['file_name'])
+        for annotation in raw_data_info['raw_ann_info']:
+            usable_segmentation(annotation.get('segmentation'))  # or it is refused
         shift = file_shift(img_info)
         ann_info = [_shifted(_as_crowd(ann), shift) for ann in raw_data_info['raw_ann_info']]
         data_info = super().parse_data_info(dict(raw_img_info=img_info, raw_ann_info=ann_info))

@@ -44,7 +44,8 @@ class LesionPatchDataset(CTSliceDataset):
             sample['lesion_group'] = group
         return samples
 
-    def parse_data_info(self, raw_data_info: dict) -> list[dict]:
+    # mmengine's datasets take a list from it too, whose items become samples
+    def parse_data_info(self, raw_data_info: dict) -> list[dict]:  # type: ignore[override]
         """Parse one slice's annotations.
 
         Args:

@@ -56,8 +56,9 @@ class ProposalPatchDataset(CTSliceDataset):
                 "training, or by tools/test.py with the detector's config and "
                 'test_evaluator.outfile_prefix, or set proposal_file'
             )
-        series, samples = self._series(), []
-        for name, rows in read_proposals(path, labelled=not self.test_mode).items():
+        series = self._series()
+        samples: list[dict] = []
+        for name, rows in read_proposals(path, labeled=not self.test_mode).items():
             sub_volume = SubVolume.parse(name)
             if sub_volume.series not in series:
                 raise UserError(

@@ -28,11 +28,11 @@ def group_lesions(samples: Sequence[dict], max_distance: float = 0.03) -> list[s
         list[str]: The group of each sample, '<patient>/<number>'; of annotations without a
         patient, one each.
     """
-    by_patient = {}
+    by_patient: dict[str, list[int]] = {}
     for index, sample in enumerate(samples):
         patient = sample.get('patient_id')
         by_patient.setdefault(f'slice {index}' if patient is None else patient, []).append(index)
-    groups = [None] * len(samples)
+    groups = [''] * len(samples)
     for patient, indices in by_patient.items():
         # what is linked through others is one lesion too: the components of the pairs' graph
         same = _same_lesion([samples[index] for index in indices], max_distance)
@@ -62,10 +62,10 @@ def _numbered_lesion(sample: Mapping) -> tuple | None:
     return sample.get('study_id'), sample.get('series_id'), sample['lesion_id']
 
 
-def _equal(values: Sequence[Hashable | None]) -> np.ndarray:
+def _equal(values: Sequence[Hashable]) -> np.ndarray:
     """Return which pairs of values are equal and not None, (n, n) bool."""
     # 0 stands for None, so that the values' numbers are comparable in NumPy
-    number_of = {None: 0}
+    number_of: dict[Hashable, int] = {None: 0}
     for value in values:
         number_of.setdefault(value, len(number_of))
     numbers = np.array([number_of[value] for value in values])

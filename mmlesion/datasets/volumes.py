@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from mmlesion.io.bbox_3d import with_sphere
 from mmlesion.io.json_files import parse_json
 from mmlesion.io.schema import is_ignored, path_under
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 from .ct_slices import CTSliceDataset
 from .reader_marks import without_marks
@@ -79,16 +79,18 @@ class VolumeDataset(BaseDetDataset):
         **kwargs: Any,
     ) -> None:
         if split not in SPLITS:
-            raise UserError(f'split={split!r} of a fold: choose one of {", ".join(SPLITS)}')
+            raise OptionError(f'split={split!r} of a fold: choose one of {", ".join(SPLITS)}', self)
         if crops_per_volume < 1:
-            raise UserError(f'crops_per_volume={crops_per_volume}: give at least 1')
+            raise OptionError(f'crops_per_volume={crops_per_volume}: give at least 1', self)
         if by_lesion and crops_per_volume != 1:
-            raise UserError('by_lesion leaves the number of crops to the sampler: leave out one')
+            raise OptionError(
+                'by_lesion leaves the number of crops to the sampler: leave out one', self
+            )
         self.fold = fold
         self.split = split
         self.crops_per_volume = crops_per_volume
         self.by_lesion = by_lesion
-        self.hard_spots = {}
+        self.hard_spots: dict[int | str, list] = {}
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -199,7 +201,7 @@ class VolumeDataset(BaseDetDataset):
 
 def _group_instances(content: Mapping, labels: Mapping[int, int]) -> dict[int | str, list[dict]]:
     """Return the instances of each volume by its id."""
-    instances = {volume['id']: [] for volume in content['volumes']}
+    instances: dict[int | str, list[dict]] = {volume['id']: [] for volume in content['volumes']}
     for annotation in content['annotations']:
         if annotation['category_id'] in labels:
             instance = _instance(with_sphere(annotation), labels)

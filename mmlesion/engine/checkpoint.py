@@ -20,6 +20,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..utils import UserError
+from .checkpoint_content import keep_what_resumes
 from .checkpoint_file import MapLocation, read_checkpoint
 
 
@@ -32,19 +33,21 @@ def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
         map_location (str, optional): As in :func:`torch.load`.
 
     Returns:
-        dict: The checkpoint. ``meta['config']``, which mmengine's ``Runner.resume`` would execute
-        as Python and no mmengine writes, is removed.
+        dict: The checkpoint, with what :func:`keep_what_resumes` leaves in it.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        UserError: As :func:`read_checkpoint` does.
+        UserError: As :func:`read_checkpoint` does, and if a part has another type than it has in
+            any checkpoint.
     """
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
         raise FileNotFoundError(f'{filename} can not be found.')
     checkpoint = read_checkpoint(filename, map_location)
-    if isinstance(checkpoint.get('meta'), dict):
-        checkpoint['meta'].pop('config', None)
+    try:
+        keep_what_resumes(checkpoint, filename)
+    except UserError as error:
+        raise UserError(f'the checkpoint {filename} was rejected: {error}') from None
     return checkpoint
 
 

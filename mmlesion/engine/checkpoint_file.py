@@ -13,16 +13,18 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple, Union
+from typing import Any, BinaryIO, Union, cast
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
+from mmlesion.io.budget import Budget
 from mmlesion.io.pickled_arrays import ARRAY_GLOBALS, ARRAY_LEAVES
 from mmlesion.io.restricted_pickle import Constructor, Record, read_pickle, shown
 
 from ..utils import UserError
+from .checkpoint_tensors import MAX_VIEWS, Storage, StorageType, tensor_globals
 
 MapLocation = Union[str, torch.device, dict, Callable, None]
 
@@ -33,39 +35,10 @@ _CONVERT = (
 _ZIP, _PICKLE = b'PK\x03\x04', b'\x80'
 _LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 _TAR, _TAR_OFFSET = b'ustar', 257
+MAX_DIRECTORY = 4 << 20
+"""Bytes of the list of a zip file's members: some 50,000 tensors."""
+_HEADER = 30  # bytes of a member before its name
 _BLOCK = 1 << 20  # bytes read at once, so that what zipfile copies stays in the cache
-_STORAGES = {
-    'DoubleStorage': torch.float64,
-    'FloatStorage': torch.float32,
-    'HalfStorage': torch.float16,
-    'BFloat16Storage': torch.bfloat16,
-    'LongStorage': torch.int64,
-    'IntStorage': torch.int32,
-    'ShortStorage': torch.int16,
-    'CharStorage': torch.int8,
-    'ByteStorage': torch.uint8,
-    'BoolStorage': torch.bool,
-    'ComplexFloatStorage': torch.complex64,
-    'ComplexDoubleStorage': torch.complex128,
-}
-
-
-class StorageType(NamedTuple):
-    """Class of a storage, which determines the type of its numbers."""
-
-    dtype: torch.dtype
-
-
-class Storage(NamedTuple):
-    """A storage referenced by the pickle.
-
-    Args:
-        data (UntypedStorage): Its bytes.
-        dtype (torch.dtype): The type of its numbers.
-    """
-
-    data: torch.UntypedStorage
-    dtype: torch.dtype
 
 
 class HistoryRecord(Record):
@@ -98,6 +71,7 @@ def read_checkpoint(path: str, map_location: MapLocation = None) -> dict:
     try:
         with open(path, 'rb') as file:
             check_container(file.read(512), path)
+            check_directory(file)
             with zipfile.ZipFile(file) as archive:
                 checkpoint = CheckpointArchive(archive, path, map_location).load()
     except UserError as error:
@@ -132,6 +106,21 @@ def check_container(head: bytes, path: str) -> None:
     raise ValueError('it does not begin as a file of torch.save does')
 
 
+def check_directory(file: BinaryIO) -> None:
+    """Reject a zip file of so many members that their list alone would fill the memory.
+
+    Args:
+        file (BinaryIO): The file.
+
+    Raises:
+        UserError: If it is one.
+    """
+    # zipfile's own search, as another might find another directory
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    if end is not None and end[zipfile._ECD_SIZE] > MAX_DIRECTORY:  # type: ignore[attr-defined]
+        raise UserError(f'the list of its members has over {MAX_DIRECTORY} bytes')
+
+
 class CheckpointArchive:
     """The zip file of a checkpoint.
 
@@ -145,7 +134,8 @@ class CheckpointArchive:
     """
 
     def __init__(self, archive: zipfile.ZipFile, path: str, map_location: MapLocation) -> None:
-        self.archive, self.map_location, self.storages = archive, map_location, {}
+        self.archive, self.map_location = archive, map_location
+        self.storages: dict[str, Storage] = {}
         self.members = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in self.members if re.fullmatch(r'[^/]*/data\.pkl', name)]
         self.check_members(path)
@@ -160,9 +150,9 @@ class CheckpointArchive:
             raise UserError(f'it is a TorchScript program, not a checkpoint; {convert}')
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise UserError(f'it is compressed, which torch.save never does; {convert}')
-        total = sum(member.file_size for member in members)
-        if len(self.members) < len(members) or total > os.path.getsize(path):
+        if len(self.members) < len(members) or _overlap(members, os.path.getsize(path)):
             raise UserError('its zip file has members that overlap')
+        self.budget = Budget(MAX_VIEWS, sum(member.file_size for member in members))
 
     def load(self) -> Any:
         """Read the pickle and the storages that it references."""
@@ -184,20 +174,31 @@ class CheckpointArchive:
         member = self.members.get(f'{self.root}/data/{key}') if type(key) is str else None
         if member is None or member.file_size != numel * storage_type.dtype.itemsize:
             raise UserError('it has a storage of another size than its data, or without data')
+        dtype = storage_type.dtype
         if key not in self.storages:
-            self.storages[key] = self.place(self.read_storage(member), location)
-        return Storage(self.storages[key], storage_type.dtype)
+            placed = self.place(self.read_storage(member, dtype), location)
+            self.storages[key] = Storage(placed, dtype, self.budget)
+        if self.storages[key].dtype != dtype:
+            raise UserError('it has a storage of numbers of two types')
+        return self.storages[key]
 
-    def read_storage(self, member: zipfile.ZipInfo) -> torch.UntypedStorage:
-        """Read the bytes of a storage."""
+    def read_storage(self, member: zipfile.ZipInfo, dtype: torch.dtype) -> torch.UntypedStorage:
+        """Read the bytes of a storage.
+
+        Raises:
+            UserError: If truth values have other bytes than 0 and 1, which torch relies on.
+        """
         storage = torch.UntypedStorage(member.file_size)
         if member.file_size:
             view = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()
-            with self.archive.open(member) as file:
+            # as what it is: the stubs have it as any file of bytes, which need not have readinto
+            with cast(zipfile.ZipExtFile, self.archive.open(member)) as file:
                 for start in range(0, member.file_size, _BLOCK):
-                    block = view[start : start + _BLOCK]
+                    block = view[start : start + _BLOCK].data
                     if file.readinto(block) != len(block):
                         raise ValueError('a storage is cut off')
+                    if dtype == torch.bool and np.frombuffer(block, np.uint8).max() > 1:
+                        raise UserError('it has truth values that are neither 0 nor 1')
         return storage
 
     def place(self, storage: torch.UntypedStorage, location: str) -> torch.UntypedStorage:
@@ -216,67 +217,14 @@ class CheckpointArchive:
         return torch.serialization.default_restore_location(storage, location)
 
 
-def build_tensor(
-    storage: Storage,
-    offset: int,
-    size: tuple,
-    stride: tuple,
-    requires_grad: bool = False,
-    hooks: Any = None,
-    metadata: Any = None,
-) -> torch.Tensor:
-    """Build a tensor that lies within its storage and is no larger than it.
-
-    Raises:
-        UserError: If it is not, or has more to it than numbers.
-    """
-    if type(storage) is not Storage or type(requires_grad) is not bool or hooks or metadata:
-        raise UserError('it has a tensor with unsupported state')
-    numbers = [offset, *size, *stride]
-    if len(size) != len(stride) or any(type(n) is not int or n < 0 for n in numbers):
-        raise UserError('it has a tensor of an impossible shape')
-    available = storage.data.nbytes() // storage.dtype.itemsize
-    numel, last = 1, offset
-    # after the loop ``last`` is the place in the storage of the tensor's last number
-    for length, step in zip(size, stride):
-        numel, last = numel * length, last + (length - 1) * step
-    if offset > available or (numel and (last >= available or numel > available)):
-        raise UserError('it has a tensor that is larger than its storage')
-    tensor = torch.empty(0, dtype=storage.dtype, device=storage.data.device)
-    tensor.set_(storage.data, offset, tuple(size), tuple(stride))
-    return tensor.requires_grad_(requires_grad)
-
-
-def _tensor_of_first_version(storage: Any, offset: Any, size: Any, stride: Any) -> torch.Tensor:
-    return build_tensor(storage, offset, size, stride)
-
-
-def _tensor_of_any_dtype(
-    storage: Any,
-    offset: Any,
-    size: Any,
-    stride: Any,
-    requires_grad: Any,
-    hooks: Any,
-    dtype: Any,
-    metadata: Any = None,
-) -> torch.Tensor:
-    if type(storage) is not Storage or not isinstance(dtype, torch.dtype):
-        raise UserError('it has a tensor with unsupported state')
-    storage = Storage(storage.data, dtype)
-    return build_tensor(storage, offset, size, stride, requires_grad, hooks, metadata)
-
-
-def _parameter(data: Any, requires_grad: Any, hooks: Any) -> torch.nn.Parameter:
-    if type(data) is not torch.Tensor or type(requires_grad) is not bool or hooks:
-        raise UserError('it has a parameter with unsupported state')
-    return torch.nn.Parameter(data, requires_grad)
-
-
-def _size(sides: Any) -> torch.Size:
-    if type(sides) is not tuple or any(type(side) is not int for side in sides):
-        raise UserError('it has an impossible size')
-    return torch.Size(sides)
+def _overlap(members: list[zipfile.ZipInfo], size: int) -> bool:
+    """Return whether members of a zip file share bytes, or lie beyond its size."""
+    end = 0
+    for member in sorted(members, key=lambda member: member.header_offset):
+        if member.header_offset < end or member.compress_size != member.file_size:
+            return True
+        end = member.header_offset + _HEADER + member.file_size
+    return end > size
 
 
 def _device(kind: Any, index: Any = None) -> torch.device:
@@ -311,21 +259,14 @@ def _checkpoint_globals() -> dict[tuple[str, str], Any]:
     dtypes = [value for value in vars(torch).values() if isinstance(value, torch.dtype)]
     found = {
         **ARRAY_GLOBALS,
+        **tensor_globals(),
         ('collections', 'Counter'): Constructor(_counter),  # the milestones of MultiStepLR
         ('mmengine.config.config', 'ConfigDict'): Constructor(_config_dict),
         ('mmengine.logging.history_buffer', 'HistoryBuffer'): _HISTORY,
         ('builtins', 'getattr'): Constructor(_history_method),
         ('__builtin__', 'getattr'): Constructor(_history_method),
-        ('torch', 'Size'): Constructor(_size),
         ('torch', 'device'): Constructor(_device),
-        ('torch._utils', '_rebuild_tensor'): Constructor(_tensor_of_first_version),
-        ('torch._utils', '_rebuild_tensor_v2'): Constructor(build_tensor),
-        ('torch._utils', '_rebuild_tensor_v3'): Constructor(_tensor_of_any_dtype),
-        ('torch._utils', '_rebuild_parameter'): Constructor(_parameter),
-        ('torch.storage', 'UntypedStorage'): StorageType(torch.uint8),
     }
-    for name, dtype in _STORAGES.items():
-        found['torch', name] = StorageType(dtype)
     for dtype in dtypes:
         found['torch', str(dtype).split('.')[1]] = dtype
     return found

@@ -57,4 +57,4 @@ def _has_fold(part: Any) -> bool:
 
 
 def _as_list(fold: int | Sequence[int]) -> list[int]:
-    return sorted(fold) if isinstance(fold, (list, tuple)) else [fold]
+    return [fold] if isinstance(fold, int) else sorted(fold)

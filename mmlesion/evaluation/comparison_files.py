@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,10 @@ from .functional import Comparison
 
 
 def comparison_table(
-    comparison: Comparison, fp_rates, num_lesions: int, extra: dict | None = None
+    comparison: Comparison,
+    fp_rates: Sequence[float] | np.ndarray,
+    num_lesions: int,
+    extra: dict[str, dict[str, str]] | None = None,
 ) -> str:
     """Return a Markdown table of rows, with intervals and differences from the reference.
 
@@ -40,11 +45,11 @@ def comparison_table(
     return '\n'.join(lines) + f'\n\n{_footnote(comparison, num_lesions)}\n'
 
 
-def _line(cells):
+def _line(cells: Sequence[str]) -> str:
     return f'| {" | ".join(cells)} |'
 
 
-def _cells(name, comparison):
+def _cells(name: str, comparison: Comparison) -> list[str]:
     row = comparison.rows[name]
     cells = [name, str(len(row.run_means))]
     # The last column of each record is the mean over the FP rates.
@@ -58,7 +63,7 @@ def _cells(name, comparison):
     return cells + [difference, f'{one.p[-1]:.3f}']
 
 
-def _footnote(comparison, num_lesions):
+def _footnote(comparison: Comparison, num_lesions: int) -> str:
     text = f'{num_lesions} lesions; SE over runs; paired bootstrap over patients'
     if np.isnan(comparison.training_noise):
         return f'{text}; one run a row, so that the noise of training is not in the intervals.'
@@ -66,7 +71,9 @@ def _footnote(comparison, num_lesions):
     return f'{text}, with the noise of training (standard deviation {noise}).'
 
 
-def comparison_json(comparison: Comparison, fp_rates, settings: dict) -> dict:
+def comparison_json(
+    comparison: Comparison, fp_rates: Sequence[float] | np.ndarray, settings: dict
+) -> dict:
     """Return the comparison as dicts and lists for JSON; NaN becomes null when it is written.
 
     Args:
@@ -88,7 +95,7 @@ def comparison_json(comparison: Comparison, fp_rates, settings: dict) -> dict:
     }
 
 
-def _plain(records):
+def _plain(records: Mapping[str, Any]) -> dict[str, dict]:
     """Turn the arrays of named records into lists."""
     plain: dict[str, dict] = {}
     for name, record in records.items():
@@ -97,7 +104,13 @@ def _plain(records):
     return plain
 
 
-def write_comparison(comparison: Comparison, fp_rates, table: str, settings: dict, folder) -> None:
+def write_comparison(
+    comparison: Comparison,
+    fp_rates: Sequence[float] | np.ndarray,
+    table: str,
+    settings: dict,
+    folder: str | Path,
+) -> None:
     """Write ``comparison.md``, ``comparison.json`` and ``comparison.png``, each atomically.
 
     Args:

@@ -38,7 +38,7 @@ def pool_luna16_predictions(paths: list, cases: list) -> Predictions:
     return Predictions(Detections.concat(detections), unknown, num_unknown)
 
 
-def _note_scans(file_of, scans, path):
+def _note_scans(file_of: dict[str, str | Path], scans: list[str], path: str | Path) -> None:
     """Record the file of each scan, or raise an error for a scan that has one already."""
     for scan in sorted(scans):
         if scan in file_of:

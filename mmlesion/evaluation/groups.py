@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,9 @@ def diameter_groups(diameter_mm: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _group_by(attributes, name, path):
+def _group_by(
+    attributes: Mapping[str, np.ndarray], name: str, path: str | Path
+) -> dict[str, np.ndarray]:
     field, cuts = _parse(name, attributes)
     if field not in attributes:
         fields = ', '.join(sorted(attributes)) or 'none'
@@ -92,11 +95,11 @@ def _group_by(attributes, name, path):
     return _by_value(field, values, path)
 
 
-def _has_text(values):
+def _has_text(values: Iterable) -> bool:
     return any(isinstance(value, str) for value in values)
 
 
-def _parse(name, attributes):
+def _parse(name: str, attributes: Mapping[str, np.ndarray]) -> tuple[str, list[float]]:
     """Split ``field:cut,cut``; there are no cuts in a name without them."""
     field, colon, cuts = name.rpartition(':')
     if not colon or name in attributes:
@@ -110,7 +113,9 @@ def _parse(name, attributes):
     return field, numbers
 
 
-def _cut(field, values, cuts, path):
+def _cut(
+    field: str, values: np.ndarray, cuts: Sequence[float], path: str | Path
+) -> dict[str, np.ndarray]:
     if _has_text(values):
         raise UserError(f'{path}: {field} has values that are no numbers: leave its cut points out')
     numbers = np.array(values, dtype=float)  # None becomes NaN, which lies in no group
@@ -121,7 +126,7 @@ def _cut(field, values, cuts, path):
     return groups
 
 
-def _by_value(field, values, path):
+def _by_value(field: str, values: np.ndarray, path: str | Path) -> dict[str, np.ndarray]:
     texts = np.array(list(map(_as_text, values)), dtype=object)
     value_of = dict(zip(texts, values))
     value_of.pop(None, None)  # lesions without a value
@@ -134,7 +139,7 @@ def _by_value(field, values, path):
     return {f'{field}={text}': texts == text for text in in_order}
 
 
-def _as_text(value):
+def _as_text(value: Any) -> str | None:
     """Return a value as text, 1.0 like 1; None for no value."""
     if value is None or value != value:  # NaN alone differs from itself
         return None
@@ -142,12 +147,12 @@ def _as_text(value):
     return str(int(value) if is_whole else value)
 
 
-def _sort_key(value):
+def _sort_key(value: Any) -> tuple[int, float, str]:
     """Sort numbers by value, strings after them."""
     return (1, 0.0, value) if isinstance(value, str) else (0, float(value), '')
 
 
-def _advice(field, values):
+def _advice(field: str, values: Iterable) -> str:
     if _has_text(values):
         return 'group by a field of fewer values'
     return f'give cut points, as in {field}:10,30'

@@ -56,12 +56,17 @@ def merge_detections(
     return merged.take(np.lexsort((-merged.score, merged.case)))
 
 
-def _without(detections, paired):
+def _without(detections: Detections, paired: np.ndarray) -> Detections:
     """Return the detections that are not in ``paired``, an array of indices."""
     return detections.take(np.setdiff1d(np.arange(len(detections)), paired))
 
 
-def _pair_indices(first, second, boxes_of, iou_thr):
+def _pair_indices(
+    first: Detections,
+    second: Detections,
+    boxes_of: Callable[[np.ndarray], np.ndarray],
+    iou_thr: float,
+) -> np.ndarray:
     """Return (p, 2) indices of paired detections."""
     first_boxes, second_boxes = boxes_of(first.geometry), boxes_of(second.geometry)
     first_of, second_of = _indices_by_case_and_class(first), _indices_by_case_and_class(second)
@@ -80,11 +85,11 @@ def _pair_indices(first, second, boxes_of, iou_thr):
     return np.concatenate(pairs)
 
 
-def _indices_by_case_and_class(detections):
+def _indices_by_case_and_class(detections: Detections) -> dict[tuple, np.ndarray]:
     """Return the indices of the detections of each (case, class)."""
-    keys, group = np.unique(
-        np.column_stack([detections.case, detections.label]), axis=0, return_inverse=True
-    )
+    case, label = detections.case, detections.label
+    classes = np.zeros_like(case) if label is None else label
+    keys, group = np.unique(np.column_stack([case, classes]), axis=0, return_inverse=True)
     group = group.ravel()
     # Sorted by group, the indices of a group are neighbors: cut where the next group begins.
     order = np.argsort(group, kind='stable')

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mmlesion.structures import cut_segments, encode_mask, measure_recist
+from mmlesion.structures import Segment, cut_segments, encode_mask, measure_recist
 
 
 def segment_results(sample: Mapping, image: Mapping) -> list[dict | None]:
@@ -30,7 +30,7 @@ def segment_results(sample: Mapping, image: Mapping) -> list[dict | None]:
     return [described.get(number) for number in segment_ids]
 
 
-def _describe(segment, image):
+def _describe(segment: Segment, image: Mapping) -> dict:
     # The RLE is of the whole image; the diameters need the cut-out and its corner alone.
     mask = np.zeros((image['height'], image['width']), bool)
     segment.paste(mask, True)

@@ -25,17 +25,17 @@ def froc_table(result: dict, title: str = 'FROC') -> str:
     return AsciiTable(rows, title).table
 
 
-def _row(name, result):
+def _row(name: str, result: dict) -> list:
     values = result['sensitivity'] + [result['mean']]
     cells = [f'{value:.4f}' for value in values]
     return [name] + cells + [result['num_lesions']]
 
 
-def _interval_row(interval):
+def _interval_row(interval: dict) -> list[str]:
     bounds = list(zip(interval['lower'], interval['upper'])) + [interval['mean']]
     cells = [f'{low:.3f}-{high:.3f}' for low, high in bounds]
     return [f'{interval["confidence"]:.0%} interval'] + cells + ['']
 
 
-def _threshold_cell(score):
+def _threshold_cell(score: float | None) -> str:
     return '-' if score is None else f'{score:.4g}'

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from mmlesion.io.json_files import to_json
 from mmlesion.utils import UserError
 from mmlesion.version import __version__
 
@@ -58,8 +58,8 @@ def uid_of(what: str, results: Results, source: SourceSeries) -> str:
 
     first = source.slices[0]
     lesions = [lesion.bbox_voxel.tolist() + [lesion.score] for lesion in results.lesions]
-    origin = [str(first.SeriesInstanceUID), json.dumps(results.detector, sort_keys=True)]
-    return generate_uid(entropy_srcs=[what, *origin, json.dumps(lesions), __version__])
+    origin = [str(first.SeriesInstanceUID), to_json(results.detector, sort_keys=True)]
+    return generate_uid(entropy_srcs=[what, *origin, to_json(lesions), __version__])
 
 
 def tracking_id(lesion: DetectedLesion) -> str:

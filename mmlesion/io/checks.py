@@ -75,7 +75,7 @@ def _is_good(row: Any, shape: tuple[int, ...], finite: bool) -> bool:
     return value.shape == shape and (not finite or np.isfinite(value).all())
 
 
-def find_items(names: Sequence, items: list, path: str | Path) -> tuple[np.ndarray, list]:
+def find_names(names: Sequence, items: list, path: str | Path) -> tuple[np.ndarray, list]:
     """Find names in a list.
 
     Args:

@@ -12,7 +12,7 @@ from mmlesion.structures import GroundTruth, Lesions, Predictions
 from mmlesion.utils import UserError
 
 from .attributes import lesion_attributes
-from .checks import find_items, get_column, some_names, to_numbers
+from .checks import find_names, get_column, some_names, to_numbers
 from .json_files import read_json
 from .schema import is_ignored
 
@@ -39,7 +39,7 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     if len(set(items)) < len(items):
         raise UserError(f'{path}: two images have the same id; give each its own')
     where = f'{path}: annotation'
-    item, unknown = find_items(get_column(annotations, 'image_id', where), items, path)
+    item, unknown = find_names(get_column(annotations, 'image_id', where), items, path)
     if unknown:
         raise UserError(f'{path}: annotations of images that are not listed: {some_names(unknown)}')
     boxes = to_numbers(get_column(annotations, 'bbox', where), 4, f'{where}, "bbox"')
@@ -81,7 +81,7 @@ def read_coco_results(path: str | Path, items: list) -> Predictions:
     where = f'{path}: result'
     boxes = _corners(to_numbers(get_column(data, 'bbox', where), 4, f'{where}, "bbox"'))
     scores = to_numbers(get_column(data, 'score', where), None, f'{where}, "score"')
-    item, unknown = find_items(get_column(data, 'image_id', where), items, path)
+    item, unknown = find_names(get_column(data, 'image_id', where), items, path)
     return Predictions.of_listed(item, boxes, scores, unknown)
 
 

@@ -6,7 +6,7 @@ import gzip
 import logging
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,10 @@ MODALITY, DESCRIPTION, POSITION = '0008|0060', '0008|103e', '0020|0032'
 CT_IMAGE_STORAGE = b'1.2.840.10008.5.1.4.1.1.2\0'
 # A CT shows fat or air (below -50 HU) and soft tissue or bone (above 0 HU), and 16 bits hold it.
 HU_LIMITS = (-32768, 32767)
+MAX_VOXELS = 1 << 31
+"""Of an image; 2,000 slices of 1024 x 1024 px."""
+MAX_DEFLATION = 1032
+"""Voxels per byte of a file: what deflate unpacks at most."""
 _LOGGER = logging.getLogger('mmlesion')
 
 
@@ -124,7 +128,7 @@ def _check_hu(array: np.ndarray, source: str | Path) -> None:
         raise UserError(
             f'{source} has values from {low:g} to {high:g}, which cannot be a CT scan in HU (air '
             'is -1000, water 0): give a CT scan, with rescale slope and intercept applied and not '
-            'normalised'
+            'normalized'
         )
 
 
@@ -145,6 +149,7 @@ def read_image(path: str | Path) -> sitk.Image:
         raise UserError(f'{path} does not exist')
     _check_data_files(path)
     with _itk_errors_as_user_errors(path):
+        _check_voxels(path)
         image = sitk.ReadImage(str(path))
         if path.name.endswith(('.nii', '.nii.gz')):
             _check_whole_nifti(path, image)
@@ -160,18 +165,53 @@ def _check_data_files(path: Path) -> None:
     for data in image_files(path)[1:]:
         if not data.is_file():
             raise UserError(f'{path} has its voxels in {data}, which does not exist: copy it too')
-        header = mhd_header(path)
-        voxel = VOXEL_BYTES.get(header.get('ElementType', ''))
-        if header.get('CompressedData', 'False').lower() == 'true' or voxel is None:
-            expected = int(header.get('CompressedDataSize', 1))
-        else:
-            size = math.prod(map(int, header.get('DimSize', '1').split()))
-            expected = voxel * size * int(header.get('ElementNumberOfChannels', 1))
+        try:
+            expected = _expected_bytes(mhd_header(path))
+        except ValueError as error:
+            raise UserError(f'{path} has a damaged header ({error}): write it anew') from None
         if data.stat().st_size < expected:
             raise UserError(
                 f'{data} is truncated: it has {data.stat().st_size} of the {expected} bytes that '
                 f'{path.name} says. Copy it again'
             )
+
+
+def _expected_bytes(header: Mapping[str, str]) -> int:
+    """Return the least bytes that the data of an MHD file have by its header.
+
+    Raises:
+        ValueError: If a field has no number.
+    """
+    voxel = VOXEL_BYTES.get(header.get('ElementType', ''))
+    if header.get('CompressedData', 'False').lower() == 'true' or voxel is None:
+        return int(header.get('CompressedDataSize', 1))
+    size = math.prod(map(int, header.get('DimSize', '1').split()))
+    return voxel * size * int(header.get('ElementNumberOfChannels', 1))
+
+
+def _check_voxels(path: Path, num_slices: int = 1) -> None:
+    """Compare the size in a header with what a file can hold, before room is made for it.
+
+    Args:
+        path (Path): The file.
+        num_slices (int): Files of a series, of which it is the first.
+
+    Raises:
+        UserError: If it is more than :data:`MAX_VOXELS`, or than the file's bytes unpack to.
+        RuntimeError: If ITK cannot read it.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    voxels = num_slices * math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    held = num_slices * sum(data.stat().st_size for data in image_files(path))
+    # what NRRD packs by bzip2 has no such bound
+    packed = path.suffix.lower() not in ('.nrrd', '.nhdr')
+    if voxels > MAX_VOXELS or (packed and voxels > held * MAX_DEFLATION):
+        raise UserError(
+            f'{path} declares {voxels} voxels in {held} bytes: it is damaged, or larger than any '
+            f'CT scan ({MAX_VOXELS} voxels)'
+        )
 
 
 def _check_whole_nifti(path: Path, image: sitk.Image) -> None:
@@ -182,7 +222,10 @@ def _check_whole_nifti(path: Path, image: sitk.Image) -> None:
     if path.suffix == '.gz':
         try:
             with gzip.open(path) as file:
-                length = sum(len(block) for block in iter(lambda: file.read(1 << 24), b''))
+                length = 0
+                # not to the end of a stream that is longer than an image
+                while length <= expected and (block := file.read(1 << 24)):
+                    length += len(block)
         except (EOFError, OSError, zlib.error) as error:
             raise RuntimeError(str(error)) from error
     if length < expected:
@@ -267,6 +310,7 @@ def _read_series(folder: Path, names: Sequence[str]) -> sitk.Image:
     reader.SetFileNames(names)
     reader.MetaDataDictionaryArrayUpdateOn()
     with _itk_errors_as_user_errors(folder):
+        _check_voxels(Path(names[0]), len(names))
         image = reader.Execute()
     indices = range(len(names))
     if all(reader.HasMetaDataKey(index, POSITION) for index in indices):

@@ -11,6 +11,9 @@ from mmlesion.utils import UserError
 
 from .atomic import atomic_write
 
+NOT_JSON = (ValueError, RecursionError)  # damaged, not UTF-8, a number too long, nested too deeply
+"""What reading a file that is not JSON raises where another library reads it."""
+
 
 def read_json(path: str | Path, advice: str = 'write it anew') -> Any:
     """Read a JSON file.
@@ -46,24 +49,41 @@ def parse_json(text: str | bytes, path: str | Path, advice: str = 'write it anew
     """
     try:
         return json.loads(text)
-    except ValueError as error:
+    except NOT_JSON as error:
         raise UserError(f'{path} is not valid JSON ({error}); {advice}') from None
 
 
-def write_json(value: Any, path: str | Path) -> None:
-    """Write JSON, whole or not at all; a dictionary has a line for each key, for human readers.
+def to_json(value: Any, indent: int | None = None, sort_keys: bool = False) -> str:
+    """Return a value as JSON text.
+
+    Args:
+        value (Any): Of dictionaries, sequences, strings, numbers and None.
+        indent (int, optional): Spaces of a level. Defaults to None, all on one line.
+        sort_keys (bool): Whether dictionaries are written in the order of their keys.
+    """
+    return json.dumps(value, indent=indent, sort_keys=sort_keys)
+
+
+def write_json(value: Any, path: str | Path, indent: int | None = None) -> None:
+    """Write JSON, whole or not at all.
 
     What is not a finite number becomes null, since JSON has no NaN.
+
+    Args:
+        value (Any): What to write.
+        path (str | Path): The file.
+        indent (int, optional): Spaces of a level. Defaults to None: a dictionary has a line for
+            each key, for human readers, and anything else is on one line.
 
     Raises:
         OutputError: If it cannot be written.
     """
     value = _without_nan(value)
-    if isinstance(value, dict):
-        lines = (f'  {json.dumps(key)}: {json.dumps(item)}' for key, item in value.items())
+    if isinstance(value, dict) and indent is None:
+        lines = (f'  {to_json(key)}: {to_json(item)}' for key, item in value.items())
         text = '{\n' + ',\n'.join(lines) + '\n}'
     else:
-        text = json.dumps(value)
+        text = to_json(value, indent)
     with atomic_write(path) as temporary:
         temporary.write_text(text + '\n', encoding='utf-8')
 

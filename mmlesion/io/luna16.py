@@ -15,8 +15,9 @@ from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
 from .atomic import atomic_write
-from .checks import find_items, to_numbers
+from .checks import find_names, to_numbers
 from .ct import read_ct, read_image
+from .names import name_cell
 
 SUBSETS = 10
 LUNG_LABELS = (3, 4)
@@ -101,7 +102,7 @@ def read_luna16_findings(
     """
     series = Path(out, 'seriesuids.csv')
     with atomic_write(series) as temporary, open(temporary, 'w', newline='') as file:
-        csv.writer(file, lineterminator='\n').writerows([uid] for uid in uids)
+        csv.writer(file, lineterminator='\n').writerows([name_cell(uid, 'a scan')] for uid in uids)
     lesions = read_luna16_ground_truth(annotations, excluded, series).lesions
     findings: list[list[dict]] = [[] for _ in uids]
     for case, sphere, ignore in zip(lesions.case, lesions.geometry, lesions.ignore):
@@ -163,7 +164,7 @@ def read_luna16_ground_truth(
 def _read_spheres(path: str | Path, items: list[str], ignore: bool) -> Lesions:
     """Read the findings of one list that lie in listed scans."""
     names, rows = read_series_table(path, MARK_COLUMNS + ('diameter_mm',))
-    item, _ = find_items(names, items, path)
+    item, _ = find_names(names, items, path)
     is_listed = item >= 0
     item, spheres = item[is_listed], rows[is_listed]
     diameter = spheres[:, 3]
@@ -184,7 +185,7 @@ def read_luna16_predictions(path: str | Path, items: list) -> Predictions:
         Predictions: Marks at x, y, z in mm.
     """
     names, rows = read_series_table(path, MARK_COLUMNS + ('probability',))
-    item, unknown = find_items(names, items, path)
+    item, unknown = find_names(names, items, path)
     return Predictions.of_listed(item, rows[:, :3], rows[:, 3], unknown)
 
 
@@ -204,7 +205,7 @@ def write_luna16_predictions(
     rows = []
     points, scores = detections.geometry[:, :3].tolist(), detections.score.tolist()
     for case, point, score in zip(detections.case, points, scores):
-        rows.append([items[case]] + point + [score])
+        rows.append([name_cell(items[case], 'a series')] + point + [score])
     with atomic_write(path) as temporary, open(temporary, 'w', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(('seriesuid', *MARK_COLUMNS, 'probability'))

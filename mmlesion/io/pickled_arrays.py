@@ -75,6 +75,9 @@ def build_array(data: bytes, dtype: np.dtype, shape: tuple, order: Literal['C', 
     if not data:
         return np.zeros(shape, dtype)
     array = np.frombuffer(data, dtype).reshape(shape, order=order)
+    if dtype.kind == 'b':
+        # NumPy counts truth values by adding their bytes: one over 1 makes it write out of bounds
+        return array.view(np.uint8) != 0
     return array.astype(dtype.newbyteorder('='), order='K')  # NumPy, too, makes it native
 
 

@@ -15,8 +15,15 @@ from typing import Any, NamedTuple
 
 from mmlesion.utils import UserError
 
-MAX_OPCODES = 5_000_000
-"""No opcode makes an object of more than a few hundred bytes beside what it carries itself."""
+from .budget import Budget, weight_of_parts
+
+MAX_OPCODES = 2_000_000
+"""No opcode makes an object of more than about a hundred bytes beside what it carries itself."""
+MAX_CALLS = 200_000
+"""Of constructors, and of sets: these are objects of up to a kilobyte."""
+MAX_COPIES = 16
+"""Bytes that constructors may be given and records may be made of, per byte of the pickle: one that
+is remembered once and used often would otherwise grow to any size."""
 MAX_DEPTH = 64
 MAX_PARTS = 10_000_000
 """Of all containers, shared ones counted wherever they are met."""
@@ -71,7 +78,9 @@ def read_pickle(
         UserError: If it asks for more than that, or its containers are too many or too deep.
         Exception: Nearly any, if it is damaged.
     """
-    return _Finisher(leaves)(_Machine(allowed, load_persistent).run(data)).value
+    budget = Budget(MAX_COPIES, len(data))
+    result = _Machine(allowed, load_persistent, budget).run(data)
+    return _Finisher(leaves, budget)(result).value
 
 
 def shown(text: Any) -> str:
@@ -85,10 +94,12 @@ class _Machine:
     Args:
         allowed (dict): As in :func:`read_pickle`.
         load_persistent (callable, optional): As in :func:`read_pickle`.
+        budget (Budget): For what constructors are given.
     """
 
-    def __init__(self, allowed: dict, load_persistent: Callable | None) -> None:
-        self.allowed, self.load_persistent = allowed, load_persistent
+    def __init__(self, allowed: dict, load_persistent: Callable | None, budget: Budget) -> None:
+        self.allowed, self.load_persistent, self.budget = allowed, load_persistent, budget
+        self.calls = 0
         self.stack: list = []
         self.below_mark: list[list] = []
         self.memo: dict = {}
@@ -136,11 +147,22 @@ class _Machine:
         self.fill(items)
 
     def make_frozenset(self, _: Any) -> None:
+        self.count_call()
         items = self.pop_mark()
         self.stack.append(frozenset(checked_keys(items)))
 
     def make_empty(self, kind: type) -> None:
         self.stack.append(kind())
+
+    def make_set(self, _: Any) -> None:
+        self.count_call()
+        self.stack.append(set())
+
+    def count_call(self) -> None:
+        """Refuse the call after :data:`MAX_CALLS`."""
+        self.calls += 1
+        if self.calls > MAX_CALLS:
+            raise UserError(f'it makes more than {MAX_CALLS} tensors, arrays and sets')
 
     def top_tuple(self, length: int) -> None:
         self.stack[-length:] = [tuple(self.stack[-length:])]
@@ -200,6 +222,8 @@ class _Machine:
         arguments, function = self.stack.pop(), self.stack.pop()
         if type(function) is not Constructor or type(arguments) is not tuple:
             raise UserError(f'it calls a {type(function).__name__}, so it was not loaded')
+        self.count_call()
+        self.budget.spend(weight_of_parts(arguments))
         self.stack.append(function.call(*arguments))
 
     def set_state(self, _: Any) -> None:
@@ -233,7 +257,7 @@ _OPERATIONS: dict[str, Callable] = dict(
     TUPLE3=lambda machine, _: machine.top_tuple(3),
     EMPTY_LIST=lambda machine, _: machine.make_empty(list),
     EMPTY_DICT=lambda machine, _: machine.make_empty(dict),
-    EMPTY_SET=lambda machine, _: machine.make_empty(set),
+    EMPTY_SET=_Machine.make_set,
     LIST=_Machine.make_list,
     DICT=_Machine.make_dict,
     FROZENSET=_Machine.make_frozenset,
@@ -284,10 +308,11 @@ class _Finisher:
 
     Args:
         leaves (tuple[type]): As in :func:`read_pickle`.
+        budget (Budget): For what records are made of.
     """
 
-    def __init__(self, leaves: tuple[type, ...]) -> None:
-        self.leaves = leaves
+    def __init__(self, leaves: tuple[type, ...], budget: Budget) -> None:
+        self.leaves, self.budget = leaves, budget
         # by identity; the unfinished value is kept, so that no other takes its identity
         self.done: dict[int, tuple] = {}
 
@@ -309,6 +334,9 @@ class _Finisher:
         parts = 1 + sum(item.parts for item in items)
         if depth > MAX_DEPTH or parts > MAX_PARTS:
             raise UserError(f'it has containers over {MAX_DEPTH} deep or {MAX_PARTS} parts')
+        if isinstance(value, Record):
+            (state,) = (item.value for item in items)
+            self.budget.spend(weight_of_parts(state))
         return _Finished(_with_items(value, [item.value for item in items]), depth, parts)
 
 

@@ -1,16 +1,210 @@
-"""Work that a later run takes up where an earlier one was stopped."""
+"""Long work that a later run takes up where an earlier one was stopped.
+
+What work is made of identifies it: a JSON value of its sources and options, or a digest of them. A
+:class:`Record` is the file of finished work, a :class:`Store` a folder of the finished parts of
+work. Files are written whole or not at all; what is damaged counts as not finished; and what is of
+other work is made again or refused, never taken for this one's.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
-from .atomic import atomic_write
+from mmlesion.utils import UserError
+
+from .json_files import parse_json, read_json, to_json, write_json
 from .mhd import image_files
+from .npz import read_arrays, write_arrays
+
+
+class Record:
+    """JSON file of finished work: what it was made of, and what came of it.
+
+    Args:
+        path (str | Path): The file.
+        made_of (Any): What identifies the work, as JSON can hold it.
+    """
+
+    def __init__(self, path: str | Path, made_of: Any) -> None:
+        self.path = Path(path)
+        # as it is read again: with lists for tuples
+        self.made_of = parse_json(to_json(made_of), path)
+
+    def content(self) -> dict | None:
+        """Return what the file holds, of whatever work; None if it is missing or damaged."""
+        try:
+            content = read_json(self.path)
+        except UserError:
+            return None
+        return content if isinstance(content, dict) and 'made_of' in content else None
+
+    def take_up(self, refusal: str | None = None) -> dict | None:
+        """Return what an earlier run of the same work has recorded.
+
+        Args:
+            refusal (str, optional): Error message for a record of other work. Defaults to None:
+                it does not count, as if there were no record.
+
+        Returns:
+            dict | None: None if there is nothing to take up.
+
+        Raises:
+            UserError: If other work is refused.
+        """
+        content = self.content()
+        if content is None or content['made_of'] == self.made_of:
+            return content
+        if refusal is not None:
+            raise UserError(refusal)
+        return None
+
+    def save(self, **content: Any) -> None:
+        """Write the record, which says that the work is finished.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        write_json({'made_of': self.made_of, **content}, self.path)
+
+
+class Form(NamedTuple):
+    """File format of the parts in a :class:`Store`.
+
+    Args:
+        suffix (str): Of their names.
+        write (Callable): Takes a part and its path.
+        read (Callable): Takes a path and, for the :class:`UserError` of a damaged file, advice.
+        is_whole (Callable): Takes the path of a file that exists, and returns quickly.
+    """
+
+    suffix: str
+    write: Callable[[Any, Path], None]
+    read: Callable[..., Any]
+    is_whole: Callable[[Path], bool]
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        read_json(path)
+    except UserError:
+        return False
+    return True
+
+
+JSON = Form('.json', write_json, read_json, _is_json)
+# an archive's directory is at its end, so that a file that was cut off has none
+ARRAYS = Form('.npz', write_arrays, read_arrays, zipfile.is_zipfile)
+
+
+class Store:
+    """Finished parts of work, a file each, in a folder with a record of what they are made of.
+
+    Several processes may save different parts.
+
+    Args:
+        folder (str | Path): It is made, or taken up if it belongs to the same work.
+        made_of (Any): What identifies the work, as JSON can hold it.
+
+    Attributes:
+        form (Form): Of the parts.
+        holds (str): What the parts are, for messages.
+        refusal (str): What to tell of the folder of other work, after its name.
+
+    Raises:
+        UserError: If the folder is of other work, or does not tell.
+        OutputError: If it cannot be written.
+    """
+
+    form: ClassVar[Form] = JSON
+    holds: ClassVar[str] = 'results'
+    refusal: ClassVar[str] = 'holds results of other work: delete it to start again'
+
+    def __init__(self, folder: str | Path, made_of: Any) -> None:
+        self.folder = Path(folder)
+        self.record = _record_of(folder, made_of)
+        if self.record.take_up(f'{folder} {self.refusal}') is not None:
+            return
+        if any(self._paths()):
+            raise UserError(
+                f'{self.record.path} is missing or damaged, so that it is unknown what the files '
+                f'beside it are made of: delete {folder} to start again'
+            )
+        self.record.save()
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Store:
+        """Open what an earlier run has finished, whatever it is made of.
+
+        Raises:
+            UserError: If there is no such work.
+        """
+        record = _record_of(folder, None)
+        content = record.content()
+        if content is None:
+            raise UserError(
+                f'{folder} holds no {cls.holds}: there is no whole {record.path.name} in it'
+            )
+        return cls(folder, content['made_of'])
+
+    def path(self, name: str) -> Path:
+        """Return the file of a part."""
+        return self.folder / f'{name.replace("/", "--")}{self.form.suffix}'
+
+    def is_finished(self, name: str) -> bool:
+        """Return whether a part is there and not damaged."""
+        path = self.path(name)
+        return path.is_file() and self.form.is_whole(path)
+
+    def save(self, name: str, part: Any) -> None:
+        """Write a part.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        self.form.write(part, self.path(name))
+
+    def load(self, name: str) -> Any:
+        """Read a part.
+
+        Raises:
+            UserError: If it is missing or damaged.
+        """
+        return self.form.read(self.path(name), advice='delete it, and run the same command again')
+
+    def parts(self) -> Iterator[Any]:
+        """Yield the parts that are finished and not damaged, in the order of their names."""
+        for path in sorted(self._paths()):
+            try:
+                yield self.form.read(path)
+            except UserError:
+                continue
+
+    def remove(self) -> None:
+        """Delete the folder when its parts have been put together, or when it has none."""
+        # The record goes last: parts without one would be of unknown work.
+        for path in self._paths():
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def is_empty(self) -> bool:
+        """Return whether there is no part."""
+        return not any(self._paths())
+
+    def _paths(self) -> Iterator[Path]:
+        """Yield the files of parts; a hidden one was being written when its process was killed."""
+        for path in self.folder.glob(f'*{self.form.suffix}'):
+            if path != self.record.path and not path.name.startswith('.'):
+                yield path
+
+
+def _record_of(folder: str | Path, made_of: Any) -> Record:
+    return Record(Path(folder) / 'run.json', made_of)
 
 
 def convert_once(
@@ -23,28 +217,30 @@ def convert_once(
     """Convert a volume, or take what an earlier run has made of the same files and options.
 
     Args:
-        record (Path): JSON file that says so; it is written when ``convert`` is through.
+        record (Path): JSON file of a :class:`Record`; it is written when ``convert`` is through.
         sources (Sequence[Path]): The volume's files; of an MHD file the one with its voxels counts
             too.
         options (SliceOptions): How it is converted, a dataclass.
         convert (Callable): Takes nothing, writes slices or a volume and returns their description.
-        is_whole (Callable, optional): Takes such a description and says whether what it describes
-            is still there. Defaults to None, it is.
+        is_whole (Callable, optional): Takes what a record has for such a description, and says
+            whether it is one and what it describes still there. Defaults to None, it is.
 
     Returns:
         list[dict] | dict: What ``convert`` returned.
     """
-    made_of: dict[str, Any] = {}
+    kept = Record(record, {**file_states(sources), 'options': asdict(options)})
+    done = kept.take_up()
+    if done is not None and 'images' in done and (is_whole is None or is_whole(done['images'])):
+        return done['images']
+    images = convert()
+    kept.save(images=images)
+    return images
+
+
+def file_states(sources: Sequence[Path]) -> dict[str, list[int]]:
+    """Return size and time of change of files, by which a later run knows them again."""
+    states = {}
     for path in chain.from_iterable(map(image_files, sources)):
         state = path.stat()
-        made_of['/'.join(path.parts[-2:])] = [state.st_size, state.st_mtime_ns]
-    made_of['options'] = asdict(options)
-    if record.exists():
-        done = json.loads(record.read_text(encoding='utf-8'))
-        if done['made_of'] == made_of and (is_whole is None or is_whole(done['images'])):
-            return done['images']
-    images = convert()
-    with atomic_write(record) as path:
-        text = json.dumps({'made_of': made_of, 'images': images})
-        path.write_text(text, encoding='utf-8')
-    return images
+        states['/'.join(path.parts[-2:])] = [state.st_size, state.st_mtime_ns]
+    return states

@@ -211,11 +211,17 @@ def is_target(annotation: Mapping[str, Any]) -> bool:
 def path_under(root: str | Path, name: str) -> str:
     """Join the ``file_name`` of an annotation file to the folder that it is relative to.
 
+    Links are followed wherever they lead: the folder, or one in it, may be a link that the user
+    made. A name cannot step back behind one, as ``..`` is refused.
+
     Raises:
-        UserError: If the result lies outside ``root``.
+        UserError: If the result lies outside ``root``, or the name is none.
     """
+    if not isinstance(name, str) or '\0' in name:
+        raise UserError(f'{name!a:.80} is no name of a file under {root}')
     root = os.path.abspath(root)
     path = os.path.abspath(os.path.join(root, name))
-    if os.path.commonpath([root, path]) != root:
-        raise UserError(f'{name!r} leads outside {root}: paths in annotation files stay under it')
+    steps_back = '..' in name.replace('\\', '/').split('/')
+    if steps_back or os.path.commonpath([root, path]) != root:
+        raise UserError(f'{name!r} leads outside {root}: names in files stay under their folder')
     return path

@@ -5,9 +5,12 @@ Neither OpenCV nor anything else that is slow to import is needed to work with t
 
 from __future__ import annotations
 
+import io
+import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +18,11 @@ from mmlesion.utils import UserError
 
 from .schema import HU_OFFSET
 
+MAX_PIXELS = 1 << 26
+"""Of a slice, 8192 x 8192: a file of a few kB may declare thousands of times as many."""
+_FORMATS = ('PNG', 'JPEG', 'TIFF', 'BMP', 'JPEG2000', 'WEBP', 'PPM')
 _NUMBERED = re.compile(r'(\d+)(\.[^.]+)$')
+_NO_PICTURE = 'slice {} is not a picture that OpenCV reads: copy it again'
 # Some OpenCV versions decode a truncated file to a picture whose rest is blank, without a word.
 _FILE_ENDS = {b'\x89PNG': b'IEND', b'\xff\xd8\xff': b'\xff\xd9'}
 
@@ -49,7 +56,7 @@ def slice_number(file_name: str) -> int:
     return int(_match_number(file_name)[1])
 
 
-def slice_path(sample: dict, number: int) -> str:
+def slice_path(sample: Mapping[str, Any], number: int) -> str:
     """Return the path of another slice of a sample's series: the number in the name, exchanged.
 
     Args:
@@ -89,6 +96,8 @@ def read_slice(path: str, fetch: Callable[[str], bytes] | None = None) -> np.nda
         FileNotFoundError: If there is no such file.
         UserError: If it cannot be read, is truncated, or is in color.
     """
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+        raise UserError(f'slice {path} is not a file: copy the series again')
     try:
         data = Path(path).read_bytes() if fetch is None else fetch(path)
     except FileNotFoundError:
@@ -103,14 +112,37 @@ def _decode(data: bytes, path: str) -> np.ndarray:
 
     if not _is_whole(data):
         raise UserError(f'slice {path} is truncated: copy or extract it again')
-    img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    _check_pixels(data, path)
+    try:
+        img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        img = None
     if img is None:
-        raise UserError(f'slice {path} is not a picture that OpenCV reads: copy it again')
+        raise UserError(_NO_PICTURE.format(path))
     if img.ndim == 2:
         return img
     if (img != img[..., :1]).any():
-        raise UserError(f'slice {path} is a colour picture: a slice is grayscale')
+        raise UserError(f'slice {path} is a color picture: a slice is grayscale')
     return np.ascontiguousarray(img[..., 0])
+
+
+def _check_pixels(data: bytes, path: str) -> None:
+    """Compare the size in a picture's header with :data:`MAX_PIXELS`, before room is made for it.
+
+    Raises:
+        UserError: If it is larger, or no picture.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            width, height = picture.size
+    except Image.DecompressionBombError:
+        width, height = MAX_PIXELS, MAX_PIXELS
+    except Exception:  # of a damaged header nearly any
+        raise UserError(_NO_PICTURE.format(path)) from None
+    if width * height > MAX_PIXELS:
+        raise UserError(f'slice {path} has over {MAX_PIXELS} px: a CT slice has fewer')
 
 
 def _is_whole(data: bytes) -> bool:

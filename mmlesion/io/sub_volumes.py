@@ -30,7 +30,7 @@ def sub_volume_coco(
     Args:
         coco (dict): The dataset's annotation file.
         volumes (dict[str, SliceSeries]): Its series by name, with all their slices
-            (:func:`mmlesion.mining.series.list_series`).
+            (:func:`mmlesion.io.series.list_series`).
         boxes (dict[SubVolume, list]): Of each sub-volume x1, y1, z1, x2, y2, z2, inclusive.
 
     Returns:
@@ -219,12 +219,12 @@ def _boxes_by_item(data: Any, index: dict[str, int], width: int, path: str | Pat
     return _ItemRows(item, rows)
 
 
-def read_proposals(path: str | Path, labelled: bool = False) -> dict[str, np.ndarray]:
+def read_proposals(path: str | Path, labeled: bool = False) -> dict[str, np.ndarray]:
     """Read 3D proposals of sub-volumes.
 
     Args:
         path (str | Path): JSON, ``{sub-volume: [[x1, y1, z1, x2, y2, z2, score], ...]}``.
-        labelled (bool): Whether rows have a label, 0 or 1, as an eighth number. Defaults to False.
+        labeled (bool): Whether rows have a label, 0 or 1, as an eighth number. Defaults to False.
 
     Returns:
         dict[str, ndarray]: Of each sub-volume (n, 7), or (n, 8) with labels.
@@ -232,7 +232,7 @@ def read_proposals(path: str | Path, labelled: bool = False) -> dict[str, np.nda
     Raises:
         UserError: If the file is not of that kind.
     """
-    proposals = boxes_of_sub_volumes(read_json(path), 7 + labelled, path)
+    proposals = boxes_of_sub_volumes(read_json(path), 7 + labeled, path)
     if bad := [name for name, rows in proposals.items() if not np.isin(rows[:, 7:], (0, 1)).all()]:
         raise UserError(
             f'{path}: labels of {bad[0]}, the eighth numbers, must be 0 or 1: make it anew by '

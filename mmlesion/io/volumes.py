@@ -17,7 +17,7 @@ from mmlesion.utils import UserError
 from .atomic import atomic_write
 from .attributes import lesion_attributes
 from .bbox_3d import with_sphere
-from .checks import find_items, get_column, some_names, to_numbers
+from .checks import find_names, get_column, some_names, to_numbers
 from .json_files import write_json
 from .mhd import image_files
 from .resume import convert_once
@@ -69,13 +69,14 @@ def store_volume(
     return convert_once(record, sources, options, convert, partial(_is_whole, root))
 
 
-def _is_whole(root: str | Path, entry: dict) -> bool:
-    """Return whether a volume matches its entry, and its file the length in its header."""
+def _is_whole(root: str | Path, entry: Any) -> bool:
+    """Return whether a record's entry is a volume's, and its file has the length of its header."""
     try:
+        size = list(entry['size'])
         volume = np.load(Path(root, entry['file_name']), mmap_mode='r', allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
         return False
-    return volume.dtype == np.int16 and list(volume.shape) == list(entry['size'])
+    return volume.dtype == np.int16 and list(volume.shape) == size
 
 
 def write_annotations(
@@ -169,7 +170,7 @@ def volume_ground_truth(
             f'{path}: annotations of volumes that are not listed: {some_names(unknown)}'
         )
     # -1 for the annotations of the other folds
-    item, _ = find_items([uids[i] for i in volume_ids], items, path)
+    item, _ = find_names([uids[i] for i in volume_ids], items, path)
     lesions = _lesions(annotations, item, f'{path}: annotation')
     patients = [volume.get('patient_id', volume['series_uid']) for volume in chosen]
     return GroundTruth(items, lesions.take(item >= 0), patients)

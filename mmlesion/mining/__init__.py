@@ -7,7 +7,6 @@ from .hard_negatives import label_tracklets, label_volume
 from .matching import match_embeddings
 from .miner import RULES, AnnotationMiner
 from .propagation import meet_annotations, propagate
-from .series import list_series
 from .tracklets import build_tracklets
 
 # these need torch and mmengine, which the rules do without
@@ -21,7 +20,6 @@ __all__ = [
     'build_tracklets',
     'label_tracklets',
     'label_volume',
-    'list_series',
     'match_embeddings',
     'meet_annotations',
     'propagate',

@@ -13,11 +13,11 @@ from mmlesion.structures import SliceBoxes, SliceSeries, file_box
 
 from .propagation import meet_annotations
 from .proposals import Proposals
-from .series import pipeline_sample
+from .samples import pipeline_sample
 from .tracklets import build_tracklets, representatives
 
 if TYPE_CHECKING:
-    from torch import nn
+    from mmengine.model import BaseModel
 
     from .volume_pass import VolumeStore
 
@@ -76,14 +76,14 @@ class EmbeddingSteps:
     """Model-specific steps of a :class:`VolumePass` for an embedding.
 
     Args:
-        model (nn.Module): A model as :class:`~mmlesion.models.LesionEmbedding`.
+        model (BaseModel): A model as :class:`~mmlesion.models.LesionEmbedding`.
         root (str | Path): The folder of the images.
         store (VolumeStore): Where the proposals are.
         theta (float): See :class:`VolumeLesions`.
     """
 
     def __init__(
-        self, model: nn.Module, root: Path | str, store: VolumeStore, theta: float
+        self, model: BaseModel, root: Path | str, store: VolumeStore, theta: float
     ) -> None:
         self.model = model
         self.root = root

@@ -10,6 +10,7 @@ import numpy as np
 
 from mmlesion.io.schema import make_annotation
 from mmlesion.structures import SliceBoxes, SliceSeries, file_shift
+from mmlesion.utils import UserError
 
 from .cross_dataset import uncertain_regions
 from .embeddings import VolumeLesions, split_embeddings
@@ -54,8 +55,11 @@ class AnnotationMiner:
         theta (float): The IoU above which boxes match. Defaults to 0.5.
         delta (float): The distance of embeddings below which lesions match. Defaults to 0.15.
         sigma (float): Minimum score of uncertain regions (exclusive). Defaults to 0.5.
-        unlabelled (bool): Whether slices without a lesion are also listed, with their uncertain
+        unlabeled (bool): Whether slices without a lesion are also listed, with their uncertain
             regions. Defaults to False.
+
+    Raises:
+        UserError: If 'matching' is among the rules, and there are no embeddings.
     """
 
     def __init__(
@@ -68,15 +72,19 @@ class AnnotationMiner:
         theta: float = 0.5,
         delta: float = 0.15,
         sigma: float = 0.5,
-        unlabelled: bool = False,
+        unlabeled: bool = False,
     ) -> None:
+        if 'matching' in rules and embeddings is None:
+            raise UserError(
+                "the rule 'matching' compares embeddings: give them, or leave it out of the rules"
+            )
         self.coco = coco
         self.proposals = proposals
         self.rules = rules
         self.single_type = single_type or {}
         self.embeddings = embeddings
         self.theta, self.delta, self.sigma = theta, delta, sigma
-        self.unlabelled = unlabelled
+        self.unlabeled = unlabeled
         annotations = coco['annotations']
         self._image_ids = count(1 + max((image['id'] for image in coco['images']), default=0))
         self._ids = count(1 + max((a['id'] for a in annotations), default=0))
@@ -101,15 +109,19 @@ class AnnotationMiner:
         for volume in volumes:
             arrays = self.proposals.load(volume.name)
             patient.append(VolumeLesions(volume, arrays, self.theta))
-        matches = self._match(patient) if 'matching' in self.rules else [[]] * len(patient)
+        matches: list[list[_Match]] = [[]] * len(patient)
+        if 'matching' in self.rules and self.embeddings is not None:
+            matches = self._match(patient, self.embeddings)
         for known, matched in zip(patient, matches):
             self._mine_volume(known, matched)
 
-    def _match(self, patient: Sequence[VolumeLesions]) -> list[list[_Match]]:
+    def _match(
+        self, patient: Sequence[VolumeLesions], embeddings: VolumeStore
+    ) -> list[list[_Match]]:
         """Return the matched tracklets of each volume, in ascending order of distance."""
         stored, lesions = [], []
         for known in patient:
-            stored.append(split_embeddings(self.embeddings.load(known.volume.name), known))
+            stored.append(split_embeddings(embeddings.load(known.volume.name), known))
             lesions += known.lesions
         # one row per lesion; volumes without any have arrays of another width
         rows = [one.annotated for one in stored if len(one.annotated)]
@@ -136,7 +148,7 @@ class AnnotationMiner:
             accepted.append(self._propagate(known))
         for match in matched:
             accepted.append(self._match_one(known, match, SliceBoxes.concat(accepted)))
-        listed = range(len(known.volume.slices)) if self.unlabelled else ()
+        listed = range(len(known.volume.slices)) if self.unlabeled else ()
         for place in listed:
             self._image_id(known.volume, place)
         if 'cross_dataset' in self.rules:

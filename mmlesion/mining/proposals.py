@@ -11,12 +11,12 @@ import numpy as np
 
 from mmlesion.structures import SliceBoxes, SliceSeries, to_original_frame
 
-from .series import pipeline_sample
+from .samples import pipeline_sample
 
 if TYPE_CHECKING:
+    from mmdet.models.detectors import BaseDetector
     from mmdet.structures import DetDataSample
     from mmengine.structures import InstanceData
-    from torch import nn
 
 
 class Proposals(NamedTuple):
@@ -56,11 +56,11 @@ def slice_samples(volume: SliceSeries, root: Path | str) -> list[dict]:
     return [pipeline_sample(volume.image(index), root) for index in indices]
 
 
-def detect(model: nn.Module, score_thr: float, batch: dict) -> list[dict[str, np.ndarray]]:
+def detect(model: BaseDetector, score_thr: float, batch: dict) -> list[dict[str, np.ndarray]]:
     """Run a detector over slices.
 
     Args:
-        model (nn.Module): A detector of mmdet; for a LENS with ``keep_experts`` the detections of
+        model (BaseDetector): Any of mmdet; for a LENS with ``keep_experts`` the detections of
             its experts are returned, too.
         score_thr (float): Boxes below this score are dropped.
         batch (dict): Collated outputs of a test pipeline, with ``slice_index`` among the meta keys.
@@ -94,11 +94,11 @@ def _columns(
     }
 
 
-def detection_steps(model: nn.Module, root: Path | str, score_thr: float) -> dict[str, Callable]:
+def detection_steps(model: BaseDetector, root: Path | str, score_thr: float) -> dict[str, Callable]:
     """Return the model-specific steps of a :class:`VolumePass` for a detector.
 
     Args:
-        model (nn.Module): A detector.
+        model (BaseDetector): A detector.
         root (str | Path): The folder of the images.
         score_thr (float): Boxes below this score are dropped.
 

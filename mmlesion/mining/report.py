@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
 from mmlesion.io.schema import is_target
 from mmlesion.io.slices import series_of
+from mmlesion.io.true_masks import TrueLesions
 from mmlesion.structures import SliceBoxes, file_box
 
 from .miner import RULES
 from .tracklets import slice_overlap_pairs
 
 
-def count_rows(coco: Mapping, rules: Sequence[str], unlabelled: bool = False) -> list[dict]:
+def count_rows(coco: Mapping, rules: Sequence[str], unlabeled: bool = False) -> list[dict]:
     """Count lesions, boxes and slices after each rule, as in Table III of LENS.
 
     Args:
         coco (dict): Mined COCO content.
         rules (Sequence[str]): The rules that were applied.
-        unlabelled (bool): Whether slices without a lesion were listed.
+        unlabeled (bool): Whether slices without a lesion were listed.
 
     Returns:
         list[dict]: ``rules``, lesions in 3D and 2D, uncertain regions and slices, with the rules
-        before added; with ``unlabelled`` a last row counts the slices without a lesion too.
+        before added; with ``unlabeled`` a last row counts the slices without a lesion too.
     """
     rows = [_row('no mining', coco['annotations'], ())]
     for number, rule in enumerate(RULES, 1):
         if rule in rules:
             rows.append(_row(f'+ {rule}', coco['annotations'], RULES[:number]))
-    if unlabelled:
-        rows.append(_row('+ unlabelled', coco['annotations'], RULES, coco['images']))
+    if unlabeled:
+        rows.append(_row('+ unlabeled', coco['annotations'], RULES, coco['images']))
     return rows
 
 
@@ -64,18 +65,6 @@ def _row(
 
 COUNTS = ('boxes', 'right', 'missing', 'found', 'withheld', 'withheld_found')
 """Names of the counts of each rule, in their order."""
-
-
-class TrueLesions(NamedTuple):
-    """All lesions of a series on all its slices.
-
-    Args:
-        boxes (SliceBoxes): n boxes, padded as DeepLesion pads its own.
-        label (ndarray): (n,) int, which lesion each is of.
-    """
-
-    boxes: SliceBoxes
-    label: np.ndarray
 
 
 def score_rows(
@@ -120,7 +109,7 @@ def score_rows(
 
 
 def _score_row(rule: str, counts: Sequence[int]) -> dict:
-    row = dict(rule=rule) | dict(zip(COUNTS, counts))
+    row: dict[str, Any] = dict(rule=rule) | dict(zip(COUNTS, counts))
     row['precision'] = _share(row['right'], row['boxes'])
     row['recall'] = _share(row['found'], row['missing'])
     return row
@@ -151,7 +140,7 @@ def _boxes_by_series(coco: Mapping) -> dict[str, dict[str, SliceBoxes]]:
     image_of = {image['id']: image for image in coco['images']}
     # series without an annotation count too, with all of their lesions missing
     names = dict.fromkeys(series_of(image['file_name']) for image in coco['images'])
-    listed: dict[str, dict[str, list]] = {name: {} for name in names}
+    listed: dict[str, dict[str, list[_Listed]]] = {name: {} for name in names}
     for annotation in coco['annotations']:
         if annotation['source'] not in RULES and not is_target(annotation):
             continue

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Callable, NamedTuple
 
 import cv2
@@ -15,70 +13,19 @@ from mmengine.dist import barrier, broadcast_object_list, get_dist_info
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
 
-from mmlesion.io.atomic import atomic_write
-from mmlesion.io.json_files import read_json
+from mmlesion.io.resume import ARRAYS, Store
 from mmlesion.structures import SliceSeries
-from mmlesion.utils import UserError
 
 
-class VolumeStore:
-    """Results of a pass, one file ``<volume>.npz`` per volume.
+class VolumeStore(Store):
+    """Results of a pass, one file ``<volume>.npz`` of arrays by name per volume."""
 
-    Args:
-        folder (str | Path): Output folder. It is created, or resumed if it belongs to the same run.
-        fingerprint (str): Identifies the run.
-
-    Raises:
-        UserError: If the folder is of another run, or cannot be written.
-    """
-
-    def __init__(self, folder: Path | str, fingerprint: str) -> None:
-        self.folder = Path(folder)
-        run = self.folder / 'run.json'
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if not run.exists():
-                with atomic_write(run) as temporary:
-                    temporary.write_text(json.dumps(dict(fingerprint=fingerprint)))
-        except OSError as error:
-            raise UserError(f'{folder} cannot be written: {error.strerror}') from None
-        if read_json(run).get('fingerprint') != fingerprint:
-            raise UserError(
-                f'{folder} holds results of another model, other options or other slices: give '
-                'another --work-dir, or delete it to start again'
-            )
-
-    @classmethod
-    def open(cls, folder: Path | str) -> VolumeStore:
-        """Open the results of an earlier pass without checking their origin.
-
-        Args:
-            folder (str | Path): Where.
-
-        Returns:
-            VolumeStore: The same store.
-
-        Raises:
-            UserError: If it is none.
-        """
-        run = Path(folder) / 'run.json'
-        if not run.exists():
-            raise UserError(f'{folder} holds no results of a pass: there is no {run.name} in it')
-        return cls(folder, read_json(run).get('fingerprint'))
-
-    def path(self, name: str) -> Path:
-        """Return the file of a volume."""
-        return self.folder / f'{name.replace("/", "--")}.npz'
-
-    def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write a volume's arrays by name, atomically."""
-        with atomic_write(self.path(name)) as temporary:
-            np.savez_compressed(temporary, **arrays)
-
-    def load(self, name: str) -> dict[str, np.ndarray]:
-        """Read a volume's arrays by name."""
-        with np.load(self.path(name), allow_pickle=False) as arrays:
-            return dict(arrays)
+    form = ARRAYS
+    holds = 'results of a pass'
+    refusal = (
+        'holds results of another model, other options or other slices: give another --work-dir, '
+        'or delete it to start again'
+    )
 
 
 class VolumePass:
@@ -122,7 +69,7 @@ class VolumePass:
             desc (str): Label of the progress bar.
         """
         rank, world_size = get_dist_info()
-        left = [i for i, v in enumerate(volumes) if not self.store.path(v.name).exists()]
+        left = [i for i, v in enumerate(volumes) if not self.store.is_finished(v.name)]
         shared = [left]
         broadcast_object_list(shared)  # what is not finished when the first process looks
         left = shared[0]
@@ -142,7 +89,7 @@ class VolumePass:
 
     @torch.no_grad()
     def _collect(self, loader: DataLoader, share: Sequence[SliceSeries], bar: tqdm) -> None:
-        results = {}
+        results: dict[int, list[dict[str, np.ndarray]]] = {}
         for batch in loader:
             inputs = [one.data for one in batch if one.data is not None]
             found = iter(self.predict(pseudo_collate(inputs)) if inputs else ())
@@ -150,7 +97,7 @@ class VolumePass:
                 rows = results.setdefault(one.volume, [])
                 rows += [] if one.data is None else [next(found)]
                 # all that the volume has, be it none
-                if len(rows) == one.count:
+                if len(rows) == one.num_samples:
                     self.store.save(share[one.volume].name, _joined(results.pop(one.volume)))
                     bar.update()
 
@@ -160,12 +107,12 @@ class _Loaded(NamedTuple):
 
     Args:
         volume (int): The volume's index.
-        count (int): Its number of samples.
+        num_samples (int): Of the volume.
         data (dict, optional): What the pipeline made of the sample; None of a volume without any.
     """
 
     volume: int
-    count: int
+    num_samples: int
     data: dict | None
 
 

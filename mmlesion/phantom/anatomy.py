@@ -122,9 +122,10 @@ class Trunk:
             names[_inside(organ, points)] = organ.name
         return names
 
-    def named(self, names: Sequence[str]) -> list[Organ | Rib]:
-        """Return the organs with one of ``names``."""
-        return [organ for organ in self.organs if organ.name in names]
+    def named(self, names: Sequence[str]) -> list[Organ]:
+        """Return the organs with one of ``names``, which are stacks of ellipses: no ribs."""
+        organs = [organ for organ in self.organs if isinstance(organ, Organ)]
+        return [organ for organ in organs if organ.name in names]
 
 
 def draw_trunk(rng: np.random.Generator, scale: float) -> Trunk:
@@ -135,7 +136,7 @@ def draw_trunk(rng: np.random.Generator, scale: float) -> Trunk:
         scale (float): Size of the trunk against an adult's, in all three directions.
     """
     build = scale * rng.uniform([0.9, 0.88, 1.0], [1.06, 1.04, 1.0])
-    organs = [_vary(rng, organ, build) for organ in _ORGANS]
+    organs: list[Organ | Rib] = [_vary(rng, organ, build) for organ in _ORGANS]
     first_bowel = [organ.name for organ in organs].index('kidney')
     organs[first_bowel:first_bowel] = _draw_bowel(rng, build)
     organs += _draw_ribs(rng, build)

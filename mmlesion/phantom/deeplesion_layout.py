@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mmlesion.io.deeplesion import BOX_PADDING, DL_INFO_HEADER
+from mmlesion.io.json_files import write_json
 from mmlesion.io.slices import merge_ranges, slice_file_name, write_slice
+from mmlesion.io.true_masks import TrueMasks, write_masks
 from mmlesion.structures import SliceRun
 from mmlesion.utils import run_parallel
 
@@ -29,12 +30,12 @@ _NOISY_SHIFT = (20, 40)  # px by which the box of a noisy row misses its lesion
 class _Task(NamedTuple):
     """A patient to draw.
 
-    ``number`` counts all patients from 1, ``index`` those of the split (1, 2 or 3) from 0.
+    ``number`` counts all patients from 1, ``place`` those of the split (1, 2 or 3) from 0.
     """
 
     number: int
     split: int
-    index: int
+    place: int
 
 
 @dataclass
@@ -100,17 +101,18 @@ def make_deeplesion_phantom(
             options=options,
         )
         written = run_parallel(write, _list_tasks(patients), workers, 'patients', 'patient')
-        rows, truth = [], {}
+        rows: list[dict] = []
+        truth: dict[str, dict] = {}
         for part in written:
             rows += part.rows
             truth |= part.truth
         _write_csv(root / 'DL_info.csv', rows)
-        (root / 'truth' / 'lesions.json').write_text(json.dumps(truth, indent=1) + '\n')
+        write_json(truth, root / 'truth' / 'lesions.json', indent=1)
 
 
 def _list_tasks(patients: Sequence[int]) -> list[_Task]:
     """Return the patients of the training, validation and test split."""
-    tasks = []
+    tasks: list[_Task] = []
     for split, count in enumerate(patients, start=1):
         before = len(tasks)
         tasks += [_Task(before + index + 1, split, index) for index in range(count)]
@@ -186,9 +188,7 @@ def _write_slices(
         for index, image in enumerate(volume, start=first):
             slices.append(index)
             write_slice(folder / slice_file_name(index, study.num_slices), image)
-    np.savez_compressed(
-        root / 'truth' / f'{name}.npz', labels=np.concatenate(masks), slices=np.array(slices)
-    )
+    write_masks(root / 'truth', name, TrueMasks(np.concatenate(masks), np.array(slices)))
 
 
 def _site_rows(

@@ -66,13 +66,13 @@ def _write_case(
     patient = draw_patient(np.random.SeedSequence(seed, spawn_key=(number,)), options)
     (study,) = patient.studies
     first, last = slices_around(patient, study, ('kidney',), _MARGIN)
-    volume, tumours = render(patient, study, first, last, options)
+    volume, tumors = render(patient, study, first, last, options)
     folder = root / f'case_{number:05d}'
     folder.mkdir()
     _write_volume(folder / 'imaging.nii.gz', volume, study, first)
     if number < segmented:
         kidneys = organ_mask(patient, study, first, last, options, _KIDNEY_ORGANS)
-        labels = np.where(tumours > 0, KITS19_TUMOR, KITS19_KIDNEY * kidneys).astype(np.uint8)
+        labels = np.where(tumors > 0, KITS19_TUMOR, KITS19_KIDNEY * kidneys).astype(np.uint8)
         _write_volume(folder / 'segmentation.nii.gz', labels, study, first)
 
 

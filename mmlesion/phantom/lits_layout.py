@@ -64,7 +64,7 @@ def _write_case(
     patient = draw_patient(np.random.SeedSequence(seed, spawn_key=(number,)), options)
     (study,) = patient.studies
     first, last = slices_around(patient, study, ('liver',), _MARGIN)
-    volume, tumours = render(patient, study, first, last, options)
+    volume, tumors = render(patient, study, first, last, options)
     scan = upright_image(volume, study, last)
     if number % _FLIPPED == 0:
         scan = sitk.Flip(scan, (True, True, False))
@@ -73,7 +73,7 @@ def _write_case(
         return
     liver = organ_mask(patient, study, first, last, options, ('liver',))
     labels = upright_image(
-        np.where(tumours > 0, LITS_TUMOR, LITS_LIVER * liver).astype(np.uint8), study, last
+        np.where(tumors > 0, LITS_TUMOR, LITS_LIVER * liver).astype(np.uint8), study, last
     )
     if number % _FLIPPED == 0:
         labels = sitk.Flip(labels, (True, True, False))

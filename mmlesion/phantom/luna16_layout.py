@@ -241,7 +241,7 @@ def _to_world(point: Sequence[float]) -> np.ndarray:
 
 
 def _write_lists(root: Path, written: Sequence[_Written]) -> None:
-    nodules, excluded = [ANNOTATION_HEADER], [ANNOTATION_HEADER]
+    nodules, excluded = [[*ANNOTATION_HEADER]], [[*ANNOTATION_HEADER]]
     for scan in written:
         nodules += [row.cells() for row in scan.nodules]
         excluded += [row.cells() for row in scan.excluded]

@@ -21,6 +21,7 @@ from .patient import PatientOptions, Study, draw_patient, render, slices_around
 IMAGES, MASKS, MARKERS = 'CT Lymph Nodes', 'MED_ABD_LYMPH_MASKS', 'MED_ABD_LYMPH_ANNOTATIONS'
 _MARGIN = 10.0  # mm of the scan above and below
 _CT_STORAGE = '1.2.840.10008.5.1.4.1.1.2'
+_STUDY_DATE, _STUDY_TIME = '20000101', '000000'
 
 
 class _Region(NamedTuple):
@@ -56,7 +57,7 @@ def make_nih_ln_phantom(
     ``MED_ABD_LYMPH_MASKS/<patient>/<patient>_mask.nii.gz`` its lymph nodes, numbered from 1, and
     ``MED_ABD_LYMPH_ANNOTATIONS/<patient>/<patient>_lymphnodes_*.txt`` their centers (world mm and
     voxels) and diameters: the shortest in the mediastinum, the longest and shortest in the abdomen.
-    The same ``seed`` and options give the same volumes, whatever ``workers`` is.
+    The same ``seed`` and options give the same bytes, whatever ``workers`` is.
 
     Args:
         out (str | Path): Folder to make; it appears when all is written.
@@ -97,7 +98,7 @@ def _write_patient(task: _Task, root: Path, seed: int, options: PatientOptions) 
     (root / MASKS / name).mkdir(parents=True)
     mask = root / MASKS / name / f'{name}_mask.nii.gz'
     sitk.WriteImage(upright_image(nodes, study, last), str(mask), useCompression=True)
-    lesions = []
+    lesions: list[Lesion] = []
     for site in study.sites:
         lesions += site.lesions
     _write_markers(root / MARKERS / name, name, lesions, study, last)
@@ -121,6 +122,9 @@ def write_dicom(folder: Path, image: sitk.Image, uid: str, patient: str) -> None
         tags = {
             '0008|0016': _CT_STORAGE,
             '0008|0018': f'{uid}.{index + 1}',
+            # GDCM would write the time of writing
+            '0008|0020': _STUDY_DATE,
+            '0008|0030': _STUDY_TIME,
             '0008|0060': 'CT',
             '0010|0020': patient,
             '0018|0050': f'{image.GetSpacing()[2]:g}',
@@ -150,7 +154,7 @@ def _write_markers(
     sizes = np.sort([lesion.profile.diameters for lesion in lesions])[:, ::-1]
     if name.startswith('MED'):
         sizes = sizes[:, 1:]
-    columns = {
+    columns: dict[str, np.ndarray] = {
         'physicalPoints': centers,
         'indices': np.rint((centers - lowest) / steps).astype(int),
         'sizes': sizes,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -75,6 +76,9 @@ class PatientOptions:
         return self.size * MEAN_SPACING / FIELD_OF_VIEW
 
 
+_Finding = TypeVar('_Finding', Lesion, Vessel)
+
+
 class _Placed(NamedTuple):
     """A section and the x, y, z in mm where it fits."""
 
@@ -95,15 +99,18 @@ class Site:
         """Return the lesions, then the vessels."""
         return self.lesions + self.vessels
 
-    def changed(self, z: float, growth: Sequence[float]) -> Site:
+    def changed(self, z: float, growth: np.ndarray) -> Site:
         """Return the same findings at another height, each ``growth`` times as wide."""
-        changed = []
-        for finding, factor in zip(self.findings, growth):
-            x, y, _ = finding.center
-            profile = finding.profile.scaled(factor)
-            changed.append(replace(finding, center=(x, y, z), profile=profile))
         count = len(self.lesions)
-        return Site(z, tuple(changed[:count]), tuple(changed[count:]))
+        lesions = map(partial(_changed, z), self.lesions, growth[:count])
+        vessels = map(partial(_changed, z), self.vessels, growth[count:])
+        return Site(z, tuple(lesions), tuple(vessels))
+
+
+def _changed(z: float, finding: _Finding, growth: float) -> _Finding:
+    """Return a finding at another height, ``growth`` times as wide."""
+    x, y, _ = finding.center
+    return replace(finding, center=(x, y, z), profile=finding.profile.scaled(growth))
 
 
 @dataclass(frozen=True)
@@ -269,8 +276,10 @@ def _paint_finding(
     if profile.look.rim:
         section = finding.section(grid.z)
         inner = section._replace(radii=0.75 * section.radii)
-        blend(volume, coverage(grid, inner, profile.look.edge, profile.lobes), profile.hu)
-    if labels is not None:
+        core = coverage(grid, inner, profile.look.edge, profile.lobes)
+        if core is not None:  # of a lesion at the image's edge only the rim may be in it
+            blend(volume, core, profile.hu)
+    if labels is not None and isinstance(finding, Lesion):
         _mark(labels, part, finding.number)
 
 
@@ -294,7 +303,7 @@ def _texture(rng: np.random.Generator, shape: tuple[int, int, int], study: Study
 
 
 def _blurred(
-    rng: np.random.Generator, shape: tuple[int, int, int], sigma: Sequence[float]
+    rng: np.random.Generator, shape: tuple[int, ...], sigma: Sequence[float] | np.ndarray
 ) -> np.ndarray:
     """Return (z, y, x) noise of standard deviation 1, blurred by ``sigma`` voxels."""
     noise = rng.standard_normal(shape, np.float32)
@@ -306,7 +315,8 @@ def _draw_sites(
     rng: np.random.Generator, trunk: Trunk, options: PatientOptions
 ) -> tuple[Site, ...]:
     """Draw levels with annotated lesions from top to bottom, lesions numbered from 1."""
-    sites, number = [], 1
+    sites: list[Site] = []
+    number = 1
     for _ in range(rng.integers(options.sites[0], options.sites[1] + 1)):
         site = _draw_site(rng, trunk, [other.z for other in sites], number, options)
         if any(lesion.annotated for lesion in site.lesions):
@@ -334,9 +344,10 @@ def _draw_site(
     roles += ['vessel'] * (annotated + rng.poisson(options.vessels_per_lesion * annotated))
     rng.shuffle(roles)
     extents = sample_extents(rng, len(roles), options.size, options.lesion_scale) * MEAN_SPACING
-    lesions, vessels = [], []
+    lesions: list[Lesion] = []
+    vessels: list[Vessel] = []
     for role, extent in zip(roles, extents):
-        placed = _place(rng, trunk, extent, lesions + vessels, heights, options)
+        placed = _place(rng, trunk, extent, [*lesions, *vessels], heights, options)
         if placed is None:
             continue
         if role == 'vessel':
@@ -344,7 +355,7 @@ def _draw_site(
         else:
             listed, own = role == 'annotated', number + len(lesions)
             lesions.append(draw_lesion(rng, placed.profile, placed.center, listed, own))
-    findings = lesions + vessels  # none, where there is no room left
+    findings: list[Lesion | Vessel] = [*lesions, *vessels]  # none, where there is no room left
     return Site(findings[0].center[2] if findings else 0.0, tuple(lesions), tuple(vessels))
 
 

@@ -19,6 +19,7 @@ from .segments import (
     Segment,
     clip_segment,
     cut_segments,
+    decode_mask,
     encode_mask,
     shares_in_boxes,
     usable_segmentation,
@@ -50,5 +51,6 @@ __all__ = [
     'to_half_open',
     'to_inclusive',
     'to_original_frame',
+    'decode_mask',
     'usable_segmentation',
 ]

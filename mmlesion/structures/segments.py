@@ -13,6 +13,11 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from scipy import ndimage
 
+from mmlesion.utils import UserError
+
+MAX_SIDE = 1 << 15
+"""px of an image, and from its edges to the corners of a polygon: pycocotools crashes on others."""
+
 
 class Segment(NamedTuple):
     """A lesion's mask on a slice, cropped.
@@ -119,16 +124,45 @@ def usable_segmentation(segmentation: list | dict | None) -> list | dict | None:
     Returns:
         list | dict | None: The RLE, or the polygons of three points or more that enclose an area.
         None if there is neither.
+
+    Raises:
+        UserError: If it is larger than any image, or not of numbers.
     """
     if isinstance(segmentation, dict):
         is_rle = segmentation.get('size') and isinstance(segmentation.get('counts'), (list, str))
-        return segmentation if is_rle else None
+        return _checked_rle(segmentation) if is_rle else None
     return [polygon for polygon in segmentation or [] if _encloses_area(polygon)] or None
 
 
+def decode_mask(segmentation: dict) -> np.ndarray:
+    """Return the (H, W) bool mask of COCO's compressed RLE.
+
+    Raises:
+        UserError: If it is none.
+    """
+    try:
+        return mask_utils.decode(_checked_rle(segmentation)).astype(bool)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UserError(f'a "segmentation" is no run-length encoded mask ({error})') from None
+
+
+def _checked_rle(rle: dict) -> dict:
+    size = rle['size']
+    is_size = isinstance(size, (list, tuple)) and len(size) == 2
+    if not is_size or any(type(side) is not int or not 0 < side <= MAX_SIDE for side in size):
+        raise UserError(f'a "segmentation" has the size {size!a:.80}: give height and width in px')
+    return rle
+
+
 def _encloses_area(polygon: Sequence[float]) -> bool:
-    if len(polygon) < 6 or len(polygon) % 2:
+    if not isinstance(polygon, (list, tuple)) or len(polygon) < 6 or len(polygon) % 2:
         return False
+    try:
+        is_near = np.abs(np.array(polygon, float)).max() <= MAX_SIDE  # not so of NaN
+    except (TypeError, ValueError, OverflowError):
+        is_near = False
+    if not is_near:
+        raise UserError(f'a "segmentation" has the polygon {polygon!a:.80}: give px in its image')
     # the shoelace formula, from the first corner: px far from the origin cost no digits
     x, y = (np.reshape(polygon, (-1, 2)) - polygon[:2]).T.astype(float)
     return abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) > 1e-6

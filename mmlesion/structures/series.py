@@ -15,7 +15,9 @@ from numpy.typing import ArrayLike
 
 from mmlesion.utils import UserError
 
-_NAME = re.compile(r'(.+)_(\d+)-(\d+)')
+MAX_SLICES = 100_000
+"""Of a series; whoever lists the slices of a longer range would fill the memory."""
+_NAME = re.compile(r'(.+)_(\d{1,9})-(\d{1,9})', re.ASCII)
 
 
 class SliceRun(NamedTuple):
@@ -56,8 +58,8 @@ class SubVolume(NamedTuple):
             UserError: If it is not the name of a sub-volume.
         """
         match = _NAME.fullmatch(name)
-        if match is None or int(match[2]) > int(match[3]):
-            raise UserError(f'{name!r} is no sub-volume such as 000046_03_02_086-104')
+        if match is None or not 0 <= int(match[3]) - int(match[2]) < MAX_SLICES:
+            raise UserError(f'{name!r:.80} is no sub-volume such as 000046_03_02_086-104')
         return cls(match[1], int(match[2]), int(match[3]))
 
     @property

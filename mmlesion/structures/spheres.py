@@ -12,6 +12,8 @@ from typing import Union
 import torch
 from mmdet.structures.bbox import BaseBoxes, register_box
 
+from mmlesion.utils import OptionError
+
 AXES = ('z', 'y', 'x')
 SHAPES = ('cube', 'sphere')
 
@@ -276,20 +278,24 @@ def sphere_overlaps(
     return inter / divisor.clamp(min=eps)
 
 
-def check_shape(shape: str) -> None:
+def check_shape(shape: str, owner: object = None) -> None:
     """Check the name of a shape.
 
+    Args:
+        shape (str): The name.
+        owner (object, optional): The component whose option it is, for the error message.
+
     Raises:
-        ValueError: If it is none of ``SHAPES``.
+        OptionError: If it is none of ``SHAPES``.
     """
     if shape not in SHAPES:
-        raise ValueError(f'shape must be one of {SHAPES}, not {shape!r}')
+        raise OptionError(f'shape must be one of {SHAPES}, not {shape!r}', owner)
 
 
 def _meet_cubes(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
     """Return the intersection volume of the bounding cubes of spheres (..., 4)."""
     half1, half2 = spheres1[..., 3] / 2, spheres2[..., 3] / 2
-    volume = 1
+    volume = spheres1.new_ones(())
     for axis in range(3):  # an axis at a time: (m, n, 3) would take three times the memory
         center1, center2 = spheres1[..., axis], spheres2[..., axis]
         end = torch.minimum(center1 + half1, center2 + half2)

@@ -12,6 +12,20 @@ class UserError(Exception):
     """Input that mmlesion cannot use. The message states what, where and what to do."""
 
 
+class OptionError(UserError, ValueError):
+    """An option of a config that a component cannot take.
+
+    It is the one kind that constructors raise, so that every tool tells it in one line.
+
+    Args:
+        message (str): What is wrong, with the option's name.
+        owner (object, optional): The component, whose class is named first.
+    """
+
+    def __init__(self, message: str, owner: object = None) -> None:
+        super().__init__(message if owner is None else f'{type(owner).__name__}: {message}')
+
+
 class OutputError(OSError):
     """An output file that cannot be written. It ends a run, whereas a bad case is skipped."""
 
@@ -23,6 +37,11 @@ class OutputError(OSError):
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which ends a run like Ctrl-C."""
+
+
+def printable(text: str) -> str:
+    """Return text without the characters by which a file's names could control a terminal."""
+    return ''.join(one if one.isprintable() or one in '\n\t' else ascii(one)[1:-1] for one in text)
 
 
 def cli(main: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,7 +56,12 @@ def cli(main: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return main(*args)
         except (UserError, OutputError) as error:
-            sys.exit(f'error: {error}')
+            sys.exit(f'error: {printable(str(error))}')
+        except RecursionError:
+            sys.exit('error: an input file is nested too deeply')
+        except MemoryError as error:
+            what = printable(f' ({error})' if str(error) else '')
+            sys.exit(f'error: the memory does not suffice for the input{what}')
         except KeyboardInterrupt as error:
             number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
             print(f'\nerror: interrupted by {number.name}', file=sys.stderr)

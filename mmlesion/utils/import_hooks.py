@@ -33,7 +33,7 @@ class _AfterImport(MetaPathFinder):
             self.function(module)
 
         # of this loader alone: Python makes a new one whenever it looks for a file
-        spec.loader.exec_module = exec_module
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Callable
 
-from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 
+from .configs import load_config
 from .errors import UserError
 
 PACKAGE = Path(__file__).parents[1]
@@ -133,7 +133,7 @@ def prepare_cpu_launch() -> None:
 def _names_runner(arguments: Sequence[str]) -> bool:
     """Return whether the config among a tool's arguments, at any position, sets a runner."""
     config = next((arg for arg in arguments if arg.endswith('.py') and Path(arg).is_file()), None)
-    return config is not None and 'runner_type' in Config.fromfile(config)
+    return config is not None and 'runner_type' in load_config(config)
 
 
 def explain(error: Exception, script: Path) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -128,17 +127,25 @@ def _begin_worker(initializer: Callable[[], Any] | None) -> None:
 
 def _follow_parent() -> None:
     """Wait for the parent's end, which a worker that waits for a task does not notice."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker
+    parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _WorkerEnd(SystemExit):
+    """The end of a worker, which its task does not handle."""
+
+    code: int
 
 
 def _end_worker(number: int, frame: FrameType | None) -> NoReturn:
     signal.signal(number, signal.SIG_IGN)  # the clean-up is not to be broken
-    sys.exit(128 + number)
+    raise _WorkerEnd(128 + number)
 
 
 def _call(function: Callable, task: Any) -> Any:
     try:
         return function(task)
-    except SystemExit as end:  # of _end_worker; the executor would hand it on and take a new task
+    except _WorkerEnd as end:  # the executor would hand it on and take a new task
         os._exit(end.code)

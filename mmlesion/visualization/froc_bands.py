@@ -11,12 +11,15 @@ from mmlesion.io.atomic import atomic_write
 from .figures import new_figure
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
 
     from mmlesion.evaluation.functional.comparison import Comparison
 
 
-def draw_comparison(comparison: Comparison, fp_rates: Sequence[float], path: str | Path) -> None:
+def draw_comparison(
+    comparison: Comparison, fp_rates: Sequence[float] | np.ndarray, path: str | Path
+) -> None:
     """Draw sensitivity at each FP rate with a band for each row, and the differences beside it.
 
     Args:
@@ -44,7 +47,7 @@ def draw_comparison(comparison: Comparison, fp_rates: Sequence[float], path: str
         figure.savefig(temporary)
 
 
-def _fp_rates_axis(axes: Axes, fp_rates: Sequence[float]) -> None:
+def _fp_rates_axis(axes: Axes, fp_rates: Sequence[float] | np.ndarray) -> None:
     axes.set_xscale('log', base=2)
     axes.set_xticks(fp_rates, [f'{fp_rate:g}' for fp_rate in fp_rates])
     axes.set_xticks([], minor=True)

@@ -58,7 +58,7 @@ def _figure(
     all_axes = figure.subplots(len(genotypes), squeeze=False)[:, 0]
     for axes, (kind, genotype) in zip(all_axes, genotypes.items()):
         axes.set_title(TITLES.get(kind, kind))
-        _draw_cell(axes, genotype, strengths and strengths[kind])
+        _draw_cell(axes, genotype, strengths[kind] if strengths else None)
     return figure
 
 

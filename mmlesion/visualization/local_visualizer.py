@@ -14,6 +14,7 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData, PixelData
 
 from mmlesion.io.schema import ABDOMEN_WINDOW, HU_OFFSET
+from mmlesion.utils import OptionError
 
 from ..structures import Recist, cut_segments, measure_recist
 from .mask_overlay import RECIST_COLOR
@@ -23,7 +24,9 @@ from .windows import display_window
 _CHARACTER_WIDTH = 0.8
 
 
-def slice_to_rgb(image: np.ndarray, window: tuple[float, float] = ABDOMEN_WINDOW) -> np.ndarray:
+def slice_to_rgb(
+    image: np.ndarray, window: np.ndarray | tuple[float, float] = ABDOMEN_WINDOW
+) -> np.ndarray:
     """Convert the middle slice of an image to an 8-bit RGB image.
 
     Args:
@@ -42,8 +45,8 @@ def slice_to_rgb(image: np.ndarray, window: tuple[float, float] = ABDOMEN_WINDOW
         offset = HU_OFFSET if image.dtype == np.uint16 else 0.0
         low, high = window
         middle = (middle.astype(np.float32) - offset - low) * (255 / (high - low))
-    grey = np.rint(middle).clip(0, 255).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=-1)
+    gray = np.rint(middle).clip(0, 255).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, axis=-1)
 
 
 def _is_windowed(image: np.ndarray) -> bool:
@@ -79,7 +82,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         **kwargs: Any,
     ) -> None:
         if window is not None and not window[0] < window[1]:
-            raise ValueError(f'window: a window is (low, high) HU, but got {window}')
+            raise OptionError(f'window: a window is (low, high) HU, but got {window}', self)
         super().__init__(name, line_width=line_width, **kwargs)
         self.window = window
 
@@ -105,7 +108,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
             data_sample = _with_diameters(data_sample, self.dataset_meta.get('classes'))
         super().add_datasample(name, picture, data_sample, *args, **kwargs)
 
-    def _window(self, data_sample: DetDataSample | None) -> tuple[float, float]:
+    def _window(self, data_sample: DetDataSample | None) -> np.ndarray | tuple[float, float]:
         if self.window is not None:
             return self.window
         return display_window({} if data_sample is None else data_sample.metainfo)

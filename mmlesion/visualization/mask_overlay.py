@@ -16,7 +16,7 @@ _HEIGHT = 400  # px of the picture
 def draw_mask(
     slice_hu: np.ndarray,
     mask: np.ndarray,
-    recist: Sequence[float] | None,
+    recist: Sequence[float] | np.ndarray | None,
     bbox: Sequence[float],
     window: Sequence[float],
 ) -> np.ndarray:

@@ -99,7 +99,7 @@ def test_known_boxes(shape, expected):
 @pytest.mark.parametrize(
     ('corners', 'expected'),
     [
-        ([16, 16, 48, 48], 1),  # centred on a multiple of the stride
+        ([16, 16, 48, 48], 1),  # centered on a multiple of the stride
         ([0, 16, 32, 48], 1 / 3),  # 16 px beside the anchor at 32: shares half
         ([24, 16, 56, 48], 3 / 5),  # 8 px beside it: shares three quarters
         ([40, 40, 72, 72], 1 / 31),  # the image ends at 64: the last anchor is 24 px off, at 32
@@ -158,7 +158,7 @@ def test_loss_of_a_population_is_that_of_each_set(name, plain, monkeypatch, shap
     expected = [plain(plain_aligned(shapes, *values, SIZES)).mean() for values in zip(*population)]
     assert losses == pytest.approx(expected, rel=1e-12)
     corners = np.hstack([256 - shapes / 2, 256 + shapes / 2])
-    # 256 is a multiple of every stride: centres coincide.
+    # 256 is a multiple of every stride: centers coincide.
     grid = GridOverlap(corners, np.full_like(shapes, 512), SIZES, STRIDES)
     assert grid.mean_loss(*population, OBJECTIVES[name]) == pytest.approx(expected, rel=1e-12)
 

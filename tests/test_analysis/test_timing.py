@@ -1,18 +1,4 @@
-import json
-
-import pytest
-
-from mmlesion.analysis.timing import (
-    Seconds,
-    benchmark_parser,
-    format_table,
-    interleave,
-    median,
-    median_ratio,
-    run_benchmark,
-    time_call,
-)
-from mmlesion.utils import UserError
+from mmlesion.analysis.timing import Rounds, Seconds, interleave, time_call
 
 
 def test_rounds_change_direction_and_leave_the_warm_up_out():
@@ -24,11 +10,11 @@ def test_rounds_change_direction_and_leave_the_warm_up_out():
 
 
 def test_ratio_is_the_median_of_ratios():
-    rounds = [dict(a=1, b=2), dict(a=10, b=40), dict(a=2, b=6)]
-    assert median_ratio(rounds, 'b', 'a') == 3
-    assert median(rounds, 'b') == 6
-    tenth = [dict(a=[0, 1], b=[0, 10])]
-    assert median_ratio(tenth, 'a', 'b', lambda result: result[1]) == 0.1
+    rounds = Rounds([dict(a=1, b=2), dict(a=10, b=40), dict(a=2, b=6)])
+    assert rounds.median_ratio('b', 'a') == 3
+    assert rounds.median('b') == 6
+    tenth = Rounds([dict(a=[0, 1], b=[0, 10])])
+    assert tenth.median_ratio('a', 'b', lambda result: result[1]) == 0.1
 
 
 def test_time_of_a_call():
@@ -38,39 +24,12 @@ def test_time_of_a_call():
     assert seconds + Seconds(1, 2) == Seconds(seconds.wall + 1, seconds.processor + 2)
 
 
-def test_table():
-    rows = [dict(name='a', s=1.25), dict(name='long', s=10)]
-    columns = {'': lambda row: row['name'], 's': lambda row: f'{row["s"]:.2f}'}
-    assert format_table(rows, columns) == '          s\na      1.25\nlong  10.00'
+def test_parts_of_two_detectors():
+    def timed(feature_seconds):
+        features, others = Seconds(feature_seconds, 2 * feature_seconds), Seconds(1.0, 1.0)
+        return dict(features=features, rpn=others, roi_head=others, total=features)
 
-
-@pytest.fixture
-def command(monkeypatch):
-    """Run a benchmark whose figures are its options."""
-
-    def run(*arguments):
-        monkeypatch.setattr('sys.argv', ['benchmark', *map(str, arguments)])
-        parser = benchmark_parser('What is timed.', 'boxes', runs=3, warmup=1)
-        run_benchmark(parser, lambda args: dict(runs=args.runs, seed=args.seed))
-
-    return run
-
-
-def test_figures_are_printed_and_written(command, tmp_path, capsys):
-    out = tmp_path / 'figures.json'
-    command('--seed', 7, '--out', out)
-    assert (
-        json.loads(capsys.readouterr().out) == json.loads(out.read_text()) == dict(runs=3, seed=7)
-    )
-
-
-@pytest.mark.parametrize(
-    'arguments, message',
-    [
-        (['--runs', 0], '--runs must be at least 1'),
-        (['--warmup', -1], '--warmup at least 0'),
-    ],
-)
-def test_options_that_cannot_be_timed(command, arguments, message):
-    with pytest.raises(UserError, match=message):
-        command(*arguments)
+    rounds = Rounds([dict(a=timed(1.0), b=timed(3.0)), dict(a=timed(2.0), b=timed(10.0))])
+    assert rounds.part_medians('b', 'wall') == dict(features=6.5, rpn=1, roi_head=1, total=6.5)
+    assert rounds.part_medians('b', 'processor')['total'] == 13
+    assert rounds.total_ratios('b', 'a') == dict(wall=4, processor=4)

@@ -46,7 +46,7 @@ def test_known_lesions(volume):
 def test_slice_range_of_fractional_boxes(volume):
     boxes = np.array([[0, 0, 1.6, 4, 4, 4.4], [0, 0, 2.1, 4, 4, 2.3]])
     lesions = describe_lesions(volume, boxes, [0.9, 0.8], [0, 0], ('lesion',))
-    # Centres of the training slices 2 and 3 lie in the first box, none in the second.
+    # Centers of the training slices 2 and 3 lie in the first box, none in the second.
     assert [lesion.slice_range for lesion in lesions] == [(6, 7), (7, 7)]
 
 

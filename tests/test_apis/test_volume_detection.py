@@ -127,7 +127,7 @@ def assert_found(lesions, points, image):
         ((0.9, 1.3, 1.2), (0, 95, 10), (1, -1, 1)),
     ],
 )
-def test_centres_in_any_orientation(inferencer, spacing, rotation, flip):
+def test_centers_in_any_orientation(inferencer, spacing, rotation, flip):
     air = grid_like((70, 64, 50), spacing, rotation, flip)
     image, points = with_balls(air, [(15.3, 20.0, 12.4), (52.0, 44.7, 36.1)])
     image[0, 0, 0] = 20  # so that the values are a CT's whatever the balls are
@@ -135,7 +135,7 @@ def test_centres_in_any_orientation(inferencer, spacing, rotation, flip):
 
 
 @pytest.mark.skipif(not REAL_CT.is_file(), reason='shared/data/ct is not there')
-def test_centres_in_a_real_scan(inferencer):
+def test_centers_in_a_real_scan(inferencer):
     """Balls in the air around a patient and in the soft tissue, far from what is bright itself."""
     image = sitk.ReadImage(str(REAL_CT))
     array = sitk.GetArrayViewFromImage(image)

@@ -66,7 +66,7 @@ def test_the_mask_lies_in_the_box_and_holds_the_quadrilateral(seed):
     assert mask[quadrilateral_mask(points, image.shape)].all()
 
 
-def test_a_bright_neighbour_outside_the_box_is_left_out():
+def test_a_bright_neighbor_outside_the_box_is_left_out():
     image, truth, recist, box = ellipse_slice((70, 80), (20, 12))
     image[:, 97:140] = 80
     mask = recist_mask(image, recist, box, WINDOW).mask

@@ -38,7 +38,7 @@ def test_bone_is_what_the_reference_takes_for_it():
 
 
 def test_filled_as_in_the_reference():
-    """Its rules spelt out: hull of a slice, ten dilations, bone in the rim, tissue elsewhere."""
+    """Its rules spelled out: hull of a slice, ten dilations, bone in the rim, tissue elsewhere."""
     rng = np.random.default_rng(0)
     hu = rng.integers(-1100, 900, (24, 60, 64)).astype(np.int16)
     lungs = np.zeros(hu.shape, np.uint8)

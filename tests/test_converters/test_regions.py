@@ -119,7 +119,7 @@ def test_lesions_are_what_is_connected_in_3d():
 
 
 def test_sections_of_spheres():
-    """A ball of 10 mm round the centre of voxel (4, 20, 30), whose slices are 2 mm apart."""
+    """A ball of 10 mm round the center of voxel (4, 20, 30), whose slices are 2 mm apart."""
     grid = Grid((9, 40, 60), (0.5, 1.0, 2.0), (5, 6, 7), (1, 0, 0, 0, 1, 0, 0, 0, -1))
     center = (5 + 30 * 0.5, 6 + 20 * 1.0, 7 - 4 * 2.0)
     findings = [
@@ -127,7 +127,7 @@ def test_sections_of_spheres():
         dict(center_mm=(5, 26, 7 - 1.5), diameter_mm=1.4, ignore=1),
     ]
     regions = sphere_regions(findings, grid, min_area=30.0)
-    # 2 and 4 mm off its centre the section has a radius of sqrt(21) and 3 mm
+    # 2 and 4 mm off its center the section has a radius of sqrt(21) and 3 mm
     assert {index: len(found) for index, found in regions.items()} == {
         **dict.fromkeys(range(2, 7), 1),
         1: 1,

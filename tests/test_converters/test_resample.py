@@ -24,7 +24,7 @@ def tilt(degrees):
 
 
 def balls(direction, spacing=(0.7, 0.8, 2.0), side=44.0):
-    """An image of balls, by the share of each voxel that they cover, and their world centres."""
+    """An image of balls, by the share of each voxel that they cover, and their world centers."""
     fine = 4  # points a voxel and axis
     size = np.round(side / np.array(spacing)).astype(int)
     axes = [(np.arange(n * fine) + 0.5) / fine * mm for n, mm in zip(size, spacing)]
@@ -42,8 +42,8 @@ def balls(direction, spacing=(0.7, 0.8, 2.0), side=44.0):
 @pytest.mark.parametrize('flip', [(1, 1, 1), (-1, -1, 1), (1, 1, -1)])
 @pytest.mark.parametrize('degrees', [0, 14])
 @pytest.mark.parametrize('spacing', [(0.7, 0.8, 2.0), (0.6, 0.6, 1.25)])
-def test_lesions_keep_their_centres(flip, degrees, spacing):
-    """A scan read, resampled and mapped back: lesion centres within 0.5 mm."""
+def test_lesions_keep_their_centers(flip, degrees, spacing):
+    """A scan read, resampled and mapped back: lesion centers within 0.5 mm."""
     image, world = balls(tilt(degrees) @ np.diag(flip), spacing)
     oriented = sitk.DICOMOrient(image, 'LPI')
     source = Grid.from_image(oriented)

@@ -58,7 +58,7 @@ def test_a_sample_a_lesion(config):
     assert len({s['lesion_group'] for s in samples}) == 2
 
 
-def test_patch_is_centred_and_padded_with_air(config, ramp):
+def test_patch_is_centered_and_padded_with_air(config, ramp):
     pipeline = [
         dict(type='LoadCTSlices', num_slices=1),
         dict(type='LoadAnnotations', with_bbox=True),
@@ -74,7 +74,7 @@ def test_patch_is_centred_and_padded_with_air(config, ramp):
         dict(config, pipeline=[*pipeline[:2], dict(type='CropLesionPatch', size=40)])
     )[1]
     assert wide['img'].shape == (40, 40, 1)
-    # the centre (24, 14) is px (20, 20) of the patch
+    # the center (24, 14) is px (20, 20) of the patch
     np.testing.assert_array_equal(wide['img'][6:30, :28, 0], image[:, 4:32])
     assert (wide['img'][:6] == image.min()).all() and (wide['img'][:, 28:] == image.min()).all()
 

@@ -89,8 +89,8 @@ def ramp_at(z, y, x):
     return 100 * (z - 0.5) + 2 * (y - 0.5) + (x - 0.5) - 1000
 
 
-def test_the_boxs_centre_is_the_patchs(config):
-    """Slices 5 to 7, y 8 to 13 and x 12 to 19, inclusive: the centre is 6.5, 11, 16."""
+def test_the_boxs_center_is_the_patchs(config):
+    """Slices 5 to 7, y 8 to 13 and x 12 to 19, inclusive: the center is 6.5, 11, 16."""
     result = load(config, [12, 8, 5, 19, 13, 7])
     volume = result['volume']
     assert volume.shape == result['img_shape'] == (5, 8, 8) and volume.dtype == np.int16
@@ -119,7 +119,7 @@ def test_beyond_the_series_is_the_last_slice_and_air(config, ramp):
     np.testing.assert_array_equal(volume[0], volume[2])
     np.testing.assert_array_equal(volume[1], volume[2])
     np.testing.assert_allclose(volume[4, 4:, 4:] - volume[2, 4:, 4:], 100, atol=1)
-    # the centre is px 1 of a slice: 2 px of 0.5 mm to its border
+    # the center is px 1 of a slice: 2 px of 0.5 mm to its border
     assert (volume[:, :, 0] == -2000).all() and (volume[:, 0] == -2000).all()
     np.testing.assert_allclose(volume[2, 5, 5], ramp_at(3.5, 1.75, 1.75), atol=0.6)
 
@@ -177,7 +177,7 @@ def test_frame_by_hand():
     frame = PatchFrame(np.array([6.5, 11, 16]), np.array([0.5, 0.5, -0.5]), np.array([5, 8, 8]))
     assert frame.slices().tolist() == [5, 5.5, 6, 6.5, 7]
     x, y = frame.pixel_map() @ [0, 0, 1]
-    # centres of the first px are at 11 - 3.5 / 2 and 16 + 3.5 / 2
+    # centers of the first px are at 11 - 3.5 / 2 and 16 + 3.5 / 2
     assert (y + 0.5, x + 0.5) == (9.25, 17.75)
     assert frame.to_patch([6, 10, 15, 7, 12, 16.5]).tolist() == [1.5, 2, 3, 3.5, 6, 6]
 

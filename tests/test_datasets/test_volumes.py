@@ -14,7 +14,7 @@ from mmlesion.utils import UserError
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 PHANTOM_CONFIGS = CONFIGS.parents[1] / 'phantom' / '_base_' / 'datasets'
-# the stored grid's directions, as the converter writes them, and its first voxel's centre
+# the stored grid's directions, as the converter writes them, and its first voxel's center
 DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 ORIGIN = (-10.0, 20.0, 300.0)
 SIZE = (24, 20, 28)

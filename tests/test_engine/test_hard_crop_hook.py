@@ -112,7 +112,7 @@ EXPECTED = {1: [FALSE], 2: [[16.0, 4.0, 4.0, 5.0], FALSE]}
 
 
 def crops_hold_spots(crops):
-    """Of each crop whether it holds the centre of a hard spot of its volume."""
+    """Of each crop whether it holds the center of a hard spot of its volume."""
     return [
         any(
             all(o <= c < o + 8 for c, o in zip(spot, offset))

@@ -18,7 +18,7 @@ def test_several_curves_differ_from_one(tmp_path):
     draw_froc({'a': result(0.1, bootstrap=5), 'b': result(0.7)}, tmp_path / 'two.png')
     one, two = (cv2.imread(str(tmp_path / name)) for name in ('one.png', 'two.png'))
     assert one.shape == two.shape and one.std() > 0
-    # The second curve has a colour of its own, orange, that the first picture lacks.
+    # The second curve has a color of its own, orange, that the first picture lacks.
     orange = [((picture[..., 2] > 200) & (picture[..., 0] < 60)).sum() for picture in (one, two)]
     assert orange[0] == 0 and orange[1] > 50
 

@@ -82,7 +82,7 @@ def evaluate(ann_file, found=FOUND, classes=('nodule',), **options):
     return metric.evaluate(len(found))
 
 
-def test_centres_in_spheres(ann_file, tmp_path):
+def test_centers_in_spheres(ann_file, tmp_path):
     """The second lesion's mark lies 0.1 mm outside of it; the excluded finding is none.
 
     By falling score: a hit, nothing, two errors, a hit, nothing, an error.

@@ -9,7 +9,7 @@ from mmlesion.evaluation.functional import (
     OverlapCriterion,
     Protocol,
     box_overlaps,
-    centre_in_sphere,
+    center_in_sphere,
     deeplesion_protocol,
     evaluate_froc,
     lens_protocol,
@@ -105,10 +105,10 @@ def test_box_against_an_annotated_slice():
     assert criterion(np.stack([covering, beside]), np.stack([gt, gt])).tolist() == [True, False]
 
 
-def test_centre_on_the_sphere_is_outside():
+def test_center_on_the_sphere_is_outside():
     sphere = np.array([10.0, 20, 30, 8])
     marks = np.array([[10, 20, 34.0], [10, 20, 33.999], [12, 22, 32.0], [12.4, 22.4, 32.4]])
-    assert centre_in_sphere(marks, sphere).tolist() == [False, True, True, False]
+    assert center_in_sphere(marks, sphere).tolist() == [False, True, True, False]
 
 
 def test_hand_computed_curve():

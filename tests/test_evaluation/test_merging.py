@@ -49,3 +49,9 @@ def test_threshold_and_nothing():
     assert len(merge_detections(FIRST, empty, same, 'intersection').score) == 0
     with pytest.raises(ValueError, match="not 'sum'"):
         merge_detections(FIRST, SECOND, same, 'sum')
+
+
+def test_detections_without_classes_are_of_one():
+    first, second = (Detections(one.case, one.geometry, one.score) for one in (FIRST, SECOND))
+    merged = merge_detections(first, second, same, 'intersection')
+    assert merged.case.tolist() == [0, 1] and merged.label is None

@@ -162,7 +162,7 @@ def test_not_a_3d_volume(tmp_path, array):
         read_ct(tmp_path / 'a.nii')
 
 
-def test_colours_are_not_ct(tmp_path):
+def test_colors_are_not_ct(tmp_path):
     image = sitk.GetImageFromArray(np.zeros((3, 5, 6, 3), np.uint8), isVector=True)
     sitk.WriteImage(image, str(tmp_path / 'a.mha'))
     with pytest.raises(UserError, match='3 value'):
@@ -173,7 +173,7 @@ def test_colours_are_not_ct(tmp_path):
     'scale, offset, message',
     [
         (1.0, 1024.0, 'cannot be a CT scan in HU'),  # stored values without their intercept
-        (0.001, 0.0, 'cannot be a CT scan in HU'),  # normalised
+        (0.001, 0.0, 'cannot be a CT scan in HU'),  # normalized
         (1.0, -2000.0, 'cannot be a CT scan in HU'),  # air only
         (1000.0, 0.0, 'cannot be a CT scan in HU'),
         (np.nan, 0.0, 'NaN'),

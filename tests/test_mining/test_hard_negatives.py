@@ -70,7 +70,7 @@ def volume():
     return SliceSeries('000001_01_01', numbers, files, images, lesions)
 
 
-def test_a_volume_is_stacked_and_labelled(volume):
+def test_a_volume_is_stacked_and_labeled(volume):
     proposals = boxes(
         [1, 10, 10, 30, 30, 0.5],
         [2, 12, 10, 32, 30, 0.5],

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from mmdet.registry import DATASETS
 
-from mmlesion.mining import AnnotationMiner, VolumeStore, list_series
+from mmlesion.io.series import list_series
+from mmlesion.io.true_masks import read_lesions
+from mmlesion.mining import AnnotationMiner, VolumeStore
 from mmlesion.mining.embeddings import annotated_boxes
 from mmlesion.mining.report import count_rows, score_rows
-from mmlesion.phantom.truth import read_lesions
+from mmlesion.utils import UserError
 
 LESION = [10, 10, 20, 20]
 WITHHELD = [40, 30, 50, 40]
@@ -97,7 +99,7 @@ def test_matching_across_studies(mined):
 def test_cross_dataset_on_listed_slices_alone(mined):
     coco = mined()
     assert not found(coco, 'cross_dataset') and len(coco['images']) == 6
-    everywhere = mined(unlabelled=True)
+    everywhere = mined(unlabeled=True)
     names, annotations = zip(*found(everywhere, 'cross_dataset'))
     assert names == ('000001_01_01/002.png', '000001_02_01/009.png')
     assert all(a['ignore'] == 1 and a['expert'] == 'luna16' for a in annotations)
@@ -105,14 +107,14 @@ def test_cross_dataset_on_listed_slices_alone(mined):
 
 
 def test_counts(mined):
-    coco = mined(unlabelled=True)
-    rows = count_rows(coco, ('propagation', 'matching', 'cross_dataset'), unlabelled=True)
+    coco = mined(unlabeled=True)
+    rows = count_rows(coco, ('propagation', 'matching', 'cross_dataset'), unlabeled=True)
     assert [list(row.values()) for row in rows] == [
         ['no mining', 1, 1, 0, 1],
         ['+ propagation', 1, 3, 0, 3],
         ['+ matching', 2, 6, 0, 6],
         ['+ cross_dataset', 2, 6, 0, 6],
-        ['+ unlabelled', 2, 6, 2, 20],
+        ['+ unlabeled', 2, 6, 2, 20],
     ]
 
 
@@ -127,7 +129,7 @@ def test_against_the_truth(mined, tmp_path):
         np.savez(path, labels=labels, slices=np.arange(1, 11))
     rules = ('propagation', 'matching', 'cross_dataset')
     read_truth = partial(read_lesions, tmp_path)
-    rows = {row['rule']: row for row in score_rows(mined(unlabelled=True), rules, read_truth)}
+    rows = {row['rule']: row for row in score_rows(mined(unlabeled=True), rules, read_truth)}
     names = ('boxes', 'right', 'missing', 'found', 'withheld', 'withheld_found')
     values = {rule: [row[name] for name in names] for rule, row in rows.items()}
     # missing: slice 4 and the second lesion of study 1; slices 4 and 5 of study 2
@@ -139,7 +141,7 @@ def test_against_the_truth(mined, tmp_path):
 
 
 def test_the_dataset_takes_it(mined, two_studies):
-    (two_studies / 'mined.json').write_text(json.dumps(mined(unlabelled=True)))
+    (two_studies / 'mined.json').write_text(json.dumps(mined(unlabeled=True)))
     dataset = DATASETS.build(
         dict(
             type='CTSliceDataset',
@@ -159,3 +161,9 @@ def test_the_dataset_takes_it(mined, two_studies):
         if dataset.get_data_info(index)['lesion_ids']
     ]
     assert len(certain) == 6
+
+
+def test_matching_needs_embeddings(mined):
+    with pytest.raises(UserError, match="'matching' compares embeddings"):
+        mined(embeddings=None)
+    assert mined(rules=['propagation'], embeddings=None)['annotations']

@@ -97,7 +97,7 @@ def test_coverage_is_the_ellipse_area_and_lobes_spare_the_axes():
 
 
 def test_lesions_and_vessels_look_alike_in_one_slice(patients):
-    """The section through the centre has the same law for both: size, shape, HU, type."""
+    """The section through the center has the same law for both: size, shape, HU, type."""
     # First studies only: later ones show the same findings again.
     sites = [site for patient in patients for site in patient.studies[0].sites]
     groups = [
@@ -172,7 +172,7 @@ def test_patients_vary_as_promised(patients):
     assert len(growth) > 20 and 1.0 < np.median(growth) < 1.3
 
 
-def test_key_slices_go_through_the_centre(patients):
+def test_key_slices_go_through_the_center(patients):
     for patient in patients:
         for study in patient.studies:
             for site in study.sites:

@@ -49,7 +49,7 @@ def test_files_are_kits19s(root, cases):
         np.testing.assert_allclose(scan.GetOrigin(), labels.GetOrigin(), atol=1e-4)
 
 
-def test_kidneys_and_tumours_are_where_the_picture_shows_them(cases):
+def test_kidneys_and_tumors_are_where_the_picture_shows_them(cases):
     for scan, labels in cases:
         hu, label = (sitk.GetArrayFromImage(image) for image in (scan, labels))
         assert set(np.unique(label)) == {0, 1, 2} and -1024 <= hu.min() < -1000

@@ -42,7 +42,7 @@ def test_layout(phantom):
 
 
 def test_nodules_are_where_the_list_has_them(phantom):
-    """A nodule's centre is dense, in lung, and the lung beyond its radius is not, on one side."""
+    """A nodule's center is dense, in lung, and the lung beyond its radius is not, on one side."""
     directions = set()
     uids = {scan.uid: scan.path for scan in find_luna16_scans(phantom)}
     for row in rows_of(phantom / 'annotations.csv'):
@@ -51,7 +51,7 @@ def test_nodules_are_where_the_list_has_them(phantom):
         center = [float(row[f'coord{axis}']) for axis in 'XYZ']
         index = image.TransformPhysicalPointToContinuousIndex(center)
         x, y, z = np.rint(index).astype(int)
-        assert abs(index[2] - z) < 1e-3  # a nodule's centre lies on a slice
+        assert abs(index[2] - z) < 1e-3  # a nodule's center lies on a slice
         hu = sitk.GetArrayFromImage(image)[z]
         assert hu[y - 1 : y + 2, x - 1 : x + 2].mean() > -300
         reach = float(row['diameter_mm']) / 2 + 2

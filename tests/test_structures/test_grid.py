@@ -42,7 +42,7 @@ def test_points_go_to_the_world_as_simpleitk_has_it_and_back(axes, degrees):
     np.testing.assert_allclose(grid.from_world(world), points, rtol=0, atol=1e-6)
 
 
-def test_the_first_voxel_s_centre_is_the_origin():
+def test_the_first_voxel_s_center_is_the_origin():
     grid = Grid((20, 30, 40), (1.0, 1.0, 1.0), (5.0, 6.0, 7.0), tuple(np.eye(3).ravel()))
     np.testing.assert_allclose(grid.to_world([[0.5, 0.5, 0.5]]), [[5, 6, 7]])
     np.testing.assert_allclose(grid.to_world([[1.5, 2.5, 3.5]]), [[8, 8, 8]])

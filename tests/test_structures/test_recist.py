@@ -6,7 +6,7 @@ from mmlesion.structures.recist import _outline
 
 
 def ellipse(diameters_mm, degrees, spacing, shape=(120, 120), shift=(0.2, -0.3)):
-    """A mask of the px whose centres lie in an ellipse."""
+    """A mask of the px whose centers lie in an ellipse."""
     y, x = np.indices(shape)
     center = np.array(shape[::-1]) / 2 + shift
     dx, dy = (x - center[0]) * spacing[0], (y - center[1]) * spacing[1]

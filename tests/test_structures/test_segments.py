@@ -58,18 +58,18 @@ def test_share_of_known_segments():
     assert shares_in_boxes(numbers, np.zeros(0, int), np.zeros((0, 4))).shape == (0,)
 
 
-def test_clip_to_the_px_with_centres_in_the_box():
+def test_clip_to_the_px_with_centers_in_the_box():
     mask = np.ones((6, 8), bool)
     mask[0, 0] = False
     segment = Segment(mask, (10, 20))
     whole = clip_segment(segment, (0, 0, 50, 50))
     assert whole.corner == (10, 20) and (whole.mask == mask).all()
-    # columns 12 (its centre is at 12.5) to 15, rows 18 to 22
+    # columns 12 (its center is at 12.5) to 15, rows 18 to 22
     part = clip_segment(segment, (12.5, 18, 15.6, 22.6))
     assert part.corner == (12, 20) and part.mask.shape == (3, 4)
     assert clip_segment(segment, (9.0, 19, 11, 21)) is None, 'its only px is not of the segment'
     assert clip_segment(segment, (30, 20, 40, 30)) is None
-    assert clip_segment(segment, (12.6, 20, 13.4, 30)) is None, 'no centre lies in it'
+    assert clip_segment(segment, (12.6, 20, 13.4, 30)) is None, 'no center lies in it'
 
 
 TRIANGLE = [100.5, 200.0, 104.5, 200.0, 102.0, 203.0]

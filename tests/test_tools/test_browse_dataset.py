@@ -50,7 +50,7 @@ def config(ramp_dataset):
 
 
 def box_extent(picture):
-    """Extent of the lesion class's colour, (255, 196, 0), among the greys."""
+    """Extent of the lesion class's color, (255, 196, 0), among the grays."""
     picture = picture.astype(int)
     y, x = np.nonzero(picture[..., 2] - picture[..., 0] > 100)
     return [x.min(), x.max(), y.min(), y.max()]

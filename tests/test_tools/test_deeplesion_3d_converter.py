@@ -61,7 +61,7 @@ def test_annotations_of_one_lesion_are_merged():
     one = [[0, 0, 0, 10.0], [2, 0, 4, 6.0], [0, 30, 0, 8.0]]
     merged = deeplesion_3d.merge_spheres(np.array(one, float))
     np.testing.assert_allclose(merged, [[1, 0, 2, 10], [0, 30, 0, 8]])
-    # a small one that a large one's centre is not in, but that lies in the large one
+    # a small one that a large one's center is not in, but that lies in the large one
     nested = deeplesion_3d.merge_spheres(np.array([[0, 0, 0, 20.0], [8, 0, 0, 4.0]]))
     np.testing.assert_allclose(nested, [[4, 0, 0, 20]])
     apart = np.array([[0, 0, 0, 10.0], [5.5, 0, 0, 10.0]])

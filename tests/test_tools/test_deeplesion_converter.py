@@ -10,7 +10,7 @@ import pytest
 
 from mmlesion.converters import deeplesion
 from mmlesion.converters.base import Run
-from mmlesion.io.deeplesion import DL_INFO_HEADER
+from mmlesion.io.deeplesion import DL_INFO_HEADER, read_lines
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.utils import UserError
 
@@ -228,7 +228,7 @@ def test_all_official_validation_rows_agree_with_the_published_boxes():
     coco = json.loads(PUBLISHED.read_text())
     names = {image['id']: image['file_name'] for image in coco['images']}
     published = boxes_by_name((names[a['image_id']], *a['bbox']) for a in coco['annotations'])
-    rows = [deeplesion.parse_row(line) for _, line in deeplesion.read_lines(OFFICIAL)]
+    rows = [line.parse() for line in read_lines(OFFICIAL)]
     for row in rows:
         deeplesion.check_box(row)  # refuses none
     ours = boxes_by_name(

@@ -60,7 +60,7 @@ def test_images_by_organ(coco, tmp_path):
     assert '| organ=liver ' in done.stdout
 
 
-def test_a_misspelt_field_is_one_line_with_the_fields_there_are(coco, tmp_path):
+def test_a_misspelled_field_is_one_line_with_the_fields_there_are(coco, tmp_path):
     ann_file, results = coco
     args = ('deeplesion', '--gt', ann_file, '--pred', results, '--out', tmp_path / 'out')
     done = run_tool(*args, '--groups', 'organs')

@@ -58,7 +58,7 @@ def rewrite(path, change):
     sitk.WriteImage(change(image), str(path))
 
 
-def test_boxes_are_those_of_the_tumours_in_the_volume(phantom, convert):
+def test_boxes_are_those_of_the_tumors_in_the_volume(phantom, convert):
     slices = all_of(convert(phantom, '--min-area', 0))
     expected = {}
     for case in sorted(phantom.glob('case_*/segmentation.nii.gz')):

@@ -36,7 +36,7 @@ def run(run_tool, data):
 
 def test_lesions_and_false_positives(run, data, capsys):
     run()
-    rows = read_proposals(data / 'proposals.json', labelled=True)
+    rows = read_proposals(data / 'proposals.json', labeled=True)
     assert list(rows) == [f'{SERIES}_003-009']
     x1 = (10 * 0.5 + 11 * 0.9) / 1.4
     expected = [[x1, 10, 5, x1 + 19, 29, 6, 0.9, 1], [50, 50, 9, 59, 59, 9, 0.25, 0]]
@@ -44,7 +44,7 @@ def test_lesions_and_false_positives(run, data, capsys):
     np.testing.assert_allclose(rows[f'{SERIES}_003-009'], expected)
     assert '1 lesions and 1 false positives in 1 sub-volumes' in capsys.readouterr().out
     run('train.json', 'mined.json.mining', '--theta-fp', '0.4')
-    rows = read_proposals(data / 'proposals.json', labelled=True)[f'{SERIES}_003-009']
+    rows = read_proposals(data / 'proposals.json', labeled=True)[f'{SERIES}_003-009']
     assert rows[:, 7].tolist() == [1, 0, 0]
 
 
@@ -58,7 +58,7 @@ def test_mined_annotations_count(run, data):
         mined.update(extra)
         (data / 'mined.json').write_text(json.dumps(coco))
         run('mined.json')
-        rows = read_proposals(data / 'proposals.json', labelled=True)
+        rows = read_proposals(data / 'proposals.json', labeled=True)
         assert rows[f'{SERIES}_003-009'][:, 7].tolist() == label
 
 

@@ -76,7 +76,7 @@ def test_a_gradient_grows_with_its_weight(measure, capsys):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (['nowhere.py'], 'nowhere.py cannot be read'),
+        (['nowhere.py'], 'nowhere.py does not exist'),
         ([CONFIG, '--batches', 0], '--batches 0'),
         ([ROOT / 'configs/_base_/schedules/schedule_plateau.py'], 'no model and train_dataloader'),
     ],

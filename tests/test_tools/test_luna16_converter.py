@@ -62,7 +62,7 @@ def test_schema(convert, phantom, tmp_path):
         assert volume['direction'] == [1, 0, 0, 0, 1, 0, 0, 0, -1]
 
 
-def test_world_centres_are_exact(convert, phantom):
+def test_world_centers_are_exact(convert, phantom):
     """Flipped scans among them: what goes in comes out, and from voxels back too."""
     content = convert(phantom)
     uids = {volume['id']: volume['series_uid'] for volume in content['volumes']}
@@ -87,7 +87,7 @@ def test_world_centres_are_exact(convert, phantom):
 
 
 def test_nodules_are_found_in_the_voxels(convert, phantom, tmp_path):
-    """By the centre of mass of what is denser than lung, whatever way the scan is flipped."""
+    """By the center of mass of what is denser than lung, whatever way the scan is flipped."""
     convert(phantom)
     dataset = VolumeDataset(
         ann_file='luna16.json',

@@ -72,7 +72,7 @@ def run(run_tool, data):
 
 
 def test_whole_and_again(run, data, detector, embedder, capsys):
-    rules = ['--rules', 'propagation', 'matching', '--unlabelled', '--delta', '2.1']
+    rules = ['--rules', 'propagation', 'matching', '--unlabeled', '--delta', '2.1']
     run(*detector, *rules, '--embedder', *embedder)
     coco = json.loads((data / 'mined.json').read_text())
     report = json.loads((data / 'mined.report.json').read_text())

@@ -7,7 +7,8 @@ import torch
 from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 
-from mmlesion.apis.inferencer import load_config, load_detector
+from mmlesion.apis.inferencer import load_detector
+from mmlesion.utils.configs import load_config
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / 'tools/analysis_tools/plot_relations.py'
@@ -79,8 +80,8 @@ def test_pictures(write_config, run_tool, tmp_path, capsys):
     cyan = (picture[..., :2].min(-1) > 200) & (picture[..., 2] < 80)
     assert 1 <= cv2.connectedComponents(cyan.astype(np.uint8))[0] - 1 <= 10
     # a px of the slice itself: HU 100 * 5 + 2 * y + x - 1000 in the window
-    grey = picture[10, 10]
-    assert grey == pytest.approx((500 - 1000 + 600) / 800 * 255, abs=2)
+    gray = picture[10, 10]
+    assert gray == pytest.approx((500 - 1000 + 600) / 800 * 255, abs=2)
     assert '1/1' in capsys.readouterr().err
 
 

@@ -106,7 +106,9 @@ def test_any_number_of_workers_gives_the_same_file(run, dataset):
     assert run(dataset, out='one.json') == run(dataset, '--workers', 3, out='three.json')
 
 
-@pytest.mark.parametrize('torn', [b'', b'{"annotation": 5, "segm', b'{"annotation": 5}'])
+@pytest.mark.parametrize(
+    'torn', [b'', b'[{"annotation": 5, "segm', b'[{"annotation": 5}]', b'{}', b'[[5]]', b'\xff']
+)
 def test_a_killed_run_goes_on_to_the_same_file(
     run, run_tool, dataset, tmp_path, monkeypatch, capsys, torn
 ):
@@ -118,11 +120,13 @@ def test_a_killed_run_goes_on_to_the_same_file(
     monkeypatch.setattr(recist_masks, 'report', die)
     with pytest.raises(SystemExit, match='130'):
         run(dataset)
-    partial = tmp_path / 'out' / 'masks.json.partial.jsonl'
-    lines = partial.read_bytes().splitlines(keepends=True)
-    assert len(lines) == 1 + len(dataset['annotations'])
-    # As if it had been killed when three lesions were written.
-    partial.write_bytes(b''.join(lines[:4]) + torn)
+    partial = tmp_path / 'out' / 'masks.json.partial'
+    parts = sorted(path for path in partial.iterdir() if path.name != 'run.json')
+    assert len(parts) == len(dataset['images'])
+    # As if it had been killed when two images were written, and the next one's file is damaged.
+    for path in parts[2:]:
+        path.unlink()
+    parts[2].write_bytes(torn)
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     read = []
@@ -131,8 +135,8 @@ def test_a_killed_run_goes_on_to_the_same_file(
     run_tool(TOOL, 'ann.json', '--images', 'Images_png', '--out', 'out/masks.json')
     assert (tmp_path / 'out' / 'masks.json').read_bytes() == whole
     assert not partial.exists()
-    assert 'resuming after 3 finished lesions' in capsys.readouterr().out
-    assert [Path(path).name for path in read] == ['002.png', '003.png', '004.png']
+    assert 'going on after 4 lesions' in capsys.readouterr().out
+    assert [Path(path).name for path in read] == ['003.png', '004.png']
 
 
 def test_a_really_killed_process_goes_on(run, dataset, tmp_path):
@@ -141,11 +145,11 @@ def test_a_really_killed_process_goes_on(run, dataset, tmp_path):
     script = (
         'import os, sys, runpy\n'
         'import mmlesion.converters.mask_run as m\n'
-        'add = m.PartialFile.add\n'
+        'add = m.MaskStore.add\n'
         'def add_and_die(self, masks):\n'
         '    add(self, masks)\n'
         '    os.kill(os.getpid(), 9)\n'
-        'm.PartialFile.add = add_and_die\n'
+        'm.MaskStore.add = add_and_die\n'
         'sys.argv = sys.argv[1:]\n'
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
@@ -155,19 +159,19 @@ def test_a_really_killed_process_goes_on(run, dataset, tmp_path):
         [sys.executable, '-c', script, *map(str, arguments)], cwd=tmp_path, env=environment
     )
     assert killed.returncode == -9
-    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['masks.json.partial.jsonl']
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['masks.json.partial']
     assert run(dataset) == whole
 
 
 def test_a_partial_file_of_another_input_is_not_mixed_in(run, dataset, monkeypatch, tmp_path):
     monkeypatch.setattr(recist_masks, 'report', lambda *args: sys.exit('stopped'))
     assert failure(run, dataset) == 'stopped'
-    partial = tmp_path / 'out' / 'masks.json.partial.jsonl'
-    before = partial.read_bytes()
+    partial = tmp_path / 'out' / 'masks.json.partial'
+    before = {path: path.read_bytes() for path in partial.iterdir()}
     assert 'other annotations or options' in failure(run, dataset, '--recist-from-box')
     dataset['annotations'][0]['recist'][0] += 1
     assert 'other annotations or options' in failure(run, dataset)
-    assert partial.read_bytes() == before
+    assert {path: path.read_bytes() for path in partial.iterdir()} == before
 
 
 def test_lesions_without_recist_are_counted_and_get_no_mask(run, dataset, capsys):
@@ -257,9 +261,9 @@ def test_eight_bit_pictures_are_hu_in_steps_of_16(tmp_path):
     assert (read_hu(tmp_path / 'gray.png') == expected).all()
     assert (read_hu(tmp_path / 'rgb.png') == expected).all()
     assert (read_hu(tmp_path / 'deep.png') == stored.astype(int) * 256 - 32768).all()
-    cv2.imwrite(str(tmp_path / 'colour.png'), np.dstack([stored, stored, 255 - stored]))
-    with pytest.raises(UserError, match='colour picture'):
-        read_hu(tmp_path / 'colour.png')
+    cv2.imwrite(str(tmp_path / 'color.png'), np.dstack([stored, stored, 255 - stored]))
+    with pytest.raises(UserError, match='color picture'):
+        read_hu(tmp_path / 'color.png')
 
 
 def test_pictures_show_mask_quadrilateral_and_box(run, dataset, tmp_path):

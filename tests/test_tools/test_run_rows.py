@@ -100,6 +100,23 @@ def test_another_config_is_not_taken_for_the_same(rows):
         rows(CONTENT)
 
 
+@pytest.mark.parametrize('record', ['', '{"made_of": "', '[]', '{}', '{"made_of"}'])
+def test_a_run_whose_record_is_damaged_is_run_again(rows, capsys, record):
+    rows(CONTENT)
+    table = capsys.readouterr().out
+    path = Path('work/better/seed1/run.json')
+    whole = json.loads(path.read_text())
+    path.write_text(record)
+    rows(CONTENT)
+    assert len(Path('work/better/seed1/calls').read_text().splitlines()) == 2
+    assert len(Path('work/better/seed0/calls').read_text().splitlines()) == 1
+    assert json.loads(path.read_text())['made_of'] == whole['made_of']
+    # but for the processor time, which a training that goes on has not in full
+    first, second = (text.splitlines()[2:] for text in (table, capsys.readouterr().out))
+    for one, other in zip(first, second):
+        assert one.rsplit('|', 2)[0] == other.rsplit('|', 2)[0]
+
+
 def test_a_run_that_fails_leaves_the_others(rows):
     content = {**CONTENT, 'rows': {**CONTENT['rows']}}
     content['rows']['plain'] = {'config': 'a.py', 'options': {'fail': 1}}

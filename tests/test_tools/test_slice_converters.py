@@ -82,15 +82,15 @@ def test_lits_slices_and_boxes(lits, convert, tmp_path):
         volume = CTVolume(sitk.ReadImage(str(lits / f'volume-{number}.nii')))
         labels = sitk.GetArrayFromImage(sitk.ReadImage(str(lits / f'segmentation-{number}.nii')))
         assert set(np.unique(labels)) == {0, 1, 2}
-        tumours = volume.oriented(labels) == 2
-        lesions, _ = ndimage.label(tumours, np.ones((3, 3, 3)))
+        tumors = volume.oriented(labels) == 2
+        lesions, _ = ndimage.label(tumors, np.ones((3, 3, 3)))
         assert len(volume.array) == sum(name.startswith(f'volume-{number}/') for name in slices)
         for index, plane in enumerate(volume.array):
             name = f'volume-{number}/{index + 1:03d}.png'
             np.testing.assert_array_equal(read(tmp_path / 'out', name), plane)
             image = slices[name]
             assert image['patient_id'] == number and image['slice_range'] == [1, len(volume.array)]
-            parts, _ = ndimage.label(tumours[index], np.ones((3, 3)))
+            parts, _ = ndimage.label(tumors[index], np.ones((3, 3)))
             expected = [
                 [x.start, y.start, x.stop - x.start, y.stop - y.start]
                 for y, x in ndimage.find_objects(parts)
@@ -106,7 +106,7 @@ def test_lits_slices_and_boxes(lits, convert, tmp_path):
 
 
 def test_lits_orientations(lits, convert, tmp_path):
-    """In every volume the spine lies beneath, and the liver's tumours at the picture's left."""
+    """In every volume the spine lies beneath, and the liver's tumors at the picture's left."""
     for name, image in convert('lits', lits).items():
         # the spine is in the lower half of the picture, beneath the middle column
         hu = read(tmp_path / 'out', name)[:, 54:74]
@@ -179,7 +179,7 @@ def test_nih_ln_masks(nih_ln, convert, tmp_path):
 
 
 def test_nih_ln_markers_where_there_is_no_mask(nih_ln, convert, tmp_path):
-    """Spheres round the listed points meet the masks' boxes of the slices of their centres."""
+    """Spheres round the listed points meet the masks' boxes of the slices of their centers."""
     slices = convert('nih_ln', nih_ln)
     marked = convert('nih_ln', nih_ln, '--masks', tmp_path, out=tmp_path / 'marked')
     assert marked.keys() == slices.keys()

@@ -33,7 +33,7 @@ def test_square_pixels_window_and_box():
 def test_mask_and_diameters():
     slice_hu = np.full((32, 64), -1000.0)
     segment = Segment(np.ones((3, 10), bool), (20, 10))
-    # px n has its centre at n: at n + 1/2 of the picture, 8 px by 32 px of it a px
+    # px n has its center at n: at n + 1/2 of the picture, 8 px by 32 px of it a px
     recist = np.array([[19.5, 11], [29.5, 11], [25, 9.5], [25, 12.5]])
     picture = draw_lesion(slice_hu, (60, 2, 62, 4), (0.5, 2.0), '', segment, recist)[BANNER:]
     y, x = np.nonzero((picture == MASK_COLOR).all(-1))

@@ -29,7 +29,7 @@ def draw(image, data_sample=None, window=None, **options):
 
 
 HU = np.array([[-1000, -175, 50, 275, 3000]])
-GREY = [0, 0, 128, 255, 255]
+GRAY = [0, 0, 128, 255, 255]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_hu_of_any_type_and_channels(image):
     picture = slice_to_rgb(image)
     assert picture.dtype == np.uint8 and picture.shape == (1, 5, 3)
     for channel in range(3):
-        np.testing.assert_allclose(picture[0, :, channel], GREY, atol=1)
+        np.testing.assert_allclose(picture[0, :, channel], GRAY, atol=1)
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.float32])
@@ -176,10 +176,10 @@ def test_lesion_map_is_laid_over_the_picture(dtype):
     sample = DetDataSample(pred_sem_seg=PixelData(sem_seg=lesion))
     picture = draw(np.full((40, 60), 50, np.float32), sample)
     assert (picture[0, 0] == picture[35, 35]).all()
-    grey, hot = picture[0, 0].astype(int), picture[15, 40].astype(int)
-    assert np.ptp(grey) == 0
+    gray, hot = picture[0, 0].astype(int), picture[15, 40].astype(int)
+    assert np.ptp(gray) == 0
     # Certain is the dark red end of the map, (128, 0, 0), by half.
-    np.testing.assert_allclose(hot, (grey + [128, 0, 0]) / 2, atol=2)
+    np.testing.assert_allclose(hot, (gray + [128, 0, 0]) / 2, atol=2)
 
 
 def test_lesion_map_of_a_clipped_image_is_moved_back():

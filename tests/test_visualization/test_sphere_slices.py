@@ -74,4 +74,4 @@ def test_pictures_of_a_test(volume, sample, tmp_path):
     pictures = sorted((tmp_path / 'now/show').iterdir())
     assert [path.name for path in pictures] == [f'1.2.3_{z:03d}.png' for z in (8, 9, 11, 26)]
     drawn = cv2.imread(str(pictures[1]))
-    assert np.ptp(drawn, axis=-1).max() > 100, 'boxes are in colour'
+    assert np.ptp(drawn, axis=-1).max() > 100, 'boxes are in color'

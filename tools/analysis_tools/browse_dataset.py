@@ -4,13 +4,13 @@ import argparse
 import os.path as osp
 
 import numpy as np
-from mmengine.config import Config, DictAction
-from mmengine.config.utils import ConfigParsingError
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
 
 
 def parse_args():
@@ -37,15 +37,6 @@ def parse_args():
     if args.num is not None and args.num < 1:
         parser.error('--num must be positive')
     return args
-
-
-def load_config(path, options):
-    try:
-        cfg = Config.fromfile(path)
-    except (FileNotFoundError, IsADirectoryError, ConfigParsingError, SyntaxError) as error:
-        raise UserError(f'config {path} cannot be read: {error}') from error
-    cfg.merge_from_dict(options or {})
-    return cfg
 
 
 def build_dataset(cfg, phase):

@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.converters.grabcut import ellipse_mask, quadrilateral_mask
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.phantom.truth import read_masks
+from mmlesion.io.true_masks import read_masks
+from mmlesion.structures import decode_mask
 from mmlesion.utils import UserError, cli
 
 
@@ -57,7 +57,7 @@ def evaluate(coco, truth):
             continue
         points = np.reshape(ann['recist'], (4, 2))
         found = {
-            'all masks': mask_utils.decode(ann['segmentation']).astype(bool),
+            'all masks': decode_mask(ann['segmentation']),
             'quadrilateral alone': quadrilateral_mask(points, true.shape),
             'ellipse alone': ellipse_mask(points, true.shape),
         }

@@ -9,19 +9,18 @@ grows with its loss_weight in proportion.
 from __future__ import annotations
 
 import argparse
-import json
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from mmengine.config import Config, DictAction
-from mmengine.config.utils import ConfigParsingError
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.io.atomic import atomic_write
+from mmlesion.io.json_files import write_json
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -127,17 +126,6 @@ def shared_parameters(model: nn.Module, part: str) -> list[Tensor]:
     return parameters
 
 
-def load_config(args: argparse.Namespace) -> Config:
-    try:
-        cfg = Config.fromfile(args.config)
-    except (OSError, SyntaxError, ConfigParsingError) as error:
-        raise UserError(f'config {args.config} cannot be read: {error}') from error
-    cfg.merge_from_dict(args.cfg_options or {})
-    if 'model' not in cfg or 'train_dataloader' not in cfg:
-        raise UserError(f'{args.config} has no model and train_dataloader: give a whole config')
-    return cfg
-
-
 def measure(cfg: Config, args: argparse.Namespace) -> list[dict]:
     """Compare the losses of ``args.batches`` batches, each as :func:`compare_losses` does."""
     # imported here, so that --help does without torch
@@ -173,16 +161,16 @@ def main():
     args = parse_args()
     if args.batches < 1:
         raise UserError(f'--batches {args.batches} must be at least 1')
-    figures = medians(measure(load_config(args), args))
+    cfg = load_config(args.config, args.cfg_options, ['model', 'train_dataloader'])
+    figures = medians(measure(cfg, args))
     rows = [['loss', 'value', 'gradient', 'to the others']]
     for name, figure in figures.items():
         cells = [f'{number:.4g}' for number in figure]
         rows.append([name] + cells)
     print(AsciiTable(rows).table)
     if args.out:
-        with atomic_write(args.out) as path:
-            records = {name: figure._asdict() for name, figure in figures.items()}
-            path.write_text(json.dumps(records, indent=2) + '\n')
+        named = {name: figure._asdict() for name, figure in figures.items()}
+        write_json(named, args.out, indent=2)
 
 
 if __name__ == '__main__':

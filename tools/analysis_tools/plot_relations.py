@@ -14,6 +14,7 @@ import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.io.slices import read_slice
 from mmlesion.structures import to_original_frame
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
 
 NO_RELATIONS = (
     'the detector of {} has no relations between regions: give a config whose RelationRoIHead '
@@ -81,10 +82,10 @@ def main():
     from mmdet.registry import DATASETS
     from mmengine.device import get_device
 
-    from mmlesion.apis.inferencer import load_config, load_detector
+    from mmlesion.apis.inferencer import load_detector
     from mmlesion.models import RelationRoIHead
 
-    cfg = load_config(args.config, args.cfg_options or {})
+    cfg = load_config(args.config, args.cfg_options, ['test_dataloader'])
     model = load_detector(cfg, args.checkpoint, args.device or get_device())
     if not isinstance(getattr(model, 'roi_head', None), RelationRoIHead):
         raise UserError(NO_RELATIONS.format(args.config))

@@ -13,33 +13,16 @@ import argparse
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
-from mmdet.models.detectors import TwoStageDetector
-from mmengine.config import Config, ConfigDict
-from mmengine.structures import InstanceData
-from torch import Tensor
-
-from mmlesion.analysis.detectors import (
-    PARTS,
-    build_detector,
-    count_parameters,
-    load_configs,
-    random_image,
-    seconds_of,
-    time_two_stage,
-)
-from mmlesion.analysis.timing import (
-    benchmark_parser,
-    check_size,
-    format_table,
-    interleave,
-    median,
-    median_ratio,
-    run_benchmark,
-)
+from mmlesion.analysis.benchmark import BenchmarkParser, check_size, format_table
+from mmlesion.analysis.config_files import load_configs
+from mmlesion.analysis.timing import Rounds, interleave
 from mmlesion.utils import UserError, cli
+
+if TYPE_CHECKING:
+    from mmdet.models.detectors import TwoStageDetector
+    from mmengine.config import Config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 BACKBONES = dict(
@@ -86,13 +69,16 @@ def build(name: str, cfg: Config, args: argparse.Namespace) -> TwoStageDetector:
     Raises:
         UserError: If it is no two-stage detector.
     """
+    from mmdet.models.detectors import TwoStageDetector
+
+    from mmlesion.analysis.detectors import build_detector
+
     model = build_detector(cfg, seed=args.seed, device=args.device)
     if not isinstance(model, TwoStageDetector):
         raise UserError(f'{name} is not of a two-stage detector: give those of Faster R-CNN')
     return model
 
 
-@torch.no_grad()
 def compare(
     models: Mapping[str, TwoStageDetector], proposals: int | None, args: argparse.Namespace
 ) -> list[dict]:
@@ -109,13 +95,15 @@ def compare(
         ``wall_ratio`` and ``processor_ratio``, the median over rounds of the total over the first
         detector's.
     """
+    from mmlesion.analysis.detectors import best_proposals, random_image, time_two_stage
+
     image, meta = random_image(args.size, args.seed, args.device)
     if proposals is not None:
         for model in models.values():
             model.rpn_head.test_cfg.max_per_img = proposals
     reference = next(iter(models))
     count = max(model.rpn_head.test_cfg.max_per_img for model in models.values())
-    regions = best_regions(models[reference], image, meta, count)
+    regions = best_proposals(models[reference], image, meta, count)
     time_on = partial(time_two_stage, image=image, meta=meta, regions=regions)
     functions = {name: partial(time_on, model) for name, model in models.items()}
     rounds = interleave(functions, args.runs, args.warmup)
@@ -131,18 +119,10 @@ def compare(
     return figures
 
 
-def best_regions(
-    model: TwoStageDetector, image: Tensor, meta: dict[str, Any], count: int
-) -> InstanceData:
-    """Return the best ``count`` proposals that a two-stage detector's RPN finds."""
-    test_cfg = ConfigDict(model.rpn_head.test_cfg, max_per_img=count)
-    outputs = model.rpn_head(model.extract_feat(image))
-    (found,) = model.rpn_head.predict_by_feat(*outputs, batch_img_metas=[meta], cfg=test_cfg)
-    return found
-
-
 def parameters_of_parts(model: TwoStageDetector) -> dict[str, int]:
     """Count a two-stage detector's parameters, by part and in total."""
+    from mmlesion.analysis.detectors import count_parameters
+
     return dict(
         features=count_parameters(model.backbone, getattr(model, 'neck', None)),
         rpn=count_parameters(model.rpn_head),
@@ -151,14 +131,15 @@ def parameters_of_parts(model: TwoStageDetector) -> dict[str, int]:
     )
 
 
-def summarize(rounds: list[dict], name: str, reference: str) -> dict:
+def summarize(rounds: Rounds, name: str, reference: str) -> dict:
     """Return medians and ratios of one detector, as :func:`compare` returns them."""
-    summary = {}
-    for clock in ('wall', 'processor'):
-        summary[clock] = {part: median(rounds, name, seconds_of(part, clock)) for part in PARTS}
-        total = seconds_of('total', clock)
-        summary[f'{clock}_ratio'] = median_ratio(rounds, name, reference, total)
-    return summary
+    ratios = rounds.total_ratios(name, reference)
+    return dict(
+        wall=rounds.part_medians(name, 'wall'),
+        processor=rounds.part_medians(name, 'processor'),
+        wall_ratio=ratios['wall'],
+        processor_ratio=ratios['processor'],
+    )
 
 
 COLUMNS = {
@@ -182,7 +163,7 @@ def tables(figures: list[list[dict]]) -> str:
 
 @cli
 def main():
-    parser = benchmark_parser(__doc__, 'weights and image', runs=10, warmup=2)
+    parser = BenchmarkParser(__doc__, 'weights and image', runs=10, warmup=2)
     parser.add_argument(
         'configs', nargs='*', help="two-stage detectors in place of the backbones' (mmdet:: too)"
     )
@@ -193,7 +174,7 @@ def main():
         '--proposals', nargs='+', type=int, default=[None], help="at most so many (each config's)"
     )
     parser.add_argument('--size', type=int, default=512, help='image side, px (default 512)')
-    run_benchmark(parser, measure, tables)
+    parser.run(measure, tables)
 
 
 if __name__ == '__main__':

@@ -12,7 +12,8 @@ import numpy as np
 import SimpleITK as sitk
 from tqdm import tqdm
 
-from mmlesion.analysis.timing import format_table, time_call
+from mmlesion.analysis.benchmark import format_table
+from mmlesion.analysis.timing import time_call
 from mmlesion.followup.pairing import StudyLesions, pair_lesions
 from mmlesion.followup.registration import register_rigid
 from mmlesion.phantom.patient import Patient, PatientOptions, Study, draw_patient, render

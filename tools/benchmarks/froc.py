@@ -10,7 +10,8 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from mmlesion.analysis.timing import benchmark_parser, format_table, run_benchmark, time_call
+from mmlesion.analysis.benchmark import BenchmarkParser, format_table
+from mmlesion.analysis.timing import time_call
 from mmlesion.evaluation.functional import (
     deeplesion_protocol,
     evaluate_froc,
@@ -131,9 +132,9 @@ COLUMNS = {
 
 @cli
 def main():
-    parser = benchmark_parser(__doc__, 'detections and lesions')
+    parser = BenchmarkParser(__doc__, 'detections and lesions')
     parser.add_argument('--repeats', type=int, default=3, help='the best of so many runs counts')
-    run_benchmark(parser, measure, partial(format_table, columns=COLUMNS))
+    parser.run(measure, partial(format_table, columns=COLUMNS))
 
 
 if __name__ == '__main__':

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from mmlesion.analysis.timing import benchmark_parser, run_benchmark, time_call
+from mmlesion.analysis.benchmark import BenchmarkParser
+from mmlesion.analysis.timing import time_call
 from mmlesion.converters.grabcut import recist_mask
 from mmlesion.converters.mask_run import MaskOptions, MaskRun, first_window
 from mmlesion.io.coco import coco_ground_truth
@@ -95,7 +96,7 @@ def show(figures: dict) -> str:
 
 @cli
 def main():
-    parser = benchmark_parser(__doc__)
+    parser = BenchmarkParser(__doc__)
     parser.add_argument('ann', metavar='ANN.json', help='COCO file with "recist"')
     parser.add_argument('--images', required=True, help='the folder that file names start from')
     parser.add_argument(
@@ -105,7 +106,7 @@ def main():
     parser.add_argument(
         '--num', type=int, default=40, help='lesions segmented in whole slices too (default 40)'
     )
-    run_benchmark(parser, measure, show)
+    parser.run(measure, show)
 
 
 if __name__ == '__main__':

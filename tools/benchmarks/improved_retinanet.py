@@ -4,35 +4,23 @@ All are built from their configs and timed in turn on the same image, from the i
 detections in its own frame. The first config is the one that the others are compared with.
 """
 
+from __future__ import annotations
+
 import argparse
+import operator
 import statistics
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
-from mmdet.structures import DetDataSample
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
-
-from mmlesion.analysis.detectors import (
-    build_detector,
-    count_parameters,
-    load_configs,
-    random_image,
-)
-from mmlesion.analysis.timing import (
-    benchmark_parser,
-    check_size,
-    format_table,
-    interleave,
-    median,
-    median_ratio,
-    run_benchmark,
-    time_call,
-)
+from mmlesion.analysis.benchmark import BenchmarkParser, check_size, format_table
+from mmlesion.analysis.config_files import load_configs
+from mmlesion.analysis.timing import interleave
 from mmlesion.utils import UserError, cli
+
+if TYPE_CHECKING:
+    from mmdet.models.detectors import BaseDetector
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'improved_retinanet'
 ROWS = [
@@ -44,22 +32,7 @@ ROWS = [
 ]
 
 
-def time_detection(model: nn.Module, image: Tensor, meta: dict[str, Any]) -> float:
-    """Run a detector once; return its wall seconds."""
-    samples = [DetDataSample(metainfo=meta)]
-    return time_call(model.predict, image, samples, device=image.device)[1].wall
-
-
-def gigamacs(model: nn.Module, image: Tensor) -> float:
-    """Count a network's multiply-adds, without post-processing, in thousand millions."""
-    counter = FlopCounterMode(display=False)
-    with counter:
-        model(image, mode='tensor')
-    return counter.get_total_flops() / 2e9
-
-
-@torch.no_grad()
-def compare(models: Mapping[str, nn.Module], args: argparse.Namespace) -> list[dict]:
+def compare(models: Mapping[str, BaseDetector], args: argparse.Namespace) -> list[dict]:
     """Time detectors in turn, in the other direction at every second round.
 
     Args:
@@ -70,20 +43,23 @@ def compare(models: Mapping[str, nn.Module], args: argparse.Namespace) -> list[d
         list[dict]: ``name, parameters, gigamacs, seconds`` (the median), ``ratio`` to the first
         (the median over rounds) and ``added``, the median of seconds beyond the one before.
     """
+    from mmlesion.analysis.detectors import count_parameters, gigamacs, random_image, time_detection
+
     image, meta = random_image(args.size, args.seed, args.device)
     names = list(models)
     time_on = partial(time_detection, image=image, meta=meta)
     functions = {name: partial(time_on, model) for name, model in models.items()}
     rounds = interleave(functions, args.runs, args.warmup)
+    wall = operator.attrgetter('wall')
     rows, before = [], names[0]
     for name in names:
         row = dict(
             name=name,
             parameters=count_parameters(models[name]),
             gigamacs=gigamacs(models[name], image),
-            seconds=median(rounds, name),
-            ratio=median_ratio(rounds, name, names[0]),
-            added=statistics.median(seconds[name] - seconds[before] for seconds in rounds),
+            seconds=rounds.median(name, wall),
+            ratio=rounds.median_ratio(name, names[0], wall),
+            added=statistics.median(r[name].wall - r[before].wall for r in rounds),
         )
         rows.append(row)
         before = name
@@ -111,6 +87,8 @@ def measure(args: argparse.Namespace) -> list[dict]:
     for path in args.checkpoints:
         if not Path(path).is_file():
             raise UserError(f'{path} does not exist')
+    from mmlesion.analysis.detectors import build_detector
+
     models = {}
     for i, (name, cfg) in enumerate(configs.items()):
         checkpoint = args.checkpoints[i] if args.checkpoints else None
@@ -120,13 +98,13 @@ def measure(args: argparse.Namespace) -> list[dict]:
 
 @cli
 def main():
-    parser = benchmark_parser(__doc__, 'weights and image', runs=20, warmup=3)
+    parser = BenchmarkParser(__doc__, 'weights and image', runs=20, warmup=3)
     parser.add_argument('configs', nargs='*', type=Path, default=ROWS, help='default: VGG-19 rows')
     parser.add_argument(
         '--checkpoints', nargs='+', default=[], help='one for each config (default random weights)'
     )
     parser.add_argument('--size', type=int, default=512, help='image side, px (default 512)')
-    run_benchmark(parser, measure, partial(format_table, columns=COLUMNS))
+    parser.run(measure, partial(format_table, columns=COLUMNS))
 
 
 if __name__ == '__main__':

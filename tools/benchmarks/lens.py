@@ -13,30 +13,15 @@ import copy
 import operator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from mmengine.config import Config
-
-from mmlesion.analysis.detectors import (
-    PARTS,
-    build_detector,
-    count_parameters,
-    load_config,
-    random_image,
-    seconds_of,
-    time_two_stage,
-)
-from mmlesion.analysis.timing import (
-    benchmark_parser,
-    check_size,
-    format_table,
-    interleave,
-    median,
-    median_ratio,
-    run_benchmark,
-)
+from mmlesion.analysis.benchmark import BenchmarkParser, check_size, format_table
+from mmlesion.analysis.timing import Rounds, interleave
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs/_base_/models/lens.py'
 
@@ -81,7 +66,6 @@ def variants(cfg: Config, proposals: int | None = None) -> dict[str, Config]:
     return dict(one_dataset_rpn=rpn, one_dataset=one, all_datasets=cfg)
 
 
-@torch.no_grad()
 def measure(args: argparse.Namespace) -> dict[str, dict]:
     """Time the detectors in turn.
 
@@ -97,8 +81,20 @@ def measure(args: argparse.Namespace) -> dict[str, dict]:
     cfg = load_config(args.config)
     if cfg.get('model', {}).get('type') != 'LENS':
         raise UserError(f'{args.config} is not the config of a LENS: give one of configs/lens')
+    return time_variants(variants(cfg, args.proposals), args)
+
+
+def time_variants(configs: dict[str, Config], args: argparse.Namespace) -> dict[str, dict]:
+    """Time the detectors of some configs; figures as :func:`measure` returns them."""
+    from mmlesion.analysis.detectors import (
+        build_detector,
+        count_parameters,
+        random_image,
+        time_two_stage,
+    )
+
     models = {}
-    for name, variant in variants(cfg, args.proposals).items():
+    for name, variant in configs.items():
         models[name] = build_detector(variant, seed=args.seed, device=args.device)
     backbone = models['all_datasets'].backbone
     channels = backbone.num_groups * backbone.group_size
@@ -112,22 +108,19 @@ def measure(args: argparse.Namespace) -> dict[str, dict]:
     return dict(figures, ratios=ratios)
 
 
-def summarize(rounds: list[dict], name: str) -> dict[str, float]:
+def summarize(rounds: Rounds, name: str) -> dict[str, float]:
     """Return the medians of one detector, as :func:`measure` returns them."""
-    walls = {part: median(rounds, name, seconds_of(part, 'wall')) for part in PARTS}
     return dict(
-        walls,
-        processor=median(rounds, name, seconds_of('total', 'processor')),
-        proposals=median(rounds, name, operator.itemgetter('proposals')),
+        rounds.part_medians(name, 'wall'),
+        processor=rounds.part_medians(name, 'processor')['total'],
+        proposals=rounds.median(name, operator.itemgetter('proposals')),
     )
 
 
-def compare(rounds: list[dict], sizes: dict[str, int], pair: Comparison) -> dict[str, float]:
+def compare(rounds: Rounds, sizes: dict[str, int], pair: Comparison) -> dict[str, float]:
     """Return the ratios of time and size of one detector to another."""
-    ratio = partial(median_ratio, rounds, pair.name, pair.reference)
     return dict(
-        wall=ratio(seconds_of('total', 'wall')),
-        processor=ratio(seconds_of('total', 'processor')),
+        rounds.total_ratios(pair.name, pair.reference),
         parameters=sizes[pair.name] / sizes[pair.reference],
     )
 
@@ -158,13 +151,13 @@ def show(figures: dict[str, dict]) -> str:
 
 @cli
 def main():
-    parser = benchmark_parser(__doc__, 'weights and image', runs=10, warmup=2)
+    parser = BenchmarkParser(__doc__, 'weights and image', runs=10, warmup=2)
     parser.add_argument(
         'config', nargs='?', default=str(CONFIG), help='a LENS (default: the paper)'
     )
     parser.add_argument('--size', type=int, default=512, help='image side, px (default 512)')
     parser.add_argument('--proposals', type=int, help='at most so many (default: the config)')
-    run_benchmark(parser, measure, show)
+    parser.run(measure, show)
 
 
 if __name__ == '__main__':

@@ -1,31 +1,19 @@
 """Time of nms_3d and RoIAlign3D beside loops over boxes, and beside MONAI's NMS if installed."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Mapping
 from functools import partial
-from typing import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Callable
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-from mmlesion.analysis.timing import (
-    Seconds,
-    benchmark_parser,
-    interleave,
-    median,
-    median_ratio,
-    run_benchmark,
-    time_call,
-)
-from mmlesion.models.layers import nms_3d, roi_align_3d
-from mmlesion.structures.spheres import SphereBoxes, sphere_overlaps
+from mmlesion.analysis.benchmark import BenchmarkParser
+from mmlesion.analysis.timing import Seconds, interleave, time_call
 from mmlesion.utils import UserError, cli
 
-try:
-    from monai.data.box_utils import non_max_suppression
-except ImportError:
-    non_max_suppression = None
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EXTENT = 300  # mm, of a scan
 STRIDE = 4  # of the feature map that regions are aligned in
@@ -35,6 +23,8 @@ WIDEST = 24  # mm, of a sphere
 
 def draw_spheres(number: int, extent: float, lesions: int = 0) -> Tensor:
     """Draw spheres of 4 to 24 mm anywhere, or within some mm of some lesions."""
+    import torch
+
     spheres = torch.rand(number, 4) * extent
     if lesions:
         about = torch.randint(lesions, (number,))
@@ -45,6 +35,10 @@ def draw_spheres(number: int, extent: float, lesions: int = 0) -> Tensor:
 
 def plain_nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Keep the best box and drop what overlaps it, until none is left."""
+    import torch
+
+    from mmlesion.structures.spheres import sphere_overlaps
+
     order, kept = scores.argsort(descending=True, stable=True), []
     while len(order):
         best, order = order[0], order[1:]
@@ -56,6 +50,10 @@ def plain_nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 
 def monai_nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Run MONAI's NMS on the bounding cubes."""
+    from monai.data.box_utils import non_max_suppression
+
+    from mmlesion.structures.spheres import SphereBoxes
+
     cubes = SphereBoxes(boxes, clone=False).cubes
     return non_max_suppression(cubes, scores, iou_threshold, max_proposals=-1)
 
@@ -64,6 +62,9 @@ def plain_roi_align(
     features: Tensor, rois: Tensor, output_size: int, spatial_scale: float, ratio: int = 2
 ) -> Tensor:
     """Sample each region by itself with grid_sample."""
+    import torch
+    from torch.nn import functional as F
+
     samples = output_size * ratio
     steps = (torch.arange(samples, device=rois.device) + 0.5) / samples - 0.5
     size = torch.tensor(features.shape[2:], device=rois.device)
@@ -116,20 +117,24 @@ def compare(
     results = {name: result for name, (result, _) in rounds[-1].items()}
     names = list(functions)
     first = names[0]
-    figures = dict(seconds={name: median(rounds, name, wall_seconds) for name in names})
+    figures = dict(seconds={name: rounds.median(name, wall_seconds) for name in names})
     for other in names[1:]:
         if not same(results[first], results[other]):
             raise UserError(f'{first} and {other} have different results: times mean nothing')
-        figures[f'{other}_over_{first}'] = median_ratio(rounds, other, first, wall_seconds)
+        figures[f'{other}_over_{first}'] = rounds.median_ratio(other, first, wall_seconds)
     return figures
 
 
 def compare_nms(args: argparse.Namespace) -> dict:
     """Time NMS on random spheres; ``kept`` is the number of spheres that are left."""
+    import torch
+
+    from mmlesion.models.layers import nms_3d
+
     boxes = draw_spheres(args.boxes, EXTENT, args.lesions).to(args.device)
     scores = torch.rand(args.boxes).to(args.device)
     ways = dict(nms_3d=nms_3d, loop=plain_nms)
-    if non_max_suppression:
+    if find_spec('monai'):
         ways['monai'] = monai_nms
     suppress = {name: partial(way, boxes, scores, args.iou) for name, way in ways.items()}
     return dict(compare(suppress, args, torch.equal), kept=len(suppress['nms_3d']()))
@@ -137,6 +142,10 @@ def compare_nms(args: argparse.Namespace) -> dict:
 
 def compare_roi_align(args: argparse.Namespace) -> dict:
     """Time RoIAlign of random regions with its gradient, and its forward pass alone."""
+    import torch
+
+    from mmlesion.models.layers import roi_align_3d
+
     shape = (1, args.channels, args.size, args.size, args.size)
     features = torch.randn(shape).to(args.device).requires_grad_()
     spheres = draw_spheres(args.regions, args.size * STRIDE - WIDEST)
@@ -161,6 +170,8 @@ def measure(args: argparse.Namespace) -> dict:
         timed with its gradient, and of ``roi_align_forward``.
     """
     check(args)
+    import torch
+
     torch.manual_seed(args.seed)
     return dict(nms=compare_nms(args), **compare_roi_align(args))
 
@@ -177,7 +188,7 @@ def check(args: argparse.Namespace) -> None:
 
 @cli
 def main():
-    parser = benchmark_parser(__doc__, 'boxes and features', runs=10, warmup=2)
+    parser = BenchmarkParser(__doc__, 'boxes and features', runs=10, warmup=2)
     parser.add_argument('--boxes', type=int, default=10000, help='for NMS (default 10000)')
     parser.add_argument(
         '--lesions', type=int, default=100, help='that boxes lie about; 0: anywhere (default 100)'
@@ -186,7 +197,7 @@ def main():
     parser.add_argument('--regions', type=int, default=300, help='for RoIAlign (default 300)')
     parser.add_argument('--size', type=int, default=32, help='side of the features (default 32)')
     parser.add_argument('--channels', type=int, default=32, help='of the features (default 32)')
-    run_benchmark(parser, measure)
+    parser.run(measure)
 
 
 if __name__ == '__main__':

@@ -7,6 +7,8 @@ time and peak memory grow. Memory is what is added to that before the scan: of a
 or of this process's private pages (mapped ones are the system's to drop).
 """
 
+from __future__ import annotations
+
 import argparse
 import copy
 import operator
@@ -14,24 +16,21 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from mmengine.config import Config
-from torch import Tensor, nn
 
-from mmlesion.analysis.detectors import build_detector, load_config
+from mmlesion.analysis.benchmark import BenchmarkParser
 from mmlesion.analysis.memory import PeakMemory, check_memory
-from mmlesion.analysis.timing import (
-    Seconds,
-    benchmark_parser,
-    interleave,
-    median,
-    median_ratio,
-    run_benchmark,
-    time_call,
-)
+from mmlesion.analysis.timing import Seconds, interleave, time_call
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from torch import Tensor
+
+    from mmlesion.models.detectors import AggregatedRCNN3D
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'aggregated_rcnn3d'
 CONFIG = FOLDER / 'aggregated-rcnn3d_dense-unet_da-lm_4xb2-50e_luna16.py'
@@ -50,6 +49,8 @@ def draw_scan(folder: str, shape: Sequence[int], seed: int) -> Tensor:
     Returns:
         Tensor: (1, *shape) int16.
     """
+    import torch
+
     path = Path(folder, f'{shape[0]}.npy')
     scan = np.lib.format.open_memmap(path, 'w+', np.int16, tuple(shape))
     generator = np.random.default_rng(seed)
@@ -60,8 +61,10 @@ def draw_scan(folder: str, shape: Sequence[int], seed: int) -> Tensor:
     return torch.from_numpy(np.load(path, mmap_mode='c'))[None]
 
 
-def build(cfg: Config, name: str, args: argparse.Namespace) -> nn.Module:
+def build(cfg: Config, name: str, args: argparse.Namespace) -> AggregatedRCNN3D:
     """Build the detector of that name; parts shared with the others have the same weights."""
+    from mmlesion.analysis.detectors import build_detector
+
     cfg = copy.deepcopy(cfg)
     if name != RPN:
         cfg.model.roi_head = cfg[HEADS[name]]
@@ -74,12 +77,12 @@ def build(cfg: Config, name: str, args: argparse.Namespace) -> nn.Module:
     return build_detector(cfg, args.checkpoint, args.seed, args.device)
 
 
-def time_scan(model: nn.Module, scan: Tensor, args: argparse.Namespace) -> Seconds:
+def time_scan(model: AggregatedRCNN3D, scan: Tensor, args: argparse.Namespace) -> Seconds:
     """Detect a scan's lesions, and return the seconds that it took."""
     return time_call(model.detect_scan, scan, args.batch, device=args.device)[1]
 
 
-def compare(models: Mapping[str, nn.Module], scan: Tensor, args: argparse.Namespace) -> dict:
+def compare(models: Mapping[str, AggregatedRCNN3D], scan: Tensor, args: argparse.Namespace) -> dict:
     """Time the detectors in turn.
 
     Returns:
@@ -92,15 +95,15 @@ def compare(models: Mapping[str, nn.Module], scan: Tensor, args: argparse.Namesp
     figures = {}
     for name in models:
         figures[name] = dict(
-            seconds=median(rounds, name, wall),
-            seconds_ratio=median_ratio(rounds, name, RPN, wall),
-            processor_seconds=median(rounds, name, processor),
-            processor_seconds_ratio=median_ratio(rounds, name, RPN, processor),
+            seconds=rounds.median(name, wall),
+            seconds_ratio=rounds.median_ratio(name, RPN, wall),
+            processor_seconds=rounds.median(name, processor),
+            processor_seconds_ratio=rounds.median_ratio(name, RPN, processor),
         )
     return figures
 
 
-def grow(model: nn.Module, folder: str, args: argparse.Namespace) -> list[dict]:
+def grow(model: AggregatedRCNN3D, folder: str, args: argparse.Namespace) -> list[dict]:
     """Measure time and peak memory as the scan doubles along z.
 
     Returns:
@@ -146,7 +149,7 @@ def check(args: argparse.Namespace) -> None:
 
 @cli
 def main():
-    parser = benchmark_parser(__doc__, 'weights and scan', runs=3, warmup=1)
+    parser = BenchmarkParser(__doc__, 'weights and scan', runs=3, warmup=1)
     parser.add_argument('config', nargs='?', type=Path, default=CONFIG, help='default: the paper')
     parser.add_argument('--checkpoint', help='weights of the model with Local Magnification')
     parser.add_argument(
@@ -163,7 +166,7 @@ def main():
         '--proposals', type=int, help="most proposals of a window (default: the config's)"
     )
     parser.add_argument('--doublings', type=int, default=2, help='of the scan (default 2)')
-    run_benchmark(parser, measure)
+    parser.run(measure)
 
 
 if __name__ == '__main__':

@@ -9,21 +9,10 @@ import operator
 import resource
 from pathlib import Path
 
-import torch
-from mmdet.structures import DetDataSample
-from mmengine.optim import build_optim_wrapper
-from mmengine.structures import InstanceData
-
-from mmlesion.analysis.detectors import build_detector, count_parameters, load_config
-from mmlesion.analysis.timing import (
-    benchmark_parser,
-    check_size,
-    interleave,
-    median,
-    run_benchmark,
-    time_call,
-)
+from mmlesion.analysis.benchmark import BenchmarkParser, check_size
+from mmlesion.analysis.timing import interleave, time_call
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'aggregated_rcnn3d'
 CONFIG = FOLDER / 'aggregated-rcnn3d_dense-unet_da-lm_4xb2-50e_luna16.py'
@@ -41,6 +30,10 @@ def make_batch(size: int, batch: int, seed: int) -> dict[str, list]:
     Returns:
         dict: ``inputs``, int16 (1, size, size, size) each, and ``data_samples``.
     """
+    import torch
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+
     generator = torch.Generator().manual_seed(seed)
     shape = (1, size, size, size)
     inputs = [torch.randint(-1000, 400, shape, generator=generator).short() for _ in range(batch)]
@@ -58,7 +51,9 @@ def make_batch(size: int, batch: int, seed: int) -> dict[str, list]:
 
 def peak_memory(device: str) -> int:
     """Return the most bytes so far: a GPU's allocations, or this process's resident memory."""
-    if torch.device(device).type == 'cuda':
+    if device.startswith('cuda'):
+        import torch
+
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
@@ -74,6 +69,10 @@ def measure(args: argparse.Namespace) -> dict:
     if args.batch < 1:
         raise UserError(f'--batch {args.batch} must be at least 1')
     cfg = load_config(args.config)
+    from mmengine.optim import build_optim_wrapper
+
+    from mmlesion.analysis.detectors import build_detector, count_parameters
+
     model = build_detector(cfg, seed=args.seed, device=args.device).train()
     model.branches = args.branches
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
@@ -88,8 +87,8 @@ def measure(args: argparse.Namespace) -> dict:
     peak = peak_memory(args.device)
     return dict(
         config=args.config.stem,
-        seconds=median(rounds, 'step', operator.attrgetter('wall')),
-        processor_seconds=median(rounds, 'step', operator.attrgetter('processor')),
+        seconds=rounds.median('step', operator.attrgetter('wall')),
+        processor_seconds=rounds.median('step', operator.attrgetter('processor')),
         peak_gib=peak / 2**30,
         added_gib=(peak - before) / 2**30,
         parameters=count_parameters(model),
@@ -98,14 +97,14 @@ def measure(args: argparse.Namespace) -> dict:
 
 @cli
 def main():
-    parser = benchmark_parser(__doc__, 'weights and crop', runs=3, warmup=1)
+    parser = BenchmarkParser(__doc__, 'weights and crop', runs=3, warmup=1)
     parser.add_argument('config', nargs='?', type=Path, default=CONFIG, help='default: the paper')
     parser.add_argument('--size', type=int, default=128, help='side of the crop, mm (default 128)')
     parser.add_argument('--batch', type=int, default=1, help='crops of a step (default 1)')
     parser.add_argument(
         '--branches', choices=['joint', 'rpn', 'fprn'], default='joint', help='default joint'
     )
-    run_benchmark(parser, measure)
+    parser.run(measure)
 
 
 if __name__ == '__main__':

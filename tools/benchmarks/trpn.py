@@ -1,33 +1,33 @@
 """Inference time of TruncatedRPNHead beside mmdet's RPNHead, on the same features and weights."""
 
+from __future__ import annotations
+
 import argparse
 import operator
 from functools import partial
+from typing import TYPE_CHECKING
 
-import torch
-from mmdet.models.dense_heads import RPNHead
-from mmdet.models.utils import select_single_mlvl
-from mmdet.structures import DetDataSample
-from mmengine.config import ConfigDict
-from torch import Tensor, nn
-
-from mmlesion.analysis.timing import (
-    benchmark_parser,
-    check_size,
-    interleave,
-    median,
-    median_ratio,
-    run_benchmark,
-    time_call,
-)
-from mmlesion.models import TruncatedRPNHead
+from mmlesion.analysis.benchmark import BenchmarkParser, check_size
+from mmlesion.analysis.timing import interleave, time_call
 from mmlesion.utils import cli
+
+if TYPE_CHECKING:
+    from mmdet.models.dense_heads import RPNHead
+    from mmdet.structures import DetDataSample
+    from torch import Tensor
+
+    from mmlesion.models import TruncatedRPNHead
 
 STRIDES = [4, 8, 16, 32, 64]
 
 
-def build_heads(channels: int, device: str) -> tuple[nn.Module, nn.Module]:
+def build_heads(channels: int, device: str) -> tuple[RPNHead, TruncatedRPNHead]:
     """Build both heads with the same anchors, test settings and common weights."""
+    from mmdet.models.dense_heads import RPNHead
+    from mmengine.config import ConfigDict
+
+    from mmlesion.models import TruncatedRPNHead
+
     settings = dict(
         in_channels=channels,
         feat_channels=channels,
@@ -43,11 +43,16 @@ def build_heads(channels: int, device: str) -> tuple[nn.Module, nn.Module]:
     )
     plain, truncated = RPNHead(**settings), TruncatedRPNHead(**settings)
     truncated.load_state_dict(plain.state_dict(), strict=False)
-    return plain.to(device).eval(), truncated.to(device).eval()
+    for head in (plain, truncated):
+        head.to(device).eval().requires_grad_(False)
+    return plain, truncated
 
 
 def make_inputs(size: int, channels: int, device: str) -> tuple:
     """Draw smooth random features, as a pyramid has them, for one image."""
+    import torch
+    from mmdet.structures import DetDataSample
+
     coarse = torch.randn(1, channels, size // 32, size // 32)
     features = []
     for stride in STRIDES:
@@ -58,19 +63,23 @@ def make_inputs(size: int, channels: int, device: str) -> tuple:
     return tuple(features), [sample]
 
 
-def time_head(head: nn.Module, features: tuple[Tensor], samples: list[DetDataSample]) -> dict:
+def time_head(head: RPNHead, features: tuple[Tensor], samples: list[DetDataSample]) -> dict:
     """Run a head once; return its wall ``seconds`` and the number of its ``proposals``."""
     (proposals,), seconds = time_call(head.predict, features, samples, device=features[0].device)
     return dict(seconds=seconds.wall, proposals=len(proposals))
 
 
-def kept_fraction(head: nn.Module, features: tuple[Tensor], samples: list[DetDataSample]) -> float:
+def kept_fraction(
+    head: TruncatedRPNHead, features: tuple[Tensor], samples: list[DetDataSample]
+) -> float:
     """Return the share of all locations of the pyramid that are not truncated."""
+    import torch
+    from mmdet.models.utils import select_single_mlvl
+
     confidences = select_single_mlvl(head(features)[2], 0)
     return torch.cat(head.keep_locations(confidences, samples[0].metainfo)).float().mean().item()
 
 
-@torch.no_grad()
 def measure(args: argparse.Namespace) -> dict:
     """Time both heads in turn.
 
@@ -79,6 +88,8 @@ def measure(args: argparse.Namespace) -> dict:
         kept and the number of proposals of each.
     """
     check_size(args.size, STRIDES[-1], STRIDES[-1])
+    import torch
+
     torch.manual_seed(args.seed)
     plain, truncated = build_heads(args.channels, args.device)
     features, samples = make_inputs(args.size, args.channels, args.device)
@@ -87,9 +98,9 @@ def measure(args: argparse.Namespace) -> dict:
     rounds = interleave(heads, args.runs, args.warmup)
     seconds = operator.itemgetter('seconds')
     return dict(
-        rpn_seconds=median(rounds, 'rpn', seconds),
-        trpn_seconds=median(rounds, 'trpn', seconds),
-        ratio=median_ratio(rounds, 'trpn', 'rpn', seconds),
+        rpn_seconds=rounds.median('rpn', seconds),
+        trpn_seconds=rounds.median('trpn', seconds),
+        ratio=rounds.median_ratio('trpn', 'rpn', seconds),
         kept=kept_fraction(truncated, features, samples),
         rpn_proposals=rounds[-1]['rpn']['proposals'],
         trpn_proposals=rounds[-1]['trpn']['proposals'],
@@ -98,10 +109,10 @@ def measure(args: argparse.Namespace) -> dict:
 
 @cli
 def main():
-    parser = benchmark_parser(__doc__, 'weights and features', runs=30, warmup=3)
+    parser = BenchmarkParser(__doc__, 'weights and features', runs=30, warmup=3)
     parser.add_argument('--size', type=int, default=512, help='image side, px (default 512)')
     parser.add_argument('--channels', type=int, default=256, help='FPN channels (default 256)')
-    run_benchmark(parser, measure)
+    parser.run(measure)
 
 
 if __name__ == '__main__':

@@ -30,7 +30,7 @@ test_pipeline = [
 ]
 lesions = dict(type='LesionPatchDataset', data_root=data_root, data_prefix=dict(img='Images_png/'))
 
-# DeepLesion types only its validation and test split: the types are learnt from the former.
+# DeepLesion types only its validation and test split: the types are learned from the former.
 train_dataloader = dict(
     batch_size=64,
     num_workers=4,

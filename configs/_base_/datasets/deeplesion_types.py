@@ -16,7 +16,7 @@ classes = (
 typed = dict(metainfo=dict(classes=classes))
 
 train_dataloader = dict(dataset=dict(ann_file='types/val.json', **typed))
-# All typed slices but the test's are trained on: this tells how far they are learnt, no more.
+# All typed slices but the test's are trained on: this tells how far they are learned, no more.
 val_dataloader = dict(dataset=dict(ann_file='types/val.json', **typed))
 test_dataloader = dict(dataset=dict(ann_file='types/test.json', **typed))
 

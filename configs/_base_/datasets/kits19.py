@@ -1,4 +1,4 @@
-# Slices with kidney tumours, converted by tools/dataset_converters/kits19.py; all else as for
+# Slices with kidney tumors, converted by tools/dataset_converters/kits19.py; all else as for
 # DeepLesion. ElixirNet: 80 % of the patients for training, the rest for testing.
 _base_ = './deeplesion.py'
 

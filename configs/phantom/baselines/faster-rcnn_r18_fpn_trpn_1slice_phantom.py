@@ -1,4 +1,4 @@
-# The key slice alone: what the neighbours bring is the difference to the three-slice config.
+# The key slice alone: what the neighbors bring is the difference to the three-slice config.
 _base_ = './faster-rcnn_r18_fpn_trpn_phantom.py'
 
 load = dict(type='LoadCTSlices', num_slices=1)

@@ -9,7 +9,7 @@ import torch
 from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import BaseDataset
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 from .epoch_sampler import EpochSampler
 
@@ -51,12 +51,15 @@ class LesionCropSampler(EpochSampler):
         super().__init__(seed)
         limits, crops = np.transpose(crops_per_lesion)
         if (np.diff(limits) <= 0).any() or (crops < 0).any():
-            raise UserError(
+            raise OptionError(
                 f'crops_per_lesion={crops_per_lesion}: give ascending diameters in mm, each with a '
-                'number of crops'
+                'number of crops',
+                self,
             )
         if not 0 <= random_share < 1:
-            raise UserError(f'random_share={random_share} of crops: give a value from 0 to below 1')
+            raise OptionError(
+                f'random_share={random_share} of crops: give a value from 0 to below 1', self
+            )
         samples, diameters, self.anywhere = [], [], []
         for index, lesion in enumerate(_targets(dataset)):
             if lesion is None:
@@ -85,7 +88,7 @@ class LesionCropSampler(EpochSampler):
     def __iter__(self) -> Iterator[int]:
         """Iterate this process's indices into the dataset."""
         generator = self.generator()
-        drawn = []
+        drawn: list[int] = []
         while len(drawn) < self.num_random:
             # a round of all, so that none comes twice before the others
             drawn += torch.randperm(len(self.anywhere), generator=generator).tolist()

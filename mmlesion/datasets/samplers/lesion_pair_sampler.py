@@ -33,7 +33,7 @@ class LesionPairSampler(DefaultSampler):
     ) -> None:
         super().__init__(dataset, shuffle, seed, round_up)
         self.groups = [dataset.get_data_info(i)['lesion_group'] for i in range(len(dataset))]
-        self.members = {}
+        self.members: dict[str, list[int]] = {}
         for index, group in enumerate(self.groups):
             self.members.setdefault(group, []).append(index)
 

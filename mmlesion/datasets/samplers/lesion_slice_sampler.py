@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import chain
 
 import torch
@@ -10,7 +10,7 @@ from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import BaseDataset
 from tqdm import tqdm
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 from .epoch_sampler import EpochSampler
 
@@ -52,7 +52,7 @@ class LesionSliceSampler(EpochSampler):
         seed: int | None = None,
     ) -> None:
         if positive_ratio <= 0:
-            raise UserError(f'positive_ratio={positive_ratio} of slices must be positive')
+            raise OptionError(f'positive_ratio={positive_ratio} of slices must be positive', self)
         super().__init__(seed)
         self.dataset = dataset
         self.shuffle = shuffle
@@ -128,7 +128,8 @@ def _group(dataset: BaseDataset, first: int, last: int) -> tuple[list[list[int]]
         tuple: The slices of each lesion, list[list[int]], where a slice whose lesions have no
         identity is a separate group; and the slices without lesions, list[int].
     """
-    lesions, negatives = {}, []
+    lesions: dict[Hashable, list[int]] = {}
+    negatives: list[int] = []
     for index in tqdm(range(first, last), desc='slices with lesions', delay=3, leave=False):
         sample = dataset.get_data_info(index)
         if all(instance['ignore_flag'] for instance in sample['instances']):

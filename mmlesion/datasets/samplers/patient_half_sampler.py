@@ -9,7 +9,7 @@ from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import BaseDataset, DefaultSampler
 from torch.utils.data import Sampler
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 
 @DATA_SAMPLERS.register_module()
@@ -45,7 +45,7 @@ class PatientHalfSampler(Sampler):
         round_up: bool = True,
     ) -> None:
         if half not in (0, 1):
-            raise UserError(f'half={half!r} of a dataset: choose 0 or 1')
+            raise OptionError(f'half={half!r} of a dataset: choose 0 or 1', self)
         self.dataset = dataset
         self.indices = split_by_patient(patients_of(dataset), split_seed)[half]
         self.positions = DefaultSampler(self.indices, shuffle, seed, round_up)

@@ -9,7 +9,7 @@ import torch
 from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import BaseDataset
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 from .epoch_sampler import EpochSampler
 
@@ -39,7 +39,9 @@ class ProposalRatioSampler(EpochSampler):
         self, dataset: BaseDataset, negative_ratio: float = 2, seed: int | None = None
     ) -> None:
         if negative_ratio < 0:
-            raise UserError(f'negative_ratio={negative_ratio} of proposals must not be negative')
+            raise OptionError(
+                f'negative_ratio={negative_ratio} of proposals must not be negative', self
+            )
         super().__init__(seed)
         samples = map(dataset.get_data_info, range(len(dataset)))
         # None, of a sample without a label, equals neither

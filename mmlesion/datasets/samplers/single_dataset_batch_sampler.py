@@ -32,6 +32,8 @@ class SingleDatasetBatchSampler(BatchSampler):
         UserError: If the sampler is another one.
     """
 
+    sampler: LesionSliceSampler
+
     def __init__(
         self, sampler: LesionSliceSampler, batch_size: int, drop_last: bool = False
     ) -> None:

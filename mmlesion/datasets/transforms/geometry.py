@@ -15,7 +15,7 @@ from mmdet.structures.bbox import HorizontalBoxes, autocast_box_type
 from mmdet.structures.mask import BitmapMasks
 
 from mmlesion.structures.body import body_box
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 
 @TRANSFORMS.register_module()
@@ -50,9 +50,9 @@ class NormalizeSpacing(Resize):
         interpolation: str = 'bilinear',
     ) -> None:
         if spacing <= 0:
-            raise ValueError(f'spacing must be positive, but got {spacing} mm/px')
+            raise OptionError(f'spacing must be positive, but got {spacing} mm/px', self)
         if not 0 < ratio_range[0] <= ratio_range[1]:
-            raise ValueError(f'ratio_range {ratio_range} must be positive and ascending')
+            raise OptionError(f'ratio_range {ratio_range} must be positive and ascending', self)
         super().__init__(
             scale_factor=1.0, clip_object_border=clip_object_border, interpolation=interpolation
         )

@@ -8,6 +8,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 
+from mmlesion.utils import OptionError
+
 
 @TRANSFORMS.register_module()
 class WindowHU(BaseTransform):
@@ -36,7 +38,9 @@ class WindowHU(BaseTransform):
     ) -> None:
         for low, high in list(windows) + [output_range]:
             if not low < high:
-                raise ValueError(f'windows: a window is (low, high), but got ({low}, {high})')
+                raise OptionError(
+                    f'windows: a window is (low, high), but got ({low}, {high})', self
+                )
         self.windows = tuple(tuple(window) for window in windows)
         self.output_range = tuple(output_range)
 

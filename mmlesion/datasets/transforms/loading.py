@@ -14,7 +14,8 @@ from mmengine.fileio import get
 
 from mmlesion.io.schema import HU_OFFSET
 from mmlesion.io.slices import read_slice, slice_path
-from mmlesion.utils import UserError
+from mmlesion.structures.series import MAX_SLICES
+from mmlesion.utils import OptionError, UserError
 
 
 @TRANSFORMS.register_module()
@@ -59,9 +60,11 @@ class LoadCTSlices(BaseTransform):
         backend_args: dict | None = None,
     ) -> None:
         if num_slices < 1 or num_slices % 2 == 0:
-            raise ValueError(f'num_slices must be odd and positive, but got {num_slices}')
+            raise OptionError(f'num_slices must be odd and positive, but got {num_slices}', self)
         if slice_interval is not None and slice_interval <= 0:
-            raise ValueError(f'slice_interval must be positive or None, but got {slice_interval}')
+            raise OptionError(
+                f'slice_interval must be positive or None, but got {slice_interval}', self
+            )
         self.num_slices = num_slices
         self.slice_interval = slice_interval
         self.hu_scale = hu_scale
@@ -81,10 +84,11 @@ class LoadCTSlices(BaseTransform):
         # neighbors at a fraction of a slice share the slices that they are interpolated from
         read = functools.lru_cache(maxsize=None)(functools.partial(self._read, results))
         key, key_range = self._key_and_range(results)
-        if read(key) is None:
+        key_slice = read(key)
+        if key_slice is None:
             raise UserError(f'key slice {results["img_path"]} does not exist: check data_prefix')
-        results.setdefault('height', read(key).shape[0])
-        results.setdefault('width', read(key).shape[1])
+        results.setdefault('height', key_slice.shape[0])
+        results.setdefault('width', key_slice.shape[1])
         nearest = functools.partial(_nearest_existing, read, key, key_range)
         slices = [_interpolate(nearest, z) for z in self._positions(results, key, key_range)]
         height, width = slices[0].shape
@@ -114,6 +118,11 @@ class LoadCTSlices(BaseTransform):
             return key, (key, key)
         key = _ct_field(results, 'slice_index')
         first, last = self._slice_range(results)
+        if last - first >= MAX_SLICES:
+            raise UserError(
+                f'{results.get("img_path")}: slice_range {first} to {last} has over {MAX_SLICES} '
+                'slices: convert the dataset again'
+            )
         if not first <= key <= last:
             raise UserError(
                 f'{results.get("img_path")}: slice_index {key} lies outside its slice_range '
@@ -185,10 +194,8 @@ def _nearest_existing(
         return img
     # by distance from the missing slice, then from the key slice, which exists
     others = range(key_range[0], key_range[1] + 1)
-    for other in sorted(others, key=lambda i: (abs(i - index), abs(i - key))):
-        if (img := read(other)) is not None:
-            break
-    return img
+    images = map(read, sorted(others, key=lambda i: (abs(i - index), abs(i - key))))
+    return next(img for img in images if img is not None)
 
 
 def _interpolate(read: Callable[[int], np.ndarray], position: float) -> np.ndarray:

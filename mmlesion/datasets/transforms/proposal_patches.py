@@ -11,7 +11,7 @@ from mmdet.registry import TRANSFORMS
 
 from mmlesion.io.slices import slice_path
 from mmlesion.structures import reverse_axes, to_half_open
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 from .loading import LoadCTSlices
 
@@ -96,7 +96,7 @@ class LoadProposalPatch(LoadCTSlices):
         **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
 
     Raises:
-        ValueError: If an option is out of its range.
+        OptionError: If an option is out of its range.
         UserError: As :class:`LoadCTSlices`, and if a sample has no positive spacing.
     """
 
@@ -114,15 +114,17 @@ class LoadProposalPatch(LoadCTSlices):
     ) -> None:
         super().__init__(num_slices=num_slices, slice_interval=slice_interval, **kwargs)
         if slice_interval is None or spacing <= 0 or size < 1:
-            raise ValueError(
+            raise OptionError(
                 f'a patch has a positive size, spacing and slice_interval, not {size}, {spacing} '
-                f'and {slice_interval}'
+                f'and {slice_interval}',
+                self,
             )
         if not 0 < ratio_range[0] <= ratio_range[1]:
-            raise ValueError(f'ratio_range {ratio_range} must be positive and ascending')
+            raise OptionError(f'ratio_range {ratio_range} must be positive and ascending', self)
         if not 0 <= flip_prob <= 1 or max_shift_mm < 0:
-            raise ValueError(
-                f'flip_prob={flip_prob} must be 0 to 1, and max_shift_mm={max_shift_mm} at least 0'
+            raise OptionError(
+                f'flip_prob={flip_prob} must be 0 to 1, and max_shift_mm={max_shift_mm} at least 0',
+                self,
             )
         self.size = size
         self.spacing = spacing
@@ -130,7 +132,7 @@ class LoadProposalPatch(LoadCTSlices):
         self.max_shift_mm = max_shift_mm
         self.flip_prob = flip_prob
         self.pad_hu = pad_hu
-        self._cached = {}
+        self._cached: dict[str, np.ndarray | None] = {}
 
     def transform(self, results: dict) -> dict:
         """Load the patch.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path as osp
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,11 +11,12 @@ from mmcv.transforms import BaseTransform, to_tensor
 from mmdet.registry import TRANSFORMS
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from mmlesion.structures import Grid
 from mmlesion.structures.spheres import SphereBoxes
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 AXES = ('z', 'y', 'x')
 
@@ -47,6 +49,8 @@ class LoadVolume(BaseTransform):
             dict: The sample with ``volume``, ``img_shape`` and ``ori_shape``.
         """
         path = results['volume_path']
+        if not osp.isfile(path):  # a pipe would be waited for
+            raise UserError(f'{path} cannot be read (no such file): convert the dataset again')
         try:
             # 'c' rather than 'r', as torch takes no arrays that are read-only
             volume = np.load(path, mmap_mode='c', allow_pickle=False)
@@ -158,7 +162,7 @@ class RandomLesionCrop(BaseTransform):
             reference [9] pads; ``VolumeDataPreprocessor`` pads scans with the same.
 
     Raises:
-        ValueError: If a share or a scale makes no sense.
+        OptionError: If a share or a scale makes no sense.
     """
 
     def __init__(
@@ -170,11 +174,14 @@ class RandomLesionCrop(BaseTransform):
         pad_hu: int = 0,
     ) -> None:
         if not 0 <= lesion_share <= 1 or not 0 <= hard_share <= 1:
-            raise ValueError(
-                f'lesion_share and hard_share must be 0 to 1, not {lesion_share} and {hard_share}'
+            raise OptionError(
+                f'lesion_share and hard_share must be 0 to 1, not {lesion_share} and {hard_share}',
+                self,
             )
         if scale_range is not None and not 0 < scale_range[0] <= scale_range[1]:
-            raise ValueError(f'scale_range must be (low, high) with 0 < low, not {scale_range}')
+            raise OptionError(
+                f'scale_range must be (low, high) with 0 < low, not {scale_range}', self
+            )
         self.crop_size = tuple(crop_size)
         self.lesion_share = lesion_share
         self.hard_share = hard_share
@@ -266,8 +273,8 @@ def _in_voxels(instances: Sequence[Mapping], results: dict) -> np.ndarray:
 
 def cut_volume(
     volume: np.ndarray,
-    start: Sequence[int],
-    size: Sequence[int],
+    start: ArrayLike,
+    size: ArrayLike,
     scale: float = 1.0,
     pad_hu: int = 0,
 ) -> np.ndarray:
@@ -283,17 +290,17 @@ def cut_volume(
     Returns:
         ndarray: (z, y, x) of this size, int16, a copy.
     """
-    start, size = np.asarray(start), np.asarray(size)
+    origin, extent = np.asarray(start), np.asarray(size)
     if scale == 1:
-        return _cut(volume, start, size, pad_hu)
+        return _cut(volume, origin, extent, pad_hu)
     # The center of the scaled volume's voxel i is the point (i + 0.5) / scale of the volume's.
-    first = (start + 0.5) / scale - 0.5
-    # the whole voxels that the interpolation reads: from corner, extent of them
+    first = (origin + 0.5) / scale - 0.5
+    # the whole voxels that the interpolation reads: from corner up to end, exclusive
     corner = np.floor(first).astype(int)
-    extent = np.ceil(first + (size - 1) / scale).astype(int) + 1 - corner
-    part = _cut(volume, corner, extent, pad_hu).astype(np.float32)
+    end = np.ceil(first + (extent - 1) / scale).astype(int) + 1
+    part = _cut(volume, corner, end - corner, pad_hu).astype(np.float32)
     scaled = ndimage.affine_transform(
-        part, np.full(3, 1 / scale), first - corner, tuple(size), order=1, mode='nearest'
+        part, np.full(3, 1 / scale), first - corner, tuple(extent), order=1, mode='nearest'
     )
     return np.rint(scaled).astype(np.int16)
 
@@ -345,7 +352,7 @@ class RandomFlip3D(BaseTransform):
         flipped = np.flatnonzero(np.random.random(3) < self.prob)
         results['flip_axes'] = tuple(AXES[axis] for axis in flipped)
         volume = results['volume']
-        results['volume'] = np.flip(volume, flipped)
+        results['volume'] = np.flip(volume, tuple(flipped))
         if results.get('gt_bboxes') is not None:
             for axis in results['flip_axes']:
                 results['gt_bboxes'].flip_(volume.shape, axis)

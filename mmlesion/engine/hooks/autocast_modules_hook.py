@@ -13,8 +13,6 @@ from mmengine.runner import Runner
 from mmengine.utils import apply_to
 from torch import nn
 
-from mmlesion.utils import UserError
-
 from .chosen_modules import chosen_modules
 
 
@@ -24,28 +22,24 @@ class AutocastModulesHook(Hook):
 
     With ``--amp`` a whole detector runs under autocast, which mmcv's operators do not support on a
     CPU: its NMS and RoIAlign only accept float32 there. Backbone and neck, which take most of the
-    time, use none of them. Weights stay in float32, and so do the outputs of modules.
+    time, use none of them. Weights stay in float32, and so do the outputs of modules. float16, the
+    other half precision, needs a gradient scaler, which ``--amp`` has.
 
     Args:
         modules (Sequence[str]): Names of modules of the model; dots lead into them.
-        dtype (str): 'bfloat16'. 'float16' needs a gradient scaler, which ``--amp`` has.
         channels_last (bool): Whether their weights and images use the channels-last memory format,
             which oneDNN and cuDNN prefer.
 
     Raises:
-        UserError: If the type is another one, or the model has no such module.
+        UserError: If the model has no such module, when a run begins.
     """
 
     def __init__(
         self,
         modules: Sequence[str] = ('backbone', 'neck'),
-        dtype: str = 'bfloat16',
         channels_last: bool = True,
     ) -> None:
-        if dtype != 'bfloat16':
-            raise UserError(f"AutocastModulesHook: dtype must be 'bfloat16', not {dtype!r}")
         self.modules = tuple(modules)
-        self.dtype = torch.bfloat16
         self.channels_last = channels_last
 
     def before_run(self, runner: Runner) -> None:
@@ -57,12 +51,13 @@ class AutocastModulesHook(Hook):
         if 'forward' in vars(module):
             return  # a test after a training, with the same model
         if self.channels_last:
-            module.to(memory_format=torch.channels_last)
+            # torch's stubs lack the keyword on its own
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         plain = module.forward
 
         @functools.wraps(plain)
         def forward(*args: Any, **kwargs: Any) -> Any:
-            with torch.autocast(_device_of(module), self.dtype):
+            with torch.autocast(_device_of(module), torch.bfloat16):
                 found = plain(*map(self._arrange, args), **kwargs)
             return apply_to(found, torch.is_tensor, _plain)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
+
+if TYPE_CHECKING:
+    from mmlesion.models.detectors import AggregatedRCNN3D
 
 
 @HOOKS.register_module()
@@ -34,9 +36,10 @@ class BranchScheduleHook(Hook):
 
     def __init__(self, rpn_epochs: int = 0, alternate: int | None = None) -> None:
         if rpn_epochs < 0 or (alternate is not None and alternate < 1):
-            raise UserError(
-                'BranchScheduleHook: rpn_epochs must be at least 0 and alternate at least 1, not '
-                f'{rpn_epochs} and {alternate}'
+            raise OptionError(
+                'rpn_epochs must be at least 0 and alternate at least 1, not '
+                f'{rpn_epochs} and {alternate}',
+                self,
             )
         self.rpn_epochs = rpn_epochs
         self.alternate = alternate
@@ -56,7 +59,7 @@ class BranchScheduleHook(Hook):
         return 'rpn' if runner.iter // self.alternate % 2 else 'fprn'
 
 
-def _detector(runner: Runner) -> nn.Module:
+def _detector(runner: Runner) -> AggregatedRCNN3D:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if not hasattr(model, 'branches'):
         raise UserError(f'BranchScheduleHook: {type(model).__name__} has no branches to train')

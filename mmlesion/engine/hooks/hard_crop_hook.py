@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,11 +12,13 @@ from mmdet.structures import DetDataSample
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from mmlesion.evaluation.functional import centre_in_sphere
+from mmlesion.evaluation.functional import center_in_sphere
 from mmlesion.utils import UserError
+
+if TYPE_CHECKING:
+    from mmlesion.datasets import VolumeDataset
 
 SPOTS = 'hard_spots'
 
@@ -78,7 +81,7 @@ class HardCropHook(Hook):
         runner.message_hub.update_info(SPOTS, spots)
         _set_spots(runner, spots)
 
-    def find_spots(self, runner: Runner) -> dict[int, list]:
+    def find_spots(self, runner: Runner) -> dict[int | str, list]:
         """Run the detector on all training scans, in all processes.
 
         Args:
@@ -136,10 +139,10 @@ def find_errors(
 
 def _hits(found: np.ndarray, spheres: np.ndarray) -> np.ndarray:
     """Return whether the center of each detection lies in each sphere, (n, m)."""
-    return centre_in_sphere(found[:, None, :3], spheres[None])
+    return center_in_sphere(found[:, None, :3], spheres[None])
 
 
-def _training_data(runner: Runner) -> Dataset:
+def _training_data(runner: Runner) -> VolumeDataset:
     """Return the innermost dataset of the training dataloader.
 
     Raises:
@@ -156,5 +159,5 @@ def _training_data(runner: Runner) -> Dataset:
     return dataset
 
 
-def _set_spots(runner: Runner, spots: dict[int, list]) -> None:
+def _set_spots(runner: Runner, spots: dict[int | str, list]) -> None:
     _training_data(runner).hard_spots = spots

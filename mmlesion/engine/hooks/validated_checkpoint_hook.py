@@ -28,6 +28,8 @@ class ValidatedCheckpointHook(CheckpointHook):
         **kwargs: Those of mmengine's ``CheckpointHook``.
     """
 
+    last_ckpt: str | None
+
     def before_train(self, runner: Runner) -> None:
         """Run the validation in which a resumed run was interrupted."""
         super().before_train(runner)

@@ -17,6 +17,7 @@ from mmengine.fileio import get
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
 
+from mmlesion.io.names import plain_name
 from mmlesion.io.slices import read_slice
 from mmlesion.structures import to_original_frame
 from mmlesion.utils import UserError
@@ -91,8 +92,9 @@ class LesionVisualizationHook(DetVisualizationHook):
             )
         if 'volume_path' in data_sample:
             volume = np.load(data_sample.volume_path, mmap_mode='r', allow_pickle=False)
+            series = plain_name(data_sample.series_uid, f'the volume {data_sample.volume_path}')
             for cut in sphere_slices(volume, data_sample, self.score_thr):
-                name = f'{data_sample.series_uid}_{cut.number:03d}.png'
+                name = f'{series}_{cut.number:03d}.png'
                 yield _Picture(name, cut.hu, cut.sample)
         else:
             fetch = partial(get, backend_args=self.backend_args)

@@ -13,7 +13,7 @@ from .froc import (
 )
 from .matching import match
 from .operating_point import Outcomes, outcomes_at, pick_in_turn, threshold_at
-from .overlaps import OVERLAPS, OverlapCriterion, box_overlaps, centre_in_sphere, slice_overlaps
+from .overlaps import OVERLAPS, OverlapCriterion, box_overlaps, center_in_sphere, slice_overlaps
 from .patients import TNP_SENSITIVITY, true_negative_patients
 from .protocols import (
     PER_IMAGE_FP_RATES,
@@ -38,7 +38,7 @@ __all__ = [
     'Protocol',
     'RowScore',
     'box_overlaps',
-    'centre_in_sphere',
+    'center_in_sphere',
     'compare_rows',
     'deeplesion_protocol',
     'evaluate_froc',

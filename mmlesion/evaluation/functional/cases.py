@@ -95,7 +95,7 @@ def froc_cases(matched: MatchedDetections, names: Sequence, patients: Sequence) 
     )
 
 
-def _without_gaps(fp_point, lesion_point):
+def _without_gaps(fp_point: np.ndarray, lesion_point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Count only the points at which the curve moves; a missed lesion stays so."""
     detected = lesion_point != MISSED
     points = np.unique(np.concatenate([fp_point, lesion_point[detected]]))

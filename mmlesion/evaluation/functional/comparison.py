@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -119,7 +120,9 @@ def _with_mean(sensitivity: np.ndarray) -> np.ndarray:
     return np.append(sensitivity, sensitivity.mean())
 
 
-def _draw(rows, draws, generator):
+def _draw(
+    rows: Mapping[str, Sequence[Cases]], draws: int, generator: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Return each row's scores (draws, l + 1) on patients drawn with replacement."""
     first = next(iter(rows.values()))[0]
     num_patients = 1 + first.patient.max()
@@ -133,12 +136,12 @@ def _draw(rows, draws, generator):
     return drawn
 
 
-def _average_score(runs, weight):
+def _average_score(runs: Sequence[Cases], weight: np.ndarray) -> np.ndarray:
     """Return a row's scores (l + 1,) on weighted patients, averaged over its runs."""
     return _with_mean(np.mean([run.sensitivity(weight) for run in runs], axis=0))
 
 
-def _training_noise(read):
+def _training_noise(read: Mapping[str, np.ndarray]) -> tuple[np.ndarray, int]:
     """Return the pooled standard deviation (l + 1,) over runs, and its degrees of freedom."""
     freedom, squares = 0, 0.0
     for runs in read.values():  # (r, l + 1)
@@ -147,7 +150,7 @@ def _training_noise(read):
     return np.sqrt(squares / max(freedom, 1)), freedom
 
 
-def _row_score(read, samples, confidence):
+def _row_score(read: np.ndarray, samples: np.ndarray, confidence: float) -> RowScore:
     lower, upper = _interval(samples, confidence)
     runs = read[:, -1]
     several = len(runs) > 1
@@ -155,7 +158,7 @@ def _row_score(read, samples, confidence):
     return RowScore(read.mean(axis=0), lower, upper, runs, float(error))
 
 
-def _difference(value, samples, confidence):
+def _difference(value: np.ndarray, samples: np.ndarray, confidence: float) -> PairedDifference:
     lower, upper = _interval(samples, confidence)
     samples = samples[np.isfinite(samples).all(axis=1)]
     # Two-sided: twice the share of the draws on the rarer side of 0.
@@ -165,7 +168,7 @@ def _difference(value, samples, confidence):
     return PairedDifference(value, lower, upper, p)
 
 
-def _interval(samples, confidence):
+def _interval(samples: np.ndarray, confidence: float) -> np.ndarray:
     """Return percentiles of the draws, without those that have no lesions."""
     outside = 50 * (1 - confidence)
     return np.nanpercentile(samples, [outside, 100 - outside], axis=0)

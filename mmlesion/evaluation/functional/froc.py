@@ -88,7 +88,7 @@ class MatchedDetections:
 
     def __init__(
         self, detections: Detections, lesions: Lesions, num_cases: int, protocol: Protocol
-    ):
+    ) -> None:
         start = time.perf_counter()
         if protocol.max_per_case:
             detections = limit_per_case(detections, protocol.max_per_case)
@@ -198,7 +198,7 @@ def summarize_froc(
     return result
 
 
-def _group_result(matched, chosen):
+def _group_result(matched: MatchedDetections, chosen: np.ndarray) -> dict:
     """Return the number of the chosen lesions, (m,) bool, and their sensitivity."""
     read = _at_fp_rates(matched.curve(chosen), matched.fp_rates)
     return {'num_lesions': int(chosen.sum()), **read}
@@ -263,7 +263,7 @@ def limit_per_case(detections: Detections, limit: int) -> Detections:
     return detections.take(detections.score > threshold[detections.case])
 
 
-def _rank(detections):
+def _rank(detections: Detections) -> Detections:
     """Sort by descending score, with ties in the order of the DeepLesion and LENS programs."""
     by_case = np.argsort(detections.case, kind='stable')
     # Not a stable sort: these programs call exactly this on the detections of all cases, case by
@@ -271,7 +271,7 @@ def _rank(detections):
     return detections.take(by_case[np.argsort(detections.score[by_case])[::-1]])
 
 
-def _points(score, merge_ties):
+def _points(score: np.ndarray, merge_ties: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return each ranked detection's point on the curve (n,), and the points' scores (p,)."""
     if not merge_ties:
         return np.arange(len(score)), score
@@ -280,7 +280,9 @@ def _points(score, merge_ties):
     return np.cumsum(new) - 1, score[new]
 
 
-def _running_count(point, case, num_points, weight):
+def _running_count(
+    point: np.ndarray, case: np.ndarray, num_points: int, weight: np.ndarray | None
+) -> np.ndarray:
     """Count the events up to each point of the curve, each as often as its case.
 
     Args:
@@ -296,7 +298,7 @@ def _running_count(point, case, num_points, weight):
     return np.append(0.0, np.cumsum(np.bincount(point, weight_of_event, num_points)))
 
 
-def _divide_as_roc(count):
+def _divide_as_roc(count: np.ndarray) -> np.ndarray:
     """Turn a running count into a rate and back, which may change its last bit."""
     total = count[-1]
     return count / total * total if total else count
@@ -333,7 +335,7 @@ def curve_of(
         return Curve(fp / num_cases, hits / np.float64(num_lesions))
 
 
-def _bootstrap(matched, count, seed):
+def _bootstrap(matched: MatchedDetections, count: int, seed: int) -> np.ndarray:
     """Return sensitivities (count, l) at l FP rates, each row on cases drawn with replacement."""
     generator = np.random.default_rng(seed)
     events, lesion_case = matched.events(matched.counted), matched.lesion_case[matched.counted]
@@ -348,7 +350,7 @@ def _bootstrap(matched, count, seed):
     return samples
 
 
-def _interval(samples):
+def _interval(samples: np.ndarray) -> dict:
     """Return 95 % percentile intervals of the sensitivities and of their mean.
 
     Draws without any lesion have no sensitivity, and are left out.
@@ -364,7 +366,7 @@ def _interval(samples):
     }
 
 
-def _at_fp_rates(curve, fp_rates):
+def _at_fp_rates(curve: Curve, fp_rates: np.ndarray) -> dict:
     read = curve.at(fp_rates)
     return {
         'fp_levels': fp_rates.tolist(),
@@ -373,7 +375,7 @@ def _at_fp_rates(curve, fp_rates):
     }
 
 
-def _corners(curve, score):
+def _corners(curve: Curve, score: np.ndarray) -> dict[str, list]:
     """Return the curve without repeated points and points inside straight lines.
 
     It draws and interpolates as the whole curve does. Its first point, (0, 0), has the best score.

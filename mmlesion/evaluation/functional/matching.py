@@ -43,7 +43,7 @@ def match(
     return false_positive, first_match
 
 
-def _keys(detections, lesions):
+def _keys(detections: Detections, lesions: Lesions) -> tuple[np.ndarray, np.ndarray]:
     """Return a number for each detection and lesion, equal where case and class are equal."""
     if detections.label is None or lesions.label is None:
         return detections.case, lesions.case

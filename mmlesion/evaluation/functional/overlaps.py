@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmlesion.utils import OptionError
+
 OVERLAPS = ('iou', 'iobb', 'iogt', 'max')
 
 
@@ -31,7 +33,7 @@ def box_overlaps(
     extra = 1.0 if inclusive else 0.0
     # The order of these products and sums is that of the published programs, so that an overlap
     # which lies right on the threshold falls on the same side of it.
-    inter, box_size, gt_size = 1.0, 1.0, 1.0
+    inter = box_size = gt_size = np.ones(())
     for low, high in zip(range(dims), range(dims, 2 * dims)):
         end = np.minimum(boxes[..., high], gts[..., high])
         start = np.maximum(boxes[..., low], gts[..., low])
@@ -41,7 +43,7 @@ def box_overlaps(
     return _ratio(inter, box_size, gt_size, metric)
 
 
-def _ratio(inter, box_size, gt_size, metric):
+def _ratio(inter: np.ndarray, box_size: np.ndarray, gt_size: np.ndarray, metric: str) -> np.ndarray:
     with np.errstate(divide='ignore', invalid='ignore'):
         if metric == 'iou':
             return inter / (box_size + gt_size - inter)
@@ -51,7 +53,7 @@ def _ratio(inter, box_size, gt_size, metric):
             return inter / gt_size
         if metric == 'max':
             return np.maximum(inter / box_size, inter / gt_size)
-    raise ValueError(f'overlap must be one of {OVERLAPS}, not {metric!r}')
+    raise OptionError(f'overlap must be one of {OVERLAPS}, not {metric!r}')
 
 
 def slice_overlaps(
@@ -92,9 +94,9 @@ class OverlapCriterion:
     inclusive: bool = True
     annotated_slice: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.metric not in OVERLAPS:
-            raise ValueError(f'overlap must be one of {OVERLAPS}, not {self.metric!r}')
+            raise OptionError(f'overlap must be one of {OVERLAPS}, not {self.metric!r}', self)
 
     def __call__(self, boxes: np.ndarray, gts: np.ndarray) -> np.ndarray:
         """Return (n,) bool of n pairs: (n, 4 or 6) detected and (n, 4 or 6) ground-truth boxes."""
@@ -102,7 +104,7 @@ class OverlapCriterion:
         return overlaps(boxes, gts, self.metric, self.inclusive) >= self.threshold
 
 
-def centre_in_sphere(centers: np.ndarray, spheres: np.ndarray) -> np.ndarray:
+def center_in_sphere(centers: np.ndarray, spheres: np.ndarray) -> np.ndarray:
     """Return LUNA16's criterion: the mark is nearer to the nodule's center than its radius.
 
     Args:

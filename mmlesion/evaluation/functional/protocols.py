@@ -1,7 +1,7 @@
 """The rules of the public lesion detection benchmarks."""
 
 from .froc import Protocol
-from .overlaps import OverlapCriterion, centre_in_sphere
+from .overlaps import OverlapCriterion, center_in_sphere
 
 PER_IMAGE_FP_RATES = (0.5, 1, 2, 3, 4, 8, 16)
 PER_SCAN_FP_RATES = (0.125, 0.25, 0.5, 1, 2, 4, 8)
@@ -19,4 +19,4 @@ def lens_protocol(overlap: str = 'iobb', threshold: float = 0.3) -> Protocol:
 
 def luna16_protocol() -> Protocol:
     """Return LUNA16's rules for marks: at most 100 per scan; a nodule's best mark counts."""
-    return Protocol(centre_in_sphere, PER_SCAN_FP_RATES, merge_ties=True, max_per_case=100)
+    return Protocol(center_in_sphere, PER_SCAN_FP_RATES, merge_ties=True, max_per_case=100)

@@ -92,7 +92,14 @@ def stack_boxes(
     return boxes_3d[order], scores_3d[order], labels_3d[order], np.argsort(order)[tracks]
 
 
-def _match(boxes, scores, labels, before, here, iou_thr):
+def _match(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    before: np.ndarray,
+    here: np.ndarray,
+    iou_thr: float,
+) -> np.ndarray:
     """Pair boxes of two slices one to one, in descending order of IoU.
 
     Args:
@@ -111,7 +118,8 @@ def _match(boxes, scores, labels, before, here, iou_thr):
     pairs = np.stack([before[rows], here[columns]], axis=1)
     # The last key counts first: IoU, then the sum of both scores.
     order = np.lexsort((-scores[pairs].sum(1), -ious[rows, columns]))
-    taken, chosen = set(), []
+    taken: set[int] = set()
+    chosen = []
     for first, second in pairs[order].tolist():
         if first not in taken and second not in taken:
             taken.update((first, second))

@@ -33,7 +33,7 @@ class DumpLesionResults(DumpDetResults):
         super().process(data_batch, list(map(_without_maps, data_samples)))
 
 
-def _without_maps(sample):
+def _without_maps(sample: dict) -> dict:
     """Return a copy of a sample with the detections' segments as RLE in place of its maps."""
     kept = dict(sample)
     kept.pop('gt_sem_seg', None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Any, Callable
 
 import numpy as np
 from mmdet.registry import METRICS
@@ -55,8 +56,8 @@ class FROCMetric(BaseMetric):
         ann_file (str): COCO annotation file, annotation file of volumes, or the file of
             tools/dataset_converters/deeplesion_subvolumes.py.
         overlap (str, optional): Of boxes 'iou', 'iobb' (over the detected box), 'iogt' (over the
-            ground truth) or 'max' of these two; of spheres 'centre_in_sphere'. Defaults to None,
-            'iou', or 'centre_in_sphere' in volumes and 'iobb' in sub-volumes.
+            ground truth) or 'max' of these two; of spheres 'center_in_sphere'. Defaults to None,
+            'iou', or 'center_in_sphere' in volumes and 'iobb' in sub-volumes.
         iou_thr (float, optional): The least overlap of boxes that match. Defaults to None, 0.5, and
             0.3 in sub-volumes.
         fp_levels (Sequence[float], optional): False positives per image or volume at which
@@ -112,7 +113,7 @@ class FROCMetric(BaseMetric):
         backend_args: dict | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
-    ):
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if format_only and outfile_prefix is None:
             raise UserError('FROCMetric with format_only writes predictions: give outfile_prefix')
@@ -173,7 +174,7 @@ class FROCMetric(BaseMetric):
             write_cases(cases, f'{self.outfile_prefix}{SUFFIX}')
         return _scalars(result)
 
-    def _categories(self):
+    def _categories(self) -> dict[int, str]:
         """Return the evaluated classes, category id to name, in the order of labels."""
         classes = self.dataset_meta['classes']
         ids = {category['name']: category['id'] for category in self.content.get('categories', [])}
@@ -182,7 +183,9 @@ class FROCMetric(BaseMetric):
             raise UserError(f'{self.ann_file} has none of the classes {", ".join(classes)}')
         return chosen
 
-    def _collect(self, results, category_ids) -> CollectedRun:
+    def _collect(
+        self, results: Sequence[SampleDetections], category_ids: np.ndarray
+    ) -> CollectedRun:
         """Bring the predictions of all processes into the order of the annotation file."""
         # Several processes may have seen the same sample, to give all of them equally many.
         samples = {sample.sample_id: sample for sample in results}
@@ -195,7 +198,7 @@ class FROCMetric(BaseMetric):
         predictions = Predictions(detections, list(unlisted), num_unknown)
         return CollectedRun(predictions, _collect_segments(samples, listed))
 
-    def _concatenate(self, by_case) -> Detections:
+    def _concatenate(self, by_case: Mapping[Any, CaseDetections]) -> Detections:
         """Return the detections of listed cases, with the index of each one's case in the file."""
         nothing = CaseDetections(
             np.empty((0, self.task.geometry_dim)), np.empty(0), np.empty(0, dtype=int)
@@ -206,7 +209,7 @@ class FROCMetric(BaseMetric):
         case = np.repeat(np.arange(len(counts)), counts)
         return Detections(case, joined.geometry, joined.score, joined.label)
 
-    def _warn(self, predictions, categories):
+    def _warn(self, predictions: Predictions, categories: Mapping[int, str]) -> None:
         """Warn if predictions are missing or unknown, or if no lesion counts."""
         for line in coverage_warnings(self.truth, predictions):
             print_log(line, 'current', logging.WARNING)
@@ -218,7 +221,7 @@ class FROCMetric(BaseMetric):
                 logging.WARNING,
             )
 
-    def _evaluate(self, run, categories):
+    def _evaluate(self, run: MatchedRun, categories: Mapping[int, str]) -> dict:
         """Return the FROC over all classes, the task's own scores, and each class's FROC."""
         # Groups are of all lesions of the file; those of other categories are not evaluated.
         chosen = self._chosen(categories)
@@ -231,26 +234,29 @@ class FROCMetric(BaseMetric):
                 result['classwise'][name] = self._class_froc(run.detections, category)
         return result
 
-    def _class_froc(self, detections, category):
+    def _class_froc(self, detections: Detections, category: int) -> dict:
         """Return the FROC of one class."""
+        assert detections.label is not None  # category ids
         detections = detections.take(detections.label == category)
         matched = self._match(detections, self._lesions([category]))
         return summarize_froc(matched, bootstrap=self.bootstrap, seed=self.seed)
 
-    def _chosen(self, categories):
+    def _chosen(self, categories: Iterable[int]) -> np.ndarray:
         """Return (m,) bool, the lesions of some categories."""
-        return np.isin(self.truth.lesions.label, list(categories))
+        labels = self.truth.lesions.label
+        assert labels is not None  # category ids
+        return np.isin(labels, list(categories))
 
-    def _lesions(self, categories) -> Lesions:
+    def _lesions(self, categories: Iterable[int]) -> Lesions:
         return self.truth.lesions.take(self._chosen(categories))
 
-    def _match(self, detections, lesions) -> MatchedDetections:
+    def _match(self, detections: Detections, lesions: Lesions) -> MatchedDetections:
         """Match detections with lesions, of any class if ``class_agnostic``."""
         if self.class_agnostic:
             detections, lesions = replace(detections, label=None), replace(lesions, label=None)
         return MatchedDetections(detections, lesions, len(self.truth.cases), self.protocol)
 
-    def _report(self, result):
+    def _report(self, result: dict) -> None:
         """Print the tables; with ``outfile_prefix`` write the result and its plot."""
         by_class = result.get('classwise', {})
         tables = [froc_table(result)]
@@ -263,7 +269,7 @@ class FROCMetric(BaseMetric):
             draw_froc(curves, f'{self.outfile_prefix}.png')
 
 
-def _build_task(content, ann_file, fold) -> FROCTask:
+def _build_task(content: Any, ann_file: str, fold: int | Sequence[int] | None) -> FROCTask:
     """Return the task of the kind that an annotation file has."""
     if isinstance(content, dict) and isinstance(content.get('volumes'), list):
         return VolumeTask(content, ann_file, fold)
@@ -274,7 +280,12 @@ def _build_task(content, ann_file, fold) -> FROCTask:
     return SliceTask(content, ann_file)
 
 
-def _build_protocol(task, criterion, fp_rates, max_per_case) -> Protocol:
+def _build_protocol(
+    task: FROCTask,
+    criterion: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    fp_rates: Sequence[float] | None,
+    max_per_case: int | None,
+) -> Protocol:
     """Return the rules: the task's own where an option is not given."""
     default = task.default_rules
     return replace(
@@ -285,14 +296,14 @@ def _build_protocol(task, criterion, fp_rates, max_per_case) -> Protocol:
     )
 
 
-def _collect_segments(samples, listed):
+def _collect_segments(samples: Mapping[Any, SampleDetections], listed: Iterable) -> list | None:
     """Return each detection's segment, in the order of the listed cases; None without masks."""
     if all(sample.segments is None for sample in samples.values()):
         return None
     return list(chain.from_iterable(samples[case].segments or () for case in listed))
 
 
-def _scalars(result):
+def _scalars(result: dict) -> dict[str, float]:
     """Return the numbers of a result by name, as mmengine logs them."""
     values = {'mean': result['mean']}
     for name in ('mAP', 'TNP'):
@@ -306,6 +317,6 @@ def _scalars(result):
     return values
 
 
-def _at_fp_rates(result, before=''):
+def _at_fp_rates(result: dict, before: str = '') -> dict[str, float]:
     pairs = zip(result['fp_levels'], result['sensitivity'])
     return {f'{before}sens@{fp_rate:g}': sensitivity for fp_rate, sensitivity in pairs}

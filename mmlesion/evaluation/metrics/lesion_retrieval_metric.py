@@ -47,7 +47,9 @@ class LesionRetrievalMetric(BaseMetric):
 
     default_prefix = 'retrieval'
 
-    def __init__(self, delta: float = 0.15, collect_device: str = 'cpu', prefix: str | None = None):
+    def __init__(
+        self, delta: float = 0.15, collect_device: str = 'cpu', prefix: str | None = None
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.delta = delta
 
@@ -94,11 +96,11 @@ class LesionRetrievalMetric(BaseMetric):
         )
 
 
-def _equal_pairs(values):
+def _equal_pairs(values: Sequence) -> np.ndarray:
     """Return which pairs of n values are equal, (n, n) bool."""
     numbers = np.unique(values, return_inverse=True)[1]
     return numbers[:, None] == numbers
 
 
-def _share(good, among):
+def _share(good: np.ndarray, among: np.ndarray) -> float:
     return float(good[among].mean()) if among.any() else float('nan')

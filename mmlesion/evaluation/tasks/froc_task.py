@@ -69,7 +69,7 @@ class OverlapOptions(NamedTuple):
     """The options of :class:`~mmlesion.evaluation.FROCMetric` that say when a detection matches.
 
     Args:
-        overlap (str, optional): The overlap of boxes, or 'centre_in_sphere'; None for the task's.
+        overlap (str, optional): The overlap of boxes, or 'center_in_sphere'; None for the task's.
         iou_thr (float, optional): The least overlap of boxes that matches; None for the task's.
         inclusive (bool): Whether a box covers its last pixel.
     """

@@ -36,7 +36,7 @@ class SliceTask(FROCTask):
     default_rules = deeplesion_protocol()
     geometry_dim = 4
 
-    def __init__(self, content: dict, ann_file: str):
+    def __init__(self, content: dict, ann_file: str) -> None:
         self.content = content
         self.truth = coco_ground_truth(content, ann_file)
         self.images = {image['id']: image for image in content['images']}
@@ -98,9 +98,10 @@ class SliceTask(FROCTask):
         precision = precision[precision > -1]  # -1 where a class has no lesions
         return dict(mAP=float(precision.mean()) if len(precision) else float('nan'))
 
-    def _coco_lesions(self):
+    def _coco_lesions(self) -> list[dict]:
         """Return the lesions as annotations of COCO, of which each needs a number and an area."""
         lesions = self.truth.lesions
+        assert lesions.label is not None  # category ids
         annotations = []
         for index, ann in enumerate(self.content['annotations']):
             annotation = {
@@ -114,7 +115,7 @@ class SliceTask(FROCTask):
             annotations.append(annotation)
         return annotations
 
-    def _coco_api(self, annotations):
+    def _coco_api(self, annotations: list[dict]) -> COCO:
         api = COCO()
         images, categories = self.content['images'], self.content['categories']
         api.dataset = {'images': images, 'categories': categories, 'annotations': annotations}
@@ -123,7 +124,7 @@ class SliceTask(FROCTask):
         return api
 
 
-def _as_annotations(records):
+def _as_annotations(records: list[dict]) -> list[dict]:
     """Add to COCO results the fields that COCOeval reads of annotations."""
     for number, record in enumerate(records, 1):
         record.update(id=number, area=float(np.prod(record['bbox'][2:])), iscrowd=0)

@@ -35,7 +35,7 @@ class SubVolumeTask(FROCTask):
     geometry_dim = 6
     results_suffix = '.boxes3d.json'
 
-    def __init__(self, content: dict, ann_file: str):
+    def __init__(self, content: dict, ann_file: str) -> None:
         self.truth = sub_volume_ground_truth(content, ann_file)
         self.images = {image['id']: image for image in content['images']}
 

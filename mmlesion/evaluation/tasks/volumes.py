@@ -20,7 +20,7 @@ from .froc_task import (
     predicted_by,
 )
 
-CENTER_IN_SPHERE = 'centre_in_sphere'
+CENTER_IN_SPHERE = 'center_in_sphere'
 
 
 class VolumeTask(FROCTask):
@@ -41,7 +41,9 @@ class VolumeTask(FROCTask):
     default_rules = luna16_protocol()
     geometry_dim = 4
 
-    def __init__(self, content: dict, ann_file: str, fold: int | Sequence[int] | None = None):
+    def __init__(
+        self, content: dict, ann_file: str, fold: int | Sequence[int] | None = None
+    ) -> None:
         self.truth = volume_ground_truth(content, ann_file, fold)
 
     def build_criterion(self, options: OverlapOptions) -> Callable:
@@ -50,7 +52,7 @@ class VolumeTask(FROCTask):
         Raises:
             UserError: If the overlap is one of boxes.
         """
-        if options.overlap not in (None, CENTER_IN_SPHERE):
+        if options.overlap not in (None, CENTER_IN_SPHERE, 'centre_in_sphere'):
             raise UserError(
                 f'overlap={options.overlap!r} is for boxes: volumes are evaluated by '
                 f'{CENTER_IN_SPHERE}'

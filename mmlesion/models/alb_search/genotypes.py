@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +55,7 @@ def derive_genotype(weights: np.ndarray) -> list[tuple]:
     return genotype
 
 
-def _best_operations(weights, source, number):
+def _best_operations(weights: np.ndarray, source: int, number: int) -> list[_Candidate]:
     """Return the best operations of an edge with the input ``source``, 'none' left out."""
     # weights without 'none', so that index i is that of CHOICES[i]
     best = np.argsort(-weights[1:], kind='stable')[:number]
@@ -80,7 +81,7 @@ def sample_genotype(generator: np.random.Generator) -> list[tuple]:
     return genotype
 
 
-def chosen_operations(genotype: list[tuple]) -> list[tuple[int, int]]:
+def chosen_operations(genotype: Sequence[tuple]) -> list[tuple[int, int]]:
     """Return the (edge, operation) index pairs of a genotype, two per branch."""
     pairs = []
     for branch, (source1, operation1, source2, operation2) in enumerate(genotype, 1):

@@ -31,7 +31,7 @@ class Architecture(nn.Module):
         self.alphas = nn.ParameterDict()
         for kind in ('alb', 'reduction'):
             self.alphas[kind] = nn.Parameter(1e-3 * torch.randn(shape))
-        self.genotypes = None
+        self.genotypes: dict[str, list[tuple]] | None = None
 
     def weights(self) -> dict[str, Tensor]:
         """Return weights (10, 9) of the operations of each edge, by kind of block."""
@@ -61,8 +61,8 @@ class Architecture(nn.Module):
         return entropies
 
 
-def _genotype_gates(genotype):
-    gates = [[None] * len(OPERATIONS) for _ in EDGES]
+def _genotype_gates(genotype: Sequence[tuple]) -> list[list[float | None]]:
+    gates: list[list[float | None]] = [[None] * len(OPERATIONS) for _ in EDGES]
     for edge, operation in chosen_operations(genotype):
         gates[edge][operation] = 1.0
     return gates

@@ -41,8 +41,9 @@ class SearchALBEncoder(BaseModule):
         self.alb = SearchBlock(width, channels)
         self.reductions = nn.ModuleList()
         for i in range(num_reductions):
-            self.reductions.append(SearchReductionBlock(width, channels * 2**i))
-            width = self.reductions[-1].out_channels
+            block = SearchReductionBlock(width, channels * 2**i)
+            self.reductions.append(block)
+            width = block.out_channels
         self.architecture = Architecture()
         self.out_channels = width
 

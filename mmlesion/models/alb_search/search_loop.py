@@ -13,12 +13,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmlesion.io.json_files import write_json
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 from mmlesion.visualization.genotype_graph import draw_genotypes
 
 from ..layers import OPERATIONS
 from .genotypes import EDGES, write_genotypes
-from .search_strategies import GradientStrategy, RandomStrategy, SearchResult
+from .search_strategies import GradientStrategy, RandomStrategy, SearchResult, SearchStrategy
 
 
 @LOOPS.register_module()
@@ -67,12 +67,15 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         # both loaders draw from one dataset, which is loaded once
         self.second_half['dataset'] = self.dataloader.dataset
         self.strategy_name = strategy
+        self.strategy: SearchStrategy
         if strategy == 'gradient':
             self.strategy = GradientStrategy(self, architecture_begin)
         elif strategy == 'random':
             self.strategy = RandomStrategy(self, num_samples, num_score_batches)
         else:
-            raise UserError(f"strategy={strategy!r} of the search: choose 'gradient' or 'random'")
+            raise OptionError(
+                f"strategy={strategy!r} of the search: choose 'gradient' or 'random'", self
+            )
 
     def second_half_loader(self) -> DataLoader:
         """Return a loader of the second half, shuffled for this epoch.
@@ -133,7 +136,7 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         self.runner.logger.info(f'Genotypes are in {path}')
 
 
-def _check_config(runner, dataloader):
+def _check_config(runner: Runner, dataloader: dict) -> None:
     """Raise UserError if the config is that of ordinary training instead of a search."""
     if not isinstance(dataloader, dict) or 'half' not in dataloader['sampler']:
         raise UserError(

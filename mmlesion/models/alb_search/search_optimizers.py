@@ -6,7 +6,7 @@ from mmdet.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
 from torch import nn
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 from .search_encoder import SearchALBEncoder
 
@@ -31,12 +31,12 @@ class SearchOptimWrapperConstructor:
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         if paramwise_cfg is not None:
-            raise UserError('the search has no paramwise_cfg: remove it from optim_wrapper')
+            raise OptionError('the search has no paramwise_cfg: remove it from optim_wrapper', self)
         common = dict(optim_wrapper_cfg)
         self.configs = {part: common.pop(part, None) for part in PARTS}
         for part, config in self.configs.items():
             if config is None:
-                raise UserError(f'optim_wrapper needs {part}=dict(optimizer=dict(...))')
+                raise OptionError(f'optim_wrapper needs {part}=dict(optimizer=dict(...))', self)
             self.configs[part] = {**common, **config}
 
     def __call__(self, model: nn.Module) -> OptimWrapperDict:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +13,10 @@ from mmengine.dist import all_reduce, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner.utils import set_random_seed
 from torch import Tensor
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError
 from mmlesion.visualization.genotype_graph import render_genotypes
 
 from .genotypes import chosen_operations, derive_genotype, sample_genotype
@@ -67,6 +69,10 @@ class SearchStrategy:
     def end_epoch(self) -> None:
         """Log an epoch."""
 
+    def choose(self) -> SearchResult:
+        """Return what the search has found, at its end."""
+        raise NotImplementedError
+
     def update(self, part: str, data_batch: dict) -> dict[str, Tensor]:
         """Update either the weights or the architecture parameters.
 
@@ -85,7 +91,7 @@ class SearchStrategy:
 
 
 @contextmanager
-def _held_fixed(param_groups):
+def _held_fixed(param_groups: Sequence[dict]) -> Iterator[None]:
     """Disable the gradients of parameters within the context."""
     all_parameters = chain.from_iterable(group['params'] for group in param_groups)
     parameters = [parameter for parameter in all_parameters if parameter.requires_grad]
@@ -112,12 +118,13 @@ class GradientStrategy(SearchStrategy):
     def __init__(self, loop: ALBSearchLoop, architecture_begin: int) -> None:
         super().__init__(loop)
         if not 0 <= architecture_begin < loop.max_epochs:
-            raise UserError(
+            raise OptionError(
                 f'architecture_begin={architecture_begin} of {loop.max_epochs} epochs leaves none '
-                'to the architecture: set it lower, or max_epochs higher'
+                'to the architecture: set it lower, or max_epochs higher',
+                self,
             )
         self.architecture_begin = architecture_begin
-        self.batches = None
+        self.batches: Iterator[dict] | None = None
 
     def begin_epoch(self) -> None:
         """Restart the loader of the second half."""
@@ -168,7 +175,7 @@ class GradientStrategy(SearchStrategy):
         return SearchResult(genotypes, strengths, details)
 
 
-def _endless(loader):
+def _endless(loader: DataLoader) -> Iterator[dict]:
     while True:
         yield from loader
 
@@ -192,9 +199,10 @@ class RandomStrategy(SearchStrategy):
     ) -> None:
         super().__init__(loop)
         if num_samples < 1 or (num_score_batches is not None and num_score_batches < 1):
-            raise UserError(
+            raise OptionError(
                 f'num_samples={num_samples}, num_score_batches={num_score_batches}: random search '
-                'scores at least one genotype on at least one batch'
+                'scores at least one genotype on at least one batch',
+                self,
             )
         self.num_samples = num_samples
         self.num_score_batches = num_score_batches
@@ -219,16 +227,18 @@ class RandomStrategy(SearchStrategy):
         """
         candidates = [self._draw(self.loop.max_iters + i) for i in range(self.num_samples)]
         losses = self._score(candidates)
-        scored = [dict(loss=loss, **genotypes) for loss, genotypes in zip(losses, candidates)]
+        scored: list[dict[str, Any]] = [
+            dict(loss=loss, **genotypes) for loss, genotypes in zip(losses, candidates)
+        ]
         scored.sort(key=lambda candidate: candidate['loss'])
         return SearchResult(candidates[np.argmin(losses)], None, dict(candidates=scored))
 
-    def _draw(self, number):
+    def _draw(self, number: int) -> dict[str, list[tuple]]:
         generator = np.random.default_rng((self.loop.runner.seed, number))
         return {kind: sample_genotype(generator) for kind in self.architecture.alphas}
 
     @torch.no_grad()
-    def _score(self, candidates):
+    def _score(self, candidates: Sequence[dict[str, list[tuple]]]) -> list[float]:
         """Return the mean loss of each candidate on the second half."""
         runner = self.loop.runner
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

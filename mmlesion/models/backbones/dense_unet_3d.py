@@ -9,6 +9,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmlesion.utils import OptionError
+
 from ..layers import DenseBlock3D, pre_act_conv3d
 
 STRIDES = (4, 8, 16)
@@ -18,12 +20,12 @@ STRIDES = (4, 8, 16)
 class _Upsample(nn.Module):
     """Transposed convolution to the size of the encoder's features, concatenation, 1x1x1 conv."""
 
-    def __init__(self, channels, skip_channels, norm_cfg):
+    def __init__(self, channels: int, skip_channels: int, norm_cfg: dict | None) -> None:
         super().__init__()
         self.deconv = pre_act_conv3d(channels, channels, 2, norm_cfg, transposed=True)
         self.conv = pre_act_conv3d(channels + skip_channels, channels, 1, norm_cfg)
 
-    def forward(self, x, skip):
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         return self.conv(torch.cat([self.deconv(x), skip], 1))
 
 
@@ -67,10 +69,10 @@ class DenseUNet3D(BaseModule):
         )
         self.out_indices = tuple(out_indices)
 
-        def dense(channels):
+        def dense(channels: int) -> DenseBlock3D:
             return DenseBlock3D(channels, growth_rate, num_bottlenecks, norm_cfg=norm_cfg)
 
-        def transition(block):
+        def transition(block: DenseBlock3D) -> nn.Module:
             return pre_act_conv3d(block.out_channels, out_channels, 1, norm_cfg)
 
         self.pre_block = nn.Sequential(
@@ -78,15 +80,15 @@ class DenseUNet3D(BaseModule):
             pre_act_conv3d(stem_channels, stem_channels, 3, norm_cfg),
             nn.MaxPool3d(2),
         )
-        self.encode, self.encode_transition = nn.ModuleList(), nn.ModuleList()
-        for channels in (stem_channels, out_channels, out_channels):
-            block = dense(channels)
-            self.encode.append(block)
+        encode = [dense(channels) for channels in (stem_channels, out_channels, out_channels)]
+        self.encode = nn.ModuleList(encode)
+        self.encode_transition = nn.ModuleList()
+        for block in encode:
             self.encode_transition.append(nn.Sequential(transition(block), nn.AvgPool3d(2)))
         # The first block's features, of stride 2, are not used again.
         self.upsample = nn.ModuleList()
         self.decode, self.decode_transition = nn.ModuleList(), nn.ModuleList()
-        for encoded in self.encode[1:]:
+        for encoded in encode[1:]:
             self.upsample.append(_Upsample(out_channels, encoded.out_channels, norm_cfg))
             block = dense(out_channels)
             self.decode.append(block)
@@ -103,13 +105,14 @@ class DenseUNet3D(BaseModule):
             of ``out_indices``.
 
         Raises:
-            ValueError: If a side is no multiple of 16.
+            OptionError: If a side is no multiple of 16.
         """
         size = tuple(x.shape[2:])
         coarsest = STRIDES[-1]
         if any(side % coarsest for side in size):
-            raise ValueError(
-                f'sides of volumes must be multiples of {coarsest} voxels, not {size}: pad them'
+            raise OptionError(
+                f'sides of volumes must be multiples of {coarsest} voxels, not {size}: pad them',
+                self,
             )
         x = self.pre_block(x)
         skips = []

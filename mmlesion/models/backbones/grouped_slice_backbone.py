@@ -6,7 +6,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 
 @MODELS.register_module()
@@ -34,7 +34,7 @@ class GroupedSliceBackbone(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if num_groups < 1:
-            raise ValueError(f'num_groups must be at least 1, but got {num_groups}')
+            raise OptionError(f'num_groups must be at least 1, but got {num_groups}', self)
         self.backbone = MODELS.build(backbone)
         self.num_groups = num_groups
         self.group_size = backbone.get('in_channels', 3)
@@ -58,7 +58,7 @@ class GroupedSliceBackbone(BaseModule):
         sizes = len(x), self.num_groups
         return tuple(out.unflatten(0, sizes).flatten(1, 2) for out in self.backbone(groups))
 
-    def _check(self, x):
+    def _check(self, x: Tensor) -> None:
         expected = self.num_groups * self.group_size
         if x.shape[1] != expected:
             raise UserError(

@@ -10,6 +10,8 @@ from mmdet.models.layers import ResLayer
 from mmdet.registry import MODELS
 from torch import nn
 
+from mmlesion.utils import OptionError
+
 
 @MODELS.register_module()
 class InflatedResNet3D(ResNet):
@@ -36,7 +38,7 @@ class InflatedResNet3D(ResNet):
             initialization.
 
     Raises:
-        ValueError: If ``kernel_depths`` are not four odd numbers.
+        OptionError: If ``kernel_depths`` are not four odd numbers.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class InflatedResNet3D(ResNet):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         if len(kernel_depths) != 4:
-            raise ValueError(f'kernel_depths={tuple(kernel_depths)}: give one for each ResBlock')
+            raise OptionError(
+                f'kernel_depths={tuple(kernel_depths)}: give one for each ResBlock', self
+            )
         self.kernel_depths = list(kernel_depths)
         super().__init__(
             depth,
@@ -65,7 +69,7 @@ class InflatedResNet3D(ResNet):
             ],
         )
 
-    def _make_stem_layer(self, in_channels, stem_channels):
+    def _make_stem_layer(self, in_channels: int, stem_channels: int) -> None:
         super()._make_stem_layer(in_channels, stem_channels)
         self.maxpool = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
 

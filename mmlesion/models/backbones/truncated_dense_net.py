@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmdet.registry import MODELS
@@ -12,6 +13,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmlesion.utils import OptionError
+
+STEM = ('conv0', 'norm0', 'relu0', 'pool0')
 # torchvision's own files of weights are older than its names: denselayer1.norm.1 is now norm1
 _OLD_NAME = re.compile(r'(denselayer\d+\.(?:norm|conv))\.([12]\.)')
 
@@ -19,7 +23,7 @@ _OLD_NAME = re.compile(r'(denselayer\d+\.(?:norm|conv))\.([12]\.)')
 class _DenseLayer(nn.Sequential):
     """Bottleneck of 1x1 and 3x3 convolutions; its output is concatenated to its input."""
 
-    def __init__(self, in_channels, growth_rate, bottleneck_ratio):
+    def __init__(self, in_channels: int, growth_rate: int, bottleneck_ratio: int) -> None:
         width = bottleneck_ratio * growth_rate
         super().__init__(
             OrderedDict(
@@ -32,11 +36,13 @@ class _DenseLayer(nn.Sequential):
             )
         )
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x, super().forward(x)], 1)
 
 
-def _dense_block(in_channels, num_layers, growth_rate, bottleneck_ratio):
+def _dense_block(
+    in_channels: int, num_layers: int, growth_rate: int, bottleneck_ratio: int
+) -> nn.Sequential:
     block = nn.Sequential()
     for i in range(num_layers):
         layer = _DenseLayer(in_channels + i * growth_rate, growth_rate, bottleneck_ratio)
@@ -44,7 +50,7 @@ def _dense_block(in_channels, num_layers, growth_rate, bottleneck_ratio):
     return block
 
 
-def _transition(in_channels):
+def _transition(in_channels: int) -> nn.Sequential:
     return nn.Sequential(
         OrderedDict(
             norm=nn.BatchNorm2d(in_channels),
@@ -62,16 +68,18 @@ class _GroupFusion(nn.Conv2d):
     that they were pretrained on.
     """
 
-    def __init__(self, channels, num_groups):
+    bias: nn.Parameter
+
+    def __init__(self, channels: int, num_groups: int) -> None:
         self.num_groups = num_groups
         super().__init__(num_groups * channels, channels, 1)
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
         nn.init.eye_(self.weight.data.flatten(1).chunk(self.num_groups, 1)[self.num_groups // 2])
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         groups = x.unflatten(0, (-1, self.num_groups))  # (N, groups, C, H, W)
         middle = self.num_groups // 2
         fused = super().forward(groups.flatten(1, 2))[:, None]  # (N, 1, C, H, W)
@@ -109,7 +117,7 @@ class TruncatedDenseNet(BaseModule):
             initialization.
 
     Raises:
-        ValueError: If there is no such stage to fuse.
+        OptionError: If there is no such stage to fuse.
     """
 
     def __init__(
@@ -126,9 +134,10 @@ class TruncatedDenseNet(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if not set(fusion_indices) <= set(range(len(block_layers))):
-            raise ValueError(
+            raise OptionError(
                 f'fusion_indices={tuple(fusion_indices)} of {len(block_layers)} dense blocks: they '
-                f'are from 0 to {len(block_layers) - 1}'
+                f'are from 0 to {len(block_layers) - 1}',
+                self,
             )
         self.norm_eval = norm_eval
         self.num_blocks = len(block_layers)
@@ -166,7 +175,8 @@ class TruncatedDenseNet(BaseModule):
             tuple[Tensor]: Outputs (N * num_groups, C_i, H_i, W_i) of the dense blocks.
         """
         features = self.features
-        x = features.pool0(features.relu0(features.norm0(features.conv0(x))))
+        for name in STEM:
+            x = getattr(features, name)(x)
         outs = []
         for i in range(self.num_blocks):
             if i > 0:
@@ -193,7 +203,7 @@ class TruncatedDenseNet(BaseModule):
                     module.eval()
         return self
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         for name in [name for name in state_dict if name.startswith(prefix)]:
             state_dict[_OLD_NAME.sub(r'\1\2', name)] = state_dict.pop(name)
         super()._load_from_state_dict(state_dict, prefix, *args)

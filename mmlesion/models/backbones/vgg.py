@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from mmcv.cnn import VGG as ClassifierVGG
 from mmdet.registry import MODELS
@@ -104,7 +105,7 @@ class VGG(ClassifierVGG, BaseModule):
         """Initialize the weights according to ``init_cfg``."""
         super(ClassifierVGG, self).init_weights()
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         check_layout(state_dict, prefix, self.features)
         super()._load_from_state_dict(state_dict, prefix, *args)
 

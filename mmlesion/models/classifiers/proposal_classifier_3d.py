@@ -83,7 +83,7 @@ class ProposalClassifier3D(BaseModel):
             return self._predict(logits, data_samples)
         return logits
 
-    def _classify(self, inputs, boxes):
+    def _classify(self, inputs: Tensor, boxes: Sequence[Sequence[float]]) -> Tensor:
         feats = self.backbone(inputs)
         rois = _corners_to_rois(inputs.new_tensor(boxes))
         pooled = [self.roi_align(level, _scale_rois(rois, inputs, level)) for level in feats[:-1]]
@@ -91,7 +91,7 @@ class ProposalClassifier3D(BaseModel):
         hidden = F.relu(self.fc(torch.cat(pooled, dim=1).flatten(1)))
         return self.fc_cls(hidden)
 
-    def _predict(self, logits, data_samples):
+    def _predict(self, logits: Tensor, data_samples: list[DetDataSample]) -> list[DetDataSample]:
         boxes = torch.tensor(_column(data_samples, 'proposal_box'), dtype=torch.float64)
         own = logits[:, 0].sigmoid().double().cpu()
         detector = torch.tensor(_column(data_samples, 'proposal_score'), dtype=torch.float64)
@@ -104,7 +104,7 @@ class ProposalClassifier3D(BaseModel):
         return data_samples
 
 
-def _column(data_samples, key):
+def _column(data_samples: Sequence[DetDataSample], key: str) -> list:
     """Return a field of the metainfo of all samples."""
     values = [sample.metainfo.get(key) for sample in data_samples]
     if any(value is None for value in values):
@@ -115,14 +115,14 @@ def _column(data_samples, key):
     return values
 
 
-def _corners_to_rois(boxes):
+def _corners_to_rois(boxes: Tensor) -> Tensor:
     """Convert one box z1, y1, x1, z2, y2, x2 per patch, (N, 6), to RoIAlign3D's format (N, 7)."""
     low, high = boxes[:, :3], boxes[:, 3:]
     index = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)
     return torch.cat([index[:, None], (low + high) / 2, high - low], dim=1)
 
 
-def _scale_rois(rois, inputs, feature):
+def _scale_rois(rois: Tensor, inputs: Tensor, feature: Tensor) -> Tensor:
     """Convert regions (N, 7) from voxels of the inputs to those of a feature map."""
     scale = rois.new_tensor(feature.shape[2:]) / rois.new_tensor(inputs.shape[2:])  # z, y, x
     # the index in the batch stays; centers and sides are scaled

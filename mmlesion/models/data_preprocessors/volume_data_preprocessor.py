@@ -9,6 +9,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseDataPreprocessor, stack_batch
 from torch import Tensor
 
+from mmlesion.utils import OptionError
+
 from ..backbones.dense_unet_3d import STRIDES
 
 
@@ -29,7 +31,7 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
         non_blocking (bool): Whether the transfer to the device is asynchronous. Defaults to False.
 
     Raises:
-        ValueError: If the window has no width.
+        OptionError: If the window has no width.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking)
         low, high = hu_window
         if not low < high:
-            raise ValueError(f'hu_window must be (low, high) with low < high, not {hu_window}')
+            raise OptionError(
+                f'hu_window must be (low, high) with low < high, not {hu_window}', self
+            )
         self.hu_window = low, high
         self.value_range = tuple(value_range)
         self.pad_size_divisor = pad_size_divisor

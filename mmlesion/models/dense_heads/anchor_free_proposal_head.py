@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.utils import multi_apply
@@ -14,20 +16,22 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmlesion.utils import OptionError
 
-def _offsets(points, boxes):
+
+def _offsets(points: Tensor, boxes: Tensor) -> Tensor:
     """Return offsets (k, P, 2) in px of points (P, 2) from the centers of boxes (k, 4)."""
     centers = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
     return (points - centers).abs()
 
 
-def _inside(points, boxes, ratio):
+def _inside(points: Tensor, boxes: Tensor, ratio: float) -> Tensor:
     """Return a mask (k, P) of the points (P, 2) in the boxes (k, 4) shrunk to ``ratio``."""
     sizes = boxes[:, None, 2:] - boxes[:, None, :2]
     return (_offsets(points, boxes) <= ratio / 2 * sizes).all(-1)
 
 
-def _nearest(points, boxes):
+def _nearest(points: Tensor, boxes: Tensor) -> Tensor:
     """Return the index (k,) of the point (P, 2) nearest to the center of each box (k, 4)."""
     return _offsets(points, boxes).square().sum(-1).argmin(1)
 
@@ -71,7 +75,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         init_cfg (dict | list[dict], optional): Initialization config.
 
     Raises:
-        ValueError: If not ``0 < center_ratio <= ignore_ratio <= 1``, or there are several classes.
+        OptionError: If not ``0 < center_ratio <= ignore_ratio <= 1``, or there are several classes.
     """
 
     use_sigmoid_cls = True
@@ -102,9 +106,10 @@ class AnchorFreeProposalHead(BaseDenseHead):
     ) -> None:
         super().__init__(init_cfg)
         if not 0 < center_ratio <= ignore_ratio <= 1 or num_classes != 1:
-            raise ValueError(
-                'AnchorFreeProposalHead needs 0 < center_ratio <= ignore_ratio <= 1 and one class, '
-                f'but got {center_ratio}, {ignore_ratio} and {num_classes}'
+            raise OptionError(
+                'it needs 0 < center_ratio <= ignore_ratio <= 1 and num_classes=1, '
+                f'but got {center_ratio}, {ignore_ratio} and {num_classes}',
+                self,
             )
         self.center_ratio = center_ratio
         self.ignore_ratio = ignore_ratio
@@ -136,7 +141,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         sizes = self.size_out(self.size_conv(x).relu_())
         return self._centerness(x), sizes * sizes.new_tensor(stride * 2)[:, None, None]
 
-    def _centerness(self, x):
+    def _centerness(self, x: Tensor) -> Tensor:
         return self.center_out(self.center_conv(x).relu_())
 
     def predict(
@@ -159,9 +164,9 @@ class AnchorFreeProposalHead(BaseDenseHead):
         predicted = multi_apply(self._predict_best, x, self.prior_generator.strides)
         return self.predict_by_feat(*predicted, batch_img_metas=metas, rescale=rescale)
 
-    def _predict_best(self, x, stride):
+    def _predict_best(self, x: Tensor, stride: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Predict like :meth:`forward_single`; centerness is -inf except at the best locations."""
-        count = self.test_cfg.get('nms_pre', -1)
+        count = (self.test_cfg or {}).get('nms_pre', -1)
         if not 0 < count < x.shape[-2:].numel():
             return self.forward_single(x, stride)
         centerness = self._centerness(x)
@@ -176,7 +181,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
             .unflatten(2, x.shape[-2:]),
         )
 
-    def _sizes_at(self, x, index):
+    def _sizes_at(self, x: Tensor, index: Tensor) -> Tensor:
         """Compute the box branch (N, 4, k) at locations (N, k), numbered row by row."""
         channels, width = x.shape[1], x.shape[-1]
         rows, columns = index.div(width, rounding_mode='floor'), index % width
@@ -190,8 +195,9 @@ class AnchorFreeProposalHead(BaseDenseHead):
         patches = patches.gather(2, around[:, None].expand(-1, channels, -1))
         patches = patches.unflatten(2, (-1, 9))  # (N, C, k, 9)
         # the 3x3 convolution at these locations alone
-        hidden = torch.einsum('nckt,oct->nok', patches, self.size_conv.weight.flatten(2))
-        hidden = (hidden + self.size_conv.bias[:, None]).relu_()
+        weight, bias = self.size_conv.weight.flatten(2), self.size_conv.get_parameter('bias')
+        hidden = torch.einsum('nckt,oct->nok', patches, weight)
+        hidden = (hidden + bias[:, None]).relu_()
         return self.size_out(hidden[..., None])[..., 0]
 
     def loss_by_feat(
@@ -219,24 +225,24 @@ class AnchorFreeProposalHead(BaseDenseHead):
         targets = multi_apply(self.get_targets, batch_gt_instances, ignored, points=priors[:, :2])
         labels, weights, boxes = map(torch.stack, targets)
         logits = torch.cat([level.flatten(2) for level in centerness], 2).transpose(1, 2)
-        sizes = torch.cat([level.flatten(2) for level in sizes], 2).transpose(1, 2)
+        distances = torch.cat([level.flatten(2) for level in sizes], 2).transpose(1, 2)
         image, location = (labels == 0).nonzero(as_tuple=True)
         # of all processes: a lesion weighs the same however the images are spread over them
-        num_positives = reduce_mean(sizes.new_tensor(len(image))).clamp(min=1)
+        num_positives = reduce_mean(distances.new_tensor(len(image))).clamp(min=1)
         target = self.bbox_coder.encode(priors[location, :2], boxes[image, location])
         return dict(
             loss_rpn_cls=self.loss_cls(
                 logits.reshape(-1, 1), labels.flatten(), weights.flatten(), avg_factor=num_positives
             ),
             loss_rpn_bbox=self.loss_bbox(
-                sizes[image, location],
+                distances[image, location],
                 target,
                 1 / priors[location, 2:].repeat(1, 2),  # px to strides
                 avg_factor=num_positives,
             ),
         )
 
-    def _priors(self, levels):
+    def _priors(self, levels: Sequence[Tensor]) -> Tensor:
         """Return locations (P, 4) of all levels: x and y in px, and their strides."""
         shapes = [level.shape[-2:] for level in levels]
         priors = self.prior_generator.grid_priors(

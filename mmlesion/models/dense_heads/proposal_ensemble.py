@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from mmcv.ops import batched_nms
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
@@ -98,10 +99,12 @@ class ProposalEnsemble(BaseModule):
 
     @staticmethod
     @torch.no_grad()
-    def _propose(head, x, metas, cfg):
+    def _propose(
+        head: BaseDenseHead, x: tuple[Tensor, ...], metas: list[dict], cfg: ConfigDict
+    ) -> list[InstanceData]:
         return head.predict_by_feat(*head(x), batch_img_metas=metas, cfg=cfg)
 
-    def _pool(self, proposals, cfg):
+    def _pool(self, proposals: Sequence[list[InstanceData]], cfg: ConfigDict) -> list[InstanceData]:
         """Merge the networks' proposals, one list over images each, into one list over images."""
         if len(proposals) == 1:
             return proposals[0]
@@ -109,7 +112,7 @@ class ProposalEnsemble(BaseModule):
         return [self._pool_image(InstanceData.cat(image), cfg) for image in by_image]
 
     @staticmethod
-    def _pool_image(pooled, cfg):
+    def _pool_image(pooled: InstanceData, cfg: ConfigDict) -> InstanceData:
         """Merge the proposals of all networks for one image by a single NMS."""
         if not len(pooled):
             return pooled

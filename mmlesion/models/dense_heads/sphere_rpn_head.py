@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,17 +12,19 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmlesion.utils import OptionError
+
 from ..layers import DenseBlock3D, batched_nms_3d, pre_act_conv3d
 
 
-def _rows(maps, num_values):
+def _rows(maps: Tensor, num_values: int) -> Tensor:
     """Reshape maps (N, A * num_values, D, H, W) to (N, D * H * W * A, num_values)."""
     return maps.permute(0, 2, 3, 4, 1).reshape(len(maps), -1, num_values)
 
 
-def _in_one_row(levels):
+def _in_one_row(levels: Sequence[Tensor]) -> Tensor:
     """Join a list over levels of (N, n, ...) to (N * sum of n, ...), volume after volume."""
-    return torch.cat(levels, 1).flatten(0, 1)
+    return torch.cat(list(levels), 1).flatten(0, 1)
 
 
 @MODELS.register_module()
@@ -53,7 +56,7 @@ class SphereRPNHead(RPNHead):
             ``max_per_img``.
 
     Raises:
-        ValueError: If levels that share a head have different numbers of anchors.
+        OptionError: If levels that share a head have different numbers of anchors.
     """
 
     def __init__(
@@ -85,14 +88,14 @@ class SphereRPNHead(RPNHead):
         )
         self.default_init = init_cfg is None
 
-    def _init_layers(self):
+    def _init_layers(self) -> None:
         numbers = list(self.prior_generator.num_base_priors)
         if self.shared and len(set(numbers)) > 1:
-            raise ValueError(f'levels with {numbers} anchors cannot share a head')
+            raise OptionError(f'levels with {numbers} anchors cannot share a head', self)
         heads = numbers[:1] if self.shared else numbers
         self.detectors = nn.ModuleList(self._detector(number) for number in heads)
 
-    def _detector(self, num_anchors):
+    def _detector(self, num_anchors: int) -> nn.Sequential:
         block = DenseBlock3D(
             self.in_channels, self.growth_rate, self.num_bottlenecks, norm_cfg=self.norm_cfg
         )
@@ -104,8 +107,9 @@ class SphereRPNHead(RPNHead):
         """Initialize the weights, with small ones in the layers that predict scores and deltas."""
         super().init_weights()
         if self.default_init:
-            for _, predict in self.detectors:
-                nn.init.normal_(predict.conv.weight, std=0.01)
+            for detector in self.detectors:
+                _, predict = detector.children()
+                nn.init.normal_(predict.get_parameter('conv.weight'), std=0.01)
 
     def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
         """Predict on each level.
@@ -192,14 +196,14 @@ class SphereRPNHead(RPNHead):
         cfg = self.test_cfg if cfg is None else cfg
         sizes = [scores.shape[-3:] for scores in cls_scores]
         priors = self.prior_generator.grid_priors(sizes, device=cls_scores[0].device)
-        level_scores, level_boxes, levels = [], [], []
+        level_scores, level_boxes, level_numbers = [], [], []
         for level, level_priors in enumerate(priors):
             top, boxes = self._top(cls_scores[level], bbox_preds[level], level_priors, cfg)
             level_scores.append(top)
             level_boxes.append(boxes)
-            levels.append(torch.full((top.shape[1],), level, device=top.device))
+            level_numbers.append(torch.full((top.shape[1],), level, device=top.device))
         scores, boxes = torch.cat(level_scores, 1), torch.cat(level_boxes, 1)
-        levels = torch.cat(levels)
+        levels = torch.cat(level_numbers)
 
         # from here on the candidates of all volumes are in one row, `volume` says whose each is
         volume, place = (scores > cfg.get('score_thr', 0)).nonzero(as_tuple=True)
@@ -214,7 +218,9 @@ class SphereRPNHead(RPNHead):
             results.append(proposals)
         return results
 
-    def _top(self, cls_score, bbox_pred, priors, cfg):
+    def _top(
+        self, cls_score: Tensor, bbox_pred: Tensor, priors: Tensor, cfg: ConfigDict
+    ) -> tuple[Tensor, ...]:
         """Return a level's best ``nms_pre`` per volume: scores (N, k) and spheres (N, k, 4)."""
         scores = _rows(cls_score, 1).squeeze(2).float().sigmoid()
         deltas = _rows(bbox_pred, self.bbox_coder.encode_size).float()

@@ -10,10 +10,11 @@ from mmdet.models.dense_heads import RPNHead
 from mmdet.models.task_modules.prior_generators import anchor_inside_flags
 from mmdet.models.utils import select_single_mlvl
 from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError
 
 
 class LevelPredictions(NamedTuple):
@@ -83,14 +84,14 @@ class TruncatedRPNHead(RPNHead):
         **kwargs: Any,
     ) -> None:
         if threshold != 'mean' and not isinstance(threshold, (int, float)):
-            raise UserError(f"threshold must be 'mean' or a number, not {threshold!r}")
+            raise OptionError(f"threshold must be 'mean' or a number, not {threshold!r}", self)
         self.threshold = threshold
         self.normalize_confidence = normalize_confidence
         self.truncate_positives = truncate_positives
         super().__init__(in_channels=in_channels, anchor_generator=anchor_generator, **kwargs)
-        self.loss_confidence = loss_confidence and MODELS.build(loss_confidence)
+        self.loss_confidence = MODELS.build(loss_confidence) if loss_confidence else None
 
-    def _init_layers(self):
+    def _init_layers(self) -> None:
         super()._init_layers()
         self.rpn_confidence = nn.Conv2d(self.in_channels, 1, 1)
 
@@ -107,7 +108,7 @@ class TruncatedRPNHead(RPNHead):
         confidence = self.rpn_confidence(x)
         return *super().forward_single(self._feature_scale(confidence) * x), confidence
 
-    def _feature_scale(self, confidence):
+    def _feature_scale(self, confidence: Tensor) -> Tensor:
         """Return the factor for a level's features: p (N, 1, H, W), or p over its mean per map."""
         p = confidence.sigmoid()
         if not self.normalize_confidence:
@@ -134,7 +135,7 @@ class TruncatedRPNHead(RPNHead):
             # The image is in the upper left corner of the map; the rest is padding.
             rows, columns = math.ceil(height / stride_y), math.ceil(width / stride_x)
             inside = p[:rows, :columns]
-            threshold = inside.mean() if self.threshold == 'mean' else self.threshold
+            threshold = inside.mean() if self.threshold == 'mean' else float(self.threshold)
             keep = torch.zeros_like(p, dtype=torch.bool)
             keep[:rows, :columns] = inside > threshold
             keeps.append(keep.flatten())
@@ -181,7 +182,13 @@ class TruncatedRPNHead(RPNHead):
         return {**losses, **rpn_losses}
 
     @torch.no_grad()
-    def _match_anchors(self, confidences, batch_img_metas, batch_gt_instances, ignore):
+    def _match_anchors(
+        self,
+        confidences: list[Tensor],
+        batch_img_metas: list[dict],
+        batch_gt_instances: list[InstanceData],
+        ignore: list[InstanceData] | None,
+    ) -> list[Tensor]:
         """Match all anchors of each image, including truncated ones, to its lesions.
 
         Returns:
@@ -201,7 +208,14 @@ class TruncatedRPNHead(RPNHead):
             )
         return matches
 
-    def _match_in_image(self, anchors, flags, img_meta, gt_instances, ignored):
+    def _match_in_image(
+        self,
+        anchors: Tensor,
+        flags: Tensor,
+        img_meta: dict,
+        gt_instances: InstanceData,
+        ignored: InstanceData | None,
+    ) -> Tensor:
         """Match the anchors (n, 4) of all levels of an image, see :meth:`_match_anchors`."""
         inside = self._inside(anchors, flags, img_meta)
         priors = InstanceData(priors=anchors[inside])
@@ -209,11 +223,13 @@ class TruncatedRPNHead(RPNHead):
         matches[inside] = self.assigner.assign(priors, gt_instances, ignored).gt_inds
         return matches
 
-    def _inside(self, anchors, flags, img_meta):
+    def _inside(self, anchors: Tensor, flags: Tensor, img_meta: dict) -> Tensor:
         border = self.train_cfg['allowed_border']
         return anchor_inside_flags(anchors, flags, img_meta['img_shape'][:2], border)
 
-    def _keep_anchors(self, confidences, img_meta, matches):
+    def _keep_anchors(
+        self, confidences: list[Tensor], img_meta: dict, matches: Tensor
+    ) -> list[Tensor]:
         """Select the training anchors of an image, as masks (H * W * A,) of the levels."""
         # The A anchors of a location follow one another.
         locations = self.keep_locations(confidences, img_meta)
@@ -223,12 +239,13 @@ class TruncatedRPNHead(RPNHead):
         positives = (matches > 0).split(list(map(len, keeps)))
         return list(map(torch.logical_or, keeps, positives))
 
-    def _confidence_loss(self, confidences, matches):
+    def _confidence_loss(self, confidences: list[Tensor], matches: list[Tensor]) -> Tensor:
         """Compute the loss of p, half on locations with a positive anchor, half on negative ones.
 
         A location is negative if none of its anchors is positive and one is background. Both halves
         are taken over the batch; without a lesion in it, that of the negative ones remains.
         """
+        assert self.loss_confidence is not None  # or there is none to compute
         # (N, L, A): the A anchors of each of the L locations of all levels
         of_location = torch.stack(matches).unflatten(1, (-1, self.num_base_priors))
         positive = (of_location > 0).any(-1).flatten()
@@ -262,13 +279,13 @@ class TruncatedRPNHead(RPNHead):
 
     def _get_targets_single(
         self,
-        flat_anchors,
-        valid_flags,
-        gt_instances,
-        img_meta,
-        gt_instances_ignore=None,
-        unmap_outputs=True,
-    ):
+        flat_anchors: Tensor,
+        valid_flags: Tensor,
+        gt_instances: InstanceData,
+        img_meta: dict,
+        gt_instances_ignore: InstanceData | None = None,
+        unmap_outputs: bool = True,
+    ) -> tuple:
         """Assign targets in one image; there are none if all its anchors are truncated."""
         if not self._inside(flat_anchors, valid_flags, img_meta).any():
             return self._empty_targets(flat_anchors, gt_instances)
@@ -276,7 +293,7 @@ class TruncatedRPNHead(RPNHead):
             flat_anchors, valid_flags, gt_instances, img_meta, gt_instances_ignore, unmap_outputs
         )
 
-    def _empty_targets(self, flat_anchors, gt_instances):
+    def _empty_targets(self, flat_anchors: Tensor, gt_instances: InstanceData) -> tuple:
         """Return targets of an image without anchors, with zero weights and thus zero gradients."""
         num_anchors = flat_anchors.shape[0]
         none = InstanceData(priors=flat_anchors[:0])
@@ -299,15 +316,15 @@ class TruncatedRPNHead(RPNHead):
 
     def _predict_by_feat_single(
         self,
-        cls_score_list,
-        bbox_pred_list,
-        score_factor_list,
-        mlvl_priors,
-        img_meta,
-        cfg,
-        rescale=False,
-        with_nms=True,
-    ):
+        cls_score_list: list[Tensor],
+        bbox_pred_list: list[Tensor],
+        score_factor_list: list[Tensor],
+        mlvl_priors: list[Tensor],
+        img_meta: dict,
+        cfg: ConfigDict,
+        rescale: bool = False,
+        with_nms: bool = True,
+    ) -> InstanceData:
         """Propose boxes in one image from the locations that are not truncated.
 
         Arguments and result are those of :class:`mmdet.models.RPNHead`; ``score_factor_list`` is
@@ -325,7 +342,9 @@ class TruncatedRPNHead(RPNHead):
             scores, deltas, score_factor_list, priors, img_meta, cfg, rescale, with_nms
         )
 
-    def _select(self, keep, cls_score, bbox_pred, priors):
+    def _select(
+        self, keep: Tensor, cls_score: Tensor, bbox_pred: Tensor, priors: Tensor
+    ) -> LevelPredictions:
         """Extract the K kept locations of one level as a feature map with one row."""
         index = keep.nonzero().squeeze(1)
         num_priors = self.num_base_priors
@@ -340,6 +359,6 @@ class TruncatedRPNHead(RPNHead):
         )
 
 
-def _mean_weights(chosen):
+def _mean_weights(chosen: Tensor) -> Tensor:
     """Return weights that sum to the mean over the selected, or 0 if there are none."""
     return chosen.float() / chosen.sum().clamp(min=1)

@@ -12,6 +12,8 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmlesion.utils import OptionError
+
 from .sliding_windows import SlidingWindows, centered_within
 
 BRANCHES = ('joint', 'rpn', 'fprn')
@@ -78,14 +80,14 @@ class AggregatedRCNN3D(TwoStageDetector):
         """str: The trained branches, initially 'joint'.
 
         Raises:
-            ValueError: If it is set to anything but 'joint', 'rpn' or 'fprn'.
+            OptionError: If it is set to anything but 'joint', 'rpn' or 'fprn'.
         """
         return self._branches
 
     @branches.setter
-    def branches(self, branches) -> None:
+    def branches(self, branches: str) -> None:
         if branches not in BRANCHES:
-            raise ValueError(f'branches must be one of {BRANCHES}, not {branches!r}')
+            raise OptionError(f'branches must be one of {BRANCHES}, not {branches!r}', self)
         self._branches = branches
 
     @property
@@ -181,7 +183,7 @@ class AggregatedRCNN3D(TwoStageDetector):
                 found.append(self.windows.in_volume(results, start, size, shape))
         return self.windows.merge(found)
 
-    def _detect_crops(self, crops):
+    def _detect_crops(self, crops: list[Tensor]) -> list[InstanceData]:
         samples = [DetDataSample() for _ in crops]
         data = self.data_preprocessor(dict(inputs=crops, data_samples=samples))
         return self.detect(data['inputs'], data['data_samples'])
@@ -196,7 +198,9 @@ class AggregatedRCNN3D(TwoStageDetector):
             results = self.roi_head.predict(x, results, batch_data_samples)
         return results
 
-    def _forward(self, batch_inputs, batch_data_samples=None):
+    def _forward(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None
+    ) -> tuple:
         """Run the network without post-processing, except that of proposals.
 
         Args:

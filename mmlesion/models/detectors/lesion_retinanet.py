@@ -103,7 +103,7 @@ class LesionRetinaNet(RetinaNet):
 
     def extract_seg_feat(
         self, batch_inputs: Tensor
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor | None, Tensor]]:
         """Extract the features of both heads.
 
         Args:
@@ -159,7 +159,9 @@ class LesionRetinaNet(RetinaNet):
             segmented.append(self._with_segments(result, probability, sample, rescale))
         return self.add_pred_to_datasample(batch_data_samples, segmented)
 
-    def _with_segments(self, result, probability, sample, rescale):
+    def _with_segments(
+        self, result: InstanceData, probability: Tensor, sample: DetDataSample, rescale: bool
+    ) -> InstanceData:
         """Store a map and its segments in a sample; match and calibrate its detections."""
         padding = self.segment_padding
         # given in px of the original image, used in the frame of the boxes
@@ -170,7 +172,7 @@ class LesionRetinaNet(RetinaNet):
         result.segment_ids = self._own_segments(result.bboxes, boxes, numbers)
         return calibrate(result, boxes) if self.calibrate else result
 
-    def _own_segments(self, bboxes, segments, numbers):
+    def _own_segments(self, bboxes: Tensor, segments: Tensor, numbers: Tensor) -> Tensor:
         """Return the number (n,) of each detection's own segment, or 0 if there is none."""
         met = meet_segments(bboxes, segments)[1]
         # Any overlap counts for the score, but a mask is reported only with its larger part in.
@@ -180,7 +182,9 @@ class LesionRetinaNet(RetinaNet):
         enough = torch.from_numpy(shares >= self.min_segment_share).to(met.device)
         return torch.where(enough, met, 0)
 
-    def _forward(self, batch_inputs, batch_data_samples=None):
+    def _forward(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None
+    ) -> tuple:
         """Run the network without post-processing.
 
         Args:

@@ -10,6 +10,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmlesion.utils import OptionError
+
 from ..backbones.dense_unet_3d import STRIDES
 from ..layers import nms_3d
 
@@ -31,7 +33,7 @@ def centered_within(
     return results[((centers >= low) & (centers < high)).all(1)]
 
 
-def _round_up(number, divisor):
+def _round_up(number: int, divisor: int) -> int:
     """Return the least multiple of the divisor that is not below a number."""
     return -(-number // divisor) * divisor
 
@@ -61,7 +63,7 @@ class SlidingWindows:
             Defaults to 16.
 
     Raises:
-        ValueError: If windows of this size cannot overlap so much, or a number makes no sense.
+        OptionError: If windows of this size cannot overlap so much, or a number makes no sense.
     """
 
     def __init__(
@@ -75,17 +77,20 @@ class SlidingWindows:
         divisor: int = STRIDES[-1],
     ) -> None:
         if len(size) != 3 or any(side % divisor or side < divisor for side in size):
-            raise ValueError(f'size must be three multiples of {divisor}, not {size}')
+            raise OptionError(f'size must be three multiples of {divisor}, not {size}', self)
         if not 0 <= overlap <= min(size) - divisor:
-            raise ValueError(
+            raise OptionError(
                 f'windows of {size} that begin {divisor} voxels apart overlap by 0 to '
-                f'{min(size) - divisor}, not {overlap}'
+                f'{min(size) - divisor}, not {overlap}',
+                self,
             )
         border = overlap // 4 if border is None else border
         if not 0 <= border <= overlap // 2:
-            raise ValueError(f'border must be 0 to half of the overlap of {overlap}, not {border}')
+            raise OptionError(
+                f'border must be 0 to half of the overlap of {overlap}, not {border}', self
+            )
         if batch_size < 1:
-            raise ValueError(f'batch_size must be at least 1, not {batch_size}')
+            raise OptionError(f'batch_size must be at least 1, not {batch_size}', self)
         self.size = tuple(size)
         self.overlap = overlap
         self.batch_size = batch_size
@@ -109,7 +114,7 @@ class SlidingWindows:
         z, y, x = map(self._starts, rounded, size)
         return torch.cartesian_prod(z, y, x), size
 
-    def _starts(self, length, size):
+    def _starts(self, length: int, size: int) -> Tensor:
         """Return the starts of windows along an axis; all numbers are multiples of the divisor."""
         last = length - size
         if not last:

@@ -82,7 +82,7 @@ class LesionEmbedding(BaseModel):
             return data_samples
         return embeddings
 
-    def _embed(self, inputs, data_samples):
+    def _embed(self, inputs: Tensor, data_samples: list[DetDataSample]) -> Tensor:
         features = self.backbone(inputs)
         # the first box is the lesion's own
         rois = bbox2roi([sample.gt_instances.bboxes[:1] for sample in data_samples])
@@ -90,7 +90,7 @@ class LesionEmbedding(BaseModel):
         surroundings = features[-1].mean(dim=(2, 3))
         return F.normalize(self.fc(torch.cat([box, surroundings], dim=1)))
 
-    def _losses(self, embeddings, data_samples):
+    def _losses(self, embeddings: Tensor, data_samples: list[DetDataSample]) -> dict[str, Tensor]:
         groups = [sample.metainfo.get('lesion_group') for sample in data_samples]
         if None in groups:
             raise UserError(
@@ -109,7 +109,7 @@ class LesionEmbedding(BaseModel):
         )
 
 
-def _triplet_loss(loss, embeddings, labels):
+def _triplet_loss(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Tensor:
     """Return the loss, or 0 if a batch has fewer than two labels."""
     if len(labels.unique()) < 2:
         return embeddings.sum() * 0

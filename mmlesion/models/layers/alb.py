@@ -117,7 +117,8 @@ class AutoLesionBlock(nn.Module):
         """
         # State 0 is the input, state k the output of the k-th branch, as genotypes number them.
         states = [self.preprocess(x)]
-        for (source1, source2), (operation1, operation2) in zip(self.inputs, self.operations):
+        for (source1, source2), pair in zip(self.inputs, self.operations):
+            operation1, operation2 = pair.children()
             first = operation1(states[source1], num_regions)
             second = operation2(states[source2], num_regions)
             states.append(first + second)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Callable
 
 import torch
 from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
@@ -24,7 +25,10 @@ class RegionSequential(nn.Sequential):
         *layers (nn.Module): Layers of one input.
     """
 
-    def forward(self, x: Tensor, num_regions: list[int]) -> Tensor:
+    # an operation is called with the regions' numbers too
+    def forward(  # type: ignore[override]
+        self, x: Tensor, num_regions: list[int]
+    ) -> Tensor:
         """Apply the layers to features ``x`` (N, D, h, w), whatever image a region is from."""
         return super().forward(x)
 
@@ -37,7 +41,7 @@ class NoConnection(nn.Module):
         return torch.zeros_like(x)
 
 
-def _separable_conv(channels, kernel_size):
+def _separable_conv(channels: int, kernel_size: tuple[int, int]) -> nn.Module:
     """Build ReLU, a depthwise and a pointwise convolution and BN, padded to keep the size."""
     return DepthwiseSeparableConvModule(
         channels,
@@ -51,25 +55,25 @@ def _separable_conv(channels, kernel_size):
     )
 
 
-def _separable(channels, kernel_size):
+def _separable(channels: int, kernel_size: tuple[int, int]) -> nn.Module:
     return RegionSequential(_separable_conv(channels, kernel_size))
 
 
-def _separable_asymmetric(channels):
+def _separable_asymmetric(channels: int) -> nn.Module:
     return RegionSequential(_separable_conv(channels, (1, 3)), _separable_conv(channels, (3, 1)))
 
 
-def _atrous(channels, rate):
+def _atrous(channels: int, rate: int) -> nn.Module:
     conv = ConvModule(channels, channels, 3, padding=rate, dilation=rate, **RELU_CONV_BN)
     return RegionSequential(conv)
 
 
-def _average_pool(channels):
+def _average_pool(channels: int) -> nn.Module:
     # a mean of the region's own positions, as in DARTS
     return RegionSequential(nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False))
 
 
-_BUILDERS = {
+_BUILDERS: dict[str, Callable[[int], nn.Module]] = {
     'none': lambda channels: NoConnection(),
     'skip_connect': lambda channels: RegionSequential(),
     'avg_pool_3x3': _average_pool,

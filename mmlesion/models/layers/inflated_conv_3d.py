@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
+
+from mmlesion.utils import OptionError
 
 # In mmengine's registry, in which mmcv's `build_conv_layer` looks whatever the scope.
 
@@ -28,7 +32,7 @@ class InflatedConv3d(nn.Conv3d):
         depth (int): Slices that a filter spans, odd. Defaults to 1.
 
     Raises:
-        ValueError: If the depth is not odd.
+        OptionError: If the depth is not odd.
     """
 
     def __init__(
@@ -43,7 +47,7 @@ class InflatedConv3d(nn.Conv3d):
         depth: int = 1,
     ) -> None:
         if depth < 1 or depth % 2 == 0:
-            raise ValueError(f'depth must be odd and positive, but got {depth}')
+            raise OptionError(f'depth must be odd and positive, but got {depth}', self)
         depth = depth if kernel_size > 1 else 1
         super().__init__(
             in_channels,
@@ -55,13 +59,13 @@ class InflatedConv3d(nn.Conv3d):
             bias=bias,
         )
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         weight = state_dict.get(f'{prefix}weight')
         if weight is not None and weight.dim() == 4:
             state_dict[f'{prefix}weight'] = self._inflate(weight)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _inflate(self, weight):
+    def _inflate(self, weight: Tensor) -> Tensor:
         """Convert 2D weights (out, in, k, k) to (out, in_channels, depth, k, k)."""
         if self.in_channels == 1:
             weight = weight.sum(1, keepdim=True)

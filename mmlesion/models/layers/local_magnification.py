@@ -6,6 +6,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmlesion.utils import OptionError
+
 from .dense_block_3d import DenseBlock3D, pre_act_conv3d
 
 SCALE = 4  # two transposed convolutions
@@ -31,7 +33,7 @@ class LocalMagnification(BaseModule):
         init_cfg (dict | list[dict], optional): Initialization config.
 
     Raises:
-        ValueError: If the output is even or has no margins in the crop, or channels are odd.
+        OptionError: If the output is even or has no margins in the crop, or channels are odd.
     """
 
     def __init__(
@@ -48,10 +50,11 @@ class LocalMagnification(BaseModule):
         # which has an odd one: its middle is the last voxel before the crop's center.
         self.start = SCALE * crop_size // 2 - 1 - output_size // 2
         if output_size % 2 == 0 or self.start < MARGIN or channels % 2:
-            raise ValueError(
+            raise OptionError(
                 f'a crop of {crop_size} voxels is magnified to an odd output_size of at most '
                 f'{SCALE * crop_size - 2 * MARGIN - 1} and an even number of channels, but '
-                f'output_size={output_size} and channels={channels}'
+                f'output_size={output_size} and channels={channels}',
+                self,
             )
         growth, norm = channels // 2, norm_cfg
         self.upsample1 = pre_act_conv3d(channels, channels, 2, norm, transposed=True)
@@ -82,7 +85,7 @@ class LocalMagnification(BaseModule):
         return _cut(x, MARGIN, self.output_size)
 
 
-def _cut(x, start, size):
+def _cut(x: Tensor, start: int, size: int) -> Tensor:
     """Return a cube of a batch, the same voxels along z, y and x."""
     along = slice(start, start + size)
     return x[..., along, along, along]

@@ -16,6 +16,7 @@ of two overlapping spheres.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from mmdet.structures.bbox import get_box_tensor
@@ -104,16 +105,16 @@ def batched_nms_3d(
     return order[kept]
 
 
-def _block_sizes(number):
+def _block_sizes(number: int) -> list[int]:
     """Return block sizes; the small first block drops most spheres if many overlap."""
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < number:
         size = min(2 * sizes[-1], BLOCK) if sizes else FIRST_BLOCK
         sizes.append(min(size, number - sum(sizes)))
     return sizes
 
 
-def _settle(boxes, cells, block, iou_threshold, mode):
+def _settle(boxes: Tensor, cells: _Cells, block: Tensor, iou_threshold: float, mode: str) -> Tensor:
     """Suppress within a block (n,) of ascending ranks; return the ranks that are kept."""
     pairs = [block.new_empty(2, 0)]
     for later, earlier in _overlapping(boxes, cells, block, block, iou_threshold, mode):
@@ -132,7 +133,9 @@ def _settle(boxes, cells, block, iou_threshold, mode):
     return block[~dropped[block]]
 
 
-def _overlapping(boxes, cells, queries, targets, iou_threshold, mode):
+def _overlapping(
+    boxes: Tensor, cells: _Cells, queries: Tensor, targets: Tensor, iou_threshold: float, mode: str
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield pairs (query, target) of indices whose IoU exceeds the threshold, in chunks."""
     for query, target in cells.neighbors(queries, targets):
         overlaps = sphere_overlaps(boxes[query], boxes[target], is_aligned=True, shape=mode)
@@ -149,7 +152,7 @@ class _Cells:
         iou_threshold (float): Under 1.
     """
 
-    def __init__(self, boxes, groups, iou_threshold):
+    def __init__(self, boxes: Tensor, groups: Tensor, iou_threshold: float) -> None:
         boxes = boxes.double()
         diameters, places = boxes[:, 3].clamp(min=1e-6), boxes[:, :3] - boxes[:, :3].amin(0)
         least, most = diameters.aminmax()
@@ -166,7 +169,7 @@ class _Cells:
         z, y, x = ((places / sizes[steps - 1, None]).long() + 1).unbind(-1)
         self.numbers = (((groups.long() * count + steps) * SIDE + z) * SIDE + y) * SIDE + x
 
-    def neighbors(self, queries, targets):
+    def neighbors(self, queries: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield pairs that may overlap, at most about ``MAX_PAIRS`` at a time.
 
         Args:

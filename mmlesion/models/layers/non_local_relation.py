@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -61,7 +63,7 @@ class NonLocalRelation(nn.Module):
         self.psi = nn.Conv2d(channels, inner, 1)
         self.weight = nn.Conv2d(inner, inner, 1)
         self.out = nn.Conv2d(inner, channels, 1)
-        self.relations = []
+        self.relations: list[Tensor] = []
 
     def forward(self, x: Tensor, num_regions: list[int]) -> Tensor:
         """Pass features along the edges.
@@ -78,9 +80,9 @@ class NonLocalRelation(nn.Module):
         # E (n, n) @ (n, h * w * channels): the same position of all regions of an image is mixed
         images = psi.flatten(1).split(num_regions)
         mixed = torch.cat(list(map(torch.matmul, self.relations, images)))
-        mixed = mixed.view_as(psi).permute(0, 3, 1, 2)
-        return self.out(self.weight(mixed).relu())
+        regions = mixed.view_as(psi).permute(0, 3, 1, 2)
+        return self.out(self.weight(regions).relu())
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # tensors inside an autograd graph can be neither copied nor pickled
         return {**super().__getstate__(), 'relations': []}

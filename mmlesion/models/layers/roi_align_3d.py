@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.utils import _triple
+
+from mmlesion.utils import OptionError
 
 MAX_VALUES = 2**21  # of features that are copied at once: 8 MB of single precision
 
@@ -19,7 +21,7 @@ class RoIAlign3D(nn.Module):
     border's value and those further out are zero.
 
     Args:
-        output_size (int | tuple[int]): Bins along all axes, or along z, y, x.
+        output_size (int | Sequence[int]): Bins along all axes, or along z, y, x.
         spatial_scale (float): Voxels of the feature map over those that regions are in: one over
             the stride. Defaults to 1.
         sampling_ratio (int): Samples of a bin along an axis, at least 1. Defaults to 2.
@@ -27,12 +29,12 @@ class RoIAlign3D(nn.Module):
 
     def __init__(
         self,
-        output_size: int | tuple[int, ...],
+        output_size: int | Sequence[int],
         spatial_scale: float = 1.0,
         sampling_ratio: int = 2,
     ) -> None:
         super().__init__()
-        self.output_size = _triple(output_size)
+        self.output_size = _bins(output_size)
         self.spatial_scale = spatial_scale
         self.sampling_ratio = sampling_ratio
 
@@ -50,7 +52,7 @@ class RoIAlign3D(nn.Module):
             features, rois, self.output_size, self.spatial_scale, self.sampling_ratio
         )
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Return the options for ``repr``."""
         return (
             f'output_size={self.output_size}, spatial_scale={self.spatial_scale}, '
@@ -61,7 +63,7 @@ class RoIAlign3D(nn.Module):
 def roi_align_3d(
     features: Tensor,
     rois: Tensor,
-    output_size: int | tuple[int, ...],
+    output_size: int | Sequence[int],
     spatial_scale: float = 1.0,
     sampling_ratio: int = 2,
 ) -> Tensor:
@@ -76,7 +78,7 @@ def roi_align_3d(
         rois (Tensor): (n, 5): index in the batch, center z, y, x and the side of a cube (a sphere's
             diameter), or (n, 7): index, center z, y, x and sides z, y, x. Voxel i extends from i to
             i + 1.
-        output_size (int | tuple[int]): Bins along all axes, or along z, y, x.
+        output_size (int | Sequence[int]): Bins along all axes, or along z, y, x.
         spatial_scale (float): Voxels of the feature map over those that regions are in. Defaults to
             1.
         sampling_ratio (int): Samples of a bin along an axis, at least 1. Defaults to 2.
@@ -90,16 +92,16 @@ def roi_align_3d(
     if rois.dim() != 2 or rois.shape[1] not in (5, 7):
         raise ValueError(f'rois must be (n, 5) or (n, 7), not {tuple(rois.shape)}')
     if sampling_ratio < 1:
-        raise ValueError(f'sampling_ratio must be at least 1, not {sampling_ratio}')
-    output_size = _triple(output_size)
+        raise OptionError(f'RoIAlign3D: sampling_ratio must be at least 1, not {sampling_ratio}')
+    num_bins = _bins(output_size)
     if not len(rois):
-        return features.new_zeros(0, features.shape[1], *output_size)
+        return features.new_zeros(0, features.shape[1], *num_bins)
     batch, sizes = rois[:, 0].long(), features.shape[2:]
     rois = rois[:, 1:].detach().to(torch.promote_types(features.dtype, torch.float32))
     centers, sides = rois[:, :3] * spatial_scale, rois[:, 3:].expand(-1, 3) * spatial_scale
     axes = []
-    for axis, bins in enumerate(output_size):
-        num_samples = bins * sampling_ratio
+    for axis in range(3):
+        num_samples = num_bins[axis] * sampling_ratio
         axes.append(_Axis.sample(centers[:, axis], sides[:, axis], num_samples, sizes[axis]))
     # rows of channels are copied quickly, and a matrix is transposed more quickly than by permute
     table = features.transpose(0, 1).flatten(1).t().contiguous()
@@ -107,10 +109,18 @@ def roi_align_3d(
     bins = []
     for chosen in groups:
         samples = [axis.take(chosen) for axis in axes]
-        bins.append(_resample(table, batch[chosen], samples, output_size))
+        bins.append(_resample(table, batch[chosen], samples, num_bins))
     # groups are in order of their size: bring the regions back into their own order
     back = torch.cat(groups).argsort()
     return torch.cat(bins)[back].movedim(-1, 1).to(features.dtype)
+
+
+def _bins(output_size: int | Sequence[int]) -> tuple[int, int, int]:
+    """Return the bins along z, y and x."""
+    if isinstance(output_size, int):
+        return output_size, output_size, output_size
+    depth, height, width = output_size
+    return depth, height, width
 
 
 class _Axis(NamedTuple):
@@ -127,7 +137,7 @@ class _Axis(NamedTuple):
     size: int
 
     @classmethod
-    def sample(cls, centers, sides, num_samples, size):
+    def sample(cls, centers: Tensor, sides: Tensor, num_samples: int, size: int) -> _Axis:
         """Place samples in regions of centers (n,) and sides (n,); voxel i is from i to i + 1."""
         steps = torch.arange(num_samples, device=centers.device, dtype=centers.dtype) + 0.5
         steps = steps / num_samples - 0.5
@@ -135,31 +145,31 @@ class _Axis(NamedTuple):
         inside = (positions >= -1) & (positions <= size)
         return cls(positions.clamp(0, size - 1), inside, size)
 
-    def take(self, chosen):
+    def take(self, chosen: Tensor) -> _Axis:
         """Select the samples of some regions."""
         return _Axis(self.positions[chosen], self.inside[chosen], self.size)
 
-    def span(self):
+    def span(self) -> Tensor:
         """Return the number of voxels (n,) used for interpolation, from first to last."""
         return self._floor(-1) + 2 - self._floor(0)
 
-    def voxels(self, span):
+    def voxels(self, span: int) -> Tensor:
         """Return indices (n, span) of the voxels, some beyond the end of the map."""
         return self._floor(0)[:, None] + torch.arange(span, device=self.positions.device)
 
-    def weights(self, voxels, bins):
+    def weights(self, voxels: Tensor, bins: int) -> Tensor:
         """Return weights (n, bins, span) of the voxels in the mean of each bin."""
         # linear interpolation: 1 at the voxel itself, 0 from its neighbors on
         distances = (self.positions[:, :, None] - voxels[:, None]).abs()
         weights = (1 - distances).clamp(min=0) * self.inside[:, :, None]
         return weights.unflatten(1, (bins, -1)).mean(2)
 
-    def _floor(self, index):
+    def _floor(self, index: int) -> Tensor:
         # the clamp makes an index even of NaN
         return self.positions[:, index].long().clamp(0, self.size - 1)
 
 
-def _group_by_span(spans, channels):
+def _group_by_span(spans: Tensor, channels: int) -> list[Tensor]:
     """Group regions of similar size, within the memory limit.
 
     Args:
@@ -180,7 +190,9 @@ def _group_by_span(spans, channels):
     return parts
 
 
-def _resample(table, batch, axes, output_size):
+def _resample(
+    table: Tensor, batch: Tensor, axes: Sequence[_Axis], output_size: tuple[int, ...]
+) -> Tensor:
     """Resample regions of one group.
 
     Args:

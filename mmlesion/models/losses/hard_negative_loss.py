@@ -53,6 +53,6 @@ class HardNegativeLoss(nn.Module):
         return self.loss_weight * (_mean(F.softplus(-positive)) + _mean(F.softplus(hard))) / 2
 
 
-def _mean(losses):
+def _mean(losses: Tensor) -> Tensor:
     """Return the mean, or 0 if empty."""
     return losses.sum() / max(len(losses), 1)

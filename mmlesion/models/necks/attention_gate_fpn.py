@@ -9,6 +9,8 @@ from mmdet.models.necks import FPN
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from mmlesion.utils import OptionError
+
 from ..layers import AttentionGate
 
 
@@ -43,10 +45,12 @@ class AttentionGateFPN(FPN):
             tuple[Tensor]: ``num_outs`` levels (N, out_channels, H_i, W_i), the finest first.
         """
         if len(inputs) != len(self.in_channels):
-            raise ValueError(f'{len(self.in_channels)} levels expected, but got {len(inputs)}')
+            raise OptionError(
+                f'{len(self.in_channels)} levels expected, but got {len(inputs)}', self
+            )
         return self._outputs(self._gated_laterals(inputs), inputs)
 
-    def _gated_laterals(self, inputs):
+    def _gated_laterals(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         used = inputs[self.start_level : self.backbone_end_level]
         laterals = [conv(x) for conv, x in zip(self.lateral_convs, used)]
         # From the coarsest level down: each gates the next finer one, and is added to it.
@@ -56,11 +60,11 @@ class AttentionGateFPN(FPN):
             laterals[i - 1] = self.gates[i - 1](skip, coarser) + coarser
         return laterals
 
-    def _resize_to(self, x):
+    def _resize_to(self, x: Tensor) -> dict[str, Any]:
         fixed = 'scale_factor' in self.upsample_cfg
         return self.upsample_cfg if fixed else dict(size=x.shape[2:], **self.upsample_cfg)
 
-    def _outputs(self, laterals, inputs):
+    def _outputs(self, laterals: list[Tensor], inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         outs = [conv(x) for conv, x in zip(self.fpn_convs, laterals)]
         if not self.add_extra_convs:
             while len(outs) < self.num_outs:

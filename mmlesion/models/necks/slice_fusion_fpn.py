@@ -10,6 +10,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmlesion.utils import OptionError
+
 
 @MODELS.register_module()
 class SliceFusionFPN(BaseModule):
@@ -44,6 +46,7 @@ class SliceFusionFPN(BaseModule):
         ),
     ) -> None:
         super().__init__(init_cfg)
+        self.in_channels = tuple(in_channels)
         self.laterals = nn.ModuleList()
         for channels in in_channels:
             self.laterals.append(nn.Conv2d(channels, out_channels, 1))
@@ -61,31 +64,34 @@ class SliceFusionFPN(BaseModule):
             tuple[Tensor]: One feature map (N, out_channels, h_0, w_0).
 
         Raises:
-            ValueError: If the number of levels, or of a level's channels, is another one.
+            OptionError: If the number of levels, or of a level's channels, is another one.
         """
         self._check(inputs)
-        x = None
-        for features, (weight, bias) in zip(reversed(inputs), reversed(self._fused_laterals())):
-            fused = F.conv2d(features, weight, bias)
-            x = fused if x is None else fused + F.interpolate(x, size=features.shape[-2:])
-        return (x + self.fusion.bias[:, None, None],)
+        fused = [F.conv2d(x, *lateral) for x, lateral in zip(inputs, self._fused_laterals())]
+        x = fused.pop()
+        for finer in reversed(fused):
+            x = finer + F.interpolate(x, size=finer.shape[-2:])
+        return (x + self.fusion.get_parameter('bias')[:, None, None],)
 
-    def _fused_laterals(self):
+    def _fused_laterals(self) -> list[tuple[Tensor, Tensor]]:
         """Merge lateral and fusion: weights (out_channels, num_groups * C_i, 1, 1) and biases."""
         groups = self.fusion.weight.flatten(1).chunk(self.num_groups, 1)
         fused = []
         for lateral in self.laterals:
             # One after another they are fusion @ lateral, for each group by its own columns of the
             # fusion; the lateral's bias passes through all of them.
-            weight = torch.cat([group @ lateral.weight.flatten(1) for group in groups], 1)
-            fused.append((weight[..., None, None], sum(groups) @ lateral.bias))
+            own = lateral.get_parameter('weight').flatten(1)
+            weight = torch.cat([group @ own for group in groups], 1)
+            bias = sum(groups[1:], groups[0]) @ lateral.get_parameter('bias')
+            fused.append((weight[..., None, None], bias))
         return fused
 
-    def _check(self, inputs):
+    def _check(self, inputs: tuple[Tensor, ...]) -> None:
         found = [x.shape[1] for x in inputs]
-        expected = [self.num_groups * lateral.in_channels for lateral in self.laterals]
+        expected = [self.num_groups * channels for channels in self.in_channels]
         if found != expected:
-            raise ValueError(
-                f'SliceFusionFPN takes levels of {expected} channels, {self.num_groups} groups in '
-                f"each, but got {found}: set in_channels and num_groups to the backbone's"
+            raise OptionError(
+                f'it takes levels of {expected} channels, {self.num_groups} groups in '
+                f"each, but got {found}: set in_channels and num_groups to the backbone's",
+                self,
             )

@@ -8,6 +8,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmlesion.utils import OptionError
+
 
 @MODELS.register_module()
 class SliceGroupFusion(BaseModule):
@@ -49,13 +51,14 @@ class SliceGroupFusion(BaseModule):
             tuple[Tensor]: Features (N, C_i, h_i, w_i) of each level.
 
         Raises:
-            ValueError: If the number of levels, or of a level's channels, is another one.
+            OptionError: If the number of levels, or of a level's channels, is another one.
         """
         found = [x.shape[1] for x in inputs]
         expected = [fusion.in_channels for fusion in self.fusions]
         if found != expected:
-            raise ValueError(
-                f'SliceGroupFusion with in_channels={self.in_channels} takes levels of {expected} '
-                f"channels, but got {found}: set in_channels and num_groups to the backbone's"
+            raise OptionError(
+                f'with in_channels={self.in_channels} it takes levels of {expected} '
+                f"channels, but got {found}: set in_channels and num_groups to the backbone's",
+                self,
             )
         return tuple(fusion(x) for fusion, x in zip(self.fusions, inputs))

@@ -12,10 +12,12 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmlesion.utils import OptionError
+
 SCORES = ('mean', 'rpn', 'fprn')
 
 
-def _with_level(boxes, levels):
+def _with_level(boxes: Tensor, levels: Tensor) -> Tensor:
     """Return regions (n, 5) z, y, x, diameter, level for the extractor."""
     return torch.cat([boxes, levels[:, None].to(boxes)], 1)
 
@@ -41,7 +43,7 @@ class AggregatedRoIHead(StandardRoIHead):
         init_cfg (dict | list[dict], optional): Initialization config.
 
     Raises:
-        ValueError: If ``score`` is none of these.
+        OptionError: If ``score`` is none of these.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class AggregatedRoIHead(StandardRoIHead):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         if score not in SCORES:
-            raise ValueError(f'score must be one of {SCORES}, not {score!r}')
+            raise OptionError(f'score must be one of {SCORES}, not {score!r}', self)
         super().__init__(
             bbox_roi_extractor,
             bbox_head,
@@ -113,7 +115,12 @@ class AggregatedRoIHead(StandardRoIHead):
         scores = self._bbox_forward(x, rois)['cls_score']
         return dict(loss_cls=self.bbox_head.loss(scores, torch.cat(labels)))
 
-    def _sample(self, proposals, gt_instances, gt_instances_ignore):
+    def _sample(
+        self,
+        proposals: InstanceData,
+        gt_instances: InstanceData,
+        gt_instances_ignore: InstanceData | None,
+    ) -> tuple[Tensor, Tensor]:
         """Sample one volume's regions (n, 5), spheres and levels, and their labels (n,)."""
         proposals = InstanceData(priors=proposals.bboxes, level=proposals.level)
         assigned = self.bbox_assigner.assign(proposals, gt_instances, gt_instances_ignore)
@@ -171,7 +178,7 @@ class AggregatedRoIHead(StandardRoIHead):
         fprn_scores = self(x, rpn_results_list).float().sigmoid().split(numbers)
         return list(map(self._scored, rpn_results_list, fprn_scores))
 
-    def _scored(self, proposals, fprn_scores):
+    def _scored(self, proposals: InstanceData, fprn_scores: Tensor) -> InstanceData:
         rpn_scores = proposals.scores
         mean = (rpn_scores + fprn_scores) / 2
         scores = dict(mean=mean, rpn=rpn_scores, fprn=fprn_scores)[self.score]

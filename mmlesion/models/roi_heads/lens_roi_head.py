@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from mmdet.models.layers import multiclass_nms
 from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.task_modules import SamplingResult
 from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
@@ -86,7 +87,7 @@ class LENSRoIHead(StandardRoIHead):
         self.bbox_roi_extractor = MODELS.build(bbox_roi_extractor)
         self.bbox_head = ModuleDict({name: MODELS.build(bbox_head) for name in self.datasets})
 
-    def _check_experts(self):
+    def _check_experts(self) -> None:
         experts = (self.test_cfg or {}).get('experts')
         if experts is not None and not (experts and set(experts) <= set(self.datasets)):
             raise UserError(
@@ -100,7 +101,9 @@ class LENSRoIHead(StandardRoIHead):
         experts = self.test_cfg.get('experts') or self.datasets
         return [name for name in self.datasets if name in experts]
 
-    def _bbox_forward(self, x, rois, experts=None):
+    def _bbox_forward(
+        self, x: tuple[Tensor, ...], rois: Tensor, experts: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
         """Run shared layers and experts.
 
         Args:
@@ -158,7 +161,12 @@ class LENSRoIHead(StandardRoIHead):
                 losses[name] = losses[name] * share
         return losses
 
-    def _sample(self, proposals, gt_instances, gt_instances_ignore):
+    def _sample(
+        self,
+        proposals: InstanceData,
+        gt_instances: InstanceData,
+        gt_instances_ignore: InstanceData | None,
+    ) -> SamplingResult:
         proposals = InstanceData(priors=proposals.bboxes)
         assigned = self.bbox_assigner.assign(proposals, gt_instances, gt_instances_ignore)
         return self.bbox_sampler.sample(assigned, proposals, gt_instances)
@@ -196,7 +204,14 @@ class LENSRoIHead(StandardRoIHead):
             results.append(self._merge({name: output[name] for name in self.pooled_experts}))
         return results
 
-    def _expert_outputs(self, x, proposals, metas, rescale, experts):
+    def _expert_outputs(
+        self,
+        x: tuple[Tensor, ...],
+        proposals: list[InstanceData],
+        metas: list[dict],
+        rescale: bool,
+        experts: Sequence[str],
+    ) -> list[dict[str, ExpertOutput]]:
         """Return the :class:`ExpertOutput` of each image, by name of the expert."""
         rois = bbox2roi([image.bboxes for image in proposals])
         outputs = self._bbox_forward(x, rois, experts)
@@ -215,14 +230,16 @@ class LENSRoIHead(StandardRoIHead):
             results.append(by_expert)
         return results
 
-    def _decode(self, expert, rois, scores, deltas, meta, rescale):
+    def _decode(
+        self, expert: str, rois: Tensor, scores: Tensor, deltas: Tensor, meta: dict, rescale: bool
+    ) -> ExpertOutput:
         """Decode the boxes of one image's regions by an expert; no threshold, no NMS."""
         head = self.bbox_head[expert]
         # without settings mmdet's head decodes, and leaves scores and NMS alone
         raw = head.predict_by_feat([rois], [scores], [deltas], [meta], None, rescale)[0]
         return ExpertOutput(raw.bboxes, raw.scores)
 
-    def _merge(self, outputs):
+    def _merge(self, outputs: Mapping[str, ExpertOutput]) -> InstanceData:
         """Merge the outputs of experts, by name, with a single NMS."""
         # all regions of the first expert, then all of the second, and so on
         boxes = torch.cat([output.boxes for output in outputs.values()])

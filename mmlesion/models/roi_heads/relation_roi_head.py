@@ -17,7 +17,7 @@ class RelationRoIHead(StandardRoIHead):
     Its arguments are those of :class:`mmdet.models.StandardRoIHead`.
     """
 
-    def _bbox_forward(self, x, rois):
+    def _bbox_forward(self, x: tuple[Tensor, ...], rois: Tensor) -> dict:
         """Run the box head.
 
         Args:

@@ -137,7 +137,7 @@ class LesionSegHead(BaseSemanticHead):
         p1, p0 = feat_channels
         self.ignore_index = ignore_index
         self.takes_c1 = c1_channels is not None
-        if self.takes_c1:
+        if c1_channels is not None:
             self.c1_skip = nn.Conv2d(c1_channels, p1, 1)
         else:
             self.stem = ConvModule(image_channels, p1, 3, stride=2, padding=1, norm_cfg=norm_cfg)

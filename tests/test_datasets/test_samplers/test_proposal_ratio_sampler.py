@@ -4,7 +4,7 @@ from mmdet.registry import DATA_SAMPLERS
 from mmlesion.utils import UserError
 
 
-class Labelled:
+class Labeled:
     def __init__(self, labels):
         self.labels = labels
 
@@ -22,7 +22,7 @@ LABELS = [int(i % 10 == 3) for i in range(100)]
 def build(labels=LABELS, **options):
     options = dict(seed=0, **options)
     return DATA_SAMPLERS.build(
-        dict(type='ProposalRatioSampler', **options), default_args=dict(dataset=Labelled(labels))
+        dict(type='ProposalRatioSampler', **options), default_args=dict(dataset=Labeled(labels))
     )
 
 

@@ -38,15 +38,15 @@ def square(size, x1, y1, x2, y2):
 
 
 class FixedAffine(RandomCTAffine):
-    """The transform with a given map about the image's centre."""
+    """The transform with a given map about the image's center."""
 
     def __init__(self, matrix, **options):
         super().__init__(**options)
         self.matrix = np.array(matrix, np.float64)
 
     def _get_random_homography_matrix(self, height, width):
-        to_centre = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1]])
-        return np.linalg.inv(to_centre) @ self.matrix @ to_centre
+        to_center = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1]])
+        return np.linalg.inv(to_center) @ self.matrix @ to_center
 
 
 def shift(x, y):
@@ -86,7 +86,7 @@ def test_quarter_turn_is_exact():
     np.testing.assert_allclose(boxes_of(out), [[30, 20, 36, 36]], atol=1e-4)
 
 
-def test_scale_about_the_centre():
+def test_scale_about_the_center():
     results = sample_of(np.ones((40, 60, 1), np.float32), [[30, 20, 40, 30]])
     out = FixedAffine(np.diag([1.5, 1.5, 1]))(results)
     assert boxes_of(out) == [[30, 20, 45, 35]]
@@ -105,10 +105,10 @@ def test_box_follows_a_round_mask_with_its_margin():
     box = [40, 30, 80, 70]  # 5 px around the disk
     results = sample_of(np.zeros((100, 100, 1), np.float32), [box], [disk])
     out = FixedAffine(rotation(30), fit_boxes_to_masks=True)(results)
-    centre = 50 + 10 * np.array([math.cos(math.pi / 6), math.sin(math.pi / 6)])
+    center = 50 + 10 * np.array([math.cos(math.pi / 6), math.sin(math.pi / 6)])
     around = HorizontalBoxes.from_instance_masks(out['gt_masks']).tensor.numpy()[0]
     # The disk stays a disk; its own bounding square's corners would reach 5.5 px further.
-    expected = np.concatenate([centre - 15, centre + 15])
+    expected = np.concatenate([center - 15, center + 15])
     np.testing.assert_allclose(around, expected, atol=1)
     margins = (around - boxes_of(out)[0]) * [1, 1, -1, -1]
     corner = 5 * (math.cos(math.pi / 6) + math.sin(math.pi / 6))
@@ -206,9 +206,9 @@ def test_random_maps_stay_in_range_and_follow_the_seed():
     corners = np.array([[0, 0, 1], [64, 0, 1], [32, 32, 1]], float).T
     set_random_seed(3)
     matrices = [transform._get_random_homography_matrix(64, 64) for _ in range(200)]
-    centres = np.array([(m @ corners)[:2, 2] for m in matrices])
-    assert np.abs(centres - 32).max() <= 6.4 + 1e-4
-    assert np.abs(centres - 32).max() > 5
+    centers = np.array([(m @ corners)[:2, 2] for m in matrices])
+    assert np.abs(centers - 32).max() <= 6.4 + 1e-4
+    assert np.abs(centers - 32).max() > 5
     scales = np.sqrt([np.linalg.det(m[:2, :2]) for m in matrices])
     assert 0.89 < scales.min() < 0.93 and 1.07 < scales.max() < 1.11
     set_random_seed(3)

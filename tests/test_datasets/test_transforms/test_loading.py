@@ -29,7 +29,7 @@ def positions_of(img, ramp):
         (2.0, 1, 2.0, [6]),
     ],
 )
-def test_neighbours_at_their_interval(ramp_dataset, ramp, interval, num_slices, asked, expected):
+def test_neighbors_at_their_interval(ramp_dataset, ramp, interval, num_slices, asked, expected):
     sample = ramp_dataset.sample(ramp_dataset.add_image(interval=interval))
     results = LoadCTSlices(num_slices, asked)(sample)
     assert results['img'].dtype == np.float32
@@ -52,7 +52,7 @@ def test_first_and_last_slice(ramp_dataset, ramp, key, expected):
         ([3, 4, 5, 7, 8, 9], [6, 6, 6]),
     ],
 )
-def test_missing_neighbour_is_the_nearest(ramp_dataset, ramp, missing, expected):
+def test_missing_neighbor_is_the_nearest(ramp_dataset, ramp, missing, expected):
     sample = ramp_dataset.sample(ramp_dataset.add_image(missing=missing))
     assert positions_of(LoadCTSlices()(sample)['img'], ramp) == expected
 
@@ -119,7 +119,7 @@ def test_not_a_picture(ramp_dataset):
         LoadCTSlices()(sample)
 
 
-def test_grey_and_colour_of_three_channels(tmp_path):
+def test_gray_and_color_of_three_channels(tmp_path):
     path = str(tmp_path / '001.png')
     img = np.full((4, 5, 3), 7, np.uint8)
     cv2.imwrite(path, img)
@@ -127,7 +127,7 @@ def test_grey_and_colour_of_three_channels(tmp_path):
     assert loaded.shape == (4, 5, 1) and (loaded == 7).all()
     img[1, 1, 2] = 8
     cv2.imwrite(path, img)
-    with pytest.raises(UserError, match='001.png is a colour picture'):
+    with pytest.raises(UserError, match='001.png is a color picture'):
         LoadCTSlices(1)(dict(img_path=path))
 
 

@@ -107,10 +107,10 @@ def test_any_number_of_channels(dataset_files, num_slices, windows):
     channels = num_slices * windows
     assert data['inputs'].shape[:2] == (2, channels)
     assert data['inputs'].shape[2] % 32 == data['inputs'].shape[3] % 32 == 0
-    for image, normalised in zip(batch['inputs'], data['inputs']):
+    for image, normalized in zip(batch['inputs'], data['inputs']):
         height, width = image.shape[1:]
         expected = (image - 127.5) / 127.5
-        torch.testing.assert_close(normalised[:, :height, :width], expected)
+        torch.testing.assert_close(normalized[:, :height, :width], expected)
     boxes = data['data_samples'][0].gt_instances.bboxes
     assert isinstance(boxes, torch.Tensor) and boxes.shape == (1, 4)
 

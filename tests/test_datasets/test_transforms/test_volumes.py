@@ -129,7 +129,7 @@ class TestCutVolume:
 
 class TestRandomLesionCrop:
     def test_lesions_stay_where_they_are_in_the_volume(self):
-        """The ramp's values at a lesion's centre are those of the whole volume's there."""
+        """The ramp's values at a lesion's center are those of the whole volume's there."""
         for scale_range in (None, (0.8, 1.2)):
             crop = RandomLesionCrop((24, 24, 24), lesion_share=1.0, scale_range=scale_range)
             for _ in range(20):
@@ -161,7 +161,7 @@ class TestRandomLesionCrop:
         for _ in range(400):
             results = crop(sample(spheres))
             hits += (~results['gt_ignore_flags']).any()
-        by_chance = 0.025  # places of the crop that hold the centre: 12^3 of 29 * 39 * 49, 3 %
+        by_chance = 0.025  # places of the crop that hold the center: 12^3 of 29 * 39 * 49, 3 %
         assert hits / 400 == pytest.approx(share + (1 - share) * by_chance, abs=0.06)
 
     def test_the_sample_says_what_the_crop_holds(self):
@@ -222,7 +222,7 @@ class TestRandomLesionCrop:
         assert len(offsets) > 2
 
     def test_cut_off_lesions_are_ignored_and_distant_ones_dropped(self):
-        # the crop is z 0 to 16: inside, centre beyond, out of reach, an excluded finding
+        # the crop is z 0 to 16: inside, center beyond, out of reach, an excluded finding
         spheres = [[8.0, 8.0, 8.0, 6.0], [17.0, 8.0, 8.0, 6.0], [30.0, 8.0, 8.0, 6.0]]
         spheres.append([4.0, 4.0, 4.0, 6.0])
         results = sample(spheres, [False, False, False, True], (40, 16, 16))

@@ -51,7 +51,7 @@ def test_pretrained_weights_are_inflated(flat, tmp_path):
     assert (outs[3][:, :, 0] - outs[3][:, :, 4]).abs().max() > 1e-3 * outs[3].abs().max()
 
 
-def test_block_4_alone_sees_neighbouring_slices(flat):
+def test_block_4_alone_sees_neighboring_slices(flat):
     model = build()
     load_state_dict(model, flat.state_dict(), strict=True)
     model.eval()
@@ -84,8 +84,8 @@ def test_kernels_are_the_papers():
 
 def test_weights_by_hand():
     conv = InflatedConv3d(1, 1, 3, bias=False, padding=1, depth=3)
-    colour = torch.arange(27.0).view(1, 3, 3, 3)
-    load_state_dict(conv, dict(weight=colour), strict=True)
+    color = torch.arange(27.0).view(1, 3, 3, 3)
+    load_state_dict(conv, dict(weight=color), strict=True)
     assert conv.weight.shape == (1, 1, 3, 3, 3)
     # 0 + 9 + 18 over three slices
     assert conv.weight[0, 0, :, 0, 0].tolist() == [9, 9, 9]

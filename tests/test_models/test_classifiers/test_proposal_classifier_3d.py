@@ -40,7 +40,7 @@ def model():
 
 
 class Ramps(torch.nn.Module):
-    """Levels of strides (1, 4) and (1, 8) whose voxels say z, y and x of their centre."""
+    """Levels of strides (1, 4) and (1, 8) whose voxels say z, y and x of their center."""
 
     def forward(self, x):
         outs = []
@@ -53,7 +53,7 @@ class Ramps(torch.nn.Module):
 
 
 def test_regions_are_the_box_and_the_whole_patch(model):
-    """Of a linear map a bin's mean is the value at its centre."""
+    """Of a linear map a bin's mean is the value at its center."""
     model.backbone = Ramps()
     pooled = []
     model.fc = torch.nn.Module()

@@ -46,7 +46,7 @@ def places(mask):
 
 
 def test_middle_ring_and_background():
-    # the centre is (18, 18), the fourth location; the middle reaches 2 px from it, the ring 5 px
+    # the center is (18, 18), the fourth location; the middle reaches 2 px from it, the ring 5 px
     labels, weights, boxes = targets(instances([8, 8, 28, 28]))
     assert places(labels == 0) == [(4, 4)]
     ring = [(y, x) for y in (3, 4, 5) for x in (3, 4, 5) if (y, x) != (4, 4)]
@@ -69,14 +69,14 @@ def test_ratios_are_options():
     assert (labels == 0).sum() == 9 and weights.all()
 
 
-def test_a_small_lesion_has_the_location_nearest_to_its_centre():
-    labels, weights, _ = targets(instances([4, 12, 11, 19]))  # centre (7.5, 15.5), middle 0.7 px
+def test_a_small_lesion_has_the_location_nearest_to_its_center():
+    labels, weights, _ = targets(instances([4, 12, 11, 19]))  # center (7.5, 15.5), middle 0.7 px
     assert places(labels == 0) == [(3, 1)]
     assert weights.all()
 
 
 def test_of_overlapping_middles_the_smaller_lesion_wins():
-    # both centres are (18, 18); the smaller one's middle reaches 2 px, the other's 6 px
+    # both centers are (18, 18); the smaller one's middle reaches 2 px, the other's 6 px
     large, small = [-12, -12, 48, 48], [8, 8, 28, 28]
     for truth in (instances(large, small), instances(small, large)):
         labels, weights, boxes = targets(truth)

@@ -112,7 +112,7 @@ def test_unknown_threshold(threshold):
         make_head(threshold=threshold)
 
 
-def test_misspelt_option_is_refused():
+def test_misspelled_option_is_refused():
     with pytest.raises(TypeError, match='treshold'):
         TruncatedRPNHead(in_channels=4, treshold=0.5)
 

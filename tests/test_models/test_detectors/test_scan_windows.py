@@ -107,6 +107,6 @@ def test_only_windows_reach_the_network(scan, monkeypatch):
     assert set(sizes) == {((1, 1, 32, 32, 32), torch.int16)} and len(sizes) == 16
 
 
-def test_misspelt_options_are_refused():
+def test_misspelled_options_are_refused():
     with pytest.raises(TypeError, match='overlaps'):
         build(overlaps=3)

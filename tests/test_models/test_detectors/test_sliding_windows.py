@@ -31,7 +31,7 @@ def test_windows_of_64_that_overlap_by_24(length, starts):
 
 
 @pytest.mark.parametrize('overlap', [0, 16, 30, 48])
-def test_every_voxel_is_covered_and_neighbours_overlap(overlap):
+def test_every_voxel_is_covered_and_neighbors_overlap(overlap):
     windows = SlidingWindows((64, 64, 64), overlap=overlap)
     for length in range(1, 400, 7):
         places, (_, _, side) = windows.place((16, 16, length))
@@ -59,7 +59,7 @@ def test_cut_copies_and_pads_at_the_end():
     assert volume[0, 4, 5, 6] == 5 * 6 * 7 - 1
 
 
-def test_borders_are_left_to_the_neighbour():
+def test_borders_are_left_to_the_neighbor():
     windows = SlidingWindows((32, 32, 32), overlap=16)  # borders of 4
     boxes = [[x, 16.0, 16, 6] for x in (-2.0, 1, 5, 29, 33)]
     shape = (80, 32, 32)

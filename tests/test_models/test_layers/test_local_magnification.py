@@ -44,9 +44,9 @@ def test_whether_padding_reaches_the_result(crop_size, output_size, reaches):
 
 @torch.no_grad()
 def test_center_offset():
-    """Voxel centres of the result, in the crop's voxels, are where the crop's mean position is."""
+    """Voxel centers of the result, in the crop's voxels, are where the crop's mean position is."""
     magnify = LocalMagnification(2).eval()
-    magnified = (torch.arange(12) + 0.5) / 4  # centres of the whole magnified crop
+    magnified = (torch.arange(12) + 0.5) / 4  # centers of the whole magnified crop
     middle = magnified[magnify.start : magnify.start + 5].mean()
     assert middle == 3 / 2 + magnify.center_offset
 

@@ -8,7 +8,7 @@ from mmlesion.models.utils import label_segments, meet_segments
 def test_boxes_around_segments():
     probability = torch.zeros(20, 30)
     probability[2:5, 3:9] = 0.9
-    probability[5, 9] = 0.6  # a diagonal neighbour belongs to it
+    probability[5, 9] = 0.6  # a diagonal neighbor belongs to it
     probability[10:14, 20] = 0.51
     probability[17:, 0:2] = 0.5  # not above
     expected = [[3, 2, 10, 6], [20, 10, 21, 14]]

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mmlesion.analysis.detectors import PARTS, load_config
+from mmlesion.analysis.timing import PARTS
+from mmlesion.utils.configs import load_config
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / 'tools/benchmarks/elixirnet.py'

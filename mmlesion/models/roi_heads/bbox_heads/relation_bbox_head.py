@@ -10,12 +10,13 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.task_modules import SamplingResult
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmlesion.models.layers import RegionGraph
 
 
-def _build_encoder(encoder, **inherited):
+def _build_encoder(encoder: dict, **inherited: Any) -> BaseModule:
     """Build an encoder with the ``inherited`` options that it accepts and that are not set."""
     known = inspect.signature(MODELS.get(encoder['type'])).parameters
     default_args = {key: value for key, value in inherited.items() if key in known}
@@ -76,24 +77,24 @@ class RelationBBoxHead(BBoxHead):
         init_cfg: dict | list[dict] | None = None,
         **kwargs: Any,
     ) -> None:
-        encoder = _build_encoder(
+        region_encoder = _build_encoder(
             encoder,
             in_channels=in_channels,
             roi_feat_size=roi_feat_size,
             fc_out_channels=fc_out_channels,
         )
-        transfer = relation_transfer and MODELS.build(
-            relation_transfer, default_args=dict(in_channels=encoder.out_channels)
-        )
-        channels = encoder.out_channels + (transfer.out_channels if transfer else 0)
+        channels, transfer = region_encoder.out_channels, None
+        if relation_transfer:
+            transfer = MODELS.build(relation_transfer, default_args=dict(in_channels=channels))
+            channels += transfer.out_channels
         # what is classified has no positions left
         super().__init__(in_channels=channels, roi_feat_size=1, init_cfg=init_cfg, **kwargs)
-        self.encoder = encoder
+        self.encoder = region_encoder
         self.relation_transfer = transfer
         if transfer:
             self._init_transfer(loss_binary, default_init=init_cfg is None)
 
-    def _init_transfer(self, loss_binary, default_init):
+    def _init_transfer(self, loss_binary: dict, default_init: bool) -> None:
         channels = self.encoder.out_channels
         self.fc_binary = nn.Linear(channels, 2)
         self.loss_binary = MODELS.build(loss_binary)
@@ -115,6 +116,7 @@ class RelationBBoxHead(BBoxHead):
         binary_score = None
         if self.relation_transfer:
             if relations is None:
+                assert self.graph is not None, 'an encoder with_relations has to return some'
                 relations = self.graph(features, num_regions)
             binary_score = self.fc_binary(features)
             transferred = self.relation_transfer(relations, binary_score, self.fc_binary)

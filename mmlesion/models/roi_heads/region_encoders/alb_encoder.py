@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmlesion.models.layers import DEFAULT_GENOTYPES, AutoLesionBlock, AutoLesionReductionBlock
 from mmlesion.models.layers.alb_operations import CONV_BN
-from mmlesion.utils import UserError
+from mmlesion.utils import OptionError, UserError
 
 # so few of 256 channels and 7 x 7 positions stay in a CPU's cache
 REGIONS_AT_ONCE = 128
@@ -62,7 +62,7 @@ class ALBEncoder(BaseModule):
         super().__init__()
         genotypes = DEFAULT_GENOTYPES if genotypes is None else genotypes
         if set(genotypes) != set(DEFAULT_GENOTYPES):
-            raise UserError(f"genotypes are 'alb' and 'reduction', not {sorted(genotypes)}")
+            raise OptionError(f"genotypes are 'alb' and 'reduction', not {sorted(genotypes)}", self)
         width = len(genotypes['alb']) * channels
         self.conv = ConvModule(in_channels, width, 3, padding=1, act_cfg=None, **CONV_BN)
         self.alb = AutoLesionBlock(width, channels, genotypes['alb'])
@@ -94,7 +94,7 @@ class ALBEncoder(BaseModule):
             x = block(x, num_regions)
         return self.pool(x.relu()).flatten(1), self.alb.relations
 
-    def _reduce_channels(self, x):
+    def _reduce_channels(self, x: Tensor) -> Tensor:
         if self.training:  # batch normalization needs all regions
             return self.conv(x)
         return torch.cat([self.conv(regions) for regions in x.split(REGIONS_AT_ONCE)])

@@ -9,9 +9,11 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmlesion.utils import OptionError
+
 from ...backbones.dense_unet_3d import STRIDES
 from ...layers import RoIAlign3D
-from ...layers.local_magnification import SCALE
+from ...layers.local_magnification import SCALE, LocalMagnification
 
 
 @MODELS.register_module()
@@ -39,7 +41,7 @@ class DiameterAlignedExtractor(BaseModule):
         init_cfg (dict | list[dict], optional): Initialization config.
 
     Raises:
-        ValueError: If there is magnification without Diameter Alignment: on fine levels a large
+        OptionError: If there is magnification without Diameter Alignment: on fine levels a large
             lesion would have no place in a crop of fixed size.
     """
 
@@ -55,16 +57,17 @@ class DiameterAlignedExtractor(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if magnification and not diameter_alignment:
-            raise ValueError('magnification has crops of a fixed size: it needs diameter_alignment')
+            raise OptionError(
+                'magnification has crops of a fixed size: it needs diameter_alignment', self
+            )
         self.featmap_strides = tuple(featmap_strides)
         self.diameter_alignment = diameter_alignment
         self.out_channels = out_channels * output_size**3 * len(self.featmap_strides)
-        self.magnify = magnification and MODELS.build(
-            magnification, default_args=dict(channels=out_channels)
-        )
+        self.magnify = None
         scales = [1 / stride for stride in self.featmap_strides]
         self.aligns = [RoIAlign3D(output_size, scale, sampling_ratio) for scale in scales]
-        if self.magnify:
+        if magnification:
+            self.magnify = MODELS.build(magnification, default_args=dict(channels=out_channels))
             # one sample to a voxel: a shifted copy of the features
             self.crops = [RoIAlign3D(self.magnify.crop_size, scale, 1) for scale in scales]
             self.align_magnified = RoIAlign3D(output_size, 1, sampling_ratio)
@@ -85,15 +88,18 @@ class DiameterAlignedExtractor(BaseModule):
         Returns:
             Tensor: (n, levels * C * output_size^3), level after level.
         """
-        extract = self._magnified if self.magnify else self._aligned
-        return extract(feats, rois).transpose(0, 1).flatten(1)
+        if self.magnify is None:
+            levels = self._aligned(feats, rois)
+        else:
+            levels = self._magnified(feats, rois, self.magnify)
+        return levels.transpose(0, 1).flatten(1)
 
-    def _sides(self, rois):
+    def _sides(self, rois: Tensor) -> Tensor:
         """Return the sides (n,) of regions in voxels of their own level."""
         strides = rois.new_tensor(self.featmap_strides)
         return rois[:, 4] / strides[rois[:, 5].long()]
 
-    def _aligned(self, feats, rois):
+    def _aligned(self, feats: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         """Apply RoIAlign on each level: (levels, n, C, output_size, output_size, output_size)."""
         sides = self._sides(rois)
         levels = []
@@ -102,9 +108,10 @@ class DiameterAlignedExtractor(BaseModule):
             levels.append(align(feat, torch.cat([rois[:, :4], diameters[:, None]], 1)))
         return torch.stack(levels)
 
-    def _magnified(self, feats, rois):
+    def _magnified(
+        self, feats: tuple[Tensor, ...], rois: Tensor, magnify: LocalMagnification
+    ) -> Tensor:
         """Magnify crops of all levels in one batch and apply RoIAlign; returns as _aligned."""
-        magnify = self.magnify
         crops = []
         for feat, stride, crop in zip(feats, self.featmap_strides, self.crops):
             # (n, 5): volume, center z, y, x and side in voxels of the input, of cubes that are

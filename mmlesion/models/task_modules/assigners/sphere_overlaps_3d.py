@@ -21,11 +21,11 @@ class SphereOverlaps3D:
             themselves. Defaults to ``'cube'``.
 
     Raises:
-        ValueError: If ``mode`` is neither.
+        OptionError: If ``mode`` is neither.
     """
 
     def __init__(self, mode: str = 'cube') -> None:
-        check_shape(mode)
+        check_shape(mode, self)
         self.mode = mode
 
     def __call__(
@@ -49,5 +49,5 @@ class SphereOverlaps3D:
         bboxes1, bboxes2 = get_box_tensor(bboxes1), get_box_tensor(bboxes2)
         return sphere_overlaps(bboxes1, bboxes2, mode, is_aligned, shape=self.mode)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'{type(self).__name__}(mode={self.mode!r})'

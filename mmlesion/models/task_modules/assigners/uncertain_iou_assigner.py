@@ -41,8 +41,9 @@ class UncertainIoUAssigner(MaxIoUAssigner):
             AssignResult: ``gt_inds`` (n,): 0 for negatives, -1 for what is ignored.
         """
         result = super().assign(pred_instances, gt_instances)
-        uncertain = gt_instances_ignore is not None and len(gt_instances_ignore) > 0
-        if uncertain and self.ignore_iof_thr > 0:
+        if gt_instances_ignore is None or not self.ignore_iof_thr > 0:
+            return result
+        if len(gt_instances_ignore) > 0:
             regions = gt_instances_ignore.bboxes
             if self.ignore_wrt_candidates:
                 overlaps = self.iou_calculator(pred_instances.priors, regions, mode='iof').amax(1)

@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn.modules.utils import _triple
 
 from mmlesion.structures.spheres import SphereBoxes
+from mmlesion.utils import OptionError
 
 from ...backbones.dense_unet_3d import STRIDES
 
 
-def _ceil_div(number, divisor):
+def _ceil_div(number: float, divisor: float) -> int:
     return math.ceil(number / divisor)
 
 
@@ -36,7 +37,7 @@ class SphereAnchorGenerator:
             False.
 
     Raises:
-        ValueError: If strides and diameters are of different numbers of levels, or a diameter is
+        OptionError: If strides and diameters are of different numbers of levels, or a diameter is
             not positive.
     """
 
@@ -47,9 +48,11 @@ class SphereAnchorGenerator:
         use_box_type: bool = False,
     ) -> None:
         if len(strides) != len(diameters):
-            raise ValueError(f'{len(strides)} strides, but diameters of {len(diameters)} levels')
+            raise OptionError(
+                f'{len(strides)} strides, but diameters of {len(diameters)} levels', self
+            )
         if not all(level and min(level) > 0 for level in diameters):
-            raise ValueError(f'each level needs diameters over 0, not {diameters}')
+            raise OptionError(f'each level needs diameters over 0, not {diameters}', self)
         self.strides = [_triple(stride) for stride in strides]
         self.diameters = [tuple(level) for level in diameters]
         self.use_box_type = use_box_type
@@ -82,7 +85,7 @@ class SphereAnchorGenerator:
             after each other, then the next voxel along x.
 
         Raises:
-            ValueError: If there are other than ``num_levels`` sizes.
+            OptionError: If there are other than ``num_levels`` sizes.
         """
         self._check_levels(featmap_sizes)
         priors = []
@@ -133,7 +136,7 @@ class SphereAnchorGenerator:
             list[BoolTensor]: (D * H * W * A,) of each level.
 
         Raises:
-            ValueError: If there are other than ``num_levels`` sizes.
+            OptionError: If there are other than ``num_levels`` sizes.
         """
         self._check_levels(featmap_sizes)
         flags = []
@@ -142,18 +145,26 @@ class SphereAnchorGenerator:
             flags.append(of_voxels.repeat_interleave(number))
         return flags
 
-    def _level_flags(self, featmap_size, strides, pad_shape, device):
+    def _level_flags(
+        self,
+        featmap_size: tuple[int, ...],
+        strides: tuple[int, ...],
+        pad_shape: tuple[int, ...],
+        device: str | torch.device,
+    ) -> Tensor:
         """Flag the voxels of a level, (D * H * W,), that cover a part of the padded volume."""
         flags = torch.zeros(tuple(featmap_size), dtype=torch.bool, device=device)
         depth, height, width = map(_ceil_div, pad_shape, strides)
         flags[:depth, :height, :width] = True
         return flags.flatten()
 
-    def _check_levels(self, featmap_sizes):
+    def _check_levels(self, featmap_sizes: Sequence[tuple[int, ...]]) -> None:
         if len(featmap_sizes) != self.num_levels:
-            raise ValueError(f'{len(featmap_sizes)} feature maps, but {self.num_levels} levels')
+            raise OptionError(
+                f'{len(featmap_sizes)} feature maps, but {self.num_levels} levels', self
+            )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(strides={self.strides}, diameters={self.diameters}, '
             f'use_box_type={self.use_box_type})'

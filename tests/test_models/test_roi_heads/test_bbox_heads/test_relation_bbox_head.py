@@ -75,7 +75,7 @@ def test_options_of_an_inherited_config():
         make_head(num_clases=8)
 
 
-def test_initialisation():
+def test_initialization():
     head = make_head(num_classes=8, encoder=dict(ALB, channels=32))
     for layer, std in ((head.fc_cls, 0.01), (head.fc_reg, 0.001), (head.fc_binary, 0.01)):
         np.testing.assert_allclose(layer.weight.std().item(), std, rtol=0.1)

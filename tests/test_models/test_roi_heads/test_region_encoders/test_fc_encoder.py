@@ -18,7 +18,7 @@ def test_the_layers_of_mmdets_head():
     torch.testing.assert_close(head.fc_cls(features), head(x)[0])
 
 
-def test_initialised_as_mmdets_head():
+def test_initialized_as_mmdets_head():
     torch.manual_seed(0)
     encoder = FCEncoder(in_channels=4, roi_feat_size=3, fc_out_channels=64)
     encoder.init_weights()

@@ -7,12 +7,12 @@ from torch import nn
 from mmlesion.models import DiameterAlignedExtractor
 
 STRIDES = (4, 8, 16)
-# volume, centre, diameter, level
+# volume, center, diameter, level
 ROIS = torch.tensor([[0, 30.0, 33, 36, 6, 0], [1, 31, 32, 33, 12, 1], [0, 34, 30, 31, 20, 2]])
 
 
 def ramps(num=2, side=64):
-    """Pyramid whose three channels are z, y and x of the voxel's centre, in voxels of its level."""
+    """Pyramid whose three channels are z, y and x of the voxel's center, in voxels of its level."""
     levels = []
     for stride in STRIDES:
         along = torch.arange(side // stride) + 0.5
@@ -27,7 +27,7 @@ def noise(num=2, channels=4, side=64):
 
 
 def expected_ramp(rois, aligned):
-    """Centres of the eight bins in voxels of each level: (n, 3 levels, 3 axes, 2, 2, 2)."""
+    """Centers of the eight bins in voxels of each level: (n, 3 levels, 3 axes, 2, 2, 2)."""
     outs = []
     for roi in rois.tolist():
         for stride in STRIDES:

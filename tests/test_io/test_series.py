@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from mmlesion.mining import list_series
-from mmlesion.mining.series import pipeline_sample
+from mmlesion.io.series import list_series
 from mmlesion.utils import UserError
 
 
@@ -28,25 +27,6 @@ def test_new_image_has_its_own_run(two_studies, coco):
     assert 'id' not in new and new['slice_index'] == 2 and new['slice_range'] == [1, 2]
     assert new['file_name'] == '000001_01_01/002.png' and new['spacing'] == [0.8, 0.8]
     assert volume.image(2)['slice_range'] == [4, 10]
-
-
-def test_sample_is_that_of_the_dataset(two_studies, coco):
-    from mmdet.registry import DATASETS
-
-    dataset = DATASETS.build(
-        dict(
-            type='CTSliceDataset',
-            ann_file=str(two_studies / 'train.json'),
-            data_prefix=dict(img=str(two_studies / 'images')),
-            test_mode=True,
-        )
-    )
-    expected = dataset.get_data_info(0)
-    volume = list_series(coco, two_studies / 'images')[0]
-    sample = pipeline_sample(volume.image(4), two_studies / 'images')
-    assert {**sample, 'instances': None} == {
-        key: None if key == 'instances' else expected[key] for key in sample
-    }
 
 
 def test_errors_say_what_is_missing(two_studies, coco):

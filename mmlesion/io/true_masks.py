@@ -1,4 +1,4 @@
-"""Reading of the phantom's true masks (``truth/<series>.npz``), as masks or boxes."""
+"""True masks of series (``truth/<series>.npz``), which phantoms have: as masks or as boxes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from mmlesion.io.deeplesion import BOX_PADDING
-from mmlesion.io.schema import path_under
-from mmlesion.mining.report import TrueLesions
 from mmlesion.structures import SliceBoxes, SubVolume
-from mmlesion.utils import UserError
+
+from .deeplesion import BOX_PADDING
+from .npz import read_arrays, write_arrays
+from .schema import path_under
 
 
 class TrueMasks(NamedTuple):
@@ -25,6 +25,27 @@ class TrueMasks(NamedTuple):
 
     labels: np.ndarray
     slices: np.ndarray
+
+
+class TrueLesions(NamedTuple):
+    """All lesions of a series on all its slices.
+
+    Args:
+        boxes (SliceBoxes): n boxes, padded as DeepLesion pads its own.
+        label (ndarray): (n,) int, which lesion each is of.
+    """
+
+    boxes: SliceBoxes
+    label: np.ndarray
+
+
+def write_masks(folder: str | Path, series: str, masks: TrueMasks) -> None:
+    """Write the true masks of a series; see :func:`read_masks`.
+
+    Raises:
+        OutputError: If they cannot be written.
+    """
+    write_arrays(masks._asdict(), Path(folder, f'{series}.npz'))
 
 
 def read_masks(folder: str | Path, series: str) -> TrueMasks:
@@ -41,13 +62,9 @@ def read_masks(folder: str | Path, series: str) -> TrueMasks:
         UserError: If there is no such file, or it is not of that kind.
     """
     path = path_under(folder, f'{series}.npz')
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return TrueMasks(arrays['labels'], arrays['slices'])
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{path} is not the truth of a series ({error}): give a phantom's truth folder"
-        ) from None
+    advice = "give a phantom's truth folder"
+    arrays = read_arrays(path, TrueMasks._fields, 'the truth of a series', advice)
+    return TrueMasks(arrays['labels'], arrays['slices'])
 
 
 def read_lesions(folder: str | Path, series: str) -> TrueLesions:

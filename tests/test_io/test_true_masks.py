@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmlesion.phantom.truth import TrueMasks, read_lesions, read_masks, sub_volume_boxes
+from mmlesion.io.true_masks import TrueMasks, read_lesions, read_masks, sub_volume_boxes
 from mmlesion.structures import SubVolume
 from mmlesion.utils import UserError
 

@@ -1,16 +1,16 @@
-"""All slices of the partially annotated series in a COCO file."""
+"""Series of slices in folders, ``<series>/<number>.png``, with what a COCO file says of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mmlesion.io.schema import CT_FIELDS, path_under
-from mmlesion.io.slices import has_slice_number, series_of, slice_number
 from mmlesion.structures import SliceSeries
 from mmlesion.utils import UserError
+
+from .schema import path_under
+from .slices import has_slice_number, series_of, slice_number
 
 
 def list_series(coco: dict, root: str | Path) -> list[SliceSeries]:
@@ -50,20 +50,3 @@ def _list_slices(name: str, root: Path | str) -> SliceSeries:
     files.sort(key=lambda file: (slice_number(file), file))
     numbers = np.array([slice_number(file) for file in files], int)
     return SliceSeries(name, numbers, [f'{name}/{file}' for file in files])
-
-
-def pipeline_sample(image: dict, root: str | Path, instances: Sequence[dict] = ()) -> dict:
-    """Return the sample of a slice that a pipeline takes.
-
-    Args:
-        image (dict): A COCO image.
-        root (str | Path): The folder of the images.
-        instances (Sequence[dict]): mmdet's instances. Defaults to none.
-
-    Returns:
-        dict: As :class:`~mmlesion.datasets.CTSliceDataset` makes it.
-    """
-    names = list(CT_FIELDS) + ['height', 'width']
-    sample = {key: image[key] for key in names if key in image}
-    path = path_under(root, image['file_name'])
-    return dict(sample, img_path=path, img_id=image.get('id'), instances=list(instances))

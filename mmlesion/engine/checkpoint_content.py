@@ -1,0 +1,181 @@
+"""What of a checkpoint's content is obeyed: what resuming needs, of the types that it has there.
+
+A checkpoint of plain data can still do harm by what is done with it. mmengine deletes what the
+message hub names as the best checkpoint of an earlier run, be it a folder, and runs a config that
+it finds there as Python.
+"""
+
+from __future__ import annotations
+
+import os.path as osp
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+from mmlesion.io.restricted_pickle import shown
+
+from ..utils import UserError
+
+META_KEYS = frozenset(
+    'epoch iter seed fold dataset_meta experiment_name time mmengine_version'.split()
+)
+"""What is kept of ``meta``; ``cfg`` and ``config`` are Python code, which nothing may run."""
+MAX_COUNT = 1 << 53
+MAX_HUB_NUMBERS = 1 << 20
+"""In tensors of the message hub, which mmengine copies one by one."""
+_CODE = 'cfg'
+_PATHS = re.compile(r'(best|last)_ckpt')
+_CHECKPOINT_NAME = re.compile(r'[\w.+-]+\.pth', re.ASCII)
+
+
+def keep_what_resumes(checkpoint: dict, path: str) -> None:
+    """Drop from a checkpoint what nothing needs, and check the types of the rest.
+
+    Args:
+        checkpoint (dict): The content of a file; changed in place. Weights alone stay as they are.
+        path (str): The file. Checkpoints that the message hub names are taken to lie beside it,
+            which also holds for a run whose folder was moved.
+
+    Raises:
+        UserError: If a part has a type that it has in no checkpoint.
+    """
+    _keep_versions(checkpoint)
+    for name, check in _PARTS.items():
+        if checkpoint.get(name) is not None:
+            check(checkpoint[name], name, path)
+
+
+def _check_state_dict(weights: Any, name: str, _: str) -> None:
+    _require(weights, dict, name)
+    for key, value in weights.items():
+        if type(key) is not str:
+            raise UserError(f'its {name} has a {type(key).__name__} as a name')
+        if not isinstance(value, torch.Tensor) and not key.endswith('_extra_state'):
+            raise UserError(f'{shown(key)} of its {name} is a {type(value).__name__}, not a tensor')
+    _keep_versions(weights)
+
+
+def _keep_versions(weights: dict) -> None:
+    """Keep the versions of modules in ``_metadata``; the rest would tell torch how to load."""
+    metadata = getattr(weights, '_metadata', None)
+    if metadata is None:
+        return
+    _require(metadata, dict, '_metadata')
+    versions = OrderedDict()
+    for module, fields in metadata.items():
+        _require(fields, dict, '_metadata')
+        if type(fields.get('version')) is int:
+            versions[module] = {'version': fields['version']}
+    weights._metadata = versions  # type: ignore[attr-defined]
+
+
+def _check_meta(meta: Any, name: str, _: str) -> None:
+    _require(meta, dict, name)
+    for key in set(meta) - META_KEYS:
+        del meta[key]
+    for key in ('epoch', 'iter'):
+        if key in meta and not (type(meta[key]) is int and 0 <= meta[key] <= MAX_COUNT):
+            raise UserError(f'its {key} is no number of {key}s')
+    seed = meta.get('seed')
+    if seed is not None and not (type(seed) is int and 0 <= seed < 1 << 32):
+        raise UserError('its seed is no seed')
+    if meta.get('dataset_meta') is not None:
+        _require(meta['dataset_meta'], dict, 'dataset_meta')
+
+
+def _check_hub(hub: Any, name: str, path: str) -> None:
+    _require(hub, dict, name)
+    for key in ('log_scalars', 'runtime_info', 'resumed_keys'):
+        _require(hub.get(key), dict, f'{name} ({key})')
+    if not all(isinstance(value, HistoryBuffer) for value in hub['log_scalars'].values()):
+        raise UserError('its log has something else than history buffers')
+    if not all(type(value) is bool for value in hub['resumed_keys'].values()):
+        raise UserError('its message hub does not say whether a value is resumed')
+    info = hub['runtime_info']
+    info.pop(_CODE, None)
+    hub['resumed_keys'].pop(_CODE, None)
+    _check_kept(info.get('keep_ckpt_ids', []))
+    if sum(map(_count_numbers, info.values())) > MAX_HUB_NUMBERS:
+        raise UserError('its message hub has large tensors')
+    for key in [key for key in info if type(key) is str and _PATHS.match(key)]:
+        info[key] = _beside(info[key], path)
+
+
+def _check_kept(steps: Any) -> None:
+    if type(steps) is not list or any(type(step) is not int for step in steps):
+        raise UserError('it does not number the checkpoints to keep')
+
+
+def _beside(other: Any, path: str) -> str | None:
+    """Return the checkpoint of a name in the folder of ``path``; None where that is no name."""
+    if other is None:
+        return None
+    _require(other, str, 'best checkpoint')
+    name = re.split(r'[/\\]', other)[-1]
+    found = osp.join(osp.dirname(path), name)
+    return found if _CHECKPOINT_NAME.fullmatch(name) and osp.isfile(found) else None
+
+
+def _count_numbers(value: Any) -> int:
+    """Return how many numbers the arrays and tensors in a value have."""
+    if isinstance(value, Mapping):
+        return sum(map(_count_numbers, value.values()))
+    if isinstance(value, (list, tuple)):
+        return sum(map(_count_numbers, value))
+    if isinstance(value, torch.Tensor):
+        return value.numel()
+    return int(getattr(value, 'size', 0))
+
+
+def _check_optimizer(states: Any, name: str, _: str) -> None:
+    """Check the state of an optimizer, or of several by their names."""
+    _require(states, dict, name)
+    groups = states.get('param_groups')
+    if groups is None:
+        for key, value in states.items():
+            if isinstance(value, dict) and 'param_groups' in value:
+                _check_optimizer(value, f'{name} {shown(key)}', '')
+        return
+    _require(states.get('state'), dict, f'{name} (state)')
+    if type(groups) is not list or not all(_is_group(group) for group in groups):
+        raise UserError(f'its {name} has no groups of parameters')
+
+
+def _is_group(group: Any) -> bool:
+    return isinstance(group, dict) and isinstance(group.get('params'), list)
+
+
+def _check_schedulers(states: Any, name: str, _: str) -> None:
+    """Check the states of schedulers: settings, which become the attributes of the scheduler."""
+    lists = states.values() if isinstance(states, dict) else [states]
+    for one in lists:
+        if type(one) is not list or not all(_is_settings(state) for state in one):
+            raise UserError(f'its {name} are not settings of schedulers')
+
+
+def _is_settings(state: Any) -> bool:
+    return isinstance(state, dict) and all(
+        type(key) is str and key != 'optimizer' and isinstance(value, _SETTINGS)
+        for key, value in state.items()
+    )
+
+
+def _require(value: Any, kind: type, name: str) -> None:
+    if not isinstance(value, kind):
+        raise UserError(f'its {name} is a {type(value).__name__}, not a {kind.__name__}')
+
+
+_SETTINGS = (type(None), bool, int, float, str, list, tuple, dict, np.generic, torch.Tensor)
+_PARTS: dict[str, Callable[[Any, str, str], None]] = {
+    'state_dict': _check_state_dict,
+    'ema_state_dict': _check_state_dict,
+    'meta': _check_meta,
+    'message_hub': _check_hub,
+    'optimizer': _check_optimizer,
+    'param_schedulers': _check_schedulers,
+}

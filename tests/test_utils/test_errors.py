@@ -1,0 +1,41 @@
+import pickle
+
+import pytest
+from mmdet.registry import DATA_SAMPLERS, MODELS, TRANSFORMS, VISUALIZERS
+
+from mmlesion.utils import OptionError, UserError
+
+
+class Component:
+    pass
+
+
+def test_an_option_error_names_the_component():
+    error = OptionError('size must be positive', Component())
+    assert str(error) == 'Component: size must be positive'
+    assert isinstance(error, UserError) and isinstance(error, ValueError)
+
+
+def test_it_comes_back_from_another_process():
+    error = pickle.loads(pickle.dumps(OptionError('size must be positive', Component())))
+    assert type(error) is OptionError and str(error) == 'Component: size must be positive'
+
+
+@pytest.mark.parametrize(
+    'registry, cfg, option',
+    [
+        (MODELS, dict(type='VolumeDataPreprocessor', hu_window=(5, 5)), 'hu_window'),
+        (MODELS, dict(type='InflatedResNet3D', kernel_depths=(1, 1)), 'kernel_depths'),
+        (MODELS, dict(type='TruncatedDenseNet', fusion_indices=(7,)), 'fusion_indices'),
+        (MODELS, dict(type='GroupedSliceBackbone', backbone={}, num_groups=0), 'num_groups'),
+        (TRANSFORMS, dict(type='NormalizeSpacing', spacing=0), 'spacing'),
+        (TRANSFORMS, dict(type='LoadCTSlices', num_slices=2), 'num_slices'),
+        (TRANSFORMS, dict(type='RandomLesionCrop', lesion_share=2), 'lesion_share'),
+        (TRANSFORMS, dict(type='WindowHU', windows=[(3, 3)]), 'windows'),
+        (DATA_SAMPLERS, dict(type='PatientHalfSampler', dataset=[], half=2), 'half'),
+        (VISUALIZERS, dict(type='LesionLocalVisualizer', name='a', window=(3, 3)), 'window'),
+    ],
+)
+def test_components_name_themselves_and_the_option(registry, cfg, option):
+    with pytest.raises(OptionError, match=f'{cfg["type"]}: .*{option}'):
+        registry.build(cfg)
