@@ -9,7 +9,6 @@ import attack_files
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from mmlesion.io.series import list_series
 
 from mmlesion.apis import lesion_writer
 from mmlesion.converters.case_table import read_case_table
@@ -19,6 +18,7 @@ from mmlesion.io.ct import read_image
 from mmlesion.io.luna16 import write_luna16_predictions
 from mmlesion.io.names import plain_name, text_cell
 from mmlesion.io.schema import path_under
+from mmlesion.io.series import list_series
 from mmlesion.structures import Detections
 from mmlesion.utils import UserError
 
