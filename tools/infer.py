@@ -6,7 +6,7 @@ from mmengine.config import DictAction
 
 from mmlesion.apis.lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH
 from mmlesion.io.volume_list import list_volumes
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_range, cli
 
 
 def parse_args():
@@ -102,9 +102,18 @@ def report_many(statuses, out_dir):
         )
 
 
+def check_args(args):
+    if args.score_thr is not None:
+        check_range('--score-thr', args.score_thr, 0, 2)  # calibrated scores go up to 2
+    if args.box_margin is not None:
+        check_range('--box-margin', args.box_margin, 0)
+    check_range('--iou-thr', args.iou_thr, 0, 1)
+
+
 @cli
 def main():
     args = parse_args()
+    check_args(args)
     volumes = list_volumes(args.volume)
     if volumes is not None and (args.lungs or args.series):
         raise UserError('--lungs and --series are for a single volume: leave them out')

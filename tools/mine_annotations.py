@@ -138,7 +138,7 @@ def check_args(args):
     for name in ('theta', 'score_thr', 'sigma'):
         if not 0 <= getattr(args, name) < 1:
             raise UserError(f'--{name.replace("_", "-")} must be at least 0 and below 1')
-    if args.delta <= 0 or args.batch_size < 1 or args.num_workers < 0:
+    if not args.delta > 0 or args.batch_size < 1 or args.num_workers < 0:
         raise UserError('--delta and --batch-size must be positive, --num-workers at least 0')
     if 'matching' in args.rules and not args.embedder:
         raise UserError(

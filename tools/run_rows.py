@@ -42,7 +42,7 @@ from mmlesion.io.atomic import atomic_write
 from mmlesion.io.cases import check_same_cases, read_cases
 from mmlesion.io.json_files import read_json, to_json
 from mmlesion.io.resume import Record
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_draws, check_range, cli
 from mmlesion.utils.configs import load_config
 
 TOOLS = Path(__file__).parent
@@ -123,9 +123,13 @@ def read_rows(path) -> tuple:
         rows[name] = _row(str(name), entry, content, rows, path)
     seeds = content.get('seeds', [0])
     reference = content.get('reference', next(iter(rows)))
-    if reference not in rows:
+    if not isinstance(reference, str) or reference not in rows:
         raise UserError(f'{path}: reference {reference!r} is none of the rows {", ".join(rows)}')
-    if not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
+    if (
+        not seeds
+        or not isinstance(seeds, list)
+        or not all(isinstance(seed, int) and seed >= 0 for seed in seeds)
+    ):
         raise UserError(f'{path}: seeds must be a list of numbers from 0 on')
     return rows, seeds, reference
 
@@ -139,12 +143,24 @@ def _check_keys(entry, known, needed, where):
         raise UserError(f'{where} has no {", ".join(missing)}')
 
 
+def _check_kind(where, key, path, name):
+    kind, what = (dict, 'a dictionary') if key.endswith('options') else (str, 'text')
+    if not isinstance(where.get(key, kind()), kind):
+        raise UserError(f'{path}: row {name}: {key} is {where[key]!r:.80}: give {what}')
+
+
 def _row(name, entry, content, rows, path):
     """The row of an entry, with the options that all rows have before its own."""
     if ('config' in entry) == ('of' in entry):
         raise UserError(f'{path}: row {name} needs one of config and of')
     if folder_name(name) in ('', *map(folder_name, rows)):
         raise UserError(f'{path}: row {name!r} becomes a folder: give it a name of its own')
+    for where, key in (
+        (content, 'options'),
+        (content, 'test_options'),
+        *((entry, k) for k in entry),
+    ):
+        _check_kind(where, key, path, name)
     other = entry.get('of')
     if other is not None and (other not in rows or 'options' in entry):
         raise UserError(
@@ -342,11 +358,12 @@ def replace_table(path, name: str, table: str) -> None:
 @cli
 def main(argv=None):
     args = parse_args(argv)
-    if args.jobs < 1 or args.draws < 1:
-        raise UserError('--jobs and --draws take numbers from 1 on')
+    check_range('--jobs', args.jobs, 1)
+    check_draws('--draws', args.draws, 1)
     rows, seeds, reference = read_rows(args.rows)
     chosen = rows if args.only is None else {name: rows[name] for name in _known(args, rows)}
     seeds = seeds if args.seeds is None else args.seeds
+    check_range('--seeds', min(seeds), 0)
     work_dir = Path(args.work_dir)
     runs = [Run(row, seed, work_dir) for seed in seeds for row in chosen.values()]
     failures = carry_out_all(runs, args.jobs)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable
 
 from mmlesion.io.json_files import to_json, write_json
-from mmlesion.utils import UserError
+from mmlesion.utils import UserError, check_range
 
 
 class BenchmarkParser(argparse.ArgumentParser):
@@ -72,20 +72,28 @@ class BenchmarkParser(argparse.ArgumentParser):
 
 
 def check_runs(args: argparse.Namespace) -> None:
-    """Check the options ``--runs``, ``--warmup`` and ``--device``, where there are such.
+    """Check ``--seed``, ``--runs``, ``--warmup`` and ``--device``, where there are such options.
 
     Raises:
-        UserError: If there is no run, a negative number of runs, or no such device.
+        UserError: If there is no run, a negative number of runs or seed, or no such device.
     """
+    if 'seed' in args:
+        check_range('--seed', args.seed, 0)
     if 'runs' not in args:
         return
     if args.runs < 1 or args.warmup < 0:
         raise UserError('--runs must be at least 1 and --warmup at least 0')
-    if args.device.startswith('cuda'):
-        import torch
+    if args.device == 'cpu':
+        return
+    import torch
 
-        if not torch.cuda.is_available():
-            raise UserError(f'--device {args.device}: torch finds no CUDA device')
+    try:
+        torch.device(args.device)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f'--device {args.device} is no device ({reason}): try cpu') from None
+    if args.device.startswith('cuda') and not torch.cuda.is_available():
+        raise UserError(f'--device {args.device}: torch finds no CUDA device')
 
 
 def check_size(size: int, multiple: int, least: int) -> None:

@@ -41,6 +41,7 @@ from ..structures import (
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..utils.configs import load_config
+from ..utils.whole_checkpoints import check_fit
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions
 from .volume_detection import detect_volume, loads_volumes, prepare_volume
@@ -379,6 +380,8 @@ def load_detector(cfg: Config, weights: str | Path | None, device: str) -> BaseD
         UserError: If the checkpoint does not fit the config, or the device cannot be used.
     """
     init_default_scope(cfg.get('default_scope') or 'mmdet')
+    if not isinstance(cfg.get('model'), dict):
+        raise UserError('the config has no model: give the config of a detector')
     model = revert_sync_batchnorm(MODELS.build(cfg.model)).eval()
     dataset = dict(copy.deepcopy(cfg.test_dataloader.dataset), lazy_init=True)
     model.dataset_meta = DATASETS.build(dataset).metainfo
@@ -400,15 +403,5 @@ def _load_weights(model: nn.Module, weights: str) -> None:
             f'the checkpoint {weights} does not exist: give a .pth file from a training'
         )
     checkpoint = CheckpointLoader.load_checkpoint(weights, map_location='cpu')
-    state = checkpoint.get('state_dict', checkpoint)
-    wrong = []
-    for name, value in model.state_dict().items():
-        fits = getattr(state.get(name), 'shape', None) == value.shape
-        if not fits and not name.endswith('num_batches_tracked'):
-            wrong.append(name)
-    if wrong:
-        raise UserError(
-            f'the checkpoint {weights} does not fit the config: {len(wrong)} parameters are missing'
-            f' or of another shape, the first {wrong[0]}; give the config it was trained with'
-        )
-    model.load_state_dict(state, strict=False)
+    check_fit(model, checkpoint, weights)
+    model.load_state_dict(checkpoint.get('state_dict', checkpoint), strict=False)

@@ -15,6 +15,7 @@ import cv2
 import SimpleITK as sitk
 from tqdm import tqdm
 
+from mmlesion.io.image_writing import write_image
 from mmlesion.io.json_files import write_json
 from mmlesion.io.names import text_cell
 
@@ -146,7 +147,7 @@ def _csv_row(lesion: Lesion) -> list:
 def _write_label_map(path: Path, volume: CTVolume, lesions: Sequence[Lesion]) -> None:
     labels = sitk.GetImageFromArray(label_map(volume, lesions))
     labels.CopyInformation(volume.image)
-    sitk.WriteImage(labels, str(path), useCompression=True)
+    write_image(labels, path, compress=True)
 
 
 def _write_overlay(path: Path, volume: CTVolume, lesion: Lesion) -> None:

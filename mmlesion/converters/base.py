@@ -17,7 +17,7 @@ from terminaltables import AsciiTable
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.json_files import to_json
-from mmlesion.utils import UserError, run_parallel
+from mmlesion.utils import UserError, check_range, run_parallel
 
 SPLITS = ('train', 'val', 'test')
 
@@ -85,6 +85,10 @@ class Run:
     strict: bool = False
     allow_skipped: int = 0
     fate: str = 'are skipped'
+
+    def __post_init__(self) -> None:
+        check_range('--workers', self.workers, 1)
+        check_range('--allow-skipped', self.allow_skipped, 0)
 
     @property
     def skipped_file(self) -> Path:
@@ -239,6 +243,7 @@ class Split:
     folds: int = 0
 
     def __post_init__(self) -> None:
+        check_range('--seed', self.seed, 0)
         if not 0 <= self.test_share <= 1:
             raise UserError(f'--test-share is {self.test_share}: give 0 to 1')
         if not 0 <= self.val_share <= 1 - self.test_share:

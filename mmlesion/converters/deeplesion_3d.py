@@ -19,6 +19,8 @@ from scipy.sparse.csgraph import connected_components
 from terminaltables import AsciiTable
 
 from mmlesion.evaluation.functional import center_in_sphere
+from mmlesion.io.checks import check_spacing
+from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json
 from mmlesion.io.schema import HU_OFFSET, path_under
 from mmlesion.io.slices import merge_ranges, read_slice, series_of, slice_file_name
@@ -121,19 +123,33 @@ def read_split(path: Path) -> list[AnnotatedSubVolume]:
         raise UserError(f'{path} does not exist: run tools/dataset_converters/deeplesion.py first')
     try:
         content = read_json(path)
+        coco_ground_truth(content, path)
         lesions: dict[int, list[dict]] = {image['id']: [] for image in content['images']}
         for annotation in content['annotations']:
             lesions[annotation['image_id']].append(annotation)
         series: dict[str, list[tuple]] = {}
         for image in content['images']:
+            _check_image(image, path)
             key = series_of(image['file_name'])
             series.setdefault(key, []).append((image, lesions[image['id']]))
         return [run for name in sorted(series) for run in sub_volumes(name, series[name])]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f'{path} is not what tools/dataset_converters/deeplesion.py writes '
             f'({type(error).__name__}: {error}): run it again'
         ) from None
+
+
+def _check_image(image: dict, path: Path) -> None:
+    """Raise :class:`UserError` if an image's slices or spacing make no volume."""
+    where = f'{path}: image {image["id"]}'
+    check_spacing([*image['spacing'], image['slice_interval']], 3, where)
+    first, last = image['slice_range']
+    numbers = first, image['slice_index'], last
+    if not all(isinstance(number, int) for number in numbers) or not 0 <= first <= last:
+        raise UserError(f'{where} has the slice_range {image["slice_range"]!r:.80}: convert again')
+    if not first <= image['slice_index'] <= last:
+        raise UserError(f'{where} has a slice_index outside of its slice_range: convert again')
 
 
 def sub_volumes(
@@ -180,6 +196,8 @@ def sphere(image: dict, annotation: dict) -> np.ndarray:
     x1, y1, x2, y2 = file_box(annotation, image)
     dx, dy = image['spacing']
     diameter = min(max((x2 - x1) * dx, (y2 - y1) * dy), annotation['diameters_mm'][0])
+    if not (diameter > 0 and annotation['diameters_mm'][0] > 0):
+        raise ValueError(f'a lesion of slice {image["slice_index"]} has a diameter of {diameter}')
     # The world's origin is the first pixel's center, which the box has at 0.5.
     x, y = (x1 + x2 - 1) / 2 * dx, (y1 + y2 - 1) / 2 * dy
     z = -(image['slice_index'] - 1) * image['slice_interval']
@@ -266,6 +284,8 @@ def read_slices(paths: Sequence[Path]) -> np.ndarray:
     """
     slices = [read_slice(str(path)) for path in paths]
     for path, one in zip(paths, slices):
+        if one.dtype != np.uint16:
+            raise UserError(f'slice {path} has 8 bits, not 16: give DeepLesion as it is published')
         if one.shape != slices[0].shape:
             raise UserError(f'slice {path} is of another size than the first of its volume')
     return (np.stack(slices).astype(np.int32) - HU_OFFSET).astype(np.int16)

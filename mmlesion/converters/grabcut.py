@@ -146,7 +146,10 @@ def recist_from_box(bbox: Sequence[float], padding: float = BOX_PADDING) -> np.n
 
 
 def _checked(recist: Sequence[float], bbox: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    points, box = np.asarray(recist, float), np.asarray(bbox, float)
+    try:
+        points, box = np.asarray(recist, float), np.asarray(bbox, float)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f'recist or bbox has no numbers: {error}') from None
     if points.shape != (8,) or not np.isfinite(points).all():
         raise ValueError(f'recist is not eight numbers: {recist}')
     if box.shape != (4,) or not np.isfinite(box).all():

@@ -26,6 +26,7 @@ from mmlesion.io.slices import read_hu
 from mmlesion.structures import encode_mask, usable_segmentation
 from mmlesion.utils import UserError
 from mmlesion.utils.parallel import parallel_map
+from mmlesion.visualization.windows import display_window
 
 from .base import Run, Skipped, count_kinds
 from .grabcut import recist_from_box, recist_mask
@@ -191,9 +192,12 @@ def _is_mask(entry: Any, count: int) -> bool:
 
 
 def first_window(image: dict, default: Sequence[float]) -> tuple[float, float]:
-    """Return the first of a COCO image's windows, [[low, high], ...] or one [low, high], HU."""
-    windows = np.reshape(image.get('windows') or [default], (-1, 2))
-    return tuple(windows[0].tolist())
+    """Return the first of a COCO image's windows, [[low, high], ...] or one [low, high], HU.
+
+    Raises:
+        UserError: If its ``windows`` are anything else.
+    """
+    return tuple(display_window(image, default).tolist())
 
 
 def _segment(job: tuple, options: MaskOptions) -> tuple[dict[int, dict], list[Skipped]]:

@@ -169,6 +169,8 @@ def read_markers(points: Path, sizes: Path, grid: Grid) -> list[dict]:
     centers, diameters = read_lines(points), list(map(max, read_lines(sizes)))
     if len(centers) != len(diameters) or set(map(len, centers)) - {3}:
         raise UserError(f'{points} and {sizes.name} do not have three numbers and a size per line')
+    if not all(diameter > 0 for diameter in diameters):
+        raise UserError(f'{sizes} has a size that is not positive: give diameters in mm')
     if not grid.contains(centers).all():
         raise UserError(f'{points} has a point outside of its scan: give the lists of this scan')
     findings = []

@@ -15,6 +15,7 @@ from terminaltables import AsciiTable
 
 from mmlesion.io.coco import as_coco
 from mmlesion.io.ct import read_ct
+from mmlesion.io.mhd import image_files
 from mmlesion.io.resume import convert_once
 from mmlesion.utils import UserError
 
@@ -100,7 +101,7 @@ def split_file(split: str | int) -> str:
 def _slice_once(
     case: Case, converter: SliceConverter, out: Path, options: SliceOptions
 ) -> list[dict]:
-    for source in case.sources:
+    for source in chain.from_iterable(map(image_files, case.sources)):
         if not source.is_file():
             raise UserError(f'there is no {source}: {converter.missing}')
     return convert_once(

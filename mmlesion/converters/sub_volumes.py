@@ -58,6 +58,8 @@ def convert(
         raise UserError('--split is of the manual annotation: give it by --gt')
     coco = read_json(annotations)
     coco_ground_truth(coco, annotations)
+    if not coco.get('categories'):
+        raise UserError(f'{annotations} has no "categories": convert DeepLesion again')
     volumes = {volume.name: volume for volume in list_series(coco, images)}
     listed = read_manual(gt, split) if gt else read_runs(volumes, truth)
     boxes = drop_incomplete(listed, volumes, run)

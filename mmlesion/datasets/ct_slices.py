@@ -8,10 +8,12 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
+from mmlesion.io.checks import to_numbers
 from mmlesion.io.json_files import NOT_JSON
 from mmlesion.io.schema import CT_FIELDS, is_target, path_under
 from mmlesion.structures import file_shift, usable_segmentation
@@ -92,7 +94,7 @@ class CTSliceDataset(CocoDataset):
             raise UserError(
                 f'{self.ann_file} is not JSON ({error}): convert the dataset again'
             ) from error
-        except (KeyError, TypeError, AssertionError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
             raise UserError(
                 f'{self.ann_file} is not a COCO annotation file of this schema '
                 f'({type(error).__name__}: {error}): convert the dataset again'
@@ -108,6 +110,10 @@ class CTSliceDataset(CocoDataset):
             raise UserError(
                 f'only {len(self.cat_ids)} of the classes {", ".join(classes)} are categories of '
                 f'{self.ann_file}: set metainfo=dict(classes=...) to its category names'
+            )
+        if any(isinstance(step, LoadImageFromFile) for step in self.pipeline.transforms):
+            raise UserError(
+                'LoadImageFromFile reads slices as 8 bits: begin the pipeline with LoadCTSlices'
             )
         if any(isinstance(step, LesionMasksToSegMap) for step in self.pipeline.transforms):
             self._check_masks(data_list)
@@ -145,6 +151,8 @@ class CTSliceDataset(CocoDataset):
         path_under(self.data_prefix['img'], img_info['file_name'])
         for annotation in raw_data_info['raw_ann_info']:
             usable_segmentation(annotation.get('segmentation'))  # or it is refused
+        boxes = [ann['bbox'] for ann in raw_data_info['raw_ann_info']]
+        to_numbers(boxes, 4, f'{self.ann_file}: box of {img_info["file_name"]}')
         shift = file_shift(img_info)
         ann_info = [_shifted(_as_crowd(ann), shift) for ann in raw_data_info['raw_ann_info']]
         data_info = super().parse_data_info(dict(raw_img_info=img_info, raw_ann_info=ann_info))

@@ -91,8 +91,19 @@ def _group_by(
     if field == 'diameter' and not _has_text(values):
         return diameter_groups(values)
     if field == 'lesion_type' and not _has_text(values):
+        _check_types(values, path)
         return lesion_type_groups(values)
     return _by_value(field, values, path)
+
+
+def _check_types(values: Iterable, path: str | Path) -> None:
+    known = {None, -1, *range(1, len(LESION_TYPES) + 1)}
+    # NaN alone differs from itself
+    if unknown := [value for value in values if value not in known and value == value]:
+        raise UserError(
+            f'{path}: lesion_type {unknown[0]!r:.80} is none of -1 and 1 to {len(LESION_TYPES)}: '
+            'mend it'
+        )
 
 
 def _has_text(values: Iterable) -> bool:

@@ -87,6 +87,8 @@ def _check(cases: Cases) -> None:
         raise ValueError('each item needs its patient')
     if cases.fp_rates.ndim != 1 or not len(cases.fp_rates):
         raise ValueError('there are no levels')
+    if not (np.isfinite(cases.fp_rates) & (cases.fp_rates >= 0)).all():
+        raise ValueError('a level is negative or no number')
     for case, point, first in (
         (cases.fp_case, cases.fp_point, 0),
         (cases.lesion_case, cases.lesion_point, -1),

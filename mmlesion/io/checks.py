@@ -10,6 +10,10 @@ import numpy as np
 
 from mmlesion.utils import UserError
 
+SPACING_LIMITS = (0.01, 100.0)
+"""mm from voxel to voxel that a CT may have."""
+_LARGEST_WHOLE = 2**53  # up to which floats hold all whole numbers
+
 
 def get_column(entries: Sequence[dict], key: str, where: str) -> list:
     """Return a field of all records.
@@ -55,7 +59,7 @@ def to_numbers(
     try:
         values = np.asarray(rows, dtype=float)
         good = values.shape[1:] == row_shape and (not finite or np.isfinite(values).all())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         good = False
     if good:
         return values
@@ -70,9 +74,69 @@ def to_numbers(
 def _is_good(row: Any, shape: tuple[int, ...], finite: bool) -> bool:
     try:
         value = np.asarray(row, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return value.shape == shape and (not finite or np.isfinite(value).all())
+
+
+def to_whole_numbers(values: Sequence, where: str) -> np.ndarray:
+    """Return whole numbers, such as ids of categories, as an array.
+
+    Args:
+        values (Sequence): n numbers.
+        where (str): As in :func:`to_numbers`.
+
+    Returns:
+        ndarray: (n,) int.
+
+    Raises:
+        UserError: If one is not whole, or beyond what a float holds exactly.
+    """
+    numbers = to_numbers(values, None, where)
+    bad = (numbers != np.rint(numbers)) | (np.abs(numbers) > _LARGEST_WHOLE)
+    if bad.any():
+        number = int(bad.argmax())
+        raise UserError(
+            f'{where} {number} (the first is 0) is {values[number]!r:.80}, not a whole number: '
+            'mend or drop it'
+        )
+    return numbers.astype(int)
+
+
+def is_spacing(spacing: Any, count: int) -> bool:
+    """Return whether something is ``count`` numbers of mm that voxels of a CT may lie apart."""
+    if not _is_good(spacing, (count,), finite=True):
+        return False
+    low, high = SPACING_LIMITS
+    return all(low <= step <= high for step in spacing)
+
+
+def check_spacing(spacing: Any, count: int, where: str) -> None:
+    """Raise :class:`UserError` unless :func:`is_spacing`; ``where`` begins the message."""
+    if not is_spacing(spacing, count):
+        low, high = SPACING_LIMITS
+        raise UserError(
+            f'{where} has the spacing {spacing!r:.80}: give {count} numbers of {low:g} to '
+            f'{high:g} mm'
+        )
+
+
+def check_names(values: Sequence, where: str) -> None:
+    """Check that values can be ids: numbers or text.
+
+    Args:
+        values (Sequence): Of all records.
+        where (str): What to call a record in the error message, before its number.
+
+    Raises:
+        UserError: If one is a list, a dictionary or nothing.
+    """
+    for number, value in enumerate(values):
+        if not isinstance(value, (str, int, float)):
+            raise UserError(
+                f'{where} {number} (the first is 0) is {value!r:.80}, neither a number nor a '
+                'name: mend it'
+            )
 
 
 def find_names(names: Sequence, items: list, path: str | Path) -> tuple[np.ndarray, list]:

@@ -12,7 +12,15 @@ from mmlesion.structures import GroundTruth, Lesions, Predictions
 from mmlesion.utils import UserError
 
 from .attributes import lesion_attributes
-from .checks import find_names, get_column, some_names, to_numbers
+from .checks import (
+    check_names,
+    check_spacing,
+    find_names,
+    get_column,
+    some_names,
+    to_numbers,
+    to_whole_numbers,
+)
 from .json_files import read_json
 from .schema import is_ignored
 
@@ -36,6 +44,10 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
         raise UserError(f'{path} needs lists "images" and "annotations", as COCO files have them')
     annotations = data['annotations']
     items = get_column(data['images'], 'id', f'{path}: image')
+    patients = [image.get('patient_id', image['id']) for image in data['images']]
+    check_names(items, f'{path}: image, "id"')
+    check_names(patients, f'{path}: image, "patient_id"')
+    _check_images(data['images'], path)
     if len(set(items)) < len(items):
         raise UserError(f'{path}: two images have the same id; give each its own')
     where = f'{path}: annotation'
@@ -45,11 +57,22 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     boxes = to_numbers(get_column(annotations, 'bbox', where), 4, f'{where}, "bbox"')
     ignore = [is_ignored(ann) for ann in annotations]
     categories = [ann.get('category_id', 1) for ann in annotations]
-    label = to_numbers(categories, None, where).astype(int)
+    label = to_whole_numbers(categories, f'{where}, "category_id"')
     attributes = _attributes(annotations, where)
     lesions = Lesions(item, _corners(boxes), np.array(ignore, dtype=bool), label, attributes)
-    patients = [image.get('patient_id', image['id']) for image in data['images']]
     return GroundTruth(items, lesions, patients)
+
+
+def _check_images(images: Sequence[Mapping], path: str | Path) -> None:
+    """Raise :class:`UserError` where ``file_name`` is no text, or ``spacing`` none, if given."""
+    for image in images:
+        if 'spacing' in image:
+            check_spacing(image['spacing'], 2, f'{path}: image {image["id"]}')
+        if not isinstance(image.get('file_name', ''), str):
+            raise UserError(
+                f'{path}: image {image["id"]} has the "file_name" {image["file_name"]!r:.80}, '
+                'which is not text: mend it'
+            )
 
 
 def _has_list(data: Any, key: str) -> bool:

@@ -16,7 +16,9 @@ import SimpleITK as sitk
 
 from mmlesion.utils import UserError
 
+from .checks import check_spacing
 from .mhd import VOXEL_BYTES, image_files, mhd_header
+from .nifti_numbers import check_nifti_numbers
 
 MODALITY, DESCRIPTION, POSITION = '0008|0060', '0008|103e', '0020|0032'
 CT_IMAGE_STORAGE = b'1.2.840.10008.5.1.4.1.1.2\0'
@@ -104,7 +106,8 @@ def check_ct(image: sitk.Image, source: str | Path) -> None:
         source (str | Path): What to call it in the error message.
 
     Raises:
-        UserError: If it is not 3D and scalar, or its values cannot be HU.
+        UserError: If it is not 3D and scalar, does not lie in the world, or its values cannot be
+            HU.
     """
     size = image.GetSize()
     if len(size) != 3 or min(size) < 2 or image.GetNumberOfComponentsPerPixel() > 1:
@@ -117,6 +120,9 @@ def check_ct(image: sitk.Image, source: str | Path) -> None:
     modality = image.GetMetaData(MODALITY).strip() if image.HasMetaDataKey(MODALITY) else 'CT'
     if modality != 'CT':
         raise UserError(f'{source} is a DICOM image of modality {modality}, not CT: give a CT scan')
+    check_spacing(image.GetSpacing(), 3, str(source))
+    if not np.isfinite([*image.GetOrigin(), *image.GetDirection()]).all():
+        raise UserError(f'{source} has an origin or axes that are not numbers: correct its header')
     _check_hu(sitk.GetArrayViewFromImage(image), source)
 
 
@@ -153,6 +159,7 @@ def read_image(path: str | Path) -> sitk.Image:
         image = sitk.ReadImage(str(path))
         if path.name.endswith(('.nii', '.nii.gz')):
             _check_whole_nifti(path, image)
+            check_nifti_numbers(path)
     return image
 
 

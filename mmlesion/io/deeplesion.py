@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from mmlesion.utils import UserError
 
+from .checks import is_spacing
 from .schema import LESION_TYPES
 from .slices import slice_file_name
 
@@ -250,12 +251,18 @@ def _is_inside_out(row: Row) -> bool:
     return not (x1 < x2 and y1 < y2)
 
 
+# px, and the last slice whose number file names have
+LARGEST_SIDE, LAST_SLICE = 10_000, 9999
+
 # what is wrong with a row, and whether it is; the first counts
 _RULES: dict[str, Callable[[Row], bool]] = {
     'Slice_range {row.slice_range[0]}, {row.slice_range[1]} does not hold the key slice '
     '{row.key_slice}': _misses_key_slice,
-    'Spacing_mm_px_ is not positive': lambda row: min(row.spacing) <= 0,
-    'Image_size is not positive': lambda row: min(row.size) <= 0,
+    'Spacing_mm_px_ is not 0.01 to 100 mm': lambda row: not is_spacing(row.spacing, 3),
+    f'Image_size is not 1 to {LARGEST_SIDE} px': lambda row: (
+        not 1 <= min(row.size) <= max(row.size) <= LARGEST_SIDE
+    ),
+    f'Slice_range goes beyond {LAST_SLICE}': lambda row: row.slice_range[1] > LAST_SLICE,
     'Lesion_diameters_Pixel_ is negative': lambda row: min(row.diameters) < 0,
     'Bounding_boxes is not x1 < x2 and y1 < y2': _is_inside_out,
     'DICOM_windows is not low < high': lambda row: row.window[0] >= row.window[1],

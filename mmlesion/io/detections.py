@@ -11,7 +11,7 @@ import numpy as np
 from mmlesion.structures import Detections
 from mmlesion.utils import UserError
 
-from .checks import get_column, to_numbers
+from .checks import check_names, get_column, to_numbers, to_whole_numbers
 from .json_files import read_json, write_json
 from .luna16 import EXCLUDED_DIAMETER, MARK_COLUMNS, read_series_table, write_luna16_predictions
 
@@ -58,7 +58,7 @@ class Spheres(NamedTuple):
         diameters = to_numbers(column, None, f'{where}, "diameter_mm"')
         geometry = np.column_stack([centers, diameters])
         found = _scores(rows, where)
-        return cls(get_column(rows, 'series_uid', where), geometry, found.score, found.label)
+        return cls(_names(rows, 'series_uid', where), geometry, found.score, found.label)
 
     @staticmethod
     def boxes(geometry: np.ndarray) -> np.ndarray:
@@ -87,7 +87,7 @@ class CocoBoxes(NamedTuple):
         """Check the list of a JSON file."""
         boxes = to_numbers(get_column(rows, 'bbox', where), 4, f'{where}, "bbox"')
         found = _scores(rows, where)
-        return cls(get_column(rows, 'image_id', where), boxes, found.score, found.label)
+        return cls(_names(rows, 'image_id', where), boxes, found.score, found.label)
 
     @staticmethod
     def boxes(geometry: np.ndarray) -> np.ndarray:
@@ -151,7 +151,13 @@ class _Scores(NamedTuple):
 def _scores(rows: list[dict], where: str) -> _Scores:
     scores = to_numbers(get_column(rows, 'score', where), None, f'{where}, "score"')
     labels = [row.get('category_id', 1) for row in rows]
-    return _Scores(scores, to_numbers(labels, None, f'{where}, "category_id"').astype(int))
+    return _Scores(scores, to_whole_numbers(labels, f'{where}, "category_id"'))
+
+
+def _names(rows: list[dict], key: str, where: str) -> list:
+    names = get_column(rows, key, where)
+    check_names(names, f'{where}, "{key}"')
+    return names
 
 
 def _write(

@@ -9,6 +9,7 @@ import numpy as np
 from mmlesion.structures import SliceSeries
 from mmlesion.utils import UserError
 
+from .checks import get_column
 from .schema import path_under
 from .slices import has_slice_number, series_of, slice_number
 
@@ -27,6 +28,7 @@ def list_series(coco: dict, root: str | Path) -> list[SliceSeries]:
         UserError: If a series has no folder, a listed slice is missing, or a name has no number.
     """
     series, series_of_image = {}, {}
+    get_column(coco['images'], 'file_name', 'image')
     for image in coco['images']:
         name = series_of(image['file_name'])
         if name not in series:

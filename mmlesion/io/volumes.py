@@ -17,7 +17,7 @@ from mmlesion.utils import UserError
 from .atomic import atomic_write
 from .attributes import lesion_attributes
 from .bbox_3d import with_sphere
-from .checks import find_names, get_column, some_names, to_numbers
+from .checks import find_names, get_column, some_names, to_numbers, to_whole_numbers
 from .json_files import write_json
 from .mhd import image_files
 from .resume import convert_once
@@ -182,7 +182,7 @@ def _lesions(annotations: Sequence[dict], item: np.ndarray, where: str) -> Lesio
     diameters = get_column(annotations, 'diameter_mm', where)
     diameter = to_numbers(diameters, None, f'{where}, "diameter_mm"')
     categories = [ann.get('category_id', 1) for ann in annotations]
-    label = to_numbers(categories, None, where).astype(int)
+    label = to_whole_numbers(categories, f'{where}, "category_id"')
     ignore = np.array([is_ignored(ann) for ann in annotations], dtype=bool)
     attributes = {**lesion_attributes(annotations), 'diameter': diameter}
     return Lesions(item, np.column_stack([centers, diameter]), ignore, label, attributes)

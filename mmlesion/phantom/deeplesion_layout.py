@@ -19,7 +19,7 @@ from mmlesion.structures import SliceRun
 from mmlesion.utils import run_parallel
 
 from .anatomy import Trunk
-from .layout import check_options, check_rules, new_data_folder
+from .layout import check_counts, check_options, check_rules, new_data_folder
 from .lesions import Lesion, Profile, Vessel, recist
 from .patient import Patient, PatientOptions, Site, Study, draw_patient, render
 
@@ -80,10 +80,9 @@ def make_deeplesion_phantom(
         UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
     """
     options = options or PatientOptions()
+    check_counts('patients', patients, 'training, validation and test')
     check_rules(
         {
-            f'patients is {patients}: give three counts of at least 0': len(patients) == 3
-            and min(patients) >= 0,
             f'the context is {context_mm} mm: give at least 0': 0 <= context_mm < np.inf,
             f'the share of noisy rows is {noisy}: give 0 to 1': 0 <= noisy <= 1,
         }

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from mmlesion.io.image_writing import write_image
 from mmlesion.io.segmentation_labels import KITS19_KIDNEY, KITS19_TUMOR
 
 from .layout import write_cases
@@ -84,4 +85,4 @@ def _write_volume(path: Path, array: np.ndarray, study: Study, first: int) -> No
     # heights grow to inferior, world z to superior
     image.SetOrigin((x, y, -(study.top + first * study.interval)))
     image.SetDirection(_DIRECTION)
-    sitk.WriteImage(image, str(path), useCompression=True)
+    write_image(image, path, compress=True)

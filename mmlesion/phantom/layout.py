@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from mmlesion.io.atomic import atomic_folder
 from mmlesion.utils import UserError, run_parallel
 
 from .patient import PatientOptions
+
+MOST_PATIENTS = 1_000_000
 
 
 @contextmanager
@@ -55,8 +55,7 @@ def write_cases(
     Raises:
         UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
     """
-    complaint = f'cases is {cases}: give two counts of at least 0, with and without segmentation'
-    check_rules({complaint: len(cases) == 2 and min(cases) >= 0})
+    check_counts('cases', cases, 'with a segmentation and without')
     check_options(options)
     with new_data_folder(out, overwrite) as root:
         write = partial(write_case, root=root, seed=seed, segmented=cases[0], options=options)
@@ -75,14 +74,26 @@ def check_options(options: PatientOptions) -> None:
                 0 <= options.unannotated <= 1
             ),
             f'the image size is {options.size} px: give 128 to 1024': 128 <= options.size <= 1024,
-            f'the lesion scale is {options.lesion_scale}: give more than 0': (
-                0 < options.lesion_scale < np.inf
+            f'the lesion scale is {options.lesion_scale}: give 0.01 to 10': (
+                0.01 <= options.lesion_scale <= 10
             ),
-            f'the slice intervals are {options.slice_intervals} mm: give at least 0.5': (
-                min(options.slice_intervals) >= 0.5 and max(options.slice_intervals) < np.inf
+            f'the slice intervals are {options.slice_intervals} mm: give 0.5 to 100': all(
+                0.5 <= interval <= 100 for interval in options.slice_intervals
             ),
         }
     )
+
+
+def check_counts(name: str, counts: Sequence[int], meaning: str) -> None:
+    """Check numbers of patients, one for each part of a comma-separated ``meaning``.
+
+    Raises:
+        UserError: If there are more or fewer, or one is negative or over :data:`MOST_PATIENTS`.
+    """
+    number = meaning.count(' and ') + meaning.count(', ') + 1
+    good = len(counts) == number and all(0 <= count <= MOST_PATIENTS for count in counts)
+    complaint = f'{name} is {counts}: give {number} counts of 0 to {MOST_PATIENTS}, {meaning}'
+    check_rules({complaint: good})
 
 
 def check_rules(rules: Mapping[str, bool]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from mmlesion.io.image_writing import write_image
 from mmlesion.io.segmentation_labels import LITS_LIVER, LITS_TUMOR
 
 from .layout import write_cases
@@ -69,7 +70,7 @@ def _write_case(
     if number % _FLIPPED == 0:
         scan = sitk.Flip(scan, (True, True, False))
     if number >= segmented:
-        sitk.WriteImage(scan, str(root / f'test-volume-{number - segmented}.nii'))
+        write_image(scan, root / f'test-volume-{number - segmented}.nii')
         return
     liver = organ_mask(patient, study, first, last, options, ('liver',))
     labels = upright_image(
@@ -77,9 +78,9 @@ def _write_case(
     )
     if number % _FLIPPED == 0:
         labels = sitk.Flip(labels, (True, True, False))
-    sitk.WriteImage(scan, str(root / f'volume-{number}.nii'))
+    write_image(scan, root / f'volume-{number}.nii')
     labels = sitk.GetImageFromArray(sitk.GetArrayFromImage(labels))
-    sitk.WriteImage(labels, str(root / f'segmentation-{number}.nii'))
+    write_image(labels, root / f'segmentation-{number}.nii')
 
 
 def upright_image(array: np.ndarray, study: Study, last: int) -> sitk.Image:

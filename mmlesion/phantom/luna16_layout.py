@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
+from mmlesion.io.image_writing import write_image
 from mmlesion.utils import run_parallel
 
-from .layout import check_options, check_rules, new_data_folder
+from .layout import check_counts, check_options, new_data_folder
 from .lesions import Lesion, Profile, Vessel
 from .patient import Patient, PatientOptions, Study, draw_patient, organ_mask, render
 
@@ -102,8 +103,7 @@ def make_luna16_phantom(
         UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
     """
     options = replace(options or LUNA16_OPTIONS, lesion_types=(_LUNG_TYPE,), studies=(1.0,))
-    complaint = f'scans is {scans}: give two counts of at least 0, with and without nodules'
-    check_rules({complaint: len(scans) == 2 and min(scans) >= 0})
+    check_counts('scans', scans, 'with nodules and without')
     check_options(options)
     with new_data_folder(out, overwrite) as root:
         (root / LUNG_MASKS).mkdir()
@@ -134,7 +134,7 @@ def _write_scan(
         if number % _FLIPPED == 0:
             image = sitk.Flip(image, (True, True, False))
         path = root / folder / f'{written.uid}.mhd'
-        sitk.WriteImage(image, str(path), useCompression=folder == LUNG_MASKS)
+        write_image(image, path, compress=folder == LUNG_MASKS)
     for site in study.sites:
         for lesion in site.lesions:
             _list_lesion(written, lesion, shift, rng)

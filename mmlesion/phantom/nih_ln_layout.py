@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
+from mmlesion.io.image_writing import write_image, writing_image
 from mmlesion.utils import run_parallel
 
-from .layout import check_options, check_rules, new_data_folder
+from .layout import check_counts, check_options, new_data_folder
 from .lesions import Lesion
 from .lits_layout import upright_image
 from .patient import PatientOptions, Study, draw_patient, render, slices_around
@@ -72,8 +73,7 @@ def make_nih_ln_phantom(
         UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
     """
     options = replace(options or PatientOptions(), unannotated=0.0, studies=(1.0,))
-    complaint = f'patients is {patients}: give two counts of at least 0, abdomens and mediastina'
-    check_rules({complaint: len(patients) == 2 and min(patients) >= 0})
+    check_counts('patients', patients, 'abdomens and mediastina')
     check_options(options)
     tasks = []
     for region, count in zip((_ABDOMEN, _MEDIASTINUM), patients):
@@ -99,6 +99,8 @@ def _write_patient(task: _Task, root: Path, seed: int, options: PatientOptions) 
     mask = root / MASKS / name / f'{name}_mask.nii.gz'
     sitk.WriteImage(upright_image(nodes, study, last), str(mask), useCompression=True)
     lesions: list[Lesion] = []
+    write_image(upright_image(nodes, study, last), mask, compress=True)
+    lesions = []
     for site in study.sites:
         lesions += site.lesions
     _write_markers(root / MARKERS / name, name, lesions, study, last)
@@ -136,8 +138,10 @@ def write_dicom(folder: Path, image: sitk.Image, uid: str, patient: str) -> None
         }
         for key, value in tags.items():
             plane.SetMetaData(key, value)
-        writer.SetFileName(str(folder / f'{index:06d}.dcm'))
-        writer.Execute(plane)
+        path = folder / f'{index:06d}.dcm'
+        writer.SetFileName(str(path))
+        with writing_image(path):
+            writer.Execute(plane)
 
 
 def _write_markers(

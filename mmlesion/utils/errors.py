@@ -47,8 +47,8 @@ def printable(text: str) -> str:
 def cli(main: Callable[..., Any]) -> Callable[..., Any]:
     """Run a command-line ``main`` and report errors of the user in one line.
 
-    :class:`UserError` and :class:`OutputError` give exit status 1, Ctrl-C 130 and SIGTERM, where it
-    is heard, 143.
+    :class:`UserError` and :class:`OutputError`, and what is wrong with a config or with memory,
+    give exit status 1, Ctrl-C 130 and SIGTERM, where it is heard, 143.
     """
 
     @functools.wraps(main)
@@ -62,6 +62,13 @@ def cli(main: Callable[..., Any]) -> Callable[..., Any]:
         except MemoryError as error:
             what = printable(f' ({error})' if str(error) else '')
             sys.exit(f'error: the memory does not suffice for the input{what}')
+        except Exception as error:
+            from .mmdet_tools import explain  # with mmengine, which not every tool needs
+
+            message = explain(error)
+            if message is None:
+                raise
+            sys.exit(f'error: {printable(message)}')
         except KeyboardInterrupt as error:
             number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
             print(f'\nerror: interrupted by {number.name}', file=sys.stderr)

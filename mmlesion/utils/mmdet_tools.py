@@ -22,6 +22,7 @@ from mmengine.config.utils import ConfigParsingError
 
 from .configs import load_config
 from .errors import UserError
+from .whole_checkpoints import whole_checkpoints
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -55,7 +56,8 @@ def run_mmdet_tool(name: str, prepare: Callable[[], None] | None = None) -> None
         prepare_cpu_launch()
         if prepare:
             prepare()
-        runpy.run_path(str(script), run_name='__main__')
+        with whole_checkpoints(always=name == 'test.py'):
+            runpy.run_path(str(script), run_name='__main__')
     except Exception as error:
         message = explain(error, script)
         if message is None:
@@ -136,43 +138,77 @@ def _names_runner(arguments: Sequence[str]) -> bool:
     return config is not None and 'runner_type' in load_config(config)
 
 
-def explain(error: Exception, script: Path) -> str | None:
+def explain(error: Exception, script: Path | None = None) -> str | None:
     """Explain a user's error in one line; return None if the error is not the user's.
 
     Args:
         error (Exception): What came out of mmdet's tool.
-        script (Path): The tool. What it raises itself is about its options.
+        script (Path, optional): mmdet's tool. What it raises itself is about its options. Defaults
+            to None, it was none.
     """
     if isinstance(error, UserError):
         return without_worker_traceback(str(error))
-    if isinstance(error, (OSError, ConfigParsingError, SyntaxError)):
+    if isinstance(error, (OSError, ConfigParsingError)):
         return one_line(error)
+    if isinstance(error, SyntaxError):
+        return f'the config: {one_line(error)}'
+    if isinstance(error, MemoryError):
+        return f'there is not enough memory: {one_line(error) or "what is asked for is too much"}'
     if _UNKNOWN_NAME.search(str(error)) and isinstance(error, (KeyError, TypeError)):
         return one_line(error)
-    if isinstance(error, (TypeError, ValueError)) and (owner := _constructor(error)):
+    if owner := _constructor(error) or _set_up(error):
         return f'{owner}: {one_line(error)}{_place_unless_raised(error)}'
     last = traceback.extract_tb(error.__traceback__)[-1]
     if last.filename == str(script):
         return one_line(error)
-    if isinstance(error, NameError) and last.name == '<module>':
-        # by the code of a config, such as one that takes a word from the environment
-        return f'{last.filename}, line {last.lineno}: {one_line(error)}'
+    if place := _place_in_config(error):
+        if isinstance(error, KeyError) and place == 'the config':
+            return f'the config has no {one_line(error)!r}'
+        return f'{place}: {one_line(error)}'
     return None
+
+
+def _frames(error: Exception) -> list[FrameType]:
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
 def _constructor(error: Exception) -> str | None:
-    """Name the class of mmlesion whose constructor an error of mmlesion's own code comes from.
+    """Name the class whose constructor an error comes from.
 
     A constructor's arguments are a config's options, so that what it cannot take is the user's to
-    mend. The same error from a constructor of mmdet, or in training, may be anyone's.
+    mend.
     """
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if not _is_ours(frames[-1]):
-        return None
+    frames = _frames(error)
+    if _is_ours(frames[-1]) and isinstance(error, (TypeError, ValueError)):
+        for frame in reversed(frames):
+            if frame.f_code.co_name in ('__init__', '__post_init__') and _is_ours(frame):
+                return type(frame.f_locals['self']).__name__
     for frame in reversed(frames):
-        if frame.f_code.co_name in ('__init__', '__post_init__') and _is_ours(frame):
-            return type(frame.f_locals['self']).__name__
+        if frame.f_code.co_name == 'build_from_cfg':
+            return getattr(frame.f_locals.get('obj_cls'), '__name__', None) or 'the config'
     return None
+
+
+def _set_up(error: Exception) -> str | None:
+    """Say that an error comes from mmengine's runner where it prepares what the config asks for."""
+    for frame in _frames(error):
+        module, name = frame.f_globals.get('__name__', ''), frame.f_code.co_name
+        if module.startswith('mmengine.runner') and name.startswith(('build_', 'set_randomness')):
+            return 'the config'
+    return None
+
+
+def _place_in_config(error: Exception) -> str | None:
+    """Return file and line where an error comes from the code of a config, or what it imports."""
+    frames = _frames(error)
+    names = [frame.f_code.co_name for frame in frames]
+    if 'import_modules_from_strings' in names:
+        return 'custom_imports of the config'
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if last.name == '<module>' and '_file2dict' in names:
+        return f'{last.filename}, line {last.lineno}'
+    is_config = any(frame.f_globals.get('__name__') == 'mmengine.config.config' for frame in frames)
+    return 'the config' if is_config else None
 
 
 def _is_ours(frame: FrameType) -> bool:

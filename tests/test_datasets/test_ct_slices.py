@@ -180,3 +180,17 @@ def test_lesions_on_several_slices(two_images):
     dataset = build(two_images)
     assert dataset.get_data_info(0)['lesion_ids'] == ['b', 'a']
     assert dataset.get_data_info(1)['lesion_ids'] == []
+
+
+def test_pictures_of_eight_bits_are_no_slices(ramp_dataset):
+    ramp_dataset.add_lesion(ramp_dataset.add_image()['id'], [4, 4, 8, 8])
+    ramp_dataset.write()
+    cfg = dict(
+        type='CTSliceDataset',
+        data_root=f'{ramp_dataset.root}/',
+        ann_file='train.json',
+        data_prefix=dict(img='Images_png/'),
+        pipeline=[dict(type='LoadImageFromFile')],
+    )
+    with pytest.raises(UserError, match='LoadImageFromFile reads slices as 8 bits'):
+        DATASETS.build(cfg)

@@ -238,6 +238,26 @@ def test_bad_input(ann_file, tmp_path):
         build(ann_file, overlap='giou')
 
 
+def test_labels_beyond_the_classes(ann_file):
+    with pytest.raises(UserError, match='the model predicts class 2 .*evaluated for 2 classes'):
+        evaluate(build(ann_file), [sample(3, [[0, 0, 9, 9, 0.9, 2]])])
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(iou_thr=2), 'iou_thr, is 2: give 0 to 1'),
+        (dict(fp_levels=(-1, 2)), 'fp_levels, is -1'),
+        (dict(max_per_item=-1), 'max_per_item, is -1'),
+        (dict(bootstrap=10**12), 'bootstrap is 1000000000000'),
+        (dict(seed=-1), 'seed is -1'),
+    ],
+)
+def test_options_out_of_range(ann_file, options, message):
+    with pytest.raises(UserError, match=message):
+        build(ann_file, **options)
+
+
 def test_agrees_with_the_command_line(ann_file, tmp_path):
     from mmlesion.evaluation.functional import deeplesion_protocol, evaluate_froc
     from mmlesion.io.coco import coco_ground_truth, read_coco_results

@@ -322,7 +322,7 @@ def test_an_existing_folder_is_kept_unless_told(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        ({'patients': (1, -1, 0)}, 'three counts'),
+        ({'patients': (1, -1, 0)}, '3 counts'),
         ({'context_mm': -1}, 'context'),
         ({'noisy': 2}, 'noisy'),
         ({'options': PatientOptions(size=16)}, 'image size'),

@@ -76,6 +76,6 @@ def test_same_seed_same_bytes_whatever_the_workers(tmp_path):
 
 @pytest.mark.parametrize('cases', [(1,), (1, -1)])
 def test_counts_that_make_no_sense(cases, tmp_path):
-    with pytest.raises(UserError, match='two counts'):
+    with pytest.raises(UserError, match='2 counts'):
         make_kits19_phantom(tmp_path / 'out', cases, options=OPTIONS)
     assert not (tmp_path / 'out').exists()

@@ -120,6 +120,6 @@ def test_same_seed_same_bytes(phantom, tmp_path):
 
 @pytest.mark.parametrize('scans', [(1,), (1, -1)])
 def test_numbers_that_make_no_sense(tmp_path, scans):
-    with pytest.raises(UserError, match='two counts'):
+    with pytest.raises(UserError, match='2 counts'):
         make_luna16_phantom(tmp_path / 'out', scans)
     assert not (tmp_path / 'out').exists()

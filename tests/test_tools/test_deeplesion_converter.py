@@ -142,7 +142,7 @@ BAD = {
     'word for a number': ('Patient_index', 'x', "Patient_index is 'x', not a number"),
     'too few numbers': ('Measurement_coordinates', '1, 2', 'not 8 numbers'),
     'nan': ('Spacing_mm_px_', 'nan, nan, 5', 'not 3 numbers'),
-    'no spacing': ('Spacing_mm_px_', '0, 0, 5', 'Spacing_mm_px_ is not positive'),
+    'no spacing': ('Spacing_mm_px_', '0, 0, 5', 'Spacing_mm_px_ is not 0.01 to 100 mm'),
     'box inside out': ('Bounding_boxes', '9, 9, 5, 20', 'not x1 < x2'),
     'box outside': ('Bounding_boxes', '600, 9, 650, 20', 'outside its image of 512 x 512'),
     'box too far out': ('Bounding_boxes', '508.1, 9, 517.1, 20', 'outside its image'),

@@ -60,17 +60,3 @@ def test_mined_annotations_count(run, data):
         run('mined.json')
         rows = read_proposals(data / 'proposals.json', labeled=True)
         assert rows[f'{SERIES}_003-009'][:, 7].tolist() == label
-
-
-def test_errors(run, data):
-    def fails(*args):
-        with pytest.raises(SystemExit) as stop:
-            run(*args)
-        return str(stop.value)
-
-    assert 'holds no results of a pass' in fails('train.json', 'elsewhere')
-    assert '--theta-fp' in fails('train.json', 'mined.json.mining', '--theta-fp', '0.6')
-    assert 'nowhere.json' in fails('nowhere.json')
-    (data / 'mined.json.mining' / 'proposals' / f'{SERIES}.npz').unlink()
-    assert f'has no proposals of {SERIES}' in fails()
-    assert not (data / 'proposals.json').exists()

@@ -94,19 +94,6 @@ def fails(run, capsys, *args):
     return str(stop.value)
 
 
-def test_errors(run, data, detector, capsys):
-    assert '--embedder' in fails(run, capsys, *detector)
-    message = fails(run, capsys, *detector, '--rules', 'cross_dataset')
-    assert 'as LENS has; this one has none' in message
-    message = fails(run, capsys, detector[0], str(data / 'no.pth'), '--rules', 'propagation')
-    assert 'no.pth' in message
-    message = fails(
-        run, capsys, *detector, '--rules', 'propagation', '--truth', str(data / 'truth')
-    )
-    assert "phantom's truth" in message
-    assert not (data / 'mined.json').exists()
-
-
 @pytest.mark.parametrize('which', ['detector', 'embedder'])
 def test_programs_are_not_run(run, detector, embedder, capsys, which):
     hostile = dict(detector=detector, embedder=embedder)[which][1]

@@ -232,8 +232,8 @@ def test_other_numbers_of_pairs_scales_and_sizes(tool, lesions, tmp_path):
         (['--sizes', '32', '--strides', '4', '8'], '1 --sizes need as many --strides, not 2'),
         (['--sizes', '-32', '--strides', '8'], 'must be positive'),
         (['--strides', '0', '8', '16', '32', '64', '--positions', 'grid'], 'all positive'),
-        (['--scales', '0'], '--scales must be at least 1'),
-        (['--seed', '-1'], '--seed must be at least 0'),
+        (['--scales', '0'], '--scales is 0: give 1 to 100'),
+        (['--seed', '-1'], '--seed is -1: give at least 0'),
         (['--out-image', 'anchors.txt'], 'must end in one of'),
     ],
 )

@@ -285,7 +285,7 @@ def test_pictures_show_mask_quadrilateral_and_box(run, dataset, tmp_path):
         (lambda coco: coco['annotations'][0].pop('bbox'), 'bbox'),
         (lambda coco: coco['images'][0].update(file_name='../../x.png'), 'leads outside'),
         (lambda coco: coco['images'][0].pop('file_name'), 'has no "file_name"'),
-        (lambda coco: coco['images'][0].update(windows=[[5, 5]]), 'not low < high'),
+        (lambda coco: coco['images'][0].update(windows=[[5, 5]]), 'give pairs of low and high HU'),
         (lambda coco: [ann.pop('recist') for ann in coco['annotations']], '--recist-from-box'),
         (lambda coco: coco['annotations'].clear(), 'has no annotations'),
         (lambda coco: [i.update(file_name='x.png') for i in coco['images']], 'check --images'),

@@ -98,10 +98,7 @@ def _froc(prefix):
     'tool, arguments, says',
     [
         ('train.py', ['no_such_config.py'], 'no_such_config.py'),
-        ('test.py', [CONFIG, 'no_such.pth'], 'no_such'),
-        ('train.py', [CONFIG, '--cfg-options', 'model.rpn_head.type=TruncatedRPN'], 'registry'),
         ('train.py', [CONFIG, '--cfg-options', 'model.rpn_head.threshold=median'], "'mean' or"),
-        ('train.py', [CONFIG, '--cfg-options', 'model.rpn_head.treshold=mean'], 'treshold'),
     ],
 )
 def test_bad_input_is_one_line(tool, arguments, says, data, tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 from mmlesion.evaluation.comparison_files import comparison_table, write_comparison
 from mmlesion.evaluation.functional import compare_rows
 from mmlesion.io.cases import check_same_cases, read_cases
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_draws, check_range, cli
 
 
 def parse_args(argv=None):
@@ -63,8 +63,8 @@ def read_rows(texts: list) -> dict:
 @cli
 def main(argv=None):
     args = parse_args(argv)
-    if args.draws < 1 or args.seed < 0:
-        raise UserError('--draws takes a number from 1 on, --seed from 0 on')
+    check_draws('--draws', args.draws, 1)
+    check_range('--seed', args.seed, 0)
     rows = read_rows(args.rows)
     if args.reference is not None and args.reference not in rows:
         raise UserError(f'--reference {args.reference} is none of the rows {", ".join(rows)}')

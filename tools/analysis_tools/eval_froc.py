@@ -20,11 +20,12 @@ from mmlesion.evaluation.functional import (
 from mmlesion.evaluation.groups import group_lesions
 from mmlesion.evaluation.tables import froc_table
 from mmlesion.io.cases import SUFFIX, write_cases
+from mmlesion.io.checks import some_names
 from mmlesion.io.coco import coco_ground_truth, read_coco_results
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.luna16 import read_luna16_ground_truth
 from mmlesion.io.sub_volumes import read_lens_ground_truth, read_lens_predictions
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_draws, check_range, cli
 from mmlesion.visualization.froc_curve import draw_froc
 
 
@@ -116,11 +117,16 @@ def warnings(args, truth, predictions):
 @cli
 def main(argv=None):
     args = parse_args(argv)
-    if args.bootstrap < 0 or args.seed < 0:
-        raise UserError('--bootstrap and --seed take numbers from 0 on')
+    check_draws('--bootstrap', args.bootstrap)
+    check_range('--seed', args.seed, 0)
     truth, predictions, rules = read(args)
     if truth.lesions.ignore.all():
         raise UserError(f'{args.gt} has no lesions in the listed items, so there is no sensitivity')
+    if predictions.unknown_cases and not len(predictions.detections):
+        raise UserError(
+            f'{args.pred} has detections of other items than {args.gt} alone '
+            f'({some_names(predictions.unknown_cases)}): give those of one test set'
+        )
     groups = group_lesions(truth.lesions.attributes, args.groups, args.gt)
     for line in warnings(args, truth, predictions):
         print(f'warning: {line}', file=sys.stderr)

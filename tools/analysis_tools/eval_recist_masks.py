@@ -2,17 +2,27 @@
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.converters.grabcut import ellipse_mask, quadrilateral_mask
+from mmlesion.io.checks import get_column, to_numbers
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.true_masks import read_masks
 from mmlesion.structures import decode_mask
 from mmlesion.utils import UserError, cli
+
+
+class Finding(NamedTuple):
+    """A lesion of a phantom: x, y px on its key slice, and its label in the mask."""
+
+    center: list
+    key_slice: int
+    label: int
 
 
 def parse_args():
@@ -46,10 +56,13 @@ def evaluate(coco, truth):
         tuple[dict[str, list], int]: IoU by the source of the mask, with the quadrilateral and the
         ellipse of the same diameters beside it, and the number of masks that have no true one.
     """
-    findings = read_json(Path(truth) / 'lesions.json')
+    findings = read_findings(Path(truth) / 'lesions.json')
     images = {image['id']: image for image in coco['images']}
     overlaps, skipped = {}, 0
+    for field in ('file_name', 'slice_index'):
+        get_column(coco['images'], field, 'image')
     masked = [ann for ann in coco['annotations'] if ann.get('mask_source') and ann.get('recist')]
+    to_numbers([ann['recist'] for ann in masked], 8, 'masked annotation, "recist"')
     for ann in tqdm(masked, desc='lesions', unit='lesion'):
         true = true_mask(images[ann['image_id']], ann, truth, findings)
         if true is None:
@@ -67,19 +80,33 @@ def evaluate(coco, truth):
     return overlaps, skipped
 
 
+def read_findings(path):
+    """Centre, key slice and label of the lesions of each series."""
+    findings = read_json(path)
+    try:
+        return {
+            series: [
+                Finding(one['center'], one['key_slice'], one['label']) for one in of['lesions']
+            ]
+            for series, of in findings.items()
+        }
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a phantom's list of lesions ({error!r})") from None
+
+
 def true_mask(image, annotation, truth, findings):
     """Return the mask (H, W) of the lesion whose center is that of the diameters, or None."""
     series = Path(image['file_name']).parts[0]
     center = np.reshape(annotation['recist'], (4, 2)).mean(axis=0)
-    for lesion in findings.get(series, {}).get('lesions', []):
-        offset = np.abs(np.subtract(lesion['center'], center)).max()
-        if lesion['key_slice'] == image['slice_index'] and offset < 1:
+    for lesion in findings.get(series, []):
+        offset = np.abs(np.subtract(lesion.center, center)).max()
+        if lesion.key_slice == image['slice_index'] and offset < 1:
             break
     else:
         return None
     masks = read_masks(truth, series)
-    place = np.flatnonzero(masks.slices == image['slice_index'])[0]
-    return masks.labels[place] == lesion['label']
+    plane = np.flatnonzero(masks.slices == image['slice_index'])[0]
+    return masks.labels[plane] == lesion.label
 
 
 def summarize(overlaps):

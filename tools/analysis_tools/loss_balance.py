@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.io.json_files import write_json
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_range, cli
 from mmlesion.utils.configs import load_config
+from mmlesion.utils.whole_checkpoints import check_fit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -138,8 +139,13 @@ def measure(cfg: Config, args: argparse.Namespace) -> list[dict]:
     model = MODELS.build(cfg.model)
     model.init_weights()
     if args.checkpoint:
-        load_checkpoint(model, args.checkpoint, map_location='cpu')
-    model.to(args.device).train()
+        checkpoint = load_checkpoint(model, args.checkpoint, map_location='cpu')
+        check_fit(model, checkpoint, args.checkpoint)
+    try:
+        model.to(args.device).train()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f'--device {args.device} cannot be used ({reason}): try cpu') from None
     parameters = shared_parameters(model, args.part)
     batches = islice(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed), args.batches)
     progress = tqdm(batches, total=args.batches, desc='batches')
@@ -161,6 +167,7 @@ def main():
     args = parse_args()
     if args.batches < 1:
         raise UserError(f'--batches {args.batches} must be at least 1')
+    check_range('--seed', args.seed, 0)
     cfg = load_config(args.config, args.cfg_options, ['model', 'train_dataloader'])
     figures = medians(measure(cfg, args))
     rows = [['loss', 'value', 'gradient', 'to the others']]

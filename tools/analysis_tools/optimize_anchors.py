@@ -23,11 +23,15 @@ from mmlesion.analysis.anchors import (
 )
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_range, cli
 from mmlesion.visualization.anchor_shapes import MATCHED_IOU, AnchorPanel, draw_anchor_shapes
 
 LARGEST_RATIO = 4
 """The paper's two pairs are searched from 1 to 2 and from 2 to 4."""
+LARGEST_COUNT, LARGEST_POPULATION = 100, 10_000
+"""Of pairs and of scales, and of a population per variable, all of which are in memory at once."""
+LARGEST_SIDE = 1_000_000
+"""In px, of an image."""
 LEAST_SIDE = 1
 """In px. mmdet's CocoDataset leaves out boxes that are smaller."""
 
@@ -141,10 +145,12 @@ def check_args(args):
     detector = DETECTORS[args.detector]
     args.sizes = args.sizes or list(detector.sizes)
     args.image_size = detector.image_size if args.image_size is None else args.image_size
-    least = {'ratio-pairs': 0, 'scales': 1, 'popsize': 1, 'maxiter': 1, 'seed': 0, 'image-size': 1}
-    for name, value in least.items():
-        if getattr(args, name.replace('-', '_')) < value:
-            raise UserError(f'--{name} must be at least {value}')
+    check_range('--ratio-pairs', args.ratio_pairs, 0, LARGEST_COUNT)
+    check_range('--scales', args.scales, 1, LARGEST_COUNT)
+    check_range('--popsize', args.popsize, 1, LARGEST_POPULATION)
+    check_range('--maxiter', args.maxiter, 1)
+    check_range('--seed', args.seed, 0)
+    check_range('--image-size', args.image_size, 1, LARGEST_SIDE)
     if args.ratio_bounds is None:
         edges = np.geomspace(1, LARGEST_RATIO, args.ratio_pairs + 1)
         args.ratio_bounds = np.repeat(edges, 2)[1:-1].tolist()
@@ -215,7 +221,7 @@ def read_boxes(path, image_size):
 def image_extent(image, path):
     """Return width and height of a COCO image entry, px."""
     extent = image.get('width'), image.get('height')
-    if not all(isinstance(side, (int, float)) and 0 < side < np.inf for side in extent):
+    if not all(isinstance(side, (int, float)) and 0 < side <= LARGEST_SIDE for side in extent):
         raise UserError(f'{path}: image {image["id"]} needs a positive "width" and "height" in px')
     return extent
 

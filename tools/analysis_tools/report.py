@@ -22,7 +22,7 @@ from mmlesion.report.froc_content import froc_content
 from mmlesion.report.matched_run import MatchedRun, match_run
 from mmlesion.report.page import write_page
 from mmlesion.structures import GroundTruth
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_draws, check_range, cli
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -68,8 +68,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="whether a box's last px is in it (default: yes, as in FROCMetric and eval_froc.py)",
     )
     args = parser.parse_args(argv)
-    if args.num < 1 or args.draws < 1:
-        raise UserError('--num and --draws take numbers from 1 on')
+    check_range('--num', args.num, 1)
+    check_draws('--draws', args.draws, 1)
     if Path(args.out).suffix.lower() not in ('.html', '.htm'):
         raise UserError(f'--out is {args.out}: give a file name in .html')
     return args

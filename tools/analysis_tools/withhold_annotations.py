@@ -8,6 +8,7 @@ A detector trained on the original file is what perfect mining would give.
 
 import argparse
 
+from mmlesion.io.checks import get_column
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.mining.withholding import withhold_lesions, withhold_slices
@@ -41,6 +42,7 @@ def main(argv=None):
     args = parse_args(argv)
     data = read_json(args.annotations)
     coco_ground_truth(data, args.annotations)  # its checks
+    get_column(data['annotations'], 'id', f'{args.annotations}: annotation')
     if args.key_slices:
         less = withhold_slices(data)
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Callable
 
 from mmlesion.analysis.benchmark import BenchmarkParser
 from mmlesion.analysis.timing import Seconds, interleave, time_call
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_range, cli
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -182,6 +182,7 @@ def check(args: argparse.Namespace) -> None:
             raise UserError(f'--{name} must be at least 1, not {getattr(args, name)}')
     if not 0 <= args.lesions <= args.boxes:
         raise UserError(f'--lesions must be 0 to the number of boxes, not {args.lesions}')
+    check_range('--iou', args.iou, 0, 1)
     if args.size * STRIDE <= WIDEST:
         raise UserError(f'--size must be over {WIDEST // STRIDE}, that regions of 24 mm fit in')
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmlesion.analysis.benchmark import BenchmarkParser, check_size
 from mmlesion.analysis.timing import interleave, time_call
-from mmlesion.utils import cli
+from mmlesion.utils import check_range, cli
 
 if TYPE_CHECKING:
     from mmdet.models.dense_heads import RPNHead
@@ -88,6 +88,7 @@ def measure(args: argparse.Namespace) -> dict:
         kept and the number of proposals of each.
     """
     check_size(args.size, STRIDES[-1], STRIDES[-1])
+    check_range('--channels', args.channels, 1)
     import torch
 
     torch.manual_seed(args.seed)

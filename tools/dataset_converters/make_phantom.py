@@ -14,7 +14,7 @@ from mmlesion.phantom import (
     make_luna16_phantom,
     make_nih_ln_phantom,
 )
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_range, cli
 
 
 class Layout(NamedTuple):
@@ -94,6 +94,8 @@ def given(args, names):
 @cli
 def main():
     args = parse_args()
+    check_range('--seed', args.seed, 0)
+    check_range('--workers', args.workers, 1)
     layout = LAYOUTS[args.layout]
     counts = tuple(args.patients or layout.counts)
     own = given(args, ('context_mm', 'unannotated', 'noisy'))

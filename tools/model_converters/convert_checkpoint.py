@@ -79,7 +79,8 @@ def write_checkpoint(checkpoint, out):
 
     try:
         with atomic_write(out) as partial:
-            torch.save(checkpoint, partial)
+            with open(partial, 'wb') as file:  # by a name, torch refuses those without a suffix
+                torch.save(checkpoint, file)
             load_from_local(str(partial))
     except OSError as error:
         raise UserError(f'{out}: {error.strerror}; name another output file') from None

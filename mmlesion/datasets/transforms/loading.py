@@ -14,8 +14,9 @@ from mmengine.fileio import get
 
 from mmlesion.io.schema import HU_OFFSET
 from mmlesion.io.slices import read_slice, slice_path
-from mmlesion.structures.series import MAX_SLICES
 from mmlesion.utils import OptionError, UserError
+
+_MOST_SLICES = 100_000  # of a series
 
 
 @TRANSFORMS.register_module()
@@ -101,7 +102,7 @@ class LoadCTSlices(BaseTransform):
         step = 1.0
         if self.slice_interval is not None and self.num_slices > 1:
             interval = _ct_field(results, 'slice_interval')
-            if not interval > 0:
+            if not isinstance(interval, (int, float)) or not interval > 0:
                 raise UserError(
                     f'{results.get("img_path")}: slice_interval {interval} is not positive: '
                     'correct it in mm, or load with slice_interval=None'
@@ -117,11 +118,19 @@ class LoadCTSlices(BaseTransform):
             key = results.get('slice_index', 0)
             return key, (key, key)
         key = _ct_field(results, 'slice_index')
-        first, last = self._slice_range(results)
-        if last - first >= MAX_SLICES:
+        numbers = (*self._slice_range(results), key)
+        if len(numbers) != 3 or not all(
+            isinstance(number, (int, np.integer)) for number in numbers
+        ):
             raise UserError(
-                f'{results.get("img_path")}: slice_range {first} to {last} has over {MAX_SLICES} '
-                'slices: convert the dataset again'
+                f'{results.get("img_path")}: slice_range and slice_index are {numbers!r:.80}: '
+                'convert the dataset again'
+            )
+        first, last, _ = numbers
+        if last - first > _MOST_SLICES:
+            raise UserError(
+                f'{results.get("img_path")}: slice_range {first} to {last} is longer than any '
+                'series: convert the dataset again'
             )
         if not first <= key <= last:
             raise UserError(
@@ -140,6 +149,11 @@ class LoadCTSlices(BaseTransform):
             img = read_slice(path, self._fetch)
         except FileNotFoundError:
             return None
+        if img.dtype == np.uint8 and self._expects_16_bits:
+            raise UserError(
+                f'slice {path} has 8 bits, not 16: give the slices as they were converted, or '
+                'hu_scale and hu_offset of LoadCTSlices'
+            )
         size = (results.get('height', img.shape[0]), results.get('width', img.shape[1]))
         if img.shape != size:
             raise UserError(
@@ -147,6 +161,11 @@ class LoadCTSlices(BaseTransform):
                 f'annotated as {size[1]} x {size[0]} px: check the series'
             )
         return img.astype(np.float32) * np.float32(self.hu_scale) + np.float32(self.hu_offset)
+
+    @property
+    def _expects_16_bits(self) -> bool:
+        """Whether stored values are HU + 32768, as 8 bits cannot be."""
+        return self.hu_scale == 1 and self.hu_offset == -HU_OFFSET
 
     def __repr__(self) -> str:
         return (

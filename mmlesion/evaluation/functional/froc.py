@@ -9,6 +9,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from mmlesion.structures import Detections, Lesions
+from mmlesion.utils import check_range
 
 from .matching import match
 
@@ -45,6 +46,12 @@ class Protocol:
     fp_rates: tuple
     merge_ties: bool = False
     max_per_case: int | None = None
+
+    def __post_init__(self) -> None:
+        for fp_rate in self.fp_rates:
+            check_range('a false positive level, fp_levels,', fp_rate, 0)
+        if self.max_per_case is not None:
+            check_range('the most detections, max_per_item,', self.max_per_case, 1)
 
 
 class CurveEvents(NamedTuple):

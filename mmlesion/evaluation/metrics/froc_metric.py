@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 from mmlesion.io.cases import SUFFIX, write_cases
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.structures import Detections, Lesions, Predictions
-from mmlesion.utils import UserError
+from mmlesion.utils import UserError, check_draws, check_range
 from mmlesion.visualization.froc_curve import draw_froc
 
 from ..coverage import coverage, coverage_warnings
@@ -117,6 +117,8 @@ class FROCMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         if format_only and outfile_prefix is None:
             raise UserError('FROCMetric with format_only writes predictions: give outfile_prefix')
+        check_draws('bootstrap', bootstrap)
+        check_range('seed', seed, 0)
         self.classwise = classwise
         self.class_agnostic = class_agnostic
         self.bootstrap = bootstrap
@@ -192,6 +194,14 @@ class FROCMetric(BaseMetric):
         unlisted = self.task.merge_samples(samples.values())
         listed = {case: unlisted.pop(case) for case in self.truth.cases if case in unlisted}
         detections = self._concatenate(listed)
+        assert detections.label is not None  # of the model's classes
+        highest = int(detections.label.max(initial=0))
+        if highest >= len(category_ids):
+            raise UserError(
+                f'the model predicts class {highest} (the first is 0), but {self.ann_file} is '
+                f'evaluated for {len(category_ids)} classes: set num_classes of the model and '
+                'metainfo of the dataset to the same classes'
+            )
         # from the detector's labels to the ids of the annotation file
         detections = replace(detections, label=category_ids[detections.label])
         num_unknown = sum(map(len, unlisted.values()))

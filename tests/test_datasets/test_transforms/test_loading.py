@@ -91,6 +91,8 @@ def test_eight_bit_pictures(tmp_path):
     loader = LoadCTSlices(1, hu_scale=16.0, hu_offset=-1024.0)
     img = loader(dict(img_path=str(path)))['img']
     np.testing.assert_array_equal(img[..., 0], stored * 16.0 - 1024)
+    with pytest.raises(UserError, match='has 8 bits, not 16: .*hu_scale and hu_offset'):
+        LoadCTSlices(1)(dict(img_path=str(path)))
 
 
 def test_number_at_the_end_of_a_long_name(tmp_path):

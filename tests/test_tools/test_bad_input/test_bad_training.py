@@ -1,0 +1,287 @@
+"""What training, testing and searching refuse."""
+
+from bad_input_faults import file_in_place
+from bad_input_spoil import (
+    DEEP_JSON,
+    HUGE_INTEGER,
+    binary,
+    edited,
+    eight_bits,
+    field,
+    folder_for,
+    huge_png,
+    palette,
+    remove,
+    replaced,
+    text,
+    truncate,
+    without,
+)
+from bad_input_table import Case, Tool, of_options, of_tool, table
+
+LOGS = ('out/*.py', 'out/*.log', 'out/*/vis_data/*')
+TRAIN = Tool('train.py', 'detector', '{data}/config.py --work-dir {out}', LOGS)
+TEST = Tool('test.py', 'detector', '{data}/config.py {data}/config.pth --work-dir {out}', LOGS)
+SEARCH = Tool('search_alb.py', 'detector', '{data}/alb.py --work-dir {out}', LOGS)
+SLICE = 'Images_png/000001_01_02/006.png'
+NAN = float('nan')
+
+
+def test_valid_data_are_trained_with(valid_data, run_tool, tmp_path, monkeypatch, short_logs):
+    monkeypatch.chdir(tmp_path)
+    data = valid_data('detector')
+    run_tool('train.py', data / 'config.py', '--work-dir', tmp_path / 'run')
+    assert (tmp_path / 'run/epoch_1.pth').is_file()
+    run_tool('test.py', data / 'config.py', data / 'config.pth', '--work-dir', tmp_path / 'test')
+
+
+def configs(tool):
+    """What all refuse of a config."""
+    return of_tool(
+        tool,
+        ('no config', 'config.py', remove('config.py')),
+        ('a folder for the config', 'config.py', folder_for('config.py')),
+        ('empty config', 'model', text('config.py', '')),
+        ('binary config', 'the config', binary('config.py')),
+        (
+            'truncated config',
+            'the config',
+            replaced('config.py', 'load_from = None', 'load_from ='),
+        ),
+        ('a NameError', 'nowhere', replaced('config.py', 'load_from = None', 'a = nowhere')),
+        ('a TypeError', 'config.py', replaced('config.py', 'load_from = None', "a = 1 + 'a'")),
+        ('a KeyError', 'config.py', replaced('config.py', 'load_from = None', "a = {}['b']")),
+        ('an exit', 'config.py', replaced('config.py', 'load_from = None', 'a = 1 / 0')),
+        ('no base', 'base', replaced('config.py', 'faster-rcnn_r18', 'no_such_base')),
+        (
+            'no module',
+            'no_module',
+            replaced(
+                'config.py', 'load_from = None', "custom_imports = dict(imports=['no_module'])"
+            ),
+        ),
+        (
+            'no model',
+            'type',
+            replaced('config.py', 'model = dict(', 'model = dict(_delete_=True) ; x = dict('),
+        ),
+        (
+            'a model of no type',
+            'type',
+            replaced('config.py', 'model = dict(', 'model = dict(_delete_=True, a=1) ; x = dict('),
+        ),
+        (
+            'a list as model',
+            'model',
+            replaced('config.py', 'model = dict(', 'model = [1] ; x = dict('),
+        ),
+        (
+            'an unknown model',
+            'NoModel',
+            replaced(
+                'config.py',
+                'model = dict(',
+                "model = dict(_delete_=True, type='NoModel') ; x = dict(",
+            ),
+        ),
+    )
+
+
+def option(words, says):
+    return f'--cfg-options {words}', says
+
+
+TRAINED = 'train_dataloader.dataset'
+
+
+@table(
+    *configs(TRAIN),
+    *of_options(
+        TRAIN,
+        option('model.rpn_head.type=NoHead', 'NoHead'),
+        option('model.rpn_head.treshold=1', 'treshold'),
+        option('model.rpn_head.in_channels=no', 'in_channels'),
+        option('model.backbone.depth=17', 'depth'),
+        option('model.rpn_head.type=TruncatedRPNHead model.rpn_head.threshold=median', "'mean' or"),
+        option(f'{TRAINED}.pipeline.0.num_slices=2', 'num_slices'),
+        option(f'{TRAINED}.pipeline.0.num_slices=three', 'num_slices'),
+        option(f'{TRAINED}.pipeline.0.slice_interval=-1', 'slice_interval'),
+        option(f'{TRAINED}.pipeline.0.slice_interval=nan', 'slice_interval'),
+        option(f'{TRAINED}.pipeline.0.unknown=1', 'unknown'),
+        option(f'{TRAINED}.pipeline.0.type=NoTransform', 'NoTransform'),
+        option(f'{TRAINED}.pipeline.0.type=LoadImageFromFile', 'LoadImageFromFile'),
+        option(f'{TRAINED}.pipeline.2.windows=wide', 'windows'),
+        option(f'{TRAINED}.pipeline.2.windows="[(9,1)]"', 'windows'),
+        option(f'{TRAINED}.pipeline.5.scale_ratio_range="[9,1]"', 'scale_ratio_range'),
+        option(f'{TRAINED}.type=NoDataset', 'NoDataset'),
+        option(f'{TRAINED}.unknown=1', 'unknown'),
+        option(f'{TRAINED}.ann_file=none.json', 'none.json'),
+        option(f'{TRAINED}.data_prefix.img=nowhere', 'nowhere'),
+        option(f'{TRAINED}.metainfo.classes="[a,b]"', 'classes'),
+        option('train_dataloader.batch_size=0', 'batch_size'),
+        option('train_dataloader.batch_size=many', 'batch_size'),
+        option('train_dataloader.num_workers=-1', 'num_workers'),
+        option('train_dataloader.sampler.type=NoSampler', 'NoSampler'),
+        option('val_evaluator.ann_file=none.json', 'none.json'),
+        option('val_evaluator.overlap=none', 'overlap'),
+        option('val_evaluator.iou_thr=nan', 'iou_thr'),
+        option('val_evaluator.fp_levels=x', 'fp_levels'),
+        option('val_evaluator.fp_levels="[-1,2]"', 'fp_levels'),
+        option('val_evaluator.bootstrap=-1', 'bootstrap'),
+        option('val_evaluator.bootstrap=1000000000000', 'bootstrap'),
+        option('val_evaluator.seed=-1', 'seed'),
+        option('val_evaluator.groups="[organ]"', 'organ'),
+        option('val_evaluator.max_per_item=-1', 'max_per_item'),
+        option('val_evaluator.fold=3', 'fold'),
+        option('optim_wrapper.optimizer.type=NoOptimizer', 'NoOptimizer'),
+        option('optim_wrapper.optimizer.lr=-1', 'learning rate'),
+        option('optim_wrapper.optimizer.lr=fast', 'lr'),
+        option('train_cfg.max_epochs=many', 'max_epochs'),
+        option('train_cfg.type=NoLoop', 'NoLoop'),
+        option('default_hooks.checkpoint.type=NoHook', 'NoHook'),
+        option('randomness.seed=-1', 'Seed must be'),
+        option('load_from={data}/none.pth', 'none.pth'),
+        option('load_from={data}/list.pth', 'list.pth'),
+        option('load_from={data}/missing.pth', 'missing.pth'),
+        option('load_from={data}/test.json', 'test.json'),
+        option('load_from={data}', 'data'),
+        ('--resume {data}/missing.pth', 'missing.pth'),
+        ('--resume {data}/wide.pth', 'wide.pth'),
+        ('--resume {data}/config.pth', 'config.pth'),
+        ('--resume {data}/none.pth', 'none.pth'),
+        ('--resume {data}/test.json', 'test.json'),
+    ),
+    Case(
+        TRAIN,
+        'a model of other classes than the data',
+        'num_classes',
+        options='--cfg-options model.roi_head.bbox_head.num_classes=8 randomness.seed=0',
+        keeps=('out/epoch_1.pth', 'out/last_checkpoint'),
+    ),
+    Case(TRAIN, 'a file for the work folder', 'out', fault=file_in_place),
+    Case(
+        TRAIN, 'a file for its parent', 'out', None, '--work-dir {out}/below', fault=file_in_place
+    ),
+    *of_options(
+        TRAIN, ('--launcher none such', 'unrecognized'), ('--unknown', 'unrecognized'), status=2
+    ),
+)
+def test_train(case, refuses, short_logs):
+    refuses(case)
+
+
+@table(
+    *of_tool(
+        TRAIN,
+        ('no annotations', 'train.json', remove('train.json')),
+        ('truncated annotations', 'train.json', truncate('train.json')),
+        ('binary annotations', 'train.json', binary('train.json')),
+        ('deep annotations', 'train.json', text('train.json', DEEP_JSON)),
+        ('a million digits', 'train.json', text('train.json', HUGE_INTEGER)),
+        ('a list', 'train.json', text('train.json', '[1]')),
+        ('no images', 'train.json', edited('train.json', lambda c: c.update(images=[]))),
+        ('no lesions', 'train.json', edited('train.json', lambda c: c.update(annotations=[]))),
+        ('other categories', 'train.json', field('train.json', 'name', 'a', 'categories')),
+        ('an image without name', 'file_name', without('train.json', 'file_name', 'images')),
+        ('a name outside', 'leads outside', field('train.json', 'file_name', '../a.png', 'images')),
+        ('a number as name', 'train.json', field('train.json', 'file_name', 7, 'images')),
+        ('a box of three', 'train.json', field('train.json', 'bbox', [1, 2, 3])),
+        ('a box as text', 'train.json', field('train.json', 'bbox', 'box')),
+        ('a NaN box', 'train.json', field('train.json', 'bbox', [1, 2, 30, NAN])),
+        ('a box of 10^400', 'train.json', field('train.json', 'bbox', [1, 2, 30, 10**400])),
+        ('a height as text', 'train.json', field('train.json', 'height', 'x', 'images')),
+        ('interval 0', 'slice_interval', field('train.json', 'slice_interval', 0, 'images')),
+        ('NaN interval', 'slice_interval', field('train.json', 'slice_interval', NAN, 'images')),
+        (
+            'interval as text',
+            'slice_interval',
+            field('train.json', 'slice_interval', 'x', 'images'),
+        ),
+        ('a range as text', 'slice_range', field('train.json', 'slice_range', 'x', 'images')),
+        (
+            'a range of 10^9',
+            'slice_range',
+            field('train.json', 'slice_range', [1, 10**9], 'images'),
+        ),
+        ('index outside', 'slice_index', field('train.json', 'slice_index', 99, 'images')),
+        ('index as text', 'slice_index', field('train.json', 'slice_index', 'x', 'images')),
+        ('no slice', 'does not exist', remove(SLICE)),
+        ('truncated slice', 'truncated', truncate(SLICE)),
+        ('empty slice', '006.png', truncate(SLICE, 0)),
+        ('a folder for a slice', '006.png', folder_for(SLICE)),
+        ('a slice of 8 bits', '8 bits', eight_bits(SLICE)),
+        ('a slice with a palette', '8 bits', palette(SLICE)),
+        ('a slice of 60,000 px', '006.png', huge_png(SLICE)),
+    ),
+)
+def test_training_data(case, refuses, short_logs):
+    refuses(case)
+
+
+def checkpoint(name, says):
+    """Another checkpoint than the config's."""
+    arguments = f'{{data}}/config.py {{data}}/{name} --work-dir {{out}}'
+    return Case(TEST._replace(arguments=arguments), f'checkpoint {name}', says)
+
+
+@table(
+    checkpoint('wide.pth', 'wide.pth'),
+    checkpoint('empty.pth', 'empty.pth'),
+    checkpoint('none.pth', 'none.pth'),
+    checkpoint('half.pth', 'half.pth'),
+    checkpoint('odd.pth', 'odd.pth'),
+    checkpoint('list.pth', 'list.pth'),
+    checkpoint('missing.pth', 'missing.pth'),
+    checkpoint('test.json', 'test.json'),
+    checkpoint('', 'data'),
+    *of_tool(
+        TEST,
+        ('truncated checkpoint', 'config.pth', truncate('config.pth')),
+        ('empty checkpoint', 'config.pth', truncate('config.pth', 0)),
+        ('binary checkpoint', 'config.pth', binary('config.pth')),
+        ('no annotations', 'test.json', remove('test.json')),
+        ('deep annotations', 'test.json', text('test.json', DEEP_JSON)),
+        ('a number as id', 'test.json', field('test.json', 'id', [1], 'images')),
+        ('a box of 10^400', 'test.json', field('test.json', 'bbox', [1, 2, 3, 10**400])),
+        ('no slice', 'does not exist', remove('Images_png/000003_01_02/006.png')),
+    ),
+    *of_options(
+        TEST,
+        ('--out {out}/results.json', 'pkl'),
+        option('test_evaluator.ann_file={data}/none.json', 'none.json'),
+        option('test_evaluator.outfile_prefix={data}/test.json/froc', 'test.json'),
+        option('test_evaluator.format_only=True', 'outfile_prefix'),
+        option('test_evaluator.type=NoMetric', 'NoMetric'),
+        option('test_dataloader.dataset.pipeline.0.num_slices=2', 'num_slices'),
+        option('test_dataloader.dataset.pipeline.0.type=LoadImageFromFile', 'LoadImageFromFile'),
+        option('test_dataloader.dataset.metainfo.classes="[a]"', 'classes'),
+        option('model.roi_head.bbox_head.num_classes=8', 'config.pth'),
+    ),
+    Case(TEST, 'a file for the work folder', 'out', fault=file_in_place),
+    Case(TEST, 'a file for pictures', 'test.json', options='--show-dir {data}/test.json'),
+)
+def test_test(case, refuses, short_logs):
+    refuses(case)
+
+
+@table(
+    *of_options(
+        SEARCH,
+        ('--num-samples 0 --strategy random', 'num_samples'),
+        ('--num-samples -1 --strategy random', 'num_samples'),
+        option('train_cfg.strategy=magic', 'strategy'),
+        option('train_cfg.architecture_begin=-1', 'architecture_begin'),
+    ),
+    Case(
+        SEARCH._replace(arguments='{data}/config.py --work-dir {out}'),
+        'no search',
+        'strategy',
+        options='--strategy random',
+    ),
+    Case(SEARCH._replace(arguments='{data}/none.py --work-dir {out}'), 'no config', 'none.py'),
+    *of_options(
+        SEARCH, ('--strategy magic', 'invalid choice'), ('--num-samples x', 'invalid int'), status=2
+    ),
+)
+def test_search_alb(case, refuses, short_logs):
+    refuses(case)
