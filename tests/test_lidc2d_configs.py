@@ -17,7 +17,7 @@ from pycocotools import mask as mask_utils
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs'
 REAL = ROOT.parent / 'shared/data/lidc2d'
-FOLDERS = ('baselines', 'elixirnet', 'improved_retinanet', 'lens')
+FOLDERS = ('baselines', 'elixirnet', 'improved_retinanet', 'lens', 'slice_context')
 NAMES = sorted(
     path.relative_to(CONFIGS).with_suffix('').as_posix()
     for folder in FOLDERS

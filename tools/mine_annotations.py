@@ -3,7 +3,7 @@
 A detector sees all slices of the series in the config's training annotation file. OUT is that file
 with the boxes that the rules add: with "source" and "score", uncertain ones with "ignore". An
 interrupted run is resumed by the same command. On several processes:
-torchrun --nproc_per_node N tools/mine_annotations.py CONFIG CHECKPOINT ... --launcher pytorch
+tools/dist_launch.py --nproc_per_node N tools/mine_annotations.py CONFIG ... --launcher pytorch
 """
 
 import argparse
@@ -25,6 +25,7 @@ from mmlesion.mining.proposals import detection_steps
 from mmlesion.mining.report import count_rows, score_rows
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
+from mmlesion.utils.lost_processes import end_with_parent, lost_process
 from mmlesion.utils.mmdet_tools import without_worker_traceback
 
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'border_offset')
@@ -128,6 +129,10 @@ def main():
             stores.append(embed(args, device, source, stores[0], volumes, fingerprint))
     except UserError as error:
         raise UserError(without_worker_traceback(str(error))) from error
+    except RuntimeError as error:
+        if (line := lost_process(error)) is None:
+            raise
+        raise UserError(line) from error
     main_process = is_main_process()
     leave_process_group()
     if main_process:
@@ -159,6 +164,7 @@ def init_process(args):
     device = args.device or get_device()
     if args.launcher == 'none':
         return device
+    end_with_parent()
     if device.startswith('cpu'):
         distributed.init_process_group('gloo')  # mmengine's launcher wants an accelerator
         return device

@@ -69,7 +69,7 @@ model = MODELS.build(Config.fromfile(sys.argv[1]).model)
 model.init_weights()
 torch.save(dict(state_dict=model.state_dict(), meta={}), sys.argv[2])
 PY
-score "$(cat $OUT/last_checkpoint)" $OUT
+score "$OUT/$(basename "$(cat $OUT/last_checkpoint)")" $OUT
 score $OUT/random/random.pth $OUT/random
 
 python - $OUT/froc.json $OUT/random/froc.json <<'PY'

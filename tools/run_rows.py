@@ -26,7 +26,6 @@ import hashlib
 import os
 import platform
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -44,6 +43,7 @@ from mmlesion.io.json_files import read_json, to_json
 from mmlesion.io.resume import Record
 from mmlesion.utils import UserError, check_draws, check_range, cli
 from mmlesion.utils.configs import load_config
+from mmlesion.utils.lost_processes import FOLLOW
 
 TOOLS = Path(__file__).parent
 _FILE_KEYS = {'seeds', 'reference', 'options', 'test_options', 'rows'}
@@ -184,7 +184,7 @@ class Runner:
     """
 
     def __init__(self, threads: int):
-        self.environment = {'OMP_NUM_THREADS': str(threads), **os.environ}
+        self.environment = {'OMP_NUM_THREADS': str(threads), **os.environ, FOLLOW: '1'}
         self.processes = set()
         self.stopped = False
 
@@ -266,7 +266,9 @@ def carry_out(run: Run, runner: Runner) -> float | None:
         times['resumed'] = (run.folder / 'last_checkpoint').is_file()
         command = [TOOLS / 'train.py', run.row.config, *work, *options_of(options)]
         times['train'] = runner.call(list(map(str, command)), log)
-    checkpoint = (run.trained_in / 'last_checkpoint').read_text(encoding='utf-8').strip()
+    # a path from where it was trained, while the work folder may have been moved since
+    named = Path((run.trained_in / 'last_checkpoint').read_text(encoding='utf-8').strip())
+    checkpoint = run.trained_in / named.name
     options = {**run.row.options, **run.row.test_options}
     options['test_evaluator.outfile_prefix'] = run.folder / 'froc'
     command = [TOOLS / 'test.py', run.row.config, checkpoint]
@@ -284,7 +286,6 @@ def carry_out_all(runs: list, jobs: int) -> dict:
     Rows that test the checkpoints of others come after these.
     """
     runner = Runner(max(1, (os.cpu_count() or 1) // jobs))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     failures = {}
 
     def attempt(run):

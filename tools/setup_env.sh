@@ -52,7 +52,10 @@ build_mmcv_wheel() {
       python setup.py -q bdist_wheel -d "$work/dist" > "$work/build.log" 2>&1 || exit 1
   ) || { tail -n 30 "$work/build.log" >&2; die "mmcv did not build; its log is $work/build.log"; }
   mkdir -p "$cache"
-  mv "$work"/dist/*.whl "$cache/"
+  # under a name that is not taken for a wheel, until it is whole
+  local wheel
+  wheel="$(compgen -G "$work/dist/*.whl")"
+  cp "$wheel" "$cache/.partial" && mv "$cache/.partial" "$cache/$(basename "$wheel")"
   rm -rf "$work"
 }
 
@@ -84,7 +87,8 @@ environment_stamp() {
 }
 
 setup_env() {
-  [ -x "$ROOT/.venv/bin/python" ] || make_venv
+  # written last: without it, the making of .venv was broken off
+  [ -f "$ROOT/.venv/bin/activate" ] || make_venv
   # shellcheck disable=SC1091
   source "$ROOT/.venv/bin/activate"
   local stamp="$ROOT/.venv/mmlesion-stamp"

@@ -42,6 +42,7 @@ from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..utils.configs import load_config
 from ..utils.whole_checkpoints import check_fit
+from .feature_sharing import shared_features
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions
 from .volume_detection import detect_volume, loads_volumes, prepare_volume
@@ -111,6 +112,8 @@ class LesionInferencer:
             side in the slice plane, subtracted for the diameter. Defaults to None, the padding of
             DeepLesion's boxes for a detector of slices and 0 for one of volumes.
         show_progress (bool): Show progress bars. Defaults to True.
+        feature_cache (int): Groups of slices whose features a ``GroupedSliceBackbone`` keeps for
+            the next key slices (docs/inference.md); 0 computes each anew. Defaults to 16.
 
     Raises:
         UserError: If the config, the checkpoint or the device cannot be used.
@@ -129,6 +132,7 @@ class LesionInferencer:
         cfg_options: dict | None = None,
         box_margin: float | None = None,
         show_progress: bool = True,
+        feature_cache: int = 16,
     ) -> None:
         cfg = load_config(model, cfg_options, ['test_dataloader'])
         self.model = load_detector(cfg, weights, device or get_device())
@@ -142,6 +146,7 @@ class LesionInferencer:
         margin = 0.0 if self.takes_volumes else DEEPLESION_MARGIN
         self.box_margin = margin if box_margin is None else box_margin
         self.show_progress = show_progress
+        self.feature_cache = feature_cache
         self.sources = dict(config=cfg.filename, checkpoint=weights and str(weights))
 
     def __call__(
@@ -264,7 +269,8 @@ class LesionInferencer:
         """
         parts = []
         num_slices = len(volume.array)
-        with tqdm(total=num_slices, desc='slices', disable=not self.show_progress) as progress:
+        bar = tqdm(total=num_slices, desc='slices', disable=not self.show_progress)
+        with bar as progress, shared_features(self.model, self.feature_cache):
             for indices, batch in self._batches(volume, batch_size):
                 for index, sample in zip(indices, self.model.test_step(batch)):
                     parts.append(_slice_detections(sample, index, score_thr))

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from mmlesion.io.deeplesion import Row, RowError, read_lines
 from mmlesion.io.schema import LESION_TYPES, Annotation, Image, make_annotation, make_image
 from mmlesion.utils import UserError
+from mmlesion.utils.collector import collector_paused
 
 from .base import (
     SPLITS,
@@ -55,7 +56,8 @@ def convert(
     run = Run(out, 'row', **run_options)
     if not Path(images).is_dir():
         raise UserError(f'{images} is not a folder: give that of Images_png')
-    splits, skipped, left_out = read_splits(table, images, run, multi_type)
+    with collector_paused():
+        splits, skipped, left_out = read_splits(table, images, run, multi_type)
     lesions = sum(len(coco['annotations']) for coco in splits.values())
     if skipped and not lesions:
         run.refuse_all(skipped)

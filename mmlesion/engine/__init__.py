@@ -13,6 +13,7 @@ from .hooks import (
     ResumableEarlyStoppingHook,
     ValidatedCheckpointHook,
 )
+from .latest_checkpoint import find_latest_checkpoint
 from .runner import CPURunner, FoldRunner
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     'LesionVisualizationHook',
     'ResumableEarlyStoppingHook',
     'ValidatedCheckpointHook',
+    'find_latest_checkpoint',
     'load_from_local',
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
@@ -24,8 +25,11 @@ class AtomicLocalBackend(LocalBackend):
         Raises:
             OutputError: If they cannot be written; what was there before stays.
         """
-        with atomic_write(filepath) as path:
-            path.write_bytes(obj)
+        with atomic_write(filepath) as path, path.open('wb') as file:
+            file.write(obj)
+            file.flush()
+            # else a power cut may keep the new name and lose what it stands for
+            os.fsync(file.fileno())
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Write text.

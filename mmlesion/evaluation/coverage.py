@@ -19,14 +19,18 @@ def coverage(truth: GroundTruth, predictions: Predictions) -> dict[str, int]:
     """
     # A case whose lesions are all ignored counts as one without lesions.
     total = len(truth.cases)
-    with_lesions = len(np.unique(truth.lesions.case[~truth.lesions.ignore]))
+    with_lesions = _count_distinct(truth.lesions.case[~truth.lesions.ignore])
     return {
         'items_with_lesions': with_lesions,
         'items_without_lesions': total - with_lesions,
-        'items_without_predictions': total - len(np.unique(predictions.detections.case)),
+        'items_without_predictions': total - _count_distinct(predictions.detections.case),
         'unknown_items': len(predictions.unknown_cases),
         'detections_in_unknown_items': predictions.num_unknown,
     }
+
+
+def _count_distinct(cases: np.ndarray) -> int:
+    return int(np.count_nonzero(np.bincount(cases)))
 
 
 def coverage_warnings(truth: GroundTruth, predictions: Predictions) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,13 +16,14 @@ SPACING_LIMITS = (0.01, 100.0)
 _LARGEST_WHOLE = 2**53  # up to which floats hold all whole numbers
 
 
-def get_column(entries: Sequence[dict], key: str, where: str) -> list:
+def get_column(entries: Sequence[dict], key: str, where: str, offset: int = 0) -> list:
     """Return a field of all records.
 
     Args:
         entries (Sequence[dict]): The records.
         key (str): The field's name.
         where (str): What to call a record in the error message, before its number.
+        offset (int): How many records of the file come before these.
 
     Raises:
         UserError: If a record does not have it.
@@ -31,12 +33,18 @@ def get_column(entries: Sequence[dict], key: str, where: str) -> list:
     except (KeyError, TypeError):
         for number, entry in enumerate(entries):
             if not isinstance(entry, dict) or key not in entry:
+                number += offset
                 raise UserError(f'{where} {number} (the first is 0) has no "{key}"') from None
         raise
 
 
 def to_numbers(
-    rows: Sequence, width: int | None, where: str, finite: bool = True, first: int = 0
+    rows: Sequence,
+    width: int | None,
+    where: str,
+    finite: bool = True,
+    first: int = 0,
+    offset: int = 0,
 ) -> np.ndarray:
     """Return rows of numbers as an array.
 
@@ -45,7 +53,8 @@ def to_numbers(
         width (int, optional): Numbers in a row.
         where (str): What to call a row in the error message, before its number.
         finite (bool): Whether NaN and infinity are errors. Defaults to True.
-        first (int): The first row's number in the error message. Defaults to 0.
+        first (int): The number of the file's first row in the error message. Defaults to 0.
+        offset (int): How many rows of the file come before these.
 
     Returns:
         ndarray: (n, width) or, without ``width``, (n,) float.
@@ -66,8 +75,8 @@ def to_numbers(
     wanted = f'{width} finite numbers' if width else 'a finite number'
     number = next(n for n, row in enumerate(rows) if not _is_good(row, row_shape, finite))
     raise UserError(
-        f'{where} {number + first} (the first is {first}) is {rows[number]!r:.80}, not {wanted}: '
-        'mend or drop it'
+        f'{where} {number + first + offset} (the first is {first}) is {rows[number]!r:.80}, not '
+        f'{wanted}: mend or drop it'
     )
 
 
@@ -139,7 +148,19 @@ def check_names(values: Sequence, where: str) -> None:
             )
 
 
-def find_names(names: Sequence, items: list, path: str | Path) -> tuple[np.ndarray, list]:
+class Found(NamedTuple):
+    """Where names are in a list.
+
+    Args:
+        item (ndarray): (n,) int index into the list, -1 for names that are not in it.
+        missing (list): These names, each once.
+    """
+
+    item: np.ndarray
+    missing: list
+
+
+def find_names(names: Sequence, items: list, path: str | Path) -> Found:
     """Find names in a list.
 
     Args:
@@ -148,20 +169,29 @@ def find_names(names: Sequence, items: list, path: str | Path) -> tuple[np.ndarr
         path (str | Path): Where the names are from, for the error message.
 
     Returns:
-        tuple[ndarray, list]: (n,) int index into ``items``, -1 for names that are not listed; and
-        these.
+        Found: Their places.
 
     Raises:
         UserError: If a name is a list or a dictionary.
     """
-    index = dict(zip(items, range(len(items))))
+    return look_up(names, dict(zip(items, range(len(items)))), path)
+
+
+def look_up(names: Sequence, index: Mapping[Any, int], path: str | Path) -> Found:
+    """Find names as :func:`find_names` does, in a list whose places are known.
+
+    Args:
+        names (Sequence): n names.
+        index (Mapping): The place of each listed one.
+        path (str | Path): Where the names are from, for the error message.
+    """
     try:
-        item = np.fromiter((index.get(name, -1) for name in names), dtype=int, count=len(names))
+        item = np.fromiter(map(index.get, names, repeat(-1)), dtype=int, count=len(names))
     except TypeError:
         raise UserError(f'{path}: an image_id is neither a number nor a name; mend it') from None
     # each name that is not listed once, in the order in which they come
     missing = dict.fromkeys(names[number] for number in np.flatnonzero(item < 0).tolist())
-    return item, list(missing)
+    return Found(item, list(missing))
 
 
 def some_names(names: Sequence) -> str:

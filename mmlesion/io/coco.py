@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,11 +18,12 @@ from .checks import (
     check_spacing,
     find_names,
     get_column,
+    look_up,
     some_names,
     to_numbers,
     to_whole_numbers,
 )
-from .json_files import read_json
+from .json_files import read_json_list
 from .schema import is_ignored
 
 
@@ -98,14 +100,42 @@ def read_coco_results(path: str | Path, items: list) -> Predictions:
     Returns:
         Predictions: Boxes x, y, x + w, y + h in px; labels are category ids, where there are any.
     """
-    data = read_json(path)
-    if not isinstance(data, list):
-        raise UserError(f'{path} must be a list of results, each with image_id, bbox and score')
+    index = dict(zip(items, range(len(items))))
+    parts: list[_Results] = []
+    offset = 0
+    for records in read_json_list(path, 'results, each with image_id, bbox and score'):
+        parts.append(_parse_results(records, index, path, offset))
+        offset += len(records)
+    unknown = dict.fromkeys(chain.from_iterable(part.unknown for part in parts))
+    item, boxes, scores = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ('item', 'boxes', 'scores')
+    )
+    return Predictions.of_listed(item, boxes, scores, list(unknown))
+
+
+class _Results(NamedTuple):
+    """Columns of some results of a file."""
+
+    item: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    unknown: list
+
+
+def _parse_results(
+    records: list, index: Mapping[Any, int], path: str | Path, offset: int
+) -> _Results:
+    """Check records of a results file, of which ``offset`` come before them."""
     where = f'{path}: result'
-    boxes = _corners(to_numbers(get_column(data, 'bbox', where), 4, f'{where}, "bbox"'))
-    scores = to_numbers(get_column(data, 'score', where), None, f'{where}, "score"')
-    item, unknown = find_names(get_column(data, 'image_id', where), items, path)
-    return Predictions.of_listed(item, boxes, scores, unknown)
+
+    def column(key: str) -> list:
+        return get_column(records, key, where, offset)
+
+    boxes = to_numbers(column('bbox'), 4, f'{where}, "bbox"', offset=offset)
+    scores = to_numbers(column('score'), None, f'{where}, "score"', offset=offset)
+    found = look_up(column('image_id'), index, path)
+    return _Results(found.item, _corners(boxes), scores, found.missing)
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mmlesion.utils import UserError
+from mmlesion.utils.collector import collector_paused
 
 from .atomic import atomic_write
 
+_BLOCK = 1 << 24  # bytes of a list that are parsed at once
+_PART = 10_000  # elements of a list that are written at once
+_TAIL = 1 << 16  # bytes at a block's end in which a record must end
+_BETWEEN = re.compile(rb'\}\s*,\s*\{')
 NOT_JSON = (ValueError, RecursionError)  # damaged, not UTF-8, a number too long, nested too deeply
 """What reading a file that is not JSON raises where another library reads it."""
 
@@ -53,6 +60,57 @@ def parse_json(text: str | bytes, path: str | Path, advice: str = 'write it anew
         raise UserError(f'{path} is not valid JSON ({error}); {advice}') from None
 
 
+def read_json_list(path: str | Path, what: str) -> Iterator[list]:
+    """Read a list of records some at a time, so that only those are in memory as Python's objects.
+
+    Args:
+        path (str | Path): The file.
+        what (str): What the list must be of, for the error message.
+
+    Yields:
+        list: The next records, of about 16 MiB of text.
+
+    Raises:
+        UserError: If the file cannot be read, is not JSON, or is not a list.
+    """
+    count = 0
+    for piece in _split_list(path):
+        try:
+            with collector_paused():
+                records = json.loads(piece)
+        except NOT_JSON:
+            break  # cut inside of a record, or not JSON
+        if not isinstance(records, list):
+            break
+        yield records
+        count += len(records)
+    else:
+        return
+    # A piece that is a list on its own ends where a record does, so what was yielded is right.
+    records = read_json(path)
+    if not isinstance(records, list):
+        raise UserError(f'{path} must be a list of {what}')
+    yield records[count:]
+
+
+def _split_list(path: str | Path) -> Iterator[bytes]:
+    """Cut the text of a list of objects into the texts of shorter lists, at a guess."""
+    rest, opening = b'', b''
+    try:
+        with open(path, 'rb') as file:
+            while block := file.read(_BLOCK):
+                rest += block
+                ends = list(_BETWEEN.finditer(rest, max(0, len(rest) - _TAIL)))
+                if len(block) < _BLOCK or not ends:
+                    continue
+                cut = ends[-1]
+                yield opening + rest[: cut.start() + 1] + b']'
+                rest, opening = rest[cut.end() - 1 :], b'['
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror}') from None
+    yield opening + rest
+
+
 def to_json(value: Any, indent: int | None = None, sort_keys: bool = False) -> str:
     """Return a value as JSON text.
 
@@ -78,14 +136,41 @@ def write_json(value: Any, path: str | Path, indent: int | None = None) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
-    value = _without_nan(value)
     if isinstance(value, dict) and indent is None:
-        lines = (f'  {to_json(key)}: {to_json(item)}' for key, item in value.items())
-        text = '{\n' + ',\n'.join(lines) + '\n}'
+        parts = _encode_lines(value)
     else:
-        text = to_json(value, indent)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text + '\n', encoding='utf-8')
+        parts = _encode(value, indent)
+    with atomic_write(path) as temporary, temporary.open('w', encoding='utf-8') as file:
+        file.writelines(parts)
+        file.write('\n')
+
+
+def _encode_lines(value: dict) -> Iterator[str]:
+    """Yield the JSON text of a dictionary with a line for each key."""
+    yield '{\n'
+    for number, (key, item) in enumerate(value.items()):
+        yield ',\n' if number else ''
+        yield f'  {to_json(key)}: '
+        yield from _encode(item)
+    yield '\n}'
+
+
+def _encode(value: Any, indent: int | None = None) -> Iterator[str]:
+    """Yield the JSON text of a value; that of a long list in parts."""
+    if not isinstance(value, list) or len(value) <= _PART or indent is not None:
+        yield _dumps(value, indent)
+        return
+    for start in range(0, len(value), _PART):
+        yield '[' if start == 0 else ', '
+        yield _dumps(value[start : start + _PART])[1:-1]
+    yield ']'
+
+
+def _dumps(value: Any, indent: int | None = None) -> str:
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except ValueError:
+        return to_json(_without_nan(value), indent)
 
 
 def compact_json(value: Any) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import functools
 import signal
 import sys
-from typing import Any, Callable
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Callable, NoReturn
+
+from .openmp import let_threads_sleep
 
 
 class UserError(Exception):
@@ -44,17 +50,37 @@ def printable(text: str) -> str:
     return ''.join(one if one.isprintable() or one in '\n\t' else ascii(one)[1:-1] for one in text)
 
 
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise :class:`Terminated` on SIGTERM within the block, as Python does on Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
 def cli(main: Callable[..., Any]) -> Callable[..., Any]:
-    """Run a command-line ``main`` and report errors of the user in one line.
+    """Run a command-line ``main`` as a program, and report errors of the user in one line.
 
     :class:`UserError` and :class:`OutputError`, and what is wrong with a config or with memory,
-    give exit status 1, Ctrl-C 130 and SIGTERM, where it is heard, 143.
+    give exit status 1, Ctrl-C 130 and SIGTERM 143. The threads of OpenMP wait as
+    :func:`~mmlesion.utils.openmp.let_threads_sleep` has it, where ``main`` is what imports torch.
     """
 
     @functools.wraps(main)
     def wrapped(*args: Any) -> Any:
+        let_threads_sleep()
         try:
-            return main(*args)
+            with terminable():
+                return main(*args)
         except (UserError, OutputError) as error:
             sys.exit(f'error: {printable(str(error))}')
         except RecursionError:

@@ -22,6 +22,7 @@ from mmengine.config.utils import ConfigParsingError
 
 from .configs import load_config
 from .errors import UserError
+from .lost_processes import end_with_parent, lost_process
 from .whole_checkpoints import whole_checkpoints
 
 PACKAGE = Path(__file__).parents[1]
@@ -52,6 +53,7 @@ def run_mmdet_tool(name: str, prepare: Callable[[], None] | None = None) -> None
         print_help(script)
     from .distributed import leave_process_group
 
+    end_with_parent()
     try:
         prepare_cpu_launch()
         if prepare:
@@ -148,6 +150,8 @@ def explain(error: Exception, script: Path | None = None) -> str | None:
     """
     if isinstance(error, UserError):
         return without_worker_traceback(str(error))
+    if lost := lost_process(error):
+        return lost
     if isinstance(error, (OSError, ConfigParsingError)):
         return one_line(error)
     if isinstance(error, SyntaxError):

@@ -6,18 +6,22 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any, Callable, NoReturn
 
 from tqdm import tqdm
 
-from .errors import Terminated, UserError
+from .errors import UserError, terminable
 
+PATIENCE = 10.0
+"""Seconds that a worker has to clean up after SIGTERM."""
 _KEPT = 'What is finished is kept: run the same command again'
 
 
@@ -73,7 +77,7 @@ def parallel_map(
     Raises:
         UserError: If a worker is killed.
     """
-    with _terminable():
+    with terminable():
         if workers <= 1:
             if initializer is not None:
                 initializer()
@@ -92,28 +96,19 @@ def parallel_map(
                 '--workers (1 needs least)'
             ) from None
         except BaseException:
-            for process in set(multiprocessing.active_children()) - others:
-                process.terminate()
+            _end(set(multiprocessing.active_children()) - others)
             raise
         finally:
             executor.shutdown(cancel_futures=True)
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Raise :class:`Terminated` on SIGTERM within the block."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's
-        return
-    before = signal.signal(signal.SIGTERM, _raise_terminated)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
+def _end(workers: set[BaseProcess]) -> None:
+    """Ask workers to end; kill those that do not hear it."""
+    for process in workers:
+        process.terminate()
+    for process in workers:
+        process.join(PATIENCE)
+        process.kill()
 
 
 def _begin_worker(initializer: Callable[[], Any] | None) -> None:
@@ -131,6 +126,8 @@ def _follow_parent() -> None:
     assert parent is not None  # this is a worker
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE)  # what it raises is lost where all exceptions are caught
+    os._exit(128 + signal.SIGTERM)
 
 
 class _WorkerEnd(SystemExit):

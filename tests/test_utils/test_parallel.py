@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmlesion.io.atomic import atomic_write
-from mmlesion.utils import OutputError, UserError, cli, run_parallel
+from mmlesion.utils import OutputError, UserError, cli, parallel, run_parallel
 
 
 def square(number):
@@ -116,6 +116,30 @@ def test_workers_end_with_a_killed_parent(work):
     work.process.kill()
     work.end()
     assert not list(work.folder.glob('.*')), 'temporary files'
+
+
+@linux
+@pytest.mark.parametrize('work', [2], indirect=True)
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
+def test_workers_that_hear_nothing_are_killed(deaf, work, number):
+    os.kill(work.process.pid, number)
+    assert work.end()[0] == (143 if number == signal.SIGTERM else -9)
+
+
+@pytest.fixture
+def deaf(monkeypatch):
+    """Workers catch whatever is raised, as the executor itself does where it sends a result."""
+
+    def sleep(seconds, sleep=time.sleep):
+        while seconds == 60:
+            try:
+                sleep(0.1)
+            except SystemExit:
+                pass
+        sleep(seconds)
+
+    monkeypatch.setattr(time, 'sleep', sleep)
+    monkeypatch.setattr(parallel, 'PATIENCE', 0.5)
 
 
 def write_for_ever(number, folder):

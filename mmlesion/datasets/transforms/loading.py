@@ -38,11 +38,15 @@ class LoadCTSlices(BaseTransform):
     - img (np.float32): (H, W, num_slices) HU, channels in ascending order of slice index
     - img_shape
     - ori_shape
+    - slice_distance (float): mm between the channels, where there are several and it is known
 
     Args:
         num_slices (int): Number of slices, odd. Defaults to 3.
         slice_interval (float, optional): Distance of neighbors in mm; None takes the adjacent
             slices whatever their distance. Defaults to 2.0.
+        upsample (bool): Whether slices further apart than ``slice_interval`` are interpolated to
+            it. False takes adjacent ones, as AlignShift does, which weighs them by their distance.
+            Defaults to True.
         hu_scale (float): HU = hu_scale * stored value + hu_offset. Defaults to 1.0.
         hu_offset (float): Defaults to -32768.0, as DeepLesion's 16-bit PNG have it.
         backend_args (dict, optional): mmengine's file backend. Defaults to None.
@@ -56,6 +60,7 @@ class LoadCTSlices(BaseTransform):
         self,
         num_slices: int = 3,
         slice_interval: float | None = 2.0,
+        upsample: bool = True,
         hu_scale: float = 1.0,
         hu_offset: float = -float(HU_OFFSET),
         backend_args: dict | None = None,
@@ -68,6 +73,7 @@ class LoadCTSlices(BaseTransform):
             )
         self.num_slices = num_slices
         self.slice_interval = slice_interval
+        self.upsample = upsample
         self.hu_scale = hu_scale
         self.hu_offset = hu_offset
         self.backend_args = backend_args
@@ -92,22 +98,29 @@ class LoadCTSlices(BaseTransform):
         results.setdefault('width', key_slice.shape[1])
         nearest = functools.partial(_nearest_existing, read, key, key_range)
         slices = [_interpolate(nearest, z) for z in self._positions(results, key, key_range)]
+        if self.num_slices > 1 and results.get('slice_interval'):
+            results['slice_distance'] = self._step(results) * results['slice_interval']
         height, width = slices[0].shape
         results['img'] = cv2.merge(slices).reshape(height, width, self.num_slices)
         results['img_shape'] = results['ori_shape'] = (height, width)
         return results
 
+    def _step(self, results: dict) -> float:
+        """Return the distance of the channels in stored slices."""
+        if self.slice_interval is None or self.num_slices == 1:
+            return 1.0
+        interval = _ct_field(results, 'slice_interval')
+        if not isinstance(interval, (int, float)) or not interval > 0:
+            raise UserError(
+                f'{results.get("img_path")}: slice_interval {interval} is not positive: '
+                'correct it in mm, or load with slice_interval=None'
+            )
+        step = self.slice_interval / interval
+        return step if self.upsample else max(step, 1.0)
+
     def _positions(self, results: dict, key: int, key_range: Sequence[int]) -> list[float]:
         """Return the fractional slice indices of the channels."""
-        step = 1.0
-        if self.slice_interval is not None and self.num_slices > 1:
-            interval = _ct_field(results, 'slice_interval')
-            if not isinstance(interval, (int, float)) or not interval > 0:
-                raise UserError(
-                    f'{results.get("img_path")}: slice_interval {interval} is not positive: '
-                    'correct it in mm, or load with slice_interval=None'
-                )
-            step = self.slice_interval / interval
+        step = self._step(results)
         # the key slice is the middle channel; whole numbers are exact, so that one slice is read
         offsets = np.arange(self.num_slices) - self.num_slices // 2
         first, last = key_range
@@ -170,8 +183,9 @@ class LoadCTSlices(BaseTransform):
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(num_slices={self.num_slices}, '
-            f'slice_interval={self.slice_interval}, hu_scale={self.hu_scale}, '
-            f'hu_offset={self.hu_offset}, backend_args={self.backend_args})'
+            f'slice_interval={self.slice_interval}, upsample={self.upsample}, '
+            f'hu_scale={self.hu_scale}, hu_offset={self.hu_offset}, '
+            f'backend_args={self.backend_args})'
         )
 
 

@@ -146,6 +146,7 @@ class LoadProposalPatch(LoadCTSlices):
         box = reverse_axes(to_half_open(results['proposal_box']))
         frame = results['patch_frame'] = self._draw_frame(results, box)
         patch = super().transform(results).pop('img')
+        results.pop('slice_distance', None)  # the frame's slices lie at its own
         results['volume'] = np.rint(patch.transpose(2, 0, 1)).astype(np.int16)
         results['img_shape'] = results['ori_shape'] = results['volume'].shape
         results['patch_box'] = frame.to_patch(box).tolist()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from bisect import bisect
 
 from mmdet.registry import HOOKS
-from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
+
+from .whole_checkpoint_hook import WholeCheckpointHook
 
 DUE = 'due_validation'  # a key with "val" first would be logged
 
 
 @HOOKS.register_module()
-class ValidatedCheckpointHook(CheckpointHook):
+class ValidatedCheckpointHook(WholeCheckpointHook):
     """Save each epoch before and again after its validation, so that a resumed run loses neither.
 
     mmengine saves an epoch before it is validated. State that depends on validation (the learning
@@ -21,14 +22,13 @@ class ValidatedCheckpointHook(CheckpointHook):
     checkpoint again after validation. A run resumed from a checkpoint saved before validation
     validates first and then continues training.
 
-    It does so for ``by_epoch=True``; with iterations it is mmengine's hook.
+    It does so for ``by_epoch=True``. With epochs or iterations, no checkpoint is removed before the
+    one that replaces it is whole, see :class:`WholeCheckpointHook`.
 
     Args:
         *args: Those of mmengine's ``CheckpointHook``.
         **kwargs: Those of mmengine's ``CheckpointHook``.
     """
-
-    last_ckpt: str | None
 
     def before_train(self, runner: Runner) -> None:
         """Run the validation in which a resumed run was interrupted."""
@@ -56,9 +56,6 @@ class ValidatedCheckpointHook(CheckpointHook):
         if saved == self._path(runner.epoch):
             meta = dict(epoch=runner.epoch, iter=runner.iter)
             self._save_checkpoint_with_step(runner, runner.epoch, meta)
-
-    def _path(self, epoch: int) -> str:
-        return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(epoch))
 
 
 def _is_due(runner: Runner) -> bool:

@@ -98,7 +98,7 @@ def froc_cases(matched: MatchedDetections, names: Sequence, patients: Sequence) 
 def _without_gaps(fp_point: np.ndarray, lesion_point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Count only the points at which the curve moves; a missed lesion stays so."""
     detected = lesion_point != MISSED
-    points = np.unique(np.concatenate([fp_point, lesion_point[detected]]))
-    numbered = lesion_point.copy()
-    numbered[detected] = np.searchsorted(points, lesion_point[detected])
-    return np.searchsorted(points, fp_point), numbered
+    moves = np.zeros(1 + max(fp_point.max(initial=0), lesion_point.max(initial=0)), dtype=bool)
+    moves[fp_point] = moves[lesion_point[detected]] = True
+    number = np.cumsum(moves) - 1  # of each point among those where the curve moves
+    return number[fp_point], np.where(detected, number[lesion_point], MISSED)

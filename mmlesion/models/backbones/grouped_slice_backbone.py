@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmlesion.utils import OptionError, UserError
+
+from ..utils import FeatureCache
+from .truncated_dense_net import TruncatedDenseNet
 
 
 @MODELS.register_module()
@@ -38,6 +42,20 @@ class GroupedSliceBackbone(BaseModule):
         self.backbone = MODELS.build(backbone)
         self.num_groups = num_groups
         self.group_size = backbone.get('in_channels', 3)
+        self.cache: FeatureCache | None = None
+
+    def share_features(self, size: int) -> None:
+        """Keep the features of groups from pass to pass, for key slices that share them.
+
+        They are used in evaluation without gradients; the weights must not change in the meantime.
+        Of a :class:`TruncatedDenseNet` that fuses groups, what belongs to a group alone is kept.
+
+        Args:
+            size (int): Most groups that are kept; 0 ends it.
+        """
+        fuses = isinstance(self.backbone, TruncatedDenseNet) and len(self.backbone.fusions) > 0
+        extract = self.backbone.forward_alone if fuses else self.backbone
+        self.cache = FeatureCache(extract, size) if size else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Extract features.
@@ -54,9 +72,15 @@ class GroupedSliceBackbone(BaseModule):
         self._check(x)
         # as one batch: batch normalization takes its statistics from all groups
         groups = x.unflatten(1, (self.num_groups, self.group_size)).flatten(0, 1)
+        if self.cache is None or self.training or torch.is_grad_enabled():
+            outs = self.backbone(groups)
+        elif self.cache.extract is self.backbone:
+            outs = self.cache(groups)
+        else:
+            outs = self.backbone.forward_fused(self.cache(groups))
         # (N * num_groups, C, h, w) -> (N, num_groups * C, h, w) on each level
         sizes = len(x), self.num_groups
-        return tuple(out.unflatten(0, sizes).flatten(1, 2) for out in self.backbone(groups))
+        return tuple(out.unflatten(0, sizes).flatten(1, 2) for out in outs)
 
     def _check(self, x: Tensor) -> None:
         expected = self.num_groups * self.group_size

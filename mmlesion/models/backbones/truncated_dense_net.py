@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmdet.registry import MODELS
@@ -80,10 +80,18 @@ class _GroupFusion(nn.Conv2d):
         nn.init.eye_(self.weight.data.flatten(1).chunk(self.num_groups, 1)[self.num_groups // 2])
 
     def forward(self, x: Tensor) -> Tensor:
-        groups = x.unflatten(0, (-1, self.num_groups))  # (N, groups, C, H, W)
-        middle = self.num_groups // 2
-        fused = super().forward(groups.flatten(1, 2))[:, None]  # (N, 1, C, H, W)
-        return torch.cat([groups[:, :middle], fused, groups[:, middle + 1 :]], 1).flatten(0, 1)
+        groups = x.unflatten(0, (-1, self.num_groups))
+        return replace_middle(groups, self.fuse(groups)).flatten(0, 1)
+
+    def fuse(self, groups: Tensor) -> Tensor:
+        """Fuse groups (N, num_groups, channels, h, w) to (N, channels, h, w)."""
+        return super().forward(groups.flatten(1, 2))
+
+
+def replace_middle(groups: Tensor, features: Tensor) -> Tensor:
+    """Replace the central one of groups (N, num_groups, ...) by features (N, ...)."""
+    middle = groups.shape[1] // 2
+    return torch.cat([groups[:, :middle], features[:, None], groups[:, middle + 1 :]], 1)
 
 
 @MODELS.register_module()
@@ -174,18 +182,70 @@ class TruncatedDenseNet(BaseModule):
         Returns:
             tuple[Tensor]: Outputs (N * num_groups, C_i, H_i, W_i) of the dense blocks.
         """
-        features = self.features
-        for name in STEM:
-            x = getattr(features, name)(x)
+        x = self._stem(x)
         outs = []
         for i in range(self.num_blocks):
-            if i > 0:
-                x = getattr(features, f'transition{i}')(x)
+            x = self._enter(i, x)
             if str(i) in self.fusions:
                 x = self.fusions[str(i)](x)
-            x = getattr(features, f'denseblock{i + 1}')(x)
+            x = getattr(self.features, f'denseblock{i + 1}')(x)
             outs.append(x)
         return tuple(outs)
+
+    def forward_alone(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Extract what of a group's features does not depend on the other groups.
+
+        Args:
+            x (Tensor): Groups (n, in_channels, H, W).
+
+        Returns:
+            tuple[Tensor]: Outputs (n, C_i, H_i, W_i) of the dense blocks without fusions, followed
+            by the inputs of the fusions, in their order.
+        """
+        x = self._stem(x)
+        outs, inputs = [], []
+        for i in range(self.num_blocks):
+            x = self._enter(i, x)
+            if str(i) in self.fusions:
+                inputs.append(x)
+            x = getattr(self.features, f'denseblock{i + 1}')(x)
+            outs.append(x)
+        return (*outs, *inputs)
+
+    def forward_fused(self, alone: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Fuse the groups: compute what depends on several of them, the path of the central one.
+
+        Args:
+            alone (tuple[Tensor]): Of all groups of the images, as :meth:`forward_alone` returns it.
+
+        Returns:
+            tuple[Tensor]: As of :meth:`forward`.
+        """
+        num_groups = next(iter(self.fusions.values())).num_groups
+        inputs = iter(alone[self.num_blocks :])
+        outs: list[Tensor] = []
+        x = None  # of the central groups, from the first fusion on
+        for i, out in enumerate(alone[: self.num_blocks]):
+            if x is not None:
+                x = self._enter(i, x)
+            if str(i) in self.fusions:
+                groups = next(inputs).unflatten(0, (-1, num_groups))
+                groups = groups if x is None else replace_middle(groups, x)
+                x = cast(_GroupFusion, self.fusions[str(i)]).fuse(groups)
+            if x is not None:
+                x = getattr(self.features, f'denseblock{i + 1}')(x)
+                out = replace_middle(out.unflatten(0, (-1, num_groups)), x).flatten(0, 1)
+            outs.append(out)
+        return tuple(outs)
+
+    def _stem(self, x: Tensor) -> Tensor:
+        for name in STEM:
+            x = getattr(self.features, name)(x)
+        return x
+
+    def _enter(self, i: int, x: Tensor) -> Tensor:
+        """Apply the transition before dense block i, counted from 0."""
+        return getattr(self.features, f'transition{i}')(x) if i > 0 else x
 
     def train(self, mode: bool = True) -> TruncatedDenseNet:
         """Set training mode, except for batch normalization if ``norm_eval``.

@@ -1,5 +1,7 @@
 """Layers and operations that several models share."""
 
+from .a3d_conv import A3DConv
+from .acs_conv import ACSConv
 from .alb import (
     DEFAULT_GENOTYPES,
     AutoLesionBlock,
@@ -7,32 +9,48 @@ from .alb import (
     check_genotype,
 )
 from .alb_operations import OPERATIONS, build_operation
+from .align_shift_conv import AlignShiftConv
 from .attention_gate import AttentionGate
 from .dense_block_3d import DenseBlock3D, pre_act_conv3d
+from .i3d_conv import I3DConv
 from .inflated_conv_3d import InflatedConv3d
 from .local_magnification import LocalMagnification
 from .nms_3d import batched_nms_3d, nms_3d
 from .non_local_relation import NonLocalRelation, RegionGraph
 from .relation_transfer import RelationTransferModule
 from .roi_align_3d import RoIAlign3D, roi_align_3d
+from .slice_conv import SliceConv2d, split_slices
+from .slice_fusions import CenterSlice, ConcatSlices, MeanSlice, SliceAttention
+from .tsm_conv import TSMConv
 
 __all__ = [
     'DEFAULT_GENOTYPES',
     'OPERATIONS',
+    'A3DConv',
+    'ACSConv',
+    'AlignShiftConv',
     'AttentionGate',
     'AutoLesionBlock',
     'AutoLesionReductionBlock',
+    'CenterSlice',
+    'ConcatSlices',
     'DenseBlock3D',
+    'I3DConv',
     'InflatedConv3d',
     'LocalMagnification',
+    'MeanSlice',
     'NonLocalRelation',
     'RegionGraph',
     'RelationTransferModule',
     'RoIAlign3D',
+    'SliceAttention',
+    'SliceConv2d',
+    'TSMConv',
     'batched_nms_3d',
     'build_operation',
     'check_genotype',
     'nms_3d',
     'pre_act_conv3d',
     'roi_align_3d',
+    'split_slices',
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.registry import MODELS
 from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
 
 from mmlesion.utils import OptionError
 
@@ -24,10 +25,12 @@ class InflatedConv3d(nn.Conv3d):
     Args:
         in_channels (int): As of ``Conv2d``.
         out_channels (int): As of ``Conv2d``.
-        kernel_size (int): Side of the filter in the slice.
-        stride (int): In the slice; 1 from slice to slice. Defaults to 1.
-        padding (int): In the slice; across slices as many come out as went in. Defaults to 0.
-        dilation (int): In the slice. Defaults to 1.
+        kernel_size (int | tuple[int, int]): Sides of the filter in the slice.
+        stride (int | tuple[int, int]): In the slice; 1 from slice to slice. Defaults to 1.
+        padding (int | tuple[int, int]): In the slice; across slices as many come out as went in.
+            Defaults to 0.
+        dilation (int | tuple[int, int]): In the slice. Defaults to 1.
+        groups (int): As of ``Conv2d``. Defaults to 1.
         bias (bool): As of ``Conv2d``. Defaults to True.
         depth (int): Slices that a filter spans, odd. Defaults to 1.
 
@@ -39,24 +42,27 @@ class InflatedConv3d(nn.Conv3d):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
         bias: bool = True,
         depth: int = 1,
     ) -> None:
         if depth < 1 or depth % 2 == 0:
             raise OptionError(f'depth must be odd and positive, but got {depth}', self)
-        depth = depth if kernel_size > 1 else 1
+        sides = _pair(kernel_size)
+        depth = depth if max(sides) > 1 else 1
         super().__init__(
             in_channels,
             out_channels,
-            (depth, kernel_size, kernel_size),
-            (1, stride, stride),
-            (depth // 2, padding, padding),
-            (1, dilation, dilation),
-            bias=bias,
+            (depth, *sides),
+            (1, *_pair(stride)),
+            (depth // 2, *_pair(padding)),
+            (1, *_pair(dilation)),
+            groups,
+            bias,
         )
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:

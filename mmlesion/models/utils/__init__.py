@@ -1,6 +1,7 @@
 """Helpers that models share."""
 
+from .feature_cache import FeatureCache, unique_images
 from .segments import label_segments, meet_segments
 from .source_dataset import batch_dataset
 
-__all__ = ['batch_dataset', 'label_segments', 'meet_segments']
+__all__ = ['FeatureCache', 'batch_dataset', 'label_segments', 'meet_segments', 'unique_images']

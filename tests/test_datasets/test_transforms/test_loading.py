@@ -37,6 +37,23 @@ def test_neighbors_at_their_interval(ramp_dataset, ramp, interval, num_slices, a
     assert positions_of(results['img'], ramp) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    'interval, options, expected, distance',
+    [
+        (5.0, dict(upsample=False), [5, 6, 7], 5.0),
+        (1.0, dict(upsample=False), [4, 6, 8], 2.0),
+        (5.0, dict(), [5.6, 6, 6.4], 2.0),
+        (5.0, dict(slice_interval=None), [5, 6, 7], 5.0),
+        (5.0, dict(num_slices=1), [6], None),
+    ],
+)
+def test_distance_of_the_channels(ramp_dataset, ramp, interval, options, expected, distance):
+    sample = ramp_dataset.sample(ramp_dataset.add_image(interval=interval))
+    results = LoadCTSlices(**options)(sample)
+    assert positions_of(results['img'], ramp) == pytest.approx(expected, abs=1e-4)
+    assert results.get('slice_distance') == distance
+
+
 @pytest.mark.parametrize('key, expected', [(3, [3, 3, 3.4]), (9, [8.6, 9, 9])])
 def test_first_and_last_slice(ramp_dataset, ramp, key, expected):
     sample = ramp_dataset.sample(ramp_dataset.add_image(key=key, interval=5.0))

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
@@ -6,6 +7,7 @@ from mmdet.utils import register_all_modules
 from mmengine.hub import get_config
 from mmengine.structures import InstanceData
 
+from mmlesion.datasets.transforms import LoadCTSlicesFromVolume
 from mmlesion.models import GroupedSliceBackbone
 from mmlesion.utils import UserError
 
@@ -88,3 +90,53 @@ def test_trains_in_mmdets_faster_rcnn(detector):
 def test_three_channels_in_mmdets_faster_rcnn_say_what_to_do(detector):
     with pytest.raises(UserError, match='bgr_to_rgb=False'):
         detector(**detector.data_preprocessor(batch(3), training=True), mode='loss')
+
+
+def key_slices(volume, interval):
+    """Nine slices at 2 mm around each slice of a volume, as LoadCTSlices makes them."""
+    load = LoadCTSlicesFromVolume(num_slices=9)
+    images = []
+    for index in range(len(volume)):
+        sample = dict(volume=volume, slice_index=index, slice_interval=interval)
+        images.append(torch.from_numpy(load(sample)['img']).permute(2, 0, 1) / 1000)
+    return torch.stack(images)
+
+
+FUSED = dict(
+    type='TruncatedDenseNet', block_layers=(2, 2, 2), growth_rate=8, num_groups=3,
+    fusion_indices=(1, 2),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    'cfg',
+    [RESNET, FUSED, dict(FUSED, fusion_indices=(0, 2)), dict(FUSED, fusion_indices=())],
+    ids=['resnet', 'fused', 'fused early', 'not fused'],
+)
+def test_shared_features_are_those_of_each_slice(cfg):
+    """At 1 and 3 mm each group is in up to three key slices; at 5 mm none is in two."""
+    torch.manual_seed(0)
+    grouped = GroupedSliceBackbone(cfg)
+    for fusion in grouped.modules():
+        if isinstance(fusion, torch.nn.Conv2d) and fusion.kernel_size == (1, 1):
+            torch.nn.init.normal_(fusion.weight, std=0.1)  # not the identity of the central group
+    grouped.eval()
+    volume = np.random.default_rng(0).normal(0, 500, (14, 64, 64)).astype(np.float32)
+    for interval, most in ((1.0, 26), (3.0, 18), (5.0, 42)):
+        images = key_slices(volume, interval)
+        grouped.share_features(16)
+        with torch.no_grad():
+            batches = [grouped(batch) for batch in images.split(4)]
+            computed = grouped.cache.computed
+            grouped.share_features(0)
+            for one, outs in zip(images.split(4), batches):
+                for out, expected in zip(outs, grouped(one)):
+                    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4)
+        assert 14 < computed <= most
+
+
+def test_features_are_not_kept_in_training():
+    grouped = GroupedSliceBackbone(RESNET)
+    grouped.share_features(8)
+    images = torch.rand(2, 9, 32, 32)
+    assert grouped(images)[0].requires_grad and grouped.cache.computed == 0

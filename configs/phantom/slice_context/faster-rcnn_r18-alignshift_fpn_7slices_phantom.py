@@ -1,0 +1,14 @@
+_base_ = './faster-rcnn_r18-a3d_fpn_7slices_phantom.py'
+
+model = dict(
+    data_preprocessor=dict(type='SliceContextDataPreprocessor'), backbone=dict(conv='AlignShift')
+)
+
+pack = dict(
+    type='PackDetInputs', meta_keys=(*_base_.train_pipeline[-1].meta_keys, 'slice_distance')
+)
+train_pipeline = [_base_.load_aligned_7, *_base_.train_pipeline[1:-1], pack]
+test_pipeline = [_base_.load_aligned_7, *_base_.test_pipeline[1:-1], pack]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -1,0 +1,12 @@
+_base_ = './faster-rcnn_densenet121-a3d_3slices_4xb2-20e_deeplesion.py'
+
+model = dict(
+    backbone=dict(num_slices=7),
+    neck=[dict(_base_.model.neck[0], num_groups=7), _base_.model.neck[1]],
+)
+
+train_pipeline = [_base_.load_7, *_base_.train_pipeline[1:]]
+test_pipeline = [_base_.load_7, *_base_.test_pipeline[1:]]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -1,0 +1,9 @@
+_base_ = './faster-rcnn_r18-a3d_fpn_3slices_lidc2d.py'
+
+model = dict(backbone=dict(num_slices=7))
+
+train_pipeline = [_base_.load_7, *_base_.train_pipeline[1:]]
+test_pipeline = [_base_.load_7, *_base_.test_pipeline[1:]]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

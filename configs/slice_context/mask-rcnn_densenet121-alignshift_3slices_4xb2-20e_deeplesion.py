@@ -1,0 +1,13 @@
+# AlignShift's detector (MICCAI 2020), A3D's with its operator and input.
+_base_ = './mask-rcnn_densenet121-a3d_3slices_4xb2-20e_deeplesion.py'
+
+model = dict(
+    data_preprocessor=dict(type='SliceContextDataPreprocessor'),
+    backbone=dict(conv=dict(_delete_=True, type='AlignShiftConv')),
+)
+
+train_pipeline = [_base_.load_aligned_3, *_base_.train_pipeline[1:]]
+test_pipeline = [_base_.load_aligned_3, *_base_.test_pipeline[1:]]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

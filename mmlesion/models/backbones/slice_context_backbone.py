@@ -1,0 +1,226 @@
+"""A wrapper that gives any 2D backbone the context of neighboring slices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from mmcv.cnn import build_conv_layer
+from mmcv.cnn.bricks.wrappers import Conv2d as WrappedConv2d
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmlesion.utils import OptionError, UserError
+
+from ..layers import (
+    AlignShiftConv,
+    CenterSlice,
+    ConcatSlices,
+    MeanSlice,
+    SliceAttention,
+    split_slices,
+)
+from ..utils import unique_images
+
+_CONVS = ('A3D', 'AlignShift', 'TSM', 'I3D', 'ACS')
+_FUSIONS = dict(center=CenterSlice, mean=MeanSlice, attention=SliceAttention, concat=ConcatSlices)
+
+
+@MODELS.register_module()
+class SliceContextBackbone(BaseModule):
+    """A 2D backbone whose convolutions see neighboring slices (AlignShift, A3D, TSM, I3D, ACS).
+
+    Each slice of an image goes through the backbone as an image of its own, repeated to the input
+    channels that the pretrained stem has: as a stem of one channel with the summed filters. In the
+    backbone, convolutions become operators that exchange features between the slices of an image
+    (:class:`~mmlesion.models.A3DConv`, :class:`~mmlesion.models.AlignShiftConv`,
+    :class:`~mmlesion.models.TSMConv`, :class:`~mmlesion.models.I3DConv`,
+    :class:`~mmlesion.models.ACSConv`). Weights keep their names, so that ``init_cfg`` of the
+    backbone loads those of the 2D network; everything but ACS keeps its function, too: A3D without
+    noise on any slices, the others on equal ones.
+
+    Converted are the convolutions of more than 1 x 1 that do not see the image: the 3 x 3 of
+    ResNet's, ResNeXt's and RegNet's blocks and of DenseNet's layers, the 7 x 7 of ConvNeXt's.
+    AlignShift's and A3D's program converts the 1 x 1 of DenseNet's layers as well
+    (``convs=r'denselayer'``) and neither stem nor transitions. Deformable convolutions stay as they
+    are. A Swin Transformer has no convolution but its patch embedding: nothing to convert.
+
+    The images have ``num_slices`` channels (``LoadCTSlices(num_slices=7)``), and a data
+    preprocessor with one mean and standard deviation for all of them and ``bgr_to_rgb=False``;
+    AlignShift needs :class:`~mmlesion.models.SliceContextDataPreprocessor`.
+
+    Args:
+        backbone (dict): Config of the 2D backbone, of mmdet or another.
+        conv (str | dict, optional): 'A3D', 'AlignShift', 'TSM', 'I3D' or 'ACS', or the config of
+            any conv layer that takes ``num_slices``, such as ``dict(type='A3DConv', noise=0.1)``.
+            None converts nothing: slices meet in the fusion alone, A3D's "NoFusion" in the
+            backbone. Defaults to 'A3D'.
+        num_slices (int): Slices of an image, odd. Defaults to 3.
+        fuse (str): How a level's slices become one map: 'center', the key slice; 'mean';
+            'attention' (:class:`~mmlesion.models.SliceAttention`); or 'concat', all of them in the
+            channels for :class:`~mmlesion.models.SliceGroupFusion` with ``num_groups=num_slices``,
+            which is AlignShift's and A3D's convolution over the slices. Defaults to 'center'.
+        convs (str, optional): Regular expression that is searched in the names of the backbone's
+            convolutions; those that match are converted. Defaults to None, as above.
+        init_cfg (dict | list[dict], optional): Initialization config; the weights of ImageNet
+            belong to that of ``backbone``. Defaults to None.
+
+    Raises:
+        OptionError: If ``conv`` or ``fuse`` is unknown, ``num_slices`` is even, or there is nothing
+            to convert.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        conv: str | dict | None = 'A3D',
+        num_slices: int = 3,
+        fuse: str = 'center',
+        convs: str | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if num_slices < 1 or num_slices % 2 == 0:
+            raise OptionError(f'num_slices must be odd and positive, but got {num_slices}', self)
+        if fuse not in _FUSIONS:
+            raise OptionError(f'fuse={fuse!r} is not one of {", ".join(_FUSIONS)}', self)
+        self.num_slices = num_slices
+        self.shares_slices = False
+        self.in_channels = backbone.get('in_channels', 3)
+        self.backbone = MODELS.build(backbone)
+        self.converted: list[str] = []
+        if conv is not None:
+            self._convert(dict(_conv_cfg(conv), num_slices=num_slices), convs)
+        self.fusion = _FUSIONS[fuse]()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Extract features.
+
+        Args:
+            x (Tensor): Images (N, num_slices, H, W); a further channel, constant, is the distance
+                of their slices in mm.
+
+        Returns:
+            tuple[Tensor]: For each level of the backbone (N, C, h, w) of the key slice; with
+            ``fuse='concat'`` (N, num_slices * C, h, w).
+
+        Raises:
+            UserError: If the images have another number of channels, or AlignShift lacks the
+                distance.
+        """
+        self._check(x)
+        distance = x[:, self.num_slices, 0, 0] if x.shape[1] > self.num_slices else None
+        for module in self.backbone.modules():
+            if isinstance(module, AlignShiftConv):
+                module.slice_distance = distance
+        slices = x[:, : self.num_slices].reshape(-1, 1, *x.shape[2:])
+        if self.shares_slices and not self.training:
+            outs = self._extract_shared(slices)
+        else:
+            outs = self._extract(slices)
+        return tuple(self.fusion(split_slices(out, self.num_slices)) for out in outs)
+
+    def share_features(self, size: int) -> None:
+        """Compute layers before the first operator once for a slice that images of a batch share.
+
+        Behind it features belong to the window of a key slice. It is for evaluation.
+
+        Args:
+            size (int): 0 ends it.
+        """
+        self.shares_slices = size > 0
+
+    def _extract(self, slices: Tensor) -> Sequence[Tensor]:
+        return self.backbone(slices.expand(-1, self.in_channels, -1, -1))
+
+    def _extract_shared(self, slices: Tensor) -> Sequence[Tensor]:
+        """Extract features of unique slices until a module with an operator takes all of them."""
+        indices, inverse = unique_images(slices)
+        waiting = True
+
+        def spread(module: nn.Module, inputs: tuple) -> tuple | None:
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                return (inputs[0][inverse], *inputs[1:])
+            return None
+
+        hooks = [part.register_forward_pre_hook(spread) for part in self._first_operator()]
+        try:
+            outs = self._extract(slices[indices])
+        finally:
+            for hook in hooks:
+                hook.remove()
+        # levels from before the first operator
+        return [out[inverse] if len(out) < len(inverse) else out for out in outs]
+
+    def _first_operator(self) -> list[nn.Module]:
+        """Return the first operator and the modules that it is in, from the outside."""
+        name = self.converted[0] if self.converted else ''
+        parts = name.split('.') if name else []
+        names = ['.'.join(parts[: depth + 1]) for depth in range(len(parts))]
+        return [self.backbone.get_submodule(name) for name in names]
+
+    def _convert(self, cfg: dict, pattern: str | None) -> None:
+        """Replace the convolutions; their weights, if there are any yet, are kept."""
+        chosen = [
+            found for found in _convolutions(self.backbone) if self._is_chosen(*found, pattern)
+        ]
+        if not chosen:
+            raise OptionError(
+                f'{type(self.backbone).__name__} has no convolution to convert'
+                + (f' whose name matches {pattern!r}' if pattern else ' beside its stem')
+                + ': choose another backbone, or other ones by convs'
+            )
+        for name, conv in chosen:
+            parent, _, last = name.rpartition('.')
+            self.backbone.get_submodule(parent).add_module(last, _converted(conv, cfg))
+        self.converted = [name for name, _ in chosen]
+
+    def _is_chosen(self, name: str, conv: nn.Conv2d, pattern: str | None) -> bool:
+        if pattern is not None:
+            return re.search(pattern, name) is not None
+        return max(conv.kernel_size) > 1 and conv.in_channels != self.in_channels
+
+    def _check(self, x: Tensor) -> None:
+        if x.shape[1] not in (self.num_slices, self.num_slices + 1):
+            raise UserError(
+                f'SliceContextBackbone takes images of {self.num_slices} slices, but got '
+                f'{x.shape[1]} channels: load as many slices '
+                f"(dict(type='LoadCTSlices', num_slices={self.num_slices})) and set "
+                'bgr_to_rgb=False in data_preprocessor, which keeps three channels otherwise'
+            )
+
+
+def _conv_cfg(conv: str | dict) -> dict:
+    if not isinstance(conv, str):
+        return conv
+    if conv not in _CONVS:
+        raise OptionError(f'conv={conv!r} is not one of {", ".join(_CONVS)}, nor a config')
+    return dict(type=f'{conv}Conv')
+
+
+def _convolutions(backbone: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
+    """Yield names and plain 2D convolutions, neither deformable ones nor those of their offsets."""
+    for name, module in backbone.named_modules():
+        if type(module) in (nn.Conv2d, WrappedConv2d) and not name.endswith('conv_offset'):
+            yield name, module
+
+
+def _converted(conv: nn.Conv2d, cfg: dict) -> nn.Module:
+    """Build an operator with a convolution's options and weights."""
+    operator = build_conv_layer(
+        cfg,
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        stride=conv.stride,
+        padding=conv.padding,
+        dilation=conv.dilation,
+        groups=conv.groups,
+        bias=conv.bias is not None,
+    )
+    operator.load_state_dict(conv.state_dict(), strict=False)
+    operator.requires_grad_(conv.weight.requires_grad)  # False in frozen stages
+    return operator

@@ -1,0 +1,23 @@
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+NINE = ROOT / 'configs/phantom/elixirnet/faster-rcnn_r18_fpn_9slices_phantom.py'
+
+
+def test_shared_features_give_the_same_scores(tmp_path, run_tool, capsys):
+    out = tmp_path / 'figures.json'
+    args = '--size', 64, '--slices', 6, '--runs', 1, '--out', out
+    run_tool('benchmarks/volume_inference.py', NINE, *args)
+    anew, shared = json.loads(out.read_text())
+    assert anew['name'] == 'anew' and shared['name'] == 'shared'
+    assert anew['ratio'] == 1 and shared['slices_per_second'] > 0
+    assert shared['detections'] == anew['detections'] > 0 and shared['difference'] < 1e-4
+    assert 'slices/s' in capsys.readouterr().out
+
+
+def test_bad_options(run_tool):
+    with pytest.raises(SystemExit, match='--slices and --batch-size must be at least 1'):
+        run_tool('benchmarks/volume_inference.py', NINE, '--slices', '0')
