@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmlesion.utils import OptionError
+from mmlesion.utils import OptionError, check_range
 
 OVERLAPS = ('iou', 'iobb', 'iogt', 'max')
 
@@ -97,6 +97,7 @@ class OverlapCriterion:
     def __post_init__(self) -> None:
         if self.metric not in OVERLAPS:
             raise OptionError(f'overlap must be one of {OVERLAPS}, not {self.metric!r}', self)
+        check_range('the least overlap, threshold or iou_thr,', self.threshold, 0, 1)
 
     def __call__(self, boxes: np.ndarray, gts: np.ndarray) -> np.ndarray:
         """Return (n,) bool of n pairs: (n, 4 or 6) detected and (n, 4 or 6) ground-truth boxes."""
