@@ -2,10 +2,11 @@
 
 The proposals are those that mine_annotations.py has found on all slices of the training set. They
 are stacked to 3D boxes as FROCMetric does; a box is a lesion or a false positive by its overlap
-with what is annotated and mined, and left out in between.
+with annotated and mined boxes, and left out in between.
 """
 
 import argparse
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
@@ -58,7 +59,7 @@ def main():
     for volume in tqdm(volumes, 'volumes', delay=3):
         rows.update(label(volume, read_pooled(store, volume), args))
     write_json(rows, args.out)
-    labels = [row[-1] for found in rows.values() for row in found]
+    labels = [row[-1] for row in chain.from_iterable(rows.values())]
     print(
         f'{sum(labels)} lesions and {len(labels) - sum(labels)} false positives in {len(rows)} '
         f'sub-volumes: {args.out}'
@@ -66,7 +67,7 @@ def main():
 
 
 def read_pooled(store, volume):
-    """The detector's 2D boxes on the slices of a volume."""
+    """Return the detector's 2D boxes on the slices of a volume."""
     if not store.path(volume.name).exists():
         raise UserError(
             f'{store.folder} has no proposals of {volume.name}: run mine_annotations.py to its '
@@ -76,7 +77,7 @@ def read_pooled(store, volume):
 
 
 def label(volume, pooled, args):
-    """Of each run of consecutive slices the rows that the file has."""
+    """Return the rows of the output file for each run of consecutive slices."""
     found = label_volume(volume, pooled, args.theta, args.theta_fp)
     return {run.name: found.rows(run) for run in volume.sub_volumes}
 

@@ -1,8 +1,8 @@
-"""Mine missing annotations of a partly labeled training set (see docs/mining.md).
+"""Mine missing annotations of a partially labeled training set (see docs/mining.md).
 
 A detector sees all slices of the series in the config's training annotation file. OUT is that file
-with what the rules find: boxes with "source" and "score", uncertain ones with "ignore". A run that
-was stopped goes on where it was when the same command is given again. On several processes:
+with the boxes that the rules add: with "source" and "score", uncertain ones with "ignore". An
+interrupted run is resumed by the same command. On several processes:
 tools/dist_launch.py --nproc_per_node N tools/mine_annotations.py CONFIG ... --launcher pytorch
 """
 
@@ -173,7 +173,7 @@ def init_process(args):
 
 
 def training_set(cfg, name):
-    """Paths ``ann_file`` and ``images`` of the dataset to mine, and its ``dataset_name``."""
+    """Return paths ``ann_file`` and ``images`` of the dataset to mine, and its ``dataset_name``."""
     found = list(find_datasets(cfg.train_dataloader.dataset))
     picked = [dataset for dataset in found if dataset.get('dataset_name') == name]
     picked = picked or (found if len(found) == 1 else [])
@@ -203,7 +203,7 @@ def check_out(args, ann_file):
 
 
 def prepare_experts(cfg, args):
-    """Numbers and names of the single-type experts, if the rules ask for them.
+    """Return numbers and names of the single-type experts, if the rules use them.
 
     Their own detections are kept in any case, so that other rules can use the same proposals.
     """
@@ -228,16 +228,16 @@ def check_truth(args, volumes):
 
 
 def test_pipeline(cfg):
-    """The config's test pipeline without annotations, and with the meta keys that mining needs."""
+    """Return the config's test pipeline, without annotations and with the keys for mining."""
     pipeline = cfg.test_dataloader.dataset.pipeline.copy()
     steps = [dict(step) for step in pipeline if 'LoadAnnotations' not in step['type']]
-    keys = steps[-1].get('meta_keys', ())
-    steps[-1]['meta_keys'] = tuple(dict.fromkeys([*keys, *META_KEYS]))
+    keys = tuple(steps[-1].get('meta_keys', ()))
+    steps[-1]['meta_keys'] = tuple(dict.fromkeys(keys + META_KEYS))
     return steps
 
 
 def digest(checkpoint, *parts):
-    """Digest of a checkpoint's content and of the text of anything else."""
+    """Return a digest of a checkpoint's content and of the text of anything else."""
     if not os.path.isfile(checkpoint):  # a pipe would be waited for
         raise UserError(f'the checkpoint {checkpoint} does not exist: give a .pth file')
     try:
@@ -250,11 +250,11 @@ def digest(checkpoint, *parts):
 
 
 def listing(volumes, *parts):
-    """Digest of which slices there are, and of other attributes of the volumes."""
+    """Return a digest of the volumes' names and files, and of other attributes of theirs."""
     total = sha256()
     for volume in volumes:
-        found = [getattr(volume, part) for part in ('name', 'files', *parts)]
-        total.update(repr(found).encode())
+        values = [getattr(volume, part) for part in ('name', 'files') + parts]
+        total.update(repr(values).encode())
     return total.hexdigest()
 
 
@@ -322,7 +322,8 @@ def mine(args, coco, volumes, stores, experts):
 
 def print_table(title, rows):
     if rows:
-        cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+        cells = [list(rows[0])]
+        cells += [list(map(str, row.values())) for row in rows]
         print(AsciiTable(cells, title).table)
 
 

@@ -34,15 +34,17 @@ def parse_args(argv=None):
 def train_arguments(argv=None):
     """Turn this tool's options into those of mmdet's tools/train.py."""
     args, others = parse_args(argv)
-    settings = dict(strategy=args.strategy, num_samples=args.num_samples)
-    settings = [f'train_cfg.{k}={v}' for k, v in settings.items() if v is not None]
-    work_dir = ['--work-dir', args.work_dir] if args.work_dir else []
-    return [
-        args.config,
-        *work_dir,
-        *others,
-        *(['--cfg-options', *settings] if settings else []),
-    ]
+    arguments = [args.config]
+    if args.work_dir:
+        arguments += ['--work-dir', args.work_dir]
+    arguments += others
+    settings = []
+    if args.strategy is not None:
+        settings.append(f'train_cfg.strategy={args.strategy}')
+    if args.num_samples is not None:
+        settings.append(f'train_cfg.num_samples={args.num_samples}')
+    # last: --cfg-options takes whatever follows it
+    return arguments + ['--cfg-options'] + settings if settings else arguments
 
 
 @cli

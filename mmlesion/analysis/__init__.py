@@ -1,4 +1,4 @@
-"""What the scripts under ``tools`` compute with, and Python code may call without them.
+"""Anchor search, timing and memory measurement, used by the scripts under ``tools``.
 
 Import its modules by name: :mod:`mmlesion.analysis.anchors` needs no framework.
 """

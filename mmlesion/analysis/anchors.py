@@ -40,7 +40,7 @@ OBJECTIVES = {
     'ce': _cross_entropy,
     'focal': lambda iou: (1 - iou) ** 2 * _cross_entropy(iou),
 }
-"""What is minimized, in the mean over lesions, as a function of the best anchor's IoU."""
+"""Losses by name, functions of the best anchor's IoU whose mean over lesions is minimized."""
 
 
 def anchor_ratios(ratio_pairs: Sequence[float]) -> list[float]:

@@ -151,7 +151,7 @@ def time_two_stage(
         model (TwoStageDetector): The detector.
         image (Tensor): (1, C, H, W).
         meta (dict): Meta information of its sample.
-        regions (InstanceData, optional): What the RoI head gets, the best first: as many of these
+        regions (InstanceData, optional): Input of the RoI head, the best first: as many of these
             as the RPN has found proposals. Defaults to the proposals themselves.
 
     Returns:

@@ -14,10 +14,10 @@ SAMPLED = 0.005  # seconds
 
 
 def check_memory(device: str) -> None:
-    """Check that memory can be measured there.
+    """Check that the memory of a device can be measured.
 
     Raises:
-        UserError: If it is this process's, and the system does not tell it.
+        UserError: If it is this process's memory, and the system does not report it.
     """
     if not device.startswith('cuda') and not STATUS.is_file():
         raise UserError(f'there is no {STATUS} to read memory from: use Linux, or --device cuda')
@@ -49,7 +49,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self.device)
             self.before = torch.cuda.memory_allocated(self.device)
             return self
-        gc.collect()  # or what was left behind before would be freed in the meantime
+        gc.collect()  # otherwise earlier garbage would be freed during the block
         self.before = self.highest = private_bytes()
         self.sampler = threading.Thread(target=self._sample, daemon=True)
         self.sampler.start()
@@ -71,7 +71,7 @@ class PeakMemory:
 
 
 def private_bytes() -> int:
-    """Return the resident memory of this process that is no file's."""
+    """Return the resident memory of this process without mapped files, in bytes."""
     # status has it too, but the kernel may count huge pages there only later
-    lines = (line for line in STATUS.read_text().splitlines() if line.startswith('Anonymous:'))
-    return int(next(lines).split()[1]) * 1024
+    _, _, after = STATUS.read_text().partition('Anonymous:')
+    return int(after.split()[0]) * 1024  # kB

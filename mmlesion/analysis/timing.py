@@ -38,7 +38,7 @@ def time_call(function: Callable, *args: Any, device: Any = 'cpu') -> tuple[Any,
         device (str | torch.device): Where it computes; a GPU is waited for.
 
     Returns:
-        tuple: What it returns, and :class:`Seconds`.
+        tuple: Its result, and :class:`Seconds`.
     """
     _wait_for(device)
     wall, processor = time.perf_counter(), time.process_time()
@@ -112,8 +112,8 @@ def _seconds_of(part: str, clock: str) -> Callable[[Mapping[str, Any]], float]:
 def interleave(functions: Mapping[str, Callable[[], Any]], runs: int, warmup: int) -> Rounds:
     """Call functions in rounds, in the other direction at every second round.
 
-    Whichever runs second finds warmer caches, and other work on the machine comes and goes: what is
-    compared is what neighbors of one round took.
+    Whichever runs second finds warmer caches, and the load of the machine changes: only times of
+    the same round are compared.
 
     Args:
         functions (dict[str, callable]): By name, without arguments.

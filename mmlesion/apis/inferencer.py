@@ -248,6 +248,7 @@ class LesionInferencer:
         boxes, scores, labels, lesion_of = stack_boxes(
             found.boxes, found.scores, found.slices, found.labels, iou_thr=iou_thr
         )
+        # Of each 3D box the segments of its 2D boxes, by the index of their slice.
         segments: list[dict[int, Segment]] = [{} for _ in boxes]
         for lesion, index, segment in zip(lesion_of, found.slices.tolist(), found.segments):
             if segment is not None:
@@ -329,7 +330,7 @@ def volume_pipeline(pipeline: Sequence[dict]) -> list[dict]:
 
 
 def _slice_detections(sample: DetDataSample, index: int, score_thr: float) -> SliceDetections:
-    """What was found on one slice, the index of which is given."""
+    """Return the detections on one slice, whose index is given."""
     found = sample.pred_instances
     found = found[found.scores >= score_thr]
     boxes = to_original_frame(found.bboxes, sample.metainfo).cpu().numpy()
@@ -349,11 +350,12 @@ def _segments(
     if 'segment_ids' not in found:
         return [None] * len(found)
     numbers = sample.pred_sem_seg.segments[0].cpu().numpy()
-    wanted = found.segment_ids.tolist()
-    whole = cut_segments(numbers, wanted, sample.metainfo.get('border_offset', (0, 0)))
-    return [
-        clip_segment(whole[number], box) if number else None for number, box in zip(wanted, boxes)
-    ]
+    segment_ids = found.segment_ids.tolist()
+    whole = cut_segments(numbers, segment_ids, sample.metainfo.get('border_offset', (0, 0)))
+    clipped = []
+    for number, box in zip(segment_ids, boxes):
+        clipped.append(clip_segment(whole[number], box) if number else None)
+    return clipped
 
 
 def _name(inputs: str | Path | sitk.Image) -> str:

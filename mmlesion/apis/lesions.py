@@ -197,6 +197,6 @@ def _measure_box(volume: CTVolume, box: np.ndarray, margin: float) -> dict:
 
 def _slice_range(bbox: np.ndarray, axis: int) -> tuple[int, int]:
     low, high = bbox[axis], bbox[axis + 3]
-    # the slices whose centers lie in the box, and the middle one where there is none
+    # The center of slice n is at n: those whose centers lie in the box, or else the middle one.
     middle = round((low + high) / 2)
     return min(int(np.ceil(low)), middle), max(int(np.floor(high)), middle)

@@ -125,6 +125,7 @@ def detect_volume(
 
 def _pack(pipeline: Sequence[dict], hu: np.ndarray, grid: Grid) -> dict:
     """Pass a volume in memory through a pipeline."""
+    # The volume is in memory already, and has no annotations.
     steps = [step for step in copy.deepcopy(list(pipeline)) if _name(step) not in _FROM_FILES]
     sample: dict[str, Any] = dict.fromkeys(('size', 'img_shape', 'ori_shape'), hu.shape)
     sample.update(volume=hu, spacing=grid.spacing, origin=grid.origin, direction=grid.direction)

@@ -6,8 +6,10 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
+from operator import lt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmlesion.io.names import is_plain_name
 from mmlesion.utils import UserError
@@ -15,15 +17,26 @@ from mmlesion.utils import UserError
 COORDINATES = ('x1', 'y1', 'z1', 'x2', 'y2', 'z2')
 
 
+class ListedBox(NamedTuple):
+    """The box of a lesion in a table.
+
+    Args:
+        class_name (str): Its class, 'lesion' where the table has none.
+        box (list[float]): x1, y1, z1, x2, y2, z2.
+    """
+
+    class_name: str
+    box: list
+
+
 @dataclass
 class ListedCase:
-    """What a table says of a case.
+    """The rows of a table that are of one case.
 
     Attributes:
         patient (str, optional): Whose scan it is.
         split (str | int, optional): Its official split or, if it is a number, fold.
-        boxes (list[tuple[str, list[float]]]): Class, 'lesion' where the table has none, and x1, y1,
-            z1, x2, y2, z2 of each lesion.
+        boxes (list[ListedBox]): Its lesions.
     """
 
     patient: str | None = None
@@ -48,7 +61,8 @@ def read_case_table(path: str | Path, with_boxes: bool) -> dict[str, ListedCase]
         UserError: If it cannot be read, lacks a column, or a row cannot be used.
     """
     cases: dict[str, ListedCase] = {}
-    for number, row in _read_rows(path, ('case', *COORDINATES) if with_boxes else ('case',)):
+    required = ('case',) + (COORDINATES if with_boxes else ())
+    for number, row in _read_rows(path, required):
         where = f'{path}, line {number}'
         name = row['case']
         if not is_plain_name(name):
@@ -57,14 +71,14 @@ def read_case_table(path: str | Path, with_boxes: bool) -> dict[str, ListedCase]
         _set_once(case, 'patient', row.get('patient') or None, where)
         _set_once(case, 'split', _to_split(row.get('split', ''), where), where)
         if with_boxes and any(row[column] for column in COORDINATES):
-            case.boxes.append((row.get('class') or 'lesion', _to_box(row, where)))
+            case.boxes.append(ListedBox(row.get('class') or 'lesion', _to_box(row, where)))
     if not cases:
         raise UserError(f'{path} lists no case: give a row for each lesion')
     return cases
 
 
 def _read_rows(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """Line numbers and cells by column, without blanks around them."""
+    """Return line number and cells by column, without blanks around them, of each row."""
     try:
         with open(path, encoding='utf-8-sig', newline='') as file:
             reader = csv.DictReader(file, strict=True, restval='')
@@ -75,9 +89,12 @@ def _read_rows(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict
     missing = [column for column in columns if column not in reader.fieldnames]
     if missing:
         raise UserError(f'{path} has no column {", ".join(missing)}: its first line names them')
-    if long := [number for number, row in rows if None in row]:
-        raise UserError(f'{path}, line {long[0]} has more cells than the first line')
-    return [(number, {key: cell.strip() for key, cell in row.items()}) for number, row in rows]
+    stripped = []
+    for number, row in rows:
+        if None in row:  # the key of cells beyond the header
+            raise UserError(f'{path}, line {number} has more cells than the first line')
+        stripped.append((number, {column: cell.strip() for column, cell in row.items()}))
+    return stripped
 
 
 def _to_split(text: str, where: str) -> int | str | None:
@@ -87,7 +104,7 @@ def _to_split(text: str, where: str) -> int | str | None:
 
 
 def _set_once(case: ListedCase, name: str, value: Any, where: str) -> None:
-    """Set what all rows of a case must agree on; rows may leave it out."""
+    """Set an attribute that all rows of a case must agree on; rows may leave it out."""
     known = getattr(case, name)
     if None not in (known, value) and known != value:
         raise UserError(f'{where}: the {name} is {value}, but {known} in a row before')
@@ -95,14 +112,13 @@ def _set_once(case: ListedCase, name: str, value: Any, where: str) -> None:
 
 
 def _to_box(row: Mapping[str, str], where: str) -> list[float]:
+    cells = [row[column] for column in COORDINATES]
     try:
-        box = [float(row[column]) for column in COORDINATES]
+        box = list(map(float, cells))
     except ValueError:
         box = [math.nan]
     if not all(map(math.isfinite, box)):
-        cells = ', '.join(row[column] for column in COORDINATES)
-        raise UserError(f'{where}: the box is {cells}, not six numbers')
-    low, high = box[:3], box[3:]
-    if not all(first < last for first, last in zip(low, high)):
+        raise UserError(f'{where}: the box is {", ".join(cells)}, not six numbers')
+    if not all(starmap(lt, zip(box[:3], box[3:]))):
         raise UserError(f'{where}: the box {box} is not x1 < x2, y1 < y2 and z1 < z2')
     return box

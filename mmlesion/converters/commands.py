@@ -22,7 +22,7 @@ class Command(NamedTuple):
     """A converter on the command line.
 
     Args:
-        description (str): What it does.
+        description (str): Description for ``--help``.
         add_options (Callable): Adds its options to an ``ArgumentParser``.
         module (str): Under ``mmlesion.converters``; its ``convert`` takes the options.
     """
@@ -34,7 +34,7 @@ class Command(NamedTuple):
 
 @cli
 def run_command(name: str, arguments: Sequence[str] | None = None) -> None:
-    """Run one converter as a program of its own.
+    """Run one converter as a separate program.
 
     Args:
         name (str): Of :data:`COMMANDS`.
@@ -160,7 +160,7 @@ def _deeplesion_3d(parser: argparse.ArgumentParser) -> None:
 
 
 def _sub_volumes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('annotations', help='what deeplesion.py wrote: test.json, for instance')
+    parser.add_argument('annotations', help='an output of deeplesion.py, such as test.json')
     parser.add_argument('--images', required=True, help='the folder Images_png')
     parser.add_argument('--out', required=True, help='the JSON file to write')
     truth = parser.add_mutually_exclusive_group()
@@ -213,7 +213,7 @@ def _luna16(parser: argparse.ArgumentParser) -> None:
         '--outside',
         choices=('fill', 'keep'),
         default='fill',
-        help='what becomes of all that is neither lung nor near it: tissue, or it stays (fill)',
+        help='whether voxels that are neither lung nor near it are set to tissue or kept (fill)',
     )
     _add_workers(parser)
     _add_skip_options(parser, 'scan')
@@ -297,7 +297,7 @@ def _recist_masks(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=5.0,
         metavar='PX',
-        help='what a box has beyond its lesion on each side (default %(default)s, DeepLesion)',
+        help='margin of a box around its lesion on each side (default %(default)s, DeepLesion)',
     )
     parser.add_argument(
         '--window',
@@ -305,7 +305,7 @@ def _recist_masks(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=(-175.0, 275.0),
         metavar=('LOW', 'HIGH'),
-        help='HU that GrabCut sees of images that name no "windows" (default %(default)s)',
+        help='HU window of GrabCut for images without "windows" (default %(default)s)',
     )
     _add_skip_options(parser, 'lesion')
     parser.add_argument('--picture', metavar='DIR', help='folder for pictures of some masks')
@@ -313,7 +313,7 @@ def _recist_masks(parser: argparse.ArgumentParser) -> None:
 
 
 _SCHEMA = 'The schema is described in docs/datasets.md.'
-_RESUME = 'A run that was stopped goes on where it was when the same command is given again.'
+_RESUME = 'An interrupted run is resumed by the same command.'
 
 COMMANDS = {
     'deeplesion': Command(
@@ -331,7 +331,7 @@ COMMANDS = {
     ),
     'deeplesion_subvolumes': Command(
         "List every slice of DeepLesion's sub-volumes for inference, with the 3D boxes to be "
-        'found.\n\nFROCMetric stacks what a detector finds on these slices and scores it as LENS '
+        'found.\n\nFROCMetric stacks the detections on these slices and evaluates them as LENS '
         f'does.\n{_SCHEMA}',
         _sub_volumes,
         'sub_volumes',
@@ -378,8 +378,8 @@ COMMANDS = {
     'recist_masks': Command(
         'Add dense lesion masks to a COCO file, by GrabCut from the RECIST diameters.\n\n'
         'OUT is ANN with "segmentation" (RLE) and "mask_source" ("grabcut", or "ellipse" where\n'
-        'GrabCut failed) in each annotation that has "recist". A "segmentation" that outlines\n'
-        'nothing, such as [[]], is left out of the others; nothing else changes. See '
+        'GrabCut failed) in each annotation that has "recist". An empty "segmentation", such as\n'
+        '[[]], is removed from the others; nothing else changes. See '
         f'docs/masks.md.\n{_RESUME}',
         _recist_masks,
         'recist_masks',

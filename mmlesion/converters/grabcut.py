@@ -63,6 +63,7 @@ def recist_mask(
             outside the image.
     """
     points, box = _checked(recist, bbox)
+    # All within the crop: points and boxes move by its origin, x and y of its upper left pixel.
     crop = _crop(box, image_hu.shape, margin)
     origin = np.array([crop[1].start, crop[0].start])
     shape = image_hu[crop].shape
@@ -112,13 +113,15 @@ def ellipse_mask(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     Returns:
         ndarray: (H, W) bool.
     """
+    # Half the diameters, as vectors x, y in px; at least half a pixel long, and not parallel.
     first, second = (points[1] - points[0]) / 2, (points[3] - points[2]) / 2
-    length = np.hypot(*first)
-    first = first if length >= 0.5 else np.array([0.5, 0.0])
-    normal = np.array([-first[1], first[0]]) / np.hypot(*first)
+    first = first if np.hypot(first[0], first[1]) >= 0.5 else np.array([0.5, 0.0])
+    normal = np.array([-first[1], first[0]]) / np.hypot(first[0], first[1])
     if abs(second @ normal) < 0.5:
         second = 0.5 * normal
     axes = np.stack([first, second], axis=1)
+    # Each pixel's offset from the center in multiples of the two vectors, in which the ellipse is
+    # the unit circle.
     rows, columns = np.indices(shape)
     offsets = np.stack([columns, rows], axis=-1) - points.mean(axis=0)
     coordinates = offsets @ np.linalg.inv(axes).T
@@ -137,9 +140,9 @@ def recist_from_box(bbox: Sequence[float], padding: float = BOX_PADDING) -> np.n
     """
     low, high = np.reshape(bbox, (2, 2)).astype(float)
     center, half = (low + high) / 2, np.maximum((high - low) / 2 - padding, 0.5)
-    across, down = np.diag(half)
-    axes = (across, down) if half[0] >= half[1] else (down, across)
-    return np.concatenate([center + sign * axis for axis in axes for sign in (-1, 1)])
+    across, down = np.diag(half)  # half the axes as vectors, (width / 2, 0) and (0, height / 2)
+    long, short = (across, down) if half[0] >= half[1] else (down, across)
+    return np.concatenate([center - long, center + long, center - short, center + short])
 
 
 def _checked(recist: Sequence[float], bbox: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -189,6 +192,7 @@ def _grabcut(
     Returns:
         ndarray | None: (h, w) bool.
     """
+    # Surely lesion, surely not, and what GrabCut decides on: it begins as background.
     labels = np.where(inside, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
     labels[foreground] = cv2.GC_FGD
     cv2.setRNGSeed(0)  # of the k-means that starts the mixtures
@@ -197,6 +201,7 @@ def _grabcut(
     except cv2.error:
         return None
     found = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    # The parts that are connected to what is surely lesion, without holes.
     parts, _ = ndimage.label(found)
     kept = np.isin(parts, np.unique(parts[foreground])) & found
     kept = ndimage.binary_fill_holes(kept)

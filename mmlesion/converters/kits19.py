@@ -17,7 +17,7 @@ from .regions import SliceOptions, write_key_slices
 from .slices import SliceConverter, check_labels, read_scan, set_case_fields
 
 _CASE = re.compile(r'case_(\d+)', re.ASCII)
-_FILES = 'imaging.nii.gz', 'segmentation.nii.gz'
+_IMAGING, _SEGMENTATION = 'imaging.nii.gz', 'segmentation.nii.gz'
 _LESION_TYPE = LESION_TYPES.index('kidney') + 1
 
 
@@ -72,12 +72,17 @@ def find_cases(root: str | Path) -> tuple[list[Case], int]:
     if not root.is_dir():
         raise UserError(f"{root} is not a folder: give KiTS19's folder data")
     folders = sorted(path for path in root.iterdir() if _CASE.fullmatch(path.name))
-    segmented = [folder for folder in folders if (folder / _FILES[1]).exists()]
-    if not segmented:
+    cases = []
+    for folder in folders:
+        sources = folder / _IMAGING, folder / _SEGMENTATION
+        # A missing scan is an error of its case; a case without a segmentation is none.
+        if sources[1].exists():
+            cases.append(Case(folder.name, sources))
+    if not cases:
         raise UserError(
-            f"{root} has no case_*/{_FILES[1]}: give KiTS19's folder data, in which case_00000 lies"
+            f"{root} has no case_*/{_SEGMENTATION}: give KiTS19's folder data, in which case_00000 "
+            'lies'
         )
-    cases = [Case(folder.name, tuple(folder / name for name in _FILES)) for folder in segmented]
     return cases, len(folders) - len(cases)
 
 

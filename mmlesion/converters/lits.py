@@ -69,19 +69,24 @@ def find_cases(root: str | Path) -> tuple[list[Case], int]:
     root = Path(root)
     if not root.is_dir():
         raise UserError(f'{root} is not a folder: give that of volume-*.nii')
-    volumes: dict[int, tuple[Path, Path | None]] = {}
+    volumes: dict[int, Path] = {}
+    cases: dict[int, Case] = {}
     for path in sorted(root.rglob('volume-*.nii*')):
-        if match := _VOLUME.fullmatch(path.name):
-            if int(match[1]) in volumes:
-                raise UserError(f'{path} and {volumes[int(match[1])][0]} have one number')
-            volumes[int(match[1])] = path, find_segmentation(root, *match.groups())
-    cases = [Case(f'volume-{number}', pair) for number, pair in sorted(volumes.items()) if pair[1]]
+        if not (match := _VOLUME.fullmatch(path.name)):
+            continue
+        number = int(match[1])
+        if number in volumes:
+            raise UserError(f'{path} and {volumes[number]} have one number: leave one of them')
+        volumes[number] = path
+        segmentation = find_segmentation(root, match[1], match[2])
+        if segmentation is not None:
+            cases[number] = Case(f'volume-{number}', (path, segmentation))
     if not cases:
         raise UserError(
             f'{root} has no volume-*.nii with a segmentation-*.nii: unpack LiTS training batches '
             'there'
         )
-    return cases, len(volumes) - len(cases)
+    return [cases[number] for number in sorted(cases)], len(volumes) - len(cases)
 
 
 def find_segmentation(root: Path, number: str, suffix: str) -> Path | None:
@@ -92,13 +97,14 @@ def find_segmentation(root: Path, number: str, suffix: str) -> Path | None:
 def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
     """Write all slices of a volume to ``folder``, and describe them.
 
-    Headers of volumes and segmentations differ in LiTS, so that the latter's is not looked at.
+    Headers of volumes and segmentations differ in LiTS: the segmentation's own is not used.
 
     Raises:
         UserError: If a volume cannot be read, or the two do not belong together.
     """
     volume, segmentation = case.sources
     scan, labels = read_scan(volume), read_labels(segmentation)
+    # before both are flipped to the training orientation, which depends on their headers
     copy_geometry(labels, scan, f'{volume} and {segmentation.name}')
     check_labels(labels, LITS_TUMOR, segmentation)
     tumors = CTVolume(labels).array == LITS_TUMOR
@@ -109,12 +115,7 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
 
 def warn_of_placeholders(converted: Sequence[Converted]) -> None:
     """Warn about volumes with voxels of 1 mm: LiTS has 20 whose header is a placeholder."""
-    cubes = [
-        one.name
-        for one in converted
-        if one.result
-        and [*one.result[0]['spacing'], one.result[0]['slice_interval']] == [1.0, 1.0, 1.0]
-    ]
+    cubes = [one.name for one in converted if one.result and _has_cubes(one.result[0])]
     if cubes:
         print(
             f'warning: {len(cubes)} volumes have voxels of 1 mm in all directions, which in LiTS '
@@ -122,3 +123,8 @@ def warn_of_placeholders(converted: Sequence[Converted]) -> None:
             'headers or take them out',
             file=sys.stderr,
         )
+
+
+def _has_cubes(image: dict) -> bool:
+    """Return whether the voxels of an image's volume have sides of 1 mm."""
+    return list(image['spacing']) == [1.0, 1.0] and image['slice_interval'] == 1.0

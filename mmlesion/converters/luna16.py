@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from terminaltables import AsciiTable
 
 from mmlesion.io.luna16 import (
@@ -41,7 +42,7 @@ def convert(
 ) -> None:
     """Convert LUNA16 to ``luna16.json`` and volumes.
 
-    Volumes that an earlier run has made of the same files and options are kept.
+    Volumes of an earlier run are kept if their sources and options are unchanged.
 
     Args:
         root (str | Path): The folder with ``subset0`` to ``subset9``.
@@ -62,18 +63,20 @@ def convert(
     if not masks.is_dir():
         raise UserError(f'{masks} is not a folder: give that of the lung masks by --masks')
     lists = find_lists(root, annotations, excluded)
-    scans = find_luna16_scans(root)
-    # now, so that a bad list is found at once
-    read_luna16_findings(*lists, out, [scan.uid for scan in scans])
-    cases = [
-        Case(scan.uid, (scan.path, masks / f'{scan.uid}.mhd'), split=scan.fold) for scan in scans
-    ]
+    cases = []
+    for scan in find_luna16_scans(root):
+        sources = scan.path, masks / f'{scan.uid}.mhd'
+        cases.append(Case(scan.uid, sources, split=scan.fold))
+    # Read before the long work too, so that a bad list is found at once.
+    lists.read(out, [case.name for case in cases])
     done = run.convert(partial(convert_scan, out=out, region=region), cases, 'LUNA16')
-    volumes = [
-        {**one.result, 'fold': case.split} for case, one in zip(cases, done) if not one.skipped
-    ]
-    skipped = [one.skipped for one in done if one.skipped]
-    findings = read_luna16_findings(*lists, out, [volume['series_uid'] for volume in volumes])
+    volumes, skipped = [], []
+    for case, one in zip(cases, done):
+        if one.skipped:
+            skipped.append(one.skipped)
+        else:
+            volumes.append({**one.result, 'fold': case.split})
+    findings = lists.read(out, [volume['series_uid'] for volume in volumes])
     run.write({}, skipped)
     preparation = {'lungs': asdict(region)}
     path = Path(out, 'luna16.json')
@@ -81,16 +84,32 @@ def convert(
     _report(volumes, findings)
     print_skipped(skipped)
     _warn(volumes, findings)
-    run.check(len(skipped), len(scans))
+    run.check(len(skipped), len(cases))
+
+
+class FindingLists(NamedTuple):
+    """LUNA16's lists of nodules, and of findings that are ignored.
+
+    Args:
+        annotations (Path): ``annotations.csv``.
+        excluded (Path): ``annotations_excluded.csv``.
+    """
+
+    annotations: Path
+    excluded: Path
+
+    def read(self, out: str | Path, uids: list[str]) -> list[list[dict]]:
+        """Return the findings of each scan; see ``read_luna16_findings``."""
+        return read_luna16_findings(self.annotations, self.excluded, out, uids)
 
 
 def find_lists(
     root: str | Path, annotations: str | Path | None, excluded: str | Path | None
-) -> tuple[Path, Path]:
+) -> FindingLists:
     """Return the paths of LUNA16's lists: the given ones, or those in its folder."""
-    return (
-        Path(annotations or Path(root, 'annotations.csv')),
-        Path(excluded or Path(root, 'annotations_excluded.csv')),
+    return FindingLists(
+        annotations=Path(annotations or Path(root, 'annotations.csv')),
+        excluded=Path(excluded or Path(root, 'annotations_excluded.csv')),
     )
 
 
@@ -121,20 +140,18 @@ def _cut(case: Case, out: str | Path, region: LungRegion) -> dict:
 
 
 def _report(volumes: Sequence[dict], findings: Sequence[list]) -> None:
-    """Print what is in each subset."""
-    rows = {fold: [0, 0, 0] for fold in range(SUBSETS)}
+    """Print how many scans, nodules and excluded findings each subset has."""
+    counts = np.zeros((SUBSETS, 3), int)
     for volume, found in zip(volumes, findings):
         excluded = sum(finding['ignore'] for finding in found)
-        counts = (1, len(found) - excluded, excluded)
-        rows[volume['fold']] = [sum(pair) for pair in zip(rows[volume['fold']], counts)]
-    table = [[fold, *counts] for fold, counts in rows.items()]
-    print(AsciiTable([['subset', 'scans', 'nodules', 'excluded'], *table]).table)
+        counts[volume['fold']] += (1, len(found) - excluded, excluded)
+    table = np.column_stack([np.arange(SUBSETS), counts]).tolist()
+    print(AsciiTable([['subset', 'scans', 'nodules', 'excluded']] + table).table)
 
 
 def _warn(volumes: Sequence[dict], findings: Sequence[list]) -> None:
     """Warn about subsets without a scan, and nodules outside of the volumes."""
-    found = {volume['fold'] for volume in volumes}
-    missing = [fold for fold in range(SUBSETS) if fold not in found]
+    missing = sorted(set(range(SUBSETS)) - {volume['fold'] for volume in volumes})
     if missing:
         print(f'warning: there is no scan of the subsets {missing}', file=sys.stderr)
     outside = sum(map(count_outside, volumes, findings))
@@ -148,5 +165,5 @@ def _warn(volumes: Sequence[dict], findings: Sequence[list]) -> None:
 
 def count_outside(volume: dict, findings: Sequence[dict]) -> int:
     """Count the lesions, without the ignored, that have their center outside of a volume."""
-    lesions = [finding['center_mm'] for finding in findings if not finding['ignore']]
-    return int((~Grid.from_annotation(volume).contains(lesions)).sum())
+    centers = [finding['center_mm'] for finding in findings if not finding['ignore']]
+    return int((~Grid.from_annotation(volume).contains(centers)).sum())

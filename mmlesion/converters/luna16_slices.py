@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from mmlesion.io.luna16 import find_luna16_scans, read_luna16_findings, read_luna16_scan
+from mmlesion.io.luna16 import find_luna16_scans, read_luna16_scan
 from mmlesion.io.schema import LESION_TYPES
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
@@ -56,10 +57,11 @@ def convert(
     """
     lists = find_lists(root, annotations, excluded)
     scans = find_luna16_scans(root)
-    findings = read_luna16_findings(*lists, out, [scan.uid for scan in scans])
-    cases = [
-        Case(scan.uid, (scan.path, *lists), tuple(found)) for scan, found in zip(scans, findings)
-    ]
+    findings = lists.read(out, [scan.uid for scan in scans])
+    cases = []
+    for scan, found in zip(scans, findings):
+        sources = scan.path, lists.annotations, lists.excluded
+        cases.append(Case(scan.uid, sources, tuple(found)))
     options = SliceOptions(min_area=min_area, every_slice=True)
     converter = SliceConverter('LUNA16', slice_case)
     return converter.convert(
@@ -75,9 +77,12 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
     """
     volume = CTVolume(read_luna16_scan(case.sources[0]))
     regions = sphere_regions(case.findings, volume.grid, options.min_area)
-    found = {region['lesion_id'] for listed in regions.values() for region in listed}
-    lost = [n for n, f in enumerate(case.findings, 1) if n not in found and not f['ignore']]
+    # A region's lesion_id is the number of its finding, from 1.
+    found = {region['lesion_id'] for region in chain.from_iterable(regions.values())}
+    lost = 0
+    for number, finding in enumerate(case.findings, 1):
+        lost += number not in found and not finding['ignore']
     if lost:
-        raise UserError(f'{len(lost)} nodules of {case.name} lie outside of the scan')
+        raise UserError(f'{lost} nodules of {case.name} lie outside of the scan')
     images = write_slices(volume, regions, folder, options, _LUNG_WINDOW)
     return set_case_fields(images, _LESION_TYPE, patient_id=case.name)

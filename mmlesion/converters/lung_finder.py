@@ -15,6 +15,7 @@ _AIR = -400  # HU
 _STEP = 2.0  # mm of the grid on which lungs are sought
 _LEAST_OF_BODY = 0.03  # of the body's volume: bowel gas has less
 _LEAST_OF_LARGEST = 0.2  # the smaller lung, of the larger one
+# Neighbors (z, y, x) on the same slice alone: above, below, left and right.
 _SLICEWISE = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3])
 
 
@@ -56,6 +57,7 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
 def _touching_sides(air: np.ndarray) -> np.ndarray:
     """Return the air on each slice that is connected to the slice's sides."""
     parts, count = ndimage.label(air, _SLICEWISE)
+    # The numbers of the parts in the first and last row, and the first and last column.
     sides = np.concatenate([parts[:, [0, -1]].ravel(), parts[:, :, [0, -1]].ravel()])
     touching = np.zeros(count + 1, bool)
     touching[sides] = True
@@ -73,6 +75,8 @@ def _label(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _without_windpipe(mask: np.ndarray) -> np.ndarray:
     """Return the mask near its parts that are at least half as wide as its widest part."""
+    # Within its box, which is much smaller than the scan: voxels to the nearest one outside, and
+    # from each voxel to the nearest one that lies at least half as deep as the deepest.
     (box,) = ndimage.find_objects(mask.astype(np.uint8))
     depth = ndimage.distance_transform_edt(np.pad(mask[box], 1))[1:-1, 1:-1, 1:-1]
     near = ndimage.distance_transform_edt(depth <= depth.max() / 2) <= depth.max()
@@ -82,6 +86,7 @@ def _without_windpipe(mask: np.ndarray) -> np.ndarray:
 
 
 def _on_grid(labels: np.ndarray, grid: Grid, image: sitk.Image) -> np.ndarray:
+    """Resample labels from a grid to that of an image, by the nearest voxel."""
     coarse = sitk.GetImageFromArray(labels)
     coarse.SetSpacing(grid.spacing)
     coarse.SetOrigin(grid.origin)

@@ -23,7 +23,7 @@ TISSUE = 0  # HU; 170 of 255 in [9], whose scale is that of -1200 to 600 HU
 BONE = -1200 + 211 / 255 * 1800  # HU; over 210 in [9], which cuts decimals off
 _RIM = 10  # voxels of the scan along the axes
 _HULL_GROWTH = 1.5  # a larger hull is dropped: it would take in the heart
-_SPLIT_STEP = 2.0  # mm of the grid on which lungs are told apart
+_SPLIT_STEP = 2.0  # mm of the grid on which lungs are separated
 _LARGEST_RATIO = 4.8  # of the volumes of two lungs, [9]
 _MOST_EROSION = 40.0  # mm
 
@@ -65,6 +65,7 @@ def cut_to_lungs(
         tuple[ndarray, Grid]: (z, y, x) int16 HU and where its voxels lie.
     """
     source = Grid.from_image(image)
+    # All of z, y, x in voxels of the scan; SimpleITK's images are indexed in x, y, z.
     low, high = _extent(lungs)
     margin = region.margin / np.asarray(source.spacing)[::-1]
     # a voxel more, to interpolate
@@ -126,8 +127,8 @@ def number_lungs(labels: np.ndarray, spacing: tuple, source: str) -> np.ndarray:
     """Label the two lungs of a mask.
 
     Args:
-        labels (ndarray): (z, y, x) of a mask: LUNA16's, with lungs 3 and 4 and whatever else, one
-            with two labels, a lung each, or any other, whose labels are all of the lungs.
+        labels (ndarray): (z, y, x) of a mask: LUNA16's, in which only labels 3 and 4 are lungs, one
+            with two labels, one per lung, or any other, whose labels are all of the lungs.
         spacing (tuple[float]): mm along x, y, z.
         source (str): What to call it in the error message.
 
@@ -148,7 +149,7 @@ def number_lungs(labels: np.ndarray, spacing: tuple, source: str) -> np.ndarray:
 
 
 def split_lungs(mask: np.ndarray, spacing: tuple) -> np.ndarray:
-    """Split a mask of both lungs, eroding it until they come apart ([9]).
+    """Split a mask of both lungs by eroding it until they come apart ([9]).
 
     Args:
         mask (ndarray): (z, y, x) bool.
@@ -159,22 +160,27 @@ def split_lungs(mask: np.ndarray, spacing: tuple) -> np.ndarray:
         parts of similar volume.
     """
     (box,) = ndimage.find_objects(mask.astype(np.uint8))
-    steps = tuple(max(round(_SPLIT_STEP / mm), 1) for mm in spacing[::-1])
-    coarse = mask[box][tuple(slice(None, None, step) for step in steps)]
-    cores = _two_cores(coarse, np.multiply(steps, spacing[::-1]))
+    # Every n-th voxel along z, y, x, so that a step of the coarse mask has about 2 mm.
+    mm = np.asarray(spacing)[::-1]
+    steps = np.maximum(np.rint(_SPLIT_STEP / mm), 1).astype(int)
+    z_step, y_step, x_step = steps.tolist()
+    coarse = mask[box][::z_step, ::y_step, ::x_step]
+    cores = _two_cores(coarse, steps * mm)
     numbers = np.zeros(mask.shape, np.uint8)
-    numbers[box] = mask[box] * _enlarge(cores, steps, mask[box].shape)
+    numbers[box] = mask[box] * _enlarge(cores, steps.tolist(), mask[box].shape)
     return numbers
 
 
 def _two_cores(mask: np.ndarray, sampling: np.ndarray) -> np.ndarray:
     """Return the nearest core of each voxel, (z, y, x): 3 and 4; or 3 everywhere."""
+    # mm to the nearest voxel outside; the rim makes the mask's own border an outside too
     depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=sampling)[1:-1, 1:-1, 1:-1]
     for erosion in np.arange(0, min(depth.max(), _MOST_EROSION), _SPLIT_STEP):
         parts, _ = ndimage.label(depth > erosion)
         sizes = np.bincount(parts.ravel())[1:]
         largest = sizes.argsort()[::-1][:2]
         if len(largest) == 2 and sizes[largest[0]] < _LARGEST_RATIO * sizes[largest[1]]:
+            # largest[i] counts without the background: its part has the number largest[i] + 1
             cores = np.select([parts == part + 1 for part in largest], LUNG_LABELS)
             nearest = ndimage.distance_transform_edt(
                 cores == 0, sampling, return_distances=False, return_indices=True
@@ -184,12 +190,13 @@ def _two_cores(mask: np.ndarray, sampling: np.ndarray) -> np.ndarray:
 
 
 def _enlarge(array: np.ndarray, steps: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
+    """Repeat voxels along z, y, x, and cut off what is beyond ``shape``."""
     for axis, step in enumerate(steps):
         array = array.repeat(step, axis)
     return array[tuple(map(slice, shape))]
 
 
-def _extent(lungs: np.ndarray) -> np.ndarray:
-    """Return the first and past-the-last z, y, x of nonzero voxels."""
-    (box,) = ndimage.find_objects((lungs > 0).astype(np.uint8))
-    return np.array([(axis.start, axis.stop) for axis in box]).T
+def _extent(lungs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and the past-the-last z, y, x of nonzero voxels."""
+    ((z, y, x),) = ndimage.find_objects((lungs > 0).astype(np.uint8))
+    return np.array([z.start, y.start, x.start]), np.array([z.stop, y.stop, x.stop])

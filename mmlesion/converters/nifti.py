@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ _FILE = re.compile(r'(.+?)(?:_0000)?\.(?:nii|nii\.gz|mha|mhd|nrrd)')
 
 @dataclass(frozen=True)
 class NiftiOptions(SliceOptions):
-    """What becomes of a scan; lists, as a record of an earlier run in JSON has them.
+    """Options for converting scans; lists, as a cached record in JSON has them.
 
     Attributes:
         classes (list[str]): Names of the categories, ids from 1.
@@ -103,8 +104,8 @@ def convert(
         cases (str | Path, optional): With ``masks``, CSV of the patient and split of each case.
         frame (str): What boxes are in: see :class:`NiftiOptions`.
         classes (Sequence[str], optional): Names of the classes: of the labels of masks from 1, or
-            of the boxes in the order of the categories. Defaults to None: of masks 'lesion',
-            whatever the label, of boxes the names that they have, sorted.
+            of the boxes in the order of the categories. Defaults to None: 'lesion' for all labels
+            of masks, and the sorted class names of boxes.
         volumes (bool): Whether volumes of 1 mm are made instead of slices.
         seed (int): Of the split of the patients, where cases have no official one.
         val_share (float): Of all patients, for validation.
@@ -151,6 +152,7 @@ def convert(
     split = Split(seed, val_share, test_share, folds)
     if volumes:
         return _convert_volumes(found, options, Run(out, **run_options), split, left_out)
+    # The classes of a slice are those of the options, in the order of their category ids.
     converter = SliceConverter('NIfTI', slice_case, options.classes, 'check its name')
     return converter.convert(found, options, Run(out, **run_options), split, left_out)
 
@@ -162,7 +164,7 @@ def find_scans(folder: str | Path) -> dict[str, Path]:
         dict[str, Path]: By case, sorted.
 
     Raises:
-        UserError: If it is no folder, has none, or two of one name.
+        UserError: If it is no folder, has no scan, or has two scans of one case.
     """
     if not Path(folder).is_dir():
         raise UserError(f'{folder} is not a folder: give that of <case>.nii.gz')
@@ -179,8 +181,10 @@ def find_scans(folder: str | Path) -> dict[str, Path]:
 
 
 def _class_names(listed: Mapping[str, ListedCase]) -> list[str]:
-    """The classes of listed boxes, sorted."""
-    names = {name for case in listed.values() for name, _ in case.boxes}
+    """Return the classes of listed boxes, sorted."""
+    names: set[str] = set()
+    for case in listed.values():
+        names.update(box.class_name for box in case.boxes)
     return sorted(names) or ['lesion']
 
 
@@ -209,12 +213,14 @@ def boxed_cases(
     ids = {name: number for number, name in enumerate(classes, start=1)}
     cases = []
     for name, case in listed.items():
-        unknown = [class_name for class_name, _ in case.boxes if class_name not in ids]
-        if unknown:
-            raise UserError(f'{table} has the class {unknown[0]!r}: add it to --classes')
-        findings = tuple({'box': box, 'category_id': ids[one]} for one, box in case.boxes)
+        findings = []
+        for class_name, box in case.boxes:
+            if class_name not in ids:
+                raise UserError(f'{table} has the class {class_name!r}: add it to --classes')
+            findings.append({'box': box, 'category_id': ids[class_name]})
+        # A listed scan that is missing becomes a skipped case, which is reported.
         sources = scans.get(name, Path(folder, f'{name}.nii.gz')), Path(table)
-        cases.append(Case(name, sources, findings, case.patient, case.split))
+        cases.append(Case(name, sources, tuple(findings), case.patient, case.split))
     return cases
 
 
@@ -261,14 +267,14 @@ def slice_case(case: Case, folder: Path, options: NiftiOptions) -> list[dict]:
     else:
         numbers, categories = mask_lesions(case, volume, options)
         regions = lesion_regions(numbers, volume.spacing[:2], options.min_area)
-    for region in (region for listed in regions.values() for region in listed):
+    for region in chain.from_iterable(regions.values()):
         region['category_id'] = categories[region['lesion_id'] - 1]
     images = write_slices(volume, regions, folder, options, options.window)
     return set_case_fields(images, -1, patient_id=case.patient or case.name)
 
 
 def boxes_of(case: Case, volume: CTVolume, frame: str) -> np.ndarray:
-    """Take the boxes of a case to its volume.
+    """Convert the boxes of a case to voxels of its volume.
 
     Args:
         case (Case): With ``box`` in its findings.
@@ -287,6 +293,7 @@ def boxes_of(case: Case, volume: CTVolume, frame: str) -> np.ndarray:
         found = volume.boxes_from_index(boxes)
     else:
         found = _from_world(boxes if frame == 'LPS' else _ras_to_lps(boxes), volume.grid)
+    # z, y, x in voxels; a center outside tells that the boxes are in another frame
     centers = (found[:, :3] + found[:, 3:]) / 2
     outside = ((centers < 0) | (centers >= volume.grid.size)).any(axis=1)
     if outside.any():
@@ -296,16 +303,18 @@ def boxes_of(case: Case, volume: CTVolume, frame: str) -> np.ndarray:
 
 
 def _ras_to_lps(boxes: np.ndarray) -> np.ndarray:
+    """Turn x and y around; what was the upper face of a box becomes the lower one."""
     x1, y1, z1, x2, y2, z2 = boxes.T
     return np.stack([-x2, -y2, z1, -x1, -y1, z2], axis=1)
 
 
 def _from_world(boxes: np.ndarray, grid: Grid) -> np.ndarray:
-    """Boxes (n, 6) around those of the world, z, y, x in voxels of the grid."""
-    pairs = np.stack([boxes[:, :3], boxes[:, 3:]])  # (2, n, 3)
-    corners = np.stack([pairs[list(ends), :, [0, 1, 2]].T for ends in product((0, 1), repeat=3)])
+    """Return the boxes (n, 6), z, y, x in voxels, around boxes of the world, x, y, z in mm."""
+    low, high = boxes[:, None, :3], boxes[:, None, 3:]  # (n, 1, 3)
+    upper = np.array(list(product((False, True), repeat=3)))  # (8, 3), which faces meet at a corner
+    corners = np.where(upper, high, low)  # (n, 8, 3)
     voxels = grid.from_world(corners.reshape(-1, 3)).reshape(corners.shape)
-    return np.concatenate([voxels.min(axis=0), voxels.max(axis=0)], axis=1)
+    return np.concatenate([voxels.min(axis=1), voxels.max(axis=1)], axis=1)
 
 
 def mask_lesions(
@@ -336,6 +345,7 @@ def mask_lesions(
     categories: list[int] = []
     for category in classes:
         found = number_lesions(array == category if options.by_label else array > 0)
+        # The lesions of a class follow those of the classes before: categories[number - 1].
         numbers[found > 0] = found[found > 0] + len(categories)
         categories += [category] * int(found.max())
     return numbers, categories
@@ -355,31 +365,46 @@ def _convert_volumes(
     files = _volume_files(names, {one.name: one for one in done}, options.classes)
     run.write(files, skipped)
     print_skipped(skipped)
-    rows = [[name, len(c['volumes']), len(c['annotations'])] for name, c in files.items()]
-    print(AsciiTable([['file', 'volumes', 'lesions'], *rows]).table)
-    left_out = {**left_out, 'unusable': len(skipped)}
-    print_left_out({reason: count for reason, count in left_out.items() if count}, 'case')
+    rows: list[list] = [['file', 'volumes', 'lesions']]
+    for name, content in files.items():
+        rows.append([name, len(content['volumes']), len(content['annotations'])])
+    print(AsciiTable(rows).table)
+    print_left_out(+Counter({**left_out, 'unusable': len(skipped)}), 'case')
     warn_of_empty(files, 'volume')
     run.check(len(skipped), len(cases))
     return files
 
 
 def _volume_files(names: Mapping, done: Mapping[str, Converted], classes: Sequence[str]) -> dict:
-    """Content by file name: a file a split, or one file of all folds, which volumes name."""
-    if all(isinstance(part, int) for part in names):
-        fold_of = {name: fold for fold, members in names.items() for name in members}
-        parts = {'volumes.json': sorted(fold_of)}
-    else:
-        fold_of = {}
-        parts = {split_file(split): members for split, members in names.items()}
-    files = {}
-    for file, members in parts.items():
-        entries = [dict(done[name].result) for name in members if not done[name].skipped]
-        lesions = [entry.pop('lesions') for entry in entries]
-        for entry in entries:
-            entry.update({'fold': fold_of[entry['series_uid']]} if fold_of else {})
-        files[file] = describe_volumes(entries, lesions, classes, 'NIfTI')
-    return files
+    """Return content by file name: one file per split, or one of all folds, which volumes name."""
+    if not all(isinstance(part, int) for part in names):
+        return {
+            split_file(split): _describe_members(members, done, classes)
+            for split, members in names.items()
+        }
+    fold_of: dict[str, int] = {}
+    for fold, members in names.items():
+        fold_of.update(dict.fromkeys(members, fold))
+    return {'volumes.json': _describe_members(sorted(fold_of), done, classes, fold_of)}
+
+
+def _describe_members(
+    members: Sequence[str],
+    done: Mapping[str, Converted],
+    classes: Sequence[str],
+    fold_of: Mapping[str, int] | None = None,
+) -> dict:
+    """Return the content of the annotation file of some cases; skipped ones are left out."""
+    entries, lesions = [], []
+    for name in members:
+        if done[name].skipped:
+            continue
+        entry = dict(done[name].result)
+        lesions.append(entry.pop('lesions'))
+        if fold_of is not None:
+            entry['fold'] = fold_of[name]
+        entries.append(entry)
+    return describe_volumes(entries, lesions, classes, 'NIfTI')
 
 
 def convert_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
@@ -408,17 +433,17 @@ def _make_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
         categories = [finding['category_id'] for finding in case.findings]
     else:
         numbers, categories = mask_lesions(case, volume, options)
-        boxes = np.array([_extent(place) for place in ndimage.find_objects(numbers)])
-    lesions = [
-        {'bbox_3d': box, 'category_id': category, 'ignore': 0}
-        for box, category in zip(to_bbox_3d(boxes, volume.grid), categories)
-    ]
+        boxes = np.array(list(map(_extent, ndimage.find_objects(numbers))))
+    lesions = []
+    for box, category in zip(to_bbox_3d(boxes, volume.grid), categories):
+        lesions.append({'bbox_3d': box, 'category_id': category, 'ignore': 0})
     grid = isotropic_grid(volume.grid, (0, 0, 0), volume.grid.size)
     oriented = sitk.DICOMOrient(volume.image, CTVolume.ORIENTATION)
     fields = {'patient_id': case.patient or case.name, 'lesions': lesions}
     return write_volume(out, case.name, resample(oriented, grid), grid, **fields)
 
 
-def _extent(place: tuple[slice, ...]) -> list[int]:
-    """z1, y1, x1, z2, y2, x2 of slices along z, y, x."""
-    return [*(axis.start for axis in place), *(axis.stop for axis in place)]
+def _extent(region: tuple[slice, ...]) -> list[int]:
+    """Return z1, y1, x1, z2, y2, x2 of a region, which is a Python slice along z, y and x."""
+    z, y, x = region
+    return [z.start, y.start, x.start, z.stop, y.stop, x.stop]

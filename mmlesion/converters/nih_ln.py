@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import SimpleITK as sitk
 
 from mmlesion.io.ct import read_labels
@@ -83,11 +84,12 @@ def find_cases(root: str | Path, masks: Path, markers: Path) -> list[Case]:
         UserError: If there is no patient.
     """
     cases = {}
+    # Folders at several depths: releases of the download differ in how deep patients lie.
     for depth in ('', '*/', '*/*/', '*/*/*/'):
         for patient in sorted(Path(root).glob(f'{depth}*_LYMPH_*')):
             if _PATIENT.fullmatch(patient.name) and (slices := find_slices(patient)):
                 marks = find_annotation(patient.name, masks, markers)
-                cases[patient.name] = Case(patient.name, (*slices, *marks))
+                cases[patient.name] = Case(patient.name, tuple(slices + marks))
     if not cases:
         raise UserError(
             f'{root} has no folder ABD_LYMPH_001, MED_LYMPH_001 and so on with DICOM slices: give '
@@ -101,16 +103,15 @@ def find_slices(patient: Path) -> list[Path]:
     series: dict[Path, list[Path]] = {}
     for path in sorted(patient.rglob('*.dcm')):
         series.setdefault(path.parent, []).append(path)
-    return [path for paths in series.values() if len(paths) > 1 for path in paths]
+    return list(chain.from_iterable(paths for paths in series.values() if len(paths) > 1))
 
 
 def find_annotation(name: str, masks: Path, markers: Path) -> list[Path]:
     """Find the patient's mask or, if there is none, its lists of centers and of sizes."""
     mask = masks / name / f'{name}_mask.nii.gz'
-    lists = [
-        markers / name / f'{name}_lymphnodes_{kind}.txt' for kind in ('physicalPoints', 'sizes')
-    ]
-    return lists if lists[0].is_file() and not mask.is_file() else [mask]
+    points = markers / name / f'{name}_lymphnodes_physicalPoints.txt'
+    sizes = markers / name / f'{name}_lymphnodes_sizes.txt'
+    return [points, sizes] if points.is_file() and not mask.is_file() else [mask]
 
 
 def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
@@ -137,9 +138,9 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
 
 
 def read_mask(path: Path, scan: sitk.Image) -> sitk.Image:
-    """Read a mask with a label for each lymph node, in the place of its scan.
+    """Read a mask with a label for each lymph node, with the geometry of its scan.
 
-    Its axes are taken to the scan's; its origin and spacing are not looked at.
+    Its axes are flipped to those of the scan; its own origin and spacing are not used.
     """
     labels = read_labels(path)
     orientation = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(
@@ -165,27 +166,26 @@ def read_markers(points: Path, sizes: Path, grid: Grid) -> list[dict]:
     Raises:
         UserError: If a line is none of these, their numbers differ, or a center is not in the scan.
     """
-    centers, diameters = read_lines(points), [max(line) for line in read_lines(sizes)]
-    if len(centers) != len(diameters) or any(len(center) != 3 for center in centers):
+    centers, diameters = read_lines(points), list(map(max, read_lines(sizes)))
+    if len(centers) != len(diameters) or set(map(len, centers)) - {3}:
         raise UserError(f'{points} and {sizes.name} do not have three numbers and a size per line')
     if not all(diameter > 0 for diameter in diameters):
         raise UserError(f'{sizes} has a size that is not positive: give diameters in mm')
     if not grid.contains(centers).all():
         raise UserError(f'{points} has a point outside of its scan: give the lists of this scan')
-    return [
-        {'center_mm': center, 'diameter_mm': diameter, 'ignore': 0}
-        for center, diameter in zip(centers, diameters)
-    ]
+    findings = []
+    for center, diameter in zip(centers, diameters):
+        findings.append({'center_mm': center, 'diameter_mm': diameter, 'ignore': 0})
+    return findings
 
 
 def read_lines(path: Path) -> list[list[float]]:
     """Read the numbers of each line that is not blank."""
     try:
         lines = path.read_text(encoding='utf-8').splitlines()
-        rows = [[float(number) for number in line.replace(',', ' ').split()] for line in lines]
+        rows = [list(map(float, line.replace(',', ' ').split())) for line in lines]
     except (OSError, ValueError) as error:
         raise UserError(f'{path} is not a list of numbers ({error})') from None
-    rows = [row for row in rows if row]
-    if not all(np.isfinite(number) for row in rows for number in row):
+    if not all(map(math.isfinite, chain.from_iterable(rows))):
         raise UserError(f'{path} has a number that is not finite')
-    return rows
+    return [row for row in rows if row]

@@ -46,8 +46,8 @@ def convert(
 ) -> dict:
     """Add ``segmentation`` and ``mask_source`` to the annotations that have ``recist``.
 
-    A ``segmentation`` that outlines nothing is left out of the others. An interrupted run is
-    resumed when it is called again.
+    An empty ``segmentation`` of other annotations is removed. An interrupted run is resumed when it
+    is called again.
 
     Args:
         ann (str | Path): COCO file with ``recist``.
@@ -142,7 +142,8 @@ def report(run: MaskRun, ann: str | Path) -> None:
     print_skipped(failed, PRINTED, 'no mask')
     if not run.masks:
         raise UserError(f'no lesion of {ann} got a mask: {_explain_none(run)}')
-    print(AsciiTable([['mask from', 'lesions'], *sorted(run.counts().items())]).table)
+    rows = [('mask from', 'lesions')] + sorted(run.counts().items())
+    print(AsciiTable(rows).table)
     if without := len(run.skipped) - len(failed):
         print(f'{without} lesions have no "recist" and got no mask', file=sys.stderr)
 
@@ -180,6 +181,7 @@ def draw_pictures(
     """
     images = {image['id']: image for image in coco['images']}
     masked = [ann for ann in coco['annotations'] if 'mask_source' in ann]
+    # evenly spread over the file; fewer than asked for where there are fewer masks
     picked = np.unique(np.linspace(0, len(masked) - 1, num).round().astype(int))
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)

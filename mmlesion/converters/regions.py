@@ -57,20 +57,16 @@ def mask_regions(
         and ``source``.
     """
     numbers, _ = ndimage.label(mask, _NEIGHBORS)
-    return [
-        _annotate(numbers, number, box, spacing, min_area)
-        for number, box in enumerate(ndimage.find_objects(numbers), start=1)
-    ]
+    regions = []
+    for number, box in enumerate(ndimage.find_objects(numbers), start=1):
+        regions.append(_annotate(numbers == number, box, spacing, min_area))
+    return regions
 
 
 def _annotate(
-    numbers: np.ndarray,
-    number: int,
-    box: tuple[slice, slice],
-    spacing: Sequence[float],
-    min_area: float,
+    mask: np.ndarray, box: tuple[slice, slice], spacing: Sequence[float], min_area: float
 ) -> Annotation:
-    mask = numbers == number
+    """Annotate a region: its mask (H, W) and its box, Python slices of rows and columns."""
     rows, columns = box
     recist = measure_recist(mask[box], spacing, (columns.start, rows.start))
     area = int(mask.sum())
@@ -122,17 +118,19 @@ def sphere_regions(
     for lesion_id, finding in enumerate(findings, start=1):
         ((z, y, x),) = grid.from_world([finding['center_mm']])
         radius = finding['diameter_mm'] / 2
+        # mm from the sphere's center to the middle of each slice; 0 on the slice of the center
         heights = (np.arange(grid.size[0]) + 0.5 - z) * dz
         heights[np.arange(grid.size[0]) == int(z)] = 0
         for index in np.flatnonzero(np.abs(heights) < radius).tolist():
-            section = np.sqrt(radius**2 - heights[index] ** 2)
-            reach = section / np.array([dx, dy])
+            section = np.sqrt(radius**2 - heights[index] ** 2)  # mm, the circle's radius
+            reach = section / np.array([dx, dy])  # px along x and y
+            # The box in px, clipped to the image, whose width and height are size[2] and size[1].
             low, high = np.clip([(x, y) - reach, (x, y) + reach], 0, grid.size[:0:-1])
             if (high <= low).any():
                 continue
             area = np.pi * section**2
             region = make_annotation(
-                [*low.round(3).tolist(), *(high - low).round(3).tolist()],
+                _corner_and_size(low, high),
                 float(area / (dx * dy)),
                 ignore=int(finding['ignore'] or area < min_area),
                 diameters_mm=[2 * float(section)] * 2,
@@ -161,13 +159,14 @@ def box_regions(boxes: np.ndarray, grid: Grid, min_area: float = 0.0) -> dict[in
     regions: dict[int, list[dict]] = {}
     depth, height, width = grid.size
     spacing = np.asarray(grid.spacing[:2])
+    middles = np.arange(depth) + 0.5
     for lesion_id, (z1, y1, x1, z2, y2, x2) in enumerate(boxes.tolist(), start=1):
-        middles = np.arange(depth) + 0.5
         indices = np.flatnonzero((middles >= z1) & (middles < z2)).tolist()
+        # The same section on all slices: its corners in px, clipped to the image, and sides in mm.
         low, high = np.clip([(x1, y1), (x2, y2)], 0, (width, height))
         sides = (high - low) * spacing
         region = make_annotation(
-            [*low.round(3).tolist(), *(high - low).round(3).tolist()],
+            _corner_and_size(low, high),
             float(np.prod(high - low)),
             ignore=int(np.prod(sides) < min_area),
             diameters_mm=sorted(sides.round(3).tolist(), reverse=True),
@@ -178,14 +177,19 @@ def box_regions(boxes: np.ndarray, grid: Grid, min_area: float = 0.0) -> dict[in
     return regions
 
 
+def _corner_and_size(low: np.ndarray, high: np.ndarray) -> list[float]:
+    """Return x, y, width and height of the box between two corners (2,), as COCO has it."""
+    return np.concatenate([low, high - low]).round(3).tolist()
+
+
 def lesion_regions(
     lesions: np.ndarray, spacing: Sequence[float], min_area: float = 0.0
 ) -> dict[int, list[dict]]:
     """Annotate the regions of segmented lesions on each slice.
 
     Args:
-        lesions (ndarray): (z, y, x), bool or the number of each lesion; of a bool mask, lesions are
-            what is connected.
+        lesions (ndarray): (z, y, x), bool or the number of each lesion; the connected parts of a
+            bool mask are its lesions.
         spacing (Sequence[float]): x, y mm per px.
         min_area (float): mm² below which a region is marked ``ignore``.
 
@@ -248,22 +252,22 @@ def write_slices(
         list[dict]: An image of the schema, with its ``annotations``, for every slice or for each
         that has a region which is not ignored.
     """
-    images: list[dict[str, Any]] = [
-        {
-            **_describe(volume, index, folder.name, options, window),
-            'annotations': regions.get(index, []),
-        }
-        for index in range(len(volume.array))
-        if options.every_slice or not all(region['ignore'] for region in regions.get(index, []))
-    ]
-    ranges = [image['slice_range'] for image in images]
-    numbers = {
-        number for first, last in set(map(tuple, ranges)) for number in range(first, last + 1)
-    }
+    count = len(volume.array)
+    images: list[dict[str, Any]] = []
+    for index in range(count):
+        annotations = regions.get(index, [])
+        if options.every_slice or not all(region['ignore'] for region in annotations):
+            image = _describe(volume, index, folder.name, options, window)
+            images.append({**image, 'annotations': annotations})
+    # An image needs the slices around it too. Numbers from 1, so that number n is at n - 1.
+    needed = np.zeros(count, bool)
+    for listed in images:
+        first, last = listed['slice_range']
+        needed[first - 1 : last] = True
     with atomic_folder(folder) as root:
-        for number in sorted(numbers):
-            name = slice_file_name(number, len(volume.array))
-            write_slice(root / name, np.rint(volume.array[number - 1]))
+        for index in np.flatnonzero(needed).tolist():
+            name = slice_file_name(index + 1, count)
+            write_slice(root / name, np.rint(volume.array[index]))
     return images
 
 
@@ -272,6 +276,7 @@ def _describe(
 ) -> Image:
     number, count = index + 1, len(volume.array)
     interval = volume.spacing[2]
+    # Whole slices within the context; the small number outweighs what rounding takes off.
     reach = count if options.every_slice else int(options.context_mm / interval + 1e-6)
     return make_image(
         f'{name}/{slice_file_name(number, count)}',

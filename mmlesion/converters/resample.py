@@ -30,6 +30,8 @@ def isotropic_grid(
     Returns:
         Grid: Of at least one voxel along each axis.
     """
+    # Cubes per voxel along z, y, x. The origin is the center of the first cube, half a cube inward
+    # from the corner at which the new grid begins.
     corner, cubes = np.asarray(low, float), np.asarray(grid.spacing)[::-1] / spacing
     size = np.maximum(np.rint((high - corner) * cubes), 1).astype(int)
     (origin,) = grid.to_world(corner + 0.5 / cubes)

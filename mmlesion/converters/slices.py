@@ -53,7 +53,7 @@ class SliceConverter:
     ) -> dict[str, dict]:
         """Convert all cases, and write a COCO file of each split, all or none.
 
-        Cases that an earlier run has made of the same files and options are kept.
+        Cases of an earlier run are kept if their sources and options are unchanged.
 
         Args:
             cases (Sequence[Case]): The cases.
@@ -66,21 +66,23 @@ class SliceConverter:
             dict[str, dict]: COCO content by file name, such as ``train.json``.
 
         Raises:
-            UserError: If no case can be used; with ``run.strict`` at the first that cannot. If more
-                cannot be used than are allowed, when all else has been written.
+            UserError: If no case can be used; with ``run.strict``, at the first that cannot be
+                used; if more are skipped than allowed, after the rest has been written.
         """
         names = split.names(cases)
         slice_once = partial(_slice_once, converter=self, out=Path(run.out), options=options)
         done = run.convert(slice_once, cases, self.name)
         skipped = [one.skipped for one in done if one.skipped]
         images = {one.name: one.result or [] for one in done}
-        files = {
-            split_file(part): self._coco(part, [images[name] for name in members], split.seed)
-            for part, members in names.items()
-        }
+        files = {}
+        for part, members in names.items():
+            of_split = chain.from_iterable(images[name] for name in members)
+            info = {'description': f'{self.name}, {part} split', 'seed': split.seed}
+            files[split_file(part)] = as_coco(list(of_split), self.classes, info)
+        # Written before anything is printed: an error of the report costs no result.
         run.write(files, skipped)
         left_out = Counter({**(left_out or {}), 'unusable': len(skipped)})
-        left_out['without a lesion'] = sum(not (one.result or one.skipped) for one in done)
+        left_out['without a lesion'] = len(done) - len(skipped) - sum(map(bool, images.values()))
         print_skipped(skipped)
         _print_splits(files)
         print_left_out(+left_out, 'case')
@@ -89,10 +91,6 @@ class SliceConverter:
             self.warn(done)
         run.check(len(skipped), len(cases))
         return files
-
-    def _coco(self, split: str | int, images: Sequence[list[dict]], seed: int) -> dict:
-        info = {'description': f'{self.name}, {split} split', 'seed': seed}
-        return as_coco([image for of_case in images for image in of_case], self.classes, info)
 
 
 def split_file(split: str | int) -> str:
@@ -135,8 +133,8 @@ def _print_splits(files: Mapping[str, dict]) -> None:
     for name, coco in files.items():
         targets = [ann['image_id'] for ann in coco['annotations'] if not ann['ignore']]
         patients = len({image['patient_id'] for image in coco['images']})
-        counts = (len(coco['images']), len(set(targets)), len(targets))
-        rows.append([Path(name).stem, patients, *counts, len(coco['annotations']) - len(targets)])
+        row = [Path(name).stem, patients, len(coco['images']), len(set(targets)), len(targets)]
+        rows.append(row + [len(coco['annotations']) - len(targets)])
     print(AsciiTable(rows).table)
 
 
@@ -146,7 +144,7 @@ def set_case_fields(
     """Set the fields shared by all slices of a case.
 
     Args:
-        images (list[dict]): What ``write_slices`` returned; it is changed.
+        images (list[dict]): The result of ``write_slices``; it is changed.
         lesion_type (int): DeepLesion's coarse type, or -1.
         category_id (int): Of the regions that have none. Defaults to 1.
         **ids: Fields of the images, such as ``patient_id``.
@@ -172,6 +170,7 @@ def read_scan(path: Path) -> sitk.Image:
         sitk.Image: The volume.
     """
     scan = read_ct(path)
+    # slices are stored as whole HU, so that rounding loses nothing more
     if scan.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64):
         return sitk.Cast(sitk.Round(scan), sitk.sitkInt16)
     return scan

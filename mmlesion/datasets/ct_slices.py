@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,9 @@ class CTSliceDataset(CocoDataset):
 
     Args:
         *args: Those of :class:`mmdet.datasets.CocoDataset`.
-        dataset_name (str, optional): What each sample has as ``dataset_name``, by which a model of
-            several datasets tells them apart. Defaults to None, without. **kwargs: Those of
-            :class:`mmdet.datasets.CocoDataset`, which rejects unknown ones.
+        dataset_name (str, optional): Value of ``dataset_name`` in each sample, by which a model of
+            several datasets tells them apart. Defaults to None, for samples without it.
+        **kwargs: Those of :class:`mmdet.datasets.CocoDataset`, which rejects unknown ones.
 
     Raises:
         UserError: If the annotation file is missing, is not COCO JSON, lists no image, has none of
@@ -78,7 +79,7 @@ class CTSliceDataset(CocoDataset):
         """Load the annotation file.
 
         Returns:
-            list[dict]: A sample a slice.
+            list[dict]: One sample per slice.
         """
         if 'img' not in self.data_prefix:
             raise UserError("set data_prefix=dict(img=...) to the folder of the dataset's slices")
@@ -118,20 +119,21 @@ class CTSliceDataset(CocoDataset):
             self._check_masks(data_list)
 
     def _check_masks(self, data_list: list[dict]) -> None:
-        lesions = []
-        for info in data_list:
-            lesions += [one for one in info['instances'] if not one['ignore_flag']]
-        masked = sum(usable_segmentation(lesion.get('mask')) is not None for lesion in lesions)
+        lesions = masked = 0
+        for instance in chain.from_iterable(info['instances'] for info in data_list):
+            if not instance['ignore_flag']:
+                lesions += 1
+                masked += usable_segmentation(instance.get('mask')) is not None
         if lesions and not masked:
             raise UserError(
-                f'dense supervision needs masks, but none of the {len(lesions)} lesions of '
+                f'dense supervision needs masks, but none of the {lesions} lesions of '
                 f'{self.ann_file} has one ("segmentation"): make them by '
                 'tools/dataset_converters/recist_masks.py'
             )
-        if masked < len(lesions):
+        if masked < lesions:
             print_log(
-                f'{len(lesions) - masked} of {len(lesions)} lesions of {self.ann_file} have no '
-                'mask: px in their boxes have no part in dense supervision',
+                f'{lesions - masked} of {lesions} lesions of {self.ann_file} have no mask: px in '
+                'their boxes have no part in dense supervision',
                 'current',
                 logging.WARNING,
             )
@@ -158,8 +160,11 @@ class CTSliceDataset(CocoDataset):
             data_info['instances'] = _to_train(data_info['instances'])
         data_info.update({key: img_info[key] for key in CT_FIELDS if key in img_info})
         data_info['recist'] = [ann['recist'] for ann in ann_info if ann.get('recist')]
-        certain = [ann for ann in ann_info if not ann['iscrowd'] and 'lesion_id' in ann]
-        data_info['lesion_ids'] = list(dict.fromkeys(ann['lesion_id'] for ann in certain))
+        lesion_ids: dict[Any, None] = {}  # each lesion once, in the order of the annotations
+        for ann in ann_info:
+            if not ann['iscrowd'] and 'lesion_id' in ann:
+                lesion_ids[ann['lesion_id']] = None
+        data_info['lesion_ids'] = list(lesion_ids)
         if self.dataset_name is not None:
             data_info['dataset_name'] = self.dataset_name
         return data_info
@@ -185,6 +190,7 @@ def _as_crowd(annotation: Mapping) -> dict:
 
 
 def _shifted(annotation: Mapping, shift: float) -> dict:
+    """Return an annotation in mmdet's frame, with its box moved by ``shift`` px."""
     x, y, w, h = annotation['bbox']
     return dict(annotation, bbox=[x + shift, y + shift, w, h])
 

@@ -25,8 +25,8 @@ class LesionPatchDataset(CTSliceDataset):
     Args:
         *args: Those of :class:`CTSliceDataset`.
         max_distance (float): See :func:`~mmlesion.datasets.repeated_lesions.group_lesions`.
-            Defaults to 0.03. **kwargs: Those of :class:`CTSliceDataset`, which rejects unknown
-            ones.
+            Defaults to 0.03.
+        **kwargs: Those of :class:`CTSliceDataset`, which rejects unknown ones.
     """
 
     def __init__(self, *args: Any, max_distance: float = 0.03, **kwargs: Any) -> None:
@@ -37,7 +37,7 @@ class LesionPatchDataset(CTSliceDataset):
         """Load the annotation file.
 
         Returns:
-            list[dict]: A sample a lesion.
+            list[dict]: One sample per lesion.
         """
         samples = list(chain.from_iterable(super().load_data_list()))
         for sample, group in zip(samples, group_lesions(samples, self.max_distance)):

@@ -30,14 +30,14 @@ class ProposalPatchDataset(CTSliceDataset):
     and 0 of a false positive.
 
     ``proposal_file`` is, under ``test_mode``, the ``<prefix>.boxes3d.json`` that ``FROCMetric``
-    writes; otherwise what ``tools/label_proposals.py`` writes, with the label as an eighth number
+    writes; otherwise the output of ``tools/label_proposals.py``, with the label as an eighth number
     in each row. ``ann_file`` is one that lists a slice of each series, such as the one that the
     detector was run on: size and spacing are taken from there.
 
     Args:
         *args: Those of :class:`CTSliceDataset`.
-        proposal_file (str): The proposals, relative to ``data_root``. **kwargs: Those of
-        :class:`CTSliceDataset`, which rejects unknown ones.
+        proposal_file (str): The proposals, relative to ``data_root``.
+        **kwargs: Those of :class:`CTSliceDataset`, which rejects unknown ones.
 
     Raises:
         UserError: As :class:`CTSliceDataset`; and if the proposals are missing, are not of that
@@ -84,7 +84,7 @@ def _samples(name: str, sub_volume: SubVolume, series: Mapping, rows: np.ndarray
 
     Args:
         name (str): Of the sub-volume, as the file has it.
-        sub_volume (SubVolume): What it says.
+        sub_volume (SubVolume): Its series and slices.
         series (dict): The sample of any of its series' slices.
         rows (ndarray): (n, 7) or (n, 8).
     """

@@ -8,7 +8,7 @@ def without_marks(instances: list[dict], centers: np.ndarray, sizes: np.ndarray)
 
     LUNA16's list of excluded findings holds every reader's mark of every nodule. In training they
     must not make what surrounds the nodule, or the nodule, a region to ignore; in the evaluation
-    they may stay, as a detection that reaches a lesion is a hit whatever else it reaches.
+    they may stay, as a detection that matches a lesion is a true positive whatever else it matches.
 
     A lesion is the ball, or the ellipse, that fills its box. A finding whose center lies beside it,
     however near, is another one.
@@ -22,6 +22,7 @@ def without_marks(instances: list[dict], centers: np.ndarray, sizes: np.ndarray)
         list[dict]: The others, in their order.
     """
     ignored = np.array([instance['ignore_flag'] for instance in instances], dtype=bool)
+    # (n, lesions, d): from the center of each lesion, in diameters; its ball has radius 0.5
     offsets = (centers[:, None] - centers[~ignored]) / sizes[~ignored]
     in_lesion = ((offsets**2).sum(axis=-1) < 0.25).any(axis=1)
     return [one for one, mark in zip(instances, ignored & in_lesion) if not mark]

@@ -47,6 +47,7 @@ def _same_lesion(samples: Sequence[dict], max_distance: float) -> np.ndarray:
     nowhere = [np.nan] * 3
     places = np.array([sample.get('normalized_location', nowhere) for sample in samples], float)
     types = np.array([sample['lesion_type'] for sample in samples])
+    # All of these are (n, n): annotation i and annotation j.
     # types below 0 are unknown and agree with every other
     agree = (types[:, None] == types) | (types < 0) | (types[:, None] < 0)
     # a place that is unknown is not a number, which is near to none

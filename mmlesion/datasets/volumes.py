@@ -41,23 +41,24 @@ class VolumeDataset(BaseDetDataset):
     ``dict(lungs=dict(margin=10.0, outside='fill'))``; inference then does the same to a scan.
 
     Args:
-        fold (int | Sequence[int], optional): Of cross-validation: the fold, or folds, of the
-            volumes that are tested. Defaults to None, all volumes of ``ann_file``.
+        *args: Those of :class:`mmdet.datasets.BaseDetDataset`.
+        fold (int | Sequence[int], optional): The fold, or folds, of cross-validation whose volumes
+            are tested. Defaults to None, all volumes of ``ann_file``.
         split (str): With ``fold``, 'train' takes the volumes of all other folds, 'test' its own.
             Defaults to 'train'.
-        crops_per_volume (int): How often a volume comes in an epoch of training. Defaults to 1.
-        by_lesion (bool): Whether the samples of training are lesions, then volumes, of which
+        crops_per_volume (int): Crops of each volume in an epoch of training. Defaults to 1.
+        by_lesion (bool): Whether the training samples are lesions, then volumes, of which
             :class:`~mmlesion.datasets.samplers.LesionCropSampler` draws an epoch. A sample's
-            ``crop_target`` is the lesion that its crop must hold, or None for one that may lie
-            anywhere. Lesions that are ignored are no samples. Defaults to False.
-        **kwargs: Of :class:`mmdet.datasets.BaseDetDataset`, which refuses unknown ones:
+            ``crop_target`` is the lesion that its crop must contain, or None for a crop anywhere.
+            Ignored lesions are no samples. Defaults to False.
+        **kwargs: Those of :class:`mmdet.datasets.BaseDetDataset`, which rejects unknown ones:
             ``ann_file``, ``data_root``, ``data_prefix=dict(img=...)`` (the folder that
             ``file_name`` is relative to, ``data_root`` by default), ``pipeline``, ``test_mode``,
             ``metainfo``, ``indices``, and ``filter_cfg=dict(filter_empty_gt=True)``, which leaves
             volumes without lesions out of training.
 
     Attributes:
-        hard_spots (dict[int, list]): Of volume ids the places where a detector was wrong, z, y, x
+        hard_spots (dict[int, list]): By volume id, the spheres where a detector was wrong, z, y, x
             and diameter in voxels; see ``HardCropHook``.
 
     Raises:
@@ -96,14 +97,16 @@ class VolumeDataset(BaseDetDataset):
         """Load the annotation file.
 
         Returns:
-            list[dict]: A sample a volume.
+            list[dict]: One sample per volume.
         """
         content = self._read()
         self._check_preparation(content)
         try:
             lesions = _group_instances(content, self._labels(content['categories']))
-            volumes = [volume for volume in content['volumes'] if self._is_chosen(volume)]
-            samples = [self._sample(volume, lesions[volume['id']]) for volume in volumes]
+            samples = []
+            for volume in content['volumes']:
+                if self._is_chosen(volume):
+                    samples.append(self._sample(volume, lesions[volume['id']]))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f'{self.ann_file} is not an annotation file of volumes '
@@ -125,30 +128,33 @@ class VolumeDataset(BaseDetDataset):
         return parse_json(text, self.ann_file, 'convert the dataset again')
 
     def _check_preparation(self, content: Any) -> None:
-        """Compare how the volumes were made with what the config says, if it does."""
-        wanted = self.metainfo.get('preparation')
+        """Compare how the volumes were made with ``metainfo.preparation``, if it is set."""
+        expected = self.metainfo.get('preparation')
         info = content.get('info', {}) if isinstance(content, dict) else {}
-        if wanted is None or info.get('preparation') == wanted:
-            return
         found = info.get('preparation')
+        if expected is None or found == expected:
+            return
         difference = (
-            f'{self.ann_file} says that its volumes were prepared by {found}, and the config has '
-            f'metainfo.preparation={wanted}: convert the dataset again, or change the latter'
+            f'the volumes of {self.ann_file} were prepared by {found}, but the config has '
+            f'metainfo.preparation={expected}: convert the dataset again, or change the config'
         )
+        # A file without the field may well be right: it is not refused.
         if found is not None:
             raise UserError(difference)
         print_log(difference, 'current', logging.WARNING)
 
     def _labels(self, categories: Sequence[Mapping]) -> dict[int, int]:
         """Return labels by category id."""
-        classes = self.metainfo['classes']
         ids = {category['name']: category['id'] for category in categories}
-        if missing := [name for name in classes if name not in ids]:
-            raise UserError(
-                f'{self.ann_file} has no category {", ".join(missing)}: set '
-                f'metainfo=dict(classes=...) to its categories {", ".join(ids)}'
-            )
-        return {ids[name]: label for label, name in enumerate(classes)}
+        labels = {}
+        for label, name in enumerate(self.metainfo['classes']):
+            if name not in ids:
+                raise UserError(
+                    f'{self.ann_file} has no category {name}: set metainfo=dict(classes=...) to '
+                    f'its categories {", ".join(ids)}'
+                )
+            labels[ids[name]] = label
+        return labels
 
     def _is_chosen(self, volume: Mapping) -> bool:
         return self.fold is None or np.isin(volume['fold'], self.fold) == (self.split == 'test')
@@ -228,6 +234,7 @@ def _lesion_samples(samples: Sequence[dict]) -> list[dict]:
     """Return one sample per lesion, then one per volume."""
     aimed = []
     for sample in samples:
-        lesions = [one for one in sample['instances'] if not one['ignore_flag']]
-        aimed += [dict(sample, crop_target=lesion) for lesion in lesions]
+        for lesion in sample['instances']:
+            if not lesion['ignore_flag']:
+                aimed.append(dict(sample, crop_target=lesion))
     return aimed + [dict(sample, crop_target=None) for sample in samples]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -31,20 +31,17 @@ def comparison_table(
             Defaults to None.
 
     Returns:
-        str: Several lines, the last one saying how they were made.
+        str: Several lines; the last one states the bootstrap and the runs behind the intervals.
     """
-    header = [
-        'row',
-        'runs',
-        *(f'{fp_rate:g}' for fp_rate in fp_rates),
-        'mean ± SE',
-        '95 % interval',
-    ]
     extra = extra or {}
-    header += [f'difference from {comparison.reference}', 'p', *extra]
+    header = ['row', 'runs']
+    header += [f'{fp_rate:g}' for fp_rate in fp_rates]
+    header += ['mean ± SE', '95 % interval', f'difference from {comparison.reference}', 'p']
+    header += list(extra)
     lines = [_line(header), _line(['---'] * len(header))]
     for name in comparison.rows:
-        lines.append(_line(_cells(name, comparison) + [cells[name] for cells in extra.values()]))
+        extra_cells = [cells[name] for cells in extra.values()]
+        lines.append(_line(_cells(name, comparison) + extra_cells))
     return '\n'.join(lines) + f'\n\n{_footnote(comparison, num_lesions)}\n'
 
 
@@ -54,21 +51,16 @@ def _line(cells: Sequence[str]) -> str:
 
 def _cells(name: str, comparison: Comparison) -> list[str]:
     row = comparison.rows[name]
-    sensitivities = [f'{value:.3f}' for value in row.value[:-1]]
+    cells = [name, str(len(row.run_means))]
+    # The last column of each record is the mean over the FP rates.
+    cells += [f'{value:.3f}' for value in row.value[:-1]]
     error = '' if np.isnan(row.standard_error) else f' ± {row.standard_error:.3f}'
-    interval = f'{row.lower[-1]:.3f} to {row.upper[-1]:.3f}'
-    cells = [
-        name,
-        str(len(row.run_means)),
-        *sensitivities,
-        f'**{row.value[-1]:.3f}**{error}',
-        interval,
-    ]
+    cells += [f'**{row.value[-1]:.3f}**{error}', f'{row.lower[-1]:.3f} to {row.upper[-1]:.3f}']
     if name not in comparison.differences:
-        return [*cells, 'reference', '']
+        return cells + ['reference', '']
     one = comparison.differences[name]
     difference = f'{one.value[-1]:+.3f} ({one.lower[-1]:+.3f} to {one.upper[-1]:+.3f})'
-    return [*cells, difference, f'{one.p[-1]:.3f}']
+    return cells + [difference, f'{one.p[-1]:.3f}']
 
 
 def _footnote(comparison: Comparison, num_lesions: int) -> str:
@@ -82,12 +74,12 @@ def _footnote(comparison: Comparison, num_lesions: int) -> str:
 def comparison_json(
     comparison: Comparison, fp_rates: Sequence[float] | np.ndarray, settings: dict
 ) -> dict:
-    """Return the comparison as what JSON can hold; NaN becomes null when it is written.
+    """Return the comparison as dicts and lists for JSON; NaN becomes null when it is written.
 
     Args:
         comparison (Comparison): The rows.
         fp_rates (Sequence[float]): (l,) false positives per case.
-        settings (dict): What else is to be said, such as the number of draws.
+        settings (dict): Further entries, such as the number of draws.
 
     Returns:
         dict: ``fp_levels``, ``rows`` and ``differences`` by name; each list has the FP rates and,
@@ -98,13 +90,18 @@ def comparison_json(
         'fp_levels': np.asarray(fp_rates).tolist(),
         'reference': comparison.reference,
         'training_noise': comparison.training_noise,
-        'rows': {name: _plain(row) for name, row in comparison.rows.items()},
-        'differences': {name: _plain(one) for name, one in comparison.differences.items()},
+        'rows': _plain(comparison.rows),
+        'differences': _plain(comparison.differences),
     }
 
 
-def _plain(record: NamedTuple) -> dict[str, Any]:
-    return {name: np.asarray(value).tolist() for name, value in record._asdict().items()}
+def _plain(records: Mapping[str, Any]) -> dict[str, dict]:
+    """Turn the arrays of named records into lists."""
+    plain: dict[str, dict] = {}
+    for name, record in records.items():
+        fields = record._asdict()
+        plain[name] = {field: np.asarray(value).tolist() for field, value in fields.items()}
+    return plain
 
 
 def write_comparison(
@@ -114,7 +111,7 @@ def write_comparison(
     settings: dict,
     folder: str | Path,
 ) -> None:
-    """Write ``comparison.md``, ``comparison.json`` and ``comparison.png``, each whole or not.
+    """Write ``comparison.md``, ``comparison.json`` and ``comparison.png``, each atomically.
 
     Args:
         comparison (Comparison): The rows.

@@ -17,6 +17,7 @@ def coverage(truth: GroundTruth, predictions: Predictions) -> dict[str, int]:
         dict: ``items_with_lesions``, ``items_without_lesions``, ``items_without_predictions``,
         ``unknown_items`` and ``detections_in_unknown_items``.
     """
+    # A case whose lesions are all ignored counts as one without lesions.
     total = len(truth.cases)
     with_lesions = _count_distinct(truth.lesions.case[~truth.lesions.ignore])
     return {

@@ -26,20 +26,27 @@ def pool_luna16_predictions(paths: list, cases: list) -> Predictions:
     Raises:
         UserError: If a scan is in two files: folds test each scan once.
     """
-    parts = [read_luna16_predictions(path, cases) for path in paths]
     file_of: dict[str, str | Path] = {}
-    for path, part in zip(paths, parts):
-        scans = {cases[case] for case in np.unique(part.detections.case)}
-        for scan in sorted(scans.union(part.unknown_cases)):
-            if scan in file_of:
-                raise UserError(
-                    f'{scan} has marks in {file_of[scan]} and in {path}: give the file of each '
-                    'fold once, each of the model that was not trained on it'
-                )
-            file_of[scan] = path
-    unknown = [scan for part in parts for scan in part.unknown_cases]
-    detections = Detections.concat(part.detections for part in parts)
-    return Predictions(detections, unknown, sum(part.num_unknown for part in parts))
+    detections, unknown, num_unknown = [], [], 0
+    for path in paths:
+        part = read_luna16_predictions(path, cases)
+        listed = [cases[case] for case in np.unique(part.detections.case)]
+        _note_scans(file_of, listed + part.unknown_cases, path)
+        detections.append(part.detections)
+        unknown += part.unknown_cases
+        num_unknown += part.num_unknown
+    return Predictions(Detections.concat(detections), unknown, num_unknown)
+
+
+def _note_scans(file_of: dict[str, str | Path], scans: list[str], path: str | Path) -> None:
+    """Record the file of each scan, or raise an error for a scan that has one already."""
+    for scan in sorted(scans):
+        if scan in file_of:
+            raise UserError(
+                f'{scan} has marks in {file_of[scan]} and in {path}: give the file of each '
+                'fold once, each of the model that was not trained on it'
+            )
+        file_of[scan] = path
 
 
 def luna16_scan_warnings(annotations: str, items: list) -> list:
@@ -56,10 +63,11 @@ def luna16_scan_warnings(annotations: str, items: list) -> list:
     names, _ = read_series_table(annotations, (*MARK_COLUMNS, 'diameter_mm'))
     listed = set(items)
     if left_out := [name for name in names if name not in listed]:
+        scans = list(dict.fromkeys(left_out))
         lines.append(
             f'{len(left_out)} of the {len(names)} nodules of {annotations} are left out, as their '
-            f'scans ({some_names(list(dict.fromkeys(left_out)))}) are not in the list of series; '
-            'the converter says which it skipped'
+            f'scans ({some_names(scans)}) are not in the list of series; the converter reports '
+            'which it skipped'
         )
     if len(items) != LUNA16_SCANS:
         lines.append(

@@ -53,8 +53,12 @@ def lesion_type_groups(lesion_type: np.ndarray) -> dict[str, np.ndarray]:
         dict[str, ndarray]: Name to (m,) bool, of the types that occur.
     """
     lesion_type = np.asarray(lesion_type)
-    members = {name: lesion_type == number for number, name in enumerate(LESION_TYPES, 1)}
-    return {name: member for name, member in members.items() if member.any()}
+    groups = {}
+    for number, name in enumerate(LESION_TYPES, 1):
+        member = lesion_type == number
+        if member.any():
+            groups[name] = member
+    return groups
 
 
 def diameter_groups(diameter_mm: np.ndarray) -> dict[str, np.ndarray]:
@@ -80,9 +84,7 @@ def _group_by(
     field, cuts = _parse(name, attributes)
     if field not in attributes:
         fields = ', '.join(sorted(attributes)) or 'none'
-        raise UserError(
-            f'{path} does not say the {field} of its lesions; fields to group them by: {fields}'
-        )
+        raise UserError(f'{path}: no lesion has the field {field}; fields to group by: {fields}')
     values = attributes[field]
     if cuts:
         return _cut(field, values, cuts, path)
@@ -127,7 +129,7 @@ def _cut(
 ) -> dict[str, np.ndarray]:
     if _has_text(values):
         raise UserError(f'{path}: {field} has values that are no numbers: leave its cut points out')
-    numbers = np.array([np.nan if value is None else value for value in values], dtype=float)
+    numbers = np.array(values, dtype=float)  # None becomes NaN, which lies in no group
     groups = {f'{field}<{cuts[0]:g}': numbers < cuts[0]}
     for low, high in zip(cuts[:-1], cuts[1:]):
         groups[f'{low:g}<={field}<{high:g}'] = (low <= numbers) & (numbers < high)
@@ -136,8 +138,9 @@ def _cut(
 
 
 def _by_value(field: str, values: np.ndarray, path: str | Path) -> dict[str, np.ndarray]:
-    texts = np.array([_as_text(value) for value in values], dtype=object)
-    value_of = {text: value for text, value in zip(texts, values) if text is not None}
+    texts = np.array(list(map(_as_text, values)), dtype=object)
+    value_of = dict(zip(texts, values))
+    value_of.pop(None, None)  # lesions without a value
     if len(value_of) > MAX_VALUES:
         raise UserError(
             f'{path}: {field} has {len(value_of)} different values, groups are at most '

@@ -10,7 +10,7 @@ from mmlesion.structures import Segment, cut_segments, encode_mask, measure_reci
 
 
 def segment_results(sample: Mapping, image: Mapping) -> list[dict | None]:
-    """Describe each detection's own segment.
+    """Describe the segment of each detection.
 
     Args:
         sample (dict): Predictions: ``pred_instances`` with (n,) ``segment_ids``, ``pred_sem_seg``
@@ -31,6 +31,7 @@ def segment_results(sample: Mapping, image: Mapping) -> list[dict | None]:
 
 
 def _describe(segment: Segment, image: Mapping) -> dict:
+    # The RLE is of the whole image; the diameters need the cut-out and its corner alone.
     mask = np.zeros((image['height'], image['width']), bool)
     segment.paste(mask, True)
     spacing = image.get('spacing')

@@ -33,6 +33,7 @@ def list_series(coco: dict, root: str | Path) -> list[SliceSeries]:
         name = series_of(image['file_name'])
         if name not in series:
             series[name] = _list_slices(name, root)
+        # The folder has all slices, the file only some of them.
         found, number = series[name], slice_number(image['file_name'])
         if number not in found.slices:
             raise UserError(f'there is no slice {path_under(root, image["file_name"])}')

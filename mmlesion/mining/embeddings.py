@@ -63,10 +63,13 @@ def annotated_boxes(volume: SliceSeries, annotations: Sequence[dict]) -> SliceBo
         SliceBoxes: In their order, in mmdet's frame; the scores are 1.
     """
     number_of = {image['id']: number for number, image in volume.images.items()}
-    slices = [number_of[a['image_id']] for a in annotations]
-    boxes = [file_box(a, volume.images[number]) for a, number in zip(annotations, slices)]
-    rows = np.array(boxes, float).reshape(-1, 4)
-    return SliceBoxes(rows, np.array(slices, int), np.ones(len(annotations)))
+    boxes, slices = [], []
+    for annotation in annotations:
+        number = number_of[annotation['image_id']]
+        boxes.append(file_box(annotation, volume.images[number]))
+        slices.append(number)
+    corners = np.array(boxes, float).reshape(-1, 4)
+    return SliceBoxes(corners, np.array(slices, int), np.ones(len(annotations)))
 
 
 class EmbeddingSteps:

@@ -14,7 +14,7 @@ from .embeddings import annotated_boxes
 from .tracklets import slice_overlap_pairs
 
 LEFT_OUT = -1
-"""The label of a proposal that is neither: it meets a lesion in part, or an uncertain region."""
+"""The label of a proposal that is neither: it overlaps a lesion in part, or an uncertain region."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,7 @@ def label_tracklets(
     Returns:
         ndarray: (T,) int, 1, 0 or :data:`LEFT_OUT`.
     """
+    # In between the two thresholds, and on uncertain annotations, a tracklet is left out.
     free = _highest_overlaps(proposals, tracklets, known) < theta_fp
     labels = np.where(free, 0, LEFT_OUT)
     labels[_highest_overlaps(proposals, tracklets, lesions) > theta] = 1
@@ -71,6 +72,7 @@ def _highest_overlaps(
 ) -> np.ndarray:
     """Return the maximum IoU (T,) of each tracklet's boxes with annotations on their slices."""
     highest = np.zeros(tracklets.max(initial=-1) + 1)
+    # rows are boxes, of which each counts for its tracklet
     rows, _, ious = slice_overlap_pairs(proposals, annotations)
     np.maximum.at(highest, tracklets[rows], ious)
     return highest

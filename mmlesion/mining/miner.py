@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .volume_pass import VolumeStore
 
 RULES = ('propagation', 'matching', 'cross_dataset')
-"""The rules, in the order in which they are applied; also what ``source`` of annotations says."""
+"""The rules, in the order in which they are applied; also the ``source`` of mined annotations."""
 
 
 class _Match(NamedTuple):
@@ -40,7 +40,7 @@ class _Match(NamedTuple):
 
 
 class AnnotationMiner:
-    """Applies mining rules to all volumes of a COCO file (LENS, section Missing Annotation Mining).
+    """Apply mining rules to all volumes of a COCO file (LENS, section Missing Annotation Mining).
 
     Existing annotations are not changed, except that missing ``source`` ('annotated') and
     ``lesion_id`` are added. Mined ones have the rule's name as ``source``, a ``score``, and the
@@ -100,14 +100,15 @@ class AnnotationMiner:
             annotation.setdefault('source', 'annotated')
             if 'lesion_id' not in annotation:
                 annotation['lesion_id'] = next(self._lesion_ids)
+        # Matching looks at all studies of a patient, and at nothing else.
         for _, patient in groupby(sorted(volumes, key=_patient), _patient):
             self._mine_patient(list(patient))
 
     def _mine_patient(self, volumes: Iterable[SliceSeries]) -> None:
-        patient = [
-            VolumeLesions(volume, self.proposals.load(volume.name), self.theta)
-            for volume in volumes
-        ]
+        patient = []
+        for volume in volumes:
+            arrays = self.proposals.load(volume.name)
+            patient.append(VolumeLesions(volume, arrays, self.theta))
         matches: list[list[_Match]] = [[]] * len(patient)
         if 'matching' in self.rules and self.embeddings is not None:
             matches = self._match(patient, self.embeddings)
@@ -125,21 +126,23 @@ class AnnotationMiner:
         # one row per lesion; volumes without any have arrays of another width
         rows = [one.annotated for one in stored if len(one.annotated)]
         annotated = np.concatenate(rows or [np.zeros((0, 0))])
-        return [
-            self._match_volume(known, own.tracked, annotated, lesions)
-            for known, own in zip(patient, stored)
-        ]
+        matches = []
+        for known, own in zip(patient, stored):
+            matches.append(self._match_volume(known, own.tracked, annotated, lesions))
+        return matches
 
     def _match_volume(
         self, known: VolumeLesions, tracked: np.ndarray, annotated: np.ndarray, lesions: list[dict]
     ) -> list[_Match]:
         """Return a volume's tracklets that match one of the patient's lesions."""
         nearest, distance = match_embeddings(tracked, annotated, self.delta)
+        # rows of `tracked` that match, the nearest first; known.unknown has their tracklets
         hits = np.flatnonzero(nearest >= 0)
         hits = hits[np.argsort(distance[hits], kind='stable')]
         return [_Match(known.unknown[i], lesions[nearest[i]], float(distance[i])) for i in hits]
 
     def _mine_volume(self, known: VolumeLesions, matched: Sequence[_Match]) -> None:
+        # Each rule leaves out boxes that match those annotated or accepted before.
         accepted = [known.all_annotated]
         if 'propagation' in self.rules:
             accepted.append(self._propagate(known))

@@ -51,7 +51,7 @@ def _read_boxes(arrays: Mapping[str, np.ndarray], group: str) -> SliceBoxes:
 
 
 def slice_samples(volume: SliceSeries, root: Path | str) -> list[dict]:
-    """Inputs of a test pipeline, one for each slice of a :class:`SliceSeries`."""
+    """Return the inputs of a test pipeline, one for each slice of a :class:`SliceSeries`."""
     indices = range(len(volume.slices))
     return [pipeline_sample(volume.image(index), root) for index in indices]
 
@@ -66,7 +66,7 @@ def detect(model: BaseDetector, score_thr: float, batch: dict) -> list[dict[str,
         batch (dict): Collated outputs of a test pipeline, with ``slice_index`` among the meta keys.
 
     Returns:
-        list[dict]: Arrays ``pooled_*`` of each slice, and ``expert_*`` if there are.
+        list[dict]: Arrays ``pooled_*`` of each slice, and ``expert_*`` if the detector has experts.
     """
     return [_arrays(sample, score_thr) for sample in model.test_step(batch)]
 
@@ -83,6 +83,7 @@ def _arrays(sample: DetDataSample, score_thr: float) -> dict[str, np.ndarray]:
 def _columns(
     group: str, instances: InstanceData, metainfo: Mapping, score_thr: float
 ) -> dict[str, np.ndarray]:
+    # boxes of the original image, whose annotations they are compared with
     found = instances[instances.scores >= score_thr]
     slices = np.full(len(found), metainfo['slice_index'])
     boxes = to_original_frame(found.bboxes, metainfo).cpu().numpy()

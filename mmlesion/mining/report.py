@@ -43,22 +43,28 @@ def _row(
     rules: Sequence[str],
     images: Sequence[Mapping] | None = None,
 ) -> dict:
-    taken = [a for a in annotations if a['source'] not in set(RULES) - set(rules)]
-    lesions = [a for a in taken if is_target(a)]
-    labeled = {a['image_id'] for a in lesions}
+    left_out = set(RULES) - set(rules)
+    lesions, uncertain = [], []
+    for annotation in annotations:
+        if annotation['source'] in left_out:
+            continue
+        if is_target(annotation):
+            lesions.append(annotation)
+        if annotation['source'] == RULES[-1]:
+            uncertain.append(annotation)
+    labeled = {lesion['image_id'] for lesion in lesions}
     listed = labeled if images is None else {image['id'] for image in images}
-    uncertain = [a for a in taken if a['source'] == RULES[-1] and a['image_id'] in listed]
     return {
         'rules': name,
-        'lesions_3d': len({a['lesion_id'] for a in lesions}),
+        'lesions_3d': len({lesion['lesion_id'] for lesion in lesions}),
         'lesions_2d': len(lesions),
-        'uncertain_2d': len(uncertain),
+        'uncertain_2d': sum(annotation['image_id'] in listed for annotation in uncertain),
         'slices': len(listed),
     }
 
 
 COUNTS = ('boxes', 'right', 'missing', 'found', 'withheld', 'withheld_found')
-"""What is counted for each rule, in this order."""
+"""Names of the counts of each rule, in their order."""
 
 
 def score_rows(
@@ -85,16 +91,20 @@ def score_rows(
     for series, sources in _boxes_by_series(coco).items():
         truth = read_truth(series)
         existing = sources.pop('annotated', SliceBoxes.empty())
-        _, annotated = _meet(existing, truth.boxes, theta)
-        missing = ~annotated
+        missing = ~_match(existing, truth.boxes, theta).truth
         # lesions of which every box is missing
         withheld = np.setdiff1d(truth.label, truth.label[~missing])
         for rule in rules:
-            boxes = sources.get(rule, SliceBoxes.empty())
-            right, hit = _meet(boxes, truth.boxes, theta)
-            found = np.intersect1d(withheld, truth.label[hit])
-            counts = [right.size, right.sum(), missing.sum(), (hit & missing).sum()]
-            totals[rule] += counts + [withheld.size, found.size]
+            matched = _match(sources.get(rule, SliceBoxes.empty()), truth.boxes, theta)
+            found = np.intersect1d(withheld, truth.label[matched.truth])
+            totals[rule] += (
+                matched.boxes.size,
+                matched.boxes.sum(),
+                missing.sum(),
+                (matched.truth & missing).sum(),
+                withheld.size,
+                found.size,
+            )
     return [_score_row(rule, total.tolist()) for rule, total in totals.items()]
 
 
@@ -109,22 +119,28 @@ def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def _meet(boxes: SliceBoxes, truth: SliceBoxes, theta: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return which boxes match a true box, and which true boxes are matched."""
+class _Matched(NamedTuple):
+    """The boxes that match a true box, (n,) bool, and the true boxes that are matched, (m,)."""
+
+    boxes: np.ndarray
+    truth: np.ndarray
+
+
+def _match(boxes: SliceBoxes, truth: SliceBoxes, theta: float) -> _Matched:
     rows, columns, ious = slice_overlap_pairs(boxes, truth)
-    hit = ious > theta
-    right, matched = np.zeros(len(boxes), bool), np.zeros(len(truth), bool)
-    right[rows[hit]] = True
-    matched[columns[hit]] = True
-    return right, matched
+    over = ious > theta
+    matched = _Matched(np.zeros(len(boxes), bool), np.zeros(len(truth), bool))
+    matched.boxes[rows[over]] = True
+    matched.truth[columns[over]] = True
+    return matched
 
 
 def _boxes_by_series(coco: Mapping) -> dict[str, dict[str, SliceBoxes]]:
     """Return {series: {source: SliceBoxes}} of COCO content, without previously ignored boxes."""
     image_of = {image['id']: image for image in coco['images']}
-    listed: dict[str, dict[str, list[_Listed]]] = {}
-    for image in coco['images']:
-        listed.setdefault(series_of(image['file_name']), {})
+    # series without an annotation count too, with all of their lesions missing
+    names = dict.fromkeys(series_of(image['file_name']) for image in coco['images'])
+    listed: dict[str, dict[str, list[_Listed]]] = {name: {} for name in names}
     for annotation in coco['annotations']:
         if annotation['source'] not in RULES and not is_target(annotation):
             continue
@@ -132,10 +148,10 @@ def _boxes_by_series(coco: Mapping) -> dict[str, dict[str, SliceBoxes]]:
         sources = listed[series_of(image['file_name'])]
         source = annotation['source'] if annotation['source'] in RULES else 'annotated'
         sources.setdefault(source, []).append(_Listed(annotation, image))
-    series = {}
+    boxes: dict[str, dict[str, SliceBoxes]] = {}
     for name, sources in listed.items():
-        series[name] = {source: _slice_boxes(found) for source, found in sources.items()}
-    return series
+        boxes[name] = {source: _slice_boxes(found) for source, found in sources.items()}
+    return boxes
 
 
 class _Listed(NamedTuple):
@@ -146,7 +162,9 @@ class _Listed(NamedTuple):
 
 
 def _slice_boxes(found: Sequence[_Listed]) -> SliceBoxes:
-    boxes = np.array([file_box(one.annotation, one.image) for one in found], float)
-    numbers = np.array([one.image['slice_index'] for one in found])
-    scores = np.array([one.annotation.get('score', 1) for one in found], float)
-    return SliceBoxes(boxes, numbers, scores)
+    boxes, numbers, scores = [], [], []
+    for annotation, image in found:
+        boxes.append(file_box(annotation, image))
+        numbers.append(image['slice_index'])
+        scores.append(annotation.get('score', 1))
+    return SliceBoxes(np.array(boxes, float), np.array(numbers), np.array(scores, float))

@@ -73,7 +73,7 @@ def free_of(boxes: SliceBoxes, known: SliceBoxes, theta: float) -> np.ndarray:
 
 
 def suppress(boxes: SliceBoxes, theta: float = 0.5) -> np.ndarray:
-    """Non-maximum suppression on each slice.
+    """Suppress boxes that overlap one of a higher score on their slice.
 
     Args:
         boxes (SliceBoxes): n boxes.
@@ -82,6 +82,8 @@ def suppress(boxes: SliceBoxes, theta: float = 0.5) -> np.ndarray:
     Returns:
         ndarray: (k,) indices of those that stay, ascending.
     """
+    # In this order the box with the lower index wins; pairs come in the order of their winners, so
+    # that each winner's own fate is known when its turn comes.
     order = np.argsort(-boxes.scores, kind='stable')
     rows, columns, ious = slice_overlap_pairs(boxes.take(order), boxes.take(order))
     conflict = (rows < columns) & (ious > theta)

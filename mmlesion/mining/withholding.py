@@ -1,4 +1,4 @@
-"""Annotation files with fewer annotations, for experiments on what missing ones cost."""
+"""Annotation files with fewer annotations, for experiments on the cost of missing ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def withhold_slices(data: dict) -> dict:
         kept.append(max(same_lesion, key=_box_area))
     listed = {annotation['image_id'] for annotation in kept}
     images = [image for image in data['images'] if image['id'] in listed]
-    # What is ignored on a kept slice stays ignored.
+    # Ignored annotations on a kept slice stay.
     ignored = [a for a in data['annotations'] if a['image_id'] in listed and not is_target(a)]
     kept.sort(key=lambda annotation: annotation['id'])
     return {**data, 'images': images, 'annotations': kept + ignored}
@@ -54,11 +54,10 @@ def withhold_lesions(data: dict, fraction: float, seed: int = 0) -> dict:
     lesions = sorted(_by_lesion(data))
     order = np.random.default_rng(seed).permutation(len(lesions))
     removed = {lesions[i] for i in order[: round(fraction * len(lesions))]}
-    kept = [
-        annotation
-        for annotation in data['annotations']
-        if not is_target(annotation) or _lesion(annotation) not in removed
-    ]
+    kept = []
+    for annotation in data['annotations']:
+        if not is_target(annotation) or _lesion(annotation) not in removed:
+            kept.append(annotation)
     return {**data, 'annotations': kept}
 
 
@@ -73,7 +72,7 @@ def _by_lesion(data: dict) -> dict[str, list[dict]]:
 
 
 def _lesion(annotation: dict[str, Any]) -> str:
-    """Return what identifies a lesion; without ``lesion_id`` an annotation is one of its own."""
+    """Return the key of a lesion; an annotation without ``lesion_id`` is a lesion by itself."""
     return str(annotation.get('lesion_id', f'annotation {annotation["id"]}'))
 
 

@@ -198,7 +198,7 @@ def _site_rows(
     options: PatientOptions,
     noisy: float,
 ) -> Iterator[dict]:
-    """Return the columns of ``DL_info.csv`` that differ between the lesions of a study."""
+    """Yield the columns of ``DL_info.csv`` that differ between the lesions of a study."""
     annotated = [lesion for lesion in site.lesions if lesion.annotated]
     for lesion in annotated:
         yield _lesion_row(study, lesion, trunk, options)
@@ -287,7 +287,7 @@ def _write_csv(path: Path, rows: Sequence[dict]) -> None:
 
 def _rounded(values: Iterable[float]) -> np.ndarray:
     """Round to six significant digits, as in DeepLesion's file."""
-    return np.array([float(f'{value:.6g}') for value in values])
+    return np.array([f'{value:.6g}' for value in values], dtype=float)
 
 
 def _numbers(values: Iterable[float]) -> str:

@@ -119,7 +119,7 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Vessel:
-    """A finding that goes on through the volume, winding obliquely to the slices.
+    """A finding that continues through the volume, winding obliquely to the slices.
 
     Attributes:
         profile (Profile): The section in every slice.

@@ -59,7 +59,7 @@ class _Row(NamedTuple):
 
     def cells(self) -> list[str]:
         """Return the texts of its columns."""
-        numbers = [*self.center, self.diameter]
+        numbers = self.center + [self.diameter]
         return [self.uid] + [f'{number:.10g}' for number in numbers]
 
 
@@ -84,9 +84,9 @@ def make_luna16_phantom(
 
     ``subset0`` to ``subset9`` hold the scans as ``<uid>.mhd`` and ``.raw``, ``seg-lungs-LUNA16``
     the masks of the left (3) and right lung (4) and the trachea (5). ``annotations.csv`` lists the
-    nodules, ``annotations_excluded.csv`` those that are not asked for, most of them with a
-    diameter of -1, and three readers' marks of each nodule, as in LUNA16, and ``seriesuids.csv``
-    the scans. Nodules are balls of 4 to 12 mm.
+    nodules, ``annotations_excluded.csv`` those to ignore, most of them with a diameter of -1, and
+    three readers' marks of each nodule, as in LUNA16, and ``seriesuids.csv`` the scans. Nodules are
+    balls of 4 to 12 mm.
     The same ``seed`` and options give the same bytes, whatever ``workers`` is.
 
     Args:
@@ -175,16 +175,16 @@ def _reader_marks(nodules: Sequence[_Row], rng: np.random.Generator) -> list[_Ro
 
 
 def _with_nodules(study: Study, negative: bool) -> Study:
-    """A study whose lesions are balls, or that has none; its vessels keep the nodules' calibers."""
+    """Return a study with balls as lesions, or none; its vessels keep the nodules' calibers."""
     sites = []
     for site in study.sites:
-        lesions = [] if negative else [_ball(lesion) for lesion in site.lesions]
-        vessels = [_tube(vessel) for vessel in site.vessels]
-        sites.append(replace(site, lesions=tuple(lesions), vessels=tuple(vessels)))
+        lesions = () if negative else tuple(map(_ball, site.lesions))
+        sites.append(replace(site, lesions=lesions, vessels=tuple(map(_tube, site.vessels))))
     return replace(study, sites=tuple(sites))
 
 
 def _ball(lesion: Lesion) -> Lesion:
+    """Return a lesion of the same size and place, round in all directions."""
     diameter = _diameter(lesion.profile)
     return replace(lesion, profile=_round(lesion.profile, diameter), depth=diameter / 2)
 

@@ -66,8 +66,8 @@ def make_nih_ln_phantom(
         seed (int): Of everything.
         workers (int): Processes.
         overwrite (bool): Whether to replace an existing folder that is not empty.
-        options (PatientOptions, optional): Image size, lesion sizes, intervals. Which lesions there
-            are, and how many scans of a patient, is NIH-LN's.
+        options (PatientOptions, optional): Image size, lesion sizes, intervals. The kinds of
+            lesions and the number of scans per patient are those of NIH-LN.
 
     Raises:
         UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
@@ -148,15 +148,17 @@ def _write_markers(
     folder: Path, name: str, lesions: Sequence[Lesion], study: Study, last: int
 ) -> None:
     folder.mkdir(parents=True)
-    centers = np.array([np.multiply(lesion.center, (1, 1, -1)) for lesion in lesions])
+    # from the trunk's z, which runs to inferior, to LPS
+    centers = np.array([lesion.center for lesion in lesions]) * (1, 1, -1)
     # LPS mm of voxel (0, 0, 0), which is on the lowest slice
     x, y = study.origin
     lowest = (x, y, -(study.top + last * study.interval))
     steps = (study.spacing, study.spacing, study.interval)
-    sizes = [sorted(lesion.profile.diameters, reverse=True) for lesion in lesions]
+    # the longest, then the shortest diameter, which is the only one in the mediastinum
+    sizes = np.sort([lesion.profile.diameters for lesion in lesions])[:, ::-1]
     if name.startswith('MED'):
-        sizes = [size[1:] for size in sizes]
-    columns: dict[str, Iterable[Iterable[float]]] = {
+        sizes = sizes[:, 1:]
+    columns: dict[str, np.ndarray] = {
         'physicalPoints': centers,
         'indices': np.rint((centers - lowest) / steps).astype(int),
         'sizes': sizes,

@@ -1,7 +1,7 @@
 """Synthetic patients: a trunk, sites with lesions and vessels, and the studies that show them.
 
-Nothing here knows of a benchmark's files: a layout asks for a :class:`Patient` and renders the
-slices that it wants to write.
+This module is independent of the benchmarks' files: a layout draws a :class:`Patient` and renders
+the slices that it writes.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def draw_patient(seed: np.random.SeedSequence, options: PatientOptions) -> Patie
 
     Args:
         seed (numpy.random.SeedSequence): Source of chance.
-        options (PatientOptions): What patients are like.
+        options (PatientOptions): Options of the patients.
     """
     seeds = seed.spawn(1 + len(options.studies))
     rng = np.random.default_rng(seeds[0])
@@ -197,7 +197,7 @@ def render(
             _paint_finding(volume, grid, lesion, labels)
     _paint_organ(volume, grid, patient.trunk.table)
     # Seeded by the first slice, so that a run of slices does not depend on the others rendered.
-    rng = np.random.default_rng([first, *study.seed.generate_state(4)])
+    rng = np.random.default_rng([first] + study.seed.generate_state(4).tolist())
     return _add_noise(rng, volume, study, options), labels
 
 
@@ -231,7 +231,7 @@ def organ_mask(
 ) -> np.ndarray:
     """Return a mask of organs on the slices ``first`` to ``last`` (0-based, inclusive).
 
-    They are hidden by what :func:`render` paints over them, but for lesions, which lie on them.
+    They are hidden by whatever :func:`render` paints over them, except lesions.
 
     Returns:
         ndarray: (z, y, x) bool.

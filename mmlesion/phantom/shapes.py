@@ -68,7 +68,7 @@ class Lobes(NamedTuple):
 
 
 class Cover(NamedTuple):
-    """What a shape covers of a volume.
+    """The part of a volume that a shape covers.
 
     ``where`` are the slices z, y, x of the shape's bounding box, ``share`` (z, y, x) the fraction
     of each voxel in it, 0 to 1.

@@ -1,4 +1,4 @@
-"""Find the body on a slice: what is not air or a scanner's black frame."""
+"""Find the body on a slice: everything but air and a scanner's black frame."""
 
 from __future__ import annotations
 

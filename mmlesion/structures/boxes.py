@@ -16,10 +16,10 @@ ArrayOrTensor = TypeVar('ArrayOrTensor', bound=Any)
 
 
 def file_shift(image: dict) -> float:
-    """Return what is added to x and y of an image's boxes in the file to have mmdet's frame.
+    """Return the shift of x and y from the frame of an image's file to mmdet's.
 
-    In mmdet's frame pixel n extends from n to n + 1; ``docs/datasets.md`` (Coordinates) says which
-    frame the files have.
+    In mmdet's frame pixel n extends from n to n + 1; ``docs/datasets.md`` (Coordinates) describes
+    the frames of files.
 
     Args:
         image (dict): Of a COCO file.

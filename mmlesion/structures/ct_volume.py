@@ -75,7 +75,7 @@ class CTVolume:
         return _box_corners(self.points_from_index(boxes))
 
     def slice_number(self, index: int) -> int:
-        """Return the number along ``slice_axis`` of ``image`` that a slice of ``array`` has."""
+        """Return the number of a slice of ``array`` along ``slice_axis`` of ``image``."""
         center = self.points_to_index((index + 0.5, 0.5, 0.5))
         return round(center[0, self.slice_axis])
 
@@ -92,8 +92,9 @@ class CTVolume:
             array (ndarray): (k, j, i) of ``image``'s size.
 
         Returns:
-            ndarray: (z, y, x) view; what is written to it is written to ``array``.
+            ndarray: (z, y, x) view of ``array``, through which ``array`` can be written.
         """
+        # each row of the permutation has one entry, 1 or, along an axis that is flipped, -1
         steps = self._axes.sum(axis=1).astype(int)
         flips = tuple(slice(None, None, step) for step in steps)
         return array.transpose(self._file_axes)[flips]

@@ -44,6 +44,7 @@ def _take(column: Any, index: np.ndarray) -> Any:
     if isinstance(column, dict):
         return {name: _take(one, index) for name, one in column.items()}
     if isinstance(column, list):
+        # a list takes no array: turn a mask or indices into numbers first
         return [column[number] for number in np.arange(len(column))[index]]
     return column[index]
 
@@ -68,7 +69,7 @@ class Detections(Columns):
 
     Attributes:
         case (ndarray): (n,) int, index of the image or scan that each lies in.
-        geometry (ndarray): (n, k) float, boxes or centers, as the criterion wants them.
+        geometry (ndarray): (n, k) float, boxes or centers, as the criterion takes them.
         score (ndarray): (n,) float.
         label (ndarray, optional): (n,) int classes. Without them a detection may match any lesion.
     """
@@ -85,7 +86,7 @@ class Lesions(Columns):
 
     Attributes:
         case (ndarray): (m,) int, index of the image or scan that each lies in.
-        geometry (ndarray): (m, k) float, boxes or spheres, as the criterion wants them.
+        geometry (ndarray): (m, k) float, boxes or spheres, as the criterion takes them.
         ignore (ndarray): (m,) bool, True for lesions to ignore: neither detecting nor missing them
             counts.
         label (ndarray, optional): (m,) int classes.
@@ -106,7 +107,7 @@ class GroundTruth(NamedTuple):
     Args:
         cases (list): The n names or ids of the images or scans, in the order of their file.
         lesions (Lesions): The m lesions; ``lesions.case`` points into ``cases``.
-        patients (list): The patient of each case: what is drawn together in a comparison.
+        patients (list): The patient of each case; the bootstrap draws a patient's cases together.
     """
 
     cases: list

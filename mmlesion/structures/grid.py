@@ -66,10 +66,12 @@ class Grid:
         Returns:
             ndarray: (n, 3) x, y, z in mm.
         """
+        # the origin is the first voxel's center, which is 0 in SimpleITK's index
         return to_index(points) @ self._axes.T + self.origin
 
     def from_world(self, points: ArrayLike) -> np.ndarray:
         """Convert points from the world to voxels; the inverse of :meth:`to_world`."""
+        # rounded in a header, a direction is no exact rotation: its transpose is not its inverse
         offsets = np.asarray(points, float).reshape(-1, 3) - self.origin
         return from_index(np.linalg.solve(self._axes, offsets.T).T)
 
@@ -116,19 +118,20 @@ class Grid:
         """
         spheres = np.asarray(spheres, float).reshape(-1, 4)
         centers = self.from_world(spheres[:, :3])
-        radii = spheres[:, 3:] / 2 / np.array(self.spacing)[::-1]
+        radii = spheres[:, 3:] / 2 / np.array(self.spacing)[::-1]  # (n, 3) voxels along z, y, x
         return np.concatenate([centers - radii, centers + radii], axis=1)
 
     @property
     def _axes(self) -> np.ndarray:
         """Return the world step in mm per voxel along x, y, z as columns (3, 3)."""
+        # row by row, so that spacing scales the columns, which are the directions of x, y, z
         return np.reshape(self.direction, (3, 3)) * np.asarray(self.spacing)
 
     @property
     def _voxel_side(self) -> float:
         side = self.spacing[0]
         if not np.allclose(self.spacing, side):
-            raise ValueError(f'a sphere is none in voxels of {self.spacing} mm: they are not cubes')
+            raise ValueError(f'spheres need isotropic voxels, but the spacing is {self.spacing} mm')
         return side
 
 

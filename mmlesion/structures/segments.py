@@ -61,7 +61,7 @@ def cut_segments(
 
 
 def shares_in_boxes(numbers: np.ndarray, wanted: np.ndarray, bboxes: np.ndarray) -> np.ndarray:
-    """Measure how much of its segment each detection holds.
+    """Measure which share of its segment lies in each detection.
 
     Args:
         numbers (ndarray): (H, W) int, the number of the segment of each px.
@@ -74,7 +74,8 @@ def shares_in_boxes(numbers: np.ndarray, wanted: np.ndarray, bboxes: np.ndarray)
     shares = np.zeros(len(wanted))
     for number, segment in cut_segments(numbers, wanted).items():
         detections = wanted == number
-        # (h + 1, w + 1) px above and to the left of each corner of a px
+        # (h + 1, w + 1) px above and to the left of each corner of a px: the px in a rectangle are
+        # a sum over its four corners, so that the mask is counted once for all boxes
         before = cv2.integral(segment.mask.astype(np.uint8))
         x1, y1, x2, y2 = _edges(segment, bboxes[detections]).T
         inside = before[y2, x2] - before[y1, x2] - before[y2, x1] + before[y1, x1]
@@ -84,6 +85,8 @@ def shares_in_boxes(numbers: np.ndarray, wanted: np.ndarray, bboxes: np.ndarray)
 
 def _edges(segment: Segment, bboxes: np.ndarray) -> np.ndarray:
     """Return columns and rows x1, y1, x2, y2 (n, 4) of a segment with px centers in boxes."""
+    # The center of px n is n + 0.5: the first px whose center is not before an edge at e has the
+    # number ceil(e - 0.5).
     size = segment.mask.shape[::-1]
     corners = np.reshape(bboxes, (-1, 2, 2)) - 0.5 - segment.corner
     return np.ceil(corners).clip(0, size).astype(int).reshape(-1, 4)
@@ -111,7 +114,7 @@ def encode_mask(mask: np.ndarray) -> dict:
 
 
 def usable_segmentation(segmentation: list | dict | None) -> list | dict | None:
-    """Return what of an annotation's ``segmentation`` outlines a lesion.
+    """Return the part of an annotation's ``segmentation`` that outlines a lesion.
 
     Files without masks often have the empty polygon ``[[]]``.
 
@@ -120,7 +123,7 @@ def usable_segmentation(segmentation: list | dict | None) -> list | dict | None:
 
     Returns:
         list | dict | None: The RLE, or the polygons of three points or more that enclose an area.
-        None if there is nothing of the kind.
+        None if there is neither.
 
     Raises:
         UserError: If it is larger than any image, or not of numbers.

@@ -140,6 +140,7 @@ class SliceSeries:
         number = int(self.slices[index])
         if number in self.images:
             return self.images[number]
+        # It has the fields of the series, taken from any listed image, and its own run of slices.
         runs = consecutive_runs(self.slices)
         run = next(run for run in runs if run.first <= number <= run.last)
         slice_range = [run.first, run.last]

@@ -106,7 +106,8 @@ class SphereBoxes(BaseBoxes):
         """
         if len(distances) != 3:
             raise ValueError(f'distances are three, along z, y and x, not {len(distances)}')
-        self.tensor = self.tensor + self.tensor.new_tensor([*distances, 0])
+        z, y, x = distances
+        self.tensor = self.tensor + self.tensor.new_tensor([z, y, x, 0])
 
     def clip_(self, img_shape: Sequence[int]) -> None:
         """Do nothing: a sphere that extends beyond the volume is not clipped.
@@ -158,6 +159,7 @@ class SphereBoxes(BaseBoxes):
         if all_inside:
             edges = radii[..., None]
             return ((centers - edges >= first) & (centers + edges <= last)).all(-1)
+        # A part is inside if the volume's point nearest to the center is in the sphere.
         nearest = torch.minimum(torch.maximum(centers, first), last)
         return (centers - nearest).norm(dim=-1) < radii
 
@@ -305,9 +307,12 @@ def _meet_cubes(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
 def _meet_spheres(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
     """Return the intersection volume of spheres (..., 4): a lens, the smaller one, or 0."""
     radius1, radius2 = spheres1[..., 3] / 2, spheres2[..., 3] / 2
-    squares = ((spheres1[..., axis] - spheres2[..., axis]) ** 2 for axis in range(3))
-    distance = sum(squares, spheres1.new_zeros(())).sqrt()
+    squared = spheres1.new_zeros(())
+    for axis in range(3):  # as in _meet_cubes
+        squared = squared + (spheres1[..., axis] - spheres2[..., axis]) ** 2
+    distance = squared.sqrt()
     total, difference = radius1 + radius2, (radius1 - radius2).abs()
+    # The lens is two caps: pi / (12 d) (r1 + r2 - d)^2 (d^2 + 2 d (r1 + r2) - 3 (r1 - r2)^2).
     # depth of the lens along the line of centers; 0 where the spheres do not meet
     depth = (total - distance).clamp(min=0)
     lens = distance**2 + 2 * distance * total - 3 * difference**2

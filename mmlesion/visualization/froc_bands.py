@@ -23,15 +23,16 @@ def draw_comparison(
     """Draw sensitivity at each FP rate with a band for each row, and the differences beside it.
 
     Args:
-        comparison (Comparison): What
-            :func:`~mmlesion.evaluation.functional.compare_rows` returns.
+        comparison (Comparison): The result of
+            :func:`~mmlesion.evaluation.functional.compare_rows`.
         fp_rates (Sequence[float]): (l,) false positives per case.
-        path (str | Path): The picture to write; its suffix says the format.
+        path (str | Path): The plot to write; its suffix determines the format.
     """
     figure = new_figure(figsize=(11, 4.8), dpi=130, layout='constrained')
     curves, differences = figure.subplots(1, 2, width_ratios=(3, 2))
     colors = {name: f'C{number % 10}' for number, name in enumerate(comparison.rows)}
     for name, row in comparison.rows.items():
+        # the last column is the mean over the FP rates
         label = f'{name}: {row.value[-1]:.3f}'
         curves.plot(fp_rates, row.value[:-1], 'o-', markersize=3, color=colors[name], label=label)
         curves.fill_between(

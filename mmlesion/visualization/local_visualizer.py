@@ -203,27 +203,26 @@ class LesionLocalVisualizer(DetLocalVisualizer):
 def _with_diameters(data_sample: DetDataSample, classes: Sequence[str] | None) -> DetDataSample:
     """Return a copy whose predictions have the ``recist`` of their segments, and diameters as text.
 
-    The map moves to them, as mmdet would lay it over them.
+    The map becomes a heat map of the predictions, since mmdet would draw it on top of them.
     """
     found = data_sample.pred_instances
     spacing = data_sample.metainfo.get('spacing')
-    wanted = found.segment_ids.tolist()
-    segments = cut_segments(data_sample.pred_sem_seg.segments[0].cpu().numpy(), wanted)
-    measured = {
-        number: measure_recist(segment.mask, spacing or (1, 1), segment.corner)
-        for number, segment in segments.items()
-    }
+    segment_ids = found.segment_ids.tolist()
+    segments = cut_segments(data_sample.pred_sem_seg.segments[0].cpu().numpy(), segment_ids)
+    measured = {}
+    for number, segment in segments.items():
+        measured[number] = measure_recist(segment.mask, spacing or (1, 1), segment.corner)
+    recist = np.full((len(found), 4, 2), np.nan)
+    names = [classes[label] if classes else f'class {label}' for label in found.labels]
+    for index, number in enumerate(segment_ids):
+        if number:
+            recist[index] = measured[number].points
+            names[index] += f' {_diameters(measured[number], spacing)}'
     shown = data_sample.new()
     del shown.pred_sem_seg
     shown.pred_instances = found.new(metainfo=dict(heat_map=data_sample.pred_sem_seg))
-    nothing = np.full((4, 2), np.nan)
-    recist = [measured[number].points if number else nothing for number in wanted]
-    shown.pred_instances.recist = torch.from_numpy(np.array(recist).reshape(-1, 4, 2))
-    names = [classes[label] if classes else f'class {label}' for label in found.labels]
-    shown.pred_instances.label_names = [
-        f'{name} {_diameters(measured[number], spacing)}' if number else name
-        for name, number in zip(names, wanted)
-    ]
+    shown.pred_instances.recist = torch.from_numpy(recist)
+    shown.pred_instances.label_names = names
     return shown
 
 

@@ -1,4 +1,4 @@
-"""Contact sheets of slices with what a detector found, invented and missed."""
+"""Contact sheets of slices with true positives, false positives and missed lesions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CHARACTER = 6.6  # px, width of a character of a label
 
 
 class BoxStyle(NamedTuple):
-    """How one kind of box is drawn; the line and the letters tell it without color."""
+    """Appearance of one kind of box; line and letters distinguish kinds without color."""
 
     color: str
     line: str | tuple
@@ -95,6 +95,7 @@ def draw_match_panels(
     height = rows * (size + _TITLE) + _FOOT
     figure = new_figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor='black')
     for number, panel in enumerate(panels):
+        # px from the lower left corner of the figure, then as shares of it
         row, column = divmod(number, columns)
         left = _GAP + column * (size + _GAP)
         bottom = height - (row + 1) * (size + _TITLE)
@@ -139,7 +140,7 @@ def _draw_panel(axes: Axes, panel: Panel, size: int) -> None:
 def _write_labels(
     axes: Axes, boxes: list[PanelBox], px_size: np.ndarray, slice_size: tuple
 ) -> None:
-    """Write the labels next to their boxes, off the others.
+    """Write the labels next to their boxes, clear of other boxes and labels.
 
     Args:
         axes (Axes): The panel's.
@@ -151,7 +152,7 @@ def _write_labels(
 
     outline = [withStroke(linewidth=1.6, foreground='black')]
     taken = [np.array(box.bbox, dtype=float) for box in boxes]
-    # in reverse: what is drawn last is what matters most, and has the first choice of place
+    # In reverse: the boxes drawn last matter most, and have the first choice of place.
     for box in reversed(boxes):
         style = STYLES[box.kind]
         text = style.letters if box.score is None else f'{style.letters} {box.score:.2f}'
@@ -166,18 +167,20 @@ def _free_place(
     bbox: np.ndarray, extent: np.ndarray, taken: list[np.ndarray], slice_size: tuple
 ) -> np.ndarray:
     """Return the upper left corner of the first place around a box where its label is alone."""
-    places = [
-        np.clip(place, 0, np.maximum(slice_size - extent, 0))
-        for place in _places_around(bbox, extent)
-    ]
-    free = (place for place in places if not _covers_any(place, place + extent, taken))
-    return next(free, places[0])
+    last = np.maximum(slice_size - extent, 0)  # beyond it a label leaves the slice
+    places = [np.clip(place, 0, last) for place in _places_around(bbox, extent)]
+    for place in places:
+        if not _covers_any(place, place + extent, taken):
+            return place
+    return places[0]
 
 
 def _places_around(bbox: np.ndarray, extent: np.ndarray) -> Iterator[tuple[float, float]]:
+    """Yield upper left corners of a label, px of the slice, the nearest to the box first."""
     x1, y1, x2, y2 = bbox
     width, height = extent
     gap = height / 4
+    # above and below, from the left and the right side; then beside the box
     for away in (gap, gap + height, gap + 2 * height):
         for x in (x1, x2 - width):
             yield x, y1 - height - away

@@ -19,8 +19,8 @@ class CutSlice(NamedTuple):
     Args:
         number (int): Its number.
         hu (ndarray): (y, x) HU.
-        sample (DetDataSample): What it cuts, as squares around the cut circles, x1, y1, x2, y2 in
-            px, with the window that suits the first of them.
+        sample (DetDataSample): The spheres that it intersects, as squares around the circles, x1,
+            y1, x2, y2 in px, with the window that suits the first of them.
     """
 
     number: int
@@ -42,7 +42,7 @@ def sphere_slices(
             Defaults to 8.
 
     Yields:
-        CutSlice: A slice that is to be drawn.
+        CutSlice: A slice to draw.
     """
     found = data_sample.pred_instances
     found = found[found.scores >= score_thr].cpu()
@@ -51,6 +51,7 @@ def sphere_slices(
     if 'gt_instances' in data_sample:
         kinds = {'gt_instances': data_sample.gt_instances.cpu(), **kinds}
     spheres = torch.cat([instances.bboxes for instances in kinds.values()])
+    # Voxel i extends from i to i + 1: a center lies on the slice of its integer part.
     numbers = spheres[:, 0].floor().clamp(0, len(volume) - 1).int().tolist()
     sphere_of = dict(zip(reversed(numbers), reversed(spheres)))  # the first on each slice
     for number in list(dict.fromkeys(numbers))[:max_slices]:

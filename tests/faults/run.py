@@ -27,7 +27,7 @@ from processes import Ended, Program
 from snapshots import snapshot
 from tqdm import tqdm
 
-from mmlesion.analysis.timing import format_table
+from mmlesion.analysis.benchmark import format_table
 from mmlesion.io.json_files import write_json
 from mmlesion.utils import UserError, cli
 

@@ -225,7 +225,7 @@ def test_ties_go_by_the_annotation_file_not_by_arrival(ann_file):
 def test_bad_input(ann_file, tmp_path):
     with pytest.raises(UserError, match='No such file'):
         build(str(tmp_path / 'missing.json'))
-    with pytest.raises(UserError, match='does not say'):
+    with pytest.raises(UserError, match='no lesion has the field'):
         (tmp_path / 'bare.json').write_text('{"images": [], "annotations": []}')
         build(str(tmp_path / 'bare.json'), groups=('diameter',))
     metric = build(ann_file)

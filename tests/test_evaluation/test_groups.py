@@ -60,12 +60,14 @@ def test_names_of_lesion_types_and_diameters_stay():
 
 
 def test_a_field_that_no_lesion_has():
-    with pytest.raises(UserError, match='ann.json does not say the organ .*: lesion_type, stage$'):
+    with pytest.raises(
+        UserError, match='ann.json: no lesion has the field organ; .*: lesion_type, stage$'
+    ):
         bare = [dict(stage=1, lesion_type=2, organ=None, bbox=[0, 0, 1, 1])]
         groups('organ', annotations=bare)
-    with pytest.raises(UserError, match='does not say the bbox'):
+    with pytest.raises(UserError, match='no lesion has the field bbox'):
         groups('bbox')
-    with pytest.raises(UserError, match='group them by: none$'):
+    with pytest.raises(UserError, match='group by: none$'):
         groups('organ', annotations=[])
 
 

@@ -121,7 +121,7 @@ def test_text_of_files_cannot_end_its_element(report, study):
     [
         (['--num', '0'], 'numbers from 1 on'),
         (['--out', 'report.pdf'], 'give a file name in .html'),
-        (['--groups', 'color'], 'does not say the color'),
+        (['--groups', 'color'], 'no lesion has the field color'),
         (['--images', '/nowhere'], 'no such slice'),
         (['--pred', 'a.json', 'a.json'], 'two runs are called'),
         (['--pred', 'nowhere.json'], 'No such file'),

@@ -146,7 +146,7 @@ def test_tools_refuse_it(run_tool, data, checkpoints, tmp_path, monkeypatch, way
     monkeypatch.chdir(checkpoints.effects)
     message = fails(run_tool, checkpoints, *way(data, checkpoint, tmp_path / 'run'))
     if way is convert_checkpoint:
-        assert f'what {checkpoint} says is run: give --trust' in message
+        assert f'loading {checkpoint} may run code in it: give --trust' in message
     else:
         assert f'the checkpoint {checkpoint} was rejected: ' in message
 

@@ -79,5 +79,5 @@ def test_index_is_simpleitks():
 
 
 def test_spheres_need_cubes():
-    with pytest.raises(ValueError, match='not cubes'):
+    with pytest.raises(ValueError, match='isotropic voxels'):
         Grid.from_image(make_image(np.eye(3))).spheres_to_world([[1, 1, 1, 1]])

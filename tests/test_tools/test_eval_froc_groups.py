@@ -66,7 +66,7 @@ def test_a_misspelled_field_is_one_line_with_the_fields_there_are(coco, tmp_path
     done = run_tool(*args, '--groups', 'organs')
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     (line,) = done.stderr.splitlines()
-    assert line.startswith('error: ') and 'does not say the organs of its lesions' in line
+    assert line.startswith('error: ') and 'no lesion has the field organs' in line
     assert 'organ, volume_ml' in line and not (tmp_path / 'out').exists()
 
 

@@ -109,7 +109,7 @@ NO_GRAPH = (
 def test_no_relations(write_config, run_tool, tmp_path, base, extra):
     config, checkpoint = write_config(base, extra)
     out = tmp_path / 'out'
-    with pytest.raises(SystemExit, match='error: .*keeps no relations'):
+    with pytest.raises(SystemExit, match='error: .*has no relations'):
         run_tool(SCRIPT, config, checkpoint, '--out', out)
     assert not out.exists()
 

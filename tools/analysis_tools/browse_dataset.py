@@ -1,4 +1,4 @@
-"""Browse what a config's pipeline makes of its dataset: windowed slices, boxes and diameters."""
+"""Browse the samples of a config's pipeline: windowed slices, boxes and diameters."""
 
 import argparse
 import os.path as osp
@@ -58,18 +58,19 @@ def build_dataset(cfg, phase):
             pipeline.insert(1, pipeline.pop(is_loader.index(True)))
     dataset = DATASETS.build(dataset_cfg)
     for step in find_steps(dataset, PackDetInputs):
-        step.meta_keys = (*step.meta_keys, 'recist', 'homography_matrix')
+        step.meta_keys = tuple(step.meta_keys) + ('recist', 'homography_matrix')
     return dataset
 
 
 def find_steps(dataset, kind):
-    """Those steps of a dataset's pipeline that are of a class."""
+    """Return the steps of a class in the pipeline of a dataset, or of those that it wraps."""
     while hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
-    if hasattr(dataset, 'datasets'):
-        return [step for part in dataset.datasets for step in find_steps(part, kind)]
+    found = []
+    for part in getattr(dataset, 'datasets', []):
+        found += find_steps(part, kind)
     steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
-    return [step for step in steps if isinstance(step, kind)]
+    return found + [step for step in steps if isinstance(step, kind)]
 
 
 def show_in_window(data_sample, window):
@@ -81,7 +82,7 @@ def show_in_window(data_sample, window):
 
 
 def drawable(data_sample):
-    """Exchange mmdet's box and mask types for what its visualizer draws, and add the diameters."""
+    """Convert mmdet's box and mask types to those its visualizer draws, and add the diameters."""
     import torch
     from mmdet.models.utils import mask2ndarray
 
@@ -97,7 +98,7 @@ def drawable(data_sample):
 
 
 def project(recist, matrix):
-    """Take the diameters of a file to the picture that a pipeline makes.
+    """Map the diameters of a file to the image that a pipeline returns.
 
     Args:
         recist (list): n times x1, y1, ..., x4, y4 px, pixel n with its center at n.
@@ -106,6 +107,7 @@ def project(recist, matrix):
     Returns:
         ndarray: (n, 4, 2) px, pixel n with its center at n.
     """
+    # into the matrix's frame, by homogeneous coordinates through the matrix, and back
     points = np.reshape(recist, (-1, 4, 2)) + 0.5
     points = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1) @ matrix.T
     return points[..., :2] / points[..., 2:] - 0.5

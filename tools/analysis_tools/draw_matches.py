@@ -1,7 +1,7 @@
-"""Draw what a detector gets right and wrong on slices, at one operating point.
+"""Draw true positives, false positives and missed lesions on slices, at one operating point.
 
 Detections are matched as in eval_froc.py deeplesion: class-agnostic, on the whole dataset. Slices
-are chosen by what is on them, the highest score or the largest lesion first, one of each patient.
+are chosen by their findings, the highest score or the largest lesion first, one per patient.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise UserError if an option has a value of no use."""
+    """Raise UserError if an option is out of its range."""
     if args.num < 1:
         raise UserError(f'--num is {args.num}: give a number from 1 on')
     if not 50 <= args.size <= 2000:
@@ -120,11 +120,12 @@ def read_predictions(path: str, truth: GroundTruth) -> Predictions:
 
 
 def rank(outcomes: Outcomes, truth: GroundTruth, images: list[dict]) -> dict[str, list[int]]:
-    """Indices of images by what they show, the most instructive first.
+    """Rank images by their findings, the most instructive first.
 
     Returns:
-        dict[str, list[int]]: ``found`` and ``false-positives`` in descending order of score,
-        ``missed`` in descending order of the lesion's area, in mm² where images have ``spacing``.
+        dict[str, list[int]]: Indices of images: ``found`` and ``false-positives`` in descending
+        order of score, ``missed`` in descending order of the lesion's area, in mm² where images
+        have ``spacing``.
     """
     lesions, detected = truth.lesions, outcomes.detections.case
     px_area = np.array([np.prod(image.get('spacing', (1, 1))) for image in images])
@@ -139,16 +140,13 @@ def rank(outcomes: Outcomes, truth: GroundTruth, images: list[dict]) -> dict[str
 
 
 def boxes_of(index: int, outcomes: Outcomes, truth: GroundTruth, image: dict) -> list[PanelBox]:
-    """The boxes on one image, in mmdet's frame."""
+    """Return the boxes on one image, in mmdet's frame."""
     shift = file_shift(image)
     lesions, detections = truth.lesions, outcomes.detections
     here = lesions.case == index
-    groups = {'ignored': here & lesions.ignore, 'missed': here & outcomes.missed}
-    boxes = [
-        PanelBox(kind, bbox)
-        for kind, member in groups.items()
-        for bbox in lesions.geometry[member] + shift
-    ]
+    boxes = []
+    for kind, member in (('ignored', lesions.ignore), ('missed', outcomes.missed)):
+        boxes += [PanelBox(kind, bbox) for bbox in lesions.geometry[here & member] + shift]
     for number in np.flatnonzero(detections.case == index):
         kind = 'neutral'
         if outcomes.true_positive[number]:
@@ -174,7 +172,7 @@ def read_panel(image: dict, boxes: list[PanelBox], args: argparse.Namespace) -> 
 
 
 def describe(outcomes: Outcomes, truth: GroundTruth, score_thr: float) -> str:
-    """The operating point in a line."""
+    """Describe the operating point in a line."""
     counted = int((~truth.lesions.ignore).sum())
     found = counted - int(outcomes.missed.sum())
     rate = outcomes.false_positive.sum() / len(truth.cases)
@@ -203,15 +201,15 @@ def main(argv: list[str] | None = None) -> None:
     outcomes = outcomes_at(detections, truth.lesions, criterion, score_thr)
     images = content['images']
     rankings = rank(outcomes, truth, images)
-    wanted = [rankings[name] for name in CASES[args.cases]]
-    picked = pick_in_turn(wanted, truth.patients, args.num)
+    chosen = [rankings[name] for name in CASES[args.cases]]
+    picked = pick_in_turn(chosen, truth.patients, args.num)
     caption = describe(outcomes, truth, score_thr)
     if not picked:
         raise UserError(f'no slices to draw with --cases {args.cases} at {caption}: choose others')
-    panels = [
-        read_panel(images[index], boxes_of(index, outcomes, truth, images[index]), args)
-        for index in picked
-    ]
+    panels = []
+    for index in picked:
+        boxes = boxes_of(index, outcomes, truth, images[index])
+        panels.append(read_panel(images[index], boxes, args))
     draw_match_panels(panels, caption, args.out, args.size)
     print(f'{caption}; {len(panels)} slices drawn to {args.out}')
 

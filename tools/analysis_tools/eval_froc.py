@@ -86,12 +86,12 @@ def parse_args(argv=None):
 def _add_overlap(parser, metric, threshold):
     parser.add_argument('--overlap', choices=OVERLAPS, default=metric)
     parser.add_argument(
-        '--threshold', type=float, default=threshold, help='minimum overlap of a hit'
+        '--threshold', type=float, default=threshold, help='minimum overlap of a match'
     )
 
 
 def read(args):
-    """Ground truth, predictions and rules of the asked-for protocol."""
+    """Return ground truth, predictions and rules of the chosen protocol."""
     if args.protocol == 'deeplesion':
         truth = coco_ground_truth(read_json(args.gt), args.gt)
         rules = deeplesion_protocol(args.overlap, args.threshold)
@@ -107,7 +107,7 @@ def read(args):
 
 
 def warnings(args, truth, predictions):
-    """What a reader of the score must know, a line each."""
+    """Return warnings about the ground truth and the predictions, one line each."""
     lines = coverage_warnings(truth, predictions)
     if args.protocol == 'luna16':
         lines += luna16_scan_warnings(args.gt, truth.cases)
@@ -132,9 +132,9 @@ def main(argv=None):
         print(f'warning: {line}', file=sys.stderr)
     matched = MatchedDetections(predictions.detections, truth.lesions, len(truth.cases), rules)
     result = summarize_froc(matched, groups, args.bootstrap, args.seed)
-    settings = {
-        key: getattr(args, key) for key in ('protocol', 'overlap', 'threshold') if key in args
-    }
+    # LUNA16 has no overlap and no threshold
+    names = [name for name in ('protocol', 'overlap', 'threshold') if name in args]
+    settings = {name: getattr(args, name) for name in names}
     result = {**settings, **result, **coverage(truth, predictions)}
     if args.protocol == 'luna16':
         result.update(true_negative_patients(matched, args.tnp_sensitivity))

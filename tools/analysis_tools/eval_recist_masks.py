@@ -50,10 +50,10 @@ def main():
 
 
 def evaluate(coco, truth):
-    """IoU with the truth of each masked annotation with RECIST.
+    """Compute the IoU with the truth of each masked annotation with RECIST.
 
     Returns:
-        tuple[dict[str, list], int]: IoU by what the mask is from, with the quadrilateral and the
+        tuple[dict[str, list], int]: IoU by the source of the mask, with the quadrilateral and the
         ellipse of the same diameters beside it, and the number of masks that have no true one.
     """
     findings = read_findings(Path(truth) / 'lesions.json')
@@ -95,7 +95,7 @@ def read_findings(path):
 
 
 def true_mask(image, annotation, truth, findings):
-    """(H, W) bool of the annotated lesion whose center is that of the diameters, or None."""
+    """Return the mask (H, W) of the lesion whose center is that of the diameters, or None."""
     series = Path(image['file_name']).parts[0]
     center = np.reshape(annotation['recist'], (4, 2)).mean(axis=0)
     for lesion in findings.get(series, []):
@@ -110,16 +110,17 @@ def true_mask(image, annotation, truth, findings):
 
 
 def summarize(overlaps):
-    return {
-        name: {
+    """Return the number of lesions and statistics of the IoU for each source of masks."""
+    figures = {}
+    for name, values in overlaps.items():
+        figures[name] = {
             'lesions': len(values),
             'mean_iou': float(np.mean(values)),
             'median_iou': float(np.median(values)),
             'worst_iou': float(np.min(values)),
             'under_0.7': float(np.mean(np.array(values) < 0.7)),
         }
-        for name, values in overlaps.items()
-    }
+    return figures
 
 
 def table(figures):

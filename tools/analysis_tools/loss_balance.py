@@ -9,10 +9,10 @@ grows with its loss_weight in proportion.
 from __future__ import annotations
 
 import argparse
-import statistics
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from mmengine.config import Config, DictAction
 from terminaltables import AsciiTable
 from tqdm import tqdm
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class LossGradient(NamedTuple):
-    """What a loss does to the shared layers.
+    """The gradient of a loss at the shared layers.
 
     Args:
         value (float): The loss, with its weight.
@@ -69,22 +69,25 @@ def compare_losses(model: nn.Module, data: dict, parameters: list[Tensor]) -> di
 
     Args:
         model (BaseDetector): The detector, in training mode.
-        data (dict): What the data loader gives.
-        parameters (list[Tensor]): Those that the gradients are taken for.
+        data (dict): A batch of the data loader.
+        parameters (list[Tensor]): Those of the shared layers.
 
     Returns:
         dict[str, LossGradient]: By the losses' names.
     """
     losses = model(**model.data_preprocessor(data, training=True), mode='loss')
-    losses = {name: summed(loss) for name, loss in losses.items() if 'loss' in name}
-    gradients = {name: flat_gradient(loss, parameters) for name, loss in losses.items()}
-    total = sum(gradients.values())
-    return {
-        name: LossGradient(
-            losses[name].item(), gradient.norm().item(), norm_ratio(gradient, total - gradient)
-        )
-        for name, gradient in gradients.items()
-    }
+    values, gradients = {}, {}
+    for name, loss in losses.items():
+        if 'loss' in name:  # and no accuracy
+            total = summed(loss)
+            values[name] = total.item()
+            gradients[name] = flat_gradient(total, parameters)
+    total_gradient = sum(gradients.values())
+    figures = {}
+    for name, gradient in gradients.items():
+        ratio = norm_ratio(gradient, total_gradient - gradient)
+        figures[name] = LossGradient(values[name], gradient.norm().item(), ratio)
+    return figures
 
 
 def summed(loss: Tensor | list) -> Tensor:
@@ -96,12 +99,14 @@ def flat_gradient(loss: Tensor, parameters: list[Tensor]) -> Tensor:
     """Return the gradient of a loss for all parameters as one vector, 0 where it has none."""
     import torch
 
-    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    filled = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found)]
-    return torch.cat([gradient.flatten() for gradient in filled])
+    gradients = torch.autograd.grad(
+        loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return torch.cat([gradient.flatten() for gradient in gradients])
 
 
 def norm_ratio(gradient: Tensor, others: Tensor) -> float:
+    """Return the norm of a gradient over that of the others, infinite if they have none."""
     rest = others.norm().item()
     return gradient.norm().item() / rest if rest else float('inf')
 
@@ -116,7 +121,7 @@ def shared_parameters(model: nn.Module, part: str) -> list[Tensor]:
     if part not in modules:
         names = ', '.join(name for name, _ in model.named_children())
         raise UserError(f'--part {part}: the model has no such module; it has {names}')
-    parameters = [p for p in modules[part].parameters() if p.requires_grad]
+    parameters = [weight for weight in modules[part].parameters() if weight.requires_grad]
     if not parameters:
         raise UserError(f'--part {part} has no parameter that is trained')
     return parameters
@@ -143,18 +148,18 @@ def measure(cfg: Config, args: argparse.Namespace) -> list[dict]:
         raise UserError(f'--device {args.device} cannot be used ({reason}): try cpu') from None
     parameters = shared_parameters(model, args.part)
     batches = islice(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed), args.batches)
-    return [
-        compare_losses(model, data, parameters)
-        for data in tqdm(batches, total=args.batches, desc='batches')
-    ]
+    progress = tqdm(batches, total=args.batches, desc='batches')
+    return [compare_losses(model, data, parameters) for data in progress]
 
 
 def medians(batches: list[dict]) -> dict:
-    """Return the medians over batches, a LossGradient a loss."""
-    return {
-        name: LossGradient(*map(statistics.median, zip(*(batch[name] for batch in batches))))
-        for name in batches[0]
-    }
+    """Return the medians over batches, one LossGradient per loss."""
+    figures = {}
+    for name in batches[0]:
+        # (batches, 3): value, norm and ratio
+        value, norm, ratio = np.median([batch[name] for batch in batches], axis=0).tolist()
+        figures[name] = LossGradient(value, norm, ratio)
+    return figures
 
 
 @cli
@@ -165,8 +170,11 @@ def main():
     check_range('--seed', args.seed, 0)
     cfg = load_config(args.config, args.cfg_options, ['model', 'train_dataloader'])
     figures = medians(measure(cfg, args))
-    rows = [[name, *(f'{number:.4g}' for number in figure)] for name, figure in figures.items()]
-    print(AsciiTable([['loss', 'value', 'gradient', 'to the others'], *rows]).table)
+    rows = [['loss', 'value', 'gradient', 'to the others']]
+    for name, figure in figures.items():
+        cells = [f'{number:.4g}' for number in figure]
+        rows.append([name] + cells)
+    print(AsciiTable(rows).table)
     if args.out:
         named = {name: figure._asdict() for name, figure in figures.items()}
         write_json(named, args.out, indent=2)

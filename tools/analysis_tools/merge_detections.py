@@ -1,8 +1,8 @@
 """Merge the detections of two models: those that overlap are averaged.
 
 Files are LUNA16 submissions (.csv), or COCO results or spheres as FROCMetric writes them
-(<prefix>.bbox.json). Both are of one kind, and so is what is written. Marks of a submission, which
-have no size, are taken as cubes of 10 mm.
+(<prefix>.bbox.json). Both are of one kind, and so is the output. Marks of a submission, which have
+no size, are treated as cubes of 10 mm.
 """
 
 import argparse
@@ -40,6 +40,7 @@ def main(argv=None):
     if not 0 <= args.iou_thr < 1:
         raise UserError(f'--iou-thr is {args.iou_thr}: give a number from 0 to below 1')
     files = [read_detections(path) for path in (args.first, args.second)]
+    # an empty file may be of either kind
     kinds = {type(file) for file in files if file.names} or {type(files[0])}
     if len(kinds) > 1:
         raise UserError(

@@ -37,7 +37,7 @@ LEAST_SIDE = 1
 
 
 class Detector(NamedTuple):
-    """What a stock config of mmdet fixes about its anchors.
+    """The anchors of a stock config of mmdet.
 
     Args:
         head (str): The head of the model that has the anchor generator.
@@ -141,7 +141,7 @@ def parse_args(argv=None):
 
 
 def check_args(args):
-    """Complete and check what the search itself does not."""
+    """Complete the options, and check those that the search itself does not check."""
     detector = DETECTORS[args.detector]
     args.sizes = args.sizes or list(detector.sizes)
     args.image_size = detector.image_size if args.image_size is None else args.image_size
@@ -175,7 +175,7 @@ def check_args(args):
 
 
 def check_format(path):
-    """Refuse a picture's name whose suffix matplotlib does not know."""
+    """Raise an error for a plot whose suffix is no format of matplotlib."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow, and needed for this alone
 
     formats = FigureCanvasAgg.get_supported_filetypes()
@@ -195,6 +195,7 @@ def read_boxes(path, image_size):
     """
     data = read_json(path)
     truth = coco_ground_truth(data, path)
+    # (images, 2): width and height before and after resizing
     original = np.array([image_extent(image, path) for image in data['images']]).reshape(-1, 2)
     scale = image_size / original.max(axis=1, keepdims=True)
     # mmcv rounds the new width and height, and mmdet scales boxes by what they come to.
@@ -209,12 +210,16 @@ def read_boxes(path, image_size):
             f'{path} has no box to fit anchors to: of {len(kept)}, {ignored.sum()} are crowd or '
             f'ignored and {too_small.sum()} under {LEAST_SIDE} px wide or high'
         )
-    counts = int(ignored.sum()), int(too_small.sum())
-    return Boxes(corners[kept], resized[case[kept]], *counts)
+    return Boxes(
+        corners=corners[kept],
+        extents=resized[case[kept]],
+        num_ignored=int(ignored.sum()),
+        num_too_small=int(too_small.sum()),
+    )
 
 
 def image_extent(image, path):
-    """Width and height of a COCO image entry, px."""
+    """Return width and height of a COCO image entry, px."""
     extent = image.get('width'), image.get('height')
     if not all(isinstance(side, (int, float)) and 0 < side <= LARGEST_SIDE for side in extent):
         raise UserError(f'{path}: image {image["id"]} needs a positive "width" and "height" in px')
@@ -242,7 +247,7 @@ def search(overlap, args):
 
 
 def fit(ratio_pairs, scales, iou):
-    """Report of one set of anchors."""
+    """Return the figures of one set of anchors."""
     return dict(
         ratios=anchor_ratios(ratio_pairs),
         scales=list(scales),
@@ -252,7 +257,7 @@ def fit(ratio_pairs, scales, iou):
 
 
 def config_text(result, args):
-    """What to put below ``_base_`` of a config, to four digits."""
+    """Return the lines to put below ``_base_`` of a config, to four digits."""
 
     def listed(values):
         return ', '.join(f'{value:.4g}' for value in values)
@@ -274,7 +279,7 @@ def config_text(result, args):
 
 
 def summary(result, before, args):
-    """What is printed."""
+    """Return the text to print."""
     count = result['num_boxes']
     lines = [
         f'{count} boxes of {args.ann}, long side of images {args.image_size} px',
@@ -288,11 +293,12 @@ def summary(result, before, args):
     lines.append(
         f'{result["num_evaluations"]} evaluations in {result["seconds"]:.2f} s, seed {args.seed}'
     )
-    return '\n'.join([*lines, config_text(result, args)])
+    lines.append(config_text(result, args))
+    return '\n'.join(lines)
 
 
 def write(result, panels, shapes, args):
-    """Write the files that were asked for."""
+    """Write the files given by ``--json`` and ``--out-image``."""
     try:
         if args.json:
             write_json(result, args.json)

@@ -1,7 +1,7 @@
 """Draw the relations between regions that a detector has learned, over the slices of its test set.
 
-Regions are points at their centers, relations E lines as thick as they are strong, annotated
-lesions red (Figure 5 of ElixirNet).
+Regions are points at their centers, relations E are lines as thick as they are strong, annotated
+lesions are red (Figure 5 of ElixirNet).
 """
 
 import argparse
@@ -17,7 +17,7 @@ from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
 
 NO_RELATIONS = (
-    'the detector of {} keeps no relations between regions: give a config whose RelationRoIHead '
+    'the detector of {} has no relations between regions: give a config whose RelationRoIHead '
     "has relation_transfer, or an ALBEncoder with 'non_local' in its first block"
 )
 
@@ -68,6 +68,7 @@ def find_relations(model, item):
     (proposals,) = model.rpn_head.predict(features, data['data_samples'], rescale=False)
     relations = model.roi_head._bbox_forward(features, bbox2roi([proposals.bboxes]))['relations']
     metainfo = data['data_samples'][0].metainfo
+    # back through the resize, then through the clipped border
     x_scale, y_scale = metainfo['scale_factor']
     boxes = scale_boxes(proposals.bboxes, (1 / x_scale, 1 / y_scale))
     return to_original_frame(boxes, metainfo), None if relations is None else relations[0]

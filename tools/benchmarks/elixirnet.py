@@ -86,7 +86,7 @@ def compare(
 
     Args:
         models (dict[str, nn.Module]): Detectors by name, the one to compare with first.
-        proposals (int, optional): How many the RPNs may give, None for what each config says.
+        proposals (int, optional): Maximum number of the RPNs' proposals; None for each config's.
         args (Namespace): ``size`` of the image, px, ``runs``, ``warmup``, ``device`` and ``seed``.
 
     Returns:
@@ -104,19 +104,19 @@ def compare(
     reference = next(iter(models))
     count = max(model.rpn_head.test_cfg.max_per_img for model in models.values())
     regions = best_proposals(models[reference], image, meta, count)
-    functions = {
-        name: partial(time_two_stage, model, image, meta, regions) for name, model in models.items()
-    }
+    time_on = partial(time_two_stage, image=image, meta=meta, regions=regions)
+    functions = {name: partial(time_on, model) for name, model in models.items()}
     rounds = interleave(functions, args.runs, args.warmup)
-    return [
-        dict(
+    figures = []
+    for name, model in models.items():
+        row = dict(
             name=name,
             proposals=rounds[-1][name]['proposals'],
             parameters=parameters_of_parts(model),
             **summarize(rounds, name, reference),
         )
-        for name, model in models.items()
-    ]
+        figures.append(row)
+    return figures
 
 
 def parameters_of_parts(model: TwoStageDetector) -> dict[str, int]:

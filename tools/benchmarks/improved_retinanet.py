@@ -24,14 +24,11 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'improved_retinanet'
 ROWS = [
-    FOLDER / f'retinanet_vgg19_{name}_1xb4_deeplesion.py'
-    for name in (
-        'fpn',
-        'fpn_anchors',
-        'fpn_anchors-dense',
-        'ag-fpn_anchors-dense',
-        'ag-fpn_anchors-dense_light-p2',
-    )
+    FOLDER / 'retinanet_vgg19_fpn_1xb4_deeplesion.py',
+    FOLDER / 'retinanet_vgg19_fpn_anchors_1xb4_deeplesion.py',
+    FOLDER / 'retinanet_vgg19_fpn_anchors-dense_1xb4_deeplesion.py',
+    FOLDER / 'retinanet_vgg19_ag-fpn_anchors-dense_1xb4_deeplesion.py',
+    FOLDER / 'retinanet_vgg19_ag-fpn_anchors-dense_light-p2_1xb4_deeplesion.py',
 ]
 
 
@@ -50,11 +47,12 @@ def compare(models: Mapping[str, BaseDetector], args: argparse.Namespace) -> lis
 
     image, meta = random_image(args.size, args.seed, args.device)
     names = list(models)
-    functions = {n: partial(time_detection, model, image, meta) for n, model in models.items()}
+    time_on = partial(time_detection, image=image, meta=meta)
+    functions = {name: partial(time_on, model) for name, model in models.items()}
     rounds = interleave(functions, args.runs, args.warmup)
     wall = operator.attrgetter('wall')
-    rows = []
-    for before, name in zip([names[0], *names], names):
+    rows, before = [], names[0]
+    for name in names:
         row = dict(
             name=name,
             parameters=count_parameters(models[name]),
@@ -64,6 +62,7 @@ def compare(models: Mapping[str, BaseDetector], args: argparse.Namespace) -> lis
             added=statistics.median(r[name].wall - r[before].wall for r in rounds),
         )
         rows.append(row)
+        before = name
     return rows
 
 

@@ -98,8 +98,9 @@ def time_variants(configs: dict[str, Config], args: argparse.Namespace) -> dict[
         models[name] = build_detector(variant, seed=args.seed, device=args.device)
     backbone = models['all_datasets'].backbone
     channels = backbone.num_groups * backbone.group_size
-    inputs = random_image(args.size, args.seed, args.device, channels)
-    functions = {name: partial(time_two_stage, model, *inputs) for name, model in models.items()}
+    image, meta = random_image(args.size, args.seed, args.device, channels)
+    time_on = partial(time_two_stage, image=image, meta=meta)
+    functions = {name: partial(time_on, model) for name, model in models.items()}
     rounds = interleave(functions, args.runs, args.warmup)
     sizes = {name: count_parameters(model) for name, model in models.items()}
     figures = {name: dict(parameters=sizes[name], **summarize(rounds, name)) for name in models}

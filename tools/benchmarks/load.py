@@ -18,7 +18,7 @@ import numpy as np
 import SimpleITK as sitk
 from tqdm import tqdm
 
-from mmlesion.analysis.timing import benchmark_parser, format_table, run_benchmark
+from mmlesion.analysis.benchmark import BenchmarkParser, format_table
 from mmlesion.io.deeplesion import DL_INFO_HEADER
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.utils import UserError, cli
@@ -255,7 +255,7 @@ def show(figures: dict) -> str:
 
 @cli
 def main():
-    parser = benchmark_parser(__doc__, 'the inputs')
+    parser = BenchmarkParser(__doc__, 'the inputs')
     parser.add_argument('--rules', metavar='FOLDER', help=argparse.SUPPRESS)
     parser.add_argument('--only', nargs='+', choices=LOADS, default=list(LOADS), help='loads (all)')
     parser.add_argument('--scale', type=float, default=1, help='factor on the sizes (default 1)')
@@ -267,7 +267,7 @@ def main():
     if args.rules:
         mine(Path(args.rules), Path(args.out))
     else:
-        run_benchmark(parser, measure, show)
+        parser.run(measure, show)
 
 
 if __name__ == '__main__':

@@ -69,11 +69,13 @@ def plain_roi_align(
     steps = (torch.arange(samples, device=rois.device) + 0.5) / samples - 0.5
     size = torch.tensor(features.shape[2:], device=rois.device)
     bins = []
-    for batch, *center, side in rois.tolist():
+    for roi in rois.tolist():
+        batch, center, side = int(roi[0]), roi[1:4], roi[4]
         points = rois.new_tensor(center)[:, None] + side * steps
+        # grid_sample counts from -1 to 1 between the outer faces of the map, along x, y, z
         z, y, x = points * spatial_scale * 2 / size[:, None] - 1
         grid = torch.stack(torch.meshgrid(z, y, x, indexing='ij')[::-1], -1)[None]
-        volume = features[int(batch)][None]
+        volume = features[batch][None]
         sampled = F.grid_sample(volume, grid, padding_mode='border', align_corners=False)
         bins.append(F.avg_pool3d(sampled, ratio))
     return torch.cat(bins)
@@ -113,17 +115,18 @@ def compare(
     timed = {name: partial(time_call, call, device=args.device) for name, call in functions.items()}
     rounds = interleave(timed, args.runs, args.warmup)
     results = {name: result for name, (result, _) in rounds[-1].items()}
-    name, *others = functions
-    figures = dict(seconds={key: rounds.median(key, wall_seconds) for key in functions})
-    for other in others:
-        if not same(results[name], results[other]):
-            raise UserError(f'{name} and {other} have different results: times mean nothing')
-        figures[f'{other}_over_{name}'] = rounds.median_ratio(other, name, wall_seconds)
+    names = list(functions)
+    first = names[0]
+    figures = dict(seconds={name: rounds.median(name, wall_seconds) for name in names})
+    for other in names[1:]:
+        if not same(results[first], results[other]):
+            raise UserError(f'{first} and {other} have different results: times mean nothing')
+        figures[f'{other}_over_{first}'] = rounds.median_ratio(other, first, wall_seconds)
     return figures
 
 
 def compare_nms(args: argparse.Namespace) -> dict:
-    """Time NMS on random spheres; ``kept`` says how many are left."""
+    """Time NMS on random spheres; ``kept`` is the number of spheres that are left."""
     import torch
 
     from mmlesion.models.layers import nms_3d

@@ -62,7 +62,7 @@ def draw_scan(folder: str, shape: Sequence[int], seed: int) -> Tensor:
 
 
 def build(cfg: Config, name: str, args: argparse.Namespace) -> AggregatedRCNN3D:
-    """Build the detector of that name; what it shares with the others has their weights."""
+    """Build the detector of that name; parts shared with the others have the same weights."""
     from mmlesion.analysis.detectors import build_detector
 
     cfg = copy.deepcopy(cfg)
@@ -78,7 +78,7 @@ def build(cfg: Config, name: str, args: argparse.Namespace) -> AggregatedRCNN3D:
 
 
 def time_scan(model: AggregatedRCNN3D, scan: Tensor, args: argparse.Namespace) -> Seconds:
-    """Detect a scan's lesions and say how long it took."""
+    """Detect a scan's lesions, and return the seconds that it took."""
     return time_call(model.detect_scan, scan, args.batch, device=args.device)[1]
 
 
@@ -92,15 +92,15 @@ def compare(models: Mapping[str, AggregatedRCNN3D], scan: Tensor, args: argparse
     functions = {name: partial(time_scan, model, scan, args) for name, model in models.items()}
     rounds = interleave(functions, args.runs, args.warmup)
     wall, processor = operator.attrgetter('wall'), operator.attrgetter('processor')
-    return {
-        name: dict(
+    figures = {}
+    for name in models:
+        figures[name] = dict(
             seconds=rounds.median(name, wall),
             seconds_ratio=rounds.median_ratio(name, RPN, wall),
             processor_seconds=rounds.median(name, processor),
             processor_seconds_ratio=rounds.median_ratio(name, RPN, processor),
         )
-        for name in models
-    }
+    return figures
 
 
 def grow(model: AggregatedRCNN3D, folder: str, args: argparse.Namespace) -> list[dict]:
@@ -109,10 +109,10 @@ def grow(model: AggregatedRCNN3D, folder: str, args: argparse.Namespace) -> list
     Returns:
         list[dict]: ``shape``, ``windows``, ``seconds``, ``processor_seconds`` and ``peak_mib``.
     """
-    depth, *plane = args.size
+    depth, height, width = args.size
     rows = []
     for doubling in range(args.doublings + 1):
-        shape = (depth * 2**doubling, *plane)
+        shape = (depth * 2**doubling, height, width)
         scan = draw_scan(folder, shape, args.seed)
         with PeakMemory(args.device) as peak:
             seconds = time_scan(model, scan, args)
@@ -134,7 +134,7 @@ def measure(args: argparse.Namespace) -> dict:
     cfg = load_config(args.config)
     if missing := [head for head in HEADS.values() if head not in cfg]:
         raise UserError(f'{cfg.filename} has no {missing[0]}: give a config of aggregated_rcnn3d')
-    models = {name: build(cfg, name, args) for name in (RPN, *HEADS)}
+    models = {name: build(cfg, name, args) for name in (RPN, FPRN, MAGNIFIED)}
     with tempfile.TemporaryDirectory() as folder:
         scans = compare(models, draw_scan(folder, args.size, args.seed), args)
         doubled = grow(models[MAGNIFIED], folder, args)

@@ -10,32 +10,16 @@ import argparse
 import copy
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from mmdet.registry import MODELS
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from torch import Tensor, nn
-
-import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.analysis.detectors import (
-    count_parameters,
-    load_config,
-    random_image,
-    without_pretrained,
-)
-from mmlesion.analysis.timing import (
-    Seconds,
-    benchmark_parser,
-    check_size,
-    format_table,
-    interleave,
-    median,
-    median_ratio,
-    run_benchmark,
-    time_call,
-)
+from mmlesion.analysis.benchmark import BenchmarkParser, check_size, format_table
+from mmlesion.analysis.timing import Rounds, Seconds, interleave, time_call
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from torch import Tensor, nn
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs/slice_context'
 CONFIG = FOLDER / 'faster-rcnn_r50-a3d_fpn_7slices_4xb2-1x_deeplesion.py'
@@ -44,6 +28,10 @@ OPERATORS = (None, 'A3D', 'AlignShift', 'TSM', 'I3D', 'ACS')
 
 def build(cfg: Config, conv: str | None) -> nn.Module:
     """Build the backbone of a config with an operator; None converts nothing."""
+    from mmdet.registry import MODELS
+
+    from mmlesion.analysis.detectors import without_pretrained
+
     backbone = copy.deepcopy(without_pretrained(cfg.model.backbone))
     backbone.pop('conv')
     return MODELS.build(dict(backbone, conv=conv)).train()
@@ -70,6 +58,11 @@ def measure(args: argparse.Namespace) -> list[dict]:
     cfg = load_config(args.config)
     if cfg.get('model', {}).get('backbone', {}).get('type') != 'SliceContextBackbone':
         raise UserError(f'{args.config} has no SliceContextBackbone: give one that does')
+    import torch
+    from mmengine.registry import init_default_scope
+
+    from mmlesion.analysis.detectors import random_image
+
     init_default_scope('mmdet')
     torch.manual_seed(args.seed)
     num_slices = cfg.model.backbone.num_slices
@@ -81,14 +74,16 @@ def measure(args: argparse.Namespace) -> list[dict]:
     return [summarize(rounds, name, model) for name, model in models.items()]
 
 
-def summarize(rounds: list[dict], name: str, model: nn.Module) -> dict:
+def summarize(rounds: Rounds, name: str, model: nn.Module) -> dict:
     """Return the figures of one operator, as :func:`measure` returns them."""
+    from mmlesion.analysis.detectors import count_parameters
+
     return dict(
         name=name,
         parameters=count_parameters(model),
-        wall=median(rounds, name, lambda seconds: seconds.wall),
-        processor=median(rounds, name, lambda seconds: seconds.processor),
-        ratio=median_ratio(rounds, name, 'none', lambda seconds: seconds.processor),
+        wall=rounds.median(name, lambda seconds: seconds.wall),
+        processor=rounds.median(name, lambda seconds: seconds.processor),
+        ratio=rounds.median_ratio(name, 'none', lambda seconds: seconds.processor),
     )
 
 
@@ -103,10 +98,10 @@ COLUMNS = {
 
 @cli
 def main():
-    parser = benchmark_parser(__doc__, 'weights and slices', runs=5, warmup=1)
+    parser = BenchmarkParser(__doc__, 'weights and slices', runs=5, warmup=1)
     parser.add_argument('config', nargs='?', default=str(CONFIG), help=f'(default {CONFIG.name})')
     parser.add_argument('--size', type=int, default=256, help='side of a slice, px (default 256)')
-    run_benchmark(parser, measure, partial(format_table, columns=COLUMNS))
+    parser.run(measure, partial(format_table, columns=COLUMNS))
 
 
 if __name__ == '__main__':

@@ -54,12 +54,13 @@ def make_inputs(size: int, channels: int, device: str) -> tuple:
     from mmdet.structures import DetDataSample
 
     coarse = torch.randn(1, channels, size // 32, size // 32)
-    features = [
-        torch.nn.functional.interpolate(coarse, size=(size // s, size // s), mode='bilinear')
-        for s in STRIDES
-    ]
+    features = []
+    for stride in STRIDES:
+        side = size // stride
+        level = torch.nn.functional.interpolate(coarse, size=(side, side), mode='bilinear')
+        features.append(level.to(device))
     sample = DetDataSample(metainfo=dict(img_shape=(size, size), pad_shape=(size, size)))
-    return tuple(feature.to(device) for feature in features), [sample]
+    return tuple(features), [sample]
 
 
 def time_head(head: RPNHead, features: tuple[Tensor], samples: list[DetDataSample]) -> dict:
@@ -92,17 +93,16 @@ def measure(args: argparse.Namespace) -> dict:
 
     torch.manual_seed(args.seed)
     plain, truncated = build_heads(args.channels, args.device)
-    inputs = make_inputs(args.size, args.channels, args.device)
-    heads = dict(
-        rpn=partial(time_head, plain, *inputs), trpn=partial(time_head, truncated, *inputs)
-    )
+    features, samples = make_inputs(args.size, args.channels, args.device)
+    time_on = partial(time_head, features=features, samples=samples)
+    heads = dict(rpn=partial(time_on, plain), trpn=partial(time_on, truncated))
     rounds = interleave(heads, args.runs, args.warmup)
     seconds = operator.itemgetter('seconds')
     return dict(
         rpn_seconds=rounds.median('rpn', seconds),
         trpn_seconds=rounds.median('trpn', seconds),
         ratio=rounds.median_ratio('trpn', 'rpn', seconds),
-        kept=kept_fraction(truncated, *inputs),
+        kept=kept_fraction(truncated, features, samples),
         rpn_proposals=rounds[-1]['rpn']['proposals'],
         trpn_proposals=rounds[-1]['trpn']['proposals'],
     )

@@ -10,26 +10,21 @@ from __future__ import annotations
 import argparse
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
-from mmlesion.analysis.detectors import load_config
+from mmlesion.analysis.benchmark import BenchmarkParser, format_table
 from mmlesion.analysis.memory import PeakMemory, check_memory
-from mmlesion.analysis.timing import (
-    Seconds,
-    benchmark_parser,
-    format_table,
-    interleave,
-    median,
-    median_ratio,
-    run_benchmark,
-    time_call,
-)
-from mmlesion.apis import LesionInferencer
+from mmlesion.analysis.timing import Rounds, Seconds, interleave, time_call
 from mmlesion.io.ct import read_ct
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.configs import load_config
+
+if TYPE_CHECKING:
+    from mmlesion.apis import LesionInferencer
 
 CONFIG = Path(__file__).resolve().parents[2] / (
     'configs/elixirnet/elixirnet_r50_fpn_9slices_4xb2-1x_deeplesion.py'
@@ -72,6 +67,8 @@ def measure(args: argparse.Namespace) -> list[dict]:
     check_memory(args.device)
     if args.slices < 1 or args.batch_size < 1:
         raise UserError('--slices and --batch-size must be at least 1')
+    from mmlesion.apis import LesionInferencer
+
     volume = make_volume(args)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of random weights
@@ -84,17 +81,17 @@ def measure(args: argparse.Namespace) -> list[dict]:
     return [summarize(rounds, kind, args.slices) for kind in KINDS]
 
 
-def summarize(rounds: list[dict], kind: str, num_slices: int) -> dict:
+def summarize(rounds: Rounds, kind: str, num_slices: int) -> dict:
     """Return the figures of one kind, as :func:`measure` returns them."""
     own, plain = rounds[-1][kind]['found'].scores, rounds[-1]['anew']['found'].scores
     alike = len(own) == len(plain)
     return dict(
         name=kind,
-        slices_per_second=num_slices / median(rounds, kind, _wall),
-        processor=median(rounds, kind, lambda run: _seconds(run).processor) / num_slices,
-        mib=median(rounds, kind, lambda run: run['mib']),
-        ratio=median_ratio(rounds, 'anew', kind, _wall),
-        processor_ratio=median_ratio(rounds, 'anew', kind, lambda run: _seconds(run).processor),
+        slices_per_second=num_slices / rounds.median(kind, _wall),
+        processor=rounds.median(kind, lambda run: _seconds(run).processor) / num_slices,
+        mib=rounds.median(kind, lambda run: run['mib']),
+        ratio=rounds.median_ratio('anew', kind, _wall),
+        processor_ratio=rounds.median_ratio('anew', kind, lambda run: _seconds(run).processor),
         detections=len(own),
         difference=float(np.abs(own - plain).max(initial=0)) if alike else None,
     )
@@ -124,7 +121,7 @@ COLUMNS = {
 
 @cli
 def main():
-    parser = benchmark_parser(__doc__, 'a volume of noise', runs=1)
+    parser = BenchmarkParser(__doc__, 'a volume of noise', runs=1)
     parser.add_argument('config', nargs='?', default=str(CONFIG), help=f'(default {CONFIG.name})')
     parser.add_argument('--checkpoint', help='(default: random weights)')
     parser.add_argument('--volume', help='a CT, repeated to --slices (default: noise)')
@@ -132,7 +129,7 @@ def main():
     parser.add_argument('--size', type=int, default=512, help='side of noise, px (default 512)')
     parser.add_argument('--interval', type=float, default=2.0, help='of noise, mm (default 2)')
     parser.add_argument('--batch-size', type=int, default=4, help='slices (default 4)')
-    run_benchmark(parser, measure, lambda rows: format_table(rows, COLUMNS))
+    parser.run(measure, lambda rows: format_table(rows, COLUMNS))
 
 
 if __name__ == '__main__':

@@ -13,14 +13,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from mmlesion.analysis.timing import (
-    benchmark_parser,
-    format_table,
-    interleave,
-    median,
-    run_benchmark,
-    time_call,
-)
+from mmlesion.analysis.benchmark import BenchmarkParser, format_table
+from mmlesion.analysis.timing import interleave, time_call
 from mmlesion.io.json_files import parse_json, to_json
 from mmlesion.utils import UserError
 from mmlesion.utils.openmp import POLICY
@@ -33,7 +27,8 @@ def take_steps(count, size):
     """Take steps after one that is not timed; print the wall s of each."""
     import torch
 
-    from mmlesion.analysis.detectors import build_detector, load_config, random_image
+    from mmlesion.analysis.detectors import build_detector, random_image
+    from mmlesion.utils.configs import load_config
 
     model = build_detector(load_config(CONFIG)).train()
     channels = model.backbone.conv1.in_channels
@@ -94,7 +89,7 @@ def measure(args):
         for name, policy in POLICIES.items():
             cases[f'{name}, {busy} busy'] = partial(run_steps, policy, busy, args)
     rounds = interleave(cases, args.runs, args.warmup)
-    rows = [{'case': name, 'step_s': median(rounds, name)} for name in cases]
+    rows = [{'case': name, 'step_s': rounds.median(name)} for name in cases]
     return {'cores': os.cpu_count(), 'threads': args.threads, 'rows': rows, 'rounds': rounds}
 
 
@@ -105,7 +100,7 @@ COLUMNS = {
 
 
 def main():
-    parser = benchmark_parser(__doc__, runs=3)
+    parser = BenchmarkParser(__doc__, runs=3)
     parser.add_argument('--child', action='store_true', help=argparse.SUPPRESS)
     parser.add_argument('--steps', type=int, default=5, help='of each process (default 5)')
     parser.add_argument('--size', type=int, default=128, help='side of the image, px (default 128)')
@@ -116,7 +111,7 @@ def main():
     if args.child:
         take_steps(args.steps, args.size)
     else:
-        run_benchmark(parser, measure, lambda figures: format_table(figures['rows'], COLUMNS))
+        parser.run(measure, lambda figures: format_table(figures['rows'], COLUMNS))
 
 
 if __name__ == '__main__':

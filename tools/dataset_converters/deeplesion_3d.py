@@ -1,4 +1,4 @@
-"""``tools/convert.py deeplesion_3d`` under a name of its own."""
+"""``tools/convert.py deeplesion_3d`` under its own name."""
 
 from mmlesion.converters.commands import run_command
 

@@ -1,4 +1,4 @@
-"""``tools/convert.py kits19`` under a name of its own."""
+"""``tools/convert.py kits19`` under its own name."""
 
 from mmlesion.converters.commands import run_command
 

@@ -1,4 +1,4 @@
-"""``tools/convert.py lits`` under a name of its own."""
+"""``tools/convert.py lits`` under its own name."""
 
 from mmlesion.converters.commands import run_command
 

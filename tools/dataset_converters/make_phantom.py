@@ -1,4 +1,4 @@
-"""Write a synthetic CT data set in a benchmark's layout (see docs/datasets.md)."""
+"""Write a synthetic CT dataset in a benchmark's layout (see docs/datasets.md)."""
 
 import argparse
 import os
@@ -18,7 +18,7 @@ from mmlesion.utils import UserError, check_range, cli
 
 
 class Layout(NamedTuple):
-    """How a layout is written, and its default numbers and kind of patients."""
+    """The writer of a layout, and its default numbers and kind of patients."""
 
     make: Callable
     counts: tuple
@@ -82,6 +82,15 @@ def parse_args():
     return parser.parse_args()
 
 
+def given(args, names):
+    """Return the named options that are given, those without a default."""
+    options = {}
+    for name in names:
+        if getattr(args, name) is not None:
+            options[name] = getattr(args, name)
+    return options
+
+
 @cli
 def main():
     args = parse_args()
@@ -89,15 +98,13 @@ def main():
     check_range('--workers', args.workers, 1)
     layout = LAYOUTS[args.layout]
     counts = tuple(args.patients or layout.counts)
-    own = {name: getattr(args, name) for name in ('context_mm', 'unannotated', 'noisy')}
-    own = {name: value for name, value in own.items() if value is not None}
+    own = given(args, ('context_mm', 'unannotated', 'noisy'))
     if own and args.layout != 'deeplesion':
         flag = next(iter(own)).replace('_', '-')
         raise UserError(f'--{flag} is of --layout deeplesion: leave it out for {args.layout}')
-    chosen = {name: getattr(args, name) for name in ('size', 'lesion_scale', 'slice_intervals')}
-    chosen['unannotated'] = own.pop('unannotated', None)
-    chosen = {name: value for name, value in chosen.items() if value is not None}
-    options = replace(layout.options, **chosen)
+    own.pop('unannotated', None)  # one of the options of patients, not of the layout's function
+    names = ('size', 'lesion_scale', 'slice_intervals', 'unannotated')
+    options = replace(layout.options, **given(args, names))
     layout.make(
         args.out,
         counts,

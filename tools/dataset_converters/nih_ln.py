@@ -1,4 +1,4 @@
-"""``tools/convert.py nih_ln`` under a name of its own."""
+"""``tools/convert.py nih_ln`` under its own name."""
 
 from mmlesion.converters.commands import run_command
 

@@ -1,4 +1,4 @@
-"""``tools/convert.py recist_masks`` under a name of its own."""
+"""``tools/convert.py recist_masks`` under its own name."""
 
 from mmlesion.converters.commands import run_command
 

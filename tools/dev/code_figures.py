@@ -12,15 +12,17 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Union
 
 import numpy as np
-from scipy.sparse import coo_matrix
+from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 LONG = 40  # lines of code above which a function is counted as long
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+DOCUMENTED = (ast.Module, ast.ClassDef) + FUNCTIONS
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _NOT_CODE = ('COMMENT', 'NL', 'NEWLINE', 'INDENT', 'DEDENT', 'ENDMARKER')
 
@@ -48,10 +50,14 @@ def read_source(path: Path, root: Path) -> Source:
         if tokenize.tok_name[token.type] not in _NOT_CODE:
             code.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS)) and has_docstring(node):
-            docstring = node.body[0]
-            code.difference_update(range(docstring.lineno, (docstring.end_lineno or 0) + 1))
+        if isinstance(node, DOCUMENTED) and has_docstring(node):
+            code.difference_update(lines_of(node.body[0]))
     return Source(path.relative_to(root), len(text.splitlines()), tree, code, comments)
+
+
+def lines_of(node: ast.stmt) -> range:
+    """Return the numbers of a node's lines."""
+    return range(node.lineno, (node.end_lineno or 0) + 1)
 
 
 def has_docstring(node: ast.AST) -> bool:
@@ -62,14 +68,23 @@ def has_docstring(node: ast.AST) -> bool:
 def nodes(sources: Iterable[Source], kinds: type | tuple[type, ...]) -> Iterator:
     """Yield all syntax nodes of some kinds."""
     for source in sources:
-        yield from (node for node in ast.walk(source.tree) if isinstance(node, kinds))
+        for node in ast.walk(source.tree):
+            if isinstance(node, kinds):
+                yield node
 
 
 def parameters(function: Function) -> list[ast.arg]:
     """Return the parameters of a function, ``self`` and ``cls`` left out."""
     args = function.args
-    found = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
-    return [arg for arg in found if arg is not None and arg.arg not in ('self', 'cls')]
+    found = args.posonlyargs + args.args + args.kwonlyargs
+    found += filter(None, (args.vararg, args.kwarg))
+    # the instance and the class need no annotation
+    return [arg for arg in found if arg.arg not in ('self', 'cls')]
+
+
+def all_parameters(functions: Iterable[Function]) -> list[ast.arg]:
+    """Return the parameters of several functions."""
+    return list(chain.from_iterable(map(parameters, functions)))
 
 
 def percent(part: int, whole: int) -> str:
@@ -77,52 +92,57 @@ def percent(part: int, whole: int) -> str:
     return f'{100 * part / whole:.1f} %' if whole else '-'
 
 
-def spread(numbers: Sequence[int]) -> str:
+def spread(numbers: np.ndarray) -> str:
     """Format the median, the 90th percentile and the maximum."""
-    if not numbers:
+    if not len(numbers):
         return '-'
-    return ' / '.join(f'{value:.0f}' for value in (*np.percentile(numbers, (50, 90)), max(numbers)))
+    median, high = np.percentile(numbers, (50, 90))
+    return f'{median:.0f} / {high:.0f} / {max(numbers)}'
+
+
+def function_lengths(source: Source) -> list[int]:
+    """Return the lines of code of each function of a file."""
+    functions = nodes([source], FUNCTIONS)
+    return [len(source.code.intersection(lines_of(function))) for function in functions]
 
 
 def size_row(sources: Sequence[Source]) -> dict[str, object]:
     """Measure files and functions, and how much of them is documented."""
-    lengths = [
-        len(source.code.intersection(range(function.lineno, (function.end_lineno or 0) + 1)))
-        for source in sources
-        for function in nodes([source], FUNCTIONS)
-    ]
+    lengths = np.array(list(chain.from_iterable(map(function_lengths, sources))), int)
+    lines = np.array([source.lines for source in sources])
+    comments = sum(source.comments for source in sources)
     functions = list(nodes(sources, FUNCTIONS))
     public = [function for function in functions if not function.name.startswith('_')]
     classes = list(nodes(sources, ast.ClassDef))
-    arguments = [argument for function in functions for argument in parameters(function)]
+    arguments = all_parameters(functions)
     annotated = [argument for argument in arguments if argument.annotation is not None]
     trees = [source.tree for source in sources]
-    lines = sum(source.lines for source in sources)
     return {
         'files': len(sources),
-        'lines': lines,
-        'file lines median / p90 / max': spread([source.lines for source in sources]),
+        'lines': lines.sum(),
+        'file lines median / p90 / max': spread(lines),
         'function code lines median / p90 / max': spread(lengths),
-        f'> {LONG} lines': percent(sum(length > LONG for length in lengths), len(lengths)),
+        f'> {LONG} lines': percent((lengths > LONG).sum(), len(lengths)),
         'public functions with docstring': percent(sum(map(has_docstring, public)), len(public)),
         'classes with docstring': percent(sum(map(has_docstring, classes)), len(classes)),
         'modules with docstring': percent(sum(map(has_docstring, trees)), len(trees)),
         'parameters annotated': percent(len(annotated), len(arguments)),
-        'comment lines': percent(sum(source.comments for source in sources), lines),
+        'comment lines': percent(comments, lines.sum()),
     }
 
 
 def density_row(sources: Sequence[Source]) -> dict[str, object]:
     """Count dense constructs per 100 lines of code."""
     comprehensions = list(nodes(sources, COMPREHENSIONS))
+    calls = Counter(ast.unparse(call.func) for call in nodes(sources, ast.Call))
     counts = {
         'comprehensions': len(comprehensions),
         'nested comprehensions': sum(map(is_nested, comprehensions)),
         'starred arguments and targets': len(list(nodes(sources, ast.Starred))),
-        'zip': sum(ast.unparse(call.func) == 'zip' for call in nodes(sources, ast.Call)),
+        'zip': calls['zip'],
     }
-    code = sum(len(source.code) for source in sources)
-    return {name: f'{100 * count / max(code, 1):.2f}' for name, count in counts.items()}
+    code = max(sum(len(source.code) for source in sources), 1)
+    return {name: f'{100 * count / code:.2f}' for name, count in counts.items()}
 
 
 def is_nested(comprehension: ast.AST) -> bool:
@@ -147,17 +167,18 @@ def structure_row(sources: Sequence[Source], configs: int) -> dict[str, object]:
 
 def import_cycles(sources: Sequence[Source]) -> list[list[str]]:
     """Return the groups of modules that import each other at their top level."""
-    index = {module_name(source.path): number for number, source in enumerate(sources)}
-    edges = {
-        (number, index[name])
-        for number, source in enumerate(sources)
-        for name in imported(source, index)
-    }
-    starts, ends = np.array(sorted(edges), int).reshape(-1, 2).T
-    graph = coo_matrix((np.ones(len(edges)), (starts, ends)), (len(index), len(index)))
-    _, group = connected_components(graph, connection='strong')
-    members = [np.flatnonzero(group == number) for number in set(group.tolist())]
-    return [[list(index)[i] for i in cycle] for cycle in members if len(cycle) > 1]
+    names = [module_name(source.path) for source in sources]
+    index = {name: number for number, name in enumerate(names)}
+    imports = np.zeros((len(names), len(names)), bool)
+    for number, source in enumerate(sources):
+        for name in imported(source, index):
+            imports[number, index[name]] = True
+    # Modules that reach each other are a strongly connected component of the graph.
+    count, component = connected_components(csr_matrix(imports), connection='strong')
+    members: list[list[str]] = [[] for _ in range(count)]
+    for name, number in zip(names, component):
+        members[number].append(name)
+    return [cycle for cycle in members if len(cycle) > 1]
 
 
 def module_name(path: Path) -> str:
@@ -169,26 +190,34 @@ def imported(source: Source, known: dict[str, int]) -> Iterator[str]:
     """Yield the known modules that a file imports at its top level, itself left out."""
     own = module_name(source.path)
     for node in source.tree.body:
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            # one dot is the file's own folder, that of __init__.py too
-            folder = source.path.parts[: len(source.path.parts) - node.level] if node.level else ()
-            base = '.'.join([*folder, *([node.module] if node.module else [])])
-            members = [f'{base}.{alias.name}' for alias in node.names]
-            names = [member if member in known else base for member in members]
-        else:
-            continue
-        yield from (name for name in names if name in known and name != own)
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            for alias in node.names:
+                name = imported_module(node, alias.name, source.path, known)
+                if name in known and name != own:
+                    yield name
+
+
+def imported_module(
+    node: ast.Import | ast.ImportFrom, name: str, path: Path, known: dict[str, int]
+) -> str:
+    """Return the dotted module that an import of ``name`` in the file ``path`` reads."""
+    if isinstance(node, ast.Import):
+        return name
+    # one dot is the file's own folder, that of __init__.py too
+    folder = path.parts[: len(path.parts) - node.level] if node.level else ()
+    base = '.'.join(filter(None, folder + (node.module,)))
+    # what is imported may be a module itself, or a name in one
+    member = f'{base}.{name}'
+    return member if member in known else base
 
 
 def print_table(rows: dict[str, dict[str, object]]) -> None:
     """Print a table of Markdown, a row for each folder."""
     header = list(next(iter(rows.values())))
-    print('|', ' | '.join(['', *header]), '|')
+    print('|', ' | '.join([''] + header), '|')
     print('|' + '---|' * (len(header) + 1))
     for name, row in rows.items():
-        print('|', ' | '.join([name, *map(str, row.values())]), '|')
+        print('|', ' | '.join([name] + list(map(str, row.values()))), '|')
     print()
 
 
@@ -198,12 +227,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('tree', type=Path, help='root of the repository')
     parser.add_argument('--folders', nargs='+', default=['mmlesion', 'tools'], help='of the tree')
     args = parser.parse_args(argv)
-    folders = {
-        name: [
-            read_source(path, args.tree) for path in sorted(args.tree.joinpath(name).rglob('*.py'))
-        ]
-        for name in args.folders
-    }
+    folders = {}
+    for name in args.folders:
+        paths = sorted(args.tree.joinpath(name).rglob('*.py'))
+        folders[name] = [read_source(path, args.tree) for path in paths]
     if missing := [name for name, sources in folders.items() if not sources]:
         parser.error(f'{args.tree} has no Python file in {", ".join(missing)}')
     configs = len(list(args.tree.joinpath('configs').rglob('*.py')))

@@ -54,7 +54,7 @@ def main(argv=None):
     args = parse_args(argv)
     if not args.trust:
         raise UserError(
-            f'what {args.checkpoint} says is run: give --trust if you trust whoever made it'
+            f'loading {args.checkpoint} may run code in it: give --trust if you trust its origin'
         )
     if os.path.exists(args.out):
         raise UserError(f'{args.out} exists: name another file')

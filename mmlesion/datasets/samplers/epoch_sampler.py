@@ -33,7 +33,7 @@ class EpochSampler(Sampler):
 
     def share(self, indices: list[int]) -> list[int]:
         """Return this process's part of a list, padded from its start to equal length."""
-        # with these, each process has as many: every world_size-th index from its rank on
+        # with these, all processes have equally many: every world_size-th index from their rank on
         missing = -len(indices) % self.world_size
         repeated = (indices * self.world_size)[:missing]
         return (indices + repeated)[self.rank :: self.world_size]

@@ -60,14 +60,18 @@ class LesionCropSampler(EpochSampler):
             raise OptionError(
                 f'random_share={random_share} of crops: give a value from 0 to below 1', self
             )
-        targets = _targets(dataset)
-        diameters = {i: lesion['diameter_mm'] for i, lesion in enumerate(targets) if lesion}
+        samples, diameters, self.anywhere = [], [], []
+        for index, lesion in enumerate(_targets(dataset)):
+            if lesion is None:
+                self.anywhere.append(index)
+            else:
+                samples.append(index)
+                diameters.append(lesion['diameter_mm'])
         # how many limits a diameter exceeds
-        exceeded = np.searchsorted(limits, list(diameters.values()), side='left')
+        exceeded = np.searchsorted(limits, diameters, side='left')
         # those below the first limit have no crop at all
         repeats = np.concatenate([[0], crops]).astype(int)[exceeded]
-        self.aimed = np.repeat(np.array(list(diameters), int), repeats).tolist()
-        self.anywhere = [i for i, lesion in enumerate(targets) if lesion is None]
+        self.aimed = np.repeat(np.array(samples, int), repeats).tolist()
         if not self.aimed:
             raise UserError(
                 f'none of the {len(diameters)} lesions to train with is large enough for '
@@ -78,6 +82,7 @@ class LesionCropSampler(EpochSampler):
                 'the dataset has no samples of volumes for crops that lie anywhere: leave indices '
                 'out of it, which take its first samples alone, or set random_share=0'
             )
+        # such that they are random_share of all crops
         self.num_random = round(len(self.aimed) * random_share / (1 - random_share))
 
     def __iter__(self) -> Iterator[int]:

@@ -39,6 +39,7 @@ class LesionPairSampler(DefaultSampler):
 
     def __iter__(self) -> Iterator[int]:
         """Iterate indices into the dataset, pair by pair."""
+        # seeded by the epoch, so that a resumed run draws the same pairs
         rng = np.random.default_rng([self.seed, self.epoch, self.rank])
         for index in super().__iter__():
             others = [other for other in self.members[self.groups[index]] if other != index]

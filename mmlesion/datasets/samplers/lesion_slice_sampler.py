@@ -104,11 +104,14 @@ class _Source:
         if not shuffle:
             return [slices[0] for slices in self.lesions] + self.negatives[: self.num_negatives]
         draws = torch.rand(len(self.lesions), generator=generator).tolist()
-        positives = [slices[int(draw * len(slices))] for slices, draw in zip(self.lesions, draws)]
+        positives = []
+        for slices, draw in zip(self.lesions, draws):
+            positives.append(slices[int(draw * len(slices))])
         chosen = torch.randperm(len(self.negatives), generator=generator)[: self.num_negatives]
-        indices = positives + [self.negatives[i] for i in chosen.tolist()]
+        negatives = torch.tensor(self.negatives, dtype=torch.long)[chosen]
+        indices = torch.cat([torch.tensor(positives), negatives])
         order = torch.randperm(len(indices), generator=generator)
-        return [indices[i] for i in order.tolist()]
+        return indices[order].tolist()
 
 
 def _extents(dataset: BaseDataset) -> list[tuple[int, int]]:
@@ -123,7 +126,7 @@ def _group(dataset: BaseDataset, first: int, last: int) -> tuple[list[list[int]]
 
     Returns:
         tuple: The slices of each lesion, list[list[int]], where a slice whose lesions have no
-        identity is a group of its own; and the slices without lesions, list[int].
+        identity is a separate group; and the slices without lesions, list[int].
     """
     lesions: dict[Hashable, list[int]] = {}
     negatives: list[int] = []
@@ -133,8 +136,8 @@ def _group(dataset: BaseDataset, first: int, last: int) -> tuple[list[list[int]]
             negatives.append(index)
             continue
         series = tuple(sample.get(key) for key in SERIES_KEYS)
-        lesion_ids = sample.get('lesion_ids', [])
-        keys = [(series, lesion_id) for lesion_id in lesion_ids]
+        # A slice without lesion_ids is a separate group, under its index.
+        keys = [(series, lesion_id) for lesion_id in sample.get('lesion_ids', [])]
         for key in keys or [index]:
             lesions.setdefault(key, []).append(index)
     return list(lesions.values()), negatives

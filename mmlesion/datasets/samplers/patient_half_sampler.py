@@ -98,6 +98,7 @@ def split_by_patient(patients: Sequence[int | str], seed: int) -> tuple[list[int
     order = np.random.default_rng(seed).permutation(len(names))
     # slices of the first patients of the order, up to each but the last: both halves have some
     ends = counts[order].cumsum()[:-1]
+    # the cut whose number of slices is nearest to one half
     first = order[: np.abs(ends - len(patients) / 2).argmin() + 1]
     in_first = np.isin(patient, first)
     return np.flatnonzero(in_first).tolist(), np.flatnonzero(~in_first).tolist()

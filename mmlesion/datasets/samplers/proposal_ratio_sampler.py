@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import BaseDataset
@@ -42,16 +43,17 @@ class ProposalRatioSampler(EpochSampler):
                 f'negative_ratio={negative_ratio} of proposals must not be negative', self
             )
         super().__init__(seed)
-        labels = [dataset.get_data_info(i).get('proposal_label') for i in range(len(dataset))]
-        self.positives = [i for i, label in enumerate(labels) if label == 1]
-        self.negatives = [i for i, label in enumerate(labels) if label == 0]
+        samples = map(dataset.get_data_info, range(len(dataset)))
+        # None, of a sample without a label, equals neither
+        labels = np.array([sample.get('proposal_label') for sample in samples])
+        self.positives = np.flatnonzero(labels == 1).tolist()
+        self.negatives = np.flatnonzero(labels == 0).tolist()
         if not self.positives:
             raise UserError(
                 f'none of the {len(labels)} proposals to train with is labeled as a lesion: check '
                 'the annotation file and --images of tools/label_proposals.py'
             )
-        wanted = round(negative_ratio * len(self.positives))
-        self.num_negatives = min(wanted, len(self.negatives))
+        self.num_negatives = min(round(negative_ratio * len(self.positives)), len(self.negatives))
 
     def __iter__(self) -> Iterator[int]:
         """Iterate this process's indices into the dataset."""

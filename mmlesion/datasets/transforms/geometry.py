@@ -79,6 +79,7 @@ class NormalizeSpacing(Resize):
                 f'{results.get("img_path")}: spacing {original} is not [x, y] in mm/px: correct '
                 'the annotation file, or use Resize instead of NormalizeSpacing'
             )
+        # px of the resized image per px of the original one, along x and y
         ratio = self._random_ratio()
         self.scale_factor = tuple(ratio * mm / self.spacing for mm in original)
         return super().transform(results)
@@ -133,6 +134,7 @@ class ClipBlackBorder(BaseTransform):
         Returns:
             dict: The cropped sample.
         """
+        # mmdet takes the crop for the original image: see to_original_frame for the way back
         x1, y1, x2, y2 = self._content(results['img'])
         results['img'] = np.ascontiguousarray(results['img'][y1:y2, x1:x2])
         results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]

@@ -88,6 +88,7 @@ class LoadCTSlices(BaseTransform):
         Returns:
             dict: The sample with ``img``, ``img_shape`` and ``ori_shape``.
         """
+        # neighbors at a fraction of a slice share the slices that they are interpolated from
         read = functools.lru_cache(maxsize=None)(functools.partial(self._read, results))
         key, key_range = self._key_and_range(results)
         key_slice = read(key)
@@ -220,6 +221,7 @@ def _ct_field(results: dict, key: str) -> Any:
 def _nearest_existing(
     read: Callable[[int], np.ndarray | None], key: int, key_range: Sequence[int], index: int
 ) -> np.ndarray:
+    """Return a slice or, if it is missing, the nearest one of the range that exists."""
     img = read(index)
     if img is not None:
         return img
@@ -230,6 +232,7 @@ def _nearest_existing(
 
 
 def _interpolate(read: Callable[[int], np.ndarray], position: float) -> np.ndarray:
+    """Return the slice at a fractional index, a weighted mean of its two neighbors."""
     lower = int(position)
     weight = position - lower
     if weight == 0:

@@ -28,7 +28,8 @@ class LoadNearbyCTSlices(LoadCTSlices):
 
     Args:
         reach (float): Defaults to 0.3, where a ball still has 95 % of the width on its middle
-        slice. **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
+            slice.
+        **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
     """
 
     def __init__(self, reach: float = 0.3, **kwargs: Any) -> None:
@@ -45,7 +46,8 @@ class LoadNearbyCTSlices(LoadCTSlices):
             dict: The sample, of another slice.
         """
         x1, y1, x2, y2 = results['instances'][0]['bbox']
-        radius = min(x2 - x1, y2 - y1) * results['spacing'][0] / 2
+        radius = min(x2 - x1, y2 - y1) * results['spacing'][0] / 2  # mm
+        # slices to move at most, up or down
         steps = int(self.reach * radius / results['slice_interval'])
         number = results['slice_index'] + np.random.randint(-steps, steps + 1)
         first, last = results['slice_range']
@@ -90,6 +92,7 @@ class CropLesionPatch(BaseTransform):
         """
         img = results['img']
         x, y = results['gt_bboxes'].centers[0].round().int().tolist()
+        # px of the image at the patch's upper left corner, which may lie beyond the image
         left, top = x - self.size // 2, y - self.size // 2
         patch = np.full((self.size, self.size) + img.shape[2:], img.min(), img.dtype)
         # px of the image, the upper ends exclusive; of the patch, they are less left and top

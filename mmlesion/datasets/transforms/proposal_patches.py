@@ -57,6 +57,8 @@ class PatchFrame(NamedTuple):
 
     def _first(self) -> np.ndarray:
         """Return the index z, y, x in the series, by voxel centers, of the patch's first voxel."""
+        # Half a patch back from its center, to the middle of its first voxel; by voxel centers, the
+        # point i + 0.5 of the series has the index i.
         return self.center - 0.5 + (0.5 - self.size / 2) * self.step
 
 
@@ -86,12 +88,12 @@ class LoadProposalPatch(LoadCTSlices):
         size (int): Its side, px. Defaults to 96, which are 77 mm.
         slice_interval (float): mm. Defaults to 2.0.
         spacing (float): mm/px. Defaults to 0.8.
-        ratio_range (Sequence[float]): Minimum and maximum of the random factor of the field of
-            view. Defaults to (1.0, 1.0).
+        ratio_range (Sequence[float]): Minimum and maximum of the random scale; above 1 the patch
+            shows less of the series, enlarged. Defaults to (1.0, 1.0).
         max_shift_mm (float): Maximum random shift of the patch along each axis. Defaults to 0.
         flip_prob (float): Probability of a flip along each axis. Defaults to 0.
-        pad_hu (int): HU beyond the slices' borders. Defaults to -1024. **kwargs: Those of
-        :class:`LoadCTSlices`, which rejects unknown ones.
+        pad_hu (int): HU beyond the slices' borders. Defaults to -1024.
+        **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
 
     Raises:
         OptionError: If an option is out of its range.
@@ -152,6 +154,7 @@ class LoadProposalPatch(LoadCTSlices):
 
     def _draw_frame(self, results: dict, box: np.ndarray) -> PatchFrame:
         """Draw the patch of a box (6,) z1, y1, x1, z2, y2, x2."""
+        # All of z, y, x, in voxels of the series. A scale over 1 enlarges: its steps are shorter.
         mm = self._voxel_mm(results)
         step = np.array([self.slice_interval, self.spacing, self.spacing]) / mm
         low, high = self.ratio_range

@@ -36,7 +36,7 @@ class LoadVolume(BaseTransform):
     - img_shape, ori_shape: (z, y, x)
 
     Raises:
-        UserError: If the file is missing, is not an array, or is another than was annotated.
+        UserError: If the file is missing, is not an array, or differs from the annotated volume.
     """
 
     def transform(self, results: dict) -> dict:
@@ -195,7 +195,7 @@ class RandomLesionCrop(BaseTransform):
             results (dict): A sample.
 
         Returns:
-            dict: The crop with what is annotated on it.
+            dict: The crop with its annotations.
         """
         volume = results['volume']
         scale = self._draw_scale()
@@ -265,8 +265,10 @@ class RandomLesionCrop(BaseTransform):
 
 def _in_voxels(instances: Sequence[Mapping], results: dict) -> np.ndarray:
     """Return the spheres (n, 4) z, y, x, diameter of instances, in voxels of the volume."""
-    world = [[*instance['center_mm'], instance['diameter_mm']] for instance in instances]
-    return Grid.from_annotation(results).spheres_from_world(world)
+    centers = np.array([one['center_mm'] for one in instances], float).reshape(-1, 3)
+    diameters = np.array([one['diameter_mm'] for one in instances], float)
+    spheres = np.column_stack([centers, diameters])
+    return Grid.from_annotation(results).spheres_from_world(spheres)
 
 
 def cut_volume(
@@ -313,7 +315,7 @@ def _cut(volume: np.ndarray, start: np.ndarray, size: np.ndarray, pad_hu: int) -
 
 
 def _block(low: np.ndarray, high: np.ndarray) -> tuple[slice, ...]:
-    return tuple(slice(first, last) for first, last in zip(low, high))
+    return tuple(map(slice, low, high))
 
 
 @TRANSFORMS.register_module()

@@ -21,9 +21,10 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
     saved after validation, as :class:`ValidatedCheckpointHook` does.
 
     Args:
-        *args: Those of mmengine's ``EarlyStoppingHook``. **kwargs: Those of mmengine's
-        ``EarlyStoppingHook``. With ``check_finite`` (the default) a non-finite metric is an error:
-        it would otherwise end training immediately, as if it were finished.
+        *args: Those of mmengine's ``EarlyStoppingHook``.
+        **kwargs: Those of mmengine's ``EarlyStoppingHook``. With ``check_finite`` (the default) a
+            non-finite metric is an error: it would otherwise end training immediately, as if it
+            were finished.
     """
 
     priority = 'LOW'  # before the checkpoint is saved

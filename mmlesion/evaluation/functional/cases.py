@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .froc import CurveEvents, MatchedDetections, curve_of, sensitivity_at
+from .froc import CurveEvents, MatchedDetections, curve_of
 
 MISSED = -1
 """The point of a lesion that no detection matches."""
@@ -51,7 +51,7 @@ class Cases(NamedTuple):
         weight = patient_weight[self.patient].astype(float)
         num_lesions = weight[self.lesion_case].sum()
         curve = curve_of(self._events(), weight.sum(), num_lesions, self.as_roc, weight)
-        return sensitivity_at(*curve, self.fp_rates)
+        return curve.at(self.fp_rates)
 
     def _events(self) -> CurveEvents:
         detected = self.lesion_point != MISSED
@@ -78,6 +78,7 @@ def froc_cases(matched: MatchedDetections, names: Sequence, patients: Sequence) 
         :func:`~mmlesion.evaluation.functional.summarize_froc` where each patient counts once.
     """
     detected = matched.detected
+    # lesion -> first detection that matches it -> point of the curve of that detection
     lesion_point = np.full(len(detected), MISSED)
     lesion_point[detected] = matched.point_of[matched.first_match[detected]]
     fp_point, lesion_point = _without_gaps(matched.fp_point, lesion_point[matched.counted])

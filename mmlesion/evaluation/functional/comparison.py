@@ -92,26 +92,28 @@ def compare_rows(
     """
     generator = np.random.default_rng(seed)
     reference = next(iter(rows)) if reference is None else reference
-    read = {name: np.stack([_read_once(run) for run in runs]) for name, runs in rows.items()}
+    read = {name: _read_runs(runs) for name, runs in rows.items()}
     drawn = _draw(rows, draws, generator)
     deviation, freedom = _training_noise(read)
     for name, samples in drawn.items():
+        # The average of r runs varies less than one run, by the square root of r.
         scale = deviation / np.sqrt(len(rows[name]))
         samples += scale * generator.standard_t(max(freedom, 1), samples.shape)
     scores = {name: _row_score(read[name], drawn[name], confidence) for name in rows}
-    base = scores[reference].value
-    differences = {
-        name: _difference(scores[name].value - base, drawn[name] - drawn[reference], confidence)
-        for name in rows
-        if name != reference
-    }
+    differences = {}
+    for name in rows:
+        if name != reference:
+            value = scores[name].value - scores[reference].value
+            paired = drawn[name] - drawn[reference]
+            differences[name] = _difference(value, paired, confidence)
     noise = float(deviation[-1]) if freedom else float('nan')
     return Comparison(scores, differences, reference, noise)
 
 
-def _read_once(run: Cases) -> np.ndarray:
-    """Return (l + 1,) sensitivities on the original test set, and their mean."""
-    return _with_mean(run.sensitivity(np.ones(1 + run.patient.max())))
+def _read_runs(runs: list[Cases]) -> np.ndarray:
+    """Return the sensitivities (r, l + 1) of r runs on the original test set, and their means."""
+    every_patient_once = np.ones(1 + runs[0].patient.max())
+    return np.stack([_with_mean(run.sensitivity(every_patient_once)) for run in runs])
 
 
 def _with_mean(sensitivity: np.ndarray) -> np.ndarray:
@@ -127,17 +129,24 @@ def _draw(
     even = np.full(num_patients, 1 / num_patients)
     drawn = {name: np.empty((draws, len(first.fp_rates) + 1)) for name in rows}
     for number in range(draws):
+        # One draw for all rows: this is what pairs them.
         weight = generator.multinomial(num_patients, even)
         for name, runs in rows.items():
-            read = np.mean([run.sensitivity(weight) for run in runs], axis=0)
-            drawn[name][number] = _with_mean(read)
+            drawn[name][number] = _average_score(runs, weight)
     return drawn
+
+
+def _average_score(runs: Sequence[Cases], weight: np.ndarray) -> np.ndarray:
+    """Return a row's scores (l + 1,) on weighted patients, averaged over its runs."""
+    return _with_mean(np.mean([run.sensitivity(weight) for run in runs], axis=0))
 
 
 def _training_noise(read: Mapping[str, np.ndarray]) -> tuple[np.ndarray, int]:
     """Return the pooled standard deviation (l + 1,) over runs, and its degrees of freedom."""
-    freedom = sum(len(runs) - 1 for runs in read.values())
-    squares = sum(((runs - runs.mean(axis=0)) ** 2).sum(axis=0) for runs in read.values())
+    freedom, squares = 0, 0.0
+    for runs in read.values():  # (r, l + 1)
+        freedom += len(runs) - 1
+        squares = squares + ((runs - runs.mean(axis=0)) ** 2).sum(axis=0)
     return np.sqrt(squares / max(freedom, 1)), freedom
 
 
@@ -152,6 +161,7 @@ def _row_score(read: np.ndarray, samples: np.ndarray, confidence: float) -> RowS
 def _difference(value: np.ndarray, samples: np.ndarray, confidence: float) -> PairedDifference:
     lower, upper = _interval(samples, confidence)
     samples = samples[np.isfinite(samples).all(axis=1)]
+    # Two-sided: twice the share of the draws on the rarer side of 0.
     beyond = np.minimum((samples <= 0).sum(axis=0), (samples >= 0).sum(axis=0))
     # One more draw on each side, so that no p-value is 0 for want of draws.
     p = np.minimum(2 * (beyond + 1) / (len(samples) + 1), 1)

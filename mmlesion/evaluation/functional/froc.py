@@ -13,8 +13,21 @@ from mmlesion.utils import check_range
 
 from .matching import match
 
-Curve = tuple[np.ndarray, np.ndarray]
-"""(p + 1,) false positives per case and (p + 1,) sensitivities, from (0, 0)."""
+
+class Curve(NamedTuple):
+    """A FROC curve, from (0, 0).
+
+    Args:
+        fp (ndarray): (p + 1,) ascending false positives per case.
+        sensitivity (ndarray): (p + 1,) sensitivities.
+    """
+
+    fp: np.ndarray
+    sensitivity: np.ndarray
+
+    def at(self, fp_rates: np.ndarray) -> np.ndarray:
+        """Return the sensitivity (l,) at l FP rates, see :func:`sensitivity_at`."""
+        return sensitivity_at(self.fp, self.sensitivity, fp_rates)
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,15 @@ class Protocol:
 
 
 class CurveEvents(NamedTuple):
-    """What moves the curve: at which of its points, and in which case."""
+    """The false positives and first matches of lesions that make a FROC curve.
+
+    Args:
+        num_points (int): Number of points p of the curve.
+        fp_point (ndarray): (f,) int, the point of each false positive.
+        fp_case (ndarray): (f,) int, its case.
+        hit_point (ndarray): (h,) int, the point at which each detected lesion is matched first.
+        hit_case (ndarray): (h,) int, the lesion's case.
+    """
 
     num_points: int
     fp_point: np.ndarray
@@ -96,7 +117,7 @@ class MatchedDetections:
         return self.first_match < len(self.point_of)
 
     def events(self, chosen: np.ndarray) -> CurveEvents:
-        """Return what moves the curve of some of the lesions, (m,) bool."""
+        """Return the events of the curve of some of the lesions, (m,) bool."""
         hits = chosen & self.detected
         hit_point = self.point_of[self.first_match[hits]]
         hit_case = self.lesion_case[hits]
@@ -163,28 +184,31 @@ def summarize_froc(
     """
     start = time.perf_counter()
     fp_rates, counted = matched.fp_rates, matched.counted
-    fp, sensitivity = matched.curve(counted)
+    curve = matched.curve(counted)
     result = {
-        **_at_fp_rates(fp, sensitivity, fp_rates),
-        'score_thresholds': score_thresholds(fp[1:], matched.score, fp_rates),
+        **_at_fp_rates(curve, fp_rates),
+        # The curve begins with (0, 0), which is the point of no score.
+        'score_thresholds': score_thresholds(curve.fp[1:], matched.score, fp_rates),
         'num_lesions': int(counted.sum()),
         'num_items': int(matched.num_cases),
         'num_detections': len(matched.point_of),
     }
     if groups:
-        result['groups'] = {
-            name: {
-                'num_lesions': int((member & counted).sum()),
-                **_at_fp_rates(*matched.curve(member & counted), fp_rates),
-            }
-            for name, member in groups.items()
-        }
+        result['groups'] = {}
+        for name, member in groups.items():
+            result['groups'][name] = _group_result(matched, member & counted)
     if bootstrap:
         samples = _bootstrap(matched, bootstrap, seed)
         result['confidence_interval'] = {'seed': seed, **_interval(samples)}
-    result['curve'] = _corners(fp, sensitivity, matched.score)
+    result['curve'] = _corners(curve, matched.score)
     result['seconds'] = matched.seconds + time.perf_counter() - start
     return result
+
+
+def _group_result(matched: MatchedDetections, chosen: np.ndarray) -> dict:
+    """Return the number of the chosen lesions, (m,) bool, and their sensitivity."""
+    read = _at_fp_rates(matched.curve(chosen), matched.fp_rates)
+    return {'num_lesions': int(chosen.sum()), **read}
 
 
 def sensitivity_at(fp: np.ndarray, sensitivity: np.ndarray, fp_rates: np.ndarray) -> np.ndarray:
@@ -235,6 +259,8 @@ def limit_per_case(detections: Detections, limit: int) -> Detections:
     Returns:
         Detections: Those that stay, in their order.
     """
+    # Sorted by case and, within a case, in descending order of score: case c begins at starts[c],
+    # and starts[c] + limit is its first detection too many.
     best_first = np.lexsort((-detections.score, detections.case))
     sizes = np.bincount(detections.case)
     starts = np.cumsum(sizes) - sizes
@@ -256,25 +282,33 @@ def _points(score: np.ndarray, merge_ties: bool) -> tuple[np.ndarray, np.ndarray
     """Return each ranked detection's point on the curve (n,), and the points' scores (p,)."""
     if not merge_ties:
         return np.arange(len(score)), score
+    # A point begins where the score falls; the cut leaves nothing where there is no detection.
     new = np.append(True, score[1:] != score[:-1])[: len(score)]
     return np.cumsum(new) - 1, score[new]
 
 
-def _counts(events: CurveEvents, weight: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
-    """(p + 1,) false positives and (p + 1,) detected lesions up to each point, from 0.
+def _running_count(
+    point: np.ndarray, case: np.ndarray, num_points: int, weight: np.ndarray | None
+) -> np.ndarray:
+    """Count the events up to each point of the curve, each as often as its case.
 
     Args:
-        events (CurveEvents): The events.
+        point (ndarray): (e,) int, the point of each event.
+        case (ndarray): (e,) int, its case.
+        num_points (int): Number of points p.
         weight (ndarray, optional): (num_cases,) how often each case counts.
+
+    Returns:
+        ndarray: (p + 1,) counts, from 0.
     """
-    fp_weight, hit_weight = (
-        None if weight is None else weight[case] for case in (events.fp_case, events.hit_case)
-    )
-    steps = (
-        np.bincount(events.fp_point, fp_weight, events.num_points),
-        np.bincount(events.hit_point, hit_weight, events.num_points),
-    )
-    return tuple(np.append(0.0, np.cumsum(step)) for step in steps)
+    weight_of_event = None if weight is None else weight[case]
+    return np.append(0.0, np.cumsum(np.bincount(point, weight_of_event, num_points)))
+
+
+def _divide_as_roc(count: np.ndarray) -> np.ndarray:
+    """Turn a running count into a rate and back, which may change its last bit."""
+    total = count[-1]
+    return count / total * total if total else count
 
 
 def curve_of(
@@ -298,27 +332,28 @@ def curve_of(
         weight (ndarray, optional): (num_cases,) how often each case counts. Defaults to None, once.
 
     Returns:
-        tuple[ndarray, ndarray]: (p + 1,) false positives per case and (p + 1,) sensitivities, from
-        (0, 0).
+        Curve: Its p + 1 points, from (0, 0).
     """
-    fp, hits = _counts(events, weight)
+    fp = _running_count(events.fp_point, events.fp_case, events.num_points, weight)
+    hits = _running_count(events.hit_point, events.hit_case, events.num_points, weight)
     if as_roc:
-        fp, hits = (c / c[-1] * c[-1] if c[-1] else c for c in (fp, hits))
+        fp, hits = _divide_as_roc(fp), _divide_as_roc(hits)
     with np.errstate(invalid='ignore'):
-        return fp / num_cases, hits / np.float64(num_lesions)
+        return Curve(fp / num_cases, hits / np.float64(num_lesions))
 
 
 def _bootstrap(matched: MatchedDetections, count: int, seed: int) -> np.ndarray:
-    """(count, l) sensitivities at the FP rates, each on cases drawn with replacement."""
+    """Return sensitivities (count, l) at l FP rates, each row on cases drawn with replacement."""
     generator = np.random.default_rng(seed)
     events, lesion_case = matched.events(matched.counted), matched.lesion_case[matched.counted]
     num_cases = matched.num_cases
     samples = np.empty((count, len(matched.fp_rates)))
     for sample in samples:
+        # Matching is not repeated: a case drawn twice brings each of its events twice.
         drawn = generator.integers(num_cases, size=num_cases)
         weight = np.bincount(drawn, minlength=num_cases).astype(float)
         curve = curve_of(events, num_cases, weight[lesion_case].sum(), weight=weight)
-        sample[:] = sensitivity_at(*curve, matched.fp_rates)
+        sample[:] = curve.at(matched.fp_rates)
     return samples
 
 
@@ -338,8 +373,8 @@ def _interval(samples: np.ndarray) -> dict:
     }
 
 
-def _at_fp_rates(fp: np.ndarray, sensitivity: np.ndarray, fp_rates: np.ndarray) -> dict:
-    read = sensitivity_at(fp, sensitivity, fp_rates)
+def _at_fp_rates(curve: Curve, fp_rates: np.ndarray) -> dict:
+    read = curve.at(fp_rates)
     return {
         'fp_levels': fp_rates.tolist(),
         'sensitivity': read.tolist(),
@@ -347,17 +382,20 @@ def _at_fp_rates(fp: np.ndarray, sensitivity: np.ndarray, fp_rates: np.ndarray) 
     }
 
 
-def _corners(fp: np.ndarray, sensitivity: np.ndarray, score: np.ndarray) -> dict[str, list]:
+def _corners(curve: Curve, score: np.ndarray) -> dict[str, list]:
     """Return the curve without repeated points and points inside straight lines.
 
     It draws and interpolates as the whole curve does. Its first point, (0, 0), has the best score.
     """
+    fp, sensitivity = curve
     score = np.append(score[:1], score)
     if not len(score):
         return {'fp': [], 'sensitivity': [], 'score': []}
     # Where duplicates leave the curve standing, only the lowest score matters.
     moves = np.append((np.diff(fp) != 0) | (np.diff(sensitivity) != 0), True)
     fp, sensitivity, score = fp[moves], sensitivity[moves], score[moves]
+    # The curve moves along one axis or both. A point inside a horizontal or vertical line has such
+    # a step before and after it; the two ends always stay.
     still_fp, still_hit = np.diff(fp) == 0, np.diff(sensitivity) == 0
     keep = np.ones(len(fp), dtype=bool)
     keep[1:-1] = ~((still_fp[1:] & still_fp[:-1]) | (still_hit[1:] & still_hit[:-1]))

@@ -1,4 +1,4 @@
-"""What a detector gets right and wrong at one score threshold."""
+"""True positives, false positives and missed lesions at one score threshold."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Outcomes(NamedTuple):
     """The n detections that reach a score threshold and the m lesions of a dataset, matched.
 
     A detection that is neither a true nor a false positive counts neither way: it matches only
-    lesions that a higher score has found already, or ignored ground truth.
+    lesions that a detection of higher score matches too, or ignored ground truth.
 
     Args:
         detections (Detections): In descending order of score.
@@ -78,13 +78,14 @@ def pick_in_turn(rankings: Sequence[Sequence[int]], patients: list, num: int) ->
     """Pick images from the heads of several rankings in turn, one of each patient.
 
     Args:
-        rankings (Sequence[Sequence[int]]): Each has indices of images, the most wanted first.
+        rankings (Sequence[Sequence[int]]): Each has indices of images, the best first.
         patients (list): Of each image its patient's name or id.
         num (int): The most to pick.
 
     Returns:
         list[int]: Those of the first ranking, then those of the second, and so on.
     """
+    # Iterators, so that each ranking continues after the last image that was taken from it.
     waiting = list(enumerate(map(iter, rankings)))
     picked: list[tuple[int, int]] = []
     seen: set[str] = set()

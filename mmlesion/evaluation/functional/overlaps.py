@@ -1,10 +1,10 @@
-"""Does a detection match a lesion: overlap of boxes, or a center inside a sphere."""
+"""Criteria for matches of detections and lesions: overlap of boxes, or a center in a sphere."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from mmlesion.utils import OptionError
+from mmlesion.utils import OptionError, check_range
 
 OVERLAPS = ('iou', 'iobb', 'iogt', 'max')
 
@@ -73,7 +73,7 @@ def slice_overlaps(
         ndarray: (...) overlaps.
     """
     boxes, gts = np.asarray(boxes, dtype=float), np.asarray(gts, dtype=float)
-    plane = [0, 1, 3, 4]
+    plane = [0, 1, 3, 4]  # x1, y1, x2, y2 of x1, y1, z1, x2, y2, z2
     covered = (boxes[..., 2] <= gts[..., 2]) & (gts[..., 2] <= boxes[..., 5])
     return covered * box_overlaps(boxes[..., plane], gts[..., plane], metric, inclusive)
 
@@ -97,6 +97,7 @@ class OverlapCriterion:
     def __post_init__(self) -> None:
         if self.metric not in OVERLAPS:
             raise OptionError(f'overlap must be one of {OVERLAPS}, not {self.metric!r}', self)
+        check_range('the least overlap, threshold or iou_thr,', self.threshold, 0, 1)
 
     def __call__(self, boxes: np.ndarray, gts: np.ndarray) -> np.ndarray:
         """Return (n,) bool of n pairs: (n, 4 or 6) detected and (n, 4 or 6) ground-truth boxes."""
@@ -114,6 +115,7 @@ def center_in_sphere(centers: np.ndarray, spheres: np.ndarray) -> np.ndarray:
     Returns:
         ndarray: (...) bool, False right on the sphere.
     """
-    difference = np.asarray(centers)[..., :3] - spheres[..., :3]
-    x, y, z = (difference[..., axis] ** 2 for axis in range(3))
-    return x + y + z < (spheres[..., 3] / 2) ** 2
+    squared = (np.asarray(centers)[..., :3] - spheres[..., :3]) ** 2
+    # Added in the order of LUNA16's program, which decides the last bit.
+    distance = squared[..., 0] + squared[..., 1] + squared[..., 2]
+    return distance < (spheres[..., 3] / 2) ** 2

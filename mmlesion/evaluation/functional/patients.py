@@ -28,7 +28,8 @@ def true_negative_patients(
         dict: ``TNP``, NaN if there are no negative scans or the sensitivity is never that high;
         ``TNP_threshold``, the score, None if it never is; ``TNP_sensitivity``, as given.
     """
-    enough = matched.curve(matched.counted)[1][1:] >= sensitivity - _ROUNDING
+    # The first point of the curve, (0, 0), has no score: the others are those of matched.score.
+    enough = matched.curve(matched.counted).sensitivity[1:] >= sensitivity - _ROUNDING
     result = dict(TNP=float('nan'), TNP_threshold=None, TNP_sensitivity=sensitivity)
     if not enough.any():
         return result

@@ -76,15 +76,18 @@ def stack_boxes(
     boxes_3d = np.zeros((num_tracks, 6))
     weights = np.maximum(scores, np.finfo(float).tiny)  # boxes of score 0 still have an average
     total = np.bincount(tracks, weights, num_tracks)
+    # Average of x1, y1, x2 and y2 in each track, whose columns in 3D are 0, 1, 3 and 4.
     for column_3d, column in zip((0, 1, 3, 4), range(4)):
         summed = np.bincount(tracks, weights / total[tracks] * boxes[:, column], num_tracks)
         boxes_3d[:, column_3d] = summed
+    # Extent in z, half-open: from the first slice of the track to the one after the last.
     boxes_3d[:, 2] = np.inf
     np.minimum.at(boxes_3d[:, 2], tracks, slices)
     np.maximum.at(boxes_3d[:, 5], tracks, slices + 1)
     scores_3d, labels_3d = np.zeros(num_tracks), np.zeros(num_tracks, int)
     np.maximum.at(scores_3d, tracks, scores)
     labels_3d[tracks] = labels
+    # The tracks move to their place in `order`; its inverse says where each track went.
     order = np.argsort(-scores_3d, kind='stable')
     return boxes_3d[order], scores_3d[order], labels_3d[order], np.argsort(order)[tracks]
 
@@ -97,10 +100,23 @@ def _match(
     here: np.ndarray,
     iou_thr: float,
 ) -> np.ndarray:
-    """(m, 2) pairs of box indices from ``before`` and ``here``, one to one, by descending IoU."""
+    """Pair boxes of two slices one to one, in descending order of IoU.
+
+    Args:
+        boxes (ndarray): (n, 4) boxes of all slices.
+        scores (ndarray): (n,) their scores.
+        labels (ndarray): (n,) their classes.
+        before (ndarray): (b,) indices of the boxes on one slice.
+        here (ndarray): (h,) indices of those on the next.
+        iou_thr (float): The IoU of a pair is greater.
+
+    Returns:
+        ndarray: (m, 2) indices, one of ``before`` and one of ``here``.
+    """
     ious = box_overlaps(boxes[before][:, None], boxes[here][None], inclusive=False)
     rows, columns = np.nonzero((ious > iou_thr) & (labels[before][:, None] == labels[here]))
     pairs = np.stack([before[rows], here[columns]], axis=1)
+    # The last key counts first: IoU, then the sum of both scores.
     order = np.lexsort((-scores[pairs].sum(1), -ious[rows, columns]))
     taken: set[int] = set()
     chosen = []

@@ -1,4 +1,4 @@
-"""Dumping of test results without dense maps."""
+"""Dump test results without dense maps."""
 
 from collections.abc import Sequence
 
@@ -30,15 +30,17 @@ class DumpLesionResults(DumpDetResults):
             data_batch (dict): Of mmengine's interface.
             data_samples (Sequence[dict]): Predictions as ``LesionRetinaNet`` has them, or others.
         """
-        super().process(data_batch, [_without_maps(sample) for sample in data_samples])
+        super().process(data_batch, list(map(_without_maps, data_samples)))
 
 
 def _without_maps(sample: dict) -> dict:
     """Return a copy of a sample with the detections' segments as RLE in place of its maps."""
-    kept = {key: value for key, value in sample.items() if key != 'gt_sem_seg'}
+    kept = dict(sample)
+    kept.pop('gt_sem_seg', None)
     if 'segments' in sample.get('pred_sem_seg', {}):
         numbers = sample['pred_sem_seg']['segments'][0].cpu().numpy()
         ids = np.unique(sample['pred_instances']['segment_ids'].cpu().numpy()).tolist()
+        # 0 is the background: the number of a detection without a segment
         segments = {number: encode_mask(numbers == number) for number in ids if number}
         kept['pred_sem_seg'] = dict(segments=segments)
     return kept

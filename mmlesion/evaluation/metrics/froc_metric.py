@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Callable
 
 import numpy as np
@@ -79,9 +80,9 @@ class FROCMetric(BaseMetric):
         outfile_prefix (str, optional): Where to write: ``<prefix>.bbox.json``, the predictions as
             COCO results or spheres; of volumes ``<prefix>.csv``, a LUNA16 submission; of
             sub-volumes ``<prefix>.boxes3d.json`` alone, as ``eval_froc.py lens`` reads it;
-            ``<prefix>.segm.json``, those with a segment, if the model predicts masks, with
-            what :func:`~mmlesion.evaluation.segments.segment_results` says of it; ``<prefix>.json``
-            and ``<prefix>.png``, the FROC; ``<prefix>.cases.json``, what moves it by patients, for
+            ``<prefix>.segm.json``, those with a segment, if the model predicts masks, with the
+            fields of :func:`~mmlesion.evaluation.segments.segment_results`; ``<prefix>.json``
+            and ``<prefix>.png``, the FROC; ``<prefix>.cases.json``, its events by patient, for
             ``compare_froc.py``. Defaults to None.
         backend_args (dict, optional): Arguments of the file backend of ``ann_file``.
         collect_device (str): 'cpu' or 'gpu', for results from several processes.
@@ -137,7 +138,7 @@ class FROCMetric(BaseMetric):
         """Keep the predictions of a batch, in the frame of the annotations.
 
         Args:
-            data_batch (dict): Of mmengine's interface; predictions alone are evaluated.
+            data_batch (dict): Not used; part of mmengine's interface.
             data_samples (Sequence[dict]): Meta information and ``pred_instances`` with (n, 4)
                 ``bboxes``, in px or spheres in voxels, (n,) ``scores`` and (n,) ``labels``, and
                 with masks what :func:`~mmlesion.evaluation.segments.segment_results` takes.
@@ -152,7 +153,7 @@ class FROCMetric(BaseMetric):
         """Evaluate the predictions of all processes.
 
         Args:
-            results (list[SampleDetections]): What :meth:`process` kept.
+            results (list[SampleDetections]): The results of :meth:`process`.
 
         Returns:
             dict[str, float]: Names and values of the results.
@@ -176,9 +177,9 @@ class FROCMetric(BaseMetric):
         return _scalars(result)
 
     def _categories(self) -> dict[int, str]:
-        """Return category id to name, in the order of labels."""
+        """Return the evaluated classes, category id to name, in the order of labels."""
         classes = self.dataset_meta['classes']
-        ids = {c['name']: c['id'] for c in self.content.get('categories', [])}
+        ids = {category['name']: category['id'] for category in self.content.get('categories', [])}
         chosen = {ids[name]: name for name in self.task.order_classes(classes, list(ids))}
         if not chosen:
             raise UserError(f'{self.ann_file} has none of the classes {", ".join(classes)}')
@@ -187,11 +188,12 @@ class FROCMetric(BaseMetric):
     def _collect(
         self, results: Sequence[SampleDetections], category_ids: np.ndarray
     ) -> CollectedRun:
-        """Bring all predictions into the order of the annotation file, whoever made them."""
+        """Bring the predictions of all processes into the order of the annotation file."""
+        # Several processes may have seen the same sample, to give all of them equally many.
         samples = {sample.sample_id: sample for sample in results}
-        by_case = self.task.merge_samples(samples.values())
-        listed = [case for case in self.truth.cases if case in by_case]
-        detections = self._concatenate(by_case, listed)
+        unlisted = self.task.merge_samples(samples.values())
+        listed = {case: unlisted.pop(case) for case in self.truth.cases if case in unlisted}
+        detections = self._concatenate(listed)
         assert detections.label is not None  # of the model's classes
         highest = int(detections.label.max(initial=0))
         if highest >= len(category_ids):
@@ -200,27 +202,25 @@ class FROCMetric(BaseMetric):
                 f'evaluated for {len(category_ids)} classes: set num_classes of the model and '
                 'metainfo of the dataset to the same classes'
             )
+        # from the detector's labels to the ids of the annotation file
         detections = replace(detections, label=category_ids[detections.label])
-        known = set(self.truth.cases)
-        unknown = [case for case in by_case if case not in known]
-        num_unknown = sum(len(by_case[case]) for case in unknown)
-        predictions = Predictions(detections, unknown, num_unknown)
+        num_unknown = sum(map(len, unlisted.values()))
+        predictions = Predictions(detections, list(unlisted), num_unknown)
         return CollectedRun(predictions, _collect_segments(samples, listed))
 
-    def _concatenate(self, by_case: Mapping[Any, CaseDetections], listed: Sequence) -> Detections:
-        """Return the detections of the listed cases, with the cases' place in the file."""
+    def _concatenate(self, by_case: Mapping[Any, CaseDetections]) -> Detections:
+        """Return the detections of listed cases, with the index of each one's case in the file."""
         nothing = CaseDetections(
             np.empty((0, self.task.geometry_dim)), np.empty(0), np.empty(0, dtype=int)
         )
-        index_of = {case: index for index, case in enumerate(self.truth.cases)}
-        indices = np.array([index_of[case] for case in listed], dtype=int)
-        counts = [len(by_case[case]) for case in listed]
-        joined = CaseDetections.concat([nothing, *(by_case[case] for case in listed)])
-        case = np.repeat(indices, counts)
+        # No detections at all still have the columns of detections.
+        joined = CaseDetections.concat([nothing, *by_case.values()])
+        counts = [len(by_case.get(case, ())) for case in self.truth.cases]
+        case = np.repeat(np.arange(len(counts)), counts)
         return Detections(case, joined.geometry, joined.score, joined.label)
 
     def _warn(self, predictions: Predictions, categories: Mapping[int, str]) -> None:
-        """Log what a reader of the result must know."""
+        """Warn if predictions are missing or unknown, or if no lesion counts."""
         for line in coverage_warnings(self.truth, predictions):
             print_log(line, 'current', logging.WARNING)
         if self._lesions(categories).ignore.all():
@@ -233,14 +233,15 @@ class FROCMetric(BaseMetric):
 
     def _evaluate(self, run: MatchedRun, categories: Mapping[int, str]) -> dict:
         """Return the FROC over all classes, the task's own scores, and each class's FROC."""
-        member_of = {name: member[self._chosen(categories)] for name, member in self.groups.items()}
+        # Groups are of all lesions of the file; those of other categories are not evaluated.
+        chosen = self._chosen(categories)
+        member_of = {name: member[chosen] for name, member in self.groups.items()}
         result = summarize_froc(run.matched, member_of, self.bootstrap, self.seed)
         result.update(self.task.extra_scores(run))
         if self.classwise and not self.class_agnostic:
-            result['classwise'] = {
-                name: self._class_froc(run.detections, category)
-                for category, name in categories.items()
-            }
+            result['classwise'] = {}
+            for category, name in categories.items():
+                result['classwise'][name] = self._class_froc(run.detections, category)
         return result
 
     def _class_froc(self, detections: Detections, category: int) -> dict:
@@ -266,9 +267,11 @@ class FROCMetric(BaseMetric):
         return MatchedDetections(detections, lesions, len(self.truth.cases), self.protocol)
 
     def _report(self, result: dict) -> None:
-        """Print the tables, and write the result and its picture if a place is given."""
+        """Print the tables; with ``outfile_prefix`` write the result and its plot."""
         by_class = result.get('classwise', {})
-        tables = [froc_table(result), *(froc_table(one, name) for name, one in by_class.items())]
+        tables = [froc_table(result)]
+        for name, one in by_class.items():
+            tables.append(froc_table(one, name))
         print_log('\n' + '\n'.join(tables), 'current')
         if self.outfile_prefix is not None:
             write_json(result, f'{self.outfile_prefix}.json')
@@ -303,17 +306,20 @@ def _build_protocol(
     )
 
 
-def _collect_segments(samples: Mapping[Any, SampleDetections], listed: Sequence) -> list | None:
+def _collect_segments(samples: Mapping[Any, SampleDetections], listed: Iterable) -> list | None:
     """Return each detection's segment, in the order of the listed cases; None without masks."""
     if all(sample.segments is None for sample in samples.values()):
         return None
-    return [segment for case in listed for segment in samples[case].segments or ()]
+    return list(chain.from_iterable(samples[case].segments or () for case in listed))
 
 
 def _scalars(result: dict) -> dict[str, float]:
-    """Return what mmengine logs: one number a name."""
-    extra = {name: result[name] for name in ('mAP', 'TNP') if name in result}
-    values = {'mean': result['mean'], **extra, **_at_fp_rates(result)}
+    """Return the numbers of a result by name, as mmengine logs them."""
+    values = {'mean': result['mean']}
+    for name in ('mAP', 'TNP'):
+        if name in result:
+            values[name] = result[name]
+    values.update(_at_fp_rates(result))
     for kind in ('groups', 'classwise'):
         for name, one in result.get(kind, {}).items():
             values[f'{name}_mean'] = one['mean']

@@ -1,8 +1,9 @@
-"""How well embeddings retrieve other annotations of the same lesion."""
+"""Evaluation of the retrieval of annotations of the same lesion by embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from mmdet.registry import METRICS
@@ -10,9 +11,28 @@ from mmengine.evaluator import BaseMetric
 from scipy.spatial.distance import cdist, squareform
 
 
+@dataclass(frozen=True, eq=False)
+class EmbeddedLesion:
+    """The embedding of an annotated lesion.
+
+    No NamedTuple: mmengine makes plain tuples of these on their way between processes.
+
+    Attributes:
+        embedding (ndarray): (D,) float.
+        group (Hashable): The lesion; its annotations on several slices or scans share it.
+        patient (Hashable): The patient.
+        slice_path (Hashable): The slice that is annotated.
+    """
+
+    embedding: np.ndarray
+    group: Hashable
+    patient: Hashable
+    slice_path: Hashable
+
+
 @METRICS.register_module()
 class LesionRetrievalMetric(BaseMetric):
-    """How well embeddings retrieve lesions, as intra-patient lesion matching needs it (LENS).
+    """Evaluate how well embeddings retrieve lesions, for intra-patient lesion matching (LENS).
 
     Results are ``top1``, the share of the lesions with another annotation of theirs whose nearest
     neighbor among the annotations on all other slices is one of these; and ``precision`` and
@@ -34,33 +54,40 @@ class LesionRetrievalMetric(BaseMetric):
         self.delta = delta
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Collect what a batch has.
+        """Keep the embeddings of a batch.
 
         Args:
-            data_batch (dict): Of mmengine's interface.
+            data_batch (dict): Not used; part of mmengine's interface.
             data_samples (Sequence[dict]): With ``embedding`` (D,), ``lesion_group``,
                 ``patient_id`` and ``img_path``.
         """
         for sample in data_samples:
-            keys = sample['lesion_group'], sample['patient_id'], sample['img_path']
-            self.results.append((sample['embedding'].cpu().numpy(), *keys))
+            embedding = sample['embedding'].cpu().numpy()
+            lesion = EmbeddedLesion(
+                embedding, sample['lesion_group'], sample['patient_id'], sample['img_path']
+            )
+            self.results.append(lesion)
 
-    def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
+    def compute_metrics(self, results: list[EmbeddedLesion]) -> dict[str, float]:
         """Compute ``top1``, ``precision`` and ``recall``.
 
         Args:
-            results (list[tuple]): Of all samples.
+            results (list[EmbeddedLesion]): Of all n samples.
 
         Returns:
             dict[str, float]: By name.
         """
-        embeddings, *keys = zip(*results)
-        same_group, same_patient, same_slice = (_equal_pairs(key) for key in keys)
+        # All of these are (n, n) and symmetric: of annotation i and annotation j.
+        same_group = _equal_pairs([lesion.group for lesion in results])
+        same_patient = _equal_pairs([lesion.patient for lesion in results])
+        same_slice = _equal_pairs([lesion.slice_path for lesion in results])
+        embeddings = np.stack([lesion.embedding for lesion in results])
         distances = cdist(embeddings, embeddings)
-        others = np.where(same_slice, np.inf, distances)
+        # Top 1: the nearest neighbor on another slice, of lesions annotated more than once.
         again = (same_group & ~same_slice).any(axis=1)
-        nearest = others.argmin(axis=1)
+        nearest = np.where(same_slice, np.inf, distances).argmin(axis=1)
         right = np.take_along_axis(same_group, nearest[:, None], axis=1)[:, 0]
+        # Pairs of one patient, each once: squareform keeps the upper triangle, n (n - 1) / 2.
         pairs = squareform(same_patient & ~same_slice, checks=False)
         same = squareform(same_group, checks=False) & pairs
         near = (squareform(distances, checks=False) < self.delta) & pairs
@@ -70,7 +97,7 @@ class LesionRetrievalMetric(BaseMetric):
 
 
 def _equal_pairs(values: Sequence) -> np.ndarray:
-    """Return which pairs of values are equal, (n, n) bool."""
+    """Return which pairs of n values are equal, (n, n) bool."""
     numbers = np.unique(values, return_inverse=True)[1]
     return numbers[:, None] == numbers
 

@@ -1,4 +1,4 @@
-"""How each kind of annotation file is scored."""
+"""Scoring of each kind of annotation file."""
 
 from .froc_task import (
     CaseDetections,

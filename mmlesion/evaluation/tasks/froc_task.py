@@ -1,4 +1,4 @@
-"""What :class:`~mmlesion.evaluation.FROCMetric` asks of a kind of annotation file."""
+"""Base class of the tasks that :class:`~mmlesion.evaluation.FROCMetric` evaluates."""
 
 from __future__ import annotations
 
@@ -99,8 +99,11 @@ class MatchedRun(NamedTuple):
 def predicted_by(sample: Mapping) -> CaseDetections:
     """Return what a detector predicts for a sample, in the sample's frame."""
     predicted = sample['pred_instances']
-    columns = (predicted[key].cpu().numpy() for key in ('bboxes', 'scores', 'labels'))
-    return CaseDetections(*columns)
+    return CaseDetections(
+        geometry=predicted['bboxes'].cpu().numpy(),
+        score=predicted['scores'].cpu().numpy(),
+        label=predicted['labels'].cpu().numpy(),
+    )
 
 
 def original_boxes(detections: CaseDetections, sample: Mapping, image: Mapping) -> np.ndarray:
@@ -130,7 +133,7 @@ def original_boxes(detections: CaseDetections, sample: Mapping, image: Mapping) 
 
 
 class FROCTask(ABC):
-    """How one kind of annotation file is scored.
+    """Base class for the scoring of one kind of annotation file.
 
     Attributes:
         default_rules (Protocol): The rules where the metric's options leave them open.
@@ -155,7 +158,7 @@ class FROCTask(ABC):
 
     @abstractmethod
     def to_records(self, detections: Detections) -> Any:
-        """Return what JSON can hold of detections whose labels are category ids."""
+        """Return detections, whose labels are category ids, as lists and dicts for JSON."""
 
     def build_criterion(self, options: OverlapOptions) -> Callable:
         """Return which pairs of a detection and a lesion match; of boxes, by their overlap."""

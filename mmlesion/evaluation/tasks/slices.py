@@ -56,7 +56,7 @@ class SliceTask(FROCTask):
         return SampleDetections(image_id, image_id, replace(detections, geometry=boxes))
 
     def parse_segments(self, sample: Mapping) -> list | None:
-        """Return what COCO results say of the segments; None without a map of segments."""
+        """Return the segments' fields of COCO results; None without a map of segments."""
         if 'segment_ids' not in sample['pred_instances']:
             return None
         image = self.images.get(sample['img_id'])
@@ -64,6 +64,7 @@ class SliceTask(FROCTask):
 
     def to_records(self, detections: Detections) -> list[dict]:
         """Return detections as COCO results."""
+        # x1, y1, x2, y2 -> x1, y1, width, height
         corners = detections.geometry
         boxes = np.column_stack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
         image_ids = [self.truth.cases[case] for case in detections.case]
@@ -105,22 +106,21 @@ class SliceTask(FROCTask):
         return dict(mAP=float(precision.mean()) if len(precision) else float('nan'))
 
     def _coco_lesions(self) -> list[dict]:
+        """Return the lesions as annotations of COCO, of which each needs a number and an area."""
         lesions = self.truth.lesions
         assert lesions.label is not None  # category ids
-        # COCOeval wants these keys, and knows no other sign of an ignored lesion than iscrowd.
-        return [
-            {
-                'id': number,
+        annotations = []
+        for index, ann in enumerate(self.content['annotations']):
+            annotation = {
+                'id': index + 1,  # COCOeval takes the number 0 for "no match"
                 'image_id': ann['image_id'],
-                'category_id': int(label),
+                'category_id': int(lesions.label[index]),
                 'bbox': ann['bbox'],
                 'area': float(np.prod(ann['bbox'][2:])),
-                'iscrowd': int(ignore),
+                'iscrowd': int(lesions.ignore[index]),  # its only sign of an ignored lesion
             }
-            for number, (ann, label, ignore) in enumerate(
-                zip(self.content['annotations'], lesions.label, lesions.ignore), 1
-            )
-        ]
+            annotations.append(annotation)
+        return annotations
 
     def _coco_api(self, annotations: list[dict]) -> COCO:
         api = COCO()
@@ -132,7 +132,7 @@ class SliceTask(FROCTask):
 
 
 def _as_annotations(records: list[dict]) -> list[dict]:
-    """Add to COCO results what COCOeval wants of annotations."""
+    """Add to COCO results the fields that COCOeval reads of annotations."""
     for number, record in enumerate(records, 1):
         record.update(id=number, area=float(np.prod(record['bbox'][2:])), iscrowd=0)
     return records

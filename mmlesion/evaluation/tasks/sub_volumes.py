@@ -52,15 +52,15 @@ class SubVolumeTask(FROCTask):
         """
         detections = predicted_by(sample)
         if detections.geometry.shape[1] == self.geometry_dim:
-            name, (box,) = sample['sub_volume'], detections.geometry.tolist()
-            return SampleDetections((name, *box), name, detections)
+            # A proposal has no number: its sub-volume and its one box tell it from the others.
+            name, box = sample['sub_volume'], detections.geometry[0]
+            return SampleDetections((name, tuple(box.tolist())), name, detections)
         image_id = sample['img_id']
         # An image that is not listed becomes an unknown case of its own, which is reported.
-        image = self.images.get(image_id, {})
-        name, slice_index = image.get('sub_volume', image_id), image.get('slice_index', 0)
+        image = self.images.get(image_id, {'sub_volume': image_id, 'slice_index': 0})
         boxes = original_boxes(detections, sample, image)
         detections = replace(detections, geometry=boxes)
-        return SampleDetections(image_id, name, detections, slice_index)
+        return SampleDetections(image_id, image['sub_volume'], detections, image['slice_index'])
 
     def merge_samples(self, samples: Iterable[SampleDetections]) -> dict[Hashable, CaseDetections]:
         """Stack the boxes of each sub-volume's slices; 3D boxes stay as they are.
@@ -70,16 +70,16 @@ class SubVolumeTask(FROCTask):
             annotation, scores and labels.
         """
         slices: dict[Hashable, list[SampleDetections]] = defaultdict(list)
-        proposals: dict[Hashable, list[SampleDetections]] = defaultdict(list)
+        proposals: dict[Hashable, list[CaseDetections]] = defaultdict(list)
         for sample in samples:
-            parts = proposals if sample.slice_index is None else slices
-            parts[sample.case].append(sample)
-        stacked = {name: _stack(parts) for name, parts in slices.items()}
-        whole = {
-            name: CaseDetections.concat(part.detections for part in parts)
-            for name, parts in proposals.items()
-        }
-        return {**stacked, **whole}
+            if sample.slice_index is None:
+                proposals[sample.case].append(sample.detections)
+            else:
+                slices[sample.case].append(sample)
+        merged = {name: _stack(parts) for name, parts in slices.items()}
+        for name, boxes in proposals.items():
+            merged[name] = CaseDetections.concat(boxes)
+        return merged
 
     def to_records(self, detections: Detections) -> dict[str, list]:
         """Return of each sub-volume its boxes and scores, as ``eval_froc.py lens`` reads them."""
@@ -91,9 +91,11 @@ class SubVolumeTask(FROCTask):
 
 
 def _stack(slices: list[SampleDetections]) -> CaseDetections:
-    flat = CaseDetections.concat(one.detections for one in slices)
+    """Stack the boxes on the slices of a sub-volume to 3D boxes."""
+    on_slices = [one.detections for one in slices]
+    flat = CaseDetections.concat(on_slices)
     numbers = np.array([one.slice_index for one in slices], int)
-    slice_of_box = np.repeat(numbers, [len(one.detections) for one in slices])
+    slice_of_box = np.repeat(numbers, list(map(len, on_slices)))
     boxes, scores, labels, _ = stack_boxes(flat.geometry, flat.score, slice_of_box, flat.label)
     # The manual annotation names the last px and slice.
     return CaseDetections(to_inclusive(boxes), scores, labels)

@@ -65,26 +65,26 @@ class VolumeTask(FROCTask):
 
     def parse_sample(self, sample: Mapping) -> SampleDetections:
         """Return the spheres of a volume."""
+        # from z, y, x, diameter in voxels of the volume to x, y, z, diameter in mm
         detections, uid = predicted_by(sample), sample['series_uid']
         spheres = Grid.from_annotation(sample).spheres_to_world(detections.geometry)
         return SampleDetections(uid, uid, replace(detections, geometry=spheres))
 
     def to_records(self, detections: Detections) -> list[dict]:
         """Return detections as spheres in mm of the world."""
-        uids = [self.truth.cases[case] for case in detections.case]
-        spheres = detections.geometry.tolist()
         assert detections.label is not None  # category ids
-        columns = (detections.score.tolist(), detections.label.tolist())
-        return [
-            {
-                'series_uid': uid,
-                'center_mm': sphere[:3],
-                'diameter_mm': sphere[3],
-                'score': score,
-                'category_id': category,
+        records = []
+        for index, case in enumerate(detections.case.tolist()):
+            x, y, z, diameter = detections.geometry[index].tolist()
+            record = {
+                'series_uid': self.truth.cases[case],
+                'center_mm': [x, y, z],
+                'diameter_mm': diameter,
+                'score': detections.score[index].item(),
+                'category_id': detections.label[index].item(),
             }
-            for uid, sphere, score, category in zip(uids, spheres, *columns)
-        ]
+            records.append(record)
+        return records
 
     def write(self, prefix: str, run: CollectedRun) -> None:
         """Write ``<prefix>.bbox.json``, spheres, and ``<prefix>.csv``, a LUNA16 submission."""

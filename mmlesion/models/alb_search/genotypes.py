@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,15 @@ EDGES = tuple((source, branch) for branch in range(1, NUM_BRANCHES + 1) for sour
 """(input, branch) of each edge of a block: input 0 is the block's own, input k the k-th branch."""
 
 CHOICES = OPERATIONS[1:]
-"""What a genotype is made of: all operations but the first, 'none'."""
+"""Operations that a genotype may have: all but the first, 'none'."""
+
+
+class _Candidate(NamedTuple):
+    """An operation on an input of a branch, and its architecture weight."""
+
+    weight: float
+    source: int
+    operation: str
 
 
 def derive_genotype(weights: np.ndarray) -> list[tuple]:
@@ -37,15 +46,20 @@ def derive_genotype(weights: np.ndarray) -> list[tuple]:
     """
     genotype = []
     for branch in range(1, NUM_BRANCHES + 1):
-        edges = [edge for edge, (_, target) in enumerate(EDGES) if target == branch]
-        candidates = [
-            (weights[edge][1 + choice], EDGES[edge][0], CHOICES[choice])
-            for edge in edges
-            for choice in np.argsort(-weights[edge][1:], kind='stable')[: 1 + (branch == 1)]
-        ]
-        first, second = sorted(candidates, key=lambda candidate: -candidate[0])[:2]
-        genotype.append((*first[1:], *second[1:]))
+        candidates = []
+        for edge, (source, target) in enumerate(EDGES):
+            if target == branch:
+                candidates += _best_operations(weights[edge], source, 2 if branch == 1 else 1)
+        first, second = sorted(candidates, key=lambda candidate: -candidate.weight)[:2]
+        genotype.append((first.source, first.operation, second.source, second.operation))
     return genotype
+
+
+def _best_operations(weights: np.ndarray, source: int, number: int) -> list[_Candidate]:
+    """Return the best operations of an edge with the input ``source``, 'none' left out."""
+    # weights without 'none', so that index i is that of CHOICES[i]
+    best = np.argsort(-weights[1:], kind='stable')[:number]
+    return [_Candidate(weights[1 + choice], source, CHOICES[choice]) for choice in best]
 
 
 def sample_genotype(generator: np.random.Generator) -> list[tuple]:
@@ -59,6 +73,7 @@ def sample_genotype(generator: np.random.Generator) -> list[tuple]:
     """
     genotype = []
     for branch in range(1, NUM_BRANCHES + 1):
+        # the first branch takes two different operations on the only input there is
         only_edge = branch == 1
         sources = [0, 0] if only_edge else generator.choice(branch, 2, replace=False).tolist()
         first, second = generator.choice(CHOICES, 2, replace=not only_edge).tolist()
@@ -68,11 +83,11 @@ def sample_genotype(generator: np.random.Generator) -> list[tuple]:
 
 def chosen_operations(genotype: Sequence[tuple]) -> list[tuple[int, int]]:
     """Return the (edge, operation) index pairs of a genotype, two per branch."""
-    return [
-        (EDGES.index((source, branch)), OPERATIONS.index(operation))
-        for branch, (source1, operation1, source2, operation2) in enumerate(genotype, 1)
-        for source, operation in ((source1, operation1), (source2, operation2))
-    ]
+    pairs = []
+    for branch, (source1, operation1, source2, operation2) in enumerate(genotype, 1):
+        pairs.append((EDGES.index((source1, branch)), OPERATIONS.index(operation1)))
+        pairs.append((EDGES.index((source2, branch)), OPERATIONS.index(operation2)))
+    return pairs
 
 
 def write_genotypes(genotypes: dict[str, list[tuple]], path: str | Path, comment: str) -> None:
@@ -85,6 +100,9 @@ def write_genotypes(genotypes: dict[str, list[tuple]], path: str | Path, comment
     """
     lines = [f'# {comment}', 'genotypes = dict(']
     for kind, genotype in genotypes.items():
-        lines += [f'    {kind}=[', *(f'        {branch!r},' for branch in genotype), '    ],']
+        lines.append(f'    {kind}=[')
+        lines += [f'        {branch!r},' for branch in genotype]
+        lines.append('    ],')
+    lines.append(')\n')
     with atomic_write(path) as temporary:
-        temporary.write_text('\n'.join([*lines, ')\n']))
+        temporary.write_text('\n'.join(lines))

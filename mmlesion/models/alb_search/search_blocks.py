@@ -28,10 +28,9 @@ class Architecture(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         shape = len(EDGES), len(OPERATIONS)
-        kinds = 'alb', 'reduction'
-        self.alphas = nn.ParameterDict(
-            {kind: nn.Parameter(1e-3 * torch.randn(shape)) for kind in kinds}
-        )
+        self.alphas = nn.ParameterDict()
+        for kind in ('alb', 'reduction'):
+            self.alphas[kind] = nn.Parameter(1e-3 * torch.randn(shape))
         self.genotypes: dict[str, list[tuple]] | None = None
 
     def weights(self) -> dict[str, Tensor]:
@@ -44,19 +43,22 @@ class Architecture(nn.Module):
         Returns:
             dict[str, list[list]]: A factor for each edge and operation, None where it has no part.
         """
-        if self.genotypes is not None:
-            return {kind: _genotype_gates(g) for kind, g in self.genotypes.items()}
         gates = {}
+        if self.genotypes is not None:
+            for kind, genotype in self.genotypes.items():
+                gates[kind] = _genotype_gates(genotype)
+            return gates
         for kind, weights in self.weights().items():
             gates[kind] = [edge.unbind() for edge in weights]
         return gates
 
     def entropies(self) -> dict[str, float]:
         """Return the mean entropy of the edges' operations, in nats, by kind of block."""
-        return {
-            kind: torch.special.entr(weights).sum(-1).mean().item()
-            for kind, weights in self.weights().items()
-        }
+        entropies = {}
+        for kind, weights in self.weights().items():
+            of_edges = torch.special.entr(weights).sum(-1)  # (10,)
+            entropies[kind] = of_edges.mean().item()
+        return entropies
 
 
 def _genotype_gates(genotype: Sequence[tuple]) -> list[list[float | None]]:
@@ -96,11 +98,11 @@ class MixedOperation(nn.Module):
         Returns:
             Tensor | int: (N, D, h, w), or 0 where no operation has part.
         """
-        return sum(
-            gate * operation(x, num_regions)
-            for gate, operation in zip(gates[1:], self.operations)
-            if gate is not None
-        )
+        total: Tensor | int = 0
+        for gate, operation in zip(gates[1:], self.operations):
+            if gate is not None:
+                total = total + gate * operation(x, num_regions)
+        return total
 
 
 class SearchBlock(nn.Module):
@@ -133,6 +135,8 @@ class SearchBlock(nn.Module):
         Returns:
             Tensor: (N, out_channels, h, w).
         """
+        # State 0 is the input, state k what has been added up of the k-th branch. EDGES are in the
+        # order of their branches, so that a state is complete before it is used.
         states = [self.preprocess(x)] + [0] * NUM_BRANCHES
         for (source, branch), edge, gate in zip(EDGES, self.edges, gates):
             states[branch] = states[branch] + edge(states[source], num_regions, gate)

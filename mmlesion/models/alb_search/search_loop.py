@@ -64,6 +64,7 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         self.second_half = deepcopy(dataloader)
         self.second_half['sampler']['half'] = 1 - dataloader['sampler']['half']
         super().__init__(runner, dataloader, max_epochs, val_begin=max_epochs + 1)
+        # both loaders draw from one dataset, which is loaded once
         self.second_half['dataset'] = self.dataloader.dataset
         self.strategy_name = strategy
         self.strategy: SearchStrategy
@@ -124,10 +125,10 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         origin = dict(
             strategy=self.strategy_name, max_epochs=self.max_epochs, seed=self.runner.seed
         )
-        said = ', '.join(f'{key} {value}' for key, value in origin.items())
+        settings = ', '.join(f'{key} {value}' for key, value in origin.items())
         path = folder / 'genotypes.py'
         write_genotypes(
-            found.genotypes, path, f'Found by the search of auto-lesion blocks: {said}.'
+            found.genotypes, path, f'Found by the search of auto-lesion blocks: {settings}.'
         )
         draw_genotypes(found.genotypes, found.strengths, folder / 'cells.png')
         result = dict(**origin, genotypes=found.genotypes, operations=OPERATIONS, edges=EDGES)

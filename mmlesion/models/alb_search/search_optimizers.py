@@ -18,8 +18,8 @@ class SearchOptimWrapperConstructor:
     """Build separate optimizers for the network's weights and its architecture parameters.
 
     In a config ``optim_wrapper = dict(constructor='SearchOptimWrapperConstructor',
-    weights=dict(optimizer=...), architecture=dict(optimizer=...))``; what else is in it, for
-    instance ``type='AmpOptimWrapper'``, is for both.
+    weights=dict(optimizer=...), architecture=dict(optimizer=...))``; other entries, for instance
+    ``type='AmpOptimWrapper'``, apply to both.
 
     Args:
         optim_wrapper_cfg (dict): That config.
@@ -52,6 +52,7 @@ class SearchOptimWrapperConstructor:
         known = {id(parameter) for parameter in searched}
         others = [parameter for parameter in model.parameters() if id(parameter) not in known]
         wrappers = {}
+        # in the order of PARTS: the weights, then the architecture
         for part, parameters in zip(PARTS, (others, searched)):
             constructor = DefaultOptimWrapperConstructor(self.configs[part])
             wrappers[part] = constructor(nn.ParameterList(parameters))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
 
 
 class SearchResult(NamedTuple):
-    """What a search has found.
+    """The result of a search.
 
     Args:
         genotypes (dict[str, list[tuple]]): Genotypes ``alb`` and ``reduction``.
         strengths (dict[str, list[float]] | None): Weights of their operations, in the order of the
             genotypes; None where operations have none.
-        details (dict): What else ``search.json`` holds.
+        details (dict): Further entries of ``search.json``.
     """
 
     genotypes: dict[str, list[tuple]]
@@ -83,6 +84,7 @@ class SearchStrategy:
             dict[str, Tensor]: Losses.
         """
         runner = self.loop.runner
+        # first-order DARTS: each part is updated with the other one fixed
         (other,) = set(PARTS) - {part}
         with _held_fixed(runner.optim_wrapper[other].param_groups):
             return runner.model.train_step(data_batch, optim_wrapper=runner.optim_wrapper[part])
@@ -91,7 +93,8 @@ class SearchStrategy:
 @contextmanager
 def _held_fixed(param_groups: Sequence[dict]) -> Iterator[None]:
     """Disable the gradients of parameters within the context."""
-    parameters = [p for group in param_groups for p in group['params'] if p.requires_grad]
+    all_parameters = chain.from_iterable(group['params'] for group in param_groups)
+    parameters = [parameter for parameter in all_parameters if parameter.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:
@@ -144,7 +147,7 @@ class GradientStrategy(SearchStrategy):
         return outputs
 
     def end_epoch(self) -> None:
-        """Log the entropy of the architecture and a picture of the cells at present."""
+        """Log the entropy of the architecture and a picture of the present cells."""
         runner, epoch = self.loop.runner, self.loop.epoch
         entropies = {f'search/entropy_{k}': v for k, v in self.architecture.entropies().items()}
         runner.visualizer.add_scalars(entropies, step=epoch)
@@ -161,17 +164,14 @@ class GradientStrategy(SearchStrategy):
         Returns:
             SearchResult: With ``weights`` and ``entropies`` of the operations as details.
         """
-        with torch.no_grad():
-            weights = {k: w.cpu().numpy() for k, w in self.architecture.weights().items()}
-        genotypes = {kind: derive_genotype(w) for kind, w in weights.items()}
-        strengths = {}
-        for kind, genotype in genotypes.items():
-            chosen = chosen_operations(genotype)  # (edge, operation) pairs
-            strengths[kind] = [float(weights[kind][pair]) for pair in chosen]
-        details = dict(
-            weights={kind: w.tolist() for kind, w in weights.items()},
-            entropies=self.architecture.entropies(),
-        )
+        genotypes, strengths, weights = {}, {}, {}
+        for kind, tensor in self.architecture.weights().items():
+            array = tensor.detach().cpu().numpy()
+            genotypes[kind] = derive_genotype(array)
+            edges, operations = zip(*chosen_operations(genotypes[kind]))
+            strengths[kind] = array[edges, operations].astype(float).tolist()
+            weights[kind] = array.tolist()
+        details = dict(weights=weights, entropies=self.architecture.entropies())
         return SearchResult(genotypes, strengths, details)
 
 
@@ -242,10 +242,12 @@ class RandomStrategy(SearchStrategy):
         """Return the mean loss of each candidate on the second half."""
         runner = self.loop.runner
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        # the searched blocks normalize by the batch, all other modules are as in testing
         model.eval()
         find_encoder(model).train()
         loader = self.loop.second_half_loader()
         num_batches = min(len(loader), self.num_score_batches or len(loader))
+        # The same batches and the same seed per batch for all candidates: only they differ.
         losses = torch.zeros(num_batches, len(candidates))
         batches = zip(range(num_batches), loader)
         hidden = not is_main_process()

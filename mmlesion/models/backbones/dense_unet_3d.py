@@ -82,15 +82,17 @@ class DenseUNet3D(BaseModule):
         )
         encode = [dense(channels) for channels in (stem_channels, out_channels, out_channels)]
         self.encode = nn.ModuleList(encode)
-        self.encode_transition = nn.ModuleList(
-            nn.Sequential(transition(block), nn.AvgPool3d(2)) for block in encode
-        )
-        self.upsample = nn.ModuleList(
-            _Upsample(out_channels, block.out_channels, norm_cfg) for block in encode[1:]
-        )
-        decode = [dense(out_channels) for _ in self.upsample]
-        self.decode = nn.ModuleList(decode)
-        self.decode_transition = nn.ModuleList(transition(block) for block in decode)
+        self.encode_transition = nn.ModuleList()
+        for block in encode:
+            self.encode_transition.append(nn.Sequential(transition(block), nn.AvgPool3d(2)))
+        # The first block's features, of stride 2, are not used again.
+        self.upsample = nn.ModuleList()
+        self.decode, self.decode_transition = nn.ModuleList(), nn.ModuleList()
+        for encoded in encode[1:]:
+            self.upsample.append(_Upsample(out_channels, encoded.out_channels, norm_cfg))
+            block = dense(out_channels)
+            self.decode.append(block)
+            self.decode_transition.append(transition(block))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Extract the pyramid.
@@ -118,6 +120,7 @@ class DenseUNet3D(BaseModule):
             x = block(x)
             skips.append(x)
             x = transition(x)
+        # From the coarsest level up; decoder stage i takes the features of encoder stage i + 1.
         levels = [x]
         for i in reversed(range(len(self.upsample))):
             x = self.upsample[i](x, skips[i + 1])

@@ -71,14 +71,16 @@ class GroupedSliceBackbone(BaseModule):
         """
         self._check(x)
         # as one batch: batch normalization takes its statistics from all groups
-        groups = x.reshape(-1, self.group_size, *x.shape[2:])
+        groups = x.unflatten(1, (self.num_groups, self.group_size)).flatten(0, 1)
         if self.cache is None or self.training or torch.is_grad_enabled():
             outs = self.backbone(groups)
         elif self.cache.extract is self.backbone:
             outs = self.cache(groups)
         else:
             outs = self.backbone.forward_fused(self.cache(groups))
-        return tuple(out.reshape(len(x), -1, *out.shape[2:]) for out in outs)
+        # (N * num_groups, C, h, w) -> (N, num_groups * C, h, w) on each level
+        sizes = len(x), self.num_groups
+        return tuple(out.unflatten(0, sizes).flatten(1, 2) for out in outs)
 
     def _check(self, x: Tensor) -> None:
         expected = self.num_groups * self.group_size

@@ -43,15 +43,11 @@ class _DenseLayer(nn.Sequential):
 def _dense_block(
     in_channels: int, num_layers: int, growth_rate: int, bottleneck_ratio: int
 ) -> nn.Sequential:
-    return nn.Sequential(
-        OrderedDict(
-            (
-                f'denselayer{i + 1}',
-                _DenseLayer(in_channels + i * growth_rate, growth_rate, bottleneck_ratio),
-            )
-            for i in range(num_layers)
-        )
-    )
+    block = nn.Sequential()
+    for i in range(num_layers):
+        layer = _DenseLayer(in_channels + i * growth_rate, growth_rate, bottleneck_ratio)
+        block.add_module(f'denselayer{i + 1}', layer)
+    return block
 
 
 def _transition(in_channels: int) -> nn.Sequential:
@@ -68,8 +64,8 @@ def _transition(in_channels: int) -> nn.Sequential:
 class _GroupFusion(nn.Conv2d):
     """1x1 convolution of all groups' features, which replaces those of the central group.
 
-    It begins as the identity of the central group, so that pretrained weights find the features
-    that they know.
+    It begins as the identity of the central group, so that the layers behind it see the features
+    that they were pretrained on.
     """
 
     bias: nn.Parameter

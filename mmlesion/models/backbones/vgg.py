@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -30,12 +31,18 @@ def check_layout(state_dict: dict, prefix: str, features: nn.Sequential) -> None
     names = {name.removeprefix(begin) for name in state_dict if name.startswith(begin)}
     given, own = _without_counters(names), _without_counters(features.state_dict())
     if given and given != own:
-        norms = 'with' if any(name.endswith('running_mean') for name in given) else 'without'
-        convs = len({name for name in given if name.endswith('.bias')}) // (1 + (norms == 'with'))
         raise UserError(
-            f'the weights are of a VGG of {convs} convolutions {norms} batch normalization, the '
+            f'the weights are of a VGG of {_describe_layout(given)} batch normalization, the '
             "backbone is another: set the backbone's depth and with_bn, or give other weights"
         )
+
+
+def _describe_layout(names: set[str]) -> str:
+    """Return the number of convolutions, and whether they have batch normalization."""
+    endings = Counter(name.rpartition('.')[2] for name in names)
+    # Convolutions and normalizations have a bias each, normalizations a running mean too.
+    norms = endings['running_mean']
+    return f'{endings["bias"] - norms} convolutions {"with" if norms else "without"}'
 
 
 def _without_counters(names: Iterable[str]) -> set[str]:
@@ -91,7 +98,7 @@ class VGG(ClassifierVGG, BaseModule):
         if in_channels != 3:
             self.features[0] = nn.Conv2d(in_channels, 64, 3, padding=1)
         # mmcv freezes in train(), which a loop calls after the model was wrapped for several
-        # processes: these would wait for gradients of what is frozen
+        # processes: these would wait for the gradients of frozen parameters
         self.train()
 
     def init_weights(self) -> None:

@@ -19,12 +19,12 @@ from ..layers import RoIAlign3D
 
 @MODELS.register_module()
 class ProposalClassifier3D(BaseModel):
-    """Classifies 3D proposals of a detector as lesion or false positive (LENS, section 3D FPR).
+    """Classify 3D proposals of a detector as lesion or false positive (LENS, section 3D FPR).
 
     A patch about the proposal goes through a backbone. The features of the proposal's box on all
     levels but the last, and those of the whole patch on the last, are pooled to one size, joined
     and classified by two fully connected layers. The score of a proposal is then the average of the
-    detector's and of this one's (equation 2).
+    detector's and this network's (equation 2).
 
     Each sample has these metainfo fields of
     :class:`~mmlesion.datasets.transforms.LoadProposalPatch` and
@@ -67,7 +67,7 @@ class ProposalClassifier3D(BaseModel):
 
         Args:
             inputs (Tensor): (N, C, D, H, W) patches.
-            data_samples (list[DetDataSample]): N samples, a proposal each.
+            data_samples (list[DetDataSample]): N samples, one per proposal.
             mode (str): 'tensor', 'predict' or 'loss'.
 
         Returns:
@@ -86,7 +86,7 @@ class ProposalClassifier3D(BaseModel):
     def _classify(self, inputs: Tensor, boxes: Sequence[Sequence[float]]) -> Tensor:
         feats = self.backbone(inputs)
         rois = _corners_to_rois(inputs.new_tensor(boxes))
-        pooled = [self.roi_align(f, _scale_rois(rois, inputs, f)) for f in feats[:-1]]
+        pooled = [self.roi_align(level, _scale_rois(rois, inputs, level)) for level in feats[:-1]]
         pooled.append(F.adaptive_avg_pool3d(feats[-1], self.roi_align.output_size))
         hidden = F.relu(self.fc(torch.cat(pooled, dim=1).flatten(1)))
         return self.fc_cls(hidden)
@@ -124,5 +124,6 @@ def _corners_to_rois(boxes: Tensor) -> Tensor:
 
 def _scale_rois(rois: Tensor, inputs: Tensor, feature: Tensor) -> Tensor:
     """Convert regions (N, 7) from voxels of the inputs to those of a feature map."""
-    scales = [f / i for f, i in zip(feature.shape[2:], inputs.shape[2:])]
-    return rois * rois.new_tensor([1, *scales, *scales])
+    scale = rois.new_tensor(feature.shape[2:]) / rois.new_tensor(inputs.shape[2:])  # z, y, x
+    # the index in the batch stays; centers and sides are scaled
+    return rois * torch.cat([scale.new_ones(1), scale, scale])

@@ -18,7 +18,7 @@ from ..backbones.dense_unet_3d import STRIDES
 class VolumeDataPreprocessor(BaseDataPreprocessor):
     """Stack HU volumes and window them on the device.
 
-    They stay 16-bit until then. Boxes become plain tensors, as mmdet's heads want them. Volumes of
+    They stay 16-bit until then. Boxes become plain tensors, as mmdet's heads expect. Volumes of
     unequal size are padded at their ends.
 
     Args:

@@ -185,13 +185,16 @@ class AnchorFreeProposalHead(BaseDenseHead):
         """Compute the box branch (N, 4, k) at locations (N, k), numbered row by row."""
         channels, width = x.shape[1], x.shape[-1]
         rows, columns = index.div(width, rounding_mode='floor'), index % width
+        # In a map padded by one px the 3x3 window around (row, column) begins at the same numbers:
+        # `around` (N, k * 9) has its nine locations, numbered row by row in the padded map.
         padded = width + 2
         steps = torch.arange(3, device=x.device)
         window = (steps[:, None] * padded + steps).flatten()
         around = ((rows * padded + columns)[..., None] + window).flatten(1)
         patches = F.pad(x, (1, 1, 1, 1)).flatten(2)
         patches = patches.gather(2, around[:, None].expand(-1, channels, -1))
-        patches = patches.unflatten(2, (-1, 9))
+        patches = patches.unflatten(2, (-1, 9))  # (N, C, k, 9)
+        # the 3x3 convolution at these locations alone
         weight, bias = self.size_conv.weight.flatten(2), self.size_conv.get_parameter('bias')
         hidden = torch.einsum('nckt,oct->nok', patches, weight)
         hidden = (hidden + bias[:, None]).relu_()
@@ -262,6 +265,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
             (P,), 0 for ignored locations, and the lesion's box (P, 4), zeros if there is none.
         """
         boxes = get_box_tensor(gt_instances.bboxes)
+        # Masks (k, P) of boxes and locations; a box too small for any has at least the nearest.
         middle = _inside(points, boxes, self.center_ratio)
         middle[torch.arange(len(boxes)), _nearest(points, boxes)] = True
         ignored = _inside(points, boxes, self.ignore_ratio).any(0)
@@ -270,6 +274,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         positive = middle.any(0)
         targets = points.new_zeros(len(points), 4)
         if len(boxes):
+            # of the boxes (k,) whose central region has a location (P,), the smallest
             areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)[:, None]
             smallest = areas.where(middle, areas.new_tensor(torch.inf)).argmin(0)
             targets[positive] = boxes[smallest[positive]]

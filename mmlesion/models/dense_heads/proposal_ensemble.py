@@ -48,9 +48,8 @@ class ProposalEnsemble(BaseModule):
         self.datasets = tuple(datasets)
         self.test_cfg = test_cfg
         settings = dict(num_classes=num_classes, train_cfg=train_cfg, test_cfg=test_cfg)
-        self.heads = ModuleDict(
-            {name: MODELS.build(dict(head, **settings)) for name in self.datasets}
-        )
+        heads = {name: MODELS.build(dict(head, **settings)) for name in self.datasets}
+        self.heads = ModuleDict(heads)
 
     def loss_and_predict(
         self,
@@ -67,19 +66,19 @@ class ProposalEnsemble(BaseModule):
                 ``test_cfg``.
 
         Returns:
-            tuple: The losses of one network, and an InstanceData of proposals an image.
+            tuple: The losses of one network, and the proposals, an InstanceData per image.
 
         Raises:
             UserError: If the samples are not all from one known dataset.
         """
+        # Only this network is trained on the batch; the others propose without gradients.
         trained = batch_dataset(batch_data_samples, self.datasets)
         cfg = proposal_cfg or self.test_cfg
         losses, own = self.heads[trained].loss_and_predict(x, batch_data_samples, proposal_cfg=cfg)
         metas = [sample.metainfo for sample in batch_data_samples]
-        proposals = [
-            own if name == trained else self._propose(head, x, metas, cfg)
-            for name, head in self.heads.items()
-        ]
+        proposals = []
+        for name, head in self.heads.items():
+            proposals.append(own if name == trained else self._propose(head, x, metas, cfg))
         return losses, self._pool(proposals, cfg)
 
     def predict(
@@ -109,10 +108,12 @@ class ProposalEnsemble(BaseModule):
         """Merge the networks' proposals, one list over images each, into one list over images."""
         if len(proposals) == 1:
             return proposals[0]
-        return [self._pool_image(InstanceData.cat(list(image)), cfg) for image in zip(*proposals)]
+        by_image = map(list, zip(*proposals))
+        return [self._pool_image(InstanceData.cat(image), cfg) for image in by_image]
 
     @staticmethod
     def _pool_image(pooled: InstanceData, cfg: ConfigDict) -> InstanceData:
+        """Merge the proposals of all networks for one image by a single NMS."""
         if not len(pooled):
             return pooled
         boxes, scores, labels = pooled.bboxes, pooled.scores, pooled.labels

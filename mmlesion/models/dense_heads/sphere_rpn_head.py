@@ -22,6 +22,11 @@ def _rows(maps: Tensor, num_values: int) -> Tensor:
     return maps.permute(0, 2, 3, 4, 1).reshape(len(maps), -1, num_values)
 
 
+def _in_one_row(levels: Sequence[Tensor]) -> Tensor:
+    """Join a list over levels of (N, n, ...) to (N * sum of n, ...), volume after volume."""
+    return torch.cat(list(levels), 1).flatten(0, 1)
+
+
 @MODELS.register_module()
 class SphereRPNHead(RPNHead):
     """RPN for spheres in volumes, with a head for each pyramid level.
@@ -44,8 +49,8 @@ class SphereRPNHead(RPNHead):
         loss_cls (dict): Defaults to ``FocusShiftLoss``.
         loss_bbox (dict): Defaults to smooth L1.
         init_cfg (dict | list[dict], optional): Initialization config. Defaults to None: Kaiming
-            initialization, and a standard deviation of 0.01 for the prediction layers. **kwargs:
-            ``num_classes``, which must be 1, ``train_cfg`` and ``test_cfg`` of
+            initialization, and a standard deviation of 0.01 for the prediction layers.
+        **kwargs: ``num_classes``, which must be 1, ``train_cfg`` and ``test_cfg`` of
             :class:`mmdet.models.RPNHead`, which rejects unknown ones. Test settings are ``nms_pre``
             (proposals of each level before NMS), ``score_thr``, ``nms.iou_threshold`` and
             ``max_per_img``.
@@ -148,28 +153,22 @@ class SphereRPNHead(RPNHead):
         """
         sizes = [scores.shape[-3:] for scores in cls_scores]
         anchors, flags = self.get_anchors(sizes, batch_img_metas, cls_scores[0].device)
-        *targets, avg_factor = self.get_targets(
+        _, label_weights, deltas, delta_weights, avg_factor = self.get_targets(
             anchors, flags, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore
         )
-        # targets are lists over levels of (N, n, ...): here the anchors of the batch are in one row
-        _, label_weights, deltas, delta_weights = (
-            torch.cat(levels, 1).flatten(0, 1) for levels in targets
-        )
+        # Targets are lists over levels of (N, n, ...), predictions are maps. From here on the
+        # anchors of the batch are in one row: volume after volume, in each level after level.
+        label_weights, delta_weights = _in_one_row(label_weights), _in_one_row(delta_weights)
         labels = (delta_weights[:, 0] == 0).long()  # 0 is a lesion, of whatever type
-        scores, preds = (values.flatten(0, 1) for values in self._all_rows(cls_scores, bbox_preds))
+        scores = _in_one_row([_rows(level, 1) for level in cls_scores])
+        encode_size = self.bbox_coder.encode_size
+        preds = _in_one_row([_rows(level, encode_size) for level in bbox_preds])
         return dict(
             loss_rpn_cls=self.loss_cls(scores, labels, label_weights, avg_factor=avg_factor),
-            loss_rpn_bbox=self.loss_bbox(preds, deltas, delta_weights, avg_factor=avg_factor),
+            loss_rpn_bbox=self.loss_bbox(
+                preds, _in_one_row(deltas), delta_weights, avg_factor=avg_factor
+            ),
         )
-
-    def _all_rows(
-        self, cls_scores: Sequence[Tensor], bbox_preds: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Return scores (N, n, 1) and deltas (N, n, 4) of the n anchors of all levels."""
-        encode_size = self.bbox_coder.encode_size
-        scores = torch.cat([_rows(level, 1) for level in cls_scores], 1)
-        deltas = torch.cat([_rows(level, encode_size) for level in bbox_preds], 1)
-        return scores, deltas
 
     @torch.no_grad()
     def predict_by_feat(
@@ -197,10 +196,14 @@ class SphereRPNHead(RPNHead):
         cfg = self.test_cfg if cfg is None else cfg
         sizes = [scores.shape[-3:] for scores in cls_scores]
         priors = self.prior_generator.grid_priors(sizes, device=cls_scores[0].device)
-        tops = [self._top(*level, cfg) for level in zip(cls_scores, bbox_preds, priors)]
-        scores, boxes = (torch.cat(values, 1) for values in zip(*tops))
-        counts = torch.tensor([level.shape[1] for level, _ in tops], device=scores.device)
-        levels = torch.arange(len(tops), device=scores.device).repeat_interleave(counts)
+        level_scores, level_boxes, level_numbers = [], [], []
+        for level, level_priors in enumerate(priors):
+            top, boxes = self._top(cls_scores[level], bbox_preds[level], level_priors, cfg)
+            level_scores.append(top)
+            level_boxes.append(boxes)
+            level_numbers.append(torch.full((top.shape[1],), level, device=top.device))
+        scores, boxes = torch.cat(level_scores, 1), torch.cat(level_boxes, 1)
+        levels = torch.cat(level_numbers)
 
         # from here on the candidates of all volumes are in one row, `volume` says whose each is
         volume, place = (scores > cfg.get('score_thr', 0)).nonzero(as_tuple=True)
@@ -221,7 +224,8 @@ class SphereRPNHead(RPNHead):
         """Return a level's best ``nms_pre`` per volume: scores (N, k) and spheres (N, k, 4)."""
         scores = _rows(cls_score, 1).squeeze(2).float().sigmoid()
         deltas = _rows(bbox_pred, self.bbox_coder.encode_size).float()
+        # index (N, k) numbers the anchors of the level, of which all volumes have the same
         scores, index = scores.topk(min(cfg.get('nms_pre', 1000), scores.shape[1]))
         deltas = deltas.take_along_dim(index[..., None], 1)
         boxes = self.bbox_coder.decode(priors[index.flatten()], deltas.flatten(0, 1))
-        return scores, boxes.reshape(*index.shape, -1)
+        return scores, boxes.unflatten(0, index.shape)

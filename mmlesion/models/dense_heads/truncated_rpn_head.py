@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.models.dense_heads import RPNHead
@@ -15,6 +15,20 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmlesion.utils import OptionError
+
+
+class LevelPredictions(NamedTuple):
+    """The predictions at K locations of a level, as a feature map with one row.
+
+    Args:
+        scores (Tensor): (A, 1, K) of the A anchors of a location.
+        deltas (Tensor): (A * 4, 1, K).
+        priors (Tensor): (K * A, 4) the anchors, location after location.
+    """
+
+    scores: Tensor
+    deltas: Tensor
+    priors: Tensor
 
 
 @MODELS.register_module()
@@ -47,8 +61,8 @@ class TruncatedRPNHead(RPNHead):
         loss_confidence (dict, optional): Loss that trains p on which locations have an anchor that
             matches a lesion, truncated or not: half of its weight is assigned to these, half to the
             others. Defaults to binary cross-entropy; the paper's is None.
-        anchor_generator (dict): Defaults to the paper's five scales and three ratios. **kwargs: The
-        other arguments of :class:`mmdet.models.RPNHead`, which rejects unknown ones.
+        anchor_generator (dict): Defaults to the paper's five scales and three ratios.
+        **kwargs: The other arguments of :class:`mmdet.models.RPNHead`, which rejects unknown ones.
 
     Raises:
         UserError: If ``threshold`` is neither ``'mean'`` nor a number.
@@ -118,6 +132,7 @@ class TruncatedRPNHead(RPNHead):
         keeps = []
         for confidence, (stride_x, stride_y) in zip(confidences, self.prior_generator.strides):
             p = confidence[0].float().sigmoid()  # in half precision the mean would be rounded
+            # The image is in the upper left corner of the map; the rest is padding.
             rows, columns = math.ceil(height / stride_y), math.ceil(width / stride_x)
             inside = p[:rows, :columns]
             threshold = inside.mean() if self.threshold == 'mean' else float(self.threshold)
@@ -149,13 +164,15 @@ class TruncatedRPNHead(RPNHead):
             dict[str, list[Tensor]]: ``loss_rpn_cls`` and ``loss_rpn_bbox`` of each level, and with
             ``loss_confidence`` a scalar, ``loss_rpn_confidence``.
         """
-        truth = batch_gt_instances, batch_gt_instances_ignore
-        matches = self._match_anchors(confidences, batch_img_metas, *truth)
-        # get_anchors sees the image's meta information and nothing else of the image.
-        metas = [
-            dict(meta, kept_anchors=self._keep_anchors(select_single_mlvl(confidences, i), meta, m))
-            for i, (meta, m) in enumerate(zip(batch_img_metas, matches))
-        ]
+        matches = self._match_anchors(
+            confidences, batch_img_metas, batch_gt_instances, batch_gt_instances_ignore
+        )
+        metas = []
+        for i, meta in enumerate(batch_img_metas):
+            image_confidences = select_single_mlvl(confidences, i)
+            kept = self._keep_anchors(image_confidences, meta, matches[i])
+            # get_anchors sees the image's meta information and nothing else of the image.
+            metas.append(dict(meta, kept_anchors=kept))
         losses = {}
         if self.loss_confidence is not None:
             losses['loss_rpn_confidence'] = self._confidence_loss(confidences, matches)
@@ -180,12 +197,16 @@ class TruncatedRPNHead(RPNHead):
         """
         sizes = [confidence.shape[-2:] for confidence in confidences]
         anchors, flags = super().get_anchors(sizes, batch_img_metas, confidences[0].device)
-        ignore = ignore or [None] * len(batch_img_metas)
-        images = zip(anchors, flags, batch_img_metas, batch_gt_instances, ignore)
-        return [
-            self._match_in_image(torch.cat(level_anchors), torch.cat(level_flags), *image)
-            for level_anchors, level_flags, *image in images
-        ]
+        matches = []
+        for i, meta in enumerate(batch_img_metas):
+            ignored = ignore[i] if ignore else None
+            image_anchors, image_flags = torch.cat(anchors[i]), torch.cat(flags[i])
+            matches.append(
+                self._match_in_image(
+                    image_anchors, image_flags, meta, batch_gt_instances[i], ignored
+                )
+            )
+        return matches
 
     def _match_in_image(
         self,
@@ -195,6 +216,7 @@ class TruncatedRPNHead(RPNHead):
         gt_instances: InstanceData,
         ignored: InstanceData | None,
     ) -> Tensor:
+        """Match the anchors (n, 4) of all levels of an image, see :meth:`_match_anchors`."""
         inside = self._inside(anchors, flags, img_meta)
         priors = InstanceData(priors=anchors[inside])
         matches = torch.full_like(inside, -1, dtype=torch.long)
@@ -209,14 +231,13 @@ class TruncatedRPNHead(RPNHead):
         self, confidences: list[Tensor], img_meta: dict, matches: Tensor
     ) -> list[Tensor]:
         """Select the training anchors of an image, as masks (H * W * A,) of the levels."""
-        keeps = [
-            keep.repeat_interleave(self.num_base_priors)
-            for keep in self.keep_locations(confidences, img_meta)
-        ]
+        # The A anchors of a location follow one another.
+        locations = self.keep_locations(confidences, img_meta)
+        keeps = [keep.repeat_interleave(self.num_base_priors) for keep in locations]
         if self.truncate_positives:
             return keeps
-        positives = (matches > 0).split([len(keep) for keep in keeps])
-        return [keep | positive for keep, positive in zip(keeps, positives)]
+        positives = (matches > 0).split(list(map(len, keeps)))
+        return list(map(torch.logical_or, keeps, positives))
 
     def _confidence_loss(self, confidences: list[Tensor], matches: list[Tensor]) -> Tensor:
         """Compute the loss of p, half on locations with a positive anchor, half on negative ones.
@@ -225,11 +246,12 @@ class TruncatedRPNHead(RPNHead):
         are taken over the batch; without a lesion in it, that of the negative ones remains.
         """
         assert self.loss_confidence is not None  # or there is none to compute
+        # (N, L, A): the A anchors of each of the L locations of all levels
         of_location = torch.stack(matches).unflatten(1, (-1, self.num_base_priors))
         positive = (of_location > 0).any(-1).flatten()
         negative = (of_location == 0).any(-1).flatten() & ~positive
         weight = 0.5 * (_mean_weights(positive) + _mean_weights(negative))
-        logits = torch.cat([confidence.flatten(1) for confidence in confidences], 1)
+        logits = torch.cat([confidence.flatten(1) for confidence in confidences], 1)  # (N, L)
         target = (~positive).long()  # 0 is the lesion, as in the RPN
         return self.loss_confidence(logits.reshape(-1, 1), target, weight, avg_factor=1)
 
@@ -252,8 +274,7 @@ class TruncatedRPNHead(RPNHead):
         anchors, flags = super().get_anchors(featmap_sizes, batch_img_metas, device)
         kept_flags = []
         for level_flags, meta in zip(flags, batch_img_metas):
-            levels = zip(level_flags, meta['kept_anchors'])
-            kept_flags.append([valid & keep for valid, keep in levels])
+            kept_flags.append(list(map(torch.logical_and, level_flags, meta['kept_anchors'])))
         return anchors, kept_flags
 
     def _get_targets_single(
@@ -283,8 +304,15 @@ class TruncatedRPNHead(RPNHead):
         box_dim = gt_instances.bboxes.size(-1)
         box_dim = box_dim if self.reg_decoded_bbox else self.bbox_coder.encode_size
         boxes = flat_anchors.new_zeros(num_anchors, box_dim)
-        inds = sampling.pos_inds, sampling.neg_inds
-        return labels, label_weights, boxes, torch.zeros_like(boxes), *inds, sampling
+        return (
+            labels,
+            label_weights,
+            boxes,  # targets
+            torch.zeros_like(boxes),  # their weights
+            sampling.pos_inds,
+            sampling.neg_inds,
+            sampling,
+        )
 
     def _predict_by_feat_single(
         self,
@@ -302,44 +330,32 @@ class TruncatedRPNHead(RPNHead):
         Arguments and result are those of :class:`mmdet.models.RPNHead`; ``score_factor_list`` is
         the confidence (1, H, W) of each level, before the sigmoid.
         """
-        kept = [
-            self._select(keep, *level)
-            for keep, *level in zip(
-                self.keep_locations(score_factor_list, img_meta),
-                cls_score_list,
-                bbox_pred_list,
-                mlvl_priors,
+        scores, deltas, priors = [], [], []
+        for level, keep in enumerate(self.keep_locations(score_factor_list, img_meta)):
+            kept = self._select(
+                keep, cls_score_list[level], bbox_pred_list[level], mlvl_priors[level]
             )
-        ]
-        cls_score_list, bbox_pred_list, mlvl_priors = map(list, zip(*kept))
+            scores.append(kept.scores)
+            deltas.append(kept.deltas)
+            priors.append(kept.priors)
         return super()._predict_by_feat_single(
-            cls_score_list,
-            bbox_pred_list,
-            score_factor_list,
-            mlvl_priors,
-            img_meta,
-            cfg,
-            rescale,
-            with_nms,
+            scores, deltas, score_factor_list, priors, img_meta, cfg, rescale, with_nms
         )
 
     def _select(
         self, keep: Tensor, cls_score: Tensor, bbox_pred: Tensor, priors: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Extract the K kept locations of one level as a feature map with one row.
-
-        Returns:
-            tuple: Scores (A, 1, K), deltas (A * 4, 1, K) and priors (K * A, 4).
-        """
+    ) -> LevelPredictions:
+        """Extract the K kept locations of one level as a feature map with one row."""
         index = keep.nonzero().squeeze(1)
         num_priors = self.num_base_priors
         if index.numel() * num_priors == 1:
             index = index.repeat(2)  # RPNHead cannot hold a lone score; NMS drops the copy
+        # the anchors of location i have the numbers i * A to i * A + A - 1
         anchors = index[:, None] * num_priors + torch.arange(num_priors, device=index.device)
-        return (
-            cls_score.flatten(1)[:, None, index],
-            bbox_pred.flatten(1)[:, None, index],
-            priors[anchors.flatten()],
+        return LevelPredictions(
+            scores=cls_score.flatten(1)[:, None, index],
+            deltas=bbox_pred.flatten(1)[:, None, index],
+            priors=priors[anchors.flatten()],
         )
 
 

@@ -59,6 +59,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         data_preprocessor: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
+        # The FPRN assigns ground truth lesions to levels by the anchors of the RPN.
         if roi_head is not None and 'anchor_generator' in rpn_head:
             roi_head = roi_head.copy()
             roi_head['anchor_generator'] = rpn_head['anchor_generator']
@@ -115,11 +116,9 @@ class AggregatedRCNN3D(TwoStageDetector):
             return self.rpn_head.loss(self.extract_feat(batch_inputs), batch_data_samples)
         self.fprn_detects = True
         losses = super().loss(batch_inputs, batch_data_samples)
-        return {
-            name: loss
-            for name, loss in losses.items()
-            if self.branches == 'joint' or not name.startswith('loss_rpn')
-        }
+        if self.branches == 'joint':
+            return losses
+        return {name: loss for name, loss in losses.items() if not name.startswith('loss_rpn')}
 
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
@@ -171,10 +170,12 @@ class AggregatedRCNN3D(TwoStageDetector):
             InstanceData: As :meth:`predict` has it, in voxels of the scan.
         """
         shape, fill = volume.shape[1:], self.data_preprocessor.pad_hu
+        # The preprocessor pads at the end: spheres centered there are not in the scan.
         if self.windows is None:
             (found,) = self._detect_crops([volume])
             return centered_within(found, 0, found.bboxes.new_tensor(shape))
         starts, size = self.windows.place(shape)
+        # Only the windows of a batch are copied from the scan, which may be a mapped file.
         found = []
         for batch in progress(starts.split(batch_size or self.windows.batch_size)):
             crops = [self.windows.cut(volume, start, size, fill) for start in batch.tolist()]

@@ -34,7 +34,7 @@ def calibrate(instances: InstanceData, segments: Tensor) -> InstanceData:
     """Calibrate detections and sort them by their new scores.
 
     Args:
-        instances (InstanceData): (n, 4) ``bboxes``, (n,) ``scores`` and whatever else.
+        instances (InstanceData): (n, 4) ``bboxes``, (n,) ``scores`` and any other fields.
         segments (Tensor): (S, 4) boxes around the segments, in the frame of ``bboxes``.
 
     Returns:
@@ -52,9 +52,9 @@ class LesionRetinaNet(RetinaNet):
     ``seg_head`` segments lesions at the image's resolution from the image itself, the backbone's
     first output (C1, unless its ``c1_channels`` is None) and the neck's first one (P2). At test a
     detection's probability p becomes p * (1 + IoU), IoU being that of its box and the box around
-    the predicted segment that it meets: scores may exceed 1. As the paper calibrates the
-    probabilities of the predicted lesions, that comes after ``score_thr``, NMS and ``max_per_img``,
-    and changes their ranking only.
+    the predicted segment that it overlaps most: scores may exceed 1. As the paper calibrates the
+    probabilities of the predicted lesions, calibration follows ``score_thr``, NMS and
+    ``max_per_img`` and changes only the ranking.
 
     Any overlap of the boxes counts there. A segment's mask and diameters are a detection's own only
     where enough of the segment lies in its box, ``min_segment_share``.
@@ -154,17 +154,17 @@ class LesionRetinaNet(RetinaNet):
         metas = [sample.metainfo for sample in batch_data_samples]
         results = self.bbox_head.predict(pyramid, batch_data_samples, rescale=rescale)
         maps = self.seg_head.predict(seg_feat, metas, rescale=rescale)
-        results = [
-            self._with_segments(result, probability, sample, rescale)
-            for result, probability, sample in zip(results, maps, batch_data_samples)
-        ]
-        return self.add_pred_to_datasample(batch_data_samples, results)
+        segmented = []
+        for result, probability, sample in zip(results, maps, batch_data_samples):
+            segmented.append(self._with_segments(result, probability, sample, rescale))
+        return self.add_pred_to_datasample(batch_data_samples, segmented)
 
     def _with_segments(
         self, result: InstanceData, probability: Tensor, sample: DetDataSample, rescale: bool
     ) -> InstanceData:
         """Store a map and its segments in a sample; match and calibrate its detections."""
         padding = self.segment_padding
+        # given in px of the original image, used in the frame of the boxes
         if padding and not rescale:
             padding *= sample.metainfo['scale_factor'][0]
         numbers, boxes = label_segments(probability[0], padding=padding)
@@ -175,9 +175,12 @@ class LesionRetinaNet(RetinaNet):
     def _own_segments(self, bboxes: Tensor, segments: Tensor, numbers: Tensor) -> Tensor:
         """Return the number (n,) of each detection's own segment, or 0 if there is none."""
         met = meet_segments(bboxes, segments)[1]
-        arrays = (each.cpu().numpy() for each in (numbers, met, bboxes.float()))
-        enough = shares_in_boxes(*arrays) >= self.min_segment_share
-        return torch.where(torch.from_numpy(enough).to(met.device), met, 0)
+        # Any overlap counts for the score, but a mask is reported only with its larger part in.
+        shares = shares_in_boxes(
+            numbers.cpu().numpy(), met.cpu().numpy(), bboxes.float().cpu().numpy()
+        )
+        enough = torch.from_numpy(shares >= self.min_segment_share).to(met.device)
+        return torch.where(enough, met, 0)
 
     def _forward(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -18,7 +19,7 @@ from ..layers import nms_3d
 def centered_within(
     results: InstanceData, low: Tensor | float, high: Tensor | float
 ) -> InstanceData:
-    """The detections whose center is in a cuboid.
+    """Return the detections whose center is in a cuboid.
 
     Args:
         results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter.
@@ -30,6 +31,11 @@ def centered_within(
     """
     centers = results.bboxes[:, :3]
     return results[((centers >= low) & (centers < high)).all(1)]
+
+
+def _round_up(number: int, divisor: int) -> int:
+    """Return the least multiple of the divisor that is not below a number."""
+    return -(-number // divisor) * divisor
 
 
 class SlidingWindows:
@@ -103,19 +109,21 @@ class SlidingWindows:
             tuple: First voxels (n, 3) z, y, x of the windows (Tensor), and their size (tuple). The
             last windows may extend up to ``divisor`` - 1 voxels beyond the volume.
         """
-        rounded = [-(-side // self.divisor) * self.divisor for side in shape]
-        size = tuple(min(side, whole) for side, whole in zip(self.size, rounded))
-        axes = [self._starts(whole, side) for whole, side in zip(rounded, size)]
-        return torch.cartesian_prod(*axes), size
+        rounded = [_round_up(side, self.divisor) for side in shape]
+        size = tuple(map(min, self.size, rounded))
+        z, y, x = map(self._starts, rounded, size)
+        return torch.cartesian_prod(z, y, x), size
 
     def _starts(self, length: int, size: int) -> Tensor:
         """Return the starts of windows along an axis; all numbers are multiples of the divisor."""
         last = length - size
         if not last:
             return torch.zeros(1, dtype=torch.long)
+        # The widest step that leaves the overlap tells how many steps are needed; the step is then
+        # as narrow as the same number of steps allows, so that all windows overlap alike.
         widest = (size - self.overlap) // self.divisor * self.divisor
-        steps = -(-last // widest)
-        step = -(-last // (steps * self.divisor)) * self.divisor
+        steps = math.ceil(last / widest)
+        step = _round_up(math.ceil(last / steps), self.divisor)
         return (torch.arange(steps + 1) * step).clamp(max=last)
 
     def cut(self, volume: Tensor, start: Sequence[int], size: Sequence[int], fill: float) -> Tensor:
@@ -130,10 +138,11 @@ class SlidingWindows:
         Returns:
             Tensor: (1, *size), of the volume's type.
         """
-        stop = [first + side for first, side in zip(start, size)]
-        part = volume[(slice(None), *map(slice, start, stop))]
-        missing = [whole - there for whole, there in zip(size, part.shape[1:])]
-        padding = [amount for axis in reversed(missing) for amount in (0, axis)]
+        (z, y, x), (depth, height, width) = start, size
+        part = volume[:, z : z + depth, y : y + height, x : x + width]
+        _, there_z, there_y, there_x = part.shape
+        # F.pad takes what to add before and after each axis, the last axis first.
+        padding = (0, width - there_x, 0, height - there_y, 0, depth - there_z)
         return F.pad(part, padding, value=fill)
 
     def in_volume(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
@@ -83,6 +84,7 @@ class LesionEmbedding(BaseModel):
 
     def _embed(self, inputs: Tensor, data_samples: list[DetDataSample]) -> Tensor:
         features = self.backbone(inputs)
+        # the first box is the lesion's own
         rois = bbox2roi([sample.gt_instances.bboxes[:1] for sample in data_samples])
         box = self.bbox_roi_extractor(features[:1], rois.to(inputs.device)).flatten(1)
         surroundings = features[-1].mean(dim=(2, 3))
@@ -95,13 +97,15 @@ class LesionEmbedding(BaseModel):
                 "samples have no lesion_group: train on LesionPatchDataset, with 'lesion_group' "
                 "and 'lesion_type' among the meta keys of PackDetInputs"
             )
-        names = sorted(set(groups))
-        lesions = embeddings.new_tensor([names.index(group) for group in groups]).long()
-        types = embeddings.new_tensor([s.metainfo.get('lesion_type', -1) for s in data_samples])
-        typed = types > 0
+        # the loss compares labels: any number will do that lesions of one group share
+        lesions = np.unique(groups, return_inverse=True)[1]
+        types = [sample.metainfo.get('lesion_type', -1) for sample in data_samples]
+        lesion_ids = torch.as_tensor(lesions, device=embeddings.device)
+        type_ids = torch.as_tensor(types, device=embeddings.device)
+        typed = type_ids > 0
         return dict(
-            loss_lesion=_triplet_loss(self.loss_lesion, embeddings, lesions),
-            loss_type=_triplet_loss(self.loss_type, embeddings[typed], types[typed].long()),
+            loss_lesion=_triplet_loss(self.loss_lesion, embeddings, lesion_ids),
+            loss_type=_triplet_loss(self.loss_type, embeddings[typed], type_ids[typed]),
         )
 
 

@@ -99,10 +99,11 @@ class AutoLesionBlock(nn.Module):
 
         Of the last forward pass; None if there is no such operation.
         """
-        relations = [
-            module.relations for module in self.modules() if isinstance(module, NonLocalRelation)
-        ]
-        return [torch.stack(image).mean(0) for image in zip(*relations)] if relations else None
+        modules = [module for module in self.modules() if isinstance(module, NonLocalRelation)]
+        if not modules:
+            return None
+        by_image = zip(*(module.relations for module in modules))
+        return [torch.stack(relations).mean(0) for relations in by_image]
 
     def forward(self, x: Tensor, num_regions: list[int]) -> Tensor:
         """Compute the block.
@@ -114,11 +115,13 @@ class AutoLesionBlock(nn.Module):
         Returns:
             Tensor: (N, out_channels, h, w); from a reduction block half of h and w, rounded up.
         """
+        # State 0 is the input, state k the output of the k-th branch, as genotypes number them.
         states = [self.preprocess(x)]
         for (source1, source2), pair in zip(self.inputs, self.operations):
             operation1, operation2 = pair.children()
             first = operation1(states[source1], num_regions)
-            states.append(first + operation2(states[source2], num_regions))
+            second = operation2(states[source2], num_regions)
+            states.append(first + second)
         return torch.cat(states[1:], 1)
 
 

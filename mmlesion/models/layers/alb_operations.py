@@ -55,8 +55,12 @@ def _separable_conv(channels: int, kernel_size: tuple[int, int]) -> nn.Module:
     )
 
 
-def _separable(channels: int, *kernel_sizes: tuple[int, int]) -> nn.Module:
-    return RegionSequential(*[_separable_conv(channels, size) for size in kernel_sizes])
+def _separable(channels: int, kernel_size: tuple[int, int]) -> nn.Module:
+    return RegionSequential(_separable_conv(channels, kernel_size))
+
+
+def _separable_asymmetric(channels: int) -> nn.Module:
+    return RegionSequential(_separable_conv(channels, (1, 3)), _separable_conv(channels, (3, 1)))
 
 
 def _atrous(channels: int, rate: int) -> nn.Module:
@@ -73,9 +77,9 @@ _BUILDERS: dict[str, Callable[[int], nn.Module]] = {
     'none': lambda channels: NoConnection(),
     'skip_connect': lambda channels: RegionSequential(),
     'avg_pool_3x3': _average_pool,
-    'sep_conv_3x3': lambda channels: _separable(channels, (3, 3)),
-    'sep_conv_5x5': lambda channels: _separable(channels, (5, 5)),
-    'sep_conv_1x3_3x1': lambda channels: _separable(channels, (1, 3), (3, 1)),
+    'sep_conv_3x3': partial(_separable, kernel_size=(3, 3)),
+    'sep_conv_5x5': partial(_separable, kernel_size=(5, 5)),
+    'sep_conv_1x3_3x1': _separable_asymmetric,
     'atrous_conv_3x3_r3': partial(_atrous, rate=3),
     'atrous_conv_3x3_r5': partial(_atrous, rate=5),
     'non_local': NonLocalRelation,

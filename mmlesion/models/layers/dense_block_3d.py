@@ -54,7 +54,7 @@ class DenseBlock3D(BaseModule):
         growth_rate (int): Channels that a bottleneck adds. Defaults to 16.
         num_bottlenecks (int): How many. Defaults to 2.
         keep_input (bool): Whether the input is part of the output. Defaults to True; if not, the
-            output is what the bottlenecks have added.
+            output is the features added by the bottlenecks.
         norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
         init_cfg (dict | list[dict], optional): Initialization config.
 
@@ -73,15 +73,13 @@ class DenseBlock3D(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         width = 4 * growth_rate
-        self.skipped = 0 if keep_input else 1
+        self.skipped = 0 if keep_input else 1  # of the input and the bottlenecks' outputs
         self.out_channels = num_bottlenecks * growth_rate + (in_channels if keep_input else 0)
-        self.bottlenecks = nn.ModuleList(
-            nn.Sequential(
-                pre_act_conv3d(in_channels + i * growth_rate, width, 1, norm_cfg),
-                pre_act_conv3d(width, growth_rate, 3, norm_cfg),
-            )
-            for i in range(num_bottlenecks)
-        )
+        self.bottlenecks = nn.ModuleList()
+        for i in range(num_bottlenecks):
+            reduce = pre_act_conv3d(in_channels + i * growth_rate, width, 1, norm_cfg)
+            grow = pre_act_conv3d(width, growth_rate, 3, norm_cfg)
+            self.bottlenecks.append(nn.Sequential(reduce, grow))
 
     def forward(self, x: Tensor) -> Tensor:
         """Add features.

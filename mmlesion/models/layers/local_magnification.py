@@ -46,6 +46,8 @@ class LocalMagnification(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.crop_size, self.output_size = crop_size, output_size
+        # Of the magnified crop, which has an even number of voxels, the first voxel of the result,
+        # which has an odd one: its middle is the last voxel before the crop's center.
         self.start = SCALE * crop_size // 2 - 1 - output_size // 2
         if output_size % 2 == 0 or self.start < MARGIN or channels % 2:
             raise OptionError(
@@ -78,10 +80,12 @@ class LocalMagnification(BaseModule):
             Tensor: (N, channels) + (output_size,) * 3, four voxels for one of the crop's.
         """
         x = self.upsample2(self.refine1(self.upsample1(x)))
+        # the result and the margins that the last two convolutions need
         x = self.refine2(_cut(x, self.start - MARGIN, self.output_size + 2 * MARGIN))
         return _cut(x, MARGIN, self.output_size)
 
 
 def _cut(x: Tensor, start: int, size: int) -> Tensor:
+    """Return a cube of a batch, the same voxels along z, y and x."""
     along = slice(start, start + size)
     return x[..., along, along, along]

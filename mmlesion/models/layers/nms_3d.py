@@ -122,6 +122,8 @@ def _settle(boxes: Tensor, cells: _Cells, block: Tensor, iou_threshold: float, m
         pairs.append(torch.stack([later[ordered], earlier[ordered]]))
     later, earlier = torch.cat(pairs, 1)
     dropped = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    # A round: what no undecided sphere of a higher score overlaps is kept, what it overlaps is
+    # dropped, and pairs of which either is dropped are done.
     while len(later):
         waiting = torch.zeros_like(dropped)
         waiting[later] = True
@@ -154,14 +156,15 @@ class _Cells:
         boxes = boxes.double()
         diameters, places = boxes[:, 3].clamp(min=1e-6), boxes[:, :3] - boxes[:, :3].amin(0)
         least, most = diameters.aminmax()
-        # without a threshold all sizes may meet, and are one class
+        # logarithm of the ratio of diameters up to which two spheres may overlap enough; without a
+        # threshold all sizes may overlap, and are one class
         growth = ROUNDING - math.log(iou_threshold) / 3 if iou_threshold > 0 else math.inf
         classes = ((diameters / least).log() / growth).long() + 1
         count = int(classes.max()) + 2  # one before and one behind, for steps
         upper = torch.arange(2, count + 2, device=boxes.device, dtype=boxes.dtype)
         reach = torch.minimum(least * (growth * upper).exp(), most)  # of the next class
         sizes = (reach * (1 + ROUNDING)).clamp(min=places.max() / (SIDE - 4))
-        # of each sphere, its cell in its own class and those before and behind
+        # numbers (3, n): of each sphere, its cell in its own class and those before and behind
         steps = classes + torch.tensor([[-1], [0], [1]], device=boxes.device)
         z, y, x = ((places / sizes[steps - 1, None]).long() + 1).unbind(-1)
         self.numbers = (((groups.long() * count + steps) * SIDE + z) * SIDE + y) * SIDE + x
@@ -178,17 +181,22 @@ class _Cells:
         """
         numbers, order = self.numbers[1, targets].sort()
         queries = queries[self.numbers[1, queries].argsort()]  # memory is searched in its order
+        # Neighboring cells: three classes, and in each nine rows of cells, three in z and three in
+        # y. The three cells of a row have consecutive numbers: one search finds all of them.
         near = torch.arange(-1, 2, device=queries.device)
         rows = (near[:, None] * SIDE + near).flatten() * SIDE
         middles = (self.numbers[:, None, queries] + rows[:, None]).flatten()
         first = torch.searchsorted(numbers, middles - 1)
         counts = torch.searchsorted(numbers, middles + 1, right=True) - first
-        queries = queries.repeat(27)
+        queries = queries.repeat(27)  # 3 classes x 9 rows, as `middles` has them
         some = counts.nonzero().squeeze(1)
         first, counts, queries = first[some], counts[some], queries[some]
         parts = counts.cumsum(0).div(MAX_PAIRS, rounding_mode='floor')
         sizes = parts.unique_consecutive(return_counts=True)[1].tolist()
-        for start, count, query in zip(*(v.split(sizes) for v in (first, counts, queries))):
+        blocks = zip(first.split(sizes), counts.split(sizes), queries.split(sizes))
+        for start, count, query in blocks:
+            # Runs of targets, start to start + count, one after another: a running number, moved
+            # from where its run begins among all of them to where it begins in `order`.
             place = torch.arange(int(count.sum()), device=count.device)
             place += (start - count.cumsum(0) + count).repeat_interleave(count)
             yield query.repeat_interleave(count), targets[order[place]]

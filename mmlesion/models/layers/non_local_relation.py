@@ -77,11 +77,10 @@ class NonLocalRelation(nn.Module):
         """
         self.relations = self.graph(x.mean((2, 3)), num_regions)
         psi = self.psi(x).relu().permute(0, 2, 3, 1)  # no copy in the encoder's memory format
-        mixed = [
-            relation @ features.flatten(1)
-            for relation, features in zip(self.relations, psi.split(num_regions))
-        ]
-        regions = torch.cat(mixed).view_as(psi).permute(0, 3, 1, 2)
+        # E (n, n) @ (n, h * w * channels): the same position of all regions of an image is mixed
+        images = psi.flatten(1).split(num_regions)
+        mixed = torch.cat(list(map(torch.matmul, self.relations, images)))
+        regions = mixed.view_as(psi).permute(0, 3, 1, 2)
         return self.out(self.weight(regions).relu())
 
     def __getstate__(self) -> dict[str, Any]:

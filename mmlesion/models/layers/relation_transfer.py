@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class RelationTransferModule(nn.Module):
-    """Transfers lesion semantics along the relations of the regions.
+    """Transfer lesion semantics along the relations of the regions.
 
     ElixirNet, section "Relation Transfer Module": f_E = E Gamma M W_E. M, the weights and biases of
     a binary classifier of lesions, describes its two classes. Gamma maps them to the regions by the
@@ -40,8 +40,8 @@ class RelationTransferModule(nn.Module):
         Returns:
             Tensor: f_E (N, out_channels).
         """
+        # M (2, P + 1); M W_E is mapped to the regions first, which are more than the classes
         embeddings = torch.cat([classifier.weight, classifier.bias[:, None]], 1).detach()
         mapped = binary_score.softmax(-1) @ self.transform(embeddings)
-        num_regions = [len(relation) for relation in relations]
-        regions = mapped.split(num_regions)
-        return torch.cat([relation @ region for relation, region in zip(relations, regions)])
+        regions = mapped.split(list(map(len, relations)))
+        return torch.cat(list(map(torch.matmul, relations, regions)))

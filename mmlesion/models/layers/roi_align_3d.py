@@ -99,10 +99,10 @@ def roi_align_3d(
     batch, sizes = rois[:, 0].long(), features.shape[2:]
     rois = rois[:, 1:].detach().to(torch.promote_types(features.dtype, torch.float32))
     centers, sides = rois[:, :3] * spatial_scale, rois[:, 3:].expand(-1, 3) * spatial_scale
-    axes = [
-        _Axis.sample(centers[:, axis], sides[:, axis], bins * sampling_ratio, sizes[axis])
-        for axis, bins in enumerate(num_bins)
-    ]
+    axes = []
+    for axis in range(3):
+        num_samples = num_bins[axis] * sampling_ratio
+        axes.append(_Axis.sample(centers[:, axis], sides[:, axis], num_samples, sizes[axis]))
     # rows of channels are copied quickly, and a matrix is transposed more quickly than by permute
     table = features.transpose(0, 1).flatten(1).t().contiguous()
     groups = _group_by_span(torch.stack([axis.span() for axis in axes], 1), features.shape[1])
@@ -159,22 +159,35 @@ class _Axis(NamedTuple):
 
     def weights(self, voxels: Tensor, bins: int) -> Tensor:
         """Return weights (n, bins, span) of the voxels in the mean of each bin."""
+        # linear interpolation: 1 at the voxel itself, 0 from its neighbors on
         distances = (self.positions[:, :, None] - voxels[:, None]).abs()
         weights = (1 - distances).clamp(min=0) * self.inside[:, :, None]
         return weights.unflatten(1, (bins, -1)).mean(2)
 
     def _floor(self, index: int) -> Tensor:
-        # the clamp gives what is not a number an index
+        # the clamp makes an index even of NaN
         return self.positions[:, index].long().clamp(0, self.size - 1)
 
 
 def _group_by_span(spans: Tensor, channels: int) -> list[Tensor]:
-    """Group the indices of regions (n, 3) of similar voxel counts, within the memory limit."""
+    """Group regions of similar size, within the memory limit.
+
+    Args:
+        spans (Tensor): (n, 3) voxels along z, y, x that each region touches.
+        channels (int): Values of a voxel.
+
+    Returns:
+        list[Tensor]: Indices of the regions of each group, in order of their size.
+    """
+    # regions whose largest spans are the same, or 2 m - 1 and 2 m, are of one width
     width = spans.amax(1).add(1).div(2, rounding_mode='floor')
     order = width.argsort()
-    groups = order.split(width[order].unique_consecutive(return_counts=True)[1].tolist())
-    numbers = [MAX_VALUES // (channels * int(spans[group].amax(0).prod())) for group in groups]
-    return [part for group, n in zip(groups, numbers) for part in group.split(max(n, 1))]
+    counts = width[order].unique_consecutive(return_counts=True)[1]
+    parts: list[Tensor] = []
+    for group in order.split(counts.tolist()):
+        values = channels * int(spans[group].amax(0).prod())  # of a region of the group
+        parts += group.split(max(MAX_VALUES // values, 1))
+    return parts
 
 
 def _resample(
@@ -191,13 +204,18 @@ def _resample(
     Returns:
         Tensor: (n,) + ``output_size`` + (C,).
     """
-    voxels = [axis.voxels(int(axis.span().max())) for axis in axes]
-    weights = [axis.weights(v, bins) for axis, v, bins in zip(axes, voxels, output_size)]
-    rows = batch[:, None]
-    for axis, v in zip(axes, voxels):
-        rows = (rows[:, :, None] * axis.size + v.clamp(max=axis.size - 1)[:, None]).flatten(1)
+    # Rows of the table (n, voxels of the region): ((b * D + z) * H + y) * W + x, one axis a turn.
+    rows, weights = batch[:, None], []
+    for axis, bins in zip(axes, output_size):
+        voxels = axis.voxels(int(axis.span().max()))
+        weights.append(axis.weights(voxels, bins))
+        # voxels beyond the map have no weight: any row will do
+        inside = voxels.clamp(max=axis.size - 1)
+        rows = (rows[:, :, None] * axis.size + inside[:, None]).flatten(1)
     values = table.index_select(0, rows.flatten()).to(weights[0].dtype)
     values = values.view(len(batch), -1)
+    # Each axis in turn is taken from voxels to bins by a product: (n * done, bins, span) @
+    # (n * done, span, all that follows).
     done = 1  # bins so far
     for weight in weights:
         values = weight.repeat_interleave(done, 0) @ values.view(

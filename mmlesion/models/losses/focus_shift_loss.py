@@ -75,6 +75,7 @@ class FocusShiftLoss(nn.Module):
         pred = pred.squeeze(1).float()  # of 10^5 anchors half precision would lose the sum
         chosen = weight > 0
         positive, negative = chosen & (target == 0), chosen & (target != 0)
+        # L_F of the negatives: -log(1 - p) is softplus of the logit, which does not overflow.
         logits = pred[negative]
         focal = self.alpha * logits.sigmoid() ** self.gamma * F.softplus(logits)
         true_negatives = (logits < 0).sum().float().clamp(min=math.e)

@@ -23,8 +23,8 @@ class AttentionGateFPN(FPN):
     convolution, where the channels are fewest; a single attention map commutes with it.
 
     Args:
-        *args: The arguments of :class:`mmdet.models.FPN`. **kwargs: The arguments of
-        :class:`mmdet.models.FPN`, which rejects unknown ones.
+        *args: The arguments of :class:`mmdet.models.FPN`.
+        **kwargs: The arguments of :class:`mmdet.models.FPN`, which rejects unknown ones.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -53,6 +53,7 @@ class AttentionGateFPN(FPN):
     def _gated_laterals(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         used = inputs[self.start_level : self.backbone_end_level]
         laterals = [conv(x) for conv, x in zip(self.lateral_convs, used)]
+        # From the coarsest level down: each gates the next finer one, and is added to it.
         for i in range(len(laterals) - 1, 0, -1):
             skip = laterals[i - 1]
             coarser = F.interpolate(laterals[i], **self._resize_to(skip))
@@ -74,6 +75,7 @@ class AttentionGateFPN(FPN):
             on_lateral=laterals[-1],
             on_output=outs[-1],
         )[self.add_extra_convs]
+        # The extra levels, each from the one before; mmdet's FPN has no ReLU before the first.
         for i, conv in enumerate(self.fpn_convs[len(laterals) :]):
             source = conv(source.relu() if i and self.relu_before_extra_convs else source)
             outs.append(source)

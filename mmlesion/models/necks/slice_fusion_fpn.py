@@ -47,9 +47,9 @@ class SliceFusionFPN(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.in_channels = tuple(in_channels)
-        self.laterals = nn.ModuleList(
-            nn.Conv2d(channels, out_channels, 1) for channels in in_channels
-        )
+        self.laterals = nn.ModuleList()
+        for channels in in_channels:
+            self.laterals.append(nn.Conv2d(channels, out_channels, 1))
         self.num_groups = num_groups
         self.fusion = nn.Conv2d(num_groups * out_channels, out_channels, 1)
 
@@ -78,6 +78,8 @@ class SliceFusionFPN(BaseModule):
         groups = self.fusion.weight.flatten(1).chunk(self.num_groups, 1)
         fused = []
         for lateral in self.laterals:
+            # One after another they are fusion @ lateral, for each group by its own columns of the
+            # fusion; the lateral's bias passes through all of them.
             own = lateral.get_parameter('weight').flatten(1)
             weight = torch.cat([group @ own for group in groups], 1)
             bias = sum(groups[1:], groups[0]) @ lateral.get_parameter('bias')

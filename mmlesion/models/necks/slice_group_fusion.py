@@ -37,9 +37,9 @@ class SliceGroupFusion(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.in_channels = list(in_channels)
-        self.fusions = nn.ModuleList(
-            nn.Conv2d(num_groups * channels, channels, 1) for channels in in_channels
-        )
+        self.fusions = nn.ModuleList()
+        for channels in in_channels:
+            self.fusions.append(nn.Conv2d(num_groups * channels, channels, 1))
 
     def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Fuse each level.

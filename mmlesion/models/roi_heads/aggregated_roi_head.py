@@ -17,6 +17,11 @@ from mmlesion.utils import OptionError
 SCORES = ('mean', 'rpn', 'fprn')
 
 
+def _with_level(boxes: Tensor, levels: Tensor) -> Tensor:
+    """Return regions (n, 5) z, y, x, diameter, level for the extractor."""
+    return torch.cat([boxes, levels[:, None].to(boxes)], 1)
+
+
 @MODELS.register_module()
 class AggregatedRoIHead(StandardRoIHead):
     """False positive reduction of 3D Aggregated Faster R-CNN (section III-C), the FPRN branch.
@@ -78,10 +83,10 @@ class AggregatedRoIHead(StandardRoIHead):
         Returns:
             Tensor: Indices (n,) of the levels.
         """
-        distances = [
-            (diameters[:, None] / diameters.new_tensor(anchors)).log().abs().amin(1)
-            for anchors in self.anchor_diameters
-        ]
+        distances = []
+        for anchors in self.anchor_diameters:
+            ratios = diameters[:, None] / diameters.new_tensor(anchors)  # (n, anchors of the level)
+            distances.append(ratios.log().abs().amin(1))
         return torch.stack(distances).argmin(0)
 
     def loss(
@@ -102,8 +107,7 @@ class AggregatedRoIHead(StandardRoIHead):
             dict[str, Tensor]: ``loss_cls``.
         """
         truths, ignored, _ = unpack_gt_instances(batch_data_samples)
-        sampled = [self._sample(*volume) for volume in zip(rpn_results_list, truths, ignored)]
-        regions, labels = zip(*sampled)
+        regions, labels = zip(*map(self._sample, rpn_results_list, truths, ignored))
         rois = bbox2roi(regions)
         if not len(rois):
             # batch normalization has no mean of nothing; every parameter still has a gradient
@@ -127,7 +131,7 @@ class AggregatedRoIHead(StandardRoIHead):
         levels = torch.cat([added, proposals.level])[torch.cat([result.pos_inds, result.neg_inds])]
         labels = torch.ones_like(levels)
         labels[: len(result.pos_inds)] = 0
-        return torch.cat([result.priors, levels[:, None].to(result.priors)], 1), labels
+        return _with_level(result.priors, levels), labels
 
     def forward(
         self,
@@ -146,12 +150,7 @@ class AggregatedRoIHead(StandardRoIHead):
         Returns:
             Tensor: Scores (n,) of all volumes' proposals before the sigmoid.
         """
-        rois = bbox2roi(
-            [
-                torch.cat([proposals.bboxes, proposals.level[:, None].to(proposals.bboxes)], 1)
-                for proposals in rpn_results_list
-            ]
-        )
+        rois = bbox2roi([_with_level(one.bboxes, one.level) for one in rpn_results_list])
         return self._bbox_forward(x, rois)['cls_score'].squeeze(1) if len(rois) else rois[:, 0]
 
     def predict_bbox(
@@ -177,10 +176,7 @@ class AggregatedRoIHead(StandardRoIHead):
         """
         numbers = [len(proposals) for proposals in rpn_results_list]
         fprn_scores = self(x, rpn_results_list).float().sigmoid().split(numbers)
-        return [
-            self._scored(proposals, scores)
-            for proposals, scores in zip(rpn_results_list, fprn_scores)
-        ]
+        return list(map(self._scored, rpn_results_list, fprn_scores))
 
     def _scored(self, proposals: InstanceData, fprn_scores: Tensor) -> InstanceData:
         rpn_scores = proposals.scores

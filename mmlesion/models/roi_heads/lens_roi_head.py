@@ -24,7 +24,7 @@ from mmlesion.utils import UserError
 
 
 class ExpertOutput(NamedTuple):
-    """What an expert says of the n proposals of an image.
+    """The predictions of an expert for the n proposals of an image.
 
     Args:
         boxes (Tensor): (n, classes * 4) x1, y1, x2, y2, px.
@@ -118,7 +118,11 @@ class LENSRoIHead(StandardRoIHead):
         features = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
         num_regions = torch.bincount(rois[:, 0].long(), minlength=len(x[0])).tolist()
         features, _ = self.shared_head(features, num_regions)
-        scores, deltas = zip(*(self.bbox_head[name](features) for name in experts or self.datasets))
+        scores, deltas = [], []
+        for name in experts or self.datasets:
+            expert_scores, expert_deltas = self.bbox_head[name](features)
+            scores.append(expert_scores)
+            deltas.append(expert_deltas)
         return dict(
             cls_score=torch.stack(scores), bbox_pred=torch.stack(deltas), bbox_feats=features
         )
@@ -144,7 +148,7 @@ class LENSRoIHead(StandardRoIHead):
         """
         expert = batch_dataset(batch_data_samples, self.datasets)
         truths, ignored, _ = unpack_gt_instances(batch_data_samples)
-        sampled = [self._sample(*image) for image in zip(rpn_results_list, truths, ignored)]
+        sampled = list(map(self._sample, rpn_results_list, truths, ignored))
         rois = bbox2roi([result.priors for result in sampled])
         outputs = self._bbox_forward(x, rois, [expert])
         losses = self.bbox_head[expert].loss_and_target(
@@ -152,7 +156,10 @@ class LENSRoIHead(StandardRoIHead):
         )['loss_bbox']
         # mmdet divides by the number of this process's regions: make it that of all processes
         share = len(rois) / reduce_mean(rois.new_tensor(len(rois))).clamp(min=1)
-        return {name: v * share if 'loss' in name else v for name, v in losses.items()}
+        for name in losses:
+            if 'loss' in name:  # and not the accuracy
+                losses[name] = losses[name] * share
+        return losses
 
     def _sample(
         self,
@@ -234,6 +241,7 @@ class LENSRoIHead(StandardRoIHead):
 
     def _merge(self, outputs: Mapping[str, ExpertOutput]) -> InstanceData:
         """Merge the outputs of experts, by name, with a single NMS."""
+        # all regions of the first expert, then all of the second, and so on
         boxes = torch.cat([output.boxes for output in outputs.values()])
         scores = torch.cat([output.scores for output in outputs.values()])
         cfg = self.test_cfg

@@ -192,6 +192,7 @@ class LesionSegHead(BaseSemanticHead):
                 'and LesionMasksToSegMap into train_pipeline'
             )
         target = torch.stack([sample.gt_sem_seg.sem_seg for sample in batch_data_samples]).flatten()
+        # All px of the batch in one row; unknown ones have weight 0.
         known = (target != self.ignore_index).float()
         lesion = (target == 1).float()
         divisor = torch.maximum(lesion.sum(), MIN_LESION_SHARE * known.sum()).clamp(min=1)

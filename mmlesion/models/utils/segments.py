@@ -1,4 +1,4 @@
-"""Segments of a map of lesion probability, and which of them a detection meets.
+"""Segments of a map of lesion probability, and which of them a detection overlaps most.
 
 Boxes are x1, y1, x2, y2 in px, and px n extends from n to n + 1.
 """
@@ -29,7 +29,8 @@ def label_segments(
         numbers = torch.zeros(mask.shape, dtype=torch.int32, device=probability.device)
         return numbers, probability.new_zeros((0, 4), dtype=torch.float32)
     _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    corners = torch.from_numpy(stats[1:, :4]).to(probability.device, torch.float32)  # 0 is no part
+    # x, y, width, height of each segment, the background's row left out -> x1, y1, x2, y2
+    corners = torch.from_numpy(stats[1:, :4]).to(probability.device, torch.float32)
     corners[:, 2:] += corners[:, :2]
     corners[:, :2] -= padding
     corners[:, 2:] += padding
@@ -47,7 +48,7 @@ def meet_segments(
 
     Returns:
         tuple[Tensor, Tensor]: (n,) IoU and (n,) number of the segment, both 0 where a detection
-        meets none.
+        overlaps none.
     """
     if not len(segments):
         return bboxes.new_zeros(len(bboxes)), bboxes.new_zeros(len(bboxes), dtype=torch.long)

@@ -15,23 +15,24 @@ def batch_dataset(batch_data_samples: list[DetDataSample], datasets: Sequence[st
     Args:
         batch_data_samples (list[DetDataSample]): Samples with ``dataset_name`` in their meta
             information.
-        datasets (Sequence[str]): The datasets that a model knows.
+        datasets (Sequence[str]): The datasets of the model.
 
     Returns:
         str: The name of the dataset.
 
     Raises:
-        UserError: If a sample has no such name, the model does not know it, or there are several.
+        UserError: If a sample has no such name, the model has no such dataset, or a batch has
+            samples of several.
     """
     names = {sample.metainfo.get('dataset_name') for sample in batch_data_samples}
     if None in names:
         raise UserError(
-            "a sample does not say which dataset it is from: set dataset_name='...' in each "
-            "CTSliceDataset and add 'dataset_name' to the meta_keys of PackDetInputs"
+            "a sample has no dataset_name: set dataset_name='...' in each CTSliceDataset and add "
+            "'dataset_name' to the meta_keys of PackDetInputs"
         )
     if not names <= set(datasets):
         raise UserError(
-            f'a batch is from {", ".join(sorted(names))}, but the model knows '
+            f'a batch is from {", ".join(sorted(names))}, but the datasets of the model are '
             f'{", ".join(datasets)}: set its datasets=[...] to those of the training data'
         )
     if len(names) > 1:

@@ -19,8 +19,8 @@ def test_the_dataset_of_all_samples():
 @pytest.mark.parametrize(
     'names, message',
     [
-        (('luna16', None), 'does not say which dataset'),
-        (('lits', 'lits'), 'from lits, but the model knows deeplesion, luna16'),
+        (('luna16', None), 'a sample has no dataset_name'),
+        (('lits', 'lits'), 'from lits, but the datasets of the model are deeplesion, luna16'),
         (('luna16', 'deeplesion'), 'mixes deeplesion, luna16: set batch_sampler'),
     ],
 )

@@ -142,7 +142,7 @@ def results_of(tool):
         ('--threshold nan', 'threshold'),
         ('--threshold -1', 'threshold'),
         ('--threshold 2', 'threshold'),
-        ('--groups organ', 'does not say the organ'),
+        ('--groups organ', 'no lesion has the field organ'),
         ('--groups area:3,1', 'ascending'),
         ('--groups area:x', 'ascending'),
     ),

@@ -24,7 +24,7 @@ def _build_encoder(encoder: dict, **inherited: Any) -> BaseModule:
 
 
 class RegionOutputs(NamedTuple):
-    """What :class:`RelationBBoxHead` says of N regions.
+    """The predictions of :class:`RelationBBoxHead` for N regions.
 
     Args:
         cls_score (Tensor | None): Scores (N, num_classes + 1).
@@ -62,8 +62,8 @@ class RelationBBoxHead(BBoxHead):
         in_channels (int): Channels of the regions' features. Defaults to 256.
         roi_feat_size (int): Their height and width. Defaults to 7.
         fc_out_channels (int): Channels of fully connected layers. Defaults to 1024.
-        init_cfg (dict | list[dict], optional): Initialization config. **kwargs: The other arguments
-        of :class:`mmdet.models.BBoxHead`, which rejects unknown ones.
+        init_cfg (dict | list[dict], optional): Initialization config.
+        **kwargs: The other arguments of :class:`mmdet.models.BBoxHead`, which rejects unknown ones.
     """
 
     def __init__(

@@ -64,15 +64,12 @@ class DiameterAlignedExtractor(BaseModule):
         self.diameter_alignment = diameter_alignment
         self.out_channels = out_channels * output_size**3 * len(self.featmap_strides)
         self.magnify = None
-        self.aligns = [
-            RoIAlign3D(output_size, 1 / stride, sampling_ratio) for stride in self.featmap_strides
-        ]
+        scales = [1 / stride for stride in self.featmap_strides]
+        self.aligns = [RoIAlign3D(output_size, scale, sampling_ratio) for scale in scales]
         if magnification:
             self.magnify = MODELS.build(magnification, default_args=dict(channels=out_channels))
             # one sample to a voxel: a shifted copy of the features
-            self.crops = [
-                RoIAlign3D(self.magnify.crop_size, 1 / stride, 1) for stride in self.featmap_strides
-            ]
+            self.crops = [RoIAlign3D(self.magnify.crop_size, scale, 1) for scale in scales]
             self.align_magnified = RoIAlign3D(output_size, 1, sampling_ratio)
 
     @property
@@ -117,11 +114,14 @@ class DiameterAlignedExtractor(BaseModule):
         """Magnify crops of all levels in one batch and apply RoIAlign; returns as _aligned."""
         crops = []
         for feat, stride, crop in zip(feats, self.featmap_strides, self.crops):
+            # (n, 5): volume, center z, y, x and side in voxels of the input, of cubes that are
+            # crop_size voxels of the level; moved so that a result's center is the region's
             cubes = torch.cat([rois[:, :4], rois.new_full((len(rois), 1), magnify.crop_size)], 1)
             cubes[:, 1:4] -= magnify.center_offset * stride
             cubes[:, 4] *= stride
             crops.append(crop(feat, cubes))
         magnified = magnify(torch.cat(crops))
+        # In each magnified crop a cube around its middle, in magnified voxels.
         sides = (self._sides(rois) * SCALE).clamp(max=magnify.output_size)
         cubes = rois.new_full((len(magnified), 5), magnify.output_size / 2)
         cubes[:, 0] = torch.arange(len(magnified), device=rois.device)

@@ -16,6 +16,10 @@ from mmlesion.utils import OptionError
 from ...backbones.dense_unet_3d import STRIDES
 
 
+def _ceil_div(number: float, divisor: float) -> int:
+    return math.ceil(number / divisor)
+
+
 @TASK_UTILS.register_module()
 class SphereAnchorGenerator:
     """Spheres around the voxels of feature maps (3D Aggregated Faster R-CNN, section III-A).
@@ -84,10 +88,10 @@ class SphereAnchorGenerator:
             OptionError: If there are other than ``num_levels`` sizes.
         """
         self._check_levels(featmap_sizes)
-        return [
-            self.single_level_grid_priors(size, level, dtype, device)
-            for level, size in enumerate(featmap_sizes)
-        ]
+        priors = []
+        for level, size in enumerate(featmap_sizes):
+            priors.append(self.single_level_grid_priors(size, level, dtype, device))
+        return priors
 
     def single_level_grid_priors(
         self,
@@ -107,12 +111,12 @@ class SphereAnchorGenerator:
         Returns:
             Tensor | SphereBoxes: (D * H * W * A, 4).
         """
-        centers = [
-            (torch.arange(size, device=device, dtype=dtype) + 0.5) * stride
-            for size, stride in zip(featmap_size, self.strides[level_idx])
-        ]
-        diameters = torch.tensor(self.diameters[level_idx], device=device, dtype=dtype)
-        anchors = torch.cartesian_prod(*centers, diameters)
+        values = []  # of z, y, x and diameter
+        for size, stride in zip(featmap_size, self.strides[level_idx]):
+            # the middle of the voxels of the input that a voxel of the map covers
+            values.append((torch.arange(size, device=device, dtype=dtype) + 0.5) * stride)
+        values.append(torch.tensor(self.diameters[level_idx], device=device, dtype=dtype))
+        anchors = torch.cartesian_prod(*values)
         return SphereBoxes(anchors, clone=False) if self.use_box_type else anchors
 
     def valid_flags(
@@ -135,10 +139,11 @@ class SphereAnchorGenerator:
             OptionError: If there are other than ``num_levels`` sizes.
         """
         self._check_levels(featmap_sizes)
-        return [
-            self._level_flags(size, stride, pad_shape, device).repeat_interleave(number)
-            for size, stride, number in zip(featmap_sizes, self.strides, self.num_base_priors)
-        ]
+        flags = []
+        for size, stride, number in zip(featmap_sizes, self.strides, self.num_base_priors):
+            of_voxels = self._level_flags(size, stride, pad_shape, device)
+            flags.append(of_voxels.repeat_interleave(number))
+        return flags
 
     def _level_flags(
         self,
@@ -147,8 +152,9 @@ class SphereAnchorGenerator:
         pad_shape: tuple[int, ...],
         device: str | torch.device,
     ) -> Tensor:
+        """Flag the voxels of a level, (D * H * W,), that cover a part of the padded volume."""
         flags = torch.zeros(tuple(featmap_size), dtype=torch.bool, device=device)
-        depth, height, width = (math.ceil(n / stride) for n, stride in zip(pad_shape, strides))
+        depth, height, width = map(_ceil_div, pad_shape, strides)
         flags[:depth, :height, :width] = True
         return flags.flatten()
 
