@@ -27,7 +27,9 @@ from .lesions import Lesion, label_map
 COORDINATES = {
     'center_mm': 'x, y, z in mm, LPS world as ITK, SimpleITK and DICOM have it: x grows to the '
     "patient's left, y to posterior, z to superior. 3D Slicer and NIfTI tools show RAS: negate x "
-    'and y.',
+    "and y. In a DICOM series with tilted or unevenly spaced slices it is from the slices' own "
+    'positions, from which the regular grid of the label map is up to volume.geometry_error_mm '
+    'off.',
     'center_voxel': 'i, j, k of the volume file, 0-based; integers are voxel centers. i is the '
     'fastest axis, as in SimpleITK and nibabel; a NumPy array from SimpleITK is [k, j, i].',
     'bbox_voxel': 'i1, j1, k1, i2, j2, k2: lower and upper faces in the same coordinates; voxel n '
@@ -111,6 +113,7 @@ def _write_json(
             image.GetDirection()
         ),
         slice_axis='ijk'[volume.slice_axis],
+        geometry_error_mm=round(volume.geometry_error_mm, 3),
     )
     content = dict(
         coordinates=COORDINATES,

@@ -93,7 +93,7 @@ def describe_lesions(
     frame_boxes = reverse_axes(np.reshape(boxes, (-1, 6)))
     bboxes = volume.boxes_to_index(frame_boxes)
     centers = (bboxes[:, :3] + bboxes[:, 3:]) / 2
-    world = volume.grid.to_world((frame_boxes[:, :3] + frame_boxes[:, 3:]) / 2)
+    world = volume.to_world((frame_boxes[:, :3] + frame_boxes[:, 3:]) / 2)
     segments = [{}] * len(boxes) if segments is None else segments
     lesions = []
     for index, bbox in enumerate(bboxes):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mmlesion.io.ct import series_files
+from mmlesion.io.dicom_series import series_files
 from mmlesion.utils import UserError
 
 from .results import Results

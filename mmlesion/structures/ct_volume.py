@@ -8,6 +8,10 @@ from numpy.typing import ArrayLike
 
 from .grid import Grid, from_index, to_index
 
+SLICE_POSITIONS = 'mmlesion_slice_positions'
+"""Key of an image's metadata: x, y, z in mm of the first voxel of each slice along k, one after the
+other, where a regular grid does not describe them."""
+
 
 class CTVolume:
     """A CT volume in the training orientation, with conversion back to that of its file.
@@ -42,6 +46,39 @@ class CTVolume:
         self.spacing = self.grid.spacing
         self._axes, self._shift = _reorientation(self.grid, Grid.from_image(image))
         self.slice_axis = 2 - self._file_axes[0]
+        self._positions = _slice_positions(image)
+
+    @property
+    def geometry_error_mm(self) -> float:
+        """How far slices of an irregular series lie from the grid, at most; 0 for a regular one."""
+        if self._positions is None:
+            return 0.0
+        corners = np.zeros((len(self._positions), 3))
+        corners[:, 2] = np.arange(len(corners))
+        on_grid = self.grid.to_world(self.points_from_index(corners))
+        return float(np.linalg.norm(on_grid - self._positions, axis=1).max())
+
+    def to_world(self, points: ArrayLike) -> np.ndarray:
+        """Convert points from the training frame to the world.
+
+        In an irregular series they lie where the slices' own positions put them, interpolated
+        between slices.
+
+        Args:
+            points (ArrayLike): (n, 3) z, y, x in voxels of ``array``.
+
+        Returns:
+            ndarray: (n, 3) x, y, z in mm, LPS.
+        """
+        if self._positions is None:
+            return self.grid.to_world(points)
+        index = self.points_to_index(points)
+        lower = np.clip(np.floor(index[:, 2]).astype(int), 0, len(self._positions) - 2)
+        share = (index[:, 2] - lower)[:, None]
+        corners = (1 - share) * self._positions[lower] + share * self._positions[lower + 1]
+        # Columns of the direction are the axes i, j, k; within a slice only i and j move a point.
+        steps = np.reshape(self.image.GetDirection(), (3, 3)) * self.image.GetSpacing()
+        return corners + index[:, :2] @ steps[:, :2].T
 
     def points_to_index(self, points: ArrayLike) -> np.ndarray:
         """Convert points from the training frame to the file.
@@ -103,6 +140,13 @@ class CTVolume:
     def _file_axes(self) -> list[int]:
         """Return the file axes (0, 1, 2 for k, j, i) along which z, y, x of ``array`` run."""
         return np.abs(self._axes).argmax(axis=1).tolist()
+
+
+def _slice_positions(image: sitk.Image) -> np.ndarray | None:
+    """Return the positions (n, 3) of an irregular series in mm, None for a regular grid."""
+    if not image.HasMetaDataKey(SLICE_POSITIONS):
+        return None
+    return np.array(image.GetMetaData(SLICE_POSITIONS).split(), dtype=float).reshape(-1, 3)
 
 
 def _reorientation(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,183 @@
+"""DICOM series of CT: choice among a folder's files, and the slices' own positions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+
+from mmlesion.structures.ct_volume import SLICE_POSITIONS
+from mmlesion.utils import UserError
+
+from .itk_reading import check_voxels, itk_errors_as_user_errors
+
+IMAGE_TYPE, MODALITY, DESCRIPTION = '0008|0008', '0008|0060', '0008|103e'
+POSITION = '0020|0032'
+CT_IMAGE_STORAGE = b'1.2.840.10008.5.1.4.1.1.2\0'
+DIRECTORY_STORAGE = b'1.2.840.10008.1.3.10'  # of even length, without padding
+_LOGGER = logging.getLogger('mmlesion')
+
+
+class _Header(NamedTuple):
+    """What a DICOM file says of its series."""
+
+    modality: str
+    description: str
+    image_type: str = ''
+
+    @property
+    def is_localizer(self) -> bool:
+        """Whether it is a survey that the scan was planned on."""
+        return 'LOCALIZER' in self.image_type.upper().split('\\')
+
+    def describe(self, uid: str, num_files: int) -> str:
+        """Return a line about the series for a message."""
+        described = self.description or 'no description'
+        return f'  {uid}  {self.modality}, {num_files} file(s), {described}'
+
+
+def series_files(folder: Path, wanted: str | None = None) -> Sequence[str]:
+    """Return the files of the requested or only CT series of a folder, in the order of its slices.
+
+    Args:
+        folder (Path): The folder.
+        wanted (str, optional): Series Instance UID. Defaults to None, its only CT series.
+
+    Raises:
+        UserError: If there is no such series, or none is asked for and there are several.
+    """
+    files, headers = {}, {}
+    readable: set[str] = set()
+    with itk_errors_as_user_errors(folder):
+        for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
+            names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
+            readable.update(Path(name).name for name in names)
+            names = _without_localizers(names)
+            if names:
+                files[uid], headers[uid] = names, _header(names[0])
+    _check_left_out(folder, readable)
+    if not files:
+        raise UserError(
+            f'{folder} holds no DICOM series: give the folder that holds the slices themselves '
+            '(its subfolders are not searched)'
+        )
+    lines = [headers[uid].describe(uid, len(names)) for uid, names in files.items()]
+    listing = '\n'.join(lines)
+    if wanted is not None and wanted not in files:
+        raise UserError(f'{folder} has no series {wanted}; it has\n{listing}')
+    ct = [uid for uid in files if headers[uid].modality == 'CT' and wanted in (None, uid)]
+    if not ct:
+        raise UserError(f'{folder} has no such CT series: give a CT scan. It has\n{listing}')
+    if len(ct) > 1:
+        raise UserError(f'{folder} has several CT series: choose one with --series UID\n{listing}')
+    if len(files) > 1:
+        _LOGGER.warning('%s has %d series; taking %s of\n%s', folder, len(files), ct[0], listing)
+    return files[ct[0]]
+
+
+def _without_localizers(names: Sequence[str]) -> list[str]:
+    """Return the files that are no localizers, and say which ones are."""
+    localizers = [name for name in names if _header(name).is_localizer]
+    if localizers:
+        listed = ', '.join(Path(name).name for name in localizers)
+        _LOGGER.warning('leaving out localizers: %s', listed)
+    return [name for name in names if name not in localizers]
+
+
+def _check_left_out(folder: Path, readable: set[str]) -> None:
+    """Find damaged CT slices, which GDCM leaves out without a word."""
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name not in readable:
+            with open(path, 'rb') as file:
+                start = file.read(1024)
+            # a DICOMDIR names the storage of what it lists
+            if CT_IMAGE_STORAGE in start and DIRECTORY_STORAGE not in start:
+                raise UserError(f'{path} is a damaged CT slice: copy the series again')
+
+
+def _header(path: str) -> _Header:
+    """Return modality and description of a DICOM file."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(path)
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:  # structure sets and reports lie beside CT series, but are no images
+        return _Header('not an image', '')
+    return _Header(*(_metadata(reader, key) for key in (MODALITY, DESCRIPTION, IMAGE_TYPE)))
+
+
+def _metadata(reader: sitk.ImageFileReader, key: str) -> str:
+    return reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else ''
+
+
+def read_series(folder: Path, names: Sequence[str]) -> sitk.Image:
+    """Read the files of a series.
+
+    Slices that are missing, unequally spaced or sheared by a tilted gantry are read as a regular
+    grid; the slices' own positions are then in the metadata, under :data:`SLICE_POSITIONS`.
+
+    Args:
+        folder (Path): Their folder, for messages.
+        names (Sequence[str]): In the order of the slices; one for a multi-frame image.
+
+    Raises:
+        UserError: If they cannot be read, or slices lie at one position.
+    """
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(names)
+    reader.MetaDataDictionaryArrayUpdateOn()
+    with itk_errors_as_user_errors(folder):
+        check_voxels(Path(names[0]), len(names))
+        if len(names) == 1:
+            return _one_volume(sitk.ReadImage(names[0]))
+        image = reader.Execute()
+    indices = range(len(names))
+    if all(reader.HasMetaDataKey(index, POSITION) for index in indices):
+        texts = [reader.GetMetaData(index, POSITION) for index in indices]
+        positions = np.array([text.split('\\') for text in texts], float)
+        _check_positions(positions, folder)
+        _note_irregular(positions, image, folder)
+    return image
+
+
+def _one_volume(image: sitk.Image) -> sitk.Image:
+    """Return a multi-frame image without a fourth axis of length 1."""
+    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+        return image[:, :, :, 0]
+    return image
+
+
+def _check_positions(positions: np.ndarray, folder: Path) -> None:
+    """Raise UserError if slices, (n, 3) mm, lie at one position."""
+    distinct = len(np.unique(positions.round(3), axis=0))
+    if distinct < len(positions):
+        raise UserError(
+            f'{folder}: {len(positions)} slices share {distinct} positions, so that the series '
+            'holds several acquisitions: put the files of one of them into a folder of their own'
+        )
+
+
+def _note_irregular(positions: np.ndarray, image: sitk.Image, folder: Path) -> None:
+    """Compare the slices' own positions (n, 3) in mm with the regular grid that ITK makes of them.
+
+    Where one lies farther off than a tenth of their distance, the positions are put into the
+    image's metadata.
+    """
+    # the direction matrix has the axes i, j, k as columns; slices are stacked along k
+    direction = np.array(image.GetDirection()).reshape(3, 3)[:, 2]
+    steps = np.arange(len(positions))[:, None] * image.GetSpacing()[2] * direction
+    # (n,) mm between each slice and the place that the regular grid has for it
+    errors = np.linalg.norm(positions - (np.array(image.GetOrigin()) + steps), axis=1)
+    worst = int(errors.argmax())
+    if errors[worst] > 0.1 * image.GetSpacing()[2]:
+        image.SetMetaData(SLICE_POSITIONS, ' '.join(map(repr, positions.ravel().tolist())))
+        _LOGGER.warning(
+            f'{folder}: slices are missing, unequally spaced or tilted. The volume is read as a '
+            f'regular grid of {image.GetSpacing()[2]:.3f} mm, in which slice {worst} lies '
+            f"{errors[worst]:.2f} mm off; world coordinates of lesions are from the slices' own "
+            'positions'
+        )

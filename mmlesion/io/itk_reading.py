@@ -1,0 +1,61 @@
+"""Care in reading with ITK: bounds before room is made, errors in one line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from mmlesion.utils import UserError
+
+from .mhd import image_files
+
+MAX_VOXELS = 1 << 31
+"""Of an image; 2,000 slices of 1024 x 1024 px."""
+MAX_DEFLATION = 1032
+"""Voxels per byte of a file: what deflate unpacks at most."""
+
+
+def check_voxels(path: Path, num_slices: int = 1) -> None:
+    """Compare the size in a header with what a file can hold, before room is made for it.
+
+    Args:
+        path (Path): The file.
+        num_slices (int): Files of a series, of which it is the first.
+
+    Raises:
+        UserError: If it is more than :data:`MAX_VOXELS`, or than the file's bytes unpack to.
+        RuntimeError: If ITK cannot read it.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    voxels = num_slices * math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    held = num_slices * sum(data.stat().st_size for data in image_files(path))
+    # what NRRD packs by bzip2 has no such bound
+    packed = path.suffix.lower() not in ('.nrrd', '.nhdr')
+    if voxels > MAX_VOXELS or (packed and voxels > held * MAX_DEFLATION):
+        raise UserError(
+            f'{path} declares {voxels} voxels in {held} bytes: it is damaged, or larger than any '
+            f'CT scan ({MAX_VOXELS} voxels)'
+        )
+
+
+@contextmanager
+def itk_errors_as_user_errors(path: Path) -> Iterator[None]:
+    """Convert ITK's exceptions to user errors, and suppress its own warnings."""
+    display = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UserError(
+            f'cannot read {path} as a volume ({reason}): check that the file is whole and in a '
+            'format such as NIfTI, MHD, MHA or DICOM'
+        ) from error
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(display)
