@@ -95,6 +95,8 @@ def convert(
 def _check_paths(ann: str | Path, out: str | Path, images: str | Path) -> None:
     if not Path(images).is_dir():
         raise UserError(f'{images} is not a folder: give the one that file names start from')
+    if Path(out).is_dir():
+        raise UserError(f'--out {out} is a folder: give the name of a file')
     if os.path.realpath(out) == os.path.realpath(ann):
         raise UserError(f'--out {out} is the annotation file itself: give another name')
 

@@ -69,7 +69,10 @@ def _check_images(images: Sequence[Mapping], path: str | Path) -> None:
     """Raise :class:`UserError` where ``file_name`` is no text, or ``spacing`` none, if given."""
     for image in images:
         if 'spacing' in image:
-            check_spacing(image['spacing'], 2, f'{path}: image {image["id"]}')
+            # published files also have one number for both directions
+            spacing = image['spacing']
+            steps = spacing if isinstance(spacing, list) else [spacing, spacing]
+            check_spacing(steps, 2, f'{path}: image {image["id"]}')
         if not isinstance(image.get('file_name', ''), str):
             raise UserError(
                 f'{path}: image {image["id"]} has the "file_name" {image["file_name"]!r:.80}, '

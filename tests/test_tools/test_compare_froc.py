@@ -59,7 +59,7 @@ def test_bad_input(compare, scores, tmp_path):
         compare(f'A={scores["a"]}', f'A={scores["b0"]}', *out)
     with pytest.raises(SystemExit, match='--reference C is none of the rows A'):
         compare(f'A={scores["a"]}', '--reference', 'C', *out)
-    with pytest.raises(SystemExit, match='--draws takes'):
+    with pytest.raises(SystemExit, match='--draws is 0: give 1'):
         compare(f'A={scores["a"]}', '--draws', 0, *out)
     cases = scores['a'].with_suffix('.cases.json')
     content = json.loads(cases.read_text())

@@ -194,7 +194,7 @@ def test_unusable_input(convert, run_tool, phantom, tmp_path):
     with pytest.raises(SystemExit, match='run tools/dataset_converters/deeplesion.py first'):
         convert(annotations=tmp_path)
     (tmp_path / 'train.json').write_text('{"images": [{}], "annotations": []}')
-    with pytest.raises(SystemExit, match='KeyError'):
+    with pytest.raises(SystemExit, match='has no "id"'):
         convert(annotations=tmp_path)
     with pytest.raises(SystemExit, match='diameter'):
         convert('--max-diameter', 0)

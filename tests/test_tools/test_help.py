@@ -18,11 +18,15 @@ BAD_OPTIONS = [
     'tools/benchmarks/froc.py --repeats 0',
     'tools/benchmarks/grabcut.py nowhere.json --images . --num 0',
     'tools/benchmarks/improved_retinanet.py --checkpoints a.pth',
+    'tools/benchmarks/load.py --seed -1',
     'tools/benchmarks/lens.py configs/_base_/models/faster-rcnn_r50_fpn.py',
     'tools/benchmarks/nms_roi_align_3d.py --boxes 0',
     'tools/benchmarks/scan_3d.py --batch 0',
+    'tools/benchmarks/slice_context.py --size 3',
     'tools/benchmarks/train_step_3d.py --runs 0',
     'tools/benchmarks/trpn.py --size 3',
+    'tools/benchmarks/volume_inference.py --runs 0',
+    'tools/benchmarks/wait_policy.py --runs 0',
 ]
 SLOW = ('torch', 'mmcv', 'mmdet', 'matplotlib')
 

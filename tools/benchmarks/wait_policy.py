@@ -16,7 +16,7 @@ from pathlib import Path
 from mmlesion.analysis.benchmark import BenchmarkParser, format_table
 from mmlesion.analysis.timing import interleave, time_call
 from mmlesion.io.json_files import parse_json, to_json
-from mmlesion.utils import UserError
+from mmlesion.utils import UserError, cli
 from mmlesion.utils.openmp import POLICY
 
 CONFIG = Path(__file__).parents[2] / 'configs/phantom/baselines/faster-rcnn_r18_fpn_phantom.py'
@@ -111,7 +111,8 @@ def main():
     if args.child:
         take_steps(args.steps, args.size)
     else:
-        parser.run(measure, lambda figures: format_table(figures['rows'], COLUMNS))
+        # not around the child, whose policy is what is measured
+        cli(parser.run)(measure, lambda figures: format_table(figures['rows'], COLUMNS))
 
 
 if __name__ == '__main__':

@@ -67,7 +67,7 @@ class LoadCTSlices(BaseTransform):
     ) -> None:
         if num_slices < 1 or num_slices % 2 == 0:
             raise OptionError(f'num_slices must be odd and positive, but got {num_slices}', self)
-        if slice_interval is not None and slice_interval <= 0:
+        if slice_interval is not None and not slice_interval > 0:
             raise OptionError(
                 f'slice_interval must be positive or None, but got {slice_interval}', self
             )

@@ -94,7 +94,7 @@ def detectors(tool):
     *of_tool(
         INFER,
         ('no volume', 'does not exist', remove(SCAN)),
-        ('an empty folder', 'holds no DICOM series', folder_for(SCAN)),
+        ('an empty folder', 'nor DICOM series', folder_for(SCAN)),
         ('truncated volume', 'cannot read', truncate(SCAN)),
         ('empty volume', 'cannot read', truncate(SCAN, 0)),
         ('text for a volume', 'cannot read', text(SCAN, 'no volume')),
@@ -258,7 +258,7 @@ def inspected(tool):
 
 @table(
     *inspected(RELATIONS),
-    Case(RELATIONS, 'no relations', 'keeps no relations'),
+    Case(RELATIONS, 'no relations', 'has no relations between regions'),
     *of_options(
         RELATIONS,
         ('--num 0', 'must be positive'),
