@@ -94,6 +94,7 @@ def without_parts(cfg):
     for pipeline in (
         cfg.train_pipeline,
         cfg.test_pipeline,
+        cfg.tta_pipeline,
         *(cfg[f'{split}_dataloader'].dataset.pipeline for split in ('train', 'val', 'test')),
     ):
         pipeline[0].pop('num_slices')

@@ -14,6 +14,6 @@ def test_ids_of_coco():
             {'id': 2, 'image_id': 1, 'bbox': [1, 1, 2, 2]},
             {'id': 3, 'image_id': 2, 'bbox': [3, 3, 1, 1]},
         ],
-        'categories': [{'id': 1, 'name': 'lesion'}],
+        'categories': [{'id': 1, 'name': 'lesion', 'supercategory': 'lesion'}],
     }
     assert 'annotations' in images[0]

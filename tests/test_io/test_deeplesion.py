@@ -53,7 +53,7 @@ def test_a_row_has_typed_fields():
         ({'Possibly_noisy': '2'}, 'malformed row', 'Possibly_noisy is 2, not 0 or 1'),
         ({'DICOM_windows': '"1, 1"'}, 'malformed row', 'DICOM_windows is not low < high'),
         ({'Key_slice_index': '38'}, 'malformed row', 'does not fit patient, .*_038'),
-        ({'Image_size': '"512, 0"'}, 'malformed row', 'Image_size is not positive'),
+        ({'Image_size': '"512, 0"'}, 'malformed row', 'Image_size is not 1 to 10000 px'),
         ({'Patient_age': '7,1'}, 'malformed row', '19 cells instead of 18'),
     ],
 )

@@ -108,7 +108,7 @@ def test_text_of_files_cannot_end_its_element(report, study):
     truth = json.loads((study / 'gt.json').read_text())
     truth['annotations'][0]['organ'] = '</script><script>alert(1)</script>'
     (study / 'gt.json').write_text(json.dumps(truth))
-    page = report('--groups', 'organ', '--title', '</title><b>').read_text()
+    page = report('--groups', 'organ', '--title', '</title><b>').read_text(encoding='utf-8')
     assert page.count('<script') == 2 and '<b>' not in page
     assert (
         'organ=</script><script>alert(1)</script>'
@@ -119,7 +119,7 @@ def test_text_of_files_cannot_end_its_element(report, study):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (['--num', '0'], 'numbers from 1 on'),
+        (['--num', '0'], '--num is 0: give at least 1'),
         (['--out', 'report.pdf'], 'give a file name in .html'),
         (['--groups', 'color'], 'no lesion has the field color'),
         (['--images', '/nowhere'], 'no such slice'),

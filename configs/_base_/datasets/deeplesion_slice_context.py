@@ -21,6 +21,8 @@ train_pipeline = [
     pack,
 ]
 test_pipeline = [_base_.test_pipeline[0], window, *_base_.test_pipeline[2:-1], pack]
+flip_tta = dict(_base_.flip_tta, transforms=[_base_.flip_tta.transforms[0], [pack]])
+tta_pipeline = [*test_pipeline[:-1], flip_tta]
 
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
