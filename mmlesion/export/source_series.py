@@ -72,7 +72,7 @@ def read_source_series(
     if not folder.is_dir():
         raise UserError(
             f'{folder} is not the folder of a DICOM series: name the one that infer.py has read '
-            'as --series; other volumes have no DICOM to refer to'
+            'as --dicom; other volumes have no DICOM to refer to'
         )
     slices = [dcmread(name, stop_before_pixels=True) for name in series_files(folder, series)]
     _check_slices(slices, results, folder)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 import numpy as np
 
 from mmlesion.structures import SliceBoxes, SliceSeries, to_original_frame
+from mmlesion.utils import UserError
 
 from .samples import pipeline_sample
 
@@ -43,11 +44,16 @@ def _read_boxes(arrays: Mapping[str, np.ndarray], group: str) -> SliceBoxes:
     """Return the boxes of :func:`_columns`, or none if there are none of the group."""
     if f'{group}_boxes' not in arrays:
         return SliceBoxes.empty()
-    return SliceBoxes(
-        boxes=arrays[f'{group}_boxes'],
-        slices=arrays[f'{group}_slices'],
-        scores=arrays[f'{group}_scores'],
-    )
+    try:
+        return SliceBoxes(
+            boxes=arrays[f'{group}_boxes'],
+            slices=arrays[f'{group}_slices'],
+            scores=arrays[f'{group}_scores'],
+        )
+    except KeyError as error:
+        raise UserError(
+            f'the results of a pass lack {error}: delete the work folder and run it again'
+        ) from None
 
 
 def slice_samples(volume: SliceSeries, root: Path | str) -> list[dict]:

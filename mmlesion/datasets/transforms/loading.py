@@ -14,9 +14,8 @@ from mmengine.fileio import get
 
 from mmlesion.io.schema import HU_OFFSET
 from mmlesion.io.slices import read_slice, slice_path
+from mmlesion.structures.series import MAX_SLICES
 from mmlesion.utils import OptionError, UserError
-
-_MOST_SLICES = 100_000  # of a series
 
 
 @TRANSFORMS.register_module()
@@ -140,7 +139,7 @@ class LoadCTSlices(BaseTransform):
                 'convert the dataset again'
             )
         first, last, _ = numbers
-        if last - first > _MOST_SLICES:
+        if last - first >= MAX_SLICES:
             raise UserError(
                 f'{results.get("img_path")}: slice_range {first} to {last} is longer than any '
                 'series: convert the dataset again'
