@@ -45,6 +45,10 @@ class LesionVisualizationHook(DetVisualizationHook):
         UserError: If it is to draw scored 3D proposals, of which every one is a sample.
     """
 
+    def before_run(self, runner: Runner) -> None:
+        """Take the runner's visualizer, not the one that was made last in this process."""
+        self._visualizer = runner.visualizer
+
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any, outputs: Sequence[DetDataSample]
     ) -> None:
