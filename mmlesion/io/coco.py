@@ -117,6 +117,25 @@ def read_coco_results(path: str | Path, items: list) -> Predictions:
     return Predictions.of_listed(item, boxes, scores, list(unknown))
 
 
+def read_results_of(path: str | Path, truth: GroundTruth) -> Predictions:
+    """Read COCO results, all of which must be of listed images.
+
+    Args:
+        path (str | Path): The file.
+        truth (GroundTruth): What lists the images.
+
+    Raises:
+        UserError: If a detection is of another image, or the file cannot be used.
+    """
+    predictions = read_coco_results(path, truth.cases)
+    if predictions.unknown_cases:
+        raise UserError(
+            f'{path} has detections of images that the ground truth does not list '
+            f'({some_names(predictions.unknown_cases)}): give the file of the same images as --gt'
+        )
+    return predictions
+
+
 class _Results(NamedTuple):
     """Columns of some results of a file."""
 

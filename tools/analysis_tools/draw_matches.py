@@ -20,8 +20,7 @@ from mmlesion.evaluation.functional import (
     pick_in_turn,
     threshold_at,
 )
-from mmlesion.io.checks import some_names
-from mmlesion.io.coco import coco_ground_truth, read_coco_results
+from mmlesion.io.coco import coco_ground_truth, read_results_of
 from mmlesion.io.json_files import read_json
 from mmlesion.io.schema import path_under
 from mmlesion.io.slices import read_hu
@@ -108,12 +107,7 @@ def check(args: argparse.Namespace) -> None:
 
 def read_predictions(path: str, truth: GroundTruth) -> Predictions:
     """Read detections, all of which must be of listed images."""
-    predictions = read_coco_results(path, truth.cases)
-    if predictions.unknown_cases:
-        raise UserError(
-            f'{path} has detections of images that the ground truth does not list '
-            f'({some_names(predictions.unknown_cases)}): give the file of the same images as --gt'
-        )
+    predictions = read_results_of(path, truth)
     if not len(predictions.detections):
         raise UserError(f'{path} has no detections: give the results of a model that finds some')
     return predictions

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from mmlesion.evaluation.functional import OVERLAPS, PER_IMAGE_FP_RATES, OverlapCriterion
 from mmlesion.evaluation.groups import group_lesions
-from mmlesion.io.checks import some_names
-from mmlesion.io.coco import coco_ground_truth, read_coco_results
+from mmlesion.io.coco import coco_ground_truth, read_results_of
 from mmlesion.io.json_files import read_json
 from mmlesion.report.froc_content import froc_content
 from mmlesion.report.matched_run import MatchedRun, match_run
@@ -90,12 +89,7 @@ def named_files(texts: list[str]) -> dict[str, str]:
 
 def read_run(name: str, path: str, truth: GroundTruth, criterion: OverlapCriterion) -> MatchedRun:
     """Read and match the detections of a run."""
-    predictions = read_coco_results(path, truth.cases)
-    if predictions.unknown_cases:
-        raise UserError(
-            f'{path} has detections of images that the ground truth does not list '
-            f'({some_names(predictions.unknown_cases)}): give the file of the same images as --gt'
-        )
+    predictions = read_results_of(path, truth)
     return match_run(name, predictions.detections, truth, criterion, PER_IMAGE_FP_RATES)
 
 
