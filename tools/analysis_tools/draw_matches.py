@@ -24,6 +24,7 @@ from mmlesion.io.coco import coco_ground_truth, read_results_of
 from mmlesion.io.json_files import read_json
 from mmlesion.io.schema import path_under
 from mmlesion.io.slices import read_hu
+from mmlesion.report.choice import lesion_areas
 from mmlesion.structures import GroundTruth, Predictions, file_shift
 from mmlesion.utils import UserError, cli
 from mmlesion.visualization.match_panels import Panel, PanelBox, draw_match_panels
@@ -122,8 +123,7 @@ def rank(outcomes: Outcomes, truth: GroundTruth, images: list[dict]) -> dict[str
         have ``spacing``.
     """
     lesions, detected = truth.lesions, outcomes.detections.case
-    px_area = np.array([np.prod(image.get('spacing', (1, 1))) for image in images])
-    area = np.prod(lesions.geometry[:, 2:] - lesions.geometry[:, :2], 1) * px_area[lesions.case]
+    area = lesion_areas(truth, images)
     missed = np.flatnonzero(outcomes.missed)
     largest_first = missed[np.argsort(-area[missed], kind='stable')]
     return {
