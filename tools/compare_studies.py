@@ -22,12 +22,13 @@ from mmlesion.followup.pairing import (
     sum_of_diameters,
 )
 from mmlesion.followup.registration import register_rigid
-from mmlesion.followup.table import COLUMNS, NOT_FOR_DIAGNOSIS, followup_rows, followup_text
+from mmlesion.followup.table import COLUMNS, followup_rows, followup_text
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.ct import read_ct
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.names import text_cell
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mmlesion.io.dicom_series import series_files
+from mmlesion.io.results import Results
 from mmlesion.utils import UserError
-
-from .results import Results
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
+
 from .pairing import Pairs, SumOfDiameters
 
 COLUMNS = (
@@ -17,7 +19,6 @@ COLUMNS = (
     'change_percent',
     'distance_mm',
 )
-NOT_FOR_DIAGNOSIS = 'For research. Not a medical device; no result is for diagnosis.'
 
 
 def followup_rows(
