@@ -68,8 +68,9 @@ def _describe(volume: CTVolume, results: Results) -> str:
     sides = ' × '.join(f'{side:.3g}' for side in volume.spacing)
     checkpoint = results.detector.get('checkpoint')
     return (
-        f'{results.volume["source"]}: {depth} slices of {width} × {height} px, voxels of {sides} mm; '
-        f'{len(results.lesions)} lesions detected by {results.detector.get("config")} with {checkpoint}'
+        f'{results.volume["source"]}: {depth} slices of {width} × {height} px, voxels of {sides} '
+        f'mm; {len(results.lesions)} lesions detected by {results.detector.get("config")} with '
+        f'{checkpoint}'
     )
 
 

@@ -114,6 +114,21 @@ def test_text_of_files_cannot_end_its_element(report, study):
     )
 
 
+def test_eval_froc_writes_the_same_page(load_tool, study):
+    main = load_tool('analysis_tools/eval_froc.py').main
+    page = study / 'page.html'
+    arguments = ['deeplesion', f'--gt={study}/gt.json', f'--pred={study}/first.json']
+    arguments += [f'--out={study}/out', f'--report={page}']
+    with pytest.raises(SystemExit, match='give their folder as --images'):
+        main(arguments)
+    main([*arguments, f'--images={study}/Images_png', '--groups', 'organ'])
+    data = json.loads(_Parts(page.read_text(encoding='utf-8')).parts['data'])
+    assert data['groups'] == {'organ=liver': [0], 'organ=lung': [1, 2, 3]}
+    assert data['runs'][0]['scores']['tp'] == [0.9, 0.4]
+    froc = read_json(study / 'out' / 'froc.json')
+    assert data['comparison'][0]['value'][-1] == pytest.approx(froc['mean'])
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
