@@ -1,8 +1,4 @@
-"""Test a detector: mmdet's tools/test.py, its options included, with mmlesion registered.
-
---report [HTML] also writes the page of report.py for a detector of slices, by default report.html
-in the work dir.
-"""
+"""Test a detector: mmdet's tools/test.py, its options included, with mmlesion registered."""
 
 import argparse
 import os
@@ -12,6 +8,9 @@ from pathlib import Path
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.utils import cli
 from mmlesion.utils.mmdet_tools import run_mmdet_tool, tool_arguments
+
+REPORT_HELP = """  --report [HTML]       also write the page of report.py, for a detector of slices
+                        (default: report.html in the work dir)"""
 
 
 def dump_lesion_results():
@@ -63,11 +62,14 @@ def is_first_process():
 
 @cli
 def main():
-    if {'-h', '--help'} & set(sys.argv[1:]):
-        print(f'{__doc__}\n')
+    asks_for_help = {'-h', '--help'} & set(sys.argv[1:])
     report = take_report_option()
-    prepared = None if report is None else prepare_report(report)
-    run_mmdet_tool('test.py', dump_lesion_results)
+    prepared = None if report is None or asks_for_help else prepare_report(report)
+    try:
+        run_mmdet_tool('test.py', dump_lesion_results)
+    finally:
+        if asks_for_help:  # mmdet's parser has ended the process
+            print(REPORT_HELP)
     if prepared is not None and is_first_process():
         from mmlesion.report.tested_config import write_tested_report
 
