@@ -93,6 +93,8 @@ def read_results(folder: str | Path, score_thr: float = 0.0) -> Results:
         volume, detector = dict(content['volume']), dict(content['detector'])
         if volume['slice_axis'] not in ('i', 'j', 'k') or 'source' not in volume:
             raise ValueError('volume')
+        if len({lesion.id for lesion in lesions}) < len(lesions):
+            raise ValueError('two lesions have one id')
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f'{path} is not what infer.py writes ({type(error).__name__}: {error}): run it again'

@@ -50,7 +50,8 @@ def test_runs_differ_without_color():
 
 def test_confidence_band_and_legend_outside_the_axes(tmp_path):
     draw_froc(result(0.1), tmp_path / 'plain.png')
-    draw_froc(result(0.1, bootstrap=20), tmp_path / 'band.png')
+    interval = dict(lower=[0.3] * 7, upper=[0.7] * 7, mean=[0.3, 0.7])
+    draw_froc({**result(0.1), 'confidence_interval': interval}, tmp_path / 'band.png')
     plain, band = (cv2.imread(str(tmp_path / f'{name}.png')) for name in ('plain', 'band'))
     tinted = [((p[..., 0].astype(int) - p[..., 2]) > 10).sum() for p in (plain, band)]
     assert tinted[1] > tinted[0] + 10_000  # light blue
