@@ -15,6 +15,7 @@ from .pictures import encode_slice
 
 LEAST_SIDE_MM = 80.0
 SIDE_IN_DIAMETERS = 2.5
+AIR = -1024
 
 
 class Study(NamedTuple):
@@ -70,6 +71,16 @@ def _with_pictures(row: dict[str, Any], studies: dict[str, Study]) -> dict[str, 
     return {**row, 'window': window, 'pictures': pictures}
 
 
+def _cut(section: np.ndarray, first: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return a rectangle of a slice (H, W) from px x, y on, with air where it leaves the slice."""
+    crop = np.full(size[::-1], AIR, dtype=section.dtype)
+    # px of the slice, the upper ends exclusive; of the rectangle, they are less the first px
+    low, high = first.clip(0), np.minimum(first + size, section.shape[::-1])
+    (x1, y1), (x2, y2) = low - first, high - first
+    crop[y1:y2, x1:x2] = section[low[1] : high[1], low[0] : high[0]]
+    return crop
+
+
 def _window(volume: CTVolume, lesion: DetectedLesion) -> tuple[float, float]:
     _, y1, x1, _, y2, x2 = volume.boxes_from_index(lesion.bbox_voxel)[0]
     return choose_window(volume.array[volume.slice_index(lesion.key_slice)], (x1, y1, x2, y2))
@@ -82,10 +93,9 @@ def _picture(
     box = volume.boxes_from_index(lesion.bbox_voxel)[0].reshape(2, 3)[:, :0:-1]  # (2, 2) x, y px
     spacing = np.array(volume.spacing[:2])
     section = volume.array[volume.slice_index(lesion.key_slice)]
-    half = side_mm / 2 / spacing
-    first = np.floor(box.mean(axis=0) - half).clip(0).astype(int)
-    last = np.ceil(box.mean(axis=0) + half).astype(int)  # exclusive; beyond the slice is cut off
-    crop = section[first[1] : last[1], first[0] : last[0]]
+    size = np.ceil(side_mm / spacing).astype(int)
+    first = np.floor(box.mean(axis=0) - size / 2).astype(int)
+    crop = _cut(section, first, size)
     ends = None
     if lesion.recist_voxel is not None:
         points = volume.points_from_index(lesion.recist_voxel)[:, :0:-1]

@@ -26,8 +26,7 @@ def test_pictures_of_a_row_have_one_scale(content):
     paired, new = content['rows']
     assert set(paired['pictures']) == {'earlier', 'later'} and set(new['pictures']) == {'later'}
     for picture in paired['pictures'].values():
-        # 80 mm around the lesion, or up to the edge of a slice of 64 x 48 mm
-        assert max(picture['size']) <= 80 + 2 * 0.8
+        assert picture['size'] == pytest.approx([80, 80])
         x1, y1, x2, y2 = picture['box']
         assert (x2 - x1, y2 - y1) == pytest.approx((13 * 0.8, 13 * 0.8))
     ends = np.array(paired['pictures']['earlier']['ends'])
