@@ -51,7 +51,7 @@ def export(results: Results, args: argparse.Namespace) -> list[Path]:
         source = read_source_series(results, args.dicom, args.series)
     written = []
     if 'slicer' in args.formats:
-        to_world = source.to_world if source else grid_to_world(results.volume)
+        to_world = source.stack.to_world if source else grid_to_world(results.volume)
         written.append(out / 'lesions.mrk.json')
         write_markups(results, to_world, written[-1])
     if wants_dicom:
