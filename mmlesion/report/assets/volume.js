@@ -133,12 +133,19 @@ function showPosition(here) {
 
 // ---- window, view, zoom -----------------------------------------------------------------------
 
+function currentWindow() {
+  const lesion = data.lesions.find((one) => one.id === state.lesion) ?? listed()[0];
+  const name = state.window === 'lesion' ? lesion?.window : state.window;
+  return data.windows[name ?? Object.keys(data.windows)[0]];
+}
+
 function applyWindow() {
-  const lesion = data.lesions.find((one) => one.id === state.lesion);
-  const name = state.window === 'lesion' ? (lesion ?? data.lesions[0])?.window : state.window;
-  const [low, high] = data.windows[name ?? Object.keys(data.windows)[0]];
-  viewer.volumes[0].cal_min = low;
-  viewer.volumes[0].cal_max = high;
+  const [low, high] = currentWindow();
+  const volume = viewer.volumes[0];
+  // All voxels are colored anew, which takes long without a graphics card.
+  if (volume.cal_min === low && volume.cal_max === high) return;
+  volume.cal_min = low;
+  volume.cal_max = high;
   viewer.updateGLVolume();
 }
 
@@ -302,7 +309,7 @@ async function openViewer() {
   const opened = new niivue.Niivue({ ...options, sliceType: niivue.SLICE_TYPE.AXIAL });
   await opened.attachToCanvas(byId('canvas'));
   const base = { base64: data.volume, name: 'volume.nii.gz', colormap: 'gray' };
-  const [low, high] = Object.values(data.windows)[0];
+  const [low, high] = currentWindow();
   opened.addVolume(await niivue.NVImage.loadFromBase64({ ...base, cal_min: low, cal_max: high }));
   if (data.masks) {
     const masks = { base64: data.masks, name: 'masks.nii.gz', opacity: MASK_OPACITY };
@@ -321,6 +328,7 @@ async function begin() {
       'This browser has no WebGL 2, which the slices need; the table stands without them.';
     return;
   }
+  byId('position').textContent = 'The slices are being loaded …';
   viewer = await openViewer();
   // Whatever moves the slice, NiiVue draws it by this method: the marks follow.
   const draw = viewer.drawScene.bind(viewer);
@@ -337,5 +345,6 @@ async function begin() {
 }
 
 begin().catch((error) => {
+  byId('position').textContent = '';
   byId('failure').textContent = `The slices cannot be shown: ${error.message ?? error}`;
 });
