@@ -27,7 +27,7 @@ def write_page(name: str, data: Any, path: str | Path, library: str | None = Non
         data (Any): What the program shows; NaN and infinity become null.
         path (str | Path): The HTML file.
         library (str, optional): Path of a program in ``vendor`` that the page's own one uses, with
-            its ``LICENSE`` beside it.
+            its ``LICENSE`` and ``THIRD_PARTY_LICENSES.txt`` beside it.
     """
     script, style = _asset(f'{name}.js'), _asset(f'{name}.css')
     page = _asset(f'{name}.html')
@@ -58,10 +58,11 @@ def _asset(name: str) -> str:
 
 
 def _licensed(library: str) -> str:
-    """Return a bundled program below its license, which goes with each copy."""
+    """Return a bundled program below the licenses, which go with each copy."""
     path = VENDOR / library
-    license_text = (path.parent / 'LICENSE').read_text(encoding='utf-8')
-    return f'/*!\n{license_text}*/\n{path.read_text(encoding="utf-8")}'
+    licenses = [path.with_name(name) for name in ('LICENSE', 'THIRD_PARTY_LICENSES.txt')]
+    text = '\n'.join(one.read_text(encoding='utf-8') for one in licenses)
+    return f'/*!\n{text}*/\n{path.read_text(encoding="utf-8")}'
 
 
 def _policy(scripts: Sequence[str], style: str) -> str:

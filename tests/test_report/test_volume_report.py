@@ -89,7 +89,7 @@ def test_tool(load_tool, volume_results, tmp_path, capsys):
     load_tool(TOOL).main([str(volume_results), f'--out={out}', '--score-thr=0.7'])
     assert str(out) in capsys.readouterr().out
     page = out.read_text(encoding='utf-8')
-    assert NOT_FOR_DIAGNOSIS in page and 'BSD 2-Clause License' in page
+    assert NOT_FOR_DIAGNOSIS in page and 'BSD 2-Clause License' in page and 'fflate' in page
     assert "default-src 'none'; img-src data:" in page
     assert [lesion['id'] for lesion in data_of(out)['lesions']] == [1]
 
