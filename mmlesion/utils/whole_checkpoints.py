@@ -64,6 +64,7 @@ def whole_checkpoints(always: bool) -> Iterator[None]:
             plain_resume(runner, *args, **kwargs)
         finally:
             resuming.pop()
+        _check_iteration(runner)
 
     Runner.load_checkpoint, Runner.resume = load_checkpoint, resume
     try:
@@ -78,6 +79,18 @@ def _without_wrappers(model: nn.Module) -> nn.Module:
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module  # type: ignore[assignment]  # a module by what wrappers are
     return model
+
+
+def _check_iteration(runner: Any) -> None:
+    """Refuse a training by iterations that is past its end: it would skip all these batches."""
+    from mmengine.runner import IterBasedTrainLoop
+
+    loop = runner.train_loop
+    if isinstance(loop, IterBasedTrainLoop) and loop.iter > loop.max_iters:
+        raise UserError(
+            f'the checkpoint to resume from was saved in iteration {loop.iter}, past the '
+            f'{loop.max_iters} of the config: set train_cfg.max_iters, or resume from another'
+        )
 
 
 def _check_training(checkpoint: Mapping, path: str) -> None:

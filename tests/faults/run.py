@@ -22,7 +22,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from commands import COMMANDS, ROOT, Command, input_commands, write_rows, write_weights
+from commands import (
+    COMMANDS,
+    ROOT,
+    Command,
+    input_commands,
+    link_nifti,
+    write_rows,
+    write_weights,
+)
 from processes import Ended, Program
 from snapshots import snapshot
 from tqdm import tqdm
@@ -121,9 +129,13 @@ class Trial:
         self.folder, self.out = folder, folder / 'out'
         self.line = command.line(folder / 'inputs')
         self.first_file = self.total = 0.0
+        self.laid_out: set = set()
 
     def start(self) -> Program:
         self.out.mkdir(exist_ok=True)
+        if self.command.lay_out is not None and not any(self.out.iterdir()):
+            self.command.lay_out(self.out)
+            self.laid_out = set(self.out.rglob('*'))
         return Program(self.line, self.folder, self.folder / 'log')
 
     def run_whole(self) -> dict:
@@ -139,8 +151,12 @@ class Trial:
         return snapshot(self.out)
 
     def wait_for_a_file(self, program: Program) -> None:
-        while program.is_running() and not any(path.is_file() for path in self.out.rglob('*')):
+        while program.is_running() and not self.has_a_file():
             time.sleep(0.005)
+
+    def has_a_file(self) -> bool:
+        found = set(self.out.rglob('*')) - self.laid_out
+        return any(path.is_file() for path in found)
 
     def wait_for_the_moment(self, program: Program) -> None:
         """Wait for a random moment after the first file, or of a run that writes at its end."""
@@ -219,6 +235,9 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith('.') for part in Path(name).parts)
 
 
+WRITTEN = {'weights': write_weights, 'rows': write_rows, 'nifti': link_nifti}
+
+
 def prepare(commands: list, folder: Path) -> None:
     """Make the inputs of commands that are not there yet."""
     inputs = folder / 'inputs'
@@ -226,8 +245,8 @@ def prepare(commands: list, folder: Path) -> None:
     for name in sorted({name for command in commands for name in command.needs}):
         if (inputs / name).exists():
             continue
-        if name in ('weights', 'rows'):
-            (write_weights if name == 'weights' else write_rows)(inputs / name)
+        if name in WRITTEN:
+            WRITTEN[name](inputs / name)
             continue
         for tool, *arguments in input_commands(name, inputs):
             line = [sys.executable, ROOT / 'tools' / tool, *arguments]
@@ -275,6 +294,10 @@ def main() -> None:
     folder = Path(args.out).resolve()
     os.environ['PYTHONPATH'] = f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'
     os.environ.setdefault('OMP_NUM_THREADS', '1')
+    # the scripts start what is called python
+    os.environ['PATH'] = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
+    # in the background a shell has it ignored, which the commands would inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     prepare(commands, folder)
     rows = []
     for command in commands:
