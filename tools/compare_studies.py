@@ -24,10 +24,11 @@ from mmlesion.followup.pairing import (
 from mmlesion.followup.registration import register_rigid
 from mmlesion.followup.table import COLUMNS, NOT_FOR_DIAGNOSIS, followup_rows, followup_text
 from mmlesion.io.atomic import atomic_write
+from mmlesion.io.checks import to_numbers
 from mmlesion.io.ct import read_ct
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.names import text_cell
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_range, cli
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -53,6 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='mm between registered centers, beside the radius (default: %(default)g)',
     )
     args = parser.parse_args(argv)
+    check_range('--score-thr', args.score_thr, 0, 2)  # calibrated scores go up to 2
     if not 0 < args.max_distance < np.inf:
         raise UserError(f'--max-distance is {args.max_distance}: give mm above 0')
     return args
@@ -63,9 +65,15 @@ def read_study(folder: str, score_thr: float) -> tuple[list[dict], StudyLesions,
     path = Path(folder) / 'lesions.json'
     content = read_json(path, advice='run infer.py again')
     try:
-        lesions = [one for one in content['lesions'] if one['score'] >= score_thr]
-        centers = np.array([one['center_mm'] for one in lesions], dtype=float).reshape(-1, 3)
-        diameters = np.array([one['diameter_mm'] for one in lesions], dtype=float)
+        listed = content['lesions']
+        scores = to_numbers([one['score'] for one in listed], None, f'{path}: the score of lesion')
+        lesions = [one for one, score in zip(listed, scores) if score >= score_thr]
+        centers = [one['center_mm'] for one in lesions]
+        centers = to_numbers(centers, 3, f'{path}: center_mm of lesion')
+        diameters = [one['diameter_mm'] for one in lesions]
+        diameters = to_numbers(diameters, None, f'{path}: diameter_mm of lesion')
+        if (diameters < 0).any():
+            raise ValueError('a diameter_mm is negative')
         labels = [one['label'] for one in lesions]
         source = content['volume']['source']
         if len({one['id'] for one in lesions}) < len(labels):

@@ -258,6 +258,22 @@ def _weights(config):
     return MODELS.build(Config.fromfile(config).model).state_dict()
 
 
+def studies(root, run_tool):
+    """Two studies of a body, and results of each as infer.py writes them."""
+    for name in ('earlier', 'later'):
+        image = write(root / f'{name}.nii', body((20, 48, 64)))
+        found = write(root / name / 'lesions.nii.gz', lesion((20, 48, 64)))
+        assert found.GetSize() == image.GetSize()
+        entry = dict(id=1, label='lesion', score=0.9, center_mm=[9.2, 8.4, 7.0])
+        entry.update(diameter_mm=6.4, short_diameter_mm=4.8, diameter_source='box', key_slice=3)
+        entry.update(bbox_voxel=[7.5, 7.5, 2.5, 15.5, 13.5, 4.5], recist_voxel=None)
+        volume = dict(source=str(root / f'{name}.nii'), size=image.GetSize(), slice_axis='k')
+        volume.update(spacing_mm=SPACING, origin_mm=image.GetOrigin())
+        volume.update(direction=image.GetDirection())
+        content = dict(volume=volume, detector=dict(config='a.py'), lesions=[entry])
+        (root / name / 'lesions.json').write_text(json.dumps(content))
+
+
 def mined(root, run_tool):
     """Slices, annotations, and the proposals that mining has stored of the first series."""
     from mmlesion.mining import VolumeStore
