@@ -142,11 +142,17 @@ def write_json(value: Any, path: str | Path, indent: int | None = None) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
+    with atomic_write(path) as temporary:
+        write_json_text(value, temporary, indent)
+
+
+def write_json_text(value: Any, path: Path, indent: int | None = None) -> None:
+    """Write JSON as :func:`write_json` does, part by part into ``path`` itself."""
     if isinstance(value, dict) and indent is None:
         parts = _encode_lines(value)
     else:
         parts = _encode(value, indent)
-    with atomic_write(path) as temporary, temporary.open('w', encoding='utf-8') as file:
+    with path.open('w', encoding='utf-8') as file:
         file.writelines(parts)
         file.write('\n')
 

@@ -47,7 +47,7 @@ def parse_number_columns(text: bytes) -> dict[str, np.ndarray] | None:
     if not _is_uniform(text, first, count, number):
         return None
     # the colon becomes space, so that a number in a key is not joined with what follows
-    values = _floats(text.translate(_COLON_AS_SPACE, _ALL_BYTES.translate(None, number + b',:')))
+    values = split_numbers(text.translate(_COLON_AS_SPACE, _ALL_BYTES.translate(None, number + b',:')))
     width = sum(size or 1 for size in widths.values())
     if len(values) != count * width or not (np.abs(values) < _LARGEST_WHOLE).all():
         return None
@@ -99,9 +99,9 @@ def _is_uniform(text: bytes, first: bytes, count: int, number: bytes) -> bool:
     return text.translate(None, number) == opening + records + closing
 
 
-def _floats(text: bytes) -> np.ndarray:
-    """Return the numbers of a text with commas between; none if something else is there."""
-    close = text.translate(None, b' ')
+def split_numbers(text: bytes) -> np.ndarray:
+    """Return the numbers (n,) of a text with commas between; none if something else is there."""
+    close = text.translate(None, b' \t\r\n\x0b\x0c')
     if b',,' in close or close.startswith(b',') or close.endswith(b','):
         return np.empty(0)  # NumPy would make up a number
     with warnings.catch_warnings():
