@@ -160,6 +160,8 @@ def explain(error: Exception, script: Path | None = None) -> str | None:
         return f'there is not enough memory: {one_line(error) or "what is asked for is too much"}'
     if _UNKNOWN_NAME.search(str(error)) and isinstance(error, (KeyError, TypeError)):
         return one_line(error)
+    if name := _unknown_optimizer(error):
+        return f'optim_wrapper.optimizer.type is {name}, which is no registered optimizer'
     if owner := _constructor(error) or _set_up(error):
         return f'{owner}: {one_line(error)}{_place_unless_raised(error)}'
     last = traceback.extract_tb(error.__traceback__)[-1]
@@ -190,6 +192,15 @@ def _constructor(error: Exception) -> str | None:
     for frame in reversed(frames):
         if frame.f_code.co_name == 'build_from_cfg':
             return getattr(frame.f_locals.get('obj_cls'), '__name__', None) or 'the config'
+    return None
+
+
+def _unknown_optimizer(error: Exception) -> str | None:
+    """Return the type of an optimizer that mmengine has looked for in vain, without a word."""
+    if isinstance(error, TypeError):
+        for frame in _frames(error):
+            if frame.f_locals.get('optimizer_cls', '') is None:
+                return str(frame.f_locals['self'].optimizer_cfg['type'])
     return None
 
 

@@ -56,6 +56,7 @@ def whole_checkpoints(always: bool) -> Iterator[None]:
         check_fit(_without_wrappers(runner.model), checkpoint, filename, always or bool(resuming))
         if resuming:
             _check_training(checkpoint, filename)
+            _check_iteration(runner.train_loop, checkpoint['meta']['iter'], filename)
         return checkpoint
 
     def resume(runner: Any, *args: Any, **kwargs: Any) -> None:
@@ -64,7 +65,6 @@ def whole_checkpoints(always: bool) -> Iterator[None]:
             plain_resume(runner, *args, **kwargs)
         finally:
             resuming.pop()
-        _check_iteration(runner)
 
     Runner.load_checkpoint, Runner.resume = load_checkpoint, resume
     try:
@@ -81,15 +81,14 @@ def _without_wrappers(model: nn.Module) -> nn.Module:
     return model
 
 
-def _check_iteration(runner: Any) -> None:
+def _check_iteration(loop: Any, iteration: int, path: str) -> None:
     """Refuse a training by iterations that is past its end: it would skip all these batches."""
     from mmengine.runner import IterBasedTrainLoop
 
-    loop = runner.train_loop
-    if isinstance(loop, IterBasedTrainLoop) and loop.iter > loop.max_iters:
+    if isinstance(loop, IterBasedTrainLoop) and iteration > loop.max_iters:
         raise UserError(
-            f'the checkpoint to resume from was saved in iteration {loop.iter}, past the '
-            f'{loop.max_iters} of the config: set train_cfg.max_iters, or resume from another'
+            f'the checkpoint {path} is of iteration {iteration}, past the {loop.max_iters} of the '
+            'config: set train_cfg.max_iters, or resume from another'
         )
 
 

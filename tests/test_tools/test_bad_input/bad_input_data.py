@@ -231,6 +231,10 @@ def detector(root, run_tool):
         (root / f'{name[:3]}.py').write_text(text)
     _join(root, 'train.json', 'val.json', 'both.json')
     weights = _weights(root / 'config.py')
+    far = dict(state_dict=weights, meta=dict(epoch=0, iter=2**50), optimizer=None)
+    torch.save(far, root / 'far.pth')
+    loop = "dict(_delete_=True, type='IterBasedTrainLoop', max_iters=2, val_interval=2)"
+    (root / 'iterations.py').write_text(f"_base_ = 'config.py'\ntrain_cfg = {loop}\n")
     torch.save(dict(state_dict={}, meta={}), root / 'empty.pth')
     torch.save(dict(message='no weights'), root / 'none.pth')
     torch.save([1, 2], root / 'list.pth')
