@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -106,19 +105,19 @@ def read_coco_results(path: str | Path, items: list) -> Predictions:
         Predictions: Boxes x, y, x + w, y + h in px; labels are category ids, where there are any.
     """
     index = dict(zip(items, range(len(items))))
-    parts: list[_Results] = []
+    parts: dict[str, list[np.ndarray]] = {'item': [], 'boxes': [], 'scores': []}
+    unknown: dict[Any, None] = {}
     offset = 0
     what = 'results, each with image_id, bbox and score'
     for records in read_json_list(path, what, _fast_parser(items)):
         if isinstance(records, list):
             records = _parse_results(records, index, path, offset)
-        parts.append(records)
+        for name, column in parts.items():
+            column.append(getattr(records, name))
+        unknown.update(dict.fromkeys(records.unknown))
         offset += len(records)
-    unknown = dict.fromkeys(chain.from_iterable(part.unknown for part in parts))
-    item, boxes, scores = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ('item', 'boxes', 'scores')
-    )
+    # one by one, each of which frees its parts
+    item, boxes, scores = (np.concatenate(parts.pop(name)) for name in ('item', 'boxes', 'scores'))
     return Predictions.of_listed(item, boxes, scores, list(unknown))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, repeat
+from typing import Any
 
 import numpy as np
 
@@ -95,15 +96,15 @@ def _parse_block(lines: Sequence[Line]) -> Sequence[Row | None]:
         ],
         axis=0,
     )
-    columns = (key, patient, study, series_id, recist, box, diameters, location, kind, noisy)
-    columns += (slices, spacing, size, window)
-    lists = [column.tolist() for column in columns]
+    columns = [key, patient, study, series_id, recist, box, diameters, location, kind, noisy]
+    columns += [slices, spacing, size, window]
+    lists: list[list[Any]] = [column.tolist() for column in columns]
     files, splits = names['File_name'], map(SPLIT_NAMES.get, code.tolist())
     rows: list[Row | None] = []
-    for line, file, fits, split, *cells in zip(lines, files, good.tolist(), splits, *lists):
+    for line, file, fits, split, cells in zip(lines, files, good.tolist(), splits, zip(*lists)):
         name = f'{cells[1]:06d}_{cells[2]:02d}_{cells[3]:02d}'
         usual = fits and file == f'{name}_{cells[0]:03d}.png'
-        rows.append(Row(line, name, *cells, split) if usual else None)
+        rows.append(Row._make((line, name, *cells, split)) if usual else None)
     return rows
 
 
@@ -120,7 +121,7 @@ def _columns(lines: Sequence[Line]) -> Sequence[tuple]:
 
 def _numbers(cells: Sequence[str], count: int) -> np.ndarray:
     """Return cells of ``count`` numbers each, (n, count) float."""
-    _require(all(cell.count(',') == count - 1 for cell in cells))
+    _require(set(map(str.count, cells, repeat(','))) == {count - 1})
     try:
         values = split_numbers(','.join(cells).encode('ascii'))
     except UnicodeEncodeError:

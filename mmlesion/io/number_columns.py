@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 
 import numpy as np
+
+from mmlesion.utils import UserError
+
+from .json_files import parse_json
 
 _PLAIN = b'0123456789.-'  # what numbers without an exponent are made of
 _EXPONENT = b'eE+'
@@ -47,7 +50,9 @@ def parse_number_columns(text: bytes) -> dict[str, np.ndarray] | None:
     if not _is_uniform(text, first, count, number):
         return None
     # the colon becomes space, so that a number in a key is not joined with what follows
-    values = split_numbers(text.translate(_COLON_AS_SPACE, _ALL_BYTES.translate(None, number + b',:')))
+    values = split_numbers(
+        text.translate(_COLON_AS_SPACE, _ALL_BYTES.translate(None, number + b',:'))
+    )
     width = sum(size or 1 for size in widths.values())
     if len(values) != count * width or not (np.abs(values) < _LARGEST_WHOLE).all():
         return None
@@ -57,12 +62,13 @@ def parse_number_columns(text: bytes) -> dict[str, np.ndarray] | None:
 def _widths(text: bytes) -> dict[str, int] | None:
     """Return by key how many numbers a record has in its list, 0 for a number alone."""
     try:
-        [first] = json.loads(text)
-        items = first.items()
-    except (ValueError, TypeError, AttributeError, RecursionError):
+        records = parse_json(text, 'its first record')
+    except UserError:
+        return None
+    if not (isinstance(records, list) and len(records) == 1 and isinstance(records[0], dict)):
         return None
     widths = {}
-    for key, value in items:
+    for key, value in records[0].items():
         numbers = value if isinstance(value, list) else [value]
         if not numbers or not all(type(number) in (int, float) for number in numbers):
             return None

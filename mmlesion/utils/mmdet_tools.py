@@ -233,9 +233,23 @@ def _is_ours(frame: FrameType) -> bool:
 def _place_unless_raised(error: Exception) -> str:
     """The line that an error is from, where nobody wrote a message that names the option."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    if (last.line or '').startswith('raise'):
+    by_torch = f'{os.sep}torch{os.sep}' in last.filename
+    if (last.line or '').startswith('raise') and not by_torch:
         return ''
-    return f' ({last.filename}, line {last.lineno}: {last.line}); check its options'
+    options = _options_given(error)
+    place = '' if by_torch and options else f' ({last.filename}, line {last.lineno}: {last.line})'
+    return f'{place}; check its options{options and f" {options}"}'
+
+
+def _options_given(error: Exception) -> str:
+    """Return the numbers and names that the config gives to the component that was built."""
+    for frame in reversed(_frames(error)):
+        if frame.f_code.co_name == 'build_from_cfg':
+            given = frame.f_locals.get('args') or {}
+            scalar = (int, float, str, list, tuple)
+            listed = [f'{k}={v!r:.40}' for k, v in given.items() if isinstance(v, scalar)]
+            return ', '.join(listed)
+    return ''
 
 
 def one_line(error: Exception) -> str:

@@ -105,7 +105,11 @@ def test_compare_studies(case, refuses):
         ('no box', 'bbox_voxel', without(FOUND, 'bbox_voxel', 'lesions')),
         ('a box of five', 'lesions.json', field(FOUND, 'bbox_voxel', [1] * 5, 'lesions')),
         ('a NaN box', 'bbox_voxel', field(FOUND, 'bbox_voxel', [1, 2, 3, 4, 5, NAN], 'lesions')),
-        ('no direction', 'direction', edited(FOUND, lambda c: c['volume'].__delitem__('direction'))),
+        (
+            'no direction',
+            'direction',
+            edited(FOUND, lambda c: c['volume'].__delitem__('direction')),
+        ),
         ('NaN origin', 'origin', edited(FOUND, lambda c: c['volume'].update(origin_mm=[NAN] * 3))),
         ('an odd axis', 'volume', edited(FOUND, lambda c: c['volume'].update(slice_axis='q'))),
     ),
