@@ -165,7 +165,7 @@ def explain(error: Exception, script: Path | None = None) -> str | None:
     if owner := _constructor(error) or _set_up(error):
         return f'{owner}: {one_line(error)}{_place_unless_raised(error)}'
     last = traceback.extract_tb(error.__traceback__)[-1]
-    if last.filename == str(script):
+    if last.filename == str(script) or last.name == '_check_head':  # of mmdet's NumClassCheckHook
         return one_line(error)
     if place := _place_in_config(error):
         if isinstance(error, KeyError) and place == 'the config':

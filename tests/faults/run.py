@@ -16,7 +16,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -183,9 +183,9 @@ class Trial:
         return self.start().wait(LIMIT)
 
 
-def try_fault(trial: Trial, name: str, kills: int, whole: dict) -> Outcome:
-    """Break a command off some times."""
-    outcome = Outcome(trial.command.name, name)
+def try_fault(trial: Trial, outcome: Outcome, kills: int, whole: dict) -> Iterator[None]:
+    """Break a command off some times; yield whenever the outcome has changed."""
+    name = outcome.fault
     for _ in tqdm(range(3 * kills), f'{trial.command.name}, {name}', leave=False):
         if outcome.tried == kills:
             break
@@ -200,7 +200,7 @@ def try_fault(trial: Trial, name: str, kills: int, whole: dict) -> Outcome:
         difference = check_again(trial, whole, outcome)
         outcome.identical += difference is None
         outcome.problems += [text for text in (problem, difference) if text is not None]
-    return outcome
+        yield
 
 
 def check_end(ended: Ended, fault: Fault) -> str | None:
@@ -304,8 +304,13 @@ def main() -> None:
         trial = Trial(command, folder, random.Random(f'{args.seed} {command.name}'))
         whole = trial.run_whole()
         for name in args.faults:
-            outcome = try_fault(trial, name, args.kills, whole)
-            rows.append(asdict(outcome))
+            outcome = Outcome(command.name, name)
+            rows.append({})
+            for _ in try_fault(trial, outcome, args.kills, whole):
+                # also where this is broken off itself
+                rows[-1] = asdict(outcome)
+                write_json({'seed': args.seed, 'outcomes': rows}, folder / 'faults.json')
+            rows[-1] = asdict(outcome)
             for problem in outcome.problems:
                 print(f'{command.name}, {name}: {problem}', file=sys.stderr)
             write_json({'seed': args.seed, 'outcomes': rows}, folder / 'faults.json')

@@ -156,7 +156,6 @@ TRAINED = 'train_dataloader.dataset'
         'a model of other classes than the data',
         'num_classes',
         options='--cfg-options model.roi_head.bbox_head.num_classes=8 randomness.seed=0',
-        keeps=('out/epoch_1.pth', 'out/last_checkpoint'),
     ),
     Case(
         TRAIN._replace(arguments='{data}/iterations.py --work-dir {out}'),
