@@ -23,7 +23,7 @@ except ImportError:  # on Windows, where nothing is locked, nor removed
 
 PARTIAL = '.part-'
 """How the name of what is being written begins."""
-_YOUNG = 2.0
+_YOUNG = 0.5
 """Seconds in which what is being written may not be locked yet."""
 _CLEANED: set[Path] = set()
 
