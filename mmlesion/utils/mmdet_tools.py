@@ -233,11 +233,14 @@ def _is_ours(frame: FrameType) -> bool:
 def _place_unless_raised(error: Exception) -> str:
     """The line that an error is from, where nobody wrote a message that names the option."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    by_torch = f'{os.sep}torch{os.sep}' in last.filename
-    if (last.line or '').startswith('raise') and not by_torch:
+    package = _frames(error)[-1].f_globals.get('__name__', '').partition('.')[0]
+    knows_options = package in ('mmlesion', 'mmdet', 'mmcv', 'mmengine')
+    if (last.line or '').startswith('raise') and knows_options:
         return ''
     options = _options_given(error)
-    place = '' if by_torch and options else f' ({last.filename}, line {last.lineno}: {last.line})'
+    place = f' ({last.filename}, line {last.lineno}: {last.line})'
+    if options and not knows_options:  # of torch, for example
+        place = ''
     return f'{place}; check its options{options and f" {options}"}'
 
 
