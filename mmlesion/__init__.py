@@ -6,6 +6,7 @@ already, else when it is first asked for one. Packages without components, such 
 """
 
 from .lazy_registration import register_when_used
+from .utils.early_signals import tell_early_end
 from .utils.import_hooks import lazy_exports
 from .version import __version__
 
@@ -27,4 +28,5 @@ _PACKAGES = (
 __all__ = ['__version__', *_PACKAGES]
 __getattr__ = lazy_exports(__name__, dict.fromkeys(_PACKAGES, '.'))
 
+tell_early_end()
 register_when_used()

@@ -129,7 +129,7 @@ def loaded_imports(name: str) -> set[str]:
     nodes = []
     for node in body:
         if isinstance(node, ast.Try):
-            nodes += [inner for part in (node.body, *node.handlers) for inner in ast.walk(part)]
+            nodes += [inner for part in (*node.body, *node.handlers) for inner in ast.walk(part)]
         nodes.append(node)
     return imported_names(name, nodes)
 

@@ -32,7 +32,7 @@ from mmlesion.io.results import read_results
 from mmlesion.report.followup_content import Study, followup_content
 from mmlesion.report.page import check_html_name, write_page
 from mmlesion.structures.ct_volume import CTVolume
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_range, cli
 from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
 
@@ -66,6 +66,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='mm between registered centers, beside the radius (default: %(default)g)',
     )
     args = parser.parse_args(argv)
+    check_range('--score-thr', args.score_thr, 0, 2)  # calibrated scores go up to 2
     if not 0 < args.max_distance < np.inf:
         raise UserError(f'--max-distance is {args.max_distance}: give mm above 0')
     if args.report is not None:

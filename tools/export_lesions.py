@@ -18,7 +18,7 @@ from mmlesion.export.identity import require_highdicom
 from mmlesion.export.slicer_markups import grid_to_world, write_markups
 from mmlesion.export.source_series import read_source_series
 from mmlesion.io.results import Results, read_label_map, read_results
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_range, cli
 
 FORMATS = 'dicom-seg', 'dicom-sr', 'slicer'
 
@@ -66,6 +66,7 @@ def export(results: Results, args: argparse.Namespace) -> list[Path]:
 @cli
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    check_range('--score-thr', args.score_thr, 0, 2)  # calibrated scores go up to 2
     results = read_results(args.results, args.score_thr)
     if not results.lesions:
         raise UserError(f'{args.results} has no lesion with a score of {args.score_thr:g} or more')

@@ -4,6 +4,9 @@
 # Leaves mmengine's dumped config, checkpoints, froc.json and froc.png in work_dirs/quickstart (or
 # work_dirs/quickstart_lidc), and the same for the network's random weights in its folder random. An
 # interrupted run resumes from its last epoch.
+#
+#   PATIENTS    of the synthetic dataset, for training, validation and test (96 8 16)
+#   OPTIONS     more --cfg-options of training and test, such as train_cfg.max_epochs=1
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case "${1:-phantom}" in
@@ -23,6 +26,7 @@ case "${1:-phantom}" in
     ;;
 esac
 source tools/setup_env.sh
+export MMLESION_END_WITH_PARENT=1  # a training does not outlive this script
 
 step() { printf '\n[quickstart] %s\n' "$*" >&2; }
 
@@ -38,19 +42,21 @@ run() { # LOG PATTERN COMMAND...
 
 score() { # CHECKPOINT FOLDER
   run "$2/test.log" 'Epoch\(test\)' python tools/test.py $CONFIG "$1" --work-dir "$2" \
-    --cfg-options test_evaluator.outfile_prefix="$2/froc"
+    --cfg-options ${OPTIONS:-} test_evaluator.outfile_prefix="$2/froc"
 }
 
-if [ $DATA = data/phantom ] && [ ! -f $DATA/test.json ]; then
+# one that was broken off may have some of these files
+if [ $DATA = data/phantom ] && ! ls $DATA/{train,val,test}.json > /dev/null 2>&1; then
   step "making the synthetic data set in $DATA"
-  python tools/dataset_converters/make_phantom.py --out $DATA --patients 96 8 16 --overwrite
+  # shellcheck disable=SC2086
+  python tools/dataset_converters/make_phantom.py --out $DATA --patients ${PATIENTS:-96 8 16} --overwrite
   python tools/dataset_converters/deeplesion.py $DATA/DL_info.csv --images $DATA/Images_png --out $DATA
 fi
 
 step "training $CONFIG for a few minutes; the whole log is $OUT/train.log"
 mkdir -p $OUT/random
 run $OUT/train.log 'Epoch\((train|val)\)' \
-  python tools/train.py $CONFIG --work-dir $OUT --resume --cfg-options randomness.seed=0
+  python tools/train.py $CONFIG --work-dir $OUT --resume --cfg-options ${OPTIONS:-} randomness.seed=0
 
 step "testing it, and the same network with random weights"
 python - $CONFIG $OUT/random/random.pth <<'PY' > /dev/null 2>&1

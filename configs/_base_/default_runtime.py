@@ -13,5 +13,5 @@ default_hooks = dict(
     visualization=dict(type='LesionVisualizationHook'),
 )
 visualizer = dict(type='LesionLocalVisualizer')
-# a resumed run repeats the unbroken one
-custom_hooks = [dict(type='EpochSeedHook')]
+# a resumed run repeats the unbroken one; a head of other classes than the data's is refused at once
+custom_hooks = [dict(type='EpochSeedHook'), dict(type='NumClassCheckHook')]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -15,6 +13,7 @@ import cv2
 import SimpleITK as sitk
 from tqdm import tqdm
 
+from mmlesion.io.atomic import temporary_folder
 from mmlesion.io.image_writing import write_image
 from mmlesion.io.json_files import write_json
 from mmlesion.io.names import text_cell
@@ -181,21 +180,16 @@ def _write_overlay(path: Path, volume: CTVolume, lesion: Lesion) -> None:
 @contextmanager
 def _results_folder(out_dir: Path) -> Iterator[Path]:
     """Yield a temporary folder whose files replace an earlier run's in ``out_dir`` on success."""
-    temporary = None
     try:
-        out_dir.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f'.{out_dir.name}-', dir=out_dir.parent))
-        yield temporary
-        # The page of a volume shows the results beside which it lies.
-        for stale in (*out_dir.glob('overlays/lesion_*.png'), out_dir / 'report.html'):
-            stale.unlink(missing_ok=True)
-        files = [path for path in temporary.rglob('*') if path.is_file()]
-        for path in files:
-            target = out_dir / path.relative_to(temporary)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, target)
+        with temporary_folder(out_dir) as temporary:
+            yield temporary
+            # The page of a volume shows the results beside which it lies.
+            for stale in (*out_dir.glob('overlays/lesion_*.png'), out_dir / 'report.html'):
+                stale.unlink(missing_ok=True)
+            files = [path for path in temporary.rglob('*') if path.is_file()]
+            for path in files:
+                target = out_dir / path.relative_to(temporary)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
     except (OSError, RuntimeError) as error:
         raise UserError(f'cannot write the lesions to {out_dir}: {error}') from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)

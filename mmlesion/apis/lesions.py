@@ -137,28 +137,28 @@ def label_map(volume: CTVolume, lesions: Sequence[Lesion]) -> np.ndarray:
         for index, segment in lesion.segments.items():
             segment.paste(slices[index], lesion.id)
         if not lesion.segments:
-            block, inside = _ellipsoid(lesion, np.array(labels.shape))
-            labels[block][inside] = lesion.id
+            _draw_ellipsoid(labels, lesion)
     return labels
 
 
-def _ellipsoid(lesion: Lesion, shape: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray]:
-    """Return slices of the (k, j, i) block around a lesion and the ellipsoid's mask in it."""
+def _draw_ellipsoid(labels: np.ndarray, lesion: Lesion) -> None:
+    """Draw a lesion into (k, j, i) labels, slice by slice: it may be as large as the volume."""
     box = np.array(lesion.bbox_voxel)
     # k, j, i as the array has it
     center = lesion.center_voxel[::-1]
     radius = np.maximum((box[3:] - box[:3]) / 2, 1e-6)[::-1]
     # first and last voxel, inclusive, with the center's in any case
-    middle = np.clip(np.rint(center), 0, shape - 1).astype(int)
+    last = np.array(labels.shape) - 1
+    middle = np.clip(np.rint(center), 0, last).astype(int)
     low = np.minimum(np.ceil(center - radius).clip(0), middle).astype(int)
-    high = np.maximum(np.floor(center + radius).clip(max=shape - 1), middle).astype(int)
-    block = tuple(slice(first, last + 1) for first, last in zip(low, high))
-    distance = np.zeros(high + 1 - low)  # squared, in radii
-    for positions, c, r in zip(np.ogrid[block], center, radius):
-        distance = distance + ((positions - c) / r) ** 2
-    inside = distance <= 1
-    inside[tuple(middle - low)] = True
-    return block, inside
+    high = np.maximum(np.floor(center + radius).clip(max=last), middle).astype(int)
+    ranges = [slice(first, end + 1) for first, end in zip(low, high)]
+    # squared distances along each axis, in radii
+    along = [((np.r_[part] - c) / r) ** 2 for part, c, r in zip(ranges, center, radius)]
+    for number, distance in enumerate(along[0], start=low[0]):
+        inside = distance + along[1][:, None] + along[2] <= 1
+        labels[number][ranges[1], ranges[2]][inside] = lesion.id
+    labels[tuple(middle)] = lesion.id
 
 
 def _measure_mask(volume: CTVolume, segments: Mapping[int, Segment]) -> dict:

@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from terminaltables import AsciiTable
 
 from mmlesion.io.atomic import atomic_write
-from mmlesion.io.json_files import to_json
+from mmlesion.io.json_files import write_json_text
 from mmlesion.utils import UserError, check_range, run_parallel
 
 SPLITS = ('train', 'val', 'test')
@@ -138,13 +138,13 @@ class Run:
             files (dict[str, dict]): Contents by file name.
             skipped (Sequence[Skipped]): If there is none, there is no ``skipped.txt``.
         """
-        texts = {name: to_json(content) for name, content in files.items()}
-        if skipped:
-            texts[self.skipped_file.name] = ''.join(f'{one.message}\n' for one in skipped)
         with ExitStack() as stack:
-            for name, text in texts.items():
+            for name, content in files.items():
                 path = stack.enter_context(atomic_write(Path(self.out, name)))
-                path.write_text(text, encoding='utf-8')
+                write_json_text(content, path)
+            if skipped:
+                path = stack.enter_context(atomic_write(self.skipped_file))
+                path.write_text(''.join(f'{one.message}\n' for one in skipped), encoding='utf-8')
         if not skipped:
             self.skipped_file.unlink(missing_ok=True)
 

@@ -11,7 +11,8 @@ from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.io.coco import make_categories
-from mmlesion.io.deeplesion import Row, RowError, read_lines
+from mmlesion.io.deeplesion import Row, RowError, count_lines, read_lines
+from mmlesion.io.deeplesion_rows import parse_lines
 from mmlesion.io.schema import LESION_TYPES, Annotation, Image, make_annotation, make_image
 from mmlesion.utils import UserError
 from mmlesion.utils.collector import collector_paused
@@ -95,9 +96,12 @@ def read_splits(
     splits = {name: DeepLesionSplit(name, Path(path).name, multi_type) for name in SPLITS}
     skipped: list[Skipped] = []
     left_out: Counter[str] = Counter()
-    for line in tqdm(list(read_lines(path)), desc=Path(path).name, unit='row'):
+    total = count_lines(path) - 1  # but for the header
+    rows = parse_lines(read_lines(path))
+    for row in tqdm(rows, desc=Path(path).name, total=total, unit='row'):
         try:
-            row = line.parse()
+            if isinstance(row, RowError):
+                raise row
             if row.noisy and row.split == 'train':
                 left_out['noisy'] += 1  # the published validation and test splits count them
             elif multi_type and row.lesion_type == -1:
@@ -117,6 +121,7 @@ class DeepLesionSplit:
         names = LESION_TYPES if multi_type else ('lesion',)
         self.multi_type = multi_type
         self.image_ids: dict[str, int] = {}
+        self.image_fields: list[tuple] = []
         self.coco: dict[str, Any] = {
             'info': {'description': f'DeepLesion, {name} split', 'source': source},
             'images': [],
@@ -131,16 +136,17 @@ class DeepLesionSplit:
             RowError: If the folder ``images`` has no key slice, or the row says something else of
                 its image than earlier ones.
         """
-        image = image_entry(row)
-        image_id = self.image_ids.get(row.file_name)
+        file_name = row.file_name
+        image_id = self.image_ids.get(file_name)
         if image_id is None:
-            if not (Path(images) / row.file_name).is_file():
-                missing = Path(images) / row.file_name
+            if not (Path(images) / file_name).is_file():
+                missing = Path(images) / file_name
                 raise row.line.error(f'there is no key slice {missing}', 'missing key slice')
-            image_id = self.image_ids[row.file_name] = len(self.image_ids) + 1
-            self.coco['images'].append({'id': image_id, **image})
-        else:
-            _check_same(row, self.coco['images'][image_id - 1], image)
+            image_id = self.image_ids[file_name] = len(self.image_ids) + 1
+            self.coco['images'].append({'id': image_id, **image_entry(row)})
+            self.image_fields.append(_image_fields(row))
+        elif _image_fields(row) != self.image_fields[image_id - 1]:
+            _check_same(row, self.coco['images'][image_id - 1], image_entry(row))
         annotation = annotation_entry(row, row.lesion_type if self.multi_type else 1)
         number = len(self.coco['annotations']) + 1
         self.coco['annotations'].append({'id': number, 'image_id': image_id, **annotation})
@@ -194,6 +200,12 @@ def annotation_entry(row: Row, category: int) -> Annotation:
         normalized_location=row.location,
         lesion_type=row.lesion_type,
     )
+
+
+def _image_fields(row: Row) -> tuple:
+    """Return what an image is made of, but for the windows."""
+    own = (row.patient, row.study, row.series_id, row.key_slice)
+    return (*own, row.slice_range, row.spacing, row.size)
 
 
 def _check_same(row: Row, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:

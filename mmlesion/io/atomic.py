@@ -1,15 +1,31 @@
-"""Atomic writing of files and folders."""
+"""Atomic writing of files and folders.
+
+What is being written has a hidden name, and is locked. A process that is killed leaves it there
+without the lock, by which :func:`remove_partial` knows it.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mmlesion.utils import OutputError
+
+try:
+    import fcntl
+except ImportError:  # on Windows, where nothing is locked, nor removed
+    fcntl = None  # type: ignore[assignment]
+
+PARTIAL = '.part-'
+"""How the name of what is being written begins."""
+_YOUNG = 0.5
+"""Seconds in which what is being written may not be locked yet."""
+_CLEANED: set[Path] = set()
 
 
 @contextmanager
@@ -30,6 +46,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
     The temporary file keeps the suffix of ``path`` (writers such as SimpleITK and matplotlib choose
     their format by it) and lies in the same folder, which is made, so that the rename is atomic.
+    What killed processes have left in that folder is removed before this one's first file.
 
     Raises:
         OutputError: If it cannot be written.
@@ -37,15 +54,19 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in _CLEANED:
+            _CLEANED.add(path.parent)
+            remove_partial(path.parent)
         suffix = ''.join(path.suffixes[-2:])
-        handle, temporary = tempfile.mkstemp(prefix='.', suffix=suffix, dir=path.parent)
-        os.close(handle)
+        handle, temporary = tempfile.mkstemp(prefix=PARTIAL, suffix=suffix, dir=path.parent)
         try:
+            _lock(handle)
             yield Path(temporary)
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         finally:
             Path(temporary).unlink(missing_ok=True)
+            os.close(handle)
 
 
 @contextmanager
@@ -58,17 +79,78 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         OutputError: If it cannot be written.
     """
     path = Path(path)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f'.{path.name}-', dir=path.parent))
+    with writing(path), temporary_folder(path) as temporary:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.rename(path)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder beside ``path``, the parent of which is made, and remove it after the block.
+
+    What killed processes have left of the same ``path`` is removed first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f'{PARTIAL}{path.name}-'
+    remove_partial(path.parent, prefix)
+    temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+    handle = os.open(temporary, os.O_RDONLY)
+    try:
+        _lock(handle)
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(handle)
+
+
+def remove_partial(folder: str | Path, prefix: str = PARTIAL) -> None:
+    """Remove what processes that were killed had begun to write into a folder.
+
+    What another process still writes is left alone.
+
+    Args:
+        folder (str | Path): The folder; those in it are not looked into.
+        prefix (str): Of the names. Defaults to that of all.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            left = [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
+    except OSError:
+        return
+    for path in left:
         try:
-            yield temporary
-            temporary.chmod(0o777 & ~_umask())
-            if path.exists():
-                shutil.rmtree(path)
-            temporary.rename(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove_unlocked(path)
+        except OSError:  # locked, gone, or not ours to remove: it does no harm
+            continue
+
+
+def _remove_unlocked(path: Path) -> None:
+    if fcntl is None or path.is_symlink():
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if time.time() - os.fstat(handle).st_mtime < _YOUNG:
+            return
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    """Lock what is being written, for as long as this process lives or has it open."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:  # a file system without locks, where nothing can be unlocked either
+        return
 
 
 def _umask() -> int:

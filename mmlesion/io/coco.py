@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from mmlesion.structures import GroundTruth, Lesions, Predictions
+from mmlesion.structures import Columns, GroundTruth, Lesions, Predictions
 from mmlesion.utils import UserError
 
 from .attributes import lesion_attributes
@@ -24,6 +24,7 @@ from .checks import (
     to_whole_numbers,
 )
 from .json_files import read_json_list
+from .number_columns import parse_number_columns
 from .schema import is_ignored
 
 
@@ -104,16 +105,19 @@ def read_coco_results(path: str | Path, items: list) -> Predictions:
         Predictions: Boxes x, y, x + w, y + h in px; labels are category ids, where there are any.
     """
     index = dict(zip(items, range(len(items))))
-    parts: list[_Results] = []
+    parts: dict[str, list[np.ndarray]] = {'item': [], 'boxes': [], 'scores': []}
+    unknown: dict[Any, None] = {}
     offset = 0
-    for records in read_json_list(path, 'results, each with image_id, bbox and score'):
-        parts.append(_parse_results(records, index, path, offset))
+    what = 'results, each with image_id, bbox and score'
+    for records in read_json_list(path, what, _fast_parser(items)):
+        if isinstance(records, list):
+            records = _parse_results(records, index, path, offset)
+        for name, column in parts.items():
+            column.append(getattr(records, name))
+        unknown.update(dict.fromkeys(records.unknown))
         offset += len(records)
-    unknown = dict.fromkeys(chain.from_iterable(part.unknown for part in parts))
-    item, boxes, scores = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ('item', 'boxes', 'scores')
-    )
+    # one by one, each of which frees its parts
+    item, boxes, scores = (np.concatenate(parts.pop(name)) for name in ('item', 'boxes', 'scores'))
     return Predictions.of_listed(item, boxes, scores, list(unknown))
 
 
@@ -136,13 +140,40 @@ def read_results_of(path: str | Path, truth: GroundTruth) -> Predictions:
     return predictions
 
 
-class _Results(NamedTuple):
-    """Columns of some results of a file."""
+@dataclass(frozen=True, eq=False)
+class _Results(Columns):
+    """Columns of some results of a file, and the images among them that are not listed."""
 
     item: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
     unknown: list
+
+
+def _fast_parser(items: list) -> Callable[[bytes], _Results | None]:
+    """Return a parser of results that hold numbers alone, for images whose ids are numbers."""
+    if not items or not all(type(item) is int and abs(item) < 1 << 53 for item in items):
+        return lambda text: None
+    order = np.argsort(items)
+    ids = np.array(items)[order]
+
+    def parse(text: bytes) -> _Results | None:
+        columns = parse_number_columns(text)
+        if columns is None or not {'image_id', 'bbox', 'score'} <= columns.keys():
+            return None
+        image_id, boxes, scores = columns['image_id'], columns['bbox'], columns['score']
+        if boxes.shape[1:] != (4,) or image_id.ndim > 1 or scores.ndim > 1:
+            return None
+        place = np.searchsorted(ids, image_id).clip(max=len(ids) - 1)
+        item = np.where(ids[place] == image_id, order[place], -1)
+        unknown = dict.fromkeys(image_id[item < 0].tolist())
+        return _Results(item, _corners(boxes), scores.copy(), [_whole(one) for one in unknown])
+
+    return parse
+
+
+def _whole(number: float) -> int | float:
+    return int(number) if number.is_integer() else number
 
 
 def _parse_results(

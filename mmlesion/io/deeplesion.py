@@ -6,7 +6,6 @@ import csv
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +26,7 @@ DL_INFO_HEADER = (
     'Patient_age,Train_Val_Test'
 ).split(',')
 
-_SPLITS = {1: 'train', 2: 'val', 3: 'test'}
+SPLIT_NAMES = {1: 'train', 2: 'val', 3: 'test'}
 _FILE_NAME = re.compile(r'(\d{6}_\d{2}_\d{2})_(\d{3,4})\.png', re.ASCII)
 
 
@@ -69,11 +68,10 @@ class Line(NamedTuple):
         return _parse(_Cells.of_line(self))
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One measured lesion of ``DL_info.csv``.
 
-    Attributes:
+    Args:
         line (Line): Where it is from.
         series (str): Name of its series, such as ``000001_01_01``.
         key_slice (int): Number of the slice with the measurement; slices count from 1.
@@ -142,6 +140,15 @@ def read_lines(path: str | Path) -> Iterator[Line]:
         raise UserError(_header_complaint(path, header))
 
 
+def count_lines(path: str | Path) -> int:
+    """Return how many lines a file has; 0 if it cannot be read."""
+    try:
+        with open(path, 'rb') as file:
+            return sum(1 for _ in file)
+    except OSError:
+        return 0
+
+
 def _header_complaint(path: str | Path, header: list[str]) -> str:
     if not header:
         return f"{path} is empty: give DeepLesion's DL_info.csv"
@@ -199,9 +206,9 @@ class _Cells(NamedTuple):
 
     def split(self) -> str:
         code = self.integer('Train_Val_Test')
-        if code not in _SPLITS:
+        if code not in SPLIT_NAMES:
             raise self.line.error(f'Train_Val_Test is {code}, not 1, 2 or 3', 'unknown split')
-        return _SPLITS[code]
+        return SPLIT_NAMES[code]
 
 
 def _parse(cells: _Cells) -> Row:

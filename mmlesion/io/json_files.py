@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,16 @@ def parse_json(text: str | bytes, path: str | Path, advice: str = 'write it anew
         raise UserError(f'{path} is not valid JSON ({error}); {advice}') from None
 
 
-def read_json_list(path: str | Path, what: str) -> Iterator[list]:
+def read_json_list(
+    path: str | Path, what: str, parse: Callable[[bytes], Sized | None] = lambda text: None
+) -> Iterator[Any]:
     """Read a list of records some at a time, so that only those are in memory as Python's objects.
 
     Args:
         path (str | Path): The file.
         what (str): What the list must be of, for the error message.
+        parse (Callable): Takes the text of some of the list, and returns these records in another
+            form, or None for the list itself. Defaults to the latter.
 
     Yields:
         list: The next records, of about 16 MiB of text.
@@ -75,13 +79,15 @@ def read_json_list(path: str | Path, what: str) -> Iterator[list]:
     """
     count = 0
     for piece in _split_list(path):
-        try:
-            with collector_paused():
-                records = json.loads(piece)
-        except NOT_JSON:
-            break  # cut inside of a record, or not JSON
-        if not isinstance(records, list):
-            break
+        records: Any = parse(piece)
+        if records is None:
+            try:
+                with collector_paused():
+                    records = json.loads(piece)
+            except NOT_JSON:
+                break  # cut inside of a record, or not JSON
+            if not isinstance(records, list):
+                break
         yield records
         count += len(records)
     else:
@@ -136,11 +142,17 @@ def write_json(value: Any, path: str | Path, indent: int | None = None) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
+    with atomic_write(path) as temporary:
+        write_json_text(value, temporary, indent)
+
+
+def write_json_text(value: Any, path: Path, indent: int | None = None) -> None:
+    """Write JSON as :func:`write_json` does, part by part into ``path`` itself."""
     if isinstance(value, dict) and indent is None:
         parts = _encode_lines(value)
     else:
         parts = _encode(value, indent)
-    with atomic_write(path) as temporary, temporary.open('w', encoding='utf-8') as file:
+    with path.open('w', encoding='utf-8') as file:
         file.writelines(parts)
         file.write('\n')
 

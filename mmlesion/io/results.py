@@ -46,7 +46,7 @@ class DetectedLesion(NamedTuple):
     def from_json(cls, entry: Mapping[str, Any]) -> DetectedLesion:
         """Return a lesion from its entry in ``lesions.json``."""
         recist = entry['recist_voxel']
-        return cls(
+        lesion = cls(
             id=int(entry['id']),
             label=str(entry['label']),
             score=float(entry['score']),
@@ -58,6 +58,10 @@ class DetectedLesion(NamedTuple):
             key_slice=int(entry['key_slice']),
             recist_voxel=None if recist is None else np.array(recist, dtype=float).reshape(4, 3),
         )
+        for name, value in lesion._asdict().items():
+            if isinstance(value, (float, np.ndarray)) and not np.isfinite(value).all():
+                raise ValueError(f'{name} is not finite')
+        return lesion
 
 
 class Results(NamedTuple):
@@ -95,6 +99,9 @@ def read_results(folder: str | Path, score_thr: float = 0.0) -> Results:
             raise ValueError('volume')
         if len({lesion.id for lesion in lesions}) < len(lesions):
             raise ValueError('two lesions have one id')
+        for name in ('origin_mm', 'spacing_mm', 'direction'):
+            if not np.isfinite(np.array(volume[name], dtype=float)).all():
+                raise ValueError(f'{name} is not finite')
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f'{path} is not what infer.py writes ({type(error).__name__}: {error}): run it again'

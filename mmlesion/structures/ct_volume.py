@@ -41,11 +41,11 @@ class CTVolume:
 
     def __init__(self, image: sitk.Image) -> None:
         self.image = image
-        oriented = sitk.DICOMOrient(image, self.ORIENTATION)
-        self.array = sitk.GetArrayFromImage(oriented)
-        self.grid = Grid.from_image(oriented)
+        self.grid = _oriented_grid(image, self.ORIENTATION)
         self.spacing = self.grid.spacing
         self._axes, self._shift = _reorientation(self.grid, Grid.from_image(image))
+        # one copy of the voxels, not ITK's and another
+        self.array = np.array(self.oriented(sitk.GetArrayViewFromImage(image)), order='C')
         self.slice_axis = 2 - self._file_axes[0]
         self._positions = _slice_positions(image)
 
@@ -145,6 +145,13 @@ def _slice_positions(image: sitk.Image) -> np.ndarray | None:
     if not image.HasMetaDataKey(SLICE_POSITIONS):
         return None
     return np.array(image.GetMetaData(SLICE_POSITIONS).split(), dtype=float).reshape(-1, 3)
+
+
+def _oriented_grid(image: sitk.Image, orientation: str) -> Grid:
+    """Return the grid that an image has in an orientation; ITK orients voxels of a byte for it."""
+    voxels = sitk.Image(image.GetSize(), sitk.sitkUInt8)
+    voxels.CopyInformation(image)
+    return Grid.from_image(sitk.DICOMOrient(voxels, orientation))
 
 
 def _reorientation(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray]:

@@ -140,8 +140,10 @@ class Predictions(NamedTuple):
             score (ndarray): (n,) float.
             unknown (list): The items that are not listed.
         """
+        detections = Detections(item, geometry, score)
         listed = item >= 0
-        detections = Detections(item, geometry, score).take(listed)
+        if not listed.all():  # else nothing is copied
+            detections = detections.take(listed)
         return cls(detections, unknown, int((~listed).sum()))
 
 

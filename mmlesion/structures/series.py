@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -127,6 +128,12 @@ class SliceSeries:
         runs = consecutive_runs(self.slices)
         return [SubVolume(self.name, run.first, run.last) for run in runs]
 
+    @cached_property
+    def _run_of(self) -> dict[int, SliceRun]:
+        """By a slice's number, the run of consecutive slices that it lies in."""
+        runs = consecutive_runs(self.slices)
+        return {number: run for run in runs for number in range(run.first, run.last + 1)}
+
     def image(self, index: int) -> dict:
         """Return the COCO image of a slice; of one that the file does not list, a new one.
 
@@ -141,9 +148,7 @@ class SliceSeries:
         if number in self.images:
             return self.images[number]
         # It has the fields of the series, taken from any listed image, and its own run of slices.
-        runs = consecutive_runs(self.slices)
-        run = next(run for run in runs if run.first <= number <= run.last)
-        slice_range = [run.first, run.last]
+        slice_range = list(self._run_of[number])
         image = {key: value for key, value in self._template.items() if key != 'id'}
         image.update(file_name=self.files[index], slice_index=number, slice_range=slice_range)
         return image

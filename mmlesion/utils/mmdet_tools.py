@@ -173,10 +173,12 @@ def explain(error: Exception, script: Path | None = None) -> str | None:
         return f'there is not enough memory: {one_line(error) or "what is asked for is too much"}'
     if _UNKNOWN_NAME.search(str(error)) and isinstance(error, (KeyError, TypeError)):
         return one_line(error)
+    if name := _unknown_optimizer(error):
+        return f'optim_wrapper.optimizer.type is {name}, which is no registered optimizer'
     if owner := _constructor(error) or _set_up(error):
         return f'{owner}: {one_line(error)}{_place_unless_raised(error)}'
     last = traceback.extract_tb(error.__traceback__)[-1]
-    if last.filename == str(script):
+    if last.filename == str(script) or last.name == '_check_head':  # of mmdet's NumClassCheckHook
         return one_line(error)
     if place := _place_in_config(error):
         if isinstance(error, KeyError) and place == 'the config':
@@ -203,6 +205,15 @@ def _constructor(error: Exception) -> str | None:
     for frame in reversed(frames):
         if frame.f_code.co_name == 'build_from_cfg':
             return getattr(frame.f_locals.get('obj_cls'), '__name__', None) or 'the config'
+    return None
+
+
+def _unknown_optimizer(error: Exception) -> str | None:
+    """Return the type of an optimizer that mmengine has looked for in vain, without a word."""
+    if isinstance(error, TypeError):
+        for frame in _frames(error):
+            if frame.f_locals.get('optimizer_cls', '') is None:
+                return str(frame.f_locals['self'].optimizer_cfg['type'])
     return None
 
 
@@ -235,9 +246,26 @@ def _is_ours(frame: FrameType) -> bool:
 def _place_unless_raised(error: Exception) -> str:
     """The line that an error is from, where nobody wrote a message that names the option."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    if (last.line or '').startswith('raise'):
+    package = _frames(error)[-1].f_globals.get('__name__', '').partition('.')[0]
+    knows_options = package in ('mmlesion', 'mmdet', 'mmcv', 'mmengine')
+    if (last.line or '').startswith('raise') and knows_options:
         return ''
-    return f' ({last.filename}, line {last.lineno}: {last.line}); check its options'
+    options = _options_given(error)
+    place = f' ({last.filename}, line {last.lineno}: {last.line})'
+    if options and not knows_options:  # of torch, for example
+        place = ''
+    return f'{place}; check its options{options and f" {options}"}'
+
+
+def _options_given(error: Exception) -> str:
+    """Return the numbers and names that the config gives to the component that was built."""
+    for frame in reversed(_frames(error)):
+        if frame.f_code.co_name == 'build_from_cfg':
+            given = frame.f_locals.get('args') or {}
+            scalar = (int, float, str, list, tuple)
+            listed = [f'{k}={v!r:.40}' for k, v in given.items() if isinstance(v, scalar)]
+            return ', '.join(listed)
+    return ''
 
 
 def one_line(error: Exception) -> str:

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import InvalidStateError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
@@ -96,10 +96,31 @@ def parallel_map(
                 '--workers (1 needs least)'
             ) from None
         except BaseException:
-            _end(set(multiprocessing.active_children()) - others)
+            with _cancelled_futures_ignored():
+                _end(set(multiprocessing.active_children()) - others)
+                executor.shutdown(cancel_futures=True)
             raise
         finally:
             executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _cancelled_futures_ignored() -> Iterator[None]:
+    """Keep quiet of futures that are canceled when the executor's own thread breaks them off.
+
+    Python up to 3.12 does not expect that, and prints a traceback when the workers end.
+    """
+    plain = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not issubclass(args.exc_type, InvalidStateError):
+            plain(args)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = plain
 
 
 def _end(workers: set[BaseProcess]) -> None:

@@ -56,6 +56,7 @@ def whole_checkpoints(always: bool) -> Iterator[None]:
         check_fit(_without_wrappers(runner.model), checkpoint, filename, always or bool(resuming))
         if resuming:
             _check_training(checkpoint, filename)
+            _check_iteration(runner.train_loop, checkpoint['meta']['iter'], filename)
         return checkpoint
 
     def resume(runner: Any, *args: Any, **kwargs: Any) -> None:
@@ -78,6 +79,17 @@ def _without_wrappers(model: nn.Module) -> nn.Module:
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module  # type: ignore[assignment]  # a module by what wrappers are
     return model
+
+
+def _check_iteration(loop: Any, iteration: int, path: str) -> None:
+    """Refuse a training by iterations that is past its end: it would skip all these batches."""
+    from mmengine.runner import IterBasedTrainLoop
+
+    if isinstance(loop, IterBasedTrainLoop) and iteration > loop.max_iters:
+        raise UserError(
+            f'the checkpoint {path} is of iteration {iteration}, past the {loop.max_iters} of the '
+            'config: set train_cfg.max_iters, or resume from another'
+        )
 
 
 def _check_training(checkpoint: Mapping, path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,17 +25,23 @@ class Command:
             It writes into ``out`` of the folder that it is run in.
         needs (tuple[str]): The inputs that must be made, see :data:`INPUTS`.
         launch (tuple[str]): Tool and options by which several processes are started.
+        lay_out (Callable, optional): Puts into ``out``, its argument, what must be there before.
+        variables (tuple[str]): NAME=VALUE of a shell script's environment.
     """
 
     name: str
     arguments: Callable[[Path], list]
     needs: tuple = ()
     launch: tuple = ()
+    lay_out: Callable[[Path], None] | None = None
+    variables: tuple = ()
 
     def line(self, inputs: Path) -> list:
         """Return the command line."""
         launch = [ROOT / 'tools' / self.launch[0], *self.launch[1:]] if self.launch else []
         tool, *arguments = self.arguments(inputs)
+        if str(tool).endswith('.sh'):
+            return ['env', *self.variables, 'bash', ROOT / 'tools' / tool, *arguments]
         return [sys.executable, *launch, ROOT / 'tools' / tool, *arguments]
 
 
@@ -127,6 +134,50 @@ def _infer(inputs):
     return ['infer.py', volume, DETECTOR, weights, '--out', 'out/found', '--device', 'cpu']
 
 
+def _infer_many(inputs):
+    volumes, weights = inputs / 'nifti', inputs / 'weights' / 'detector.pth'
+    return ['infer.py', volumes, DETECTOR, weights, '--out', 'out', '--device', 'cpu']
+
+
+def _nifti(inputs):
+    masks = ['--masks', inputs / 'nifti' / 'masks', '--workers', 2]
+    return ['convert.py', 'nifti', inputs / 'nifti', '--out', 'out', *masks]
+
+
+def _nifti_volumes(inputs):
+    return [*_nifti(inputs), '--volumes']
+
+
+def _anchors(inputs):
+    out = ['--json', 'out/anchors.json', '--out-image', 'out/anchors.png']
+    return ['analysis_tools/optimize_anchors.py', inputs / 'deeplesion' / 'train.json', *out]
+
+
+def _dist_train(inputs):
+    _, config, *others = _train(inputs)
+    return ['dist_train.sh', config, 2, *others]
+
+
+SMALL = ('PATIENTS=4 1 1', 'OPTIONS=train_cfg.max_epochs=2 train_dataloader.batch_size=2')
+
+
+def _quickstart(inputs):
+    return [inputs.parent / 'out' / 'tools' / 'quickstart.sh']
+
+
+def _lay_out_quickstart(out: Path) -> None:
+    """Make a working tree of links, whose environment is the one that runs this."""
+    for name in ('tools', 'configs', 'mmlesion', 'requirements', 'setup.py'):
+        (out / name).symlink_to(ROOT / name)
+    activate = out / '.venv' / 'bin' / 'activate'
+    activate.parent.mkdir(parents=True)
+    activate.write_text(f'PATH="{Path(sys.executable).parent}:$PATH"\n', encoding='utf-8')
+    # all of the script but its last line, which would set up
+    script = 'source <(sed "\\$d" tools/setup_env.sh); ROOT=$PWD; environment_stamp'
+    stamp = subprocess.run(['bash', '-c', script], cwd=out, capture_output=True, check=True)
+    (out / '.venv' / 'mmlesion-stamp').write_bytes(stamp.stdout)
+
+
 def _two(command: Command) -> Command:
     """Return the same in two processes; each pair has a port, so that none waits for another's."""
     launch = ('dist_launch.py', '--standalone', '--nproc_per_node', 2)
@@ -158,14 +209,19 @@ COMMANDS = (
     converter('luna16', 'luna16', '--workers', 2),
     converter('luna16_slices', 'luna16', '--workers', 2),
     converter('nih_ln', 'nih_ln', '--workers', 2),
+    Command('convert nifti', _nifti, ('kits19', 'nifti')),
+    Command('convert nifti volumes', _nifti_volumes, ('kits19', 'nifti')),
     Command('masks', _masks, ('deeplesion',)),
     TRAIN,
-    _two(TRAIN),
+    Command('train, 2 processes', _dist_train, ('deeplesion',)),
     SEARCHING,
     MINE,
     _two(MINE),
     Command('run_rows', _rows, ('deeplesion', 'rows')),
     Command('infer', _infer, ('kits19', 'weights')),
+    Command('infer many', _infer_many, ('kits19', 'nifti', 'weights')),
+    Command('optimize_anchors', _anchors, ('deeplesion',)),
+    Command('quickstart', _quickstart, lay_out=_lay_out_quickstart, variables=SMALL),
 )
 
 
@@ -194,6 +250,15 @@ def write_rows(folder: Path) -> None:
     text = '\n'.join(['seeds: [0]', 'options:', *lines, 'rows:', f'  one: {DETECTOR}'])
     other = f'\n  two: {{config: {DETECTOR}, options: {{model.rpn_head.threshold: mean}}}}\n'
     (folder / 'rows.yml').write_text(text + other, encoding='utf-8')
+
+
+def link_nifti(folder: Path) -> None:
+    """Name the scans and masks of KiTS19 as a folder of NIfTI files has them."""
+    (folder / 'masks').mkdir(parents=True)
+    for mask in sorted((folder.parent / 'kits19').glob('case_*/segmentation.nii.gz')):
+        name = f'{mask.parent.name}.nii.gz'
+        (folder / name).symlink_to(mask.with_name('imaging.nii.gz'))
+        (folder / 'masks' / name).symlink_to(mask)
 
 
 def input_commands(name: str, inputs: Path) -> Iterable[list]:

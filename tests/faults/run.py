@@ -16,13 +16,21 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from commands import COMMANDS, ROOT, Command, input_commands, write_rows, write_weights
+from commands import (
+    COMMANDS,
+    ROOT,
+    Command,
+    input_commands,
+    link_nifti,
+    write_rows,
+    write_weights,
+)
 from processes import Ended, Program
 from snapshots import snapshot
 from tqdm import tqdm
@@ -121,9 +129,13 @@ class Trial:
         self.folder, self.out = folder, folder / 'out'
         self.line = command.line(folder / 'inputs')
         self.first_file = self.total = 0.0
+        self.laid_out: set = set()
 
     def start(self) -> Program:
         self.out.mkdir(exist_ok=True)
+        if self.command.lay_out is not None and not any(self.out.iterdir()):
+            self.command.lay_out(self.out)
+            self.laid_out = set(self.out.rglob('*'))
         return Program(self.line, self.folder, self.folder / 'log')
 
     def run_whole(self) -> dict:
@@ -139,8 +151,12 @@ class Trial:
         return snapshot(self.out)
 
     def wait_for_a_file(self, program: Program) -> None:
-        while program.is_running() and not any(path.is_file() for path in self.out.rglob('*')):
+        while program.is_running() and not self.has_a_file():
             time.sleep(0.005)
+
+    def has_a_file(self) -> bool:
+        found = set(self.out.rglob('*')) - self.laid_out
+        return any(path.is_file() for path in found)
 
     def wait_for_the_moment(self, program: Program) -> None:
         """Wait for a random moment after the first file, or of a run that writes at its end."""
@@ -167,9 +183,9 @@ class Trial:
         return self.start().wait(LIMIT)
 
 
-def try_fault(trial: Trial, name: str, kills: int, whole: dict) -> Outcome:
-    """Break a command off some times."""
-    outcome = Outcome(trial.command.name, name)
+def try_fault(trial: Trial, outcome: Outcome, kills: int, whole: dict) -> Iterator[None]:
+    """Break a command off some times; yield whenever the outcome has changed."""
+    name = outcome.fault
     for _ in tqdm(range(3 * kills), f'{trial.command.name}, {name}', leave=False):
         if outcome.tried == kills:
             break
@@ -184,7 +200,7 @@ def try_fault(trial: Trial, name: str, kills: int, whole: dict) -> Outcome:
         difference = check_again(trial, whole, outcome)
         outcome.identical += difference is None
         outcome.problems += [text for text in (problem, difference) if text is not None]
-    return outcome
+        yield
 
 
 def check_end(ended: Ended, fault: Fault) -> str | None:
@@ -219,6 +235,9 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith('.') for part in Path(name).parts)
 
 
+WRITTEN = {'weights': write_weights, 'rows': write_rows, 'nifti': link_nifti}
+
+
 def prepare(commands: list, folder: Path) -> None:
     """Make the inputs of commands that are not there yet."""
     inputs = folder / 'inputs'
@@ -226,8 +245,8 @@ def prepare(commands: list, folder: Path) -> None:
     for name in sorted({name for command in commands for name in command.needs}):
         if (inputs / name).exists():
             continue
-        if name in ('weights', 'rows'):
-            (write_weights if name == 'weights' else write_rows)(inputs / name)
+        if name in WRITTEN:
+            WRITTEN[name](inputs / name)
             continue
         for tool, *arguments in input_commands(name, inputs):
             line = [sys.executable, ROOT / 'tools' / tool, *arguments]
@@ -275,14 +294,23 @@ def main() -> None:
     folder = Path(args.out).resolve()
     os.environ['PYTHONPATH'] = f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'
     os.environ.setdefault('OMP_NUM_THREADS', '1')
+    # the scripts start what is called python
+    os.environ['PATH'] = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
+    # in the background a shell has it ignored, which the commands would inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     prepare(commands, folder)
     rows = []
     for command in commands:
         trial = Trial(command, folder, random.Random(f'{args.seed} {command.name}'))
         whole = trial.run_whole()
         for name in args.faults:
-            outcome = try_fault(trial, name, args.kills, whole)
-            rows.append(asdict(outcome))
+            outcome = Outcome(command.name, name)
+            rows.append({})
+            for _ in try_fault(trial, outcome, args.kills, whole):
+                # also where this is broken off itself
+                rows[-1] = asdict(outcome)
+                write_json({'seed': args.seed, 'outcomes': rows}, folder / 'faults.json')
+            rows[-1] = asdict(outcome)
             for problem in outcome.problems:
                 print(f'{command.name}, {name}: {problem}', file=sys.stderr)
             write_json({'seed': args.seed, 'outcomes': rows}, folder / 'faults.json')

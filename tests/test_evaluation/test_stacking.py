@@ -113,3 +113,17 @@ def test_agrees_with_plain_loops(seed):
     tracks = link_boxes(boxes, scores, slices, labels, 0.5)
     assert tracks.tolist() == plain_tracks(boxes, scores, slices, labels, 0.5)
     assert 12 < tracks.max() + 1 < 120
+
+
+def test_links_are_the_same_however_many_pairs_are_compared_at_once(monkeypatch):
+    generator = np.random.default_rng(0)
+    low = generator.integers(0, 12, (300, 2))
+    boxes = np.concatenate([low, low + generator.integers(1, 9, (300, 2))], axis=1)
+    scores, slices = generator.integers(0, 5, 300) / 4, generator.integers(0, 30, 300)
+    labels = generator.integers(0, 2, 300)
+    whole = link_boxes(boxes, scores, slices, labels, 0.3)
+    monkeypatch.setattr('mmlesion.evaluation.functional.stacking._MAX_PAIRS', 50)
+    assert (link_boxes(boxes, scores, slices, labels, 0.3) == whole).all()
+    # a track has at most one box on a slice, and none is left out in between
+    for track in range(whole.max() + 1):
+        assert (np.diff(np.sort(slices[whole == track])) == 1).all()

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from mmlesion.io.atomic import atomic_folder, atomic_write
+from mmlesion.io.atomic import atomic_folder, atomic_write, remove_partial
 from mmlesion.io.schema import path_under
 from mmlesion.utils import OutputError, UserError, cli
 
@@ -46,6 +46,38 @@ def test_atomic_folder_leaves_the_old_one_on_error(tmp_path):
         (temporary / 'half').touch()
         _ = 1 / 0
     assert [child.name for child in tmp_path.rglob('*')] == ['data', 'old']
+
+
+@pytest.fixture
+def left(tmp_path):
+    """A file and a folder that killed processes have left, one of them still being written."""
+    (tmp_path / '.part-x.json').touch()
+    (tmp_path / '.part-data-1').mkdir()
+    (tmp_path / '.part-data-1' / 'half').touch()
+    (tmp_path / '.hidden').touch()
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    return tmp_path
+
+
+def test_what_a_killed_process_left_is_removed(left):
+    with atomic_write(left / 'b.json') as other:
+        os.utime(other, (0, 0))
+        remove_partial(left)  # what is being written is locked
+        assert sorted(path.name for path in left.iterdir()) == sorted(['.hidden', other.name])
+    assert sorted(path.name for path in left.iterdir()) == ['.hidden', 'b.json']
+
+
+def test_a_folder_removes_what_was_left_of_itself_alone(left):
+    with atomic_folder(left / 'data') as other, atomic_folder(left / 'data'):
+        assert other.is_dir()
+    assert sorted(path.name for path in left.iterdir()) == ['.hidden', '.part-x.json', 'data']
+
+
+def test_what_was_made_just_now_is_not_removed(tmp_path):
+    (tmp_path / '.part-x.json').touch()
+    remove_partial(tmp_path)
+    assert (tmp_path / '.part-x.json').exists()
 
 
 def test_path_under(tmp_path):

@@ -9,6 +9,7 @@ import attacks
 import cv2
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from mmdet.registry import TRANSFORMS
 
 from mmlesion.converters.case_table import read_case_table
@@ -17,6 +18,7 @@ from mmlesion.io.ct import read_ct, read_image
 from mmlesion.io.json_files import read_json
 from mmlesion.io.luna16 import read_csv
 from mmlesion.io.slices import read_slice
+from mmlesion.phantom.nih_ln_layout import write_dicom
 from mmlesion.structures import SubVolume, decode_mask, usable_segmentation
 from mmlesion.utils import UserError, cli
 
@@ -174,3 +176,21 @@ def test_nested_results(tmp_path):
     path = tmp_path / 'a.json'
     path.write_text('[' * 900 + ']' * 900)
     assert json.dumps(read_json(path)) == path.read_text()
+
+
+@pytest.mark.parametrize('rows', [b'\xff\xff', b'\x00\x40'])
+def test_a_dicom_series_of_few_bytes_is_not_made_room_for(tmp_path, rows):
+    voxels = np.where(np.arange(8) < 4, -1000, 40) * np.ones((2, 8, 1))
+    volume = sitk.GetImageFromArray(voxels.astype(np.int16))
+    write_dicom(tmp_path / 'series', volume, '1.2.3', 'p')
+    assert read_ct(tmp_path / 'series').GetSize() == (8, 8, 2)
+    for path in (tmp_path / 'series').iterdir():
+        content = path.read_bytes()
+        for tag in (b'\x28\x00\x10\x00', b'\x28\x00\x11\x00'):  # rows and columns, 16 bits each
+            head = tag + b'\x02\x00\x00\x00'  # implicit VR
+            assert content.count(head) == 1
+            start = content.index(head) + len(head)
+            content = content[:start] + rows + content[start + 2 :]
+        path.write_bytes(content)
+    (said,) = attacks.outcomes(read_ct, {'a': tmp_path / 'series'}, tmp_path).values()
+    assert said.startswith('UserError: ') and 'declares' in said and '\n' not in said

@@ -11,6 +11,7 @@ import pytest
 from mmlesion.converters import deeplesion
 from mmlesion.converters.base import Run
 from mmlesion.io.deeplesion import DL_INFO_HEADER, read_lines
+from mmlesion.io.json_files import write_json_text
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.utils import UserError
 
@@ -279,16 +280,15 @@ def test_a_file_that_is_not_dl_info(tmp_path, content, message):
 
 
 def test_write_is_all_or_nothing(tmp_path, monkeypatch):
-    texts = []
-    original = Path.write_text
+    written = []
 
-    def fail_on_third(self, text, **options):
-        texts.append(text)
-        if len(texts) == 3:
+    def fail_on_third(content, path):
+        written.append(content)
+        if len(written) == 3:
             raise OSError('no space left on device')
-        return original(self, text, **options)
+        write_json_text(content, path)
 
-    monkeypatch.setattr(Path, 'write_text', fail_on_third)
+    monkeypatch.setattr('mmlesion.converters.base.write_json_text', fail_on_third)
     with pytest.raises(OSError):
         Run(tmp_path / 'out').write({'train': {}, 'val': {}, 'test': {}}, [])
     assert list((tmp_path / 'out').iterdir()) == []

@@ -2,8 +2,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from mmdet.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.runner import CheckpointLoader
 from torch._utils import ExceptionWrapper
 
@@ -51,6 +53,19 @@ def test_an_option_that_a_constructor_refuses(config, message):
     explained = explain(caught(TRANSFORMS.build, config), SCRIPT)
     assert explained.startswith(message) and '\n' not in explained
     assert 'spacing' in explained or config['type'] != 'NormalizeSpacing'
+
+
+def test_what_torch_refuses_is_told_with_the_options():
+    head = dict(type='TruncatedRPNHead', num_classes=1, in_channels=-4, feat_channels=8)
+    explained = explain(caught(MODELS.build, head), SCRIPT)
+    assert explained.startswith('TruncatedRPNHead: ') and '\n' not in explained
+    assert 'check its options' in explained and 'in_channels=-4, feat_channels=8' in explained
+
+
+def test_an_unknown_optimizer_is_named():
+    cfg = dict(type='OptimWrapper', optimizer=dict(type='NoOptimizer', lr=0.1))
+    error = caught(lambda cfg: build_optim_wrapper(torch.nn.Linear(1, 1), cfg), cfg)
+    assert explain(error, SCRIPT).startswith('optim_wrapper.optimizer.type is NoOptimizer, ')
 
 
 def test_a_value_error_outside_of_constructors_is_not_the_users():

@@ -2,7 +2,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
+from concurrent.futures import InvalidStateError
 from functools import partial
 from pathlib import Path
 
@@ -155,3 +157,21 @@ def program(folder, workers):
     sys.stderr = open(2, 'w', buffering=1)
     task = partial(write_for_ever, folder=folder)
     cli(run_parallel)(task, range(4), workers, None, 'it', True)
+
+
+def test_canceled_futures_alone_are_not_told(monkeypatch):
+    """Python's executor breaks off futures that were canceled before its workers ended."""
+    told = []
+    hook = told.append
+    monkeypatch.setattr(threading, 'excepthook', hook)
+
+    def break_off():
+        raise InvalidStateError('CANCELLED')
+
+    with parallel._cancelled_futures_ignored():
+        for target in (break_off, lambda: 1 / 0):
+            thread = threading.Thread(target=target)
+            thread.start()
+            thread.join()
+    assert [args.exc_type for args in told] == [ZeroDivisionError]
+    assert threading.excepthook is hook

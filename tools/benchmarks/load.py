@@ -125,7 +125,8 @@ def write_proposals(folder, generator, args):
             'pooled_slices': np.repeat(np.arange(1, 101), 5),
         }
         store.save(name, arrays)
-        images.append({'id': number + 1, 'file_name': f'{name}/050.png', 'patient_id': number + 1})
+        image = {'id': number + 1, 'file_name': f'{name}/050.png', 'patient_id': number + 1}
+        images.append({**image, 'width': 512, 'height': 512, 'slice_index': 50})
         corner = low[49, 0].tolist()
         annotations.append(
             {'id': number + 1, 'image_id': number + 1, 'category_id': 1, 'bbox': [*corner, 30, 30]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,9 @@ from mmengine.fileio import BaseStorageBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from mmlesion.io.atomic import atomic_write
+from mmlesion.io.atomic import atomic_write, remove_partial
 
 from ..latest_checkpoint import LAST
-
-# what atomic_write leaves of a checkpoint when the process is killed in it
-_PARTIAL = re.compile(r'\.\w{8}\.pth', re.ASCII)
 
 
 class WholeCheckpointHook(CheckpointHook):
@@ -38,10 +34,8 @@ class WholeCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if self.save_best is not None:
             self._find_best()
-        if is_main_process() and os.path.isdir(self.out_dir):
-            for path in Path(self.out_dir).iterdir():
-                if _PARTIAL.fullmatch(path.name):
-                    path.unlink()
+        if is_main_process():
+            remove_partial(self.out_dir)
 
     def _find_best(self) -> None:
         """Take the best checkpoints' names from the message hub, and their folder from here."""

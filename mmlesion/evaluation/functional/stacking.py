@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from .overlaps import box_overlaps
+
+_MAX_PAIRS = 1 << 20
+"""Of boxes that are compared at once, but for those of two slices."""
 
 
 def link_boxes(
@@ -30,19 +35,70 @@ def link_boxes(
     Returns:
         ndarray: (n,) index of each box's track, from 0.
     """
-    tracks = np.full(len(boxes), -1)
-    num_tracks = 0
-    before, last_slice = np.zeros(0, int), None
-    for index in np.unique(slices):
-        here = np.flatnonzero(slices == index)
-        if last_slice is not None and index == last_slice + 1:
-            pairs = _match(boxes, scores, labels, before, here, iou_thr)
-            tracks[pairs[:, 1]] = tracks[pairs[:, 0]]
-        new = here[tracks[here] < 0]
-        tracks[new] = num_tracks + np.arange(len(new))
-        num_tracks += len(new)
-        before, last_slice = here, index
-    return tracks
+    order = np.argsort(slices, kind='stable')
+    bounds = np.flatnonzero(np.diff(slices[order])) + 1
+    groups = np.split(order, bounds) if len(order) else []
+    partner = np.full(len(boxes), -1)
+    for first, second in _pairs_of_slices(slices, groups):
+        overlaps = box_overlaps(boxes[first], boxes[second], inclusive=False)
+        good = (overlaps > iou_thr) & (labels[first] == labels[second])
+        first, second, overlaps = first[good], second[good], overlaps[good]
+        # The last key counts first: the slice, IoU, then the sum of both scores.
+        both = scores[np.stack([first, second], axis=1)].sum(1)
+        ranked = np.lexsort((-both, -overlaps, slices[first]))
+        _choose(first[ranked].tolist(), second[ranked].tolist(), partner)
+    return _number_tracks(order.tolist(), partner.tolist())
+
+
+def _pairs_of_slices(
+    slices: np.ndarray, groups: list[np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield pairs of a box and one on the next slice, (p,) indices each, of whole slices."""
+    rows: list[np.ndarray] = []
+    columns: list[np.ndarray] = []
+    count = 0
+    for before, here in zip(groups[:-1], groups[1:]):
+        if slices[here[0]] != slices[before[0]] + 1:
+            continue
+        rows.append(np.repeat(before, len(here)))
+        columns.append(np.tile(here, len(before)))
+        count += len(before) * len(here)
+        if count >= _MAX_PAIRS:
+            yield np.concatenate(rows), np.concatenate(columns)
+            rows, columns, count = [], [], 0
+    if rows:
+        yield np.concatenate(rows), np.concatenate(columns)
+
+
+def _choose(first: list[int], second: list[int], partner: np.ndarray) -> None:
+    """Set the partner of each second box, one to one, in the order of the pairs."""
+    taken_first, taken_second = set(), set()
+    for one, other in zip(first, second):
+        if one not in taken_first and other not in taken_second:
+            taken_first.add(one)
+            taken_second.add(other)
+            partner[other] = one
+
+
+def _number_tracks(order: list[int], partner: list[int]) -> np.ndarray:
+    """Return the track of each box, which is that of its partner; others begin one.
+
+    Args:
+        order (list[int]): All n boxes, in the order of their slices.
+        partner (list[int]): Of each box, one on the slice before, or -1.
+
+    Returns:
+        ndarray: (n,) int.
+    """
+    tracks = [-1] * len(order)
+    count = 0
+    for box in order:
+        if partner[box] >= 0:
+            tracks[box] = tracks[partner[box]]
+        else:
+            tracks[box] = count
+            count += 1
+    return np.array(tracks, int)
 
 
 def stack_boxes(
@@ -90,38 +146,3 @@ def stack_boxes(
     # The tracks move to their place in `order`; its inverse says where each track went.
     order = np.argsort(-scores_3d, kind='stable')
     return boxes_3d[order], scores_3d[order], labels_3d[order], np.argsort(order)[tracks]
-
-
-def _match(
-    boxes: np.ndarray,
-    scores: np.ndarray,
-    labels: np.ndarray,
-    before: np.ndarray,
-    here: np.ndarray,
-    iou_thr: float,
-) -> np.ndarray:
-    """Pair boxes of two slices one to one, in descending order of IoU.
-
-    Args:
-        boxes (ndarray): (n, 4) boxes of all slices.
-        scores (ndarray): (n,) their scores.
-        labels (ndarray): (n,) their classes.
-        before (ndarray): (b,) indices of the boxes on one slice.
-        here (ndarray): (h,) indices of those on the next.
-        iou_thr (float): The IoU of a pair is greater.
-
-    Returns:
-        ndarray: (m, 2) indices, one of ``before`` and one of ``here``.
-    """
-    ious = box_overlaps(boxes[before][:, None], boxes[here][None], inclusive=False)
-    rows, columns = np.nonzero((ious > iou_thr) & (labels[before][:, None] == labels[here]))
-    pairs = np.stack([before[rows], here[columns]], axis=1)
-    # The last key counts first: IoU, then the sum of both scores.
-    order = np.lexsort((-scores[pairs].sum(1), -ious[rows, columns]))
-    taken: set[int] = set()
-    chosen = []
-    for first, second in pairs[order].tolist():
-        if first not in taken and second not in taken:
-            taken.update((first, second))
-            chosen.append((first, second))
-    return np.array(chosen, int).reshape(-1, 2)

@@ -231,6 +231,10 @@ def detector(root, run_tool):
         (root / f'{name[:3]}.py').write_text(text)
     _join(root, 'train.json', 'val.json', 'both.json')
     weights = _weights(root / 'config.py')
+    far = dict(state_dict=weights, meta=dict(epoch=0, iter=2**50), optimizer=None)
+    torch.save(far, root / 'far.pth')
+    loop = "dict(_delete_=True, type='IterBasedTrainLoop', max_iters=2, val_interval=2)"
+    (root / 'iterations.py').write_text(f"_base_ = 'config.py'\ntrain_cfg = {loop}\n")
     torch.save(dict(state_dict={}, meta={}), root / 'empty.pth')
     torch.save(dict(message='no weights'), root / 'none.pth')
     torch.save([1, 2], root / 'list.pth')
@@ -256,6 +260,22 @@ def _weights(config):
 
     torch.manual_seed(0)
     return MODELS.build(Config.fromfile(config).model).state_dict()
+
+
+def studies(root, run_tool):
+    """Two studies of a body, and results of each as infer.py writes them."""
+    for name in ('earlier', 'later'):
+        image = write(root / f'{name}.nii', body((20, 48, 64)))
+        found = write(root / name / 'lesions.nii.gz', lesion((20, 48, 64)))
+        assert found.GetSize() == image.GetSize()
+        entry = dict(id=1, label='lesion', score=0.9, center_mm=[9.2, 8.4, 7.0])
+        entry.update(diameter_mm=6.4, short_diameter_mm=4.8, diameter_source='box', key_slice=3)
+        entry.update(bbox_voxel=[7.5, 7.5, 2.5, 15.5, 13.5, 4.5], recist_voxel=None)
+        volume = dict(source=str(root / f'{name}.nii'), size=image.GetSize(), slice_axis='k')
+        volume.update(spacing_mm=SPACING, origin_mm=image.GetOrigin())
+        volume.update(direction=image.GetDirection())
+        content = dict(volume=volume, detector=dict(config='a.py'), lesions=[entry])
+        (root / name / 'lesions.json').write_text(json.dumps(content))
 
 
 def mined(root, run_tool):

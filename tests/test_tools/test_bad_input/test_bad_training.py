@@ -133,7 +133,7 @@ TRAINED = 'train_dataloader.dataset'
         option('val_evaluator.groups="[organ]"', 'organ'),
         option('val_evaluator.max_per_item=-1', 'max_per_item'),
         option('val_evaluator.fold=3', 'fold'),
-        option('optim_wrapper.optimizer.type=NoOptimizer', 'the config'),
+        option('optim_wrapper.optimizer.type=NoOptimizer', 'optimizer.type is NoOptimizer'),
         option('optim_wrapper.optimizer.lr=-1', 'learning rate'),
         option('optim_wrapper.optimizer.lr=fast', 'lr'),
         option('train_cfg.max_epochs=many', 'max_epochs'),
@@ -156,7 +156,12 @@ TRAINED = 'train_dataloader.dataset'
         'a model of other classes than the data',
         'num_classes',
         options='--cfg-options model.roi_head.bbox_head.num_classes=8 randomness.seed=0',
-        keeps=('out/epoch_1.pth', 'out/last_checkpoint'),
+    ),
+    Case(
+        TRAIN._replace(arguments='{data}/iterations.py --work-dir {out}'),
+        'an iteration past the last one',
+        'past the 2 of the config',
+        options='--resume {data}/far.pth',
     ),
     Case(TRAIN, 'a file for the work folder', 'out', fault=file_in_place),
     Case(
