@@ -93,7 +93,7 @@ def watch(inferencer: LesionInferencer, device: str) -> StageClock:
     watch_network(clock, inferencer.model)
     clock.add_everywhere('NMS', batched_nms)
     clock.add_everywhere('NMS', nms_3d)
-    clock.add('boxes to arrays', module, '_slice_detections')
+    clock.add('boxes to arrays', module, 'slice_detections')
     clock.add('stacking', module, 'stack_boxes')
     clock.add('describing lesions', module, 'describe_lesions')
     clock.add('writing: rest', module, 'write_lesions')

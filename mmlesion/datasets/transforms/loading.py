@@ -98,14 +98,18 @@ class LoadCTSlices(BaseTransform):
         nearest = functools.partial(_nearest_existing, read, key, key_range)
         slices = [_interpolate(nearest, z) for z in self._positions(results, key, key_range)]
         if self.num_slices > 1 and results.get('slice_interval'):
-            results['slice_distance'] = self._step(results) * results['slice_interval']
+            results['slice_distance'] = self.step(results) * results['slice_interval']
         height, width = slices[0].shape
         results['img'] = cv2.merge(slices).reshape(height, width, self.num_slices)
         results['img_shape'] = results['ori_shape'] = (height, width)
         return results
 
-    def _step(self, results: dict) -> float:
-        """Return the distance of the channels in stored slices."""
+    def step(self, results: dict) -> float:
+        """Return the distance of the channels in stored slices.
+
+        Args:
+            results (dict): A sample, of which ``slice_interval`` is used.
+        """
         if self.slice_interval is None or self.num_slices == 1:
             return 1.0
         interval = _ct_field(results, 'slice_interval')
@@ -119,7 +123,7 @@ class LoadCTSlices(BaseTransform):
 
     def _positions(self, results: dict, key: int, key_range: Sequence[int]) -> list[float]:
         """Return the fractional slice indices of the channels."""
-        step = self._step(results)
+        step = self.step(results)
         # the key slice is the middle channel; whole numbers are exact, so that one slice is read
         offsets = np.arange(self.num_slices) - self.num_slices // 2
         first, last = key_range

@@ -44,6 +44,11 @@ class GroupedSliceBackbone(BaseModule):
         self.group_size = backbone.get('in_channels', 3)
         self.cache: FeatureCache | None = None
 
+    @property
+    def sharing_distance(self) -> int:
+        """int: Slices from a group to the next, after which another key slice has it."""
+        return self.group_size
+
     def share_features(self, size: int) -> None:
         """Keep the features of groups from pass to pass, for key slices that share them.
 
