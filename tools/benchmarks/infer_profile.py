@@ -58,7 +58,7 @@ def build(path: str, args: argparse.Namespace) -> LesionInferencer:
 
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of random weights
-        cfg = load_config(path, args.cfg_options)
+        cfg = load_config(path)
         return LesionInferencer(cfg, args.checkpoint, args.device, show_progress=False)
 
 
@@ -188,7 +188,6 @@ def main():
     parser.add_argument(
         '--return-memory', action='store_true', help='give freed memory back, as C programs do'
     )
-    parser.set_defaults(cfg_options=None)
     parser.run(measure, show)
 
 
