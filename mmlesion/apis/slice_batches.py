@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from mmengine.dataset import Compose, pseudo_collate
 
 from ..structures.ct_volume import CTVolume
+from ..utils.prefetch import prefetch
 
 
 class SliceBatch(NamedTuple):
@@ -49,7 +50,7 @@ def chained_order(num_slices: int, distance: float) -> np.ndarray:
 def load_batches(
     volume: CTVolume, pipeline: Compose, order: np.ndarray, batch_size: int
 ) -> Iterator[SliceBatch]:
-    """Yield the slices of a volume; the next batch is loaded while one is used.
+    """Iterate over the slices of a volume; the next batch is loaded while one is used.
 
     Args:
         volume (CTVolume): The volume.
@@ -59,13 +60,7 @@ def load_batches(
     """
     # batch_size slices each, the last chunk perhaps fewer
     chunks = np.split(order, range(batch_size, len(order), batch_size))
-    with ThreadPoolExecutor(1) as background:
-        ahead = background.submit(_load, volume, pipeline, chunks[0])
-        for index in range(len(chunks)):
-            batch = ahead.result()
-            if index + 1 < len(chunks):
-                ahead = background.submit(_load, volume, pipeline, chunks[index + 1])
-            yield batch
+    return prefetch(partial(_load, volume, pipeline), chunks)
 
 
 def _load(volume: CTVolume, pipeline: Compose, indices: np.ndarray) -> SliceBatch:

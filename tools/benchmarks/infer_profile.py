@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 import SimpleITK as sitk
+from mmengine.config import DictAction
 
 from mmlesion.analysis.benchmark import BenchmarkParser, format_table
 from mmlesion.analysis.memory import PeakMemory, check_memory
@@ -58,7 +59,7 @@ def build(path: str, args: argparse.Namespace) -> LesionInferencer:
 
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of random weights
-        cfg = load_config(path)
+        cfg = load_config(path, args.cfg_options)
         return LesionInferencer(cfg, args.checkpoint, args.device, show_progress=False)
 
 
@@ -179,6 +180,7 @@ def main():
         help='(default: ElixirNet on nine slices, LENS, A3D on seven slices, and one of volumes)',
     )
     parser.add_argument('--checkpoint', help='of a single config (default: random weights)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='config overrides')
     parser.add_argument('--volume', help='a CT, repeated to --slices (default: noise)')
     parser.add_argument('--slices', type=int, default=32, help='(default 32)')
     parser.add_argument('--size', type=int, default=512, help='side of noise, px (default 512)')

@@ -1,10 +1,10 @@
 """Slices per second of a slice-based detector on a volume, with each measure for speed.
 
-See docs/speed.md. "anew" computes each key slice alone and gives freed memory back to the system, as a plain program
+"anew" computes each key slice alone and gives freed memory back to the system, as a plain program
 does; "kept" keeps the memory; "shared" also computes what key slices share once; "fused",
-"channels last" and "amp" add an option each. All run in turn in one run, from random weights unless
-there is a checkpoint. The command of tools/infer.py without reading, stacking and writing is timed:
-loading of slices, network, NMS.
+"channels last" and "amp" add an option each (docs/speed.md). All run in turn in one run, from
+random weights unless there is a checkpoint. The command of tools/infer.py without reading, stacking
+and writing is timed: loading of slices, network, NMS.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
+from mmengine.config import DictAction
 
 from mmlesion.analysis.benchmark import BenchmarkParser, format_table
 from mmlesion.analysis.memory import PeakMemory, check_memory
@@ -85,7 +86,7 @@ def build(kind: Kind, args: argparse.Namespace) -> LesionInferencer:
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of random weights
         return LesionInferencer(
-            load_config(args.config),
+            load_config(args.config, args.cfg_options),
             args.checkpoint,
             args.device,
             show_progress=False,
@@ -175,6 +176,7 @@ def main():
         '--kinds', nargs='+', choices=list(KINDS), default=list(KINDS), help='(default: all)'
     )
     parser.add_argument('--checkpoint', help='(default: random weights)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='config overrides')
     parser.add_argument('--volume', help='a CT, repeated to --slices (default: noise)')
     parser.add_argument('--slices', type=int, default=32, help='(default 32)')
     parser.add_argument('--size', type=int, default=512, help='side of noise, px (default 512)')
