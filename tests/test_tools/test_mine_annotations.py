@@ -7,6 +7,8 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
+import mmlesion  # noqa: F401 (registers its components)
+
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'mine_annotations.py'
 
