@@ -13,65 +13,22 @@ import argparse
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import Callable
 
 import cv2
 import numpy as np
 
 from mmlesion.analysis.benchmark import BenchmarkParser, format_table
+from mmlesion.analysis.drawn_series import KeySlice, list_key_slices, write_series
 from mmlesion.analysis.timing import Rounds, interleave, time_call
-from mmlesion.io.slices import write_slice
 from mmlesion.utils import UserError, cli
 
 WINDOW = (-1024.0, 3071.0)
 STEP = 2.0  # mm from channel to channel
+Loader = Callable[[KeySlice], np.ndarray]
 
 
-class Key(NamedTuple):
-    """A key slice.
-
-    Args:
-        folder (Path): Its series.
-        number (int): Its number there.
-        last (int): The number of the last slice; the first is 1.
-    """
-
-    folder: Path
-    number: int
-    last: int
-
-
-def write_series(folder: Path, args: argparse.Namespace) -> None:
-    """Draw series: an ellipse of tissue with noise in air."""
-    drawn = np.random.default_rng(args.seed)
-    y, x = np.mgrid[-1 : 1 : args.size * 1j, -1 : 1 : args.size * 1j]
-    body = (x / 0.9) ** 2 + (y / 0.7) ** 2 < 1
-    for number in range(args.series):
-        series = folder / f'{number + 1:06d}_01_01'
-        series.mkdir()
-        for index in range(args.slices):
-            noise = drawn.normal(0, 15, body.shape)
-            write_slice(series / f'{index + 1:03d}.png', np.where(body, 40 + noise, -1000 + noise))
-
-
-def list_keys(folder: Path) -> list[Key]:
-    """List all slices of all series below a folder as key slices.
-
-    Raises:
-        UserError: If there is none, or a series is not numbered from 1 on without a gap.
-    """
-    keys = []
-    for series in sorted(path for path in folder.iterdir() if path.is_dir()):
-        numbers = sorted(int(path.stem) for path in series.glob('*.png'))
-        if numbers != list(range(1, len(numbers) + 1)):
-            raise UserError(f'{series} is not 001.png and on, without a gap')
-        keys += [Key(series, number, numbers[-1]) for number in numbers]
-    if not keys:
-        raise UserError(f'{folder} has no folders of slices')
-    return keys
-
-
-def load_as_papers(key: Key, num_slices: int, interval: float) -> np.ndarray:
+def load_as_papers(key: KeySlice, num_slices: int, interval: float) -> np.ndarray:
     """Load a sample as the papers describe it, (H, W, num_slices)."""
     decoded: dict[int, np.ndarray] = {}
 
@@ -94,25 +51,19 @@ def load_as_papers(key: Key, num_slices: int, interval: float) -> np.ndarray:
     return np.clip((image - low) / (high - low), 0, 1) * 255
 
 
-def load_here(key: Key, interval: float, pipeline: Callable[[dict], dict]) -> np.ndarray:
+def load_here(key: KeySlice, interval: float, pipeline: Callable[[dict], dict]) -> np.ndarray:
     """Load a sample with the transforms of the configs."""
-    sample = dict(
-        img_path=str(key.folder / f'{key.number:03d}.png'),
-        slice_index=key.number,
-        slice_range=[1, key.last],
-        slice_interval=interval,
-    )
-    return pipeline(sample)['img']
+    return pipeline(key.sample(interval))['img']
 
 
-def loaders(num_slices: int, args: argparse.Namespace) -> dict[str, Callable[[Key], np.ndarray]]:
+def loaders(num_slices: int, args: argparse.Namespace) -> dict[str, Loader]:
     """Return a function of a key slice for each kind."""
     from mmengine.dataset import Compose
 
     from mmlesion.datasets.transforms import LoadCTSlices, WindowHU
 
     window = WindowHU((WINDOW,), (0.0, 255.0))
-    functions: dict[str, Callable[[Key], np.ndarray]] = {}
+    functions: dict[str, Loader] = {}
     functions['papers'] = partial(load_as_papers, num_slices=num_slices, interval=args.interval)
     for name, size in dict(plain=0, cached=args.cache_size).items():
         pipeline = Compose([LoadCTSlices(num_slices, STEP, cache_size=size), window])
@@ -120,7 +71,7 @@ def loaders(num_slices: int, args: argparse.Namespace) -> dict[str, Callable[[Ke
     return functions
 
 
-def run_epoch(load: Callable[[Key], np.ndarray], keys: list[Key]) -> float:
+def run_epoch(load: Loader, keys: list[KeySlice]) -> float:
     """Load all samples; return processor seconds."""
 
     def epoch() -> None:
@@ -130,7 +81,7 @@ def run_epoch(load: Callable[[Key], np.ndarray], keys: list[Key]) -> float:
     return time_call(epoch)[1].processor
 
 
-def compare(num_slices: int, keys: list[Key], args: argparse.Namespace) -> list[dict]:
+def compare(num_slices: int, keys: list[KeySlice], args: argparse.Namespace) -> list[dict]:
     """Time the kinds in turn, after comparing what they load."""
     functions = loaders(num_slices, args)
     expected = functions['papers'](keys[0])
@@ -174,8 +125,8 @@ def measure(args: argparse.Namespace) -> list[dict]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(args.images or temporary)
         if not args.images:
-            write_series(folder, args)
-        keys = list_keys(folder)
+            write_series(folder, args.series, args.slices, args.size, args.seed)
+        keys = list_key_slices(folder)
         order = np.random.default_rng(args.seed).permutation(len(keys))
         shuffled = [keys[index] for index in order]
         for num_slices in (3, 7, 9):
