@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from mmcv.cnn import fuse_conv_bn
+from mmdet.models.detectors import BaseDetector
 from torch import Tensor, nn
 
 HALF = dict(cpu=torch.bfloat16, cuda=torch.float16)
@@ -49,11 +50,11 @@ class Speed:
                     getattr(model, name).to(memory_format=torch.channels_last)
 
     @contextmanager
-    def applied(self, model: nn.Module) -> Iterator[None]:
+    def applied(self, model: BaseDetector) -> Iterator[None]:
         """Compute features with ``amp`` and ``channels_last`` within a block.
 
         Args:
-            model (nn.Module): With ``extract_feat``, as mmdet's detectors.
+            model (BaseDetector): Any of mmdet.
         """
         if not (self.amp or self.channels_last):
             yield
@@ -66,7 +67,7 @@ class Speed:
                 levels = extract(inputs)
             return tuple(level.float().contiguous() for level in levels)
 
-        model.extract_feat = extract_fast
+        model.extract_feat = extract_fast  # undone below
         try:
             yield
         finally:
