@@ -9,6 +9,7 @@ from tqdm import tqdm
 from mmlesion.apis.lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH
 from mmlesion.io.volume_list import list_volumes
 from mmlesion.utils import UserError, check_range, cli
+from mmlesion.utils.freed_memory import keep_freed_memory
 
 
 def parse_args():
@@ -69,6 +70,19 @@ def parse_args():
         'one file without network',
     )
     parser.add_argument('--no-overlay', action='store_true', help='draw no overlay images')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='compute features in half precision: float16 on a GPU, bfloat16 on a processor',
+    )
+    parser.add_argument(
+        '--channels-last', action='store_true', help='keep feature maps with channels last'
+    )
+    parser.add_argument(
+        '--fuse-conv-bn',
+        action='store_true',
+        help='make batch normalization a part of the convolutions of the backbone',
+    )
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='config overrides, key=value'
     )
@@ -138,9 +152,16 @@ def main():
     # with torch, which --help does without
     from mmlesion.apis import LesionInferencer
     from mmlesion.apis.many_volumes import detect_many
+    from mmlesion.apis.speed import Speed
 
+    keep_freed_memory()
     inferencer = LesionInferencer(
-        args.config, args.checkpoint, args.device, args.cfg_options, args.box_margin
+        args.config,
+        args.checkpoint,
+        args.device,
+        args.cfg_options,
+        args.box_margin,
+        speed=Speed(args.amp, args.channels_last, args.fuse_conv_bn),
     )
     options = dict(
         batch_size=args.batch_size,

@@ -23,8 +23,9 @@ from mmlesion.mining import RULES, AnnotationMiner
 from mmlesion.mining.embeddings import EmbeddingSteps
 from mmlesion.mining.proposals import detection_steps
 from mmlesion.mining.report import count_rows, score_rows
-from mmlesion.utils import UserError, cli
+from mmlesion.utils import UserError, check_range, cli
 from mmlesion.utils.configs import load_config
+from mmlesion.utils.freed_memory import keep_freed_memory
 from mmlesion.utils.lost_processes import end_with_parent, lost_process
 from mmlesion.utils.mmdet_tools import without_worker_traceback
 
@@ -87,6 +88,13 @@ def parse_args():
     parser.add_argument(
         '--num-workers', type=int, default=2, help='number of loading processes (default: 2)'
     )
+    parser.add_argument(
+        '--feature-cache',
+        type=int,
+        default=24,
+        help='groups of slices whose features are kept for the next slices, for each worker '
+        '(default: 24; 0 computes each anew)',
+    )
     parser.add_argument('--device', help='such as cuda:0 or cpu (default: the available device)')
     launchers = ['none', 'pytorch', 'slurm', 'mpi']
     parser.add_argument('--launcher', choices=launchers, default='none', help='job launcher')
@@ -145,6 +153,7 @@ def check_args(args):
             raise UserError(f'--{name.replace("_", "-")} must be at least 0 and below 1')
     if not args.delta > 0 or args.batch_size < 1 or args.num_workers < 0:
         raise UserError('--delta and --batch-size must be positive, --num-workers at least 0')
+    check_range('--feature-cache', args.feature_cache, 0)
     if 'matching' in args.rules and not args.embedder:
         raise UserError(
             'the rule matching needs --embedder CONFIG CHECKPOINT: train one by '
@@ -259,11 +268,15 @@ def listing(volumes, *parts):
 
 
 def find_proposals(args, cfg, device, source, store, volumes):
+    from mmlesion.apis.feature_sharing import shared_features
     from mmlesion.apis.inferencer import load_detector
 
+    keep_freed_memory()
     model = load_detector(cfg, args.checkpoint, device)
     steps = detection_steps(model, source['images'], args.score_thr)
-    run_pass(args, store, steps, test_pipeline(cfg), volumes, 'proposals')
+    # of the volumes that the workers take turns with
+    with shared_features(model, args.feature_cache * max(args.num_workers, 1)):
+        run_pass(args, store, steps, test_pipeline(cfg), volumes, 'proposals')
 
 
 def embed(args, device, source, proposals, volumes, fingerprint):

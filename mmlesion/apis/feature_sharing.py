@@ -25,3 +25,16 @@ def shared_features(model: nn.Module, size: int) -> Iterator[None]:
     finally:
         for part in parts:
             part.share_features(0)
+
+
+def sharing_distance(model: nn.Module) -> int:
+    """Return how many channels of the input two key slices that share features are apart.
+
+    Args:
+        model (nn.Module): The detector.
+
+    Returns:
+        int: ``sharing_distance`` of its part that shares features, 1 without such a part.
+    """
+    distances = [getattr(part, 'sharing_distance', 1) for part in model.modules()]
+    return max(distances)

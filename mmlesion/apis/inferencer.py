@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import os.path as osp
 import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,60 +13,34 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 from mmdet.registry import DATASETS, MODELS
-from mmdet.structures import DetDataSample
 from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import Compose
 from mmengine.device import get_device
 from mmengine.model.utils import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
-from mmengine.structures import InstanceData
 from torch import nn
 from tqdm import tqdm
 
 from mmlesion.io.ct import check_ct, read_ct
 
 from ..evaluation.functional import stack_boxes
-from ..structures import (
-    Columns,
-    Segment,
-    clip_segment,
-    cut_segments,
-    reverse_axes,
-    to_original_frame,
-)
+from ..structures import Segment, reverse_axes
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..utils.configs import load_config
 from ..utils.whole_checkpoints import check_fit
-from .feature_sharing import shared_features
+from .feature_sharing import shared_features, sharing_distance
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions
+from .slice_batches import chained_order, load_batches
+from .slice_detections import SliceDetections, slice_detections
+from .speed import Speed
 from .volume_detection import detect_volume, loads_volumes, prepare_volume
 
 if TYPE_CHECKING:
     from mmdet.models.detectors import BaseDetector
-
-
-@dataclass(frozen=True, eq=False)
-class SliceDetections(Columns):
-    """Detections on the slices of a volume.
-
-    Attributes:
-        boxes (ndarray): (n, 4) x1, y1, x2, y2 in px of ``CTVolume.array``.
-        scores (ndarray): (n,).
-        slices (ndarray): (n,) slice indices.
-        labels (ndarray): (n,).
-        segments (list[Segment | None]): Segments of the n detections, clipped to their boxes; None
-            for a detection without one, or if the model predicts no masks.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    slices: np.ndarray
-    labels: np.ndarray
-    segments: list
 
 
 class FoundLesions(NamedTuple):
@@ -114,6 +86,8 @@ class LesionInferencer:
         show_progress (bool): Show progress bars. Defaults to True.
         feature_cache (int): Groups of slices whose features a ``GroupedSliceBackbone`` keeps for
             the next key slices (docs/inference.md); 0 computes each anew. Defaults to 16.
+        speed (Speed, optional): Mixed precision, memory format and fusion of batch normalization
+            (docs/speed.md). Defaults to None, none of them.
 
     Raises:
         UserError: If the config, the checkpoint or the device cannot be used.
@@ -133,6 +107,7 @@ class LesionInferencer:
         box_margin: float | None = None,
         show_progress: bool = True,
         feature_cache: int = 16,
+        speed: Speed | None = None,
     ) -> None:
         cfg = load_config(model, cfg_options, ['test_dataloader'])
         self.model = load_detector(cfg, weights, device or get_device())
@@ -147,6 +122,8 @@ class LesionInferencer:
         self.box_margin = margin if box_margin is None else box_margin
         self.show_progress = show_progress
         self.feature_cache = feature_cache
+        self.speed = speed or Speed()
+        self.speed.prepare(self.model)
         self.sources = dict(config=cfg.filename, checkpoint=weights and str(weights))
 
     def __call__(
@@ -233,9 +210,10 @@ class LesionInferencer:
     ) -> FoundLesions:
         """Return the boxes around the spheres of a volumetric detector."""
         prepared = prepare_volume(volume, self.preparation, lungs)
-        found = detect_volume(
-            self.model, self.pipeline, prepared, batch_size, score_thr, self.show_progress
-        )
+        with self.speed.applied(self.model):
+            found = detect_volume(
+                self.model, self.pipeline, prepared, batch_size, score_thr, self.show_progress
+            )
         # from z, y, x of the grid to x, y, z
         boxes = reverse_axes(volume.grid.boxes_around(found.spheres))
         return FoundLesions(boxes, found.scores, found.labels)
@@ -267,43 +245,24 @@ class LesionInferencer:
         Returns:
             SliceDetections: By slices.
         """
-        parts = []
+        found: dict[int, SliceDetections] = {}
         num_slices = len(volume.array)
+        order = np.arange(num_slices)
+        if self.feature_cache:
+            order = chained_order(num_slices, self._sharing_distance(volume))
         bar = tqdm(total=num_slices, desc='slices', disable=not self.show_progress)
-        with bar as progress, shared_features(self.model, self.feature_cache):
-            for indices, batch in self._batches(volume, batch_size):
-                for index, sample in zip(indices, self.model.test_step(batch)):
-                    parts.append(_slice_detections(sample, index, score_thr))
-                progress.update(len(indices))
-        return SliceDetections.concat(parts)
+        with bar, shared_features(self.model, self.feature_cache), self.speed.applied(self.model):
+            for indices, data in load_batches(volume, self.pipeline, order, batch_size):
+                for index, sample in zip(indices, self.model.test_step(data)):
+                    found[index] = slice_detections(sample, index, score_thr)
+                bar.update(len(indices))
+        return SliceDetections.concat([found[index] for index in range(num_slices)])
 
-    def _batches(self, volume: CTVolume, batch_size: int) -> Iterator[tuple[list[int], dict]]:
-        """Yield slice indices and collated inputs; the next batch is loaded during detection."""
-        num_slices = len(volume.array)
-        # batch_size slices each, the last chunk perhaps fewer
-        starts = range(batch_size, num_slices, batch_size)
-        chunks = np.split(np.arange(num_slices), starts)
-        with ThreadPoolExecutor(1) as background:
-            ahead = background.submit(self._prepare, volume, chunks[0])
-            for index, chunk in enumerate(chunks):
-                batch = ahead.result()
-                if index + 1 < len(chunks):
-                    ahead = background.submit(self._prepare, volume, chunks[index + 1])
-                yield chunk.tolist(), batch
-
-    def _prepare(self, volume: CTVolume, indices: np.ndarray) -> dict:
-        shared = dict(
-            volume=volume.array,
-            spacing=list(volume.spacing[:2]),
-            slice_interval=volume.spacing[2],
-            height=volume.array.shape[1],
-            width=volume.array.shape[2],
-        )
-        inputs = []
-        for index in indices.tolist():
-            sample = dict(shared, slice_index=index, img_id=index, img_path=f'slice {index}')
-            inputs.append(self.pipeline(sample))
-        return pseudo_collate(inputs)
+    def _sharing_distance(self, volume: CTVolume) -> float:
+        """Return the distance of key slices with features in common, in slices."""
+        load = self.pipeline.transforms[0]
+        step = load.step(dict(slice_interval=volume.spacing[2]))
+        return step * sharing_distance(self.model)
 
 
 def volume_pipeline(pipeline: Sequence[dict]) -> list[dict]:
@@ -327,35 +286,6 @@ def volume_pipeline(pipeline: Sequence[dict]) -> list[dict]:
         )
     steps[0]['type'] = 'LoadCTSlicesFromVolume'
     return steps
-
-
-def _slice_detections(sample: DetDataSample, index: int, score_thr: float) -> SliceDetections:
-    """Return the detections on one slice, whose index is given."""
-    found = sample.pred_instances
-    found = found[found.scores >= score_thr]
-    boxes = to_original_frame(found.bboxes, sample.metainfo).cpu().numpy()
-    return SliceDetections(
-        boxes=boxes.astype(float),
-        scores=found.scores.cpu().numpy().astype(float),
-        slices=np.full(len(found), index),
-        labels=found.labels.cpu().numpy(),
-        segments=_segments(sample, found, boxes),
-    )
-
-
-def _segments(
-    sample: DetDataSample, found: InstanceData, boxes: np.ndarray
-) -> list[Segment | None]:
-    """Return the segments of a slice's detections in its frame, clipped to their boxes."""
-    if 'segment_ids' not in found:
-        return [None] * len(found)
-    numbers = sample.pred_sem_seg.segments[0].cpu().numpy()
-    segment_ids = found.segment_ids.tolist()
-    whole = cut_segments(numbers, segment_ids, sample.metainfo.get('border_offset', (0, 0)))
-    clipped = []
-    for number, box in zip(segment_ids, boxes):
-        clipped.append(clip_segment(whole[number], box) if number else None)
-    return clipped
 
 
 def _name(inputs: str | Path | sitk.Image) -> str:

@@ -1,10 +1,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
+
+import mmlesion  # noqa: F401 (registers its components)
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'mine_annotations.py'
@@ -116,3 +119,32 @@ def test_experts_of_lens(run, data, capsys):
     before = proposals.stat().st_mtime_ns
     run(*lens, '--rules', 'propagation', '--score-thr', '0.01')
     assert proposals.stat().st_mtime_ns == before, 'other rules use the same proposals'
+
+
+def test_shared_features_change_nothing(run, data, monkeypatch):
+    from mmlesion.models.backbones import grouped_slice_backbone
+
+    computed = []
+
+    class Counted(grouped_slice_backbone.FeatureCache):
+        def __call__(self, images):
+            before = self.computed
+            out = super().__call__(images)
+            computed.append((self.computed - before) / len(images))
+            return out
+
+    monkeypatch.setattr(grouped_slice_backbone, 'FeatureCache', Counted)
+    cfg = Config.fromfile(ROOT / 'configs/phantom/_base_/models/lens_small.py')
+    cfg.model.test_cfg.rcnn.score_thr = 0.01
+    lens = write_config(data, 'detector', cfg.model, num_slices=9)
+    args = *lens, '--rules', 'propagation', '--score-thr', '0.01'
+    for size in ('24', '0'):
+        run(*args, '--feature-cache', size, '--work-dir', str(data / size))
+    assert computed and np.mean(computed) < 0.9
+    paths = sorted((data / '24/proposals').glob('*.npz'))
+    for path in paths:
+        with np.load(path) as shared, np.load(data / '0/proposals' / path.name) as anew:
+            assert set(shared) == set(anew)
+            for name in set(shared) & {'pooled_boxes', 'pooled_scores', 'pooled_slices'}:
+                np.testing.assert_allclose(shared[name], anew[name], atol=1e-3)
+    assert paths

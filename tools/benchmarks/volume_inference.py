@@ -1,19 +1,23 @@
-"""Slices per second of a slice-based detector on a volume, with and without shared features.
+"""Slices per second of a slice-based detector on a volume, with each measure for speed.
 
-Groups of slices that consecutive key slices share are computed once (docs/inference.md), or anew
-for each, in turn in one run, from random weights unless there is a checkpoint. The command of
-tools/infer.py without reading, stacking and writing is timed: loading of slices, network, NMS.
+"anew" computes each key slice alone and gives freed memory back to the system, as a plain program
+does; "kept" keeps the memory; "shared" also computes what key slices share once; "fused",
+"channels last" and "amp" add an option each (docs/speed.md). All run in turn in one run, from
+random weights unless there is a checkpoint. The command of tools/infer.py without reading, stacking
+and writing is timed: loading of slices, network, NMS.
 """
 
 from __future__ import annotations
 
 import argparse
 import warnings
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
+from mmengine.config import DictAction
 
 from mmlesion.analysis.benchmark import BenchmarkParser, format_table
 from mmlesion.analysis.memory import PeakMemory, check_memory
@@ -22,6 +26,7 @@ from mmlesion.io.ct import read_ct
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
+from mmlesion.utils.freed_memory import keep_freed_memory, return_freed_memory
 
 if TYPE_CHECKING:
     from mmlesion.apis import LesionInferencer
@@ -29,7 +34,30 @@ if TYPE_CHECKING:
 CONFIG = Path(__file__).resolve().parents[2] / (
     'configs/elixirnet/elixirnet_r50_fpn_9slices_4xb2-1x_deeplesion.py'
 )
-KINDS = dict(anew=0, shared=16)
+
+
+class Kind(NamedTuple):
+    """What is done for speed.
+
+    Args:
+        keeps (bool): Whether freed memory is kept.
+        feature_cache (int): As of ``LesionInferencer``.
+        speed (dict): Options of ``Speed``.
+    """
+
+    keeps: bool
+    feature_cache: int
+    speed: dict[str, bool]
+
+
+KINDS = {
+    'anew': Kind(False, 0, {}),
+    'kept': Kind(True, 0, {}),
+    'shared': Kind(True, 16, {}),
+    'fused': Kind(True, 16, dict(fuse_conv_bn=True)),
+    'channels last': Kind(True, 16, dict(fuse_conv_bn=True, channels_last=True)),
+    'amp': Kind(True, 16, dict(fuse_conv_bn=True, channels_last=True, amp=True)),
+}
 
 
 def make_volume(args: argparse.Namespace) -> CTVolume:
@@ -47,51 +75,72 @@ def make_volume(args: argparse.Namespace) -> CTVolume:
     return CTVolume(image)
 
 
-def detect(inferencer: LesionInferencer, volume: CTVolume, kind: str, batch_size: int) -> dict:
+def build(kind: Kind, args: argparse.Namespace) -> LesionInferencer:
+    """Build the detector; all kinds have the same weights."""
+    import torch
+
+    from mmlesion.apis import LesionInferencer
+    from mmlesion.apis.speed import Speed
+
+    torch.manual_seed(args.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of random weights
+        return LesionInferencer(
+            load_config(args.config, args.cfg_options),
+            args.checkpoint,
+            args.device,
+            show_progress=False,
+            feature_cache=kind.feature_cache,
+            speed=Speed(**kind.speed),
+        )
+
+
+def detect(
+    inferencer: LesionInferencer, volume: CTVolume, kind: Kind, args: argparse.Namespace
+) -> dict:
     """Run the detector over the slices; return detections, seconds and MiB."""
-    inferencer.feature_cache = KINDS[kind]
-    device = next(inferencer.model.parameters()).device
-    with PeakMemory(str(device)) as memory:
-        found, seconds = time_call(inferencer.detect_slices, volume, batch_size, 0.0, device=device)
+    if kind.keeps:
+        keep_freed_memory()
+    else:
+        return_freed_memory()
+    with PeakMemory(args.device) as memory:
+        found, seconds = time_call(
+            inferencer.detect_slices, volume, args.batch_size, 0.0, device=args.device
+        )
     return dict(found=found, seconds=seconds, mib=memory.mib)
 
 
 def measure(args: argparse.Namespace) -> list[dict]:
-    """Time both in turn.
+    """Time all kinds in turn.
 
     Returns:
         list[dict]: ``name``, ``slices_per_second``, ``processor`` seconds a slice, ``mib`` at the
         peak, ``ratio`` and ``processor_ratio`` of the speeds, ``detections``, and
-        ``difference``, the largest of their scores from those without sharing.
+        ``difference``, the largest of their scores from the first kind's.
     """
     check_memory(args.device)
     if args.slices < 1 or args.batch_size < 1:
         raise UserError('--slices and --batch-size must be at least 1')
-    from mmlesion.apis import LesionInferencer
-
     volume = make_volume(args)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of random weights
-        cfg = load_config(args.config)
-        inferencer = LesionInferencer(cfg, args.checkpoint, args.device, show_progress=False)
-    functions = {
-        kind: lambda kind=kind: detect(inferencer, volume, kind, args.batch_size) for kind in KINDS
-    }
+    kinds = {name: KINDS[name] for name in args.kinds}
+    functions = {}
+    for name, kind in kinds.items():
+        functions[name] = partial(detect, build(kind, args), volume, kind, args)
     rounds = interleave(functions, args.runs, args.warmup)
-    return [summarize(rounds, kind, args.slices) for kind in KINDS]
+    return [summarize(rounds, name, args.kinds[0], args.slices) for name in kinds]
 
 
-def summarize(rounds: Rounds, kind: str, num_slices: int) -> dict:
+def summarize(rounds: Rounds, kind: str, first: str, num_slices: int) -> dict:
     """Return the figures of one kind, as :func:`measure` returns them."""
-    own, plain = rounds[-1][kind]['found'].scores, rounds[-1]['anew']['found'].scores
+    own, plain = rounds[-1][kind]['found'].scores, rounds[-1][first]['found'].scores
     alike = len(own) == len(plain)
     return dict(
         name=kind,
         slices_per_second=num_slices / rounds.median(kind, _wall),
         processor=rounds.median(kind, lambda run: _seconds(run).processor) / num_slices,
         mib=rounds.median(kind, lambda run: run['mib']),
-        ratio=rounds.median_ratio('anew', kind, _wall),
-        processor_ratio=rounds.median_ratio('anew', kind, lambda run: _seconds(run).processor),
+        ratio=rounds.median_ratio(first, kind, _wall),
+        processor_ratio=rounds.median_ratio(first, kind, lambda run: _seconds(run).processor),
         detections=len(own),
         difference=float(np.abs(own - plain).max(initial=0)) if alike else None,
     )
@@ -106,7 +155,7 @@ def _wall(run: dict) -> float:
 
 
 COLUMNS = {
-    'features': lambda row: row['name'],
+    'kind': lambda row: row['name'],
     'slices/s': lambda row: f'{row["slices_per_second"]:.3f}',
     'cpu s/slice': lambda row: f'{row["processor"]:.3f}',
     'MiB': lambda row: f'{row["mib"]:.0f}',
@@ -123,7 +172,11 @@ COLUMNS = {
 def main():
     parser = BenchmarkParser(__doc__, 'a volume of noise', runs=1)
     parser.add_argument('config', nargs='?', default=str(CONFIG), help=f'(default {CONFIG.name})')
+    parser.add_argument(
+        '--kinds', nargs='+', choices=list(KINDS), default=list(KINDS), help='(default: all)'
+    )
     parser.add_argument('--checkpoint', help='(default: random weights)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='config overrides')
     parser.add_argument('--volume', help='a CT, repeated to --slices (default: noise)')
     parser.add_argument('--slices', type=int, default=32, help='(default 32)')
     parser.add_argument('--size', type=int, default=512, help='side of noise, px (default 512)')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Callable
 
@@ -49,6 +50,8 @@ class LoadCTSlices(BaseTransform):
         hu_scale (float): HU = hu_scale * stored value + hu_offset. Defaults to 1.0.
         hu_offset (float): Defaults to -32768.0, as DeepLesion's 16-bit PNG have it.
         backend_args (dict, optional): mmengine's file backend. Defaults to None.
+        cache_size (int): Decoded slices that each process keeps, those used last: 512 KiB for one
+            of 512 px. For workers that see slices again (docs/speed.md). Defaults to 0.
 
     Raises:
         UserError: If the key slice is missing, a slice is unreadable or of another size than the
@@ -63,7 +66,10 @@ class LoadCTSlices(BaseTransform):
         hu_scale: float = 1.0,
         hu_offset: float = -float(HU_OFFSET),
         backend_args: dict | None = None,
+        cache_size: int = 0,
     ) -> None:
+        if cache_size < 0:
+            raise OptionError(f'cache_size must be 0 or more slices, but got {cache_size}', self)
         if num_slices < 1 or num_slices % 2 == 0:
             raise OptionError(f'num_slices must be odd and positive, but got {num_slices}', self)
         if slice_interval is not None and not slice_interval > 0:
@@ -76,6 +82,8 @@ class LoadCTSlices(BaseTransform):
         self.hu_scale = hu_scale
         self.hu_offset = hu_offset
         self.backend_args = backend_args
+        self.cache_size = cache_size
+        self._cache: OrderedDict[str, np.ndarray] = OrderedDict()
         self._fetch = functools.partial(get, backend_args=backend_args)
 
     def transform(self, results: dict) -> dict:
@@ -98,14 +106,18 @@ class LoadCTSlices(BaseTransform):
         nearest = functools.partial(_nearest_existing, read, key, key_range)
         slices = [_interpolate(nearest, z) for z in self._positions(results, key, key_range)]
         if self.num_slices > 1 and results.get('slice_interval'):
-            results['slice_distance'] = self._step(results) * results['slice_interval']
+            results['slice_distance'] = self.step(results) * results['slice_interval']
         height, width = slices[0].shape
         results['img'] = cv2.merge(slices).reshape(height, width, self.num_slices)
         results['img_shape'] = results['ori_shape'] = (height, width)
         return results
 
-    def _step(self, results: dict) -> float:
-        """Return the distance of the channels in stored slices."""
+    def step(self, results: dict) -> float:
+        """Return the distance of the channels in stored slices.
+
+        Args:
+            results (dict): A sample, of which ``slice_interval`` is used.
+        """
         if self.slice_interval is None or self.num_slices == 1:
             return 1.0
         interval = _ct_field(results, 'slice_interval')
@@ -119,7 +131,7 @@ class LoadCTSlices(BaseTransform):
 
     def _positions(self, results: dict, key: int, key_range: Sequence[int]) -> list[float]:
         """Return the fractional slice indices of the channels."""
-        step = self._step(results)
+        step = self.step(results)
         # the key slice is the middle channel; whole numbers are exact, so that one slice is read
         offsets = np.arange(self.num_slices) - self.num_slices // 2
         first, last = key_range
@@ -158,7 +170,7 @@ class LoadCTSlices(BaseTransform):
         """Read one slice in HU, (H, W) float32; return None if it does not exist."""
         path = slice_path(results, index)
         try:
-            img = read_slice(path, self._fetch)
+            img = self._stored(path)
         except FileNotFoundError:
             return None
         if img.dtype == np.uint8 and self._expects_16_bits:
@@ -174,6 +186,17 @@ class LoadCTSlices(BaseTransform):
             )
         return img.astype(np.float32) * np.float32(self.hu_scale) + np.float32(self.hu_offset)
 
+    def _stored(self, path: str) -> np.ndarray:
+        """Return a slice's stored values, (H, W), decoded or out of the cache."""
+        if not self.cache_size:
+            return read_slice(path, self._fetch)
+        if path not in self._cache:
+            self._cache[path] = read_slice(path, self._fetch)
+            if len(self._cache) > self.cache_size:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(path)
+        return self._cache[path]
+
     @property
     def _expects_16_bits(self) -> bool:
         """Whether stored values are HU + 32768, as 8 bits cannot be."""
@@ -184,7 +207,7 @@ class LoadCTSlices(BaseTransform):
             f'{type(self).__name__}(num_slices={self.num_slices}, '
             f'slice_interval={self.slice_interval}, upsample={self.upsample}, '
             f'hu_scale={self.hu_scale}, hu_offset={self.hu_offset}, '
-            f'backend_args={self.backend_args})'
+            f'backend_args={self.backend_args}, cache_size={self.cache_size})'
         )
 
 
@@ -192,7 +215,8 @@ class LoadCTSlices(BaseTransform):
 class LoadCTSlicesFromVolume(LoadCTSlices):
     """:class:`LoadCTSlices` for a volume in memory, with the same options.
 
-    ``hu_scale``, ``hu_offset`` and ``backend_args`` have no effect: the volume is in HU.
+    ``hu_scale``, ``hu_offset``, ``backend_args`` and ``cache_size`` have no effect: the volume is
+    in HU.
 
     Required Keys:
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
@@ -29,20 +31,37 @@ class GroupedSliceBackbone(BaseModule):
         backbone (dict): Config of the shared backbone, of mmdet or another; its ``in_channels`` are
             the slices of a group, 3 by default.
         num_groups (int): Number of groups. Defaults to 3, which makes nine slices.
+        feature_cache (int): Groups whose features are kept in evaluation, as by
+            :meth:`share_features`: for tests of all slices of volumes, in their order. They are
+            forgotten when the model changes to evaluation or training, or loads weights. Defaults
+            to 0.
         init_cfg (dict | list[dict], optional): Initialization config; the weights of ImageNet
             belong to that of ``backbone``. Defaults to None.
     """
 
     def __init__(
-        self, backbone: dict, num_groups: int = 3, init_cfg: dict | list[dict] | None = None
+        self,
+        backbone: dict,
+        num_groups: int = 3,
+        feature_cache: int = 0,
+        init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if feature_cache < 0:
+            raise OptionError(f'feature_cache must be 0 or more groups, not {feature_cache}', self)
         if num_groups < 1:
             raise OptionError(f'num_groups must be at least 1, but got {num_groups}', self)
         self.backbone = MODELS.build(backbone)
         self.num_groups = num_groups
         self.group_size = backbone.get('in_channels', 3)
+        self.feature_cache = feature_cache
         self.cache: FeatureCache | None = None
+        self.share_features(feature_cache)
+
+    @property
+    def sharing_distance(self) -> int:
+        """int: Slices from a group to the next, after which another key slice has it."""
+        return self.group_size
 
     def share_features(self, size: int) -> None:
         """Keep the features of groups from pass to pass, for key slices that share them.
@@ -51,8 +70,9 @@ class GroupedSliceBackbone(BaseModule):
         Of a :class:`TruncatedDenseNet` that fuses groups, what belongs to a group alone is kept.
 
         Args:
-            size (int): Most groups that are kept; 0 ends it.
+            size (int): Most groups that are kept; 0 goes back to ``feature_cache``.
         """
+        size = size or self.feature_cache
         fuses = isinstance(self.backbone, TruncatedDenseNet) and len(self.backbone.fusions) > 0
         extract = self.backbone.forward_alone if fuses else self.backbone
         self.cache = FeatureCache(extract, size) if size else None
@@ -81,6 +101,24 @@ class GroupedSliceBackbone(BaseModule):
         # (N * num_groups, C, h, w) -> (N, num_groups * C, h, w) on each level
         sizes = len(x), self.num_groups
         return tuple(out.unflatten(0, sizes).flatten(1, 2) for out in outs)
+
+    def train(self, mode: bool = True) -> GroupedSliceBackbone:
+        """Set training mode, and forget features.
+
+        Args:
+            mode (bool): Training or evaluation.
+
+        Returns:
+            GroupedSliceBackbone: Itself.
+        """
+        if self.cache is not None:
+            self.cache.clear()
+        return super().train(mode)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        if self.cache is not None:
+            self.cache.clear()
+        super()._load_from_state_dict(*args)
 
     def _check(self, x: Tensor) -> None:
         expected = self.num_groups * self.group_size

@@ -209,9 +209,11 @@ class SphereRPNHead(RPNHead):
         volume, place = (scores > cfg.get('score_thr', 0)).nonzero(as_tuple=True)
         boxes, scores, levels = boxes[volume, place], scores[volume, place], levels[place]
         keep = batched_nms_3d(boxes, scores, volume, cfg['nms']['iou_threshold'])
+        keep = keep[volume[keep].argsort(stable=True)]
+        numbers = torch.bincount(volume[keep], minlength=len(cls_scores[0])).tolist()
         results = []
-        for i in range(len(cls_scores[0])):
-            chosen = keep[volume[keep] == i][: cfg['max_per_img']]
+        for own in keep.split(numbers):
+            chosen = own[: cfg['max_per_img']]
             proposals = InstanceData(bboxes=boxes[chosen], scores=scores[chosen])
             proposals.labels = torch.zeros_like(levels[chosen])
             proposals.level = levels[chosen]

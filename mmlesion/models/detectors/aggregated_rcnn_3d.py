@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmlesion.utils import OptionError
+from mmlesion.utils.prefetch import prefetch
 
 from .sliding_windows import SlidingWindows, centered_within
 
@@ -169,19 +170,40 @@ class AggregatedRCNN3D(TwoStageDetector):
         Returns:
             InstanceData: As :meth:`predict` has it, in voxels of the scan.
         """
-        shape, fill = volume.shape[1:], self.data_preprocessor.pad_hu
+        shape = volume.shape[1:]
         # The preprocessor pads at the end: spheres centered there are not in the scan.
         if self.windows is None:
             (found,) = self._detect_crops([volume])
             return centered_within(found, 0, found.bboxes.new_tensor(shape))
-        starts, size = self.windows.place(shape)
-        # Only the windows of a batch are copied from the scan, which may be a mapped file.
-        found = []
-        for batch in progress(starts.split(batch_size or self.windows.batch_size)):
-            crops = [self.windows.cut(volume, start, size, fill) for start in batch.tolist()]
-            for start, results in zip(batch, self._detect_crops(crops)):
-                found.append(self.windows.in_volume(results, start, size, shape))
-        return self.windows.merge(found)
+        return self._detect_windows(self.windows, volume, batch_size, progress)
+
+    def _detect_windows(
+        self,
+        windows: SlidingWindows,
+        volume: Tensor,
+        batch_size: int | None,
+        progress: Callable,
+    ) -> InstanceData:
+        shape, fill = volume.shape[1:], self.data_preprocessor.pad_hu
+        starts, size = windows.place(shape)
+        on_gpu = next(self.parameters()).is_cuda
+
+        def cut(batch: Tensor) -> list[Tensor]:
+            crops = [windows.cut(volume, start, size, fill) for start in batch.tolist()]
+            # of pinned memory the copy to a GPU need not be waited for
+            return [crop.pin_memory() for crop in crops] if on_gpu else crops
+
+        # Only the windows of two batches are copied from the scan, which may be a mapped file: one
+        # is cut while the other is on the device.
+        found: list[InstanceData] = []
+        batches = starts.split(batch_size or windows.batch_size)
+        for crops in prefetch(cut, progress(batches)):
+            found += self._detect_crops(crops)
+        # all windows at once: selecting detections waits for the device
+        numbers = torch.tensor([len(results) for results in found])
+        every_start = starts.repeat_interleave(numbers, 0).to(found[0].bboxes.device)
+        joined = windows.in_volume(InstanceData.cat(found), every_start, size, shape)
+        return windows.merge([joined])
 
     def _detect_crops(self, crops: list[Tensor]) -> list[InstanceData]:
         samples = [DetDataSample() for _ in crops]

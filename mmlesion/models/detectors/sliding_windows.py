@@ -148,27 +148,30 @@ class SlidingWindows:
     def in_volume(
         self, results: InstanceData, start: Tensor, size: Sequence[int], shape: Sequence[int]
     ) -> InstanceData:
-        """Convert a window's detections to the volume's coordinates.
+        """Convert detections from the coordinates of windows to the volume's.
 
-        Those left to its neighbors are dropped, and those whose center is not in the volume.
+        Those left to neighboring windows are dropped, and those whose center is not in the volume.
 
         Args:
             results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter in voxels of the window.
-            start (Tensor): (3,) first voxel of the window.
-            size (Sequence[int]): z, y, x of the window.
+            start (Tensor): (3,) first voxel of the window, or (n, 3) of each detection's window.
+            size (Sequence[int]): z, y, x of the windows.
             shape (Sequence[int]): z, y, x of the volume.
 
         Returns:
             InstanceData: In voxels of the volume.
         """
         boxes = results.bboxes
-        start, side, end = start.to(boxes), boxes.new_tensor(size), boxes.new_tensor(shape)
+        start = start.to(boxes).expand(len(boxes), 3)
+        side, end = boxes.new_tensor(size), boxes.new_tensor(shape)
         # at an outer face there is no neighbor
         low = torch.where(start > 0, self.border, 0)
         high = torch.where(start + side < end, side - self.border, end - start)
-        moved = centered_within(results, low, high)
-        moved.bboxes = moved.bboxes + torch.cat([start, start.new_zeros(1)])
-        return moved
+        centers = boxes[:, :3]
+        inside = ((centers >= low) & (centers < high)).all(1)
+        moved = results.new()
+        moved.bboxes = boxes + F.pad(start, (0, 1))
+        return moved[inside]
 
     def merge(self, found: list[InstanceData]) -> InstanceData:
         """Merge the detections of all windows.

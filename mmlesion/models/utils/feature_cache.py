@@ -52,6 +52,10 @@ class FeatureCache:
             self._entries.popitem(last=False)
         return tuple(torch.stack(level) for level in zip(*found))
 
+    def clear(self) -> None:
+        """Forget all features, as the weights may have changed."""
+        self._entries.clear()
+
     def _recognize(self, images: Tensor) -> list[tuple]:
         """Return a key for each image; only equal images have the same."""
         keys: list[tuple] = []

@@ -185,3 +185,53 @@ def test_bad_ct_fields(ramp_dataset, field, value, message):
 def test_bad_options(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         LoadCTSlices(**options)
+
+
+def count_decoded(monkeypatch):
+    """Return a list that grows by the path of each slice that is decoded."""
+    decoded = []
+    read = loading.read_slice
+
+    def counted(path, fetch):
+        decoded.append(Path(path).name)
+        return read(path, fetch)
+
+    monkeypatch.setattr(loading, 'read_slice', counted)
+    return decoded
+
+
+def samples_at(keys, ramp_dataset):
+    """Return samples of one series, whose slices are 5 mm apart."""
+    sample = ramp_dataset.sample(ramp_dataset.add_image(interval=5.0))
+    folder = Path(sample['img_path']).parent
+    return [dict(sample, slice_index=k, img_path=str(folder / f'{k:03d}.png')) for k in keys]
+
+
+def test_cached_slices_are_the_same(ramp_dataset, monkeypatch):
+    decoded = count_decoded(monkeypatch)
+    samples = samples_at([5, 6, 7, 5], ramp_dataset)
+    plain = [LoadCTSlices(7)(dict(sample))['img'] for sample in samples]
+    count = len(decoded)
+    cached = LoadCTSlices(7, cache_size=100)
+    for sample, expected in zip(samples, plain):
+        loaded = cached(dict(sample))['img']
+        np.testing.assert_array_equal(loaded, expected)
+        loaded[:] = 0  # as augmentation may: the cache stays as it is
+    # slices 3 to 9, each once, and 20 times without a cache
+    assert sorted(decoded[count:]) == [f'{number:03d}.png' for number in range(3, 10)]
+    assert count == 20
+
+
+def test_the_cache_is_bounded(ramp_dataset, monkeypatch):
+    decoded = count_decoded(monkeypatch)
+    load = LoadCTSlices(1, cache_size=2)
+    for sample in samples_at([4, 5, 4, 6, 4, 5], ramp_dataset):
+        load(dict(sample))
+        assert len(load._cache) <= 2
+    # 6 takes the place of 5, which was used before 4 was again
+    assert decoded == ['004.png', '005.png', '006.png', '005.png']
+
+
+def test_a_cache_of_fewer_than_no_slices():
+    with pytest.raises(UserError, match='cache_size must be 0 or more slices, but got -1'):
+        LoadCTSlices(cache_size=-1)

@@ -140,3 +140,32 @@ def test_features_are_not_kept_in_training():
     grouped.share_features(8)
     images = torch.rand(2, 9, 32, 32)
     assert grouped(images)[0].requires_grad and grouped.cache.computed == 0
+
+
+def test_features_are_kept_by_option_until_the_weights_may_change():
+    torch.manual_seed(0)
+    grouped = GroupedSliceBackbone(RESNET, feature_cache=8)
+    grouped.eval()
+    images = torch.rand(1, 9, 32, 32)
+    state = {name: values.clone() for name, values in grouped.state_dict().items()}
+    with torch.no_grad():
+        first = grouped(images)
+        assert torch.equal(grouped(images)[-1], first[-1]) and grouped.cache.computed == 3
+        for values in grouped.state_dict().values():
+            values.mul_(2)  # as an optimizer does, in place
+        grouped.train()
+        grouped.eval()
+        changed = grouped(images)
+        assert not torch.equal(changed[-1], first[-1]) and grouped.cache.computed == 6
+        grouped.load_state_dict(state)
+        torch.testing.assert_close(grouped(images), first)
+    assert grouped.cache.computed == 9
+    # a user for whom more are kept gives back what the option says
+    grouped.share_features(20)
+    grouped.share_features(0)
+    assert grouped.cache.size == 8
+
+
+def test_a_cache_of_fewer_than_no_groups():
+    with pytest.raises(UserError, match='feature_cache must be 0 or more groups, not -1'):
+        GroupedSliceBackbone(RESNET, feature_cache=-1)

@@ -1,0 +1,78 @@
+"""The slices of a volume in batches, in the order in which they share most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from mmengine.dataset import Compose, pseudo_collate
+
+from ..structures.ct_volume import CTVolume
+from ..utils.prefetch import prefetch
+
+
+class SliceBatch(NamedTuple):
+    """Some key slices of a volume.
+
+    Args:
+        indices (list[int]): Of the key slices.
+        data (dict): Their collated inputs, as ``test_step`` takes them.
+    """
+
+    indices: list[int]
+    data: dict
+
+
+def chained_order(num_slices: int, distance: float) -> np.ndarray:
+    """Order key slices so that each is followed by the one that shares features with it.
+
+    Groups of slices are found again at a key slice a whole group further, such as 6 mm. In chains
+    of such key slices a group is needed again at once: two groups have to be kept, whatever the
+    slice interval, instead of all that are computed on the way to it.
+
+    Args:
+        num_slices (int): Slices of the volume.
+        distance (float): From a key slice to the next one with a common group, in slices. If it is
+            no whole number there is none.
+
+    Returns:
+        ndarray: (num_slices,) indices of the key slices.
+    """
+    step = round(distance)
+    if step < 2 or abs(distance - step) > 1e-4:
+        return np.arange(num_slices)
+    starts = np.arange(min(step, num_slices))
+    return np.concatenate([np.arange(start, num_slices, step) for start in starts])
+
+
+def load_batches(
+    volume: CTVolume, pipeline: Compose, order: np.ndarray, batch_size: int
+) -> Iterator[SliceBatch]:
+    """Iterate over the slices of a volume; the next batch is loaded while one is used.
+
+    Args:
+        volume (CTVolume): The volume.
+        pipeline (Compose): Begins with ``LoadCTSlicesFromVolume``.
+        order (ndarray): (n,) indices of key slices.
+        batch_size (int): Most slices of a batch.
+    """
+    # batch_size slices each, the last chunk perhaps fewer
+    chunks = np.split(order, range(batch_size, len(order), batch_size))
+    return prefetch(partial(_load, volume, pipeline), chunks)
+
+
+def _load(volume: CTVolume, pipeline: Compose, indices: np.ndarray) -> SliceBatch:
+    shared = dict(
+        volume=volume.array,
+        spacing=list(volume.spacing[:2]),
+        slice_interval=volume.spacing[2],
+        height=volume.array.shape[1],
+        width=volume.array.shape[2],
+    )
+    inputs = []
+    for index in indices.tolist():
+        sample = dict(shared, slice_index=index, img_id=index, img_path=f'slice {index}')
+        inputs.append(pipeline(sample))
+    return SliceBatch(indices.tolist(), pseudo_collate(inputs))

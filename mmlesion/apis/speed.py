@@ -1,0 +1,74 @@
+"""Options by which a detector computes faster, and not quite the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from mmcv.cnn import fuse_conv_bn
+from mmdet.models.detectors import BaseDetector
+from torch import Tensor, nn
+
+HALF = dict(cpu=torch.bfloat16, cuda=torch.float16)
+"""The half precision of a kind of device: ranges and speed differ."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What is done to a detector for speed (docs/speed.md says what each brings).
+
+    Attributes:
+        amp (bool): Whether backbone and neck compute in half precision, float16 on a GPU and
+            bfloat16 on a processor; heads stay in single precision, as half of it does not hold the
+            coordinates of a box to a px. Scores change in the second or third digit.
+        channels_last (bool): Whether weights of the 2D convolutions of backbone and neck, and with
+            them feature maps, have the channels last in memory. Heads get maps with channels first:
+            mmcv's RoIAlign reads others as if they were so, without a word. Scores change by
+            rounding alone.
+        fuse_conv_bn (bool): Whether batch normalization becomes part of the convolution before it
+            (mmcv's ``fuse_conv_bn``), for backbones that register the two in the order in which
+            they compute, as mmdet's do. Scores change by rounding alone.
+    """
+
+    amp: bool = False
+    channels_last: bool = False
+    fuse_conv_bn: bool = False
+
+    def prepare(self, model: nn.Module) -> None:
+        """Change a detector for good, in place.
+
+        Args:
+            model (nn.Module): In evaluation mode, on its device.
+        """
+        if self.fuse_conv_bn:
+            model.backbone = fuse_conv_bn(model.backbone)
+        if self.channels_last:
+            for name in ('backbone', 'neck'):
+                if hasattr(model, name):
+                    getattr(model, name).to(memory_format=torch.channels_last)
+
+    @contextmanager
+    def applied(self, model: BaseDetector) -> Iterator[None]:
+        """Compute features with ``amp`` and ``channels_last`` within a block.
+
+        Args:
+            model (BaseDetector): Any of mmdet.
+        """
+        if not (self.amp or self.channels_last):
+            yield
+            return
+        extract = model.extract_feat
+
+        def extract_fast(inputs: Tensor) -> tuple[Tensor, ...]:
+            kind = inputs.device.type
+            with torch.autocast(kind, HALF.get(kind, torch.bfloat16), enabled=self.amp):
+                levels = extract(inputs)
+            return tuple(level.float().contiguous() for level in levels)
+
+        model.extract_feat = extract_fast  # undone below
+        try:
+            yield
+        finally:
+            del model.extract_feat
