@@ -1,4 +1,5 @@
 import functools
+import gc
 import importlib.util
 import json
 import os
@@ -10,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import config
+from mmengine.config import utils as config_utils
 from mmengine.registry import init_default_scope
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +23,28 @@ TOOLS = ROOT / 'tools'
 def mmdet_scope():
     """A Runner leaves its own default scope behind; each test begins in mmdet's."""
     init_default_scope('mmdet')
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector all that test modules have imported.
+
+    mmengine collects garbage for each dataset that it builds, which would visit millions of objects.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def mmdet_looked_up_once():
+    """Load configs four times as fast.
+
+    For each base that a config has in mmdet, mmengine imports pkg_resources anew, and reads mmdet's
+    hundred metafiles.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, 'is_installed', functools.cache(config.is_installed))
+        patch.setattr(config_utils, 'load', functools.cache(config_utils.load))
+        yield
 
 
 @functools.cache
