@@ -2,18 +2,19 @@ import functools
 import gc
 import importlib.util
 import json
-import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from mmengine.config import config
-from mmengine.config import utils as config_utils
 from mmengine.registry import init_default_scope
+
+# helpers of tests, which importlib's mode of importing does not find
+sys.path.insert(0, str(Path(__file__).parent / 'helpers'))
+
+import forked_programs  # noqa: E402
+import parsed_configs  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / 'tools'
@@ -28,22 +29,16 @@ def mmdet_scope():
 def pytest_collection_finish():
     """Spare the garbage collector all that test modules have imported.
 
-    mmengine collects garbage for each dataset that it builds, which would visit millions of objects.
+    mmengine collects garbage for each dataset that it builds: that would visit millions of objects.
     """
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope='session', autouse=True)
-def mmdet_looked_up_once():
-    """Load configs four times as fast.
-
-    For each base that a config has in mmdet, mmengine imports pkg_resources anew, and reads mmdet's
-    hundred metafiles.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config, 'is_installed', functools.cache(config.is_installed))
-        patch.setattr(config_utils, 'load', functools.cache(config_utils.load))
+def fast_configs():
+    """Parse no config of the repository twice."""
+    with parsed_configs.parsed_once():
         yield
 
 
@@ -78,24 +73,7 @@ def run_tool(load_tool):
 @pytest.fixture(scope='session')
 def launch():
     """Run a script in processes that gloo joins, as ``torchrun`` does; they must end well."""
-
-    def run(script, *arguments, processes=2):
-        with socket.socket() as free:
-            free.bind(('127.0.0.1', 0))
-            port = free.getsockname()[1]
-        settings = dict(OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
-        command = [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={processes}']
-        done = subprocess.run(
-            [*command, f'--master_port={port}', str(script), *map(str, arguments)],
-            capture_output=True,
-            encoding='utf-8',
-            timeout=280,
-            env=dict(os.environ, CUDA_VISIBLE_DEVICES='', **settings),
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
-
-    return run
+    return forked_programs.launch
 
 
 def ramp_hu(index, height=24, width=32):
