@@ -7,29 +7,36 @@ import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import mmdet
 import pytest
 from mmengine.config import Config, config, utils
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = (f'{ROOT / "configs"}{os.sep}', f'{Path(mmdet.__file__).parent}{os.sep}')
+MMDET = Path(find_spec('mmdet').origin).parent
+SHIPPED = (f'{ROOT / "configs"}{os.sep}', f'{MMDET}{os.sep}')
 
 
 @contextmanager
 def parsed_once() -> Iterator[None]:
-    """Parse each config that nobody edits once, and give copies of it.
+    """Parse each config that nobody edits once, give copies of it, and write it as it comes.
 
     For each base that a config has in mmdet, mmengine also imports pkg_resources anew and reads all
-    of mmdet's hundred metafiles.
+    of mmdet's hundred metafiles. Before a run it formats the config's text as one reads it.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(config, 'is_installed', functools.cache(config.is_installed))
         patch.setattr(utils, 'load', functools.cache(utils.load))
         patch.setattr(Config, '_file2dict', staticmethod(_parse_once(Config._file2dict)))
+        patch.setattr(Config, 'pretty_text', property(_plain_text))
         yield
+
+
+def _plain_text(cfg: Config) -> str:
+    """Return a config as a file that can be loaded again."""
+    return ''.join(f'{name} = {value!r}\n' for name, value in cfg._cfg_dict.items())
 
 
 def _parse_once(parse: Any) -> Any:
