@@ -103,25 +103,34 @@ def run_script(script: str | Path, *arguments: Any, **options: Any) -> Done:
     return Program(script, arguments, **options).wait()
 
 
-def launch(script: str | Path, *arguments: Any, processes: int = 2) -> str:
+def launch(
+    script: str | Path,
+    *arguments: Any,
+    processes: int = 2,
+    cwd: str | Path = '.',
+    variables: Mapping[str, str] | None = None,
+) -> str:
     """Run a script in processes that gloo can join, as ``torchrun`` starts them.
 
     Args:
         script (str | Path): The file.
         *arguments: Of its command line.
         processes (int): How many.
+        cwd (str | Path): As of :class:`Program`.
+        variables (dict): As of :class:`Program`.
 
     Returns:
         str: What they print, in order of their ranks. All must end well.
     """
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
-        address = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free.getsockname()[1])}
-    size = {'WORLD_SIZE': str(processes), 'LOCAL_WORLD_SIZE': str(processes)}
+        group = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free.getsockname()[1])}
+    group |= {'WORLD_SIZE': str(processes), 'LOCAL_WORLD_SIZE': str(processes)}
+    group |= {'CUDA_VISIBLE_DEVICES': ''} | dict(variables or {})
     programs = []
     for rank in map(str, range(processes)):
-        variables = {'RANK': rank, 'LOCAL_RANK': rank, 'CUDA_VISIBLE_DEVICES': ''}
-        programs.append(Program(script, arguments, variables=variables | size | address))
+        own = {'RANK': rank, 'LOCAL_RANK': rank}
+        programs.append(Program(script, arguments, cwd, group | own))
     ended = [program.wait() for program in programs]
     for done in ended:
         assert done.returncode == 0, done.stderr[-3000:]
