@@ -240,7 +240,7 @@ def merge_types(spheres: np.ndarray, types: Sequence[int]) -> list[int]:
     """
     merged = []
     for group in groups_of_one_lesion(spheres):
-        known = set(np.take(types, group).tolist()) - {-1}
+        known = {types[index] for index in group} - {-1}
         merged.append(known.pop() if len(known) == 1 else -1)
     return merged
 
