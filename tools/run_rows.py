@@ -21,6 +21,7 @@ A run that is finished is kept, one that was broken off goes on from its last ch
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import hashlib
 import os
@@ -275,9 +276,18 @@ def carry_out(run: Run, runner: Runner) -> float | None:
     command += ['--work-dir', run.folder / 'test', *options_of(options)]
     times['test'] = runner.call(list(map(str, command)), log)
     result = read_json(run.folder / 'froc.json')
-    machine = f'{os.cpu_count()} cores, {platform.processor() or platform.machine()}'
-    record_of(run).save(config=run.row.config, seed=run.seed, **times, machine=machine)
+    record_of(run).save(config=run.row.config, seed=run.seed, **times, machine=machine())
     return result['mean']
+
+
+@functools.cache
+def machine() -> str:
+    """Return the number of cores, the processor and the GPUs that NVIDIA's driver sees."""
+    parts = [f'{os.cpu_count()} cores', platform.processor() or platform.machine()]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        query = ['nvidia-smi', '--query-gpu=name', '--format=csv,noheader']
+        parts += subprocess.check_output(query, text=True, timeout=30).splitlines()
+    return ', '.join(parts)
 
 
 def carry_out_all(runs: list, jobs: int) -> dict:
@@ -314,29 +324,30 @@ def carry_out_all(runs: list, jobs: int) -> dict:
 def write_table(rows, seeds, reference, args) -> str:
     """Compare the rows; write comparison.md, .json and .png into the work folder."""
     work_dir = Path(args.work_dir)
-    runs, minutes = {}, {}
+    runs, wall, processor = {}, {}, {}
     for row in rows.values():
         of_row = [Run(row, seed, work_dir) for seed in seeds]
         runs[row.name] = [read_cases(run.folder / 'froc.cases.json') for run in of_row]
-        minutes[row.name] = minutes_of(of_row)
+        wall[row.name] = minutes_of(of_row, 'wall_s')
+        processor[row.name] = minutes_of(of_row, 'cpu_s')
     check_same_cases({f'{n}, run {k}': r for n, of in runs.items() for k, r in enumerate(of)})
     cases = runs[reference][0]
     comparison = compare_rows(runs, reference, args.draws)
-    extra = {'processor time of training, min': minutes}
+    extra = {'training, min': wall, 'its processor time, min': processor}
     table = comparison_table(comparison, cases.fp_rates, len(cases.lesion_case), extra)
     settings = {'draws': args.draws, 'num_lesions': len(cases.lesion_case), 'seeds': seeds}
     write_comparison(comparison, cases.fp_rates, table, settings, work_dir)
     return table
 
 
-def minutes_of(runs: list) -> str:
-    """Return the mean processor time of training in min; a dash where none is known in full."""
+def minutes_of(runs: list, time_key: str) -> str:
+    """Return the mean of a time of training in min; a dash where none is known in full."""
     seconds = []
     for run in runs:
         record = record_of(run).content() or {}
         times = record.get('train')
-        if isinstance(times, dict) and 'cpu_s' in times and not record.get('resumed'):
-            seconds.append(times['cpu_s'])
+        if isinstance(times, dict) and time_key in times and not record.get('resumed'):
+            seconds.append(times[time_key])
     return f'{sum(seconds) / len(seconds) / 60:.1f}' if seconds else '–'
 
 
