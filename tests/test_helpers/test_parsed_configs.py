@@ -19,11 +19,12 @@ def test_a_change_stays_with_the_copy():
 
 
 def test_variables_of_the_environment_are_read_each_time(monkeypatch):
-    folds = []
+    monkeypatch.delenv('LUNA16_FOLD', raising=False)
+    folds = [Config.fromfile(OF_FOLD).fold]
     for fold in ('0', '3'):
         monkeypatch.setenv('LUNA16_FOLD', fold)
-        folds.append(Config.fromfile(OF_FOLD).train_dataloader.dataset.fold)
-    assert folds == [0, 3]
+        folds.append(Config.fromfile(OF_FOLD).fold)
+    assert folds == [(0, 1, 2, 3, 4), 0, 3]
 
 
 def test_the_text_can_be_loaded_again(tmp_path):
