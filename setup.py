@@ -73,7 +73,7 @@ setup(
         'Topic :: Scientific/Engineering :: Medical Science Apps.',
     ],
     packages=find_packages(include=['mmlesion', 'mmlesion.*']),
-    package_data={'mmlesion.report': ['assets/*']},
+    package_data={'mmlesion.report': ['assets/*', 'vendor/*/*']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
     python_requires='>=3.9',

@@ -55,6 +55,7 @@ WITHOUT_FRAMEWORK = (
     'mmlesion.structures',
     'mmlesion.utils',
     'mmlesion.visualization.anchor_shapes',
+    'mmlesion.visualization.froc_axes',
     'mmlesion.visualization.froc_bands',
     'mmlesion.visualization.froc_curve',
     'mmlesion.visualization.lesion_overlay',

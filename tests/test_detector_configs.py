@@ -68,11 +68,21 @@ def test_each_detector_has_a_config_of_both_kinds():
     assert len(NAMES) == 2 * len(DETECTORS)
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_a_training_step_and_predictions(name, data):
+@pytest.fixture
+def documented(tmp_path):
+    """The config of docs/any_detector.md; ``mmlesion::`` is in tests/test_package.py."""
+    text = (ROOT.parent / 'docs/any_detector.md').read_text('utf-8')
+    path = tmp_path / 'my_config.py'
+    config = text.split('```python\n')[1].split('```')[0]
+    path.write_text(config.replace('mmlesion::', f'{ROOT}/'))
+    return path
+
+
+@pytest.mark.parametrize('name', [*NAMES, 'documented'])
+def test_a_training_step_and_predictions(name, data, documented):
     torch.manual_seed(0)
     MessageHub.get_current_instance().update_info('epoch', 0)  # as a runner does, for TOOD
-    cfg = read(name, data)
+    cfg = read(documented if name == 'documented' else name, data)
     model = MODELS.build(cfg.model).train()
     model.init_weights()
     before = copy.deepcopy(model.state_dict())

@@ -39,6 +39,10 @@ for config in (cfg.model, whole.model, dict(type='mmlesion.TruncatedRPNHead', in
     model = MODELS.build(config)
     head = getattr(model, 'rpn_head', model)
     assert type(head).__module__.startswith('mmlesion.models'), type(head)
+
+from mmlesion.report.page import ASSETS, VENDOR
+parts = (ASSETS / 'volume.js', VENDOR / 'niivue/niivue.umd.js', VENDOR / 'niivue/LICENSE')
+assert all(part.is_file() for part in parts), parts
 """
 
 

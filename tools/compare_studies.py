@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,17 @@ from mmlesion.followup.pairing import (
     sum_of_diameters,
 )
 from mmlesion.followup.registration import register_rigid
-from mmlesion.followup.table import COLUMNS, NOT_FOR_DIAGNOSIS, followup_rows, followup_text
+from mmlesion.followup.table import COLUMNS, followup_rows, followup_text
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.ct import read_ct
-from mmlesion.io.json_files import read_json, write_json
+from mmlesion.io.json_files import write_json
 from mmlesion.io.names import text_cell
+from mmlesion.io.results import read_results
+from mmlesion.report.followup_content import Study, followup_content
+from mmlesion.report.page import check_html_name, write_page
+from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
+from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -37,6 +43,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('earlier', help='results of the earlier study')
     parser.add_argument('later', help='results of the later study')
     parser.add_argument('--out', help='folder for followup.json and followup.csv')
+    parser.add_argument('--report', metavar='HTML', help='page with each lesion in both studies')
+    parser.add_argument(
+        '--embedder',
+        nargs=2,
+        metavar=('CONFIG', 'CHECKPOINT'),
+        help='LesionEmbedding, by which lesions are paired beside their positions',
+    )
     parser.add_argument(
         '--volumes',
         nargs=2,
@@ -55,26 +68,33 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not 0 < args.max_distance < np.inf:
         raise UserError(f'--max-distance is {args.max_distance}: give mm above 0')
+    if args.report is not None:
+        check_html_name('--report', args.report)
     return args
 
 
-def read_study(folder: str, score_thr: float) -> tuple[list[dict], StudyLesions, str]:
-    """Return lesions as listed and as columns, and the path of the volume."""
-    path = Path(folder) / 'lesions.json'
-    content = read_json(path, advice='run infer.py again')
-    try:
-        lesions = [one for one in content['lesions'] if one['score'] >= score_thr]
-        centers = np.array([one['center_mm'] for one in lesions], dtype=float).reshape(-1, 3)
-        diameters = np.array([one['diameter_mm'] for one in lesions], dtype=float)
-        labels = [one['label'] for one in lesions]
-        source = content['volume']['source']
-        if len({one['id'] for one in lesions}) < len(labels):
-            raise ValueError('two lesions have one id')
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f'{path} is not what infer.py writes ({type(error).__name__}: {error}): run it again'
-        ) from None
-    return lesions, StudyLesions(centers, diameters), source
+def read_study(folder: str, score_thr: float, source: str | None) -> Study:
+    """Return the lesions of a folder of results with the volume that they are in."""
+    results = read_results(folder, score_thr)
+    source = source or results.volume['source']
+    return Study(str(source), CTVolume(read_ct(source)), results.lesions)
+
+
+def columns_of(study: Study, embed: Callable | None) -> StudyLesions:
+    """Return what lesions are paired by."""
+    return StudyLesions(
+        np.array([lesion.center_mm for lesion in study.lesions]).reshape(-1, 3),
+        np.array([lesion.diameter_mm for lesion in study.lesions], dtype=float),
+        embed(study.volume, study.lesions) if embed else None,
+    )
+
+
+def load_embedder(paths: Sequence[str] | None) -> Callable | None:
+    if paths is None:
+        return None
+    from mmlesion.apis.embedding_inferencer import EmbeddingInferencer  # with torch
+
+    return EmbeddingInferencer(*paths)
 
 
 def write_followup(out: Path, content: dict) -> None:
@@ -92,15 +112,17 @@ def write_followup(out: Path, content: dict) -> None:
 @cli
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    listed_earlier, earlier, earlier_source = read_study(args.earlier, args.score_thr)
-    listed_later, later, later_source = read_study(args.later, args.score_thr)
-    sources = args.volumes or (earlier_source, later_source)
-    transform = register_rigid(*(read_ct(source) for source in sources))
-    points = [transform.TransformPoint(center) for center in earlier.center_mm.tolist()]
+    sources = args.volumes or (None, None)
+    earlier = read_study(args.earlier, args.score_thr, sources[0])
+    later = read_study(args.later, args.score_thr, sources[1])
+    embed = load_embedder(args.embedder)
+    columns = [columns_of(study, embed) for study in (earlier, later)]
+    transform = register_rigid(earlier.volume.image, later.volume.image)
+    points = [transform.TransformPoint(center) for center in columns[0].center_mm.tolist()]
     expected = np.array(points).reshape(-1, 3)
-    pairs = pair_lesions(earlier, later, expected, args.max_distance)
-    total = sum_of_diameters(earlier, later, pairs)
-    rows = followup_rows(listed_earlier, listed_later, pairs)
+    pairs = pair_lesions(*columns, expected, args.max_distance)
+    total = sum_of_diameters(*columns, pairs)
+    rows = followup_rows(earlier.lesions, later.lesions, pairs)
     print(followup_text(rows, total))
     if args.out:
         angles = [transform.GetAngleX(), transform.GetAngleY(), transform.GetAngleZ()]
@@ -111,12 +133,17 @@ def main(argv: list[str] | None = None) -> None:
         }
         content = {
             'note': NOT_FOR_DIAGNOSIS,
-            'sources': list(map(str, sources)),
+            'sources': [earlier.source, later.source],
+            'embedder': args.embedder,
             'registration': registration,
             'sum_of_diameters': total._asdict(),
             'lesions': rows,
         }
         write_followup(Path(args.out), content)
+    if args.report:
+        page = followup_content(earlier, later, rows, total._asdict())
+        write_page('followup', page, args.report)
+        print(f'report: {args.report}')
 
 
 if __name__ == '__main__':

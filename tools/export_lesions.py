@@ -15,9 +15,9 @@ from pathlib import Path
 from mmlesion.export.dicom_seg import write_dicom_seg
 from mmlesion.export.dicom_sr import write_dicom_sr
 from mmlesion.export.identity import require_highdicom
-from mmlesion.export.results import Results, read_label_map, read_results
 from mmlesion.export.slicer_markups import grid_to_world, write_markups
 from mmlesion.export.source_series import read_source_series
+from mmlesion.io.results import Results, read_label_map, read_results
 from mmlesion.utils import UserError, cli
 
 FORMATS = 'dicom-seg', 'dicom-sr', 'slicer'
@@ -51,7 +51,7 @@ def export(results: Results, args: argparse.Namespace) -> list[Path]:
         source = read_source_series(results, args.dicom, args.series)
     written = []
     if 'slicer' in args.formats:
-        to_world = source.to_world if source else grid_to_world(results.volume)
+        to_world = source.stack.to_world if source else grid_to_world(results.volume)
         written.append(out / 'lesions.mrk.json')
         write_markups(results, to_world, written[-1])
     if wants_dicom:

@@ -1,8 +1,10 @@
 """Detect lesions in CT volumes: JSON, CSV, label map and overlay images (docs/inference.md)."""
 
 import argparse
+from pathlib import Path
 
 from mmengine.config import DictAction
+from tqdm import tqdm
 
 from mmlesion.apis.lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH
 from mmlesion.io.volume_list import list_volumes
@@ -60,6 +62,12 @@ def parse_args():
         default=50,
         help='maximum number of overlay images (default: 50)',
     )
+    parser.add_argument(
+        '--report',
+        action='store_true',
+        help='also write report.html of each volume: the lesions beside a viewer of the slices, in '
+        'one file without network',
+    )
     parser.add_argument('--no-overlay', action='store_true', help='draw no overlay images')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='config overrides, key=value'
@@ -102,6 +110,16 @@ def report_many(statuses, out_dir):
         )
 
 
+def write_reports(folders, series=None):
+    """Write the page of each folder of results that has none; new results come without one."""
+    from mmlesion.report.volume_report import NAME, write_volume_report
+
+    for folder in tqdm(folders, 'reports', disable=len(folders) < 2):
+        if not (Path(folder) / NAME).is_file():
+            path = write_volume_report(folder, series=series)
+            tqdm.write(f'report: {path} ({path.stat().st_size / 1e6:.1f} MB)')
+
+
 def check_args(args):
     if args.score_thr is not None:
         check_range('--score-thr', args.score_thr, 0, 2)  # calibrated scores go up to 2
@@ -135,8 +153,14 @@ def main():
             args.volume, out_dir=args.out, series=args.series, lungs=args.lungs, **options
         )
         report(lesions, args.out)
+        if args.report:
+            write_reports([args.out], args.series)
     else:
-        report_many(detect_many(inferencer, volumes, args.out, **options), args.out)
+        statuses = detect_many(inferencer, volumes, args.out, **options)
+        if args.report:
+            found = [Path(args.out) / one.name for one in statuses if one.status != 'failed']
+            write_reports(found)
+        report_many(statuses, args.out)
 
 
 if __name__ == '__main__':

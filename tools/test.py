@@ -1,8 +1,16 @@
 """Test a detector: mmdet's tools/test.py, its options included, with mmlesion registered."""
 
+import argparse
+import os
+import sys
+from pathlib import Path
+
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.utils import cli
-from mmlesion.utils.mmdet_tools import run_mmdet_tool
+from mmlesion.utils.mmdet_tools import run_mmdet_tool, tool_arguments
+
+REPORT_HELP = """  --report [HTML]       also write the page of report.py, for a detector of slices
+                        (default: report.html in the work dir)"""
 
 
 def dump_lesion_results():
@@ -17,9 +25,56 @@ def dump_lesion_results():
     mmdet.evaluation.DumpDetResults = DumpLesionResults
 
 
+def take_report_option():
+    """Take --report from the command line, which mmdet's tool does not know.
+
+    Returns:
+        str | None: The page, '' for the default; None without the option.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument('--report', nargs='?', const='')
+    own, sys.argv[1:] = parser.parse_known_args()
+    return own.report
+
+
+def prepare_report(report):
+    """Let the metric write its detections; return what the page needs, and the page's path."""
+    from mmlesion.report.page import check_html_name
+    from mmlesion.report.tested_config import read_tested_config
+    from mmlesion.utils.configs import load_config
+
+    if report:
+        check_html_name('--report', report)
+    args = tool_arguments('test.py')
+    cfg = load_config(args.config, args.cfg_options, ['test_dataloader'])
+    stem = Path(args.config).stem
+    work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{stem}'
+    out = Path(report or f'{work_dir}/report.html')
+    tested = read_tested_config(cfg, stem, out)
+    if tested.options:
+        sys.argv += ['--cfg-options', *(f'{key}={value}' for key, value in tested.options.items())]
+    return tested, out
+
+
+def is_first_process():
+    return int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))) == 0
+
+
 @cli
 def main():
-    run_mmdet_tool('test.py', dump_lesion_results)
+    asks_for_help = {'-h', '--help'} & set(sys.argv[1:])
+    report = take_report_option()
+    prepared = None if report is None or asks_for_help else prepare_report(report)
+    try:
+        run_mmdet_tool('test.py', dump_lesion_results)
+    finally:
+        if asks_for_help:  # mmdet's parser has ended the process
+            print(REPORT_HELP)
+    if prepared is not None and is_first_process():
+        from mmlesion.report.tested_config import write_tested_report
+
+        write_tested_report(*prepared)
+        print(f'report: {prepared[1]}')
 
 
 if __name__ == '__main__':

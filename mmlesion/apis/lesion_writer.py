@@ -186,8 +186,9 @@ def _results_folder(out_dir: Path) -> Iterator[Path]:
         out_dir.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f'.{out_dir.name}-', dir=out_dir.parent))
         yield temporary
-        for stale in out_dir.glob('overlays/lesion_*.png'):
-            stale.unlink()
+        # The page of a volume shows the results beside which it lies.
+        for stale in (*out_dir.glob('overlays/lesion_*.png'), out_dir / 'report.html'):
+            stale.unlink(missing_ok=True)
         files = [path for path in temporary.rglob('*') if path.is_file()]
         for path in files:
             target = out_dir / path.relative_to(temporary)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmlesion.io.atomic import atomic_write
+from mmlesion.io.results import DetectedLesion, Results
+from mmlesion.utils.disclaimer import SHORT_NOT_FOR_DIAGNOSIS
 
-from .identity import NOT_FOR_DIAGNOSIS, algorithm, device, tracking_id, uid_of
-from .results import DetectedLesion, Results
+from .identity import algorithm, device, tracking_id, uid_of
 from .source_series import SourceSeries
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def write_dicom_seg(
         series_number=SERIES_NUMBER,
         sop_instance_uid=uid_of('seg', results, source),
         instance_number=1,
-        series_description=f'Lesions. {NOT_FOR_DIAGNOSIS}',
+        series_description=f'Lesions. {SHORT_NOT_FOR_DIAGNOSIS}',
         content_label='LESIONS',
         **device(),
     )

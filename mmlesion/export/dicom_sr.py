@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 
 from mmlesion.io.atomic import atomic_write
+from mmlesion.io.results import DetectedLesion, Results
+from mmlesion.utils.disclaimer import SHORT_NOT_FOR_DIAGNOSIS
 from mmlesion.version import __version__
 
-from .identity import MANUFACTURER, NOT_FOR_DIAGNOSIS, device, tracking_id, uid_of
-from .results import DetectedLesion, Results
+from .identity import MANUFACTURER, device, tracking_id, uid_of
 from .source_series import SourceSeries
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def write_dicom_sr(
         series_number=SERIES_NUMBER,
         sop_instance_uid=uid_of('sr', results, source),
         instance_number=1,
-        series_description=f'Lesions. {NOT_FOR_DIAGNOSIS}',
+        series_description=f'Lesions. {SHORT_NOT_FOR_DIAGNOSIS}',
         is_complete=True,
         is_final=False,
         is_verified=False,

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmlesion.io.json_files import to_json
+from mmlesion.io.results import DetectedLesion, Results
 from mmlesion.utils import UserError
 from mmlesion.version import __version__
 
-from .results import DetectedLesion, Results
 from .source_series import SourceSeries
 
 if TYPE_CHECKING:
     from highdicom import AlgorithmIdentificationSequence
 
 MANUFACTURER = 'mmlesion'
-NOT_FOR_DIAGNOSIS = 'Research only, not for diagnosis'
 
 
 def require_highdicom() -> None:

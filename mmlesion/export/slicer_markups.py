@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmlesion.io.json_files import write_json
-
-from .results import DetectedLesion, Results
+from mmlesion.io.results import DetectedLesion, Results
 
 SCHEMA = (
     'https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/'

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mmlesion.io.dicom_series import series_files
+from mmlesion.io.results import Results
+from mmlesion.structures.slice_stack import SliceStack
 from mmlesion.utils import UserError
-
-from .results import Results
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -22,35 +22,11 @@ class SourceSeries(NamedTuple):
 
     Args:
         slices (Sequence[Dataset]): n headers, without pixels.
-        origin_mm (ndarray): (n, 3) LPS mm of the center of each slice's first pixel.
-        columns_mm (ndarray): (n, 3) step in mm from one column, i, to the next.
-        rows_mm (ndarray): (n, 3) step in mm from one row, j, to the next.
+        stack (SliceStack): Where the n slices lie.
     """
 
     slices: Sequence[Dataset]
-    origin_mm: np.ndarray
-    columns_mm: np.ndarray
-    rows_mm: np.ndarray
-
-    def to_world(self, voxels: np.ndarray) -> np.ndarray:
-        """Return world points from the slices' own positions, whatever their distances or tilt.
-
-        Args:
-            voxels (ndarray): (..., 3) i, j, k; integers are voxel centers. Between slices points
-                are interpolated, beyond the ends extrapolated.
-
-        Returns:
-            ndarray: (..., 3) x, y, z in mm, LPS.
-        """
-        i, j, k = np.moveaxis(np.asarray(voxels, dtype=float), -1, 0)
-        lower = np.clip(np.floor(k).astype(int), 0, len(self.slices) - 2)
-        share = (k - lower)[..., None]
-        on_lower = self._on_slice(i, j, lower)
-        return on_lower + share * (self._on_slice(i, j, lower + 1) - on_lower)
-
-    def _on_slice(self, i: np.ndarray, j: np.ndarray, k: np.ndarray) -> np.ndarray:
-        in_plane = i[..., None] * self.columns_mm[k] + j[..., None] * self.rows_mm[k]
-        return self.origin_mm[k] + in_plane
+    stack: SliceStack
 
 
 def read_source_series(
@@ -80,12 +56,12 @@ def read_source_series(
     # PixelSpacing: between rows, then between columns. The first direction of the orientation
     # leads along a row, from column to column.
     spacing = np.array([one.PixelSpacing for one in slices], dtype=float)
-    return SourceSeries(
-        slices=slices,
+    stack = SliceStack(
         origin_mm=np.array([one.ImagePositionPatient for one in slices], dtype=float),
         columns_mm=orientation[:, :3] * spacing[:, 1:],
         rows_mm=orientation[:, 3:] * spacing[:, :1],
     )
+    return SourceSeries(slices, stack)
 
 
 def _check_slices(slices: Sequence[Dataset], results: Results, folder: Path) -> None:

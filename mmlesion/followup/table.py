@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mmlesion.io.results import DetectedLesion
+from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
+
 from .pairing import Pairs, SumOfDiameters
 
 COLUMNS = (
@@ -17,17 +20,16 @@ COLUMNS = (
     'change_percent',
     'distance_mm',
 )
-NOT_FOR_DIAGNOSIS = 'For research. Not a medical device; no result is for diagnosis.'
 
 
 def followup_rows(
-    earlier: Sequence[dict], later: Sequence[dict], pairs: Pairs
+    earlier: Sequence[DetectedLesion], later: Sequence[DetectedLesion], pairs: Pairs
 ) -> list[dict[str, Any]]:
     """Return a row per lesion: paired ones in the earlier order, then vanished, then new ones.
 
     Args:
-        earlier (Sequence[dict]): Lesions of ``lesions.json``.
-        later (Sequence[dict]): Likewise.
+        earlier (Sequence[DetectedLesion]): Lesions of the earlier study.
+        later (Sequence[DetectedLesion]): Those of the later study.
         pairs (Pairs): Their pairs.
 
     Returns:
@@ -45,14 +47,16 @@ def followup_rows(
     return rows
 
 
-def _row(status: str, earlier: dict | None, later: dict | None) -> dict[str, Any]:
+def _row(
+    status: str, earlier: DetectedLesion | None, later: DetectedLesion | None
+) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row['status'] = status
-    row['label'] = (later or earlier or {})['label']
     for when, lesion in (('earlier', earlier), ('later', later)):
         if lesion is not None:
-            row[f'{when}_id'] = lesion['id']
-            row[f'{when}_mm'] = lesion['diameter_mm']
+            row['label'] = lesion.label  # the later one's, where there is one
+            row[f'{when}_id'] = lesion.id
+            row[f'{when}_mm'] = lesion.diameter_mm
     return row
 
 

@@ -14,9 +14,10 @@ from mmlesion.structures.ct_volume import SLICE_POSITIONS
 from mmlesion.utils import UserError
 
 from .itk_reading import check_voxels, itk_errors_as_user_errors
+from .slice_gaps import describe_irregular
 
 IMAGE_TYPE, MODALITY, DESCRIPTION = '0008|0008', '0008|0060', '0008|103e'
-POSITION = '0020|0032'
+POSITION, ORIENTATION, INSTANCE = '0020|0032', '0020|0037', '0008|0018'
 CT_IMAGE_STORAGE = b'1.2.840.10008.5.1.4.1.1.2\0'
 DIRECTORY_STORAGE = b'1.2.840.10008.1.3.10'  # of even length, without padding
 _LOGGER = logging.getLogger('mmlesion')
@@ -42,6 +43,8 @@ class _Header(NamedTuple):
 
 def series_files(folder: Path, wanted: str | None = None) -> Sequence[str]:
     """Return the files of the requested or only CT series of a folder, in the order of its slices.
+
+    Localizers are left out, and copies of slices; a warning names them.
 
     Args:
         folder (Path): The folder.
@@ -76,7 +79,7 @@ def series_files(folder: Path, wanted: str | None = None) -> Sequence[str]:
         raise UserError(f'{folder} has several CT series: choose one with --series UID\n{listing}')
     if len(files) > 1:
         _LOGGER.warning('%s has %d series; taking %s of\n%s', folder, len(files), ct[0], listing)
-    return files[ct[0]]
+    return _without_copies(files[ct[0]])
 
 
 def _without_localizers(names: Sequence[str]) -> list[str]:
@@ -118,7 +121,8 @@ def read_series(folder: Path, names: Sequence[str]) -> sitk.Image:
     """Read the files of a series.
 
     Slices that are missing, unequally spaced or sheared by a tilted gantry are read as a regular
-    grid; the slices' own positions are then in the metadata, under :data:`SLICE_POSITIONS`.
+    grid, said in a warning; the slices' own positions are then in the metadata, under
+    :data:`SLICE_POSITIONS`.
 
     Args:
         folder (Path): Their folder, for messages.
@@ -139,7 +143,7 @@ def read_series(folder: Path, names: Sequence[str]) -> sitk.Image:
     if all(reader.HasMetaDataKey(index, POSITION) for index in indices):
         texts = [reader.GetMetaData(index, POSITION) for index in indices]
         positions = np.array([text.split('\\') for text in texts], float)
-        _check_positions(positions, folder)
+        _check_positions(positions, names, folder)
         _note_irregular(positions, image, folder)
     return image
 
@@ -151,13 +155,50 @@ def _one_volume(image: sitk.Image) -> sitk.Image:
     return image
 
 
-def _check_positions(positions: np.ndarray, folder: Path) -> None:
-    """Raise UserError if slices, (n, 3) mm, lie at one position."""
-    distinct = len(np.unique(positions.round(3), axis=0))
-    if distinct < len(positions):
+def _without_copies(names: Sequence[str]) -> list[str]:
+    """Return each slice's first file, and say which others have the same SOP Instance UID."""
+    first_of: dict[str, str] = {}
+    copies = []
+    for name in names:
+        # a file without an identifier is no copy of another one
+        uid = _read_fields(name, INSTANCE)[0] or name
+        if first_of.setdefault(uid, name) != name:
+            copies.append(f'{Path(name).name} ({Path(first_of[uid]).name} again)')
+    if not copies:
+        return list(names)
+    _LOGGER.warning('leaving out copies of slices: %s', ', '.join(copies))
+    # GDCM puts files in the order of their slices only where no two lie at one place.
+    return sorted(first_of.values(), key=_height)
+
+
+def _height(path: str) -> float:
+    """Return how far a slice lies along its normal, in mm."""
+    position, orientation = _read_fields(path, POSITION, ORIENTATION)
+    try:
+        axes = np.array(orientation.split('\\'), dtype=float).reshape(2, 3)
+        return float(np.cross(*axes) @ np.array(position.split('\\'), dtype=float))
+    except ValueError:
+        raise UserError(f'{path} does not say where it lies: copy the series again') from None
+
+
+def _read_fields(path: str, *keys: str) -> list[str]:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(path)
+    with itk_errors_as_user_errors(Path(path)):
+        reader.ReadImageInformation()
+    return [_metadata(reader, key) for key in keys]
+
+
+def _check_positions(positions: np.ndarray, names: Sequence[str], folder: Path) -> None:
+    """Raise UserError if different slices, (n, 3) mm, lie at one position."""
+    _, place, count = np.unique(positions.round(3), axis=0, return_inverse=True, return_counts=True)
+    if count.max() > 1:
+        double = np.flatnonzero(place.ravel() == int(count.argmax()))[:2]
+        files = ' and '.join(Path(names[index]).name for index in double)
         raise UserError(
-            f'{folder}: {len(positions)} slices share {distinct} positions, so that the series '
-            'holds several acquisitions: put the files of one of them into a folder of their own'
+            f'{folder}: {len(positions)} slices share {len(count)} positions, for instance '
+            f'{files}, so that the series holds several acquisitions: put the files of one of '
+            'them into a folder of their own'
         )
 
 
@@ -176,7 +217,7 @@ def _note_irregular(positions: np.ndarray, image: sitk.Image, folder: Path) -> N
     if errors[worst] > 0.1 * image.GetSpacing()[2]:
         image.SetMetaData(SLICE_POSITIONS, ' '.join(map(repr, positions.ravel().tolist())))
         _LOGGER.warning(
-            f'{folder}: slices are missing, unequally spaced or tilted. The volume is read as a '
+            f'{folder}: {describe_irregular(positions, direction)}. The volume is read as a '
             f'regular grid of {image.GetSpacing()[2]:.3f} mm, in which slice {worst} lies '
             f"{errors[worst]:.2f} mm off; world coordinates of lesions are from the slices' own "
             'positions'

@@ -14,7 +14,6 @@ from mmlesion.evaluation.functional import (
     Protocol,
     box_overlaps,
     froc_cases,
-    match,
 )
 from mmlesion.structures import Detections, GroundTruth
 
@@ -65,22 +64,19 @@ def match_run(
         MatchedRun: Of all detections, whatever their score.
     """
     lesions = truth.lesions
-    ranked = detections.take(np.argsort(-detections.score, kind='stable'))
-    false_positive, first_match = match(ranked, lesions, criterion)
-    found = first_match < len(ranked)
-    first = first_match[found]
+    protocol = Protocol(criterion, tuple(fp_rates))
+    matched = MatchedDetections(detections, lesions, len(truth.cases), protocol)
+    ranked, found = matched.detections, matched.detected
+    first = matched.first_match[found]
 
     kind = np.zeros(len(ranked), dtype=int)
-    kind[first_match[found & ~lesions.ignore]] = KINDS.index('true positive')
-    kind[false_positive] = KINDS.index('false positive')
+    kind[matched.first_match[found & matched.counted]] = KINDS.index('true positive')
+    kind[matched.false_positive] = KINDS.index('false positive')
     found_score = np.full(len(lesions), NEVER)
     found_score[found] = ranked.score[first]
     found_overlap = np.full(len(lesions), np.nan)
     found_overlap[found] = box_overlaps(
         ranked.geometry[first], lesions.geometry[found], criterion.metric, criterion.inclusive
-    )
-    matched = MatchedDetections(
-        detections, lesions, len(truth.cases), Protocol(criterion, tuple(fp_rates))
     )
     cases = froc_cases(matched, truth.cases, truth.patients)
     return MatchedRun(name, ranked, kind, found_score, found_overlap, cases)

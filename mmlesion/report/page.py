@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.json_files import compact_json
+from mmlesion.utils import UserError
+from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
 ASSETS = Path(__file__).parent / 'assets'
-DISCLAIMER = 'For research. Not a medical device; no result is for diagnosis.'
+VENDOR = Path(__file__).parent / 'vendor'
 
 
-def write_page(name: str, data: Any, path: str | Path) -> None:
+def write_page(name: str, data: Any, path: str | Path, library: str | None = None) -> None:
     """Write a page that needs no other file and no network, whole or not at all.
 
     A content security policy allows the page nothing but its own style, program and pictures.
@@ -23,13 +26,17 @@ def write_page(name: str, data: Any, path: str | Path) -> None:
         name (str): Of the template, style and program in ``assets``.
         data (Any): What the program shows; NaN and infinity become null.
         path (str | Path): The HTML file.
+        library (str, optional): Path of a program in ``vendor`` that the page's own one uses, with
+            its ``LICENSE`` and ``THIRD_PARTY_LICENSES.txt`` beside it.
     """
     script, style = _asset(f'{name}.js'), _asset(f'{name}.css')
     page = _asset(f'{name}.html')
+    scripts = [script] if library is None else [_licensed(library), script]
     parts = {
-        '{{policy}}': _policy(script, style),
-        '{{disclaimer}}': DISCLAIMER,
+        '{{policy}}': _policy(scripts, style),
+        '{{disclaimer}}': NOT_FOR_DIAGNOSIS,
         '{{style}}': style,
+        '{{library}}': scripts[0],
         '{{script}}': script,
         '{{data}}': _embed(data),
     }
@@ -40,12 +47,27 @@ def write_page(name: str, data: Any, path: str | Path) -> None:
         temporary.write_text(page, encoding='utf-8')
 
 
+def check_html_name(option: str, path: str | Path) -> None:
+    """Raise UserError if an option names a file that is none of HTML."""
+    if Path(path).suffix.lower() not in ('.html', '.htm'):
+        raise UserError(f'{option} is {path}: give a file name in .html')
+
+
 def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding='utf-8')
 
 
-def _policy(script: str, style: str) -> str:
-    sources = f"script-src '{_hash_of(script)}'; style-src '{_hash_of(style)}'"
+def _licensed(library: str) -> str:
+    """Return a bundled program below the licenses, which go with each copy."""
+    path = VENDOR / library
+    licenses = [path.with_name(name) for name in ('LICENSE', 'THIRD_PARTY_LICENSES.txt')]
+    text = '\n'.join(one.read_text(encoding='utf-8') for one in licenses)
+    return f'/*!\n{text}*/\n{path.read_text(encoding="utf-8")}'
+
+
+def _policy(scripts: Sequence[str], style: str) -> str:
+    hashes = ' '.join(f"'{_hash_of(script)}'" for script in scripts)
+    sources = f"script-src {hashes}; style-src '{_hash_of(style)}'"
     return f"default-src 'none'; img-src data:; {sources}"
 
 

@@ -7,6 +7,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from .grid import Grid, from_index, to_index
+from .slice_stack import SliceStack
 
 SLICE_POSITIONS = 'mmlesion_slice_positions'
 """Key of an image's metadata: x, y, z in mm of the first voxel of each slice along k, one after the
@@ -72,13 +73,10 @@ class CTVolume:
         """
         if self._positions is None:
             return self.grid.to_world(points)
-        index = self.points_to_index(points)
-        lower = np.clip(np.floor(index[:, 2]).astype(int), 0, len(self._positions) - 2)
-        share = (index[:, 2] - lower)[:, None]
-        corners = (1 - share) * self._positions[lower] + share * self._positions[lower + 1]
         # Columns of the direction are the axes i, j, k; within a slice only i and j move a point.
         steps = np.reshape(self.image.GetDirection(), (3, 3)) * self.image.GetSpacing()
-        return corners + index[:, :2] @ steps[:, :2].T
+        columns, rows = (np.broadcast_to(step, self._positions.shape) for step in steps.T[:2])
+        return SliceStack(self._positions, columns, rows).to_world(self.points_to_index(points))
 
     def points_to_index(self, points: ArrayLike) -> np.ndarray:
         """Convert points from the training frame to the file.

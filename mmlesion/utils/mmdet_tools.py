@@ -87,13 +87,26 @@ def print_help(script: Path) -> None:
     Args:
         script (Path): The tool.
     """
-    tree = ast.parse(script.read_text(encoding='utf-8'))
-    names: dict = {}
     try:
-        exec(compile(ast.Module(_parts_of_parser(tree), []), str(script), 'exec'), names)
-        names['parse_args']()
+        _parse_args(script)
     except (ImportError, LookupError, NameError):
         return
+
+
+def tool_arguments(name: str) -> argparse.Namespace:
+    """Parse this process's command line as a tool of mmdet does, without running it.
+
+    Args:
+        name (str): The script, which has a function ``parse_args``.
+    """
+    return _parse_args(_mmdet_script(name))
+
+
+def _parse_args(script: Path) -> argparse.Namespace:
+    tree = ast.parse(script.read_text(encoding='utf-8'))
+    names: dict = {}
+    exec(compile(ast.Module(_parts_of_parser(tree), []), str(script), 'exec'), names)
+    return names['parse_args']()
 
 
 def _parts_of_parser(tree: ast.Module) -> list[ast.stmt]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mmlesion.io.atomic import atomic_write
 
 from .figures import new_figure
+from .froc_axes import add_legend, draw_band, look_of, set_up_axes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,37 +31,26 @@ def draw_comparison(
     """
     figure = new_figure(figsize=(11, 4.8), dpi=130, layout='constrained')
     curves, differences = figure.subplots(1, 2, width_ratios=(3, 2))
-    colors = {name: f'C{number % 10}' for number, name in enumerate(comparison.rows)}
+    looks = {name: look_of(number) for number, name in enumerate(comparison.rows)}
     for name, row in comparison.rows.items():
         # the last column is the mean over the FP rates
-        label = f'{name}: {row.value[-1]:.3f}'
-        curves.plot(fp_rates, row.value[:-1], 'o-', markersize=3, color=colors[name], label=label)
-        curves.fill_between(
-            fp_rates, row.lower[:-1], row.upper[:-1], color=colors[name], alpha=0.12, linewidth=0
-        )
-    _fp_rates_axis(curves, fp_rates)
-    curves.set_ylim(0, 1)
-    curves.set(xlabel='false positives per image or scan', ylabel='sensitivity')
-    curves.legend(loc='upper left', bbox_to_anchor=(0, -0.14), ncols=2, fontsize='small')
-    _draw_differences(differences, comparison, colors)
+        label = f'{name}: mean {row.value[-1]:.3f}'
+        curves.plot(fp_rates, row.value[:-1], label=label, **looks[name])
+        draw_band(curves, fp_rates, row.lower[:-1], row.upper[:-1], looks[name]['color'])
+    set_up_axes(curves, fp_rates)
+    add_legend(figure, curves)
+    _draw_differences(differences, comparison, looks)
     with atomic_write(path) as temporary:
         figure.savefig(temporary)
 
 
-def _fp_rates_axis(axes: Axes, fp_rates: Sequence[float] | np.ndarray) -> None:
-    axes.set_xscale('log', base=2)
-    axes.set_xticks(fp_rates, [f'{fp_rate:g}' for fp_rate in fp_rates])
-    axes.set_xticks([], minor=True)
-    axes.grid(alpha=0.4)
-
-
-def _draw_differences(axes: Axes, comparison: Comparison, colors: Mapping[str, str]) -> None:
+def _draw_differences(axes: Axes, comparison: Comparison, looks: Mapping[str, dict]) -> None:
     """Plot differences in mean sensitivity with their intervals, the first row at the top."""
     names = list(comparison.differences)
     for place, name in enumerate(names):
         one = comparison.differences[name]
-        axes.hlines(place, one.lower[-1], one.upper[-1], color=colors[name], linewidth=2)
-        axes.plot(one.value[-1], place, 'o', color=colors[name])
+        axes.hlines(place, one.lower[-1], one.upper[-1], color=looks[name]['color'], linewidth=2)
+        axes.plot(one.value[-1], place, **looks[name])
     axes.axvline(0, color='black', linewidth=1)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)

@@ -3,6 +3,7 @@ import numpy as np
 
 from mmlesion.evaluation.functional import deeplesion_protocol, evaluate_froc
 from mmlesion.structures import Detections, Lesions
+from mmlesion.visualization.froc_axes import look_of
 from mmlesion.visualization.froc_curve import draw_froc
 
 
@@ -40,3 +41,21 @@ def test_empty_curve(tmp_path):
     draw_froc(evaluate_froc(none, lesions, 1, deeplesion_protocol()), tmp_path / 'deep' / 'a.png')
     assert (tmp_path / 'deep' / 'a.png').stat().st_size > 1000
     assert [path.name for path in (tmp_path / 'deep').iterdir()] == ['a.png']
+
+
+def test_runs_differ_without_color():
+    looks = [look_of(number) for number in range(28)]
+    assert len({(look['linestyle'], look['marker']) for look in looks}) == 28
+
+
+def test_confidence_band_and_legend_outside_the_axes(tmp_path):
+    draw_froc(result(0.1), tmp_path / 'plain.png')
+    interval = dict(lower=[0.3] * 7, upper=[0.7] * 7, mean=[0.3, 0.7])
+    draw_froc({**result(0.1), 'confidence_interval': interval}, tmp_path / 'band.png')
+    plain, band = (cv2.imread(str(tmp_path / f'{name}.png')) for name in ('plain', 'band'))
+    tinted = [((p[..., 0].astype(int) - p[..., 2]) > 10).sum() for p in (plain, band)]
+    assert tinted[1] > tinted[0] + 10_000  # light blue
+    # The frame's lower edge is its lowest long dark row; the legend has its own frame below.
+    dark = np.flatnonzero((plain.max(axis=2) < 60).sum(axis=1) > 0.7 * plain.shape[1])
+    legend = plain[dark[-1] + 60 :]
+    assert (legend.min(axis=(1, 2)) < 100).any()

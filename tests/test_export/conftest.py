@@ -68,6 +68,7 @@ def exported(request, tmp_path):
         id=1,
         label='lesion',
         score=0.87,
+        center_mm=[0, 0, 0],  # of a regular grid; exports take the slices' own positions
         bbox_voxel=[19.5, 9.5, 5.5, 25.5, 13.5, 8.5],
         diameter_mm=4.8,
         short_diameter_mm=3.2,

@@ -10,8 +10,10 @@ from mmlesion.followup.registration import register_rigid
 from mmlesion.phantom.patient import PatientOptions, draw_patient
 from mmlesion.phantom.studies import move_image, study_image, study_lesions
 from mmlesion.utils import UserError
+from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'compare_studies.py'
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / 'tools' / 'compare_studies.py'
 OPTIONS = PatientOptions(size=96, slice_intervals=(5.0,), studies=(0.0, 1.0), unannotated=0.0)
 
 
@@ -59,8 +61,13 @@ def results(studies, pose, tmp_path):
             center = lesion.center if name == 'earlier' else pose.TransformPoint(lesion.center)
             diameter = float(lesion.profile.extent.max())
             entry = dict(id=number, label=f'lesion {lesion.number}', score=0.9)
-            entries.append({**entry, 'center_mm': list(center), 'diameter_mm': diameter})
-        content = dict(volume=dict(source=str(path)), detector={}, lesions=entries)
+            voxel = np.array(image.TransformPhysicalPointToContinuousIndex(center))
+            half = diameter / 2 / np.array(image.GetSpacing())
+            entry.update(center_mm=list(center), bbox_voxel=[*(voxel - half), *(voxel + half)])
+            entry.update(diameter_mm=diameter, short_diameter_mm=diameter, recist_voxel=None)
+            entries.append({**entry, 'diameter_source': 'box', 'key_slice': round(voxel[2])})
+        volume = dict(source=str(path), slice_axis='k', size=image.GetSize())
+        content = dict(volume=volume, detector={}, lesions=entries)
         (folder / 'lesions.json').write_text(json.dumps(content))
     return tmp_path
 
@@ -87,13 +94,53 @@ def test_lesions_of_the_phantom_are_paired(load_tool, results, studies, capsys):
     assert 'Sum of long diameters' in capsys.readouterr().out
 
 
+def test_report_is_written(load_tool, results):
+    page = results / 'page.html'
+    main = load_tool(TOOL).main
+    folders = [str(results / 'earlier'), str(results / 'later')]
+    with pytest.raises(SystemExit, match='give a file name in .html'):
+        main([*folders, '--report=page.pdf'])
+    main([*folders, f'--report={page}'])
+    text = page.read_text(encoding='utf-8')
+    assert NOT_FOR_DIAGNOSIS in text and '"status":"paired"' in text
+
+
+def test_studies_are_paired_with_an_embedding(load_tool, results, tmp_path):
+    import torch
+    from mmdet.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    import mmlesion  # noqa: F401 (registers mmlesion's components)
+    from mmlesion.utils.configs import load_config
+
+    config = ROOT / 'configs/phantom/lens/lesion-embedding_r18_phantom.py'
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    model = MODELS.build(load_config(config).model)
+    checkpoint = tmp_path / 'random.pth'
+    torch.save(dict(state_dict=model.state_dict()), checkpoint)
+    folders = [str(results / 'earlier'), str(results / 'later')]
+    main = load_tool(TOOL).main
+    out = tmp_path / 'out'
+    embedder = ['--embedder', str(config), str(checkpoint)]
+    main([*folders, *embedder, '--out', str(out)])
+    content = json.loads((out / 'followup.json').read_text())
+    assert content['embedder'] == embedder[1:]
+    # Even with random features: the phantom's positions leave no doubt.
+    paired = [row for row in content['lesions'] if row['status'] == 'paired']
+    assert len(paired) >= 2
+    detector = ROOT / 'configs/phantom/baselines/faster-rcnn_r18_fpn_phantom.py'
+    with pytest.raises(SystemExit, match='is the config of no LesionEmbedding'):
+        main([*folders, '--embedder', str(detector), str(checkpoint)])
+
+
 def test_bad_input_is_one_line(load_tool, results):
     main = load_tool(TOOL).main
     folders = [str(results / 'earlier'), str(results / 'later')]
     with pytest.raises(SystemExit, match='give mm above 0'):
         main([*folders, '--max-distance', '0'])
     (results / 'later' / 'lesions.json').write_text('{"lesions": [{}], "volume": {}}')
-    with pytest.raises(SystemExit, match="is not what infer.py writes .KeyError: 'score'"):
+    with pytest.raises(SystemExit, match="is not what infer.py writes .KeyError: 'recist_voxel'"):
         main(folders)
     with pytest.raises(SystemExit, match='No such file'):
         main(['/nowhere', folders[1]])

@@ -1,5 +1,9 @@
 """DICOM folders as they leave a PACS, written by pydicom."""
 
+import io
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -9,12 +13,17 @@ from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
 pydicom = pytest.importorskip('pydicom', reason='pydicom writes what is read')
+from pydicom.encaps import encapsulate  # noqa: E402
 from pydicom.uid import (  # noqa: E402
     CTImageStorage,
     EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
     MediaStorageDirectoryStorage,
     RLELossless,
     generate_uid,
@@ -85,6 +94,68 @@ def test_transfer_syntaxes(tmp_path, hu, syntax):
     assert (sitk.GetArrayFromImage(read_ct(tmp_path / 'a')) == hu).all()
 
 
+def dcmtk(name, *options):
+    """Compress each file by a program of dcmtk."""
+    program = shutil.which(name)
+    if program is None:
+        pytest.skip(f'no {name} is installed (Debian: apt-get install dcmtk)')
+
+    def compress(path):
+        subprocess.run([program, *options, str(path), str(path)], check=True, capture_output=True)
+
+    return compress
+
+
+def jpeg_2000():
+    """Compress without loss by Pillow, which writes the codestream that DICOM encapsulates."""
+    image = pytest.importorskip('PIL.Image', reason='Pillow writes JPEG 2000')
+
+    def compress(path):
+        one = pydicom.dcmread(path)
+        stream = io.BytesIO()
+        image.fromarray(one.pixel_array).save(stream, 'JPEG2000', no_jp2=True, irreversible=False)
+        one.file_meta.TransferSyntaxUID = JPEG2000Lossless
+        one.PixelData = encapsulate([stream.getvalue()])
+        one['PixelData'].VR = 'OB'
+        one.save_as(path, enforce_file_format=True)
+
+    return compress
+
+
+COMPRESSED = {
+    'JPEG lossless, first-order': (JPEGLosslessSV1, lambda: dcmtk('dcmcjpeg', '+e1')),
+    'JPEG lossless': (JPEGLossless, lambda: dcmtk('dcmcjpeg', '+el')),
+    'JPEG-LS': (JPEGLSLossless, lambda: dcmtk('dcmcjpls', '+el')),
+    'RLE': (RLELossless, lambda: dcmtk('dcmcrle')),
+    'JPEG 2000': (JPEG2000Lossless, jpeg_2000),
+}
+
+
+@pytest.mark.parametrize('kind', COMPRESSED)
+@pytest.mark.parametrize('signed', [False, True])
+def test_compressed_slices(tmp_path, hu, kind, signed):
+    syntax, make = COMPRESSED[kind]
+    compress = make()
+    if signed and kind == 'JPEG 2000':
+        pytest.skip('Pillow writes unsigned JPEG 2000 alone')
+    write_slices(tmp_path / 'a', hu)
+    for path in (tmp_path / 'a').iterdir():
+        if signed:
+            store_signed(path)
+        compress(path)
+        assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == syntax
+    assert (sitk.GetArrayFromImage(read_ct(tmp_path / 'a')) == hu).all()
+
+
+def store_signed(path):
+    """Store HU themselves, negative ones included."""
+    one = pydicom.dcmread(path)
+    pixels = one.pixel_array.astype(np.int16) - 1024
+    one.PixelRepresentation, one.RescaleIntercept = 1, 0
+    one.PixelData = pixels.tobytes()
+    one.save_as(path, enforce_file_format=True)
+
+
 def test_rescale_of_each_slice(tmp_path, hu):
     """Even HU, as a slope of 2 has no odd ones."""
     even = hu // 2 * 2
@@ -139,7 +210,7 @@ def test_enhanced_multi_frame(tmp_path, hu):
 
 
 @pytest.mark.parametrize('kind', ['tilted', 'missing'])
-def test_points_lie_where_the_slices_do(tmp_path, hu, kind):
+def test_points_lie_where_the_slices_do(tmp_path, hu, kind, caplog):
     z = 50 + GAP * np.arange(NUM)
     if kind == 'missing':
         z[4:] += GAP
@@ -147,6 +218,8 @@ def test_points_lie_where_the_slices_do(tmp_path, hu, kind):
     positions = np.stack([np.full(NUM, -9.0), y, z], axis=1)
     write_slices(tmp_path / 'a', hu, positions)
     volume = CTVolume(read_ct(tmp_path / 'a'))
+    said = {'tilted': 'tilted by 15.0 degrees', 'missing': '1 slices are missing (after slice 3;'}
+    assert said[kind] in caplog.text
     # the centers of column 3 of row 5 on each slice, and one point half-way between two slices
     index = np.array([(3, 5, k) for k in range(NUM)] + [(3, 5, 1.5)])
     expected = positions + [3 * SPACING, 5 * SPACING, 0]
@@ -166,5 +239,12 @@ def test_regular_series_has_no_error(tmp_path, hu):
 def test_double_slices_are_refused(tmp_path, hu):
     positions = np.array([(-9.0, -8.0, 50 + GAP * (number // 2)) for number in range(NUM)])
     write_slices(tmp_path / 'a', hu, positions)
-    with pytest.raises(UserError, match='share 3 positions'):
+    with pytest.raises(UserError, match='share 3 positions, for instance .*dcm and .*dcm, so'):
         read_ct(tmp_path / 'a')
+
+
+def test_copies_of_slices_are_left_out(tmp_path, hu, caplog):
+    write_slices(tmp_path / 'a', hu)
+    shutil.copy(tmp_path / 'a' / '0.dcm', tmp_path / 'a' / 'zero.dcm')
+    assert (sitk.GetArrayFromImage(read_ct(tmp_path / 'a')) == hu).all()
+    assert 'leaving out copies of slices: ' in caplog.text and 'zero.dcm' in caplog.text

@@ -25,7 +25,9 @@ class Chromium:
     def __init__(self, profile: Path):
         to_browser, self._commands = os.pipe()
         self._replies, from_browser = os.pipe()
-        command = [find_chromium(), '--headless', '--no-sandbox', '--disable-gpu']
+        command = [find_chromium(), '--headless', '--no-sandbox', '--window-size=1400,1000']
+        # WebGL 2 without a graphics card.
+        command += ['--use-angle=swiftshader', '--enable-unsafe-swiftshader']
         command += [f'--user-data-dir={profile}', '--remote-debugging-pipe', 'about:blank']
         # The shell puts the two pipes where the browser looks for them.
         redirect = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
@@ -41,12 +43,18 @@ class Chromium:
         self._number = 0
         self._session = None
         self.requests: list[str] = []
-        target = self.call('Target.getTargets')['targetInfos'][0]['targetId']
-        attached = self.call('Target.attachToTarget', targetId=target, flatten=True)
+        attached = self.call('Target.attachToTarget', targetId=self._page(), flatten=True)
         self._session = attached['sessionId']
         self.call('Page.enable')
         self.call('Network.enable')
         self.call('Emulation.setFocusEmulationEnabled', enabled=True)
+
+    def _page(self) -> str:
+        """The page among the targets, which may have parts of the browser's own window as well."""
+        while True:
+            for target in self.call('Target.getTargets')['targetInfos']:
+                if target['type'] == 'page':
+                    return target['targetId']
 
     def call(self, method: str, **params):
         """Call a method and return its result; what happens meanwhile is read past."""
@@ -77,7 +85,9 @@ class Chromium:
 
     def press(self, key: str) -> None:
         """Press a key, such as ArrowRight or Escape."""
-        number = {'ArrowRight': 39, 'ArrowLeft': 37, 'Escape': 27}[key]
+        number = {'ArrowRight': 39, 'ArrowLeft': 37, 'ArrowUp': 38, 'ArrowDown': 40, 'Escape': 27}[
+            key
+        ]
         for kind in 'rawKeyDown', 'keyUp':
             names = dict(type=kind, key=key, code=key, windowsVirtualKeyCode=number)
             self.call('Input.dispatchKeyEvent', **names)

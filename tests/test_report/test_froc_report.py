@@ -10,9 +10,7 @@ from mmlesion.io.coco import coco_ground_truth, read_coco_results
 from mmlesion.io.json_files import read_json
 from mmlesion.report.choice import choose_images, lesion_areas
 from mmlesion.report.matched_run import KINDS, NEVER, match_run
-from mmlesion.report.page import DISCLAIMER
-
-from .chromium import Chromium, find_chromium
+from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'report.py'
 
@@ -90,7 +88,7 @@ def test_page_has_all_it_needs(report):
     page = report('--groups', 'organ').read_text(encoding='utf-8')
     parts = _Parts(page)
     data = json.loads(parts.parts['data'])
-    assert DISCLAIMER in page and '{{' not in page
+    assert NOT_FOR_DIAGNOSIS in page and '{{' not in page
     assert "default-src 'none'" in parts.policy
     assert 'http://' not in page.replace('http://www.w3.org/2000/svg', '') and '//cdn' not in page
     assert data['groups'] == {'organ=liver': [0], 'organ=lung': [1, 2, 3]}
@@ -116,6 +114,21 @@ def test_text_of_files_cannot_end_its_element(report, study):
     )
 
 
+def test_eval_froc_writes_the_same_page(load_tool, study):
+    main = load_tool('analysis_tools/eval_froc.py').main
+    page = study / 'page.html'
+    arguments = ['deeplesion', f'--gt={study}/gt.json', f'--pred={study}/first.json']
+    arguments += [f'--out={study}/out', f'--report={page}']
+    with pytest.raises(SystemExit, match='give their folder as --images'):
+        main(arguments)
+    main([*arguments, f'--images={study}/Images_png', '--groups', 'organ'])
+    data = json.loads(_Parts(page.read_text(encoding='utf-8')).parts['data'])
+    assert data['groups'] == {'organ=liver': [0], 'organ=lung': [1, 2, 3]}
+    assert data['runs'][0]['scores']['tp'] == [0.9, 0.4]
+    froc = read_json(study / 'out' / 'froc.json')
+    assert data['comparison'][0]['value'][-1] == pytest.approx(froc['mean'])
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
@@ -132,15 +145,6 @@ def test_bad_input_is_one_line(report, study, options, message):
         report(*options)
     assert '\n' not in str(end.value)
     assert not (study / 'out').exists()
-
-
-@pytest.fixture
-def browser(tmp_path):
-    if find_chromium() is None:
-        pytest.skip('no Chromium is installed (Debian: apt-get install chromium)')
-    chromium = Chromium(tmp_path / 'profile')
-    yield chromium
-    chromium.close()
 
 
 def test_in_a_browser(report, browser):

@@ -93,7 +93,7 @@ def test_many_volumes(tmp_path, scan, checkpoint, monkeypatch, capsys):
         (folder / f'{name}.nii.gz').write_bytes(scan.read_bytes())
     (folder / 'broken.nii.gz').write_bytes(b'no volume')
     out = tmp_path / 'out'
-    options = ['--device', 'cpu', '--score-thr', 0.01, '--no-overlay']
+    options = ['--device', 'cpu', '--score-thr', 0.01, '--no-overlay', '--report']
     small = ['--cfg-options', 'test_dataloader.dataset.pipeline.2.scale=(64,64)']
     args = [folder, CONFIG, checkpoint, '--out', out, *options, *small]
     monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
@@ -113,6 +113,10 @@ def test_many_volumes(tmp_path, scan, checkpoint, monkeypatch, capsys):
     with open(out / 'lesions.csv', newline='') as file:
         joined = [row for row in csv.DictReader(file) if row['volume'] == 'a']
     assert [row['id'] for row in joined] == [str(lesion['id']) for lesion in lesions]
+    pages = [out / name / 'report.html' for name in 'ab']
+    first, second = [page.stat().st_mtime_ns for page in pages]
     (out / 'b' / 'lesions.json').write_text('{')
     assert [row['status'] for row in run()[1].values()] == ['kept', 'done', 'failed']
+    # the page of new results is new
+    assert pages[0].stat().st_mtime_ns == first and pages[1].stat().st_mtime_ns > second
     assert '3 volumes (1 kept, 1 done, 1 failed)' in capsys.readouterr().out

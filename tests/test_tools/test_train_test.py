@@ -78,8 +78,12 @@ def test_two_processes_give_the_same_froc_as_one(data, trained, tmp_path):
     checkpoint = trained / 'epoch_1.pth'
     one, two = tmp_path / 'one', tmp_path / 'two'
     settings = options(data, **{'test_evaluator.outfile_prefix': one})
-    done = python('test.py', CONFIG, checkpoint, '--work-dir', tmp_path / 'a', *settings)
+    done = python(
+        'test.py', CONFIG, checkpoint, '--work-dir', tmp_path / 'a', '--report', *settings
+    )
     assert done.returncode == 0, done.stderr[-3000:]
+    page = (tmp_path / 'a' / 'report.html').read_text(encoding='utf-8')
+    assert f'"name":"{CONFIG.stem}"' in page and '"source":"data:image/jpeg' in page
     settings = options(data, **{'test_evaluator.outfile_prefix': two})
     script = ROOT / 'tools/dist_test.sh'
     done = run('bash', script, CONFIG, checkpoint, 2, '--work-dir', tmp_path / 'b', *settings)

@@ -19,7 +19,7 @@ from mmlesion.io.coco import coco_ground_truth, read_results_of
 from mmlesion.io.json_files import read_json
 from mmlesion.report.froc_content import froc_content
 from mmlesion.report.matched_run import MatchedRun, match_run
-from mmlesion.report.page import write_page
+from mmlesion.report.page import check_html_name, write_page
 from mmlesion.structures import GroundTruth
 from mmlesion.utils import UserError, check_draws, check_range, cli
 
@@ -69,8 +69,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     check_range('--num', args.num, 1)
     check_draws('--draws', args.draws, 1)
-    if Path(args.out).suffix.lower() not in ('.html', '.htm'):
-        raise UserError(f'--out is {args.out}: give a file name in .html')
+    check_html_name('--out', args.out)
     return args
 
 

@@ -82,6 +82,8 @@ class MatchedDetections:
         protocol (Protocol): The rules.
 
     Attributes:
+        detections (Detections): The n that count, in descending order of score.
+        false_positive (ndarray): (n,) bool.
         point_of (ndarray): (n,) int, the point of the curve that each detection, in descending
             order of score, belongs to.
         score (ndarray): (p,) float, the score of each point.
@@ -100,10 +102,11 @@ class MatchedDetections:
         if protocol.max_per_case:
             detections = limit_per_case(detections, protocol.max_per_case)
         detections = _rank(detections)
-        false_positive, self.first_match = match(detections, lesions, protocol.criterion)
+        self.detections = detections
+        self.false_positive, self.first_match = match(detections, lesions, protocol.criterion)
         self.point_of, self.score = _points(detections.score, protocol.merge_ties)
-        self.fp_point = self.point_of[false_positive]
-        self.fp_case = detections.case[false_positive]
+        self.fp_point = self.point_of[self.false_positive]
+        self.fp_case = detections.case[self.false_positive]
         self.lesion_case = lesions.case
         self.counted = ~lesions.ignore
         self.num_cases = num_cases

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
-from mmlesion.io.ct import read_image
-from mmlesion.io.json_files import read_json
 from mmlesion.utils import UserError
+
+from .ct import read_image
+from .json_files import read_json
 
 
 class DetectedLesion(NamedTuple):
@@ -21,6 +22,7 @@ class DetectedLesion(NamedTuple):
         id (int): Its value in the label map, from 1 in descending order of score.
         label (str): Class.
         score (float): Confidence.
+        center_mm (ndarray): (3,) x, y, z in mm, LPS.
         bbox_voxel (ndarray): (6,) i1, j1, k1, i2, j2, k2; voxel n extends from n - 0.5 to n + 0.5.
         diameter_mm (float): Long diameter.
         short_diameter_mm (float): Short diameter.
@@ -32,6 +34,7 @@ class DetectedLesion(NamedTuple):
     id: int
     label: str
     score: float
+    center_mm: np.ndarray
     bbox_voxel: np.ndarray
     diameter_mm: float
     short_diameter_mm: float
@@ -47,6 +50,7 @@ class DetectedLesion(NamedTuple):
             id=int(entry['id']),
             label=str(entry['label']),
             score=float(entry['score']),
+            center_mm=np.array(entry['center_mm'], dtype=float).reshape(3),
             bbox_voxel=np.array(entry['bbox_voxel'], dtype=float).reshape(6),
             diameter_mm=float(entry['diameter_mm']),
             short_diameter_mm=float(entry['short_diameter_mm']),
@@ -89,6 +93,8 @@ def read_results(folder: str | Path, score_thr: float = 0.0) -> Results:
         volume, detector = dict(content['volume']), dict(content['detector'])
         if volume['slice_axis'] not in ('i', 'j', 'k') or 'source' not in volume:
             raise ValueError('volume')
+        if len({lesion.id for lesion in lesions}) < len(lesions):
+            raise ValueError('two lesions have one id')
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f'{path} is not what infer.py writes ({type(error).__name__}: {error}): run it again'

@@ -1,0 +1,110 @@
+"""The data of a follow-up's report: the table of lesions, with each lesion in both studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmlesion.io.results import DetectedLesion
+from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.visualization.lesion_overlay import choose_window
+
+from .pictures import encode_slice
+
+LEAST_SIDE_MM = 80.0
+SIDE_IN_DIAMETERS = 2.5
+AIR = -1024
+
+
+class Study(NamedTuple):
+    """A volume and its lesions.
+
+    Args:
+        source (str): Path of the volume.
+        volume (CTVolume): The volume.
+        lesions (Sequence[DetectedLesion]): Those that are compared.
+    """
+
+    source: str
+    volume: CTVolume
+    lesions: Sequence[DetectedLesion]
+
+
+def followup_content(
+    earlier: Study, later: Study, rows: Sequence[dict[str, Any]], total: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what the page of a follow-up shows.
+
+    Args:
+        earlier (Study): The earlier study.
+        later (Study): The later study.
+        rows (Sequence[dict]): With ``status``, ``label``, ``change_percent``, and of both studies
+            ``earlier_id`` and ``earlier_mm``, ``later_id`` and ``later_mm``; None without a
+            partner.
+        total (dict): Of the sum of diameters: ``earlier_mm``, ``later_mm``, ``change_percent`` and
+            ``response``.
+
+    Returns:
+        dict: JSON.
+    """
+    studies = {'earlier': earlier, 'later': later}
+    return {
+        'studies': {when: study.source for when, study in studies.items()},
+        'total': total,
+        'rows': [_with_pictures(row, studies) for row in rows],
+    }
+
+
+def _with_pictures(row: dict[str, Any], studies: dict[str, Study]) -> dict[str, Any]:
+    """Return a row with a picture of each study that has the lesion, at one scale and window."""
+    shown = {}
+    for when, study in studies.items():
+        by_id = {lesion.id: lesion for lesion in study.lesions}
+        if row[f'{when}_id'] is not None:
+            shown[when] = (study.volume, by_id[row[f'{when}_id']])
+    diameter = max(lesion.diameter_mm for _, lesion in shown.values())
+    side = max(LEAST_SIDE_MM, SIDE_IN_DIAMETERS * diameter)
+    window = _window(*next(iter(shown.values())))
+    pictures = {when: _picture(*one, side, window) for when, one in shown.items()}
+    return {**row, 'window': window, 'pictures': pictures}
+
+
+def _cut(section: np.ndarray, first: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return a rectangle of a slice (H, W) from px x, y on, with air where it leaves the slice."""
+    crop = np.full(size[::-1], AIR, dtype=section.dtype)
+    # px of the slice, the upper ends exclusive; of the rectangle, they are less the first px
+    low, high = first.clip(0), np.minimum(first + size, section.shape[::-1])
+    (x1, y1), (x2, y2) = low - first, high - first
+    crop[y1:y2, x1:x2] = section[low[1] : high[1], low[0] : high[0]]
+    return crop
+
+
+def _window(volume: CTVolume, lesion: DetectedLesion) -> tuple[float, float]:
+    _, y1, x1, _, y2, x2 = volume.boxes_from_index(lesion.bbox_voxel)[0]
+    return choose_window(volume.array[volume.slice_index(lesion.key_slice)], (x1, y1, x2, y2))
+
+
+def _picture(
+    volume: CTVolume, lesion: DetectedLesion, side_mm: float, window: tuple[float, float]
+) -> dict[str, Any]:
+    """Return the surroundings of a lesion on its key slice, in mm from their upper left corner."""
+    box = volume.boxes_from_index(lesion.bbox_voxel)[0].reshape(2, 3)[:, :0:-1]  # (2, 2) x, y px
+    spacing = np.array(volume.spacing[:2])
+    section = volume.array[volume.slice_index(lesion.key_slice)]
+    size = np.ceil(side_mm / spacing).astype(int)
+    first = np.floor(box.mean(axis=0) - size / 2).astype(int)
+    crop = _cut(section, first, size)
+    ends = None
+    if lesion.recist_voxel is not None:
+        points = volume.points_from_index(lesion.recist_voxel)[:, :0:-1]
+        ends = ((points - first) * spacing).round(2).tolist()
+    return {
+        'source': encode_slice(crop, window),
+        'size': (np.array(crop.shape[::-1]) * spacing).round(2).tolist(),
+        'box': ((box - first) * spacing).round(2).ravel().tolist(),
+        'ends': ends,
+        'slice': lesion.key_slice,
+        'sliceAxis': 'ijk'[volume.slice_axis],
+    }

@@ -1,0 +1,98 @@
+"""What the page of a test run needs, from the config of the detector."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmlesion.evaluation.functional import PER_IMAGE_FP_RATES, OverlapCriterion
+from mmlesion.io.coco import coco_ground_truth, read_results_of
+from mmlesion.io.json_files import read_json
+from mmlesion.utils import UserError
+
+from .froc_content import froc_content
+from .matched_run import match_run
+from .page import write_page
+
+
+class TestedConfig(NamedTuple):
+    """A detector of slices, tested with FROCMetric.
+
+    Args:
+        name (str): Of the run.
+        ann_file (str): COCO annotations of the test set.
+        images (str): Folder of the slices.
+        criterion (OverlapCriterion): Which pairs of boxes match.
+        outfile_prefix (str): Where the metric writes detections.
+        options (dict): What the config has to be given so that it does.
+    """
+
+    name: str
+    ann_file: str
+    images: str
+    criterion: OverlapCriterion
+    outfile_prefix: str
+    options: dict[str, str]
+
+
+def read_tested_config(cfg: Mapping[str, Any], name: str, out: Path) -> TestedConfig:
+    """Read what the page needs from a config.
+
+    Args:
+        cfg (Config): The config.
+        name (str): Of the run.
+        out (Path): The page. Detections are written beside it, unless the config says where.
+
+    Raises:
+        UserError: If it does not test a detector of slices with FROCMetric.
+    """
+    place, metric = _froc_metric(cfg.get('test_evaluator'))
+    content = read_json(metric['ann_file'])
+    if 'sub_volumes' in content or 'images' not in content:
+        raise UserError(f'--report shows slices, but {metric["ann_file"]} has none: leave it out')
+    dataset = cfg['test_dataloader']['dataset']
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    prefix = metric.get('outfile_prefix')
+    chosen = prefix or str(out.with_suffix(''))
+    return TestedConfig(
+        name=name,
+        ann_file=metric['ann_file'],
+        images=os.path.join(
+            dataset.get('data_root') or '', (dataset.get('data_prefix') or {}).get('img', '')
+        ),
+        criterion=OverlapCriterion(
+            metric.get('overlap') or 'iou',
+            metric.get('iou_thr') or 0.5,
+            metric.get('inclusive', True),
+        ),
+        outfile_prefix=chosen,
+        options={} if prefix else {f'{place}.outfile_prefix': chosen},
+    )
+
+
+def _froc_metric(evaluators: Any) -> tuple[str, Mapping[str, Any]]:
+    """Return the place of FROCMetric in the config, and its options."""
+    listed = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
+    for index, metric in enumerate(listed):
+        kind = (metric or {}).get('type', '')
+        if getattr(kind, '__name__', str(kind)).split('.')[-1] == 'FROCMetric':
+            is_list = listed is evaluators
+            return f'test_evaluator.{index}' if is_list else 'test_evaluator', metric
+    raise UserError('--report shows what FROCMetric evaluates: the config has none to test with')
+
+
+def write_tested_report(tested: TestedConfig, out: Path) -> None:
+    """Write the page from the detections that the metric has written."""
+    content = read_json(tested.ann_file)
+    truth = coco_ground_truth(content, tested.ann_file)
+    if truth.lesions.ignore.all():
+        raise UserError(f'{tested.ann_file} has no lesions that count: there is no page without')
+    predictions = read_results_of(f'{tested.outfile_prefix}.bbox.json', truth)
+    run = match_run(
+        tested.name, predictions.detections, truth, tested.criterion, PER_IMAGE_FP_RATES
+    )
+    page = froc_content([run], truth, content['images'], tested.images, {}, tested.name)
+    write_page('froc', page, out)
