@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Callable
 
 from mmlesion.io.json_files import to_json, write_json
@@ -122,11 +123,12 @@ def format_table(
     lines = [list(columns)]
     for row in rows:
         lines.append([show(row) for show in columns.values()])
+    # A column is as wide as the widest of its cells, the heading included.
     widths = [max(map(len, column)) for column in zip(*lines)]
-    return '\n'.join(_join_cells(line, widths) for line in lines)
+    return '\n'.join(map(partial(_join_cells, widths=widths), lines))
 
 
 def _join_cells(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [cell.rjust(width) for cell, width in zip(cells, widths)]
+    padded = list(map(str.rjust, cells, widths))
     padded[0] = cells[0].ljust(widths[0])
     return '  '.join(padded).rstrip()

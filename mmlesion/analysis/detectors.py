@@ -65,7 +65,7 @@ def without_pretrained(cfg: Any) -> Any:
     copied = {key: without_pretrained(value) for key, value in cfg.items()}
     if isinstance(cfg.get('init_cfg'), dict) and cfg['init_cfg'].get('type') == 'Pretrained':
         copied['init_cfg'] = None
-    return type(cfg)(copied)
+    return type(cfg)(copied)  # ConfigDict, whose attributes mmdet reads
 
 
 def random_image(
@@ -104,7 +104,7 @@ def gigamacs(model: nn.Module, image: Tensor) -> float:
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         model(image, mode='tensor')
-    return counter.get_total_flops() / 2e9
+    return counter.get_total_flops() / 2e9  # a multiply-add counts as two operations there
 
 
 @torch.no_grad()
@@ -132,6 +132,7 @@ def best_proposals(
         meta (dict): Meta information of its sample.
         count (int): How many at most.
     """
+    # The RPN's own settings but for the number, which NMS keeps in descending order of score.
     test_cfg = ConfigDict(model.rpn_head.test_cfg, max_per_img=count)
     outputs = model.rpn_head(model.extract_feat(image))
     (found,) = model.rpn_head.predict_by_feat(*outputs, batch_img_metas=[meta], cfg=test_cfg)
@@ -162,6 +163,7 @@ def time_two_stage(
     samples = [DetDataSample(metainfo=meta)]
     features, first = clock(model.extract_feat, image)
     (proposals,), rpn = clock(model.rpn_head.predict, features, samples)
+    # As many regions as the RPN found, so that its own number of proposals is what is timed.
     count = len(proposals)
     if regions is not None:
         proposals = regions[:count]

@@ -40,6 +40,7 @@ def time_call(function: Callable, *args: Any, device: Any = 'cpu') -> tuple[Any,
     Returns:
         tuple: Its result, and :class:`Seconds`.
     """
+    # A GPU's kernels run on after a call returns: both clocks are read when none is left.
     _wait_for(device)
     wall, processor = time.perf_counter(), time.process_time()
     result = function(*args)
@@ -81,6 +82,7 @@ class Rounds(list[dict[str, Any]]):
             reference (str): Name of the one to compare it with.
             value (callable, optional): As for :meth:`median`.
         """
+        # The median of ratios, and not the ratio of medians: what slows a round slows both.
         return statistics.median(value(r[name]) / value(r[reference]) for r in self)
 
     def part_medians(self, name: str, clock: str) -> dict[str, float]:
@@ -99,9 +101,10 @@ class Rounds(list[dict[str, Any]]):
             name (str): As for :meth:`part_medians`.
             reference (str): Name of the one to compare it with.
         """
-        clocks = Seconds._fields
-        totals = [_seconds_of('total', clock) for clock in clocks]
-        return dict(zip(clocks, (self.median_ratio(name, reference, total) for total in totals)))
+        ratios = {}
+        for clock in Seconds._fields:
+            ratios[clock] = self.median_ratio(name, reference, _seconds_of('total', clock))
+        return ratios
 
 
 def _seconds_of(part: str, clock: str) -> Callable[[Mapping[str, Any]], float]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -122,7 +123,7 @@ class Run:
         """
         attempt = partial(_attempt, convert=convert, run=self)
         done = run_parallel(attempt, cases, self.workers, name, self.unit, resumable=True)
-        skipped = [one.skipped for one in done if one.skipped]
+        skipped = skipped_of(done)
         if skipped and len(skipped) == len(done):
             self.refuse_all(skipped)
         return done
@@ -138,6 +139,7 @@ class Run:
             files (dict[str, dict]): Contents by file name.
             skipped (Sequence[Skipped]): If there is none, there is no ``skipped.txt``.
         """
+        # The stack renames the files to their names only when the last one is whole.
         with ExitStack() as stack:
             for name, content in files.items():
                 path = stack.enter_context(atomic_write(Path(self.out, name)))
@@ -169,6 +171,7 @@ class Run:
 
 def _attempt(case: Case, convert: Callable[[Case], Any], run: Run) -> Converted:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # as there are several processes
+    # A file that cannot be used ends its own case; anything else is a defect, and ends the run.
     try:
         return Converted(case.name, convert(case))
     except UserError as error:
@@ -198,12 +201,12 @@ def split_patients(
     Returns:
         dict[str, list]: Of 'train', 'val' and 'test'.
     """
-    patients = sorted(patients)
     order = np.random.default_rng(seed).permutation(len(patients))
+    # Rounded first: 0.1 * 30 is a little more than 3, which ceil would make 4.
     counts = np.ceil(np.multiply(len(patients), [test_share, val_share]).round(6)).astype(int)
+    # The test part is cut off first: the same patients, whatever val_share is.
     test, val, train = np.split(order, np.cumsum(counts))
-    parts = {'train': train, 'val': val, 'test': test}
-    return {name: [patients[i] for i in sorted(part)] for name, part in parts.items()}
+    return _pick(patients, {'train': train, 'val': val, 'test': test})
 
 
 def split_folds(patients: Sequence, seed: int, folds: int) -> dict[int, list]:
@@ -217,10 +220,17 @@ def split_folds(patients: Sequence, seed: int, folds: int) -> dict[int, list]:
     Returns:
         dict[int, list]: By the fold's number from 0.
     """
-    patients = sorted(patients)
     order = np.random.default_rng(seed).permutation(len(patients))
-    parts = np.array_split(order, folds)
-    return {fold: [patients[i] for i in sorted(part)] for fold, part in enumerate(parts)}
+    return _pick(patients, dict(enumerate(np.array_split(order, folds))))
+
+
+def _pick(patients: Sequence, parts: Mapping[Any, np.ndarray]) -> dict[Any, list]:
+    """Return the sorted patients of each part, whose numbers are places in sorted order."""
+    patients = sorted(patients)
+    picked = {}
+    for name, numbers in parts.items():
+        picked[name] = [patients[number] for number in np.sort(numbers)]
+    return picked
 
 
 @dataclass(frozen=True)
@@ -265,6 +275,7 @@ class Split:
             UserError: If some cases have an official split and others none, or there are too few
                 patients for the folds.
         """
+        # A scan of no known patient is a patient of its own.
         of_patient: dict[str, list[str]] = {}
         for case in cases:
             of_patient.setdefault(case.patient or case.name, []).append(case.name)
@@ -279,23 +290,24 @@ class Split:
             raise UserError(f'--folds is {self.folds}, but there are {len(of_patient)} patients')
         else:
             parts = split_folds(list(of_patient), self.seed, self.folds)
-        return {
-            split: [name for patient in patients for name in of_patient[patient]]
-            for split, patients in parts.items()
-        }
+        members = {}
+        for split, patients in parts.items():
+            members[split] = list(chain.from_iterable(map(of_patient.__getitem__, patients)))
+        return members
 
 
 def _official(cases: Sequence[Case]) -> dict[str | int, list[str]]:
     """Return names by official split: 'train', 'val' and 'test' first, then others in order."""
-    without = [case.name for case in cases if case.split is None]
-    if without:
-        raise UserError(
-            f'{without[0]} has no split, but others have: give all of them one, or none'
-        )
-    found = {case.split for case in cases if case.split is not None}
-    order: list[str | int] = [split for split in SPLITS if split in found]
-    order += sorted(found - set(order), key=str)
-    return {split: [case.name for case in cases if case.split == split] for split in order}
+    members: dict[str | int, list[str]] = {}
+    for case in cases:
+        if case.split is None:
+            raise UserError(
+                f'{case.name} has no split, but others have: give all of them one, or none'
+            )
+        members.setdefault(case.split, []).append(case.name)
+    order: list[str | int] = [split for split in SPLITS if split in members]
+    order += sorted(members.keys() - set(order), key=str)
+    return {split: members[split] for split in order}
 
 
 def print_skipped(
@@ -332,6 +344,16 @@ def warn_of_empty(files: Mapping[str, dict], content: str = 'image') -> None:
     for name, coco in files.items():
         if not coco[f'{content}s']:
             print(f'warning: {name} has no {content}', file=sys.stderr)
+
+
+def skipped_of(done: Iterable[Converted]) -> list[Skipped]:
+    """Return why cases were skipped, of those that were."""
+    return [one.skipped for one in done if one.skipped]
+
+
+def by_name(items: Iterable[Any]) -> dict[str, Any]:
+    """Return cases, or what became of them, by their name."""
+    return {item.name: item for item in items}
 
 
 def count_kinds(skipped: Iterable[Skipped]) -> Counter:

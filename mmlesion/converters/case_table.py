@@ -70,7 +70,7 @@ def read_case_table(path: str | Path, with_boxes: bool) -> dict[str, ListedCase]
         case = cases.setdefault(name, ListedCase())
         _set_once(case, 'patient', row.get('patient') or None, where)
         _set_once(case, 'split', _to_split(row.get('split', ''), where), where)
-        if with_boxes and any(row[column] for column in COORDINATES):
+        if with_boxes and any(map(row.get, COORDINATES)):
             case.boxes.append(ListedBox(row.get('class') or 'lesion', _to_box(row, where)))
     if not cases:
         raise UserError(f'{path} lists no case: give a row for each lesion')
@@ -82,7 +82,8 @@ def _read_rows(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict
     try:
         with open(path, encoding='utf-8-sig', newline='') as file:
             reader = csv.DictReader(file, strict=True, restval='')
-            reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = list(map(str.strip, reader.fieldnames or []))
+            # line_num counts lines of the file, of which a quoted cell may have several
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f'{path} cannot be read as CSV: {error}') from None
@@ -93,7 +94,7 @@ def _read_rows(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict
     for number, row in rows:
         if None in row:  # the key of cells beyond the header
             raise UserError(f'{path}, line {number} has more cells than the first line')
-        stripped.append((number, {column: cell.strip() for column, cell in row.items()}))
+        stripped.append((number, dict(zip(row, map(str.strip, row.values())))))
     return stripped
 
 
@@ -105,6 +106,7 @@ def _to_split(text: str, where: str) -> int | str | None:
 
 def _set_once(case: ListedCase, name: str, value: Any, where: str) -> None:
     """Set an attribute that all rows of a case must agree on; rows may leave it out."""
+    # an empty cell neither sets a value nor contradicts one
     known = getattr(case, name)
     if None not in (known, value) and known != value:
         raise UserError(f'{where}: the {name} is {value}, but {known} in a row before')
@@ -116,7 +118,7 @@ def _to_box(row: Mapping[str, str], where: str) -> list[float]:
     try:
         box = list(map(float, cells))
     except ValueError:
-        box = [math.nan]
+        box = [math.nan]  # which the check below refuses
     if not all(map(math.isfinite, box)):
         raise UserError(f'{where}: the box is {", ".join(cells)}, not six numbers')
     if not all(starmap(lt, zip(box[:3], box[3:]))):

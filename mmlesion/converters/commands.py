@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _convert(command: Command, options: dict[str, Any]) -> None:
+    # The first import of SimpleITK and OpenCV, which --help and bad options do without.
     importlib.import_module(f'mmlesion.converters.{command.module}').convert(**options)
 
 

@@ -58,6 +58,7 @@ def convert(
     run = Run(out, 'row', **run_options)
     if not Path(images).is_dir():
         raise UserError(f'{images} is not a folder: give that of Images_png')
+    # Rows become very many small objects, none of which is garbage.
     with collector_paused():
         splits, skipped, left_out = read_splits(table, images, run, multi_type)
     lesions = sum(len(coco['annotations']) for coco in splits.values())
@@ -66,8 +67,10 @@ def convert(
     files = {f'{split}.json': coco for split, coco in splits.items()}
     run.write(files, skipped)
     print_skipped(skipped, PRINTED, listed=run.skipped_file)
-    rows = [[s, len(c['images']), len(c['annotations'])] for s, c in splits.items()]
-    print(AsciiTable([['split', 'images', 'lesions'], *rows]).table)
+    rows: list[list] = [['split', 'images', 'lesions']]
+    for split, coco in splits.items():
+        rows.append([split, len(coco['images']), len(coco['annotations'])])
+    print(AsciiTable(rows).table)
     print_left_out({**left_out, **count_kinds(skipped)}, 'row')
     warn_of_empty(files)
     run.check(len(skipped), len(skipped) + lesions + sum(left_out.values()))
@@ -142,6 +145,7 @@ class DeepLesionSplit:
             if not (Path(images) / file_name).is_file():
                 missing = Path(images) / file_name
                 raise row.line.error(f'there is no key slice {missing}', 'missing key slice')
+            # the image with this id is at image_id - 1 of the list
             image_id = self.image_ids[file_name] = len(self.image_ids) + 1
             self.coco['images'].append({'id': image_id, **image_entry(row)})
             self.image_fields.append(_image_fields(row))
@@ -162,6 +166,8 @@ def check_box(row: Row) -> None:
     """
     x1, y1, x2, y2 = row.box
     height, width = row.size
+    # A row's pixel n has its center at n: the image ends half a pixel beyond, at -0.5. The center
+    # is moved by that half, so that the image is from 0 to its width and height.
     x, y = (x1 + x2 + 1) / 2, (y1 + y2 + 1) / 2
     if not (0 <= x <= width and 0 <= y <= height):
         box = ', '.join(f'{value + 1:g}' for value in row.box)  # as the file has it

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ from mmlesion.structures.body import body_box
 from mmlesion.structures.series import MAX_SLICES
 from mmlesion.utils import UserError
 
-from .base import SPLITS, Converted, Run, naming
+from .base import SPLITS, Converted, Run, by_name, naming, skipped_of
 from .resample import isotropic_grid, resample
 
 # Rows run to posterior, columns to the left, slices to inferior; the world is LPS.
@@ -92,18 +93,18 @@ def convert(
     if not max_diameter > 0:
         raise UserError(f'the largest diameter is {max_diameter} mm: give more than 0')
     splits = {split: read_split(Path(annotations, f'{split}.json')) for split in SPLITS}
-    runs = [one for members in splits.values() for one in members]
+    # The runs of all splits at once, so that no worker waits at the end of each.
+    runs = list(chain.from_iterable(splits.values()))
     done = run.convert(partial(convert_run, images=images, out=out), runs, 'DeepLesion')
-    made = {one.name: one for one in done}
-    skipped = [one.skipped for one in done if one.skipped]
-    rows = [
-        write_split(out, split, members, made, max_diameter) for split, members in splits.items()
-    ]
+    made, skipped = by_name(done), skipped_of(done)
+    rows: list[list] = [['split', 'volumes', 'lesions', 'large']]
+    for split, members in splits.items():
+        rows.append(write_split(out, split, members, made, max_diameter))
     run.write({}, skipped)
     if skipped:
         where = f'{run.skipped_file}: {skipped[0].message}'
         print(f'skipped {len(skipped)} volumes, see {where}', file=sys.stderr)
-    print(AsciiTable([['split', 'volumes', 'lesions', 'large'], *rows]).table)
+    print(AsciiTable(rows).table)
     run.check(len(skipped), len(done))
 
 
@@ -124,6 +125,7 @@ def read_split(path: Path) -> list[AnnotatedSubVolume]:
     try:
         content = read_json(path)
         coco_ground_truth(content, path)
+        # An annotation of no image is a KeyError, which is told below.
         lesions: dict[int, list[dict]] = {image['id']: [] for image in content['images']}
         for annotation in content['annotations']:
             lesions[annotation['image_id']].append(annotation)
@@ -145,8 +147,8 @@ def _check_image(image: dict, path: Path) -> None:
     where = f'{path}: image {image["id"]}'
     check_spacing([*image['spacing'], image['slice_interval']], 3, where)
     first, last = image['slice_range']
-    numbers = first, image['slice_index'], last
-    if not all(isinstance(number, int) for number in numbers) or not 0 <= first <= last:
+    kinds = set(map(type, (first, image['slice_index'], last)))
+    if kinds != {int} or not 0 <= first <= last:
         raise UserError(f'{where} has the slice_range {image["slice_range"]!r:.80}: convert again')
     if not first <= image['slice_index'] <= last:
         raise UserError(f'{where} has a slice_index outside of its slice_range: convert again')
@@ -167,10 +169,14 @@ def sub_volumes(
     for first, last in merge_ranges(image['slice_range'] for image, _ in key_slices):
         if last - first >= MAX_SLICES:
             raise UserError(f'{series!r:.80} has the slice_range {first}, {last}: convert it again')
+        # Each key slice lies in its own range, thus in one merged range alone.
         members = [pair for pair in key_slices if first <= pair[0]['slice_index'] <= last]
-        pairs = [(image, ann) for image, annotations in members for ann in annotations]
-        spheres = np.reshape([sphere(image, ann) for image, ann in pairs], (-1, 4))
-        types = [ann.get('lesion_type', -1) for _, ann in pairs]
+        found, types = [], []
+        for image, own in members:
+            for annotation in own:
+                found.append(sphere(image, annotation))
+                types.append(annotation.get('lesion_type', -1))
+        spheres = np.reshape(found, (-1, 4))
         image = members[0][0]
         yield AnnotatedSubVolume(
             SubVolume(series, first, last),
@@ -215,8 +221,10 @@ def merge_spheres(spheres: np.ndarray) -> np.ndarray:
     Returns:
         ndarray: (m, 4).
     """
-    members = [spheres[group] for group in groups_of_one_lesion(spheres)]
-    merged = [[*part[:, :3].mean(axis=0), part[:, 3].max()] for part in members]
+    merged = []
+    for group in groups_of_one_lesion(spheres):
+        center, diameter = spheres[group, :3].mean(axis=0), spheres[group, 3].max()
+        merged.append(np.append(center, diameter))
     return np.reshape(merged, (-1, 4))
 
 
@@ -230,13 +238,17 @@ def merge_types(spheres: np.ndarray, types: Sequence[int]) -> list[int]:
     Returns:
         list[int]: m lesion types.
     """
-    groups = groups_of_one_lesion(spheres)
-    known = [{types[index] for index in group} - {-1} for group in groups]
-    return [one.pop() if len(one) == 1 else -1 for one in known]
+    merged = []
+    for group in groups_of_one_lesion(spheres):
+        known = {types[index] for index in group} - {-1}
+        merged.append(known.pop() if len(known) == 1 else -1)
+    return merged
 
 
 def groups_of_one_lesion(spheres: np.ndarray) -> list[np.ndarray]:
     """Return the indices of spheres that are one lesion; see :func:`merge_spheres`."""
+    # (n, n): whether the center of the row's sphere is in the column's. Either way joins the two,
+    # and a chain of such pairs joins all of them.
     near = center_in_sphere(spheres[:, None], spheres[None])
     count, group = connected_components(near, directed=False)
     return [np.flatnonzero(group == number) for number in range(count)]
@@ -296,6 +308,7 @@ def as_image(stack: np.ndarray, run: AnnotatedSubVolume) -> sitk.Image:
     image = sitk.GetImageFromArray(stack)
     image.SetSpacing(run.spacing)
     image.SetDirection(DIRECTION)
+    # Slice 1 is at z = 0 and later ones are below it, as sphere() has their lesions.
     image.SetOrigin((0.0, 0.0, -(run.place.first - 1) * run.spacing[2]))
     return image
 
@@ -323,6 +336,7 @@ def write_split(
     """
     made = [run for run in runs if not done[run.name].skipped]
     entries = [done[run.name].result for run in made]
+    # Names of the files, and whether large lesions are ignored in them.
     names = {split: split == 'train'}
     if split != 'train':
         names[f'{split}_below_{max_diameter:g}mm'] = True
@@ -337,12 +351,10 @@ def write_split(
 
 def findings(spheres: np.ndarray, types: Sequence[int], max_diameter: float) -> list[dict]:
     """Describe spheres (n, 4) and their lesion types in the schema of the annotation file."""
-    return [
-        {
-            'center_mm': center,
-            'diameter_mm': diameter,
-            'ignore': int(diameter >= max_diameter),
-            'lesion_type': lesion_type,
-        }
-        for (*center, diameter), lesion_type in zip(spheres.tolist(), types)
-    ]
+    found = []
+    for (x, y, z, diameter), lesion_type in zip(spheres.tolist(), types):
+        finding = {'center_mm': [x, y, z], 'diameter_mm': diameter}
+        found.append(
+            {**finding, 'ignore': int(diameter >= max_diameter), 'lesion_type': lesion_type}
+        )
+    return found

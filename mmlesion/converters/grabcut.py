@@ -93,6 +93,7 @@ def quadrilateral_mask(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray
         the convex hull of the ends, which is the same where they cross.
     """
     hull = cv2.convexHull(points.astype(np.float32))
+    # OpenCV takes whole numbers: sixteenths of a pixel, as the shift of four bits says.
     corners = np.rint(hull * 2**_SUBPIXEL_BITS).astype(np.int32)
     mask = np.zeros(shape, np.uint8)
     cv2.fillConvexPoly(mask, corners, 1, shift=_SUBPIXEL_BITS)
@@ -116,6 +117,7 @@ def ellipse_mask(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     # Half the diameters, as vectors x, y in px; at least half a pixel long, and not parallel.
     first, second = (points[1] - points[0]) / 2, (points[3] - points[2]) / 2
     first = first if np.hypot(first[0], first[1]) >= 0.5 else np.array([0.5, 0.0])
+    # The unit vector at right angles to the first: the second must reach half a pixel along it.
     normal = np.array([-first[1], first[0]]) / np.hypot(first[0], first[1])
     if abs(second @ normal) < 0.5:
         second = 0.5 * normal
@@ -161,18 +163,21 @@ def _crop(box: np.ndarray, shape: tuple[int, ...], margin: float | None) -> tupl
     """Return the rows and columns of the image within ``margin`` px of the box."""
     if margin is None:
         return slice(0, shape[0]), slice(0, shape[1])
+    # x, y of the first pixel, and of the one past the last; a box outside gives an empty crop.
     low = np.floor(box[:2] - margin).clip(0).astype(int)
     high = np.ceil(box[2:] + margin + 1).clip(0).astype(int)
     return slice(low[1], min(high[1], shape[0])), slice(low[0], min(high[0], shape[1]))
 
 
 def _box_pixels(box: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    # Pixels whose centers, which are whole numbers, are in the box: (rows, 1) by (columns,).
     rows, columns = np.arange(shape[0]), np.arange(shape[1])
     in_rows = (rows >= box[1]) & (rows <= box[3])
     return in_rows[:, None] & (columns >= box[0]) & (columns <= box[2])
 
 
 def _to_8bit(image_hu: np.ndarray, window: Sequence[float]) -> np.ndarray:
+    # GrabCut takes three channels of eight bits: the same gray in each.
     low, high = window
     scaled = (image_hu.astype(np.float32) - low) * (255 / (high - low))
     return cv2.cvtColor(np.rint(scaled).clip(0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)

@@ -96,7 +96,8 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
     scan, labels = read_scan(imaging), read_labels(segmentation)
     check_same_grid(scan, labels, f'{imaging} and {segmentation.name}')
     check_labels(labels, KITS19_TUMOR, segmentation)
+    # Kidneys are no lesions: what is left is the tumors alone.
     tumors = CTVolume(labels).array == KITS19_TUMOR
     images = write_key_slices(CTVolume(scan), tumors, folder, options)
-    number = case.name.rpartition('_')[2]
+    number = case.name.rpartition('_')[2]  # case_00012 is patient 12
     return set_case_fields(images, _LESION_TYPE, patient_id=int(number))

@@ -69,6 +69,7 @@ def find_cases(root: str | Path) -> tuple[list[Case], int]:
     root = Path(root)
     if not root.is_dir():
         raise UserError(f'{root} is not a folder: give that of volume-*.nii')
+    # By number rather than by name, which would have 10 before 2.
     volumes: dict[int, Path] = {}
     cases: dict[int, Case] = {}
     for path in sorted(root.rglob('volume-*.nii*')):
@@ -86,7 +87,7 @@ def find_cases(root: str | Path) -> tuple[list[Case], int]:
             f'{root} has no volume-*.nii with a segmentation-*.nii: unpack LiTS training batches '
             'there'
         )
-    return [cases[number] for number in sorted(cases)], len(volumes) - len(cases)
+    return list(map(cases.__getitem__, sorted(cases))), len(volumes) - len(cases)
 
 
 def find_segmentation(root: Path, number: str, suffix: str) -> Path | None:
@@ -107,6 +108,7 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
     # before both are flipped to the training orientation, which depends on their headers
     copy_geometry(labels, scan, f'{volume} and {segmentation.name}')
     check_labels(labels, LITS_TUMOR, segmentation)
+    # The liver is no lesion: what is left is the tumors alone.
     tumors = CTVolume(labels).array == LITS_TUMOR
     images = write_key_slices(CTVolume(scan), tumors, folder, options)
     number = case.name.rpartition('-')[2]
@@ -127,4 +129,5 @@ def warn_of_placeholders(converted: Sequence[Converted]) -> None:
 
 def _has_cubes(image: dict) -> bool:
     """Return whether the voxels of an image's volume have sides of 1 mm."""
+    # exactly: measured sides are hardly ever whole in all directions
     return list(image['spacing']) == [1.0, 1.0] and image['slice_interval'] == 1.0

@@ -76,6 +76,7 @@ def convert(
             skipped.append(one.skipped)
         else:
             volumes.append({**one.result, 'fold': case.split})
+    # Again, of the scans that could be used alone: findings[i] are those of volumes[i].
     findings = lists.read(out, [volume['series_uid'] for volume in volumes])
     run.write({}, skipped)
     preparation = {'lungs': asdict(region)}
@@ -141,6 +142,7 @@ def _cut(case: Case, out: str | Path, region: LungRegion) -> dict:
 
 def _report(volumes: Sequence[dict], findings: Sequence[list]) -> None:
     """Print how many scans, nodules and excluded findings each subset has."""
+    # A row for each subset; the columns are those of the table but for the first.
     counts = np.zeros((SUBSETS, 3), int)
     for volume, found in zip(volumes, findings):
         excluded = sum(finding['ignore'] for finding in found)

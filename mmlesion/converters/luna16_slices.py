@@ -60,6 +60,7 @@ def convert(
     findings = lists.read(out, [scan.uid for scan in scans])
     cases = []
     for scan, found in zip(scans, findings):
+        # a change of a list makes the scan's slices anew too
         sources = scan.path, lists.annotations, lists.excluded
         cases.append(Case(scan.uid, sources, tuple(found)))
     options = SliceOptions(min_area=min_area, every_slice=True)
@@ -78,11 +79,13 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
     volume = CTVolume(read_luna16_scan(case.sources[0]))
     regions = sphere_regions(case.findings, volume.grid, options.min_area)
     # A region's lesion_id is the number of its finding, from 1.
-    found = {region['lesion_id'] for region in chain.from_iterable(regions.values())}
-    lost = 0
+    lost = set()
     for number, finding in enumerate(case.findings, 1):
-        lost += number not in found and not finding['ignore']
+        if not finding['ignore']:
+            lost.add(number)
+    for region in chain.from_iterable(regions.values()):
+        lost.discard(region['lesion_id'])
     if lost:
-        raise UserError(f'{lost} nodules of {case.name} lie outside of the scan')
+        raise UserError(f'{len(lost)} nodules of {case.name} lie outside of the scan')
     images = write_slices(volume, regions, folder, options, _LUNG_WINDOW)
     return set_case_fields(images, _LESION_TYPE, patient_id=case.name)

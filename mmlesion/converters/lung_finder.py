@@ -35,6 +35,7 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
     Raises:
         UserError: If there are none: no such region has 3 % of the body's volume.
     """
+    # Found on a coarse grid of cubes, on which distances are counted in voxels.
     source = Grid.from_image(image)
     grid = isotropic_grid(source, (0, 0, 0), source.size, _STEP)
     air = ndimage.gaussian_filter(resample(image, grid).astype(np.float32), 0.5) < _AIR
@@ -49,6 +50,7 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
     for number in np.flatnonzero(sizes >= _LEAST_OF_LARGEST * sizes.max()):
         lungs |= _without_windpipe(regions == number)
     numbers = split_lungs(lungs, grid.spacing)
+    # Vessels and nodules in a lung are denser than air: holes of its slices, which are filled.
     for label in LUNG_LABELS:
         numbers[ndimage.binary_fill_holes(numbers == label, _SLICEWISE)] = label
     return _on_grid(numbers, grid, image)
@@ -61,7 +63,7 @@ def _touching_sides(air: np.ndarray) -> np.ndarray:
     sides = np.concatenate([parts[:, [0, -1]].ravel(), parts[:, :, [0, -1]].ravel()])
     touching = np.zeros(count + 1, bool)
     touching[sides] = True
-    touching[0] = False
+    touching[0] = False  # what is no air
     return touching[parts]
 
 

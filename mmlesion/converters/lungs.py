@@ -93,6 +93,7 @@ def fill_outside(hu: np.ndarray, lungs: np.ndarray) -> np.ndarray:
     Returns:
         ndarray: (z, y, x) HU.
     """
+    # A hull of each lung by itself: one of both would have the heart in it.
     inside = lungs > 0
     hulls = np.zeros(lungs.shape, bool)
     for number in np.unique(lungs[inside]):
@@ -167,6 +168,7 @@ def split_lungs(mask: np.ndarray, spacing: tuple) -> np.ndarray:
     coarse = mask[box][::z_step, ::y_step, ::x_step]
     cores = _two_cores(coarse, steps * mm)
     numbers = np.zeros(mask.shape, np.uint8)
+    # The coarse grid covers the box with less than a step beyond its end, which is cut off again.
     numbers[box] = mask[box] * _enlarge(cores, steps.tolist(), mask[box].shape)
     return numbers
 
@@ -180,8 +182,9 @@ def _two_cores(mask: np.ndarray, sampling: np.ndarray) -> np.ndarray:
         sizes = np.bincount(parts.ravel())[1:]
         largest = sizes.argsort()[::-1][:2]
         if len(largest) == 2 and sizes[largest[0]] < _LARGEST_RATIO * sizes[largest[1]]:
-            # largest[i] counts without the background: its part has the number largest[i] + 1
-            cores = np.select([parts == part + 1 for part in largest], LUNG_LABELS)
+            # sizes leaves the background out, whose number is 0: sizes[i] is of the part i + 1
+            first, second = largest + 1
+            cores = np.select([parts == first, parts == second], LUNG_LABELS)
             nearest = ndimage.distance_transform_edt(
                 cores == 0, sampling, return_distances=False, return_indices=True
             )

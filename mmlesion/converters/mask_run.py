@@ -129,6 +129,7 @@ class MaskRun:
 
     def jobs(self) -> list[tuple]:
         """List the jobs in order: (path, image) and its lesions (index, recist, bbox)."""
+        # A job is an image with all its lesions, so that each slice is read once.
         jobs: dict[int, list[tuple]] = {}
         for index, annotation in enumerate(self.annotations):
             if index in self.masks:
@@ -143,11 +144,11 @@ class MaskRun:
             recist = recist or recist_from_box(box, self.options.box_padding).tolist()
             lesion = (index, recist, box)
             jobs.setdefault(annotation['image_id'], []).append(lesion)
-        images = self.images
-        return [
-            ((path_under(self.root, images[key]['file_name']), images[key]), lesions)
-            for key, lesions in jobs.items()
-        ]
+        listed: list[tuple] = []
+        for key, lesions in jobs.items():
+            image = self.images[key]
+            listed.append(((path_under(self.root, image['file_name']), image), lesions))
+        return listed
 
     def _skip(self, message: str, kind: str) -> None:
         self.skipped.append(self.policy.skip(message, kind))
@@ -166,7 +167,7 @@ class MaskStore(Store):
         """Write the masks of an image by their annotation's index."""
         if masks:
             entries = [{'annotation': index, **mask} for index, mask in masks.items()]
-            # no other part has the same first mask, also of an image of which some failed before
+            # No other part has the same first mask, also of an image of which some failed before.
             self.save(f'{min(masks):07d}', entries)
 
     def masks(self, count: int) -> dict[int, dict]:
@@ -223,6 +224,7 @@ def _segment(job: tuple, options: MaskOptions) -> tuple[dict[int, dict], list[Sk
 
 
 def _check_size(path: str | Path, hu: np.ndarray, image: dict) -> None:
+    # A COCO file need not have sizes; where it has them, boxes are of that size.
     size = (image.get('height', hu.shape[0]), image.get('width', hu.shape[1]))
     if hu.shape != size:
         raise UserError(

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, product
+from itertools import chain, count, product
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ from .base import (
     Converted,
     Run,
     Split,
+    by_name,
     naming,
     print_left_out,
     print_skipped,
+    skipped_of,
     warn_of_empty,
 )
 from .case_table import ListedCase, read_case_table
@@ -144,7 +147,7 @@ def convert(
     scans = find_scans(images)
     if boxes:
         found = boxed_cases(scans, images, listed, boxes, options.classes)
-        left_out = {'not listed': sum(name not in listed for name in scans)}
+        left_out = {'not listed': len(scans.keys() - listed.keys())}
     else:
         assert masks is not None  # one of the two is given
         found = masked_cases(scans, masks, listed)
@@ -171,6 +174,7 @@ def find_scans(folder: str | Path) -> dict[str, Path]:
     scans: dict[str, Path] = {}
     for path in sorted(Path(folder).iterdir()):
         match = _FILE.fullmatch(path.name)
+        # Hidden files, as macOS leaves them beside each file on other disks, are no scans.
         if match and not path.name.startswith('.'):
             if match[1] in scans:
                 raise UserError(f'{path} and {scans[match[1]]} are of one case: leave one of them')
@@ -182,10 +186,8 @@ def find_scans(folder: str | Path) -> dict[str, Path]:
 
 def _class_names(listed: Mapping[str, ListedCase]) -> list[str]:
     """Return the classes of listed boxes, sorted."""
-    names: set[str] = set()
-    for case in listed.values():
-        names.update(box.class_name for box in case.boxes)
-    return sorted(names) or ['lesion']
+    boxes = chain.from_iterable(map(attrgetter('boxes'), listed.values()))
+    return sorted(set(map(attrgetter('class_name'), boxes))) or ['lesion']
 
 
 def boxed_cases(
@@ -210,7 +212,7 @@ def boxed_cases(
     Raises:
         UserError: If a box has another class.
     """
-    ids = {name: number for number, name in enumerate(classes, start=1)}
+    ids = dict(zip(classes, count(1)))
     cases = []
     for name, case in listed.items():
         findings = []
@@ -267,6 +269,7 @@ def slice_case(case: Case, folder: Path, options: NiftiOptions) -> list[dict]:
     else:
         numbers, categories = mask_lesions(case, volume, options)
         regions = lesion_regions(numbers, volume.spacing[:2], options.min_area)
+    # A region's lesion_id is the number of its box, or of its connected part, from 1.
     for region in chain.from_iterable(regions.values()):
         region['category_id'] = categories[region['lesion_id'] - 1]
     images = write_slices(volume, regions, folder, options, options.window)
@@ -288,6 +291,7 @@ def boxes_of(case: Case, volume: CTVolume, frame: str) -> np.ndarray:
     Raises:
         UserError: If the center of one is not in the scan.
     """
+    # (n, 6) also where the case has no finding
     boxes = np.array([finding['box'] for finding in case.findings], float).reshape(-1, 6)
     if frame == 'voxel':
         found = volume.boxes_from_index(boxes)
@@ -310,6 +314,7 @@ def _ras_to_lps(boxes: np.ndarray) -> np.ndarray:
 
 def _from_world(boxes: np.ndarray, grid: Grid) -> np.ndarray:
     """Return the boxes (n, 6), z, y, x in voxels, around boxes of the world, x, y, z in mm."""
+    # A box that is oblique to the voxels is bounded by its eight corners.
     low, high = boxes[:, None, :3], boxes[:, None, 3:]  # (n, 1, 3)
     upper = np.array(list(product((False, True), repeat=3)))  # (8, 3), which faces meet at a corner
     corners = np.where(upper, high, low)  # (n, 8, 3)
@@ -361,8 +366,8 @@ def _convert_volumes(
     """Make a volume of each case, and the annotation files; see :func:`convert`."""
     names = split.names(cases)
     done = run.convert(partial(convert_volume, out=run.out, options=options), cases, 'NIfTI')
-    skipped = [one.skipped for one in done if one.skipped]
-    files = _volume_files(names, {one.name: one for one in done}, options.classes)
+    skipped = skipped_of(done)
+    files = _volume_files(names, by_name(done), options.classes)
     run.write(files, skipped)
     print_skipped(skipped)
     rows: list[list] = [['file', 'volumes', 'lesions']]
@@ -377,11 +382,11 @@ def _convert_volumes(
 
 def _volume_files(names: Mapping, done: Mapping[str, Converted], classes: Sequence[str]) -> dict:
     """Return content by file name: one file per split, or one of all folds, which volumes name."""
-    if not all(isinstance(part, int) for part in names):
-        return {
-            split_file(split): _describe_members(members, done, classes)
-            for split, members in names.items()
-        }
+    if set(map(type, names)) != {int}:
+        files = {}
+        for split, members in names.items():
+            files[split_file(split)] = _describe_members(members, done, classes)
+        return files
     fold_of: dict[str, int] = {}
     for fold, members in names.items():
         fold_of.update(dict.fromkeys(members, fold))
@@ -437,6 +442,8 @@ def _make_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
     lesions = []
     for box, category in zip(to_bbox_3d(boxes, volume.grid), categories):
         lesions.append({'bbox_3d': box, 'category_id': category, 'ignore': 0})
+    # The grid is that of the array, whose axes are turned to the training orientation; so must be
+    # the image that is resampled to it.
     grid = isotropic_grid(volume.grid, (0, 0, 0), volume.grid.size)
     oriented = sitk.DICOMOrient(volume.image, CTVolume.ORIENTATION)
     fields = {'patient_id': case.patient or case.name, 'lesions': lesions}

@@ -95,7 +95,7 @@ def find_cases(root: str | Path, masks: Path, markers: Path) -> list[Case]:
             f'{root} has no folder ABD_LYMPH_001, MED_LYMPH_001 and so on with DICOM slices: give '
             "that of the NBIA Data Retriever's download"
         )
-    return [cases[name] for name in sorted(cases)]
+    return list(map(cases.__getitem__, sorted(cases)))
 
 
 def find_slices(patient: Path) -> list[Path]:
@@ -103,11 +103,16 @@ def find_slices(patient: Path) -> list[Path]:
     series: dict[Path, list[Path]] = {}
     for path in sorted(patient.rglob('*.dcm')):
         series.setdefault(path.parent, []).append(path)
-    return list(chain.from_iterable(paths for paths in series.values() if len(paths) > 1))
+    slices: list[Path] = []
+    for paths in series.values():
+        if len(paths) > 1:
+            slices += paths
+    return slices
 
 
 def find_annotation(name: str, masks: Path, markers: Path) -> list[Path]:
     """Find the patient's mask or, if there is none, its lists of centers and of sizes."""
+    # Without both, the mask that is missing is named when the case is converted.
     mask = masks / name / f'{name}_mask.nii.gz'
     points = markers / name / f'{name}_lymphnodes_physicalPoints.txt'
     sizes = markers / name / f'{name}_lymphnodes_sizes.txt'
@@ -120,6 +125,7 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
     Raises:
         UserError: If the scan or its annotation cannot be read, or they do not belong together.
     """
+    # Sources are DICOM files and, last, the annotation: a mask, or the lists in text.
     series = {path.parent for path in case.sources if path.suffix == '.dcm'}
     if len(series) > 1:
         raise UserError(f'{case.name} has several series: {", ".join(map(str, sorted(series)))}')
@@ -169,7 +175,7 @@ def read_markers(points: Path, sizes: Path, grid: Grid) -> list[dict]:
     centers, diameters = read_lines(points), list(map(max, read_lines(sizes)))
     if len(centers) != len(diameters) or set(map(len, centers)) - {3}:
         raise UserError(f'{points} and {sizes.name} do not have three numbers and a size per line')
-    if not all(diameter > 0 for diameter in diameters):
+    if min(diameters, default=1.0) <= 0:
         raise UserError(f'{sizes} has a size that is not positive: give diameters in mm')
     if not grid.contains(centers).all():
         raise UserError(f'{points} has a point outside of its scan: give the lists of this scan')
@@ -183,9 +189,10 @@ def read_lines(path: Path) -> list[list[float]]:
     """Read the numbers of each line that is not blank."""
     try:
         lines = path.read_text(encoding='utf-8').splitlines()
+        # numbers are parted by blanks, in some of the lists by commas
         rows = [list(map(float, line.replace(',', ' ').split())) for line in lines]
     except (OSError, ValueError) as error:
         raise UserError(f'{path} is not a list of numbers ({error})') from None
     if not all(map(math.isfinite, chain.from_iterable(rows))):
         raise UserError(f'{path} has a number that is not finite')
-    return [row for row in rows if row]
+    return list(filter(None, rows))

@@ -73,6 +73,7 @@ def convert(
     _check_numbers(workers, num, options)
     text, coco = read_annotations(ann, options.window)
     masks = MaskRun(coco, images, options, policy)
+    # What an earlier run has stored counts only if both annotations and options are the same.
     store = MaskStore(f'{out}.partial', options.fingerprint(text))
     try:
         masks.run(workers, store)
@@ -80,11 +81,12 @@ def convert(
         if store.is_empty():
             store.remove()
     report(masks, ann)
+    # Masks are kept by the annotation's place in the file.
     for index, mask in masks.masks.items():
         coco['annotations'][index].update(mask)
     drop_unusable(coco['annotations'])
     write_json(coco, out)
-    store.remove()
+    store.remove()  # not before the whole is written
     if picture:
         draw_pictures(coco, images, options, picture, num)
     skipped = sum(one.kind != NO_RECIST for one in masks.skipped)
@@ -161,6 +163,7 @@ def _explain_none(run: MaskRun) -> str:
 
 def drop_unusable(annotations: Sequence[dict]) -> None:
     """Delete empty ``segmentation``: such a lesion has no mask."""
+    # training would take it for the lesion's mask
     for annotation in annotations:
         if usable_segmentation(annotation.get('segmentation')) is None:
             annotation.pop('segmentation', None)

@@ -67,6 +67,7 @@ def _annotate(
     mask: np.ndarray, box: tuple[slice, slice], spacing: Sequence[float], min_area: float
 ) -> Annotation:
     """Annotate a region: its mask (H, W) and its box, Python slices of rows and columns."""
+    # The diameters are measured in the box alone, and moved to where it is in the image.
     rows, columns = box
     recist = measure_recist(mask[box], spacing, (columns.start, rows.start))
     area = int(mask.sum())
@@ -198,13 +199,15 @@ def lesion_regions(
         the lesion's number as ``lesion_id``.
     """
     numbers = number_lesions(lesions) if lesions.dtype == bool else lesions
-    return {
-        index: _section_regions(numbers[index], spacing, min_area)
-        for index in np.flatnonzero(numbers.any(axis=(1, 2))).tolist()
-    }
+    regions = {}
+    for index in np.flatnonzero(numbers.any(axis=(1, 2))).tolist():
+        regions[index] = _section_regions(numbers[index], spacing, min_area)
+    return regions
 
 
 def _section_regions(numbers: np.ndarray, spacing: Sequence[float], min_area: float) -> list[dict]:
+    # One lesion may have several regions on a slice, and two lesions may touch there: each number
+    # is taken by itself.
     regions = []
     for number in np.unique(numbers[numbers > 0]).tolist():
         for region in mask_regions(numbers == number, spacing, min_area):
@@ -255,6 +258,7 @@ def write_slices(
     count = len(volume.array)
     images: list[dict[str, Any]] = []
     for index in range(count):
+        # a slice whose regions are all ignored is neither a positive nor a clean negative
         annotations = regions.get(index, [])
         if options.every_slice or not all(region['ignore'] for region in annotations):
             image = _describe(volume, index, folder.name, options, window)

@@ -49,6 +49,7 @@ def resample(image: sitk.Image, grid: Grid, outside: float = HU_RANGE[0]) -> np.
     Returns:
         ndarray: (z, y, x) int16 HU, clipped to -1024 to 3071.
     """
+    # SimpleITK has sizes in x, y, z; outside of the image it does not extrapolate.
     low, high = HU_RANGE
     resampled = sitk.Resample(
         image,

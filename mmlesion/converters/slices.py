@@ -19,7 +19,7 @@ from mmlesion.io.mhd import image_files
 from mmlesion.io.resume import convert_once
 from mmlesion.utils import UserError
 
-from .base import Case, Run, Split, print_left_out, print_skipped, warn_of_empty
+from .base import Case, Run, Split, print_left_out, print_skipped, skipped_of, warn_of_empty
 from .regions import SliceOptions
 
 
@@ -72,11 +72,11 @@ class SliceConverter:
         names = split.names(cases)
         slice_once = partial(_slice_once, converter=self, out=Path(run.out), options=options)
         done = run.convert(slice_once, cases, self.name)
-        skipped = [one.skipped for one in done if one.skipped]
+        skipped = skipped_of(done)
         images = {one.name: one.result or [] for one in done}
         files = {}
         for part, members in names.items():
-            of_split = chain.from_iterable(images[name] for name in members)
+            of_split = chain.from_iterable(map(images.__getitem__, members))
             info = {'description': f'{self.name}, {part} split', 'seed': split.seed}
             files[split_file(part)] = as_coco(list(of_split), self.classes, info)
         # Written before anything is printed: an error of the report costs no result.
@@ -118,12 +118,13 @@ def _are_whole(images: Any, folder: Path) -> bool:
     if not isinstance(images, list):
         return False
     try:
-        return all(
-            isinstance(image['annotations'], list) and Path(folder, image['file_name']).is_file()
-            for image in images
-        )
+        for image in images:
+            is_listed = isinstance(image['annotations'], list)
+            if not (is_listed and Path(folder, image['file_name']).is_file()):
+                return False
     except (KeyError, TypeError):
         return False
+    return True
 
 
 def _print_splits(files: Mapping[str, dict]) -> None:
@@ -155,6 +156,7 @@ def set_case_fields(
     for image in images:
         image.update({'study_id': 1, 'series_id': 1, **ids})
         for annotation in image['annotations']:
+            # where classes are told apart, slice_case has set it
             annotation.setdefault('category_id', category_id)
             annotation['lesion_type'] = lesion_type
     return images
@@ -193,7 +195,8 @@ def copy_geometry(labels: sitk.Image, scan: sitk.Image, names: str) -> None:
     Raises:
         UserError: If their sizes differ.
     """
+    # Voxel i, j, k of the one is taken for that of the other, so there must be as many.
     if labels.GetSize() != scan.GetSize():
         sizes = f'{scan.GetSize()} and {labels.GetSize()}'
         raise UserError(f'{names} have the size {sizes}: give those of one scan')
-    labels.CopyInformation(scan)
+    labels.CopyInformation(scan)  # origin, spacing and direction

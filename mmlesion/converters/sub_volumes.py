@@ -20,7 +20,7 @@ from mmlesion.io.true_masks import read_masks, sub_volume_boxes
 from mmlesion.structures import Lesions, SliceSeries, SubVolume
 from mmlesion.utils import UserError
 
-from .base import Run
+from .base import Run, by_name
 
 
 def convert(
@@ -60,7 +60,7 @@ def convert(
     coco_ground_truth(coco, annotations)
     if not coco.get('categories'):
         raise UserError(f'{annotations} has no "categories": convert DeepLesion again')
-    volumes = {volume.name: volume for volume in list_series(coco, images)}
+    volumes = by_name(list_series(coco, images))
     listed = read_manual(gt, split) if gt else read_runs(volumes, truth)
     boxes = drop_incomplete(listed, volumes, run)
     if not boxes:
@@ -87,19 +87,20 @@ def read_runs(
     Returns:
         dict[SubVolume, list]: Boxes by sub-volume; without ``truth`` there are none.
     """
-    runs = [run for name in sorted(volumes) for run in volumes[name].sub_volumes]
-    if not truth:
-        return {run: [] for run in runs}
-    return {
-        run: sub_volume_boxes(read_masks(truth, run.series), run)
-        for run in tqdm(runs, 'sub-volumes', delay=3)
-    }
+    boxes: dict[SubVolume, list] = {}
+    for name in sorted(volumes):
+        boxes.update((run, []) for run in volumes[name].sub_volumes)
+    if truth:
+        for run in tqdm(boxes, 'sub-volumes', delay=3):
+            boxes[run] = sub_volume_boxes(read_masks(truth, run.series), run)
+    return boxes
 
 
 def read_manual(path: str | Path, split: str | None) -> dict[SubVolume, list]:
     """Read the sub-volumes of the manual annotation, and their boxes with what fields they have."""
     truth = read_lens_ground_truth(path, split)
     entries: dict[SubVolume, list] = {SubVolume.parse(name): [] for name in truth.cases}
+    # lesions.case is the place of each lesion's sub-volume among the cases
     by_case = list(entries.values())
     for index, case in enumerate(truth.lesions.case):
         by_case[case].append(lesion_entry(truth.lesions, index))
@@ -109,8 +110,10 @@ def read_manual(path: str | Path, split: str | None) -> dict[SubVolume, list]:
 def lesion_entry(lesions: Lesions, index: int) -> list | dict:
     """Return a lesion as the manual annotation has it: its box, or a dictionary with its fields."""
     box = lesions.geometry[index].tolist()
-    fields = {name: values[index] for name, values in lesions.attributes.items()}
-    fields = {name: value for name, value in fields.items() if value is not None}
+    fields = {}
+    for name, values in lesions.attributes.items():
+        if values[index] is not None:  # some lesions have a field, this one does not
+            fields[name] = values[index]
     return {'box': box, **fields} if fields else box
 
 
@@ -118,7 +121,10 @@ def drop_incomplete(
     boxes: Mapping[SubVolume, list], volumes: Mapping[str, SliceSeries], run: Run
 ) -> dict[SubVolume, list]:
     """Drop and report sub-volumes with missing slices."""
-    problems = {sub: problem for sub in boxes if (problem := check_slices(sub, volumes))}
-    for problem in problems.values():
-        print(f'skipped: {run.skip(problem).message}', file=sys.stderr)
-    return {sub: found for sub, found in boxes.items() if sub not in problems}
+    whole = {}
+    for sub, found in boxes.items():
+        if problem := check_slices(sub, volumes):
+            print(f'skipped: {run.skip(problem).message}', file=sys.stderr)
+        else:
+            whole[sub] = found
+    return whole

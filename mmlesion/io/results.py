@@ -61,6 +61,8 @@ class DetectedLesion(NamedTuple):
         for name, value in lesion._asdict().items():
             if isinstance(value, (float, np.ndarray)) and not np.isfinite(value).all():
                 raise ValueError(f'{name} is not finite')
+        if min(lesion.diameter_mm, lesion.short_diameter_mm) < 0:
+            raise ValueError('a diameter_mm is negative')
         return lesion
 
 

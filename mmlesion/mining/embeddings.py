@@ -44,9 +44,10 @@ class VolumeLesions:
         self.volume = volume
         self.proposals = Proposals.from_arrays(arrays)
         self.tracklets = build_tracklets(self.proposals.pooled, theta)
-        self.lesions = [a for a in volume.annotations if is_target(a)]
+        self.lesions = list(filter(is_target, volume.annotations))
         self.annotated = annotated_boxes(volume, self.lesions)
         self.all_annotated = annotated_boxes(volume, volume.annotations)
+        # (tracklets, m): uncertain annotations do not count, so that a tracklet on one is unknown
         meets = meet_annotations(self.proposals.pooled, self.tracklets, self.annotated, theta)
         self.unknown = np.flatnonzero(~meets.any(axis=1))
         self.unknown_boxes = representatives(self.proposals.pooled, self.tracklets)[self.unknown]
@@ -62,6 +63,7 @@ def annotated_boxes(volume: SliceSeries, annotations: Sequence[dict]) -> SliceBo
     Returns:
         SliceBoxes: In their order, in mmdet's frame; the scores are 1.
     """
+    # volume.images has the series' listed slices by number; annotations name them by id
     number_of = {image['id']: number for number, image in volume.images.items()}
     boxes, slices = [], []
     for annotation in annotations:

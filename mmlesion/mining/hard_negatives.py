@@ -35,8 +35,11 @@ class Proposals3D(Columns):
         """Return the file rows of the labeled proposals in a :class:`SubVolume`."""
         there = sub_volume.contains(self.boxes[:, 2]) & (self.labels != LEFT_OUT)
         listed = self.take(there)
+        # floats but for the last: a column of an array would make the labels floats too
         rows = np.column_stack([listed.boxes, listed.scores]).tolist()
-        return [row + [label] for row, label in zip(rows, listed.labels.tolist())]
+        for row, label in zip(rows, listed.labels.tolist()):
+            row.append(label)
+        return rows
 
 
 def label_tracklets(
@@ -97,7 +100,8 @@ def label_volume(
     boxes, scores, _, tracklets = stack_boxes(
         proposals.boxes, proposals.scores, proposals.slices, one_class, theta
     )
-    lesions = annotated_boxes(volume, [a for a in volume.annotations if is_target(a)])
+    # tracklets[i] is the 3D box of proposal i, so that their labels are those of the 3D boxes
+    lesions = annotated_boxes(volume, list(filter(is_target, volume.annotations)))
     known = annotated_boxes(volume, volume.annotations)
     labels = label_tracklets(proposals, tracklets, lesions, known, theta, theta_fp)
     return Proposals3D(to_inclusive(boxes), scores, labels)

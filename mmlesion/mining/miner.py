@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count, groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -86,9 +87,9 @@ class AnnotationMiner:
         self.theta, self.delta, self.sigma = theta, delta, sigma
         self.unlabeled = unlabeled
         annotations = coco['annotations']
-        self._image_ids = count(1 + max((image['id'] for image in coco['images']), default=0))
-        self._ids = count(1 + max((a['id'] for a in annotations), default=0))
-        self._lesion_ids = count(1 + max((a.get('lesion_id', 0) for a in annotations), default=0))
+        self._image_ids = _unused(coco['images'], 'id')
+        self._ids = _unused(annotations, 'id')
+        self._lesion_ids = _unused(annotations, 'lesion_id')
 
     def run(self, volumes: Iterable[SliceSeries]) -> None:
         """Mine all volumes and add annotations and images to the COCO content.
@@ -109,6 +110,7 @@ class AnnotationMiner:
         for volume in volumes:
             arrays = self.proposals.load(volume.name)
             patient.append(VolumeLesions(volume, arrays, self.theta))
+        # the same empty list for each volume, which nobody appends to
         matches: list[list[_Match]] = [[]] * len(patient)
         if 'matching' in self.rules and self.embeddings is not None:
             matches = self._match(patient, self.embeddings)
@@ -124,7 +126,7 @@ class AnnotationMiner:
             stored.append(split_embeddings(embeddings.load(known.volume.name), known))
             lesions += known.lesions
         # one row per lesion; volumes without any have arrays of another width
-        rows = [one.annotated for one in stored if len(one.annotated)]
+        rows = list(filter(len, map(attrgetter('annotated'), stored)))
         annotated = np.concatenate(rows or [np.zeros((0, 0))])
         matches = []
         for known, own in zip(patient, stored):
@@ -139,7 +141,11 @@ class AnnotationMiner:
         # rows of `tracked` that match, the nearest first; known.unknown has their tracklets
         hits = np.flatnonzero(nearest >= 0)
         hits = hits[np.argsort(distance[hits], kind='stable')]
-        return [_Match(known.unknown[i], lesions[nearest[i]], float(distance[i])) for i in hits]
+        matches = []
+        for hit in hits:
+            lesion = lesions[nearest[hit]]
+            matches.append(_Match(known.unknown[hit], lesion, float(distance[hit])))
+        return matches
 
     def _mine_volume(self, known: VolumeLesions, matched: Sequence[_Match]) -> None:
         # Each rule leaves out boxes that match those annotated or accepted before.
@@ -150,7 +156,7 @@ class AnnotationMiner:
             accepted.append(self._match_one(known, match, SliceBoxes.concat(accepted)))
         listed = range(len(known.volume.slices)) if self.unlabeled else ()
         for place in listed:
-            self._image_id(known.volume, place)
+            self._image_id(known.volume, place)  # which adds the slice to the images
         if 'cross_dataset' in self.rules:
             self._ignore(known, SliceBoxes.concat(accepted))
 
@@ -229,6 +235,12 @@ class AnnotationMiner:
             volume.images[image['slice_index']] = image
             self.coco['images'].append(image)
         return image['id']
+
+
+def _unused(entries: Iterable[Mapping], field: str) -> Iterator[int]:
+    """Count from the first number above those that entries have in a field."""
+    highest = max((entry.get(field, 0) for entry in entries), default=0)
+    return count(highest + 1)
 
 
 def _patient(volume: SliceSeries) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
@@ -52,11 +53,12 @@ def _row(
             lesions.append(annotation)
         if annotation['source'] == RULES[-1]:
             uncertain.append(annotation)
-    labeled = {lesion['image_id'] for lesion in lesions}
-    listed = labeled if images is None else {image['id'] for image in images}
+    # Slices with a lesion are trained with or, if images are given, all of these.
+    labeled = set(map(itemgetter('image_id'), lesions))
+    listed = labeled if images is None else set(map(itemgetter('id'), images))
     return {
         'rules': name,
-        'lesions_3d': len({lesion['lesion_id'] for lesion in lesions}),
+        'lesions_3d': len(set(map(itemgetter('lesion_id'), lesions))),
         'lesions_2d': len(lesions),
         'uncertain_2d': sum(annotation['image_id'] in listed for annotation in uncertain),
         'slices': len(listed),
@@ -87,6 +89,7 @@ def score_rows(
         ``found``, 3D ``withheld`` and ``withheld_found``, ``precision`` and ``recall`` of the 2D
         boxes; None if undefined.
     """
+    # Each rule's counts, in the order of COUNTS, are summed over series.
     totals = {rule: np.zeros(len(COUNTS), int) for rule in rules}
     for series, sources in _boxes_by_series(coco).items():
         truth = read_truth(series)
@@ -105,7 +108,7 @@ def score_rows(
                 withheld.size,
                 found.size,
             )
-    return [_score_row(rule, total.tolist()) for rule, total in totals.items()]
+    return list(map(_score_row, totals, map(np.ndarray.tolist, totals.values())))
 
 
 def _score_row(rule: str, counts: Sequence[int]) -> dict:
@@ -127,6 +130,7 @@ class _Matched(NamedTuple):
 
 
 def _match(boxes: SliceBoxes, truth: SliceBoxes, theta: float) -> _Matched:
+    # Every pair of a box and a true box on one slice: one box may match several, and vice versa.
     rows, columns, ious = slice_overlap_pairs(boxes, truth)
     over = ious > theta
     matched = _Matched(np.zeros(len(boxes), bool), np.zeros(len(truth), bool))
@@ -137,10 +141,12 @@ def _match(boxes: SliceBoxes, truth: SliceBoxes, theta: float) -> _Matched:
 
 def _boxes_by_series(coco: Mapping) -> dict[str, dict[str, SliceBoxes]]:
     """Return {series: {source: SliceBoxes}} of COCO content, without previously ignored boxes."""
-    image_of = {image['id']: image for image in coco['images']}
-    # series without an annotation count too, with all of their lesions missing
-    names = dict.fromkeys(series_of(image['file_name']) for image in coco['images'])
-    listed: dict[str, dict[str, list[_Listed]]] = {name: {} for name in names}
+    image_of: dict[int, dict] = {}
+    listed: dict[str, dict[str, list[_Listed]]] = {}
+    for image in coco['images']:
+        image_of[image['id']] = image
+        # series without an annotation count too, with all of their lesions missing
+        listed.setdefault(series_of(image['file_name']), {})
     for annotation in coco['annotations']:
         if annotation['source'] not in RULES and not is_target(annotation):
             continue

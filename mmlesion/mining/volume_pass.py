@@ -73,6 +73,7 @@ class VolumePass:
         shared = [left]
         broadcast_object_list(shared)  # what is not finished when the first process looks
         left = shared[0]
+        # every world_size-th one from the rank on: shares differ by one volume at most
         share = [volumes[index] for index in left[rank::world_size]]
         loader = DataLoader(
             _VolumeSamples(share, self.samples_of, self.pipeline),
@@ -91,6 +92,8 @@ class VolumePass:
     def _collect(self, loader: DataLoader, share: Sequence[SliceSeries], bar: tqdm) -> None:
         results: dict[int, list[dict[str, np.ndarray]]] = {}
         for batch in loader:
+            # A volume without a sample has a place in a batch, but no input of the model: what is
+            # found belongs, in order, to those of the batch that have data.
             inputs = [one.data for one in batch if one.data is not None]
             found = iter(self.predict(pseudo_collate(inputs)) if inputs else ())
             for one in batch:
@@ -142,6 +145,7 @@ class _VolumeSamples(IterableDataset):
 
 
 def _joined(rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    # all samples of a model have arrays of the same names
     names = rows[0] if rows else ()
     joined = {}
     for name in names:

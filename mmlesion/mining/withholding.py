@@ -52,6 +52,7 @@ def withhold_lesions(data: dict, fraction: float, seed: int = 0) -> dict:
     if seed < 0:
         raise UserError(f'seed {seed}: give 0 or a positive number')
     lesions = sorted(_by_lesion(data))
+    # In a random order of all: a greater fraction removes the same lesions and some more.
     order = np.random.default_rng(seed).permutation(len(lesions))
     removed = {lesions[i] for i in order[: round(fraction * len(lesions))]}
     kept = []

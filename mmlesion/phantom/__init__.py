@@ -2,8 +2,8 @@
 
 ``shapes``, ``anatomy``, ``lesions`` and ``patient`` make patients and render their slices;
 ``deeplesion_layout``, ``kits19_layout``, ``lits_layout``, ``luna16_layout`` and ``nih_ln_layout``
-write them as these benchmarks do. Nothing else in mmlesion imports this package: it is for tools
-and tests.
+write them as these benchmarks do, ``studies`` has whole studies as images. Nothing else in mmlesion
+imports this package: it is for tools and tests.
 Another benchmark's layout is another module on :func:`draw_patient` and :func:`render`.
 """
 

@@ -19,10 +19,11 @@ def body_box(
     Returns:
         tuple[int]: x1, y1, x2, y2 px, within the slice; all of it where there is no body.
     """
+    # Opening removes what is thinner than 5 px, as the table and tubes are.
     height, width = section.shape
     dense = (section > threshold).astype(np.uint8)
     x, y, w, h = cv2.boundingRect(cv2.morphologyEx(dense, cv2.MORPH_OPEN, np.ones((5, 5))))
-    if w == 0:
+    if w == 0:  # cv2 has no rectangle of nothing
         return 0, 0, width, height
     return (
         max(x - margin, 0),

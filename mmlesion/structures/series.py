@@ -120,7 +120,7 @@ class SliceSeries:
 
     @property
     def _template(self) -> dict:
-        return next(iter(self.images.values()))
+        return next(iter(self.images.values()))  # a series without a listed image is none
 
     @property
     def sub_volumes(self) -> list[SubVolume]:
@@ -144,6 +144,7 @@ class SliceSeries:
             dict: A new one has no id but its series' fields, and the run of consecutive slices that
             it lies in as ``slice_range``.
         """
+        # listed images are known by the slice's number, all slices by their place
         number = int(self.slices[index])
         if number in self.images:
             return self.images[number]

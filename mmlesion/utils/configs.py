@@ -41,6 +41,7 @@ def load_config(
         cfg.merge_from_dict(dict(options or {}))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f'{name} cannot take the options {options}: {_told(error)}') from error
+    # A component's config is a dictionary; one that is None or text cannot be built.
     if missing := [part for part in needed if not isinstance(cfg.get(part), dict)]:
         raise UserError(f'{name} has no {" and ".join(missing)}: give a whole config')
     return cfg

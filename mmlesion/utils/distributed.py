@@ -17,5 +17,6 @@ def leave_process_group() -> None:
     """
     if not (distributed.is_available() and distributed.is_initialized()):
         return
+    # The group's threads end with its last user, thus not before the model is gone.
     gc.collect()  # a runner is a cycle; its model holds the group
     distributed.destroy_process_group()

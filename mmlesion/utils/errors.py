@@ -91,11 +91,13 @@ def cli(main: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             from .mmdet_tools import explain  # with mmengine, which not every tool needs
 
+            # None of a defect of the program, whose traceback is to be seen
             message = explain(error)
             if message is None:
                 raise
             sys.exit(f'error: {printable(message)}')
         except KeyboardInterrupt as error:
+            # the status that a shell gives a program that a signal has ended
             number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
             print(f'\nerror: interrupted by {number.name}', file=sys.stderr)
             sys.exit(128 + number)

@@ -112,6 +112,7 @@ def _parse_args(script: Path) -> argparse.Namespace:
 def _parts_of_parser(tree: ast.Module) -> list[ast.stmt]:
     """The function ``parse_args`` of a script, and those imports that load no framework."""
     light = ('argparse', 'os', 'mmengine.config')
+    # What else is at the top of the script, its call of main() too, is left out.
     parts = []
     for node in tree.body:
         if isinstance(node, ast.Import):
@@ -149,6 +150,7 @@ def prepare_cpu_launch() -> None:
 
 def _names_runner(arguments: Sequence[str]) -> bool:
     """Return whether the config among a tool's arguments, at any position, sets a runner."""
+    # --cfg-options and others may have values that end in .py, but those are no files
     config = next((arg for arg in arguments if arg.endswith('.py') and Path(arg).is_file()), None)
     return config is not None and 'runner_type' in load_config(config)
 

@@ -23,6 +23,7 @@ def check_range(name: str, value: float, lowest: float, highest: float = math.in
         UserError: If it is outside.
     """
     try:
+        # NaN fails the comparison, infinity the second condition
         if lowest <= value <= highest and math.isfinite(value):
             return
     except TypeError:  # text, for example

@@ -83,6 +83,7 @@ def parallel_map(
                 initializer()
             yield map
             return
+        # The executor does not name its processes: they are those that are new.
         others = set(multiprocessing.active_children())
         executor = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(initializer,))
         try:
@@ -127,6 +128,7 @@ def _end(workers: set[BaseProcess]) -> None:
     """Ask workers to end; kill those that do not hear it."""
     for process in workers:
         process.terminate()
+    # All are asked before any is waited for, so that they clean up at the same time.
     for process in workers:
         process.join(PATIENCE)
         process.kill()

@@ -24,6 +24,7 @@ def check_fit(model: nn.Module, checkpoint: Mapping, path: str, whole: bool = Tr
     Raises:
         UserError: If it lacks one, which would silently stay random, or all.
     """
+    # Counts of batches are no weights; checkpoints of old versions of torch have none.
     state, parameters = checkpoint.get('state_dict', checkpoint), model.state_dict()
     wrong = []
     for name, value in parameters.items():
@@ -48,8 +49,10 @@ def whole_checkpoints(always: bool) -> Iterator[None]:
     """
     from mmengine.runner import Runner
 
+    # Runner's own methods, and no hook or subclass: mmengine tells hooks neither the file nor
+    # whether it is resumed from, and both would have to stand in the user's config.
     plain_load, plain_resume = Runner.load_checkpoint, Runner.resume
-    resuming: list[bool] = []
+    resuming: list[bool] = []  # not empty while resume() runs, which calls load_checkpoint()
 
     def load_checkpoint(runner: Any, filename: str, *args: Any, **kwargs: Any) -> Any:
         checkpoint = plain_load(runner, filename, *args, **kwargs)

@@ -7,32 +7,14 @@ import pytest
 import SimpleITK as sitk
 
 from mmlesion.followup.registration import register_rigid
-from mmlesion.phantom.patient import PatientOptions, draw_patient, render
+from mmlesion.phantom.patient import PatientOptions, draw_patient
+from mmlesion.phantom.studies import move_image, study_image, study_lesions
 from mmlesion.utils import UserError
 from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'compare_studies.py'
 OPTIONS = PatientOptions(size=96, slice_intervals=(5.0,), studies=(0.0, 1.0), unannotated=0.0)
-
-
-def volume_of(patient, study):
-    """Return a study as an image whose world is the phantom's, and its lesions."""
-    array, _ = render(patient, study, 0, study.num_slices - 1, OPTIONS)
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing([study.spacing, study.spacing, study.interval])
-    image.SetOrigin([*study.origin, study.top])
-    lesions = [lesion for site in study.sites for lesion in site.lesions]
-    return image, lesions
-
-
-def moved(image, transform):
-    """Return the image as if the patient lay differently: all points moved by a transform."""
-    result = sitk.Image(image)
-    direction = np.reshape(transform.GetMatrix(), (3, 3)) @ np.reshape(image.GetDirection(), (3, 3))
-    result.SetOrigin(transform.TransformPoint(image.GetOrigin()))
-    result.SetDirection(direction.ravel().tolist())
-    return result
 
 
 @pytest.fixture(scope='module')
@@ -46,8 +28,10 @@ def pose():
 @pytest.fixture(scope='module')
 def studies(pose):
     patient = draw_patient(np.random.SeedSequence(1), OPTIONS)
-    earlier, later = (volume_of(patient, study) for study in patient.studies)
-    return earlier, (moved(later[0], pose), later[1])
+    earlier, later = patient.studies
+    image = move_image(study_image(patient, later, OPTIONS), pose)
+    earlier_image = study_image(patient, earlier, OPTIONS)
+    return (earlier_image, study_lesions(earlier)), (image, study_lesions(later))
 
 
 def test_registration_finds_the_pose(studies, pose):
@@ -82,7 +66,14 @@ def results(studies, pose, tmp_path):
             entry.update(center_mm=list(center), bbox_voxel=[*(voxel - half), *(voxel + half)])
             entry.update(diameter_mm=diameter, short_diameter_mm=diameter, recist_voxel=None)
             entries.append({**entry, 'diameter_source': 'box', 'key_slice': round(voxel[2])})
-        volume = dict(source=str(path), slice_axis='k', size=image.GetSize())
+        volume = dict(
+            source=str(path),
+            slice_axis='k',
+            size=image.GetSize(),
+            spacing_mm=image.GetSpacing(),
+            origin_mm=image.GetOrigin(),
+            direction=image.GetDirection(),
+        )
         content = dict(volume=volume, detector={}, lesions=entries)
         (folder / 'lesions.json').write_text(json.dumps(content))
     return tmp_path

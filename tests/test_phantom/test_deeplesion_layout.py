@@ -1,6 +1,5 @@
 import csv
 import errno
-import hashlib
 import json
 from pathlib import Path
 from unittest.mock import Mock
@@ -8,6 +7,7 @@ from unittest.mock import Mock
 import cv2
 import numpy as np
 import pytest
+from folders import digests
 from scipy.stats import ks_2samp
 
 from mmlesion.io.deeplesion import DL_INFO_HEADER
@@ -31,11 +31,6 @@ def rows_of(root):
 
 def numbers(text):
     return np.array([float(part) for part in text.split(',')])
-
-
-def digests(root):
-    files = sorted(path for path in root.rglob('*') if path.is_file())
-    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).digest() for p in files}
 
 
 @pytest.fixture(scope='module')

@@ -1,19 +1,13 @@
-import hashlib
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from folders import digests
 from scipy import ndimage
 
 from mmlesion.phantom import PatientOptions, make_kits19_phantom
 from mmlesion.utils import UserError
 
 OPTIONS = PatientOptions(size=128)
-
-
-def digests(root):
-    files = sorted(path for path in root.rglob('*') if path.is_file())
-    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).digest() for p in files}
 
 
 @pytest.fixture(scope='module')

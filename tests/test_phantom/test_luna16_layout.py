@@ -1,9 +1,9 @@
 import csv
-import hashlib
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from folders import digests
 
 from mmlesion.io.luna16 import find_luna16_scans, read_luna16_scan, read_lung_mask
 from mmlesion.phantom import make_luna16_phantom
@@ -15,11 +15,6 @@ SCANS = (5, 2)
 def rows_of(path):
     with open(path, newline='') as file:
         return list(csv.DictReader(file))
-
-
-def digests(root):
-    files = sorted(path for path in root.rglob('*') if path.is_file())
-    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).digest() for p in files}
 
 
 @pytest.fixture(scope='module')

@@ -49,11 +49,16 @@ def config(ramp_dataset):
     return path
 
 
+def extent(picture, more, less):
+    """x1, x2, y1, y2 of the pixels that have more of one channel of BGR than of another."""
+    channels = picture.astype(int)
+    y, x = np.nonzero(channels[..., more] - channels[..., less] > 100)
+    return [x.min(), x.max(), y.min(), y.max()]
+
+
 def box_extent(picture):
     """Extent of the lesion class's color, (255, 196, 0), among the grays."""
-    picture = picture.astype(int)
-    y, x = np.nonzero(picture[..., 2] - picture[..., 0] > 100)
-    return [x.min(), x.max(), y.min(), y.max()]
+    return extent(picture, more=2, less=0)
 
 
 def test_pictures_of_the_test_phase(config, browse, capsys):
@@ -71,12 +76,6 @@ def test_pictures_of_the_test_phase(config, browse, capsys):
     hu = 500 + 2 * (y / 3.2) + x / 3.2 - 1000
     assert picture[y, x, 0] == pytest.approx((hu + 600) / 800 * 255, abs=2)
     assert '2/2' in capsys.readouterr().err
-
-
-def green_extent(picture):
-    picture = picture.astype(int)
-    y, x = np.nonzero(picture[..., 1] - picture[..., 2] > 100)
-    return [x.min(), x.max(), y.min(), y.max()]
 
 
 @pytest.mark.parametrize('phase', ['train', 'test'])
@@ -97,7 +96,7 @@ def test_diameters_go_with_the_boxes(config, browse, phase):
     browse(config, '--phase', phase, '--output-dir', out, *options)
     for picture in out.iterdir():
         picture = cv2.imread(str(picture))
-        np.testing.assert_allclose(green_extent(picture), box_extent(picture), atol=2.5)
+        np.testing.assert_allclose(extent(picture, more=1, less=2), box_extent(picture), atol=2.5)
 
 
 def test_a_window_that_the_pipeline_cuts_is_not_shown(config, browse):

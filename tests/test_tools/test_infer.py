@@ -1,8 +1,6 @@
 import csv
 import json
-import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from forked_programs import run_script
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
@@ -20,9 +19,7 @@ CONFIG = REPO / 'configs/phantom/baselines/faster-rcnn_r18_fpn_phantom.py'
 
 def infer(*args):
     """Run the tool in a process of its own."""
-    command = [sys.executable, str(TOOL), *map(str, args)]
-    env = dict(os.environ, PYTHONPATH=str(REPO))
-    return subprocess.run(command, capture_output=True, encoding='utf-8', env=env)
+    return run_script(TOOL, *args)
 
 
 @pytest.fixture(scope='module')

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,19 @@ def test_packages_and_files_of_a_report(tool):
     ]
 
 
-def test_statements_that_a_test_runs(tool, tmp_path):
+@pytest.mark.parametrize('passes', [True, False])
+def test_statements_that_a_test_runs(tool, tmp_path, capfd, passes):
     pytest.importorskip('coverage')
     test = tmp_path / 'test_one.py'
-    test.write_text('from mmlesion.structures.boxes import *\n\ndef test():\n    pass\n')
-    data_file = tmp_path / 'data'
-    assert tool.run_tests([str(test), '-q', '-p', 'no:cacheprovider'], data_file) == 0
-    found = {str(file.path): file for file in tool.read_coverage(data_file)}
-    boxes, cases = found['mmlesion/structures/boxes.py'], found['mmlesion/io/cases.py']
-    assert 0 < boxes.missing < boxes.statements
-    assert 0 < cases.missing == cases.statements
+    body = f'    assert Path({str(tmp_path)!r}).exists() is {passes}\n'
+    test.write_text(f'from pathlib import Path\nimport mmlesion.io.names\n\ndef test():\n{body}')
+    status = tool.run_tests([str(test), '-q', '-p', 'no:cacheprovider'])
+    assert status == (0 if passes else 1)
+    lines = capfd.readouterr().out.splitlines()
+    assert re.match('1 passed in' if passes else '1 failed in', lines[-1])
+    rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines]
+    shares = {row[0]: row[1:] for row in rows if len(row) == 5}
+    files, statements, missing, share = shares['mmlesion.io']
+    assert 0 < int(missing) < int(statements) and 0 < float(share[:-1]) < 100
+    files, statements, missing, share = shares['mmlesion.models']
+    assert int(missing) == int(statements) > 0 and share == '0.0%'

@@ -1,13 +1,11 @@
 """tools/search_alb.py as a user runs it, on a phantom of a few slices."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from forked_programs import run_script
 from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -24,14 +22,6 @@ BASELINE = ROOT / 'configs/phantom/baselines/faster-rcnn_r18_fpn_trpn_phantom.py
 CELLS = 'roi_head.bbox_head.encoder'
 
 
-def run(*command):
-    """Run a command of the repository."""
-    env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
-    return subprocess.run(
-        [str(part) for part in command], capture_output=True, encoding='utf-8', timeout=280, env=env
-    )
-
-
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     """A phantom of eight patients, converted."""
@@ -41,7 +31,7 @@ def data(tmp_path_factory):
     )
     converter = ROOT / 'tools/dataset_converters/deeplesion.py'
     arguments = [root / 'DL_info.csv', '--images', root / 'Images_png', '--out', root]
-    done = run(sys.executable, converter, *arguments)
+    done = run_script(converter, *arguments)
     assert done.returncode == 0, done.stderr
     return root
 
@@ -119,7 +109,7 @@ def test_a_config_takes_the_fragment_and_trains(searched, data, tmp_path):
 
 def test_random_search(data, tmp_path):
     arguments = ['--work-dir', tmp_path, '--strategy', 'random', '--num-samples', 2]
-    done = run(sys.executable, ROOT / 'tools/search_alb.py', CONFIG, *arguments, *options(data))
+    done = run_script(ROOT / 'tools/search_alb.py', CONFIG, *arguments, *options(data))
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads((tmp_path / 'search.json').read_text())
     assert result['strategy'] == 'random' and len(result['candidates']) == 2
@@ -135,7 +125,7 @@ def test_random_search(data, tmp_path):
 )
 def test_bad_input_is_one_line(extra, says, data, tmp_path):
     tool = ROOT / 'tools/search_alb.py'
-    done = run(sys.executable, tool, CONFIG, '--work-dir', tmp_path, *options(data, **extra))
+    done = run_script(tool, CONFIG, '--work-dir', tmp_path, *options(data, **extra))
     errors = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert len(errors) == 1 and says in errors[0]

@@ -1,12 +1,12 @@
-"""tools/train.py and tools/test.py as a user runs them, on a phantom of a few slices."""
+"""tools/train.py, tools/test.py and the scripts of several processes, on a phantom."""
 
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked_programs import run_script
 
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
@@ -23,7 +23,7 @@ def run(*command):
 
 
 def python(tool, *arguments):
-    return run(sys.executable, ROOT / 'tools' / tool, *arguments)
+    return run_script(ROOT / 'tools' / tool, *arguments)
 
 
 @pytest.fixture(scope='module')

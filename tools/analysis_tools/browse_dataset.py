@@ -55,9 +55,11 @@ def build_dataset(cfg, phase):
     if pipeline:
         is_loader = [step['type'] == 'LoadAnnotations' for step in pipeline]
         if any(is_loader):
+            # right behind the loading of the image, so that geometry acts on boxes too
             pipeline.insert(1, pipeline.pop(is_loader.index(True)))
     dataset = DATASETS.build(dataset_cfg)
     for step in find_steps(dataset, PackDetInputs):
+        # what the diameters are drawn by, which no model needs
         step.meta_keys = tuple(step.meta_keys) + ('recist', 'homography_matrix')
     return dataset
 
@@ -75,6 +77,7 @@ def find_steps(dataset, kind):
 
 def show_in_window(data_sample, window):
     """Leave a slice its own window where the pipeline keeps all of it, else show the pipeline's."""
+    # beyond low and high the pipeline has cut HU off: such a window would show steps as grays
     low, high = window.windows[0]
     own = data_sample.metainfo.get('windows') or []
     inside = [pair for pair in own if low <= pair[0] and pair[1] <= high]
@@ -132,6 +135,7 @@ def main():
     visualizer.dataset_meta = dataset.metainfo
     for index in tqdm(range(len(dataset))[: args.num]):
         item = dataset[index]
+        # (H, W, C) of the (C, H, W) that a model takes
         img = item['inputs'].permute(1, 2, 0).numpy()
         name = slice_name(item['data_samples'].img_path)
         if window is not None:

@@ -35,6 +35,7 @@ def parse_args(argv=None):
 
 def parse_row(text: str) -> tuple:
     """Return a row's name and its files."""
+    # the last =, as a folder of the files may have one
     name, _, patterns = text.rpartition('=')
     files = []
     for pattern in patterns.split(','):
@@ -51,6 +52,7 @@ def read_rows(texts: list) -> dict:
     for name, files in map(parse_row, texts):
         if name in rows:
             raise UserError(f'two rows are named {name}: give each a name, as NAME=FILE')
+        # each file is a run of the row, by another seed
         cases = {file: read_cases(file) for file in files}
         rows[name] = list(cases.values())
         runs.update(cases)

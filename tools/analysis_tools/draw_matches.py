@@ -122,6 +122,7 @@ def rank(outcomes: Outcomes, truth: GroundTruth, images: list[dict]) -> dict[str
         order of score, ``missed`` in descending order of the lesion's area, in mm² where images
         have ``spacing``.
     """
+    # An image with several findings is listed several times; who picks takes it once.
     lesions, detected = truth.lesions, outcomes.detections.case
     area = lesion_areas(truth, images)
     missed = np.flatnonzero(outcomes.missed)
@@ -135,6 +136,7 @@ def rank(outcomes: Outcomes, truth: GroundTruth, images: list[dict]) -> dict[str
 
 def boxes_of(index: int, outcomes: Outcomes, truth: GroundTruth, image: dict) -> list[PanelBox]:
     """Return the boxes on one image, in mmdet's frame."""
+    # Detections and lesions are in the file's frame, pictures in mmdet's.
     shift = file_shift(image)
     lesions, detections = truth.lesions, outcomes.detections
     here = lesions.case == index
@@ -142,7 +144,7 @@ def boxes_of(index: int, outcomes: Outcomes, truth: GroundTruth, image: dict) ->
     for kind, member in (('ignored', lesions.ignore), ('missed', outcomes.missed)):
         boxes += [PanelBox(kind, bbox) for bbox in lesions.geometry[here & member] + shift]
     for number in np.flatnonzero(detections.case == index):
-        kind = 'neutral'
+        kind = 'neutral'  # such as one that matches an ignored lesion
         if outcomes.true_positive[number]:
             kind = 'true_positive'
         elif outcomes.false_positive[number]:

@@ -68,6 +68,7 @@ def evaluate(coco, truth):
         if true is None:
             skipped += 1
             continue
+        # What GrabCut adds is told by the shapes that the same diameters give without it.
         points = np.reshape(ann['recist'], (4, 2))
         found = {
             'all masks': decode_mask(ann['segmentation']),
@@ -98,13 +99,14 @@ def true_mask(image, annotation, truth, findings):
     """Return the mask (H, W) of the lesion whose center is that of the diameters, or None."""
     series = Path(image['file_name']).parts[0]
     center = np.reshape(annotation['recist'], (4, 2)).mean(axis=0)
+    # A phantom's diameters end on the lesion's border: their mean is its center, but for rounding.
     for lesion in findings.get(series, []):
         offset = np.abs(np.subtract(lesion.center, center)).max()
         if lesion.key_slice == image['slice_index'] and offset < 1:
             break
     else:
         return None
-    masks = read_masks(truth, series)
+    masks = read_masks(truth, series)  # (slices, H, W), of the slices with a lesion
     plane = np.flatnonzero(masks.slices == image['slice_index'])[0]
     return masks.labels[plane] == lesion.label
 

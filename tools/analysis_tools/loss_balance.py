@@ -82,6 +82,7 @@ def compare_losses(model: nn.Module, data: dict, parameters: list[Tensor]) -> di
             total = summed(loss)
             values[name] = total.item()
             gradients[name] = flat_gradient(total, parameters)
+    # (parameters,) of all losses; less one loss' own it is that of the others
     total_gradient = sum(gradients.values())
     figures = {}
     for name, gradient in gradients.items():
@@ -99,6 +100,7 @@ def flat_gradient(loss: Tensor, parameters: list[Tensor]) -> Tensor:
     """Return the gradient of a loss for all parameters as one vector, 0 where it has none."""
     import torch
 
+    # The graph is kept for the next loss, which goes back through the same layers.
     gradients = torch.autograd.grad(
         loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
     )

@@ -47,6 +47,7 @@ def main(argv=None):
             f'{args.first} and {args.second} are of different kinds: give two of the same kind'
         )
     (kind,) = kinds
+    # cases of both files are numbered alike: equal numbers are the same image or scan
     names, (first, second) = detections_of(files)
     merged = merge_detections(first, second, kind.boxes, args.mode, args.iou_thr)
     try:

@@ -152,6 +152,7 @@ def check_args(args):
     check_range('--seed', args.seed, 0)
     check_range('--image-size', args.image_size, 1, LARGEST_SIDE)
     if args.ratio_bounds is None:
+        # 1 to 4 in equal factors; each inner edge is the end of a range and the start of the next
         edges = np.geomspace(1, LARGEST_RATIO, args.ratio_pairs + 1)
         args.ratio_bounds = np.repeat(edges, 2)[1:-1].tolist()
     if len(args.ratio_bounds) != 2 * args.ratio_pairs:
@@ -197,10 +198,12 @@ def read_boxes(path, image_size):
     truth = coco_ground_truth(data, path)
     # (images, 2): width and height before and after resizing
     original = np.array([image_extent(image, path) for image in data['images']]).reshape(-1, 2)
+    # (images, 1): the long side becomes image_size
     scale = image_size / original.max(axis=1, keepdims=True)
     # mmcv rounds the new width and height, and mmdet scales boxes by what they come to.
     resized = np.maximum(np.floor(original * scale + 0.5), 1)
     case = truth.lesions.case
+    # case is each lesion's image: rows of (images, 2) become (lesions, 4), x and y twice
     corners = truth.lesions.geometry * np.tile(resized / original, 2)[case]
     ignored = truth.lesions.ignore
     too_small = ~ignored & ((corners[:, 2:] - corners[:, :2]).min(axis=1) < LEAST_SIDE)
@@ -229,7 +232,7 @@ def image_extent(image, path):
 def search(overlap, args):
     """Run the search that the options describe, with a line of progress."""
     with tqdm(desc='differential evolution', unit=' generations') as progress:
-
+        # scipy calls it after each generation; 1 and more is converged
         def advance(variables, convergence):
             progress.set_postfix(convergence=f'{min(convergence, 1):.0%}', refresh=False)
             progress.update()
@@ -313,7 +316,7 @@ def main(argv=None):
     args = parse_args(argv)
     check_args(args)
     boxes = read_boxes(args.ann, args.image_size)
-    shapes = boxes.corners[:, 2:] - boxes.corners[:, :2]
+    shapes = boxes.corners[:, 2:] - boxes.corners[:, :2]  # (n, 2) width and height
     if args.positions == 'grid':
         center = DETECTORS[args.detector].center
         overlap = GridOverlap(boxes.corners, boxes.extents, args.sizes, args.strides, center)
@@ -327,6 +330,7 @@ def main(argv=None):
     ):
         iou = overlap.best_iou(pairs, scales)
         fits.append(fit(pairs, scales, iou))
+        # (levels, scales, ratios, 2) to one row per anchor, width and height
         anchors = anchor_shapes(pairs, scales, args.sizes).reshape(-1, 2)
         panels.append(AnchorPanel(name, anchors, iou))
     before, after = fits

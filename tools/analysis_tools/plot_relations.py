@@ -66,6 +66,7 @@ def find_relations(model, item):
     data = model.data_preprocessor(pseudo_collate([item]))
     features = model.extract_feat(data['inputs'])
     (proposals,) = model.rpn_head.predict(features, data['data_samples'], rescale=False)
+    # what predict() itself does before it decodes boxes, of which relations are no part
     relations = model.roi_head._bbox_forward(features, bbox2roi([proposals.bboxes]))['relations']
     metainfo = data['data_samples'][0].metainfo
     # back through the resize, then through the clipped border
@@ -109,6 +110,7 @@ def draw(sample, boxes, relation, args):
     from mmlesion.visualization.windows import display_window
 
     window = args.window or display_window(sample.metainfo)
+    # proposals are in descending order of score: the first are the best
     draw_relations(
         slice_to_rgb(read_slice(sample.img_path), window),
         boxes[: args.regions].cpu().numpy(),

@@ -43,6 +43,7 @@ def main(argv=None):
     data = read_json(args.annotations)
     coco_ground_truth(data, args.annotations)  # its checks
     get_column(data['annotations'], 'id', f'{args.annotations}: annotation')
+    # Lesions are withheld for good: mining is to find them again.
     if args.key_slices:
         less = withhold_slices(data)
     else:

@@ -16,7 +16,8 @@ from mmlesion.analysis.benchmark import format_table
 from mmlesion.analysis.timing import time_call
 from mmlesion.followup.pairing import StudyLesions, pair_lesions
 from mmlesion.followup.registration import register_rigid
-from mmlesion.phantom.patient import Patient, PatientOptions, Study, draw_patient, render
+from mmlesion.phantom.patient import PatientOptions, Study, draw_patient
+from mmlesion.phantom.studies import move_image, study_image, study_lesions
 from mmlesion.utils import UserError, cli
 
 TURN, SHIFT_MM = 0.05, 40.0  # standard deviations of the pose: radians and mm
@@ -35,24 +36,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def image_of(patient: Patient, study: Study, options: PatientOptions) -> sitk.Image:
-    """Return a whole study in the world of the phantom."""
-    array, _ = render(patient, study, 0, study.num_slices - 1, options)
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing([study.spacing, study.spacing, study.interval])
-    image.SetOrigin([*study.origin, study.top])
-    return image
-
-
-def move(image: sitk.Image, pose: sitk.Euler3DTransform) -> sitk.Image:
-    """Return an image in a world where all its points have moved."""
-    moved = sitk.Image(image)
-    axes = np.reshape(pose.GetMatrix(), (3, 3)) @ np.reshape(image.GetDirection(), (3, 3))
-    moved.SetOrigin(pose.TransformPoint(image.GetOrigin()))
-    moved.SetDirection(axes.ravel().tolist())
-    return moved
-
-
 def draw_pose(generator: np.random.Generator) -> sitk.Euler3DTransform:
     pose = sitk.Euler3DTransform()
     pose.SetRotation(*generator.normal(0, TURN, 3).tolist())
@@ -62,7 +45,7 @@ def draw_pose(generator: np.random.Generator) -> sitk.Euler3DTransform:
 
 def lesions_of(study: Study, pose: sitk.Transform) -> tuple[np.ndarray, StudyLesions]:
     """Return the lesions' numbers, the same in all studies of a patient, and the lesions."""
-    lesions = [lesion for site in study.sites for lesion in site.lesions]
+    lesions = study_lesions(study)
     centers = [pose.TransformPoint(np.array(lesion.center, float).tolist()) for lesion in lesions]
     diameters = np.array([lesion.profile.extent.max() for lesion in lesions])
     numbers = np.array([lesion.number for lesion in lesions])
@@ -80,8 +63,8 @@ def main(argv: list[str] | None = None) -> None:
     for seed in tqdm(seeds, 'patients'):
         patient = draw_patient(seed, options)
         pose = draw_pose(generator)
-        studies = [image_of(patient, study, options) for study in patient.studies]
-        transform, spent = time_call(register_rigid, studies[0], move(studies[1], pose))
+        before, after = [study_image(patient, study, options) for study in patient.studies]
+        transform, spent = time_call(register_rigid, before, move_image(after, pose))
         first, earlier = lesions_of(patient.studies[0], sitk.Transform())
         second, later = lesions_of(patient.studies[1], pose)
         points = [transform.TransformPoint(center) for center in earlier.center_mm.tolist()]

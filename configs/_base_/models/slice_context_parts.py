@@ -1,20 +1,7 @@
 # What the configs of configs/slice_context share, as variables.
+_base_ = './mask_branch_parts.py'
 
-# Mask R-CNN's branch on a pyramid of 256 channels and strides 4 to 32, for one class
-mask_roi_extractor = dict(
-    type='SingleRoIExtractor',
-    roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=2),
-    out_channels=256,
-    featmap_strides=[4, 8, 16, 32],
-)
-mask_head = dict(
-    type='FCNMaskHead',
-    num_convs=4,
-    in_channels=256,
-    conv_out_channels=256,
-    num_classes=1,
-    loss_mask=dict(type='CrossEntropyLoss', use_mask=True, loss_weight=1.0),
-)
+mask_roi_extractor = dict(roi_layer=dict(sampling_ratio=2))
 # mmdet's own: a lesion without a mask is ignored, as Mask R-CNN's mask branch would learn that it
 # has none
 load_masks = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)

@@ -138,6 +138,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
 
     def forward_single(self, x: Tensor, stride: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Predict on one level with ``stride`` in x and y."""
+        # distances in strides, (x, y, x, y) of which make px of left, top, right and bottom
         sizes = self.size_out(self.size_conv(x).relu_())
         return self._centerness(x), sizes * sizes.new_tensor(stride * 2)[:, None, None]
 
@@ -173,6 +174,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         logits = centerness.flatten(1)
         best, index = logits.topk(count)
         sizes = self._sizes_at(x, index) * x.new_tensor(stride * 2)[:, None]
+        # (N, 4, k): the four distances of a box are at the same location of four maps
         everywhere = index[:, None].expand(-1, 4, -1)
         return (
             torch.full_like(logits, -torch.inf).scatter(1, index, best).view_as(centerness),

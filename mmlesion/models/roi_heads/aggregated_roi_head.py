@@ -66,6 +66,7 @@ class AggregatedRoIHead(StandardRoIHead):
             init_cfg=init_cfg,
         )
         self.score = score
+        # (levels, anchors): which level a true lesion, that no level proposed, belongs to
         self.anchor_diameters = TASK_UTILS.build(anchor_generator).diameters
 
     def init_bbox_head(self, bbox_roi_extractor: dict, bbox_head: dict) -> None:
@@ -87,6 +88,7 @@ class AggregatedRoIHead(StandardRoIHead):
         for anchors in self.anchor_diameters:
             ratios = diameters[:, None] / diameters.new_tensor(anchors)  # (n, anchors of the level)
             distances.append(ratios.log().abs().amin(1))
+        # (levels, n): a factor of two is as far as one of a half
         return torch.stack(distances).argmin(0)
 
     def loss(
@@ -128,6 +130,7 @@ class AggregatedRoIHead(StandardRoIHead):
         # a sampler may have put the true lesions before the proposals
         num_added = len(assigned.gt_inds) - len(proposals)
         added = self.reference_levels(gt_instances.bboxes[:num_added, 3])
+        # in the order of result.priors: positives, which are class 0, then negatives, class 1
         levels = torch.cat([added, proposals.level])[torch.cat([result.pos_inds, result.neg_inds])]
         labels = torch.ones_like(levels)
         labels[: len(result.pos_inds)] = 0
@@ -174,11 +177,13 @@ class AggregatedRoIHead(StandardRoIHead):
             list[InstanceData]: The proposals, highest ``scores`` first, with ``rpn_scores`` and
             ``fprn_scores``, the probabilities (n,) of either branch.
         """
-        numbers = [len(proposals) for proposals in rpn_results_list]
+        # One batch of all volumes' proposals, whose scores are split by volume again.
+        numbers = list(map(len, rpn_results_list))
         fprn_scores = self(x, rpn_results_list).float().sigmoid().split(numbers)
         return list(map(self._scored, rpn_results_list, fprn_scores))
 
     def _scored(self, proposals: InstanceData, fprn_scores: Tensor) -> InstanceData:
+        # Both are probabilities, so that their mean is one.
         rpn_scores = proposals.scores
         mean = (rpn_scores + fprn_scores) / 2
         scores = dict(mean=mean, rpn=rpn_scores, fprn=fprn_scores)[self.score]

@@ -116,6 +116,7 @@ class LENSRoIHead(StandardRoIHead):
             and ``bbox_feats`` (n, C), the shared features.
         """
         features = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
+        # images without a region count 0, as the layers split regions by image
         num_regions = torch.bincount(rois[:, 0].long(), minlength=len(x[0])).tolist()
         features, _ = self.shared_head(features, num_regions)
         scores, deltas = [], []
@@ -198,6 +199,7 @@ class LENSRoIHead(StandardRoIHead):
         outputs = self._expert_outputs(x, rpn_results_list, metas, rescale, experts)
         results = []
         for sample, output in zip(batch_data_samples, outputs):
+            # each expert's own detections, which mining needs, beside what all find together
             if keep:
                 own = [self._merge({name: output[name]}) for name in experts]
                 sample.expert_instances = InstanceData.cat(own)
@@ -216,7 +218,7 @@ class LENSRoIHead(StandardRoIHead):
         rois = bbox2roi([image.bboxes for image in proposals])
         outputs = self._bbox_forward(x, rois, experts)
         # the regions of all images lie in one row, image after image: take each image's own
-        numbers = [len(image) for image in proposals]
+        numbers = list(map(len, proposals))
         image_rois = rois.split(numbers)
         image_scores = outputs['cls_score'].split(numbers, dim=1)
         image_deltas = outputs['bbox_pred'].split(numbers, dim=1)

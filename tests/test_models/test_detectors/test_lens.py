@@ -1,5 +1,3 @@
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -144,30 +142,24 @@ def train(model, batches, module):
     return weights(module)
 
 
-def main(process, folder):
+def main(folder):
     """Train in one of two processes."""
-    torch.distributed.init_process_group(
-        'gloo', init_method=f'file://{folder}/meeting', rank=int(process), world_size=2
-    )
+    torch.distributed.init_process_group('gloo')
+    process = torch.distributed.get_rank()
     init_default_scope('mmdet')
     module = make_model()
     wrapped = MMDistributedDataParallel(
         module, broadcast_buffers=False, find_unused_parameters=True
     )
-    torch.save(train(wrapped, batch_of(int(process), 2), module), f'{folder}/{process}.pth')
+    torch.save(train(wrapped, batch_of(process, 2), module), f'{folder}/{process}.pth')
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason='torch has no distributed package')
-def test_two_processes_train_what_one_does(tmp_path):
+def test_two_processes_train_what_one_does(launch, tmp_path):
     model = make_model()
     before = weights(model)
     alone = train(model, batch_of(0, 1), model)
-    env = dict(os.environ, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
-    pair = [
-        subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)], env=env)
-        for rank in range(2)
-    ]
-    assert [process.wait(timeout=120) for process in pair] == [0, 0]
+    launch(__file__, tmp_path)
     for rank in range(2):
         together = torch.load(tmp_path / f'{rank}.pth', weights_only=True)
         for name, value in alone.items():
@@ -179,5 +171,5 @@ def test_two_processes_train_what_one_does(tmp_path):
 
 
 if __name__ == '__main__':
-    main(*sys.argv[1:])
+    main(sys.argv[1])
     leave_process_group()

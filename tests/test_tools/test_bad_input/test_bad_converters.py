@@ -240,6 +240,11 @@ def test_nih_ln(case, refuses):
 BOX = 'a,7.5,7.5,2.5,15.5,13.5,4.5'
 
 
+def other_box(row):
+    """Another row than the first of the table of boxes."""
+    return replaced('boxes.csv', BOX, row)
+
+
 @table(
     *of_tool(
         BOXES,
@@ -253,38 +258,14 @@ BOX = 'a,7.5,7.5,2.5,15.5,13.5,4.5'
         ('empty table', 'has no column', truncate('boxes.csv', 0)),
         ('a folder for the table', 'cannot be read as CSV', folder_for('boxes.csv')),
         ('binary table', 'cannot be read as CSV', binary('boxes.csv')),
-        (
-            'text for a number',
-            'not six numbers',
-            replaced('boxes.csv', BOX, 'a,x,7.5,2.5,15.5,13.5,4.5'),
-        ),
-        (
-            'NaN for a number',
-            'not six numbers',
-            replaced('boxes.csv', BOX, 'a,nan,7.5,2.5,15.5,13.5,4.5'),
-        ),
-        (
-            '1e400 for a number',
-            'not six numbers',
-            replaced('boxes.csv', BOX, 'a,1e400,7.5,2.5,15.5,13.5,4.5'),
-        ),
-        (
-            'box the wrong way',
-            'is not x1 < x2',
-            replaced('boxes.csv', BOX, 'a,17.5,7.5,2.5,15.5,13.5,4.5'),
-        ),
-        (
-            'box outside',
-            'lies outside of its scan',
-            replaced('boxes.csv', BOX, 'a,90,90,90,99,99,99'),
-        ),
-        (
-            'box of 1e12',
-            'lies outside of its scan',
-            replaced('boxes.csv', BOX, 'a,1,1,1,1e12,1e12,1e12'),
-        ),
-        ('a path for a case', 'is no name of a scan', replaced('boxes.csv', BOX, f'../{BOX}')),
-        ('unknown case', 'there is no', replaced('boxes.csv', BOX, f'c{BOX}')),
+        ('text for a number', 'not six numbers', other_box('a,x,7.5,2.5,15.5,13.5,4.5')),
+        ('NaN for a number', 'not six numbers', other_box('a,nan,7.5,2.5,15.5,13.5,4.5')),
+        ('1e400 for a number', 'not six numbers', other_box('a,1e400,7.5,2.5,15.5,13.5,4.5')),
+        ('box the wrong way', 'is not x1 < x2', other_box('a,17.5,7.5,2.5,15.5,13.5,4.5')),
+        ('box outside', 'lies outside of its scan', other_box('a,90,90,90,99,99,99')),
+        ('box of 1e12', 'lies outside of its scan', other_box('a,1,1,1,1e12,1e12,1e12')),
+        ('a path for a case', 'is no name of a scan', other_box(f'../{BOX}')),
+        ('unknown case', 'there is no', other_box(f'c{BOX}')),
         ('two patients of a case', 'in a row before', replaced('boxes.csv', '\nb', '\na')),
         ('two scans of a case', 'are of one case', text('images/a.mha', '')),
         (

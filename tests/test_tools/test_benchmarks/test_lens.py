@@ -1,24 +1,18 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked_programs import run_script
 
 ROOT = Path(__file__).parents[3]
 TOOL = ROOT / 'tools/benchmarks/lens.py'
 SMALL = ROOT / 'configs/phantom/_base_/models/lens_small.py'
 
 
-def run(*args):
-    command = [sys.executable, str(TOOL), *map(str, args)]
-    return subprocess.run(command, capture_output=True, encoding='utf-8')
-
-
 def test_figures_belong_together(tmp_path):
     out = tmp_path / 'figures.json'
     args = '--size', 64, '--proposals', 20, '--runs', 1, '--warmup', 0, '--out', out
-    result = run(SMALL, *args)
+    result = run_script(TOOL, SMALL, *args)
     assert result.returncode == 0, result.stderr
     assert 'AFP to RPN, paper 0.87: time' in result.stdout
     figures = json.loads(out.read_text())
@@ -46,6 +40,6 @@ def test_figures_belong_together(tmp_path):
     ],
 )
 def test_other_configs_are_refused(args, message):
-    result = run(*args)
+    result = run_script(TOOL, *args)
     assert result.returncode == 1 and message in result.stderr
     assert 'Traceback' not in result.stderr

@@ -83,6 +83,7 @@ class RelationBBoxHead(BBoxHead):
             roi_feat_size=roi_feat_size,
             fc_out_channels=fc_out_channels,
         )
+        # fc_cls and fc_reg take the encoder's channels and, behind them, the transferred ones
         channels, transfer = region_encoder.out_channels, None
         if relation_transfer:
             transfer = MODELS.build(relation_transfer, default_args=dict(in_channels=channels))
@@ -112,6 +113,7 @@ class RelationBBoxHead(BBoxHead):
         Returns:
             RegionOutputs: Of all N regions.
         """
+        # Regions exchange features with those of their own image alone, which num_regions tells.
         features, relations = self.encoder(x, num_regions)
         binary_score = None
         if self.relation_transfer:
@@ -151,6 +153,7 @@ class RelationBBoxHead(BBoxHead):
             reduction_override=reduction_override,
         )
         if binary_score is not None:
+            # mmdet gives the background the highest label, num_classes
             labels, weights = result['bbox_targets'][:2]
             result['loss_bbox']['loss_binary'] = self.loss_binary(
                 binary_score,

@@ -92,6 +92,7 @@ class DiameterAlignedExtractor(BaseModule):
             levels = self._aligned(feats, rois)
         else:
             levels = self._magnified(feats, rois, self.magnify)
+        # (levels, n, C, s, s, s) to (n, levels * C * s^3)
         return levels.transpose(0, 1).flatten(1)
 
     def _sides(self, rois: Tensor) -> Tensor:
@@ -104,6 +105,7 @@ class DiameterAlignedExtractor(BaseModule):
         sides = self._sides(rois)
         levels = []
         for feat, stride, align in zip(feats, self.featmap_strides, self.aligns):
+            # RoIAlign divides by the stride: what is left is `sides` voxels, on this level too
             diameters = sides * stride if self.diameter_alignment else rois[:, 4]
             levels.append(align(feat, torch.cat([rois[:, :4], diameters[:, None]], 1)))
         return torch.stack(levels)

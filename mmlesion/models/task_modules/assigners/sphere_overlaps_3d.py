@@ -46,6 +46,7 @@ class SphereOverlaps3D:
         Returns:
             Tensor: (m, n), or (m,) if aligned.
         """
+        # mmdet's assigners pass what the generator and the dataset made: tensors or box types
         bboxes1, bboxes2 = get_box_tensor(bboxes1), get_box_tensor(bboxes2)
         return sphere_overlaps(bboxes1, bboxes2, mode, is_aligned, shape=self.mode)
 

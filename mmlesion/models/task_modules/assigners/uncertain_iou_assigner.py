@@ -40,14 +40,18 @@ class UncertainIoUAssigner(MaxIoUAssigner):
         Returns:
             AssignResult: ``gt_inds`` (n,): 0 for negatives, -1 for what is ignored.
         """
+        # Without regions first, so that each prior that matches a lesion is a positive.
         result = super().assign(pred_instances, gt_instances)
         if gt_instances_ignore is None or not self.ignore_iof_thr > 0:
             return result
         if len(gt_instances_ignore) > 0:
             regions = gt_instances_ignore.bboxes
+            # The share of the prior that lies in a region, or of the region that lies in the prior;
+            # the highest over regions, (n,) either way.
             if self.ignore_wrt_candidates:
                 overlaps = self.iou_calculator(pred_instances.priors, regions, mode='iof').amax(1)
             else:
                 overlaps = self.iou_calculator(regions, pred_instances.priors, mode='iof').amax(0)
+            # Of the negatives alone: positives, which are over 0, stay.
             result.gt_inds[(overlaps > self.ignore_iof_thr) & (result.gt_inds == 0)] = -1
         return result

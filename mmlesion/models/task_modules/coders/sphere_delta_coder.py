@@ -53,6 +53,7 @@ class SphereDeltaCoder(BaseBBoxCoder):
             Tensor: Deltas (..., 4).
         """
         bboxes, gt_bboxes = get_box_tensor(bboxes), get_box_tensor(gt_bboxes)
+        # One diameter is the scale along all three axes, where R-CNN has width and height.
         diameters = bboxes[..., 3:]
         offsets = (gt_bboxes[..., :3] - bboxes[..., :3]) / diameters
         deltas = torch.cat([offsets, (gt_bboxes[..., 3:] / diameters).log()], -1)
@@ -81,6 +82,7 @@ class SphereDeltaCoder(BaseBBoxCoder):
         bboxes = get_box_tensor(bboxes)
         deltas = pred_bboxes * pred_bboxes.new_tensor(self.stds)
         deltas = deltas + pred_bboxes.new_tensor(self.means)
+        # Of either sign: exp of what an untrained network gives could overflow.
         limit = abs(math.log(diameter_ratio_clip))
         centers = bboxes[..., :3] + deltas[..., :3] * bboxes[..., 3:]
         diameters = bboxes[..., 3:] * deltas[..., 3:].clamp(-limit, limit).exp()

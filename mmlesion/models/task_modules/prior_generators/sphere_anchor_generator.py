@@ -53,8 +53,8 @@ class SphereAnchorGenerator:
             )
         if not all(level and min(level) > 0 for level in diameters):
             raise OptionError(f'each level needs diameters over 0, not {diameters}', self)
-        self.strides = [_triple(stride) for stride in strides]
-        self.diameters = [tuple(level) for level in diameters]
+        self.strides = list(map(_triple, strides))
+        self.diameters = list(map(tuple, diameters))
         self.use_box_type = use_box_type
 
     @property
@@ -116,6 +116,7 @@ class SphereAnchorGenerator:
             # the middle of the voxels of the input that a voxel of the map covers
             values.append((torch.arange(size, device=device, dtype=dtype) + 0.5) * stride)
         values.append(torch.tensor(self.diameters[level_idx], device=device, dtype=dtype))
+        # (D * H * W * A, 4): the last of the values, the diameter, runs fastest, then x, y and z
         anchors = torch.cartesian_prod(*values)
         return SphereBoxes(anchors, clone=False) if self.use_box_type else anchors
 
@@ -142,6 +143,7 @@ class SphereAnchorGenerator:
         flags = []
         for size, stride, number in zip(featmap_sizes, self.strides, self.num_base_priors):
             of_voxels = self._level_flags(size, stride, pad_shape, device)
+            # all anchors of a voxel after each other, as single_level_grid_priors has them
             flags.append(of_voxels.repeat_interleave(number))
         return flags
 
@@ -153,6 +155,7 @@ class SphereAnchorGenerator:
         device: str | torch.device,
     ) -> Tensor:
         """Flag the voxels of a level, (D * H * W,), that cover a part of the padded volume."""
+        # A voxel that covers the padded volume's end in part is within it, thus rounded up.
         flags = torch.zeros(tuple(featmap_size), dtype=torch.bool, device=device)
         depth, height, width = map(_ceil_div, pad_shape, strides)
         flags[:depth, :height, :width] = True
