@@ -70,6 +70,7 @@ class EmbeddingInferencer:
         return torch.stack(found).cpu().numpy() if found else np.zeros((0, 0))
 
     def _sample(self, volume: CTVolume, lesion: DetectedLesion) -> dict:
+        # from i, j, k of the volume's file to z, y, x of its array
         _, y1, x1, _, y2, x2 = volume.boxes_from_index(lesion.bbox_voxel)[0].tolist()
         index = volume.slice_index(lesion.key_slice)
         return dict(

@@ -24,6 +24,7 @@ def shared_features(model: nn.Module, size: int) -> Iterator[None]:
         yield
     finally:
         for part in parts:
+            # also after an error: features of another volume must not be found later
             part.share_features(0)
 
 

@@ -115,9 +115,11 @@ class LesionInferencer:
         self.takes_volumes = loads_volumes(pipeline)
         self.preparation = self.model.dataset_meta.get('preparation') or {}
         hooks = cfg.get('default_hooks') or {}
+        # what the training's pictures show is what results show by default
         self.score_thr = (hooks.get('visualization') or {}).get('score_thr', SCORE_THR)
         self.pipeline = pipeline if self.takes_volumes else Compose(volume_pipeline(pipeline))
         self.classes = self.model.dataset_meta['classes']
+        # spheres are trained with their diameters, boxes with the margin of DeepLesion's
         margin = 0.0 if self.takes_volumes else DEEPLESION_MARGIN
         self.box_margin = margin if box_margin is None else box_margin
         self.show_progress = show_progress
@@ -256,11 +258,13 @@ class LesionInferencer:
                 for index, sample in zip(indices, self.model.test_step(data)):
                     found[index] = slice_detections(sample, index, score_thr)
                 bar.update(len(indices))
+        # back from the order of computation to that of the slices
         return SliceDetections.concat([found[index] for index in range(num_slices)])
 
     def _sharing_distance(self, volume: CTVolume) -> float:
         """Return the distance of key slices with features in common, in slices."""
         load = self.pipeline.transforms[0]
+        # slices from one channel of the input to the next
         step = load.step(dict(slice_interval=volume.spacing[2]))
         return step * sharing_distance(self.model)
 
@@ -319,6 +323,7 @@ def load_detector(cfg: Config, weights: str | Path | None, device: str) -> BaseD
     if not isinstance(cfg.get('model'), dict):
         raise UserError('the config has no model: give the config of a detector')
     model = revert_sync_batchnorm(MODELS.build(cfg.model)).eval()
+    # lazy: the classes come without reading the annotation file, which need not be there
     dataset = dict(copy.deepcopy(cfg.test_dataloader.dataset), lazy_init=True)
     model.dataset_meta = DATASETS.build(dataset).metainfo
     if weights is None:

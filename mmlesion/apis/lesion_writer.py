@@ -60,6 +60,7 @@ def check_out_dir(out_dir: Path | str) -> None:
         UserError: If it is a file, or neither it nor its nearest existing parent is writable.
     """
     out_dir = Path(out_dir).absolute()
+    # the nearest folder that exists, in which the others would be made
     existing = next(folder for folder in (out_dir, *out_dir.parents) if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(f'cannot write to {out_dir}: {existing} is not a writable folder')
@@ -154,6 +155,7 @@ def _write_label_map(path: Path, volume: CTVolume, lesions: Sequence[Lesion]) ->
 
 def _write_overlay(path: Path, volume: CTVolume, lesion: Lesion) -> None:
     """Draw a lesion on its key slice."""
+    # from i, j, k of the volume's file to z, y, x of its array
     _, y1, x1, _, y2, x2 = volume.boxes_from_index(lesion.bbox_voxel)[0]
     index = volume.slice_index(lesion.key_slice)
     recist = None
@@ -186,6 +188,7 @@ def _results_folder(out_dir: Path) -> Iterator[Path]:
             # The page of a volume shows the results beside which it lies.
             for stale in (*out_dir.glob('overlays/lesion_*.png'), out_dir / 'report.html'):
                 stale.unlink(missing_ok=True)
+            # one by one, so that other files of the user in the folder stay
             files = [path for path in temporary.rglob('*') if path.is_file()]
             for path in files:
                 target = out_dir / path.relative_to(temporary)

@@ -133,6 +133,7 @@ def label_map(volume: CTVolume, lesions: Sequence[Lesion]) -> np.ndarray:
     highest = max((lesion.id for lesion in lesions), default=0)
     labels = np.zeros(volume.image.GetSize()[::-1], np.min_scalar_type(highest))
     slices = volume.oriented(labels)
+    # lesions are in descending order of score: the best one is drawn last, over the others
     for lesion in reversed(lesions):
         for index, segment in lesion.segments.items():
             segment.paste(slices[index], lesion.id)
@@ -155,9 +156,11 @@ def _draw_ellipsoid(labels: np.ndarray, lesion: Lesion) -> None:
     ranges = [slice(first, end + 1) for first, end in zip(low, high)]
     # squared distances along each axis, in radii
     along = [((np.r_[part] - c) / r) ** 2 for part, c, r in zip(ranges, center, radius)]
+    # plane by plane: only (j, i) distances are in memory at once
     for number, distance in enumerate(along[0], start=low[0]):
         inside = distance + along[1][:, None] + along[2] <= 1
         labels[number][ranges[1], ranges[2]][inside] = lesion.id
+    # a lesion smaller than a voxel may contain no voxel's center
     labels[tuple(middle)] = lesion.id
 
 
@@ -186,6 +189,7 @@ def _measure_box(volume: CTVolume, box: np.ndarray, margin: float) -> dict:
     spacing = np.array(volume.spacing[:2])
     # the box has the margin at both of its ends
     sides = np.maximum((box[3:5] - box[:2]) * spacing - 2 * margin, spacing.min())
+    # z of the box is half-open, so its center lies in the middle slice's unit interval
     middle = np.clip(int((box[2] + box[5]) / 2), 0, len(volume.array) - 1)
     return dict(
         diameter_mm=float(sides.max()),

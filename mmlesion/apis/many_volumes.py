@@ -61,6 +61,7 @@ def detect_many(
     statuses = []
     for volume in tqdm(volumes, 'volumes'):
         statuses.append(_detect_one(inferencer, volume, out_dir / volume.name, options))
+        # after each volume, so that a run that is stopped leaves the table of what it has done
         _write_statuses(statuses, out_dir / 'volumes.csv')
     _join_lesions(statuses, out_dir)
     return statuses
@@ -93,6 +94,7 @@ def _kept_results(
     try:
         content = read_json(folder / 'lesions.json')
         same = content['volume']['source'] == path
+        # another checkpoint, threshold or mask makes other lesions
         same &= content['detector'] == inferencer.describe_run(
             options.get('pred_score_thr'), options.get('iou_thr', 0.5), options.get('lungs')
         )
@@ -126,8 +128,3 @@ def _join_lesions(statuses: Sequence[VolumeStatus], out_dir: Path) -> None:
                     writer.writerow(['volume', *header])
                     header_written = True
                 writer.writerows([status.name, *row] for row in rows)
-
-
-def _read_rows(path: Path) -> list[list[str]]:
-    with open(path, newline='', encoding='utf-8') as file:
-        return list(csv.reader(file))

@@ -41,8 +41,10 @@ def chained_order(num_slices: int, distance: float) -> np.ndarray:
         ndarray: (num_slices,) indices of the key slices.
     """
     step = round(distance)
+    # nothing is shared between other slices than neighbors, or where slices are interpolated
     if step < 2 or abs(distance - step) > 1e-4:
         return np.arange(num_slices)
+    # chains 0, step, 2 step, ...; then 1, 1 + step, ...: each slice lies in one of them
     starts = np.arange(min(step, num_slices))
     return np.concatenate([np.arange(start, num_slices, step) for start in starts])
 

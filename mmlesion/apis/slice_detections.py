@@ -53,6 +53,7 @@ def _segments(
         return [None] * len(found)
     numbers = sample.pred_sem_seg.segments[0].cpu().numpy()
     segment_ids = found.segment_ids.tolist()
+    # the map is in the frame of the clipped image, the boxes already in that of the slice
     whole = cut_segments(numbers, segment_ids, sample.metainfo.get('border_offset', (0, 0)))
     clipped = []
     for number, box in zip(segment_ids, boxes):

@@ -42,6 +42,7 @@ class Speed:
         Args:
             model (nn.Module): In evaluation mode, on its device.
         """
+        # before channels_last, as fusing makes new weights
         if self.fuse_conv_bn:
             model.backbone = fuse_conv_bn(model.backbone)
         if self.channels_last:
@@ -65,6 +66,7 @@ class Speed:
             kind = inputs.device.type
             with torch.autocast(kind, HALF.get(kind, torch.bfloat16), enabled=self.amp):
                 levels = extract(inputs)
+            # heads compute in float32: mmcv's operators take neither half nor channels last
             return tuple(level.float().contiguous() for level in levels)
 
         model.extract_feat = extract_fast  # undone below

@@ -75,6 +75,7 @@ def prepare_volume(
             detected.
     """
     if 'lungs' not in preparation:
+        # without a region of lungs, the whole volume
         grid = isotropic_grid(volume.grid, (0, 0, 0), volume.grid.size)
         return resample(volume.image, grid), grid
     oriented = sitk.DICOMOrient(volume.image, CTVolume.ORIENTATION)

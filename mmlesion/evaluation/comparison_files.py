@@ -38,6 +38,7 @@ def comparison_table(
     header += [f'{fp_rate:g}' for fp_rate in fp_rates]
     header += ['mean ± SE', '95 % interval', f'difference from {comparison.reference}', 'p']
     header += list(extra)
+    # each row has a cell for each name of the header, in its order
     lines = [_line(header), _line(['---'] * len(header))]
     for name in comparison.rows:
         extra_cells = [cells[name] for cells in extra.values()]

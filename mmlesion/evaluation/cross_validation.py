@@ -30,6 +30,7 @@ def pool_luna16_predictions(paths: list, cases: list) -> Predictions:
     detections, unknown, num_unknown = [], [], 0
     for path in paths:
         part = read_luna16_predictions(path, cases)
+        # a scan in two files would have its marks counted twice
         listed = [cases[case] for case in np.unique(part.detections.case)]
         _note_scans(file_of, listed + part.unknown_cases, path)
         detections.append(part.detections)

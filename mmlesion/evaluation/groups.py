@@ -112,6 +112,7 @@ def _has_text(values: Iterable) -> bool:
 
 def _parse(name: str, attributes: Mapping[str, np.ndarray]) -> tuple[str, list[float]]:
     """Split ``field:cut,cut``; there are no cuts in a name without them."""
+    # from the right, as a field's own name may have a colon
     field, colon, cuts = name.rpartition(':')
     if not colon or name in attributes:
         return name, []
@@ -146,6 +147,7 @@ def _by_value(field: str, values: np.ndarray, path: str | Path) -> dict[str, np.
             f'{path}: {field} has {len(value_of)} different values, groups are at most '
             f'{MAX_VALUES}: {_advice(field, value_of.values())}'
         )
+    # by value: as texts, 10 would come before 9
     in_order = sorted(value_of, key=lambda text: _sort_key(value_of[text]))
     return {f'{field}={text}': texts == text for text in in_order}
 

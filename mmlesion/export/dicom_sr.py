@@ -141,8 +141,10 @@ def outline(lesion: DetectedLesion, labels: np.ndarray) -> np.ndarray:
     mask = (labels == lesion.id).astype(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if contours:
+        # OpenCV has the center of px n at n, DICOM's image coordinates at n + 0.5
         points = max(contours, key=cv2.contourArea).reshape(-1, 2) + 0.5
     else:
+        # a lesion that others cover in the label map has its box for an outline
         x1, y1, _, x2, y2, _ = lesion.bbox_voxel + 0.5
         points = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
     return np.concatenate([points, points[:1]]).astype(float)

@@ -65,10 +65,13 @@ def pair_lesions(
     Returns:
         Pairs: In the order of the earlier study.
     """
+    # (n, m) mm between n earlier lesions, where they are expected, and m later ones
     distance = np.linalg.norm(expected_mm[:, None] - later.center_mm[None], axis=-1)
+    # a large lesion's center moves more when its outline changes
     allowed = max_distance_mm + earlier.diameter_mm[:, None] / 2
     cost = distance / allowed
     if earlier.embedding is not None and later.embedding is not None:
+        # of unit length: one less their cosine is 0 for equal embeddings and 2 at most
         cost = cost + 1 - earlier.embedding @ later.embedding.T
     # A forbidden pair costs more than all allowed ones together, so that it is never preferred.
     forbidden = distance > allowed
@@ -116,6 +119,7 @@ def sum_of_diameters(earlier: StudyLesions, later: StudyLesions, pairs: Pairs) -
     before = float(earlier.diameter_mm.sum())
     after = float(later.diameter_mm[pairs.later].sum())
     change = 100 * (after - before) / before if before else float('nan')
+    # RECIST 1.1: growth of 20 % counts from 5 mm on; a new lesion is progress in any case
     if len(pairs.new) or (change >= 20 and after - before >= 5):
         response = 'progressive'
     elif len(pairs.earlier) == 0:

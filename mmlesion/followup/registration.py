@@ -41,10 +41,12 @@ def register_rigid(earlier: sitk.Image, later: sitk.Image) -> sitk.Euler3DTransf
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(4.0, 0.02, ITERATIONS)
     method.SetOptimizerScalesFromPhysicalShift()
+    # voxels of 8 mm, then of 4 mm
     method.SetShrinkFactorsPerLevel([2, 1])
     method.SetSmoothingSigmasPerLevel([1, 0])
     method.SetInitialTransform(start, inPlace=True)
     method.Execute(fixed, moving)
+    # the optimizer has moved it in place
     return start
 
 
@@ -67,10 +69,12 @@ def _prepare(image: sitk.Image, spacing_mm: float) -> sitk.Image:
 def _best_start(fixed: sitk.Image, moving: sitk.Image) -> sitk.Euler3DTransform:
     """Return the shift, bodies centered in x and y, of the least mean squares in the overlap."""
     fixed_center, moving_center = _body_center(fixed), _body_center(moving)
+    # the largest shift at which the two still touch, if their centers coincide at 0
     reach = (_length_z(fixed) + _length_z(moving)) / 2
     best, least = None, np.inf
     for shift in np.arange(-reach, reach + 1, START_STEP_MM):
         transform = sitk.Euler3DTransform()
+        # rotation about the body's center, not the world's origin, which may be far from it
         transform.SetCenter(fixed_center)
         transform.SetTranslation(moving_center - fixed_center + [0, 0, shift])
         difference = _mean_squares(fixed, moving, transform)
@@ -86,6 +90,7 @@ def _body_center(image: sitk.Image) -> np.ndarray:
     voxels = np.argwhere(sitk.GetArrayViewFromImage(image) > -300)
     if not len(voxels):
         raise UserError('a scan has no body, nothing above -300 HU: give CT in HU')
+    # from k, j, i of the array to ITK's i, j, k
     center = voxels.mean(axis=0)[::-1].tolist()
     return np.array(image.TransformContinuousIndexToPhysicalPoint(center))
 
@@ -97,6 +102,7 @@ def _length_z(image: sitk.Image) -> float:
 
 
 def _mean_squares(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> float:
+    # a value that clamped images do not have marks what the moved image does not cover
     outside = AIR - 1
     moved = sitk.Resample(moving, fixed, transform, sitk.sitkLinear, outside)
     moved_array = sitk.GetArrayViewFromImage(moved)

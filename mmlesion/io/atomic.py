@@ -54,17 +54,21 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        # once per folder and process: a folder of many files is not listed for each of them
         if path.parent not in _CLEANED:
             _CLEANED.add(path.parent)
             remove_partial(path.parent)
+        # writers choose the format by the ending, which may be a double one, as of .nii.gz
         suffix = ''.join(path.suffixes[-2:])
         handle, temporary = tempfile.mkstemp(prefix=PARTIAL, suffix=suffix, dir=path.parent)
         try:
             _lock(handle)
             yield Path(temporary)
+            # mkstemp lets the owner alone read; others get the rights that open() would have given
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         finally:
+            # gone if it was renamed; the lock is held until then, so that nobody else removes it
             Path(temporary).unlink(missing_ok=True)
             os.close(handle)
 
@@ -82,6 +86,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     with writing(path), temporary_folder(path) as temporary:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
+        # a folder cannot replace another one that has content: between these lines there is none
         if path.exists():
             shutil.rmtree(path)
         temporary.rename(path)
@@ -132,7 +137,9 @@ def _remove_unlocked(path: Path) -> None:
         return
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
+        # raises BlockingIOError while the process that writes it lives
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # its process may be between making and locking it
         if time.time() - os.fstat(handle).st_mtime < _YOUNG:
             return
         if path.is_dir():
@@ -154,6 +161,7 @@ def _lock(handle: int) -> None:
 
 
 def _umask() -> int:
+    # a process can learn its mask only by setting another one
     mask = os.umask(0)
     os.umask(mask)
     return mask

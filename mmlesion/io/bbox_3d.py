@@ -24,6 +24,7 @@ def to_bbox_3d(boxes: ArrayLike, grid: Grid) -> list[list[float]]:
         list[list[float]]: n times x, y, z, w, h, d in mm.
     """
     boxes = np.asarray(boxes, float).reshape(-1, 6)
+    # each (n, 3) in voxels, z, y, x
     low, high = boxes[:, :3], boxes[:, 3:]
     centers = grid.to_world((low + high) / 2)
     # the other way round: grid.spacing is of x, y, z, as bbox_3d is
@@ -56,5 +57,6 @@ def with_sphere(annotation: dict) -> dict:
         raise UserError(
             f'bbox_3d is {annotation["bbox_3d"]}: give x, y, z, w, h, d in mm, the size positive'
         )
+    # the largest side is the diameter, so that the sphere spans the box along each axis
     sphere = {'center_mm': box[:3].tolist(), 'diameter_mm': float(box[3:].max())}
     return {**sphere, **annotation}

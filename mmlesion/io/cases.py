@@ -89,6 +89,7 @@ def _check(cases: Cases) -> None:
         raise ValueError('there are no levels')
     if not (np.isfinite(cases.fp_rates) & (cases.fp_rates >= 0)).all():
         raise ValueError('a level is negative or no number')
+    # a lesion that is not found at any threshold has the point -1
     for case, point, first in (
         (cases.fp_case, cases.fp_point, 0),
         (cases.lesion_case, cases.lesion_point, -1),

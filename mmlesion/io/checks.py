@@ -62,6 +62,7 @@ def to_numbers(
     Raises:
         UserError: If a row is anything else; the message names the first one.
     """
+    # without a width, each row is a number and the result has one axis
     row_shape = () if width is None else (width,)
     if not len(rows):
         return np.empty((0,) + row_shape)
@@ -72,6 +73,7 @@ def to_numbers(
         good = False
     if good:
         return values
+    # the whole array was refused at once: find its first bad row for the message
     wanted = f'{width} finite numbers' if width else 'a finite number'
     number = next(n for n, row in enumerate(rows) if not _is_good(row, row_shape, finite))
     raise UserError(
@@ -186,6 +188,7 @@ def look_up(names: Sequence, index: Mapping[Any, int], path: str | Path) -> Foun
         path (str | Path): Where the names are from, for the error message.
     """
     try:
+        # index.get(name, -1) of each name, without a step of Python per name
         item = np.fromiter(map(index.get, names, repeat(-1)), dtype=int, count=len(names))
     except TypeError:
         raise UserError(f'{path}: an image_id is neither a number nor a name; mend it') from None

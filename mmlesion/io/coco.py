@@ -90,6 +90,7 @@ def _attributes(annotations: Sequence[Mapping], where: str) -> dict[str, np.ndar
     if any('diameters_mm' in ann for ann in annotations):
         listed = [ann.get('diameters_mm') or [np.nan, np.nan] for ann in annotations]
         diameters = to_numbers(listed, 2, f'{where}, "diameters_mm"', finite=False)
+        # the long diameter; NaN where a lesion has none
         attributes['diameter'] = diameters[:, 0]
     return attributes
 
@@ -154,6 +155,7 @@ def _fast_parser(items: list) -> Callable[[bytes], _Results | None]:
     """Return a parser of results that hold numbers alone, for images whose ids are numbers."""
     if not items or not all(type(item) is int and abs(item) < 1 << 53 for item in items):
         return lambda text: None
+    # ids[i] is the id of items[order[i]], in ascending order for searchsorted
     order = np.argsort(items)
     ids = np.array(items)[order]
 
@@ -164,6 +166,7 @@ def _fast_parser(items: list) -> Callable[[bytes], _Results | None]:
         image_id, boxes, scores = columns['image_id'], columns['bbox'], columns['score']
         if boxes.shape[1:] != (4,) or image_id.ndim > 1 or scores.ndim > 1:
             return None
+        # where each id would be inserted: it is listed only if the id there is its own
         place = np.searchsorted(ids, image_id).clip(max=len(ids) - 1)
         item = np.where(ids[place] == image_id, order[place], -1)
         unknown = dict.fromkeys(image_id[item < 0].tolist())

@@ -66,6 +66,7 @@ def read_labels(path: str | Path) -> sitk.Image:
     image = read_image(path)
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() > 1:
         raise UserError(f'{path} is not a segmentation: it has no single label in 3D per voxel')
+    # a cast wraps or truncates what does not fit, which the comparison then shows
     labels = sitk.Cast(image, sitk.sitkUInt8)
     if (sitk.GetArrayViewFromImage(labels) != sitk.GetArrayViewFromImage(image)).any():
         raise UserError(f'{path} is not a segmentation: its values are not whole and 0 to 255')
@@ -122,6 +123,7 @@ def _check_hu(array: np.ndarray, source: str | Path) -> None:
     if not np.isfinite(array).all():
         raise UserError(f'{source} holds NaN or infinite values: replace them, by -1024 for air')
     low, high = float(array.min()), float(array.max())
+    # a range without air or without tissue is windowed, normalized or not rescaled to HU
     if low < HU_LIMITS[0] or high > HU_LIMITS[1] or low > -50 or high < 0:
         raise UserError(
             f'{source} has values from {low:g} to {high:g}, which cannot be a CT scan in HU (air '
@@ -181,6 +183,7 @@ def _expected_bytes(header: Mapping[str, str]) -> int:
     Raises:
         ValueError: If a field has no number.
     """
+    # compressed data may be of any length but 0, unless the header says it
     voxel = VOXEL_BYTES.get(header.get('ElementType', ''))
     if header.get('CompressedData', 'False').lower() == 'true' or voxel is None:
         return int(header.get('CompressedDataSize', 1))
@@ -190,6 +193,7 @@ def _expected_bytes(header: Mapping[str, str]) -> int:
 
 def _check_whole_nifti(path: Path, image: sitk.Image) -> None:
     """Compare the length of a NIfTI file with its header; ITK reads truncated ones as they are."""
+    # of the file's own type: ITK may have converted the image's
     bits = int(image.GetMetaData('bitpix')) * image.GetNumberOfPixels()
     expected = int(float(image.GetMetaData('vox_offset'))) + bits // 8
     length = path.stat().st_size

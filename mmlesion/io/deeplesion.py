@@ -128,6 +128,7 @@ def read_lines(path: str | Path) -> Iterator[Line]:
     try:
         with open(path, encoding='utf-8-sig') as file:
             for number, text in enumerate(file, start=1):
+                # spaces around names are tolerated; rows are read by place, in this order alone
                 if number == 1:
                     header = [name.strip() for name in text.split(',')]
                 if header != DL_INFO_HEADER:

@@ -79,6 +79,7 @@ def _parse_block(lines: Sequence[Line]) -> Sequence[Row | None]:
     kind, noisy = integers('Coarse_lesion_type')[:, 0], integers('Possibly_noisy')[:, 0]
     slices, spacing = integers('Slice_range', 2), floats('Spacing_mm_px_', 3)
     size, window = integers('Image_size', 2), floats('DICOM_windows', 2)
+    # the rules of deeplesion._RULES, for all rows at once; (n,) bool
     good = np.all(
         [
             np.isin(code, list(SPLIT_NAMES)),
@@ -98,10 +99,12 @@ def _parse_block(lines: Sequence[Line]) -> Sequence[Row | None]:
     )
     columns = [key, patient, study, series_id, recist, box, diameters, location, kind, noisy]
     columns += [slices, spacing, size, window]
+    # plain numbers, in the order of Row's fields from key_slice on; file and split are apart
     lists: list[list[Any]] = [column.tolist() for column in columns]
     files, splits = names['File_name'], map(SPLIT_NAMES.get, code.tolist())
     rows: list[Row | None] = []
     for line, file, fits, split, cells in zip(lines, files, good.tolist(), splits, zip(*lists)):
+        # cells begin with key, patient, study and series_id
         name = f'{cells[1]:06d}_{cells[2]:02d}_{cells[3]:02d}'
         usual = fits and file == f'{name}_{cells[0]:03d}.png'
         rows.append(Row._make((line, name, *cells, split)) if usual else None)
@@ -121,6 +124,7 @@ def _columns(lines: Sequence[Line]) -> Sequence[tuple]:
 
 def _numbers(cells: Sequence[str], count: int) -> np.ndarray:
     """Return cells of ``count`` numbers each, (n, count) float."""
+    # joining would hide a cell with a number too many before one with a number too few
     _require(set(map(str.count, cells, repeat(','))) == {count - 1})
     try:
         values = split_numbers(','.join(cells).encode('ascii'))

@@ -118,6 +118,7 @@ def read_detections(path: str | Path) -> Marks | Spheres | CocoBoxes:
     rows = read_json(path)
     if not isinstance(rows, list):
         raise UserError(f'{path} must be a list of detections: give COCO results or spheres')
+    # the first record tells the kind; the parser refuses a list of both
     is_sphere = bool(rows) and isinstance(rows[0], dict) and 'center_mm' in rows[0]
     return (Spheres if is_sphere else CocoBoxes).parse(rows, f'{path}: result')
 
@@ -168,6 +169,7 @@ def _write(
     detections: Detections,
 ) -> None:
     """Write a list of detections as JSON; ``columns`` are of their places, by key."""
+    # keys are added column by column, and come in the order of ``columns``, score, category
     rows = [{item_key: names[case]} for case in detections.case]
     assert detections.label is not None  # category ids
     scored = {'score': detections.score, 'category_id': detections.label}

@@ -57,6 +57,7 @@ def series_files(folder: Path, wanted: str | None = None) -> Sequence[str]:
     readable: set[str] = set()
     with itk_errors_as_user_errors(folder):
         for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
+            # in the order of the slices along their normal
             names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
             readable.update(Path(name).name for name in names)
             names = _without_localizers(names)
@@ -96,6 +97,7 @@ def _check_left_out(folder: Path, readable: set[str]) -> None:
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.name not in readable:
             with open(path, 'rb') as file:
+                # the SOP class lies in the file's meta header, which a truncated file still has
                 start = file.read(1024)
             # a DICOMDIR names the storage of what it lists
             if CT_IMAGE_STORAGE in start and DIRECTORY_STORAGE not in start:
@@ -110,7 +112,11 @@ def _header(path: str) -> _Header:
         reader.ReadImageInformation()
     except RuntimeError:  # structure sets and reports lie beside CT series, but are no images
         return _Header('not an image', '')
-    return _Header(*(_metadata(reader, key) for key in (MODALITY, DESCRIPTION, IMAGE_TYPE)))
+    return _Header(
+        modality=_metadata(reader, MODALITY),
+        description=_metadata(reader, DESCRIPTION),
+        image_type=_metadata(reader, IMAGE_TYPE),
+    )
 
 
 def _metadata(reader: sitk.ImageFileReader, key: str) -> str:
@@ -136,6 +142,7 @@ def read_series(folder: Path, names: Sequence[str]) -> sitk.Image:
     reader.MetaDataDictionaryArrayUpdateOn()
     with itk_errors_as_user_errors(folder):
         check_voxels(Path(names[0]), len(names))
+        # a single file may have all slices as frames, and is no series of slices then
         if len(names) == 1:
             return _one_volume(sitk.ReadImage(names[0]))
         image = reader.Execute()
@@ -175,6 +182,7 @@ def _height(path: str) -> float:
     """Return how far a slice lies along its normal, in mm."""
     position, orientation = _read_fields(path, POSITION, ORIENTATION)
     try:
+        # directions of a row and of a column in the patient; their cross product is the normal
         axes = np.array(orientation.split('\\'), dtype=float).reshape(2, 3)
         return float(np.cross(*axes) @ np.array(position.split('\\'), dtype=float))
     except ValueError:
@@ -191,6 +199,7 @@ def _read_fields(path: str, *keys: str) -> list[str]:
 
 def _check_positions(positions: np.ndarray, names: Sequence[str], folder: Path) -> None:
     """Raise UserError if different slices, (n, 3) mm, lie at one position."""
+    # place[i] is the group of slice i among equal positions, count[g] how many slices it has
     _, place, count = np.unique(positions.round(3), axis=0, return_inverse=True, return_counts=True)
     if count.max() > 1:
         double = np.flatnonzero(place.ravel() == int(count.argmax()))[:2]

@@ -52,6 +52,7 @@ def itk_errors_as_user_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        # ITK's first lines name its own source file; the last one says what is wrong
         reason = str(error).strip().splitlines()[-1].strip()
         raise UserError(
             f'cannot read {path} as a volume ({reason}): check that the file is whole and in a '

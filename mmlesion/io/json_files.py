@@ -106,10 +106,12 @@ def _split_list(path: str | Path) -> Iterator[bytes]:
         with open(path, 'rb') as file:
             while block := file.read(_BLOCK):
                 rest += block
+                # the last end of a record is all that is needed: the tail is searched alone
                 ends = list(_BETWEEN.finditer(rest, max(0, len(rest) - _TAIL)))
                 if len(block) < _BLOCK or not ends:
                     continue
                 cut = ends[-1]
+                # up to the brace before the comma; the next piece begins with the brace after it
                 yield opening + rest[: cut.start() + 1] + b']'
                 rest, opening = rest[cut.end() - 1 :], b'['
     except OSError as error:
@@ -174,6 +176,7 @@ def _encode(value: Any, indent: int | None = None) -> Iterator[str]:
         return
     for start in range(0, len(value), _PART):
         yield '[' if start == 0 else ', '
+        # the items alone: the brackets of the whole list are added around the parts
         yield _dumps(value[start : start + _PART])[1:-1]
     yield ']'
 
@@ -182,6 +185,7 @@ def _dumps(value: Any, indent: int | None = None) -> str:
     try:
         return json.dumps(value, indent=indent, allow_nan=False)
     except ValueError:
+        # rarely: the usual value without NaN is not copied
         return to_json(_without_nan(value), indent)
 
 

@@ -164,10 +164,12 @@ def read_luna16_ground_truth(
 def _read_spheres(path: str | Path, items: list[str], ignore: bool) -> Lesions:
     """Read the findings of one list that lie in listed scans."""
     names, rows = read_series_table(path, MARK_COLUMNS + ('diameter_mm',))
+    # the lists have findings of all ten folds, the series perhaps those of one
     item, _ = find_names(names, items, path)
     is_listed = item >= 0
     item, spheres = item[is_listed], rows[is_listed]
     diameter = spheres[:, 3]
+    # LUNA16 writes -1 where a finding was not measured
     is_unknown = diameter < 0
     attributes = {'diameter': np.where(is_unknown, np.nan, diameter)}
     spheres[:, 3] = np.where(is_unknown, EXCLUDED_DIAMETER, diameter)
@@ -233,6 +235,7 @@ def read_series_table(path: str | Path, columns: Sequence[str]) -> tuple[list[st
     for number, row in enumerate(rows, 2):
         if len(row) != width:
             raise UserError(f'{path}: row {number} has {len(row)} columns, its header {width}')
+    # columns are found by name: published lists have others between them
     places = [header.index(name) for name in columns]
     series = header.index('seriesuid')
     names, values = [], []

@@ -38,6 +38,7 @@ def plain_name(name: object, where: str) -> str:
 
 def text_cell(text: str) -> str:
     """Return text for a cell of a CSV report that a spreadsheet shows, and does not compute."""
+    # a leading apostrophe makes spreadsheets show the rest as text
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

@@ -27,6 +27,7 @@ def check_nifti_numbers(path: Path) -> None:
     opened = gzip.open if path.suffix == '.gz' else open
     with cast('IO[bytes]', opened(path, 'rb')) as file:
         header = file.read(_HEADER)
+        # the size of the header is known, so the way in which it is stored tells the byte order
         order = '<' if header[:4] == struct.pack('<i', _HEADER) else '>'
         sides = struct.unpack_from(f'{order}3f', header, _PIXDIM)
         if not all(math.isfinite(side) and side for side in sides):
@@ -41,6 +42,7 @@ def check_nifti_numbers(path: Path) -> None:
 
 def _check_finite(file: IO[bytes], dtype: np.dtype, path: Path) -> None:
     while block := file.read(_BLOCK):
+        # bytes after the last whole voxel are no image's
         whole = len(block) // dtype.itemsize
         if not np.isfinite(np.frombuffer(block, dtype, whole)).all():
             raise UserError(f'{path} holds NaN or infinite values: replace them, by -1024 for air')

@@ -40,6 +40,7 @@ def parse_number_columns(text: bytes) -> dict[str, np.ndarray] | None:
     if widths is None or _MARK in text:
         return None
     count = text.count(b'{')
+    # each record has these letters as often as the first one where only its keys have them
     with_exponents = sum(text.count(b'%c' % one) for one in _EXPONENT)
     if with_exponents != count * sum(first.count(b'%c' % one) for one in _EXPONENT):
         text = _without_exponents_in_keys(text, widths)
@@ -53,6 +54,7 @@ def parse_number_columns(text: bytes) -> dict[str, np.ndarray] | None:
     values = split_numbers(
         text.translate(_COLON_AS_SPACE, _ALL_BYTES.translate(None, number + b',:'))
     )
+    # numbers of a record; one more or less anywhere makes the total another one
     width = sum(size or 1 for size in widths.values())
     if len(values) != count * width or not (np.abs(values) < _LARGEST_WHOLE).all():
         return None
@@ -100,6 +102,7 @@ def _is_uniform(text: bytes, first: bytes, count: int, number: bytes) -> bool:
     closing = text[text.rfind(b'}') + 1 :]
     if (opening.strip(), between.strip(), closing.strip()) != (b'[', b',', b']'):
         return False
+    # what is left of a record without its numbers: quotes, keys, colons, commas and spaces
     form = b'{' + record.translate(None, number)
     records = form + (between + form) * (count - 1)
     return text.translate(None, number) == opening + records + closing
@@ -107,6 +110,7 @@ def _is_uniform(text: bytes, first: bytes, count: int, number: bytes) -> bool:
 
 def split_numbers(text: bytes) -> np.ndarray:
     """Return the numbers (n,) of a text with commas between; none if something else is there."""
+    # white space dropped, an empty place shows as two commas or one at an end
     close = text.translate(None, b' \t\r\n\x0b\x0c')
     if b',,' in close or close.startswith(b',') or close.endswith(b','):
         return np.empty(0)  # NumPy would make up a number

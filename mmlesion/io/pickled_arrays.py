@@ -36,6 +36,7 @@ class DTypeRecord(Record):
         """Build the dtype."""
         if state is None:
             return np.dtype(self.code)
+        # version, byte order, subarray, names, fields; then size, alignment and flags
         order, structure = state[1], tuple(state[2:5])
         if order not in ('<', '>', '|', '=') or structure != (None, None, None):
             raise UserError('it has an array of a structured type')
@@ -70,6 +71,7 @@ def build_array(data: bytes, dtype: np.dtype, shape: tuple, order: Literal['C', 
         raise UserError('it has an array of an impossible shape')
     if type(data) not in (bytes, bytearray) or not isinstance(dtype, np.dtype):
         raise UserError('it has an array that is not made of bytes')
+    # math.prod is of Python's integers, which do not overflow as NumPy's do
     if len(data) != math.prod(shape) * dtype.itemsize:
         raise UserError(f'it has an array of {len(data)} bytes where its shape needs others')
     if not data:

@@ -106,6 +106,7 @@ class _Machine:
 
     def run(self, data: bytes) -> Any:
         """Execute a pickle and return its result."""
+        # genops only decodes: what an opcode does is decided here, by its name
         for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if number == MAX_OPCODES:
                 raise UserError(f'it has more than {MAX_OPCODES} opcodes')
@@ -187,6 +188,7 @@ class _Machine:
         self.top((set,)).update(checked_keys(items))
 
     def set_item(self, _: Any) -> None:
+        # the key lies below the value
         items = [self.stack.pop(-2), self.stack.pop()]
         self.fill(items)
 
@@ -195,6 +197,7 @@ class _Machine:
 
     def fill(self, items: list) -> None:
         """Add alternating keys and values to the dictionary on top."""
+        # the stack holds key, value, key, value
         keys, values = checked_keys(items[::2]), items[1::2]
         if len(keys) != len(values):
             raise UserError('it has a key without a value')
@@ -211,6 +214,7 @@ class _Machine:
         self.find(module, name)
 
     def find(self, module: str, name: str) -> None:
+        # nothing is imported: a name stands for what the caller listed, or for nothing
         if (module, name) not in self.allowed:
             raise UserError(
                 f'it refers to {shown(module)}.{shown(name)}, which is not on the list of what '
@@ -321,6 +325,7 @@ class _Finisher:
             raise UserError(f'it has an integer of {value.bit_length()} bits')
         if type(value) in _PLAIN or isinstance(value, self.leaves):
             return _Finished(value)
+        # an object that is met again is counted again (parts), but not finished again
         if id(value) not in self.done:
             if level > MAX_DEPTH:
                 raise UserError(f'its containers are nested more than {MAX_DEPTH} deep')
@@ -332,6 +337,7 @@ class _Finisher:
         items = [self(item, level) for item in _items(value)]
         depth = 1 + max((item.depth for item in items), default=0)
         parts = 1 + sum(item.parts for item in items)
+        # levels are bounded on the way down; the depth also counts shared containers
         if depth > MAX_DEPTH or parts > MAX_PARTS:
             raise UserError(f'it has containers over {MAX_DEPTH} deep or {MAX_PARTS} parts')
         if isinstance(value, Record):

@@ -58,6 +58,7 @@ class DetectedLesion(NamedTuple):
             key_slice=int(entry['key_slice']),
             recist_voxel=None if recist is None else np.array(recist, dtype=float).reshape(4, 3),
         )
+        # NaN and infinity pass JSON's parser, and float() takes them from text
         for name, value in lesion._asdict().items():
             if isinstance(value, (float, np.ndarray)) and not np.isfinite(value).all():
                 raise ValueError(f'{name} is not finite')

@@ -58,6 +58,7 @@ class Record:
             UserError: If other work is refused.
         """
         content = self.content()
+        # a damaged record is as good as none: the work is done again
         if content is None or content['made_of'] == self.made_of:
             return content
         if refusal is not None:
@@ -154,6 +155,7 @@ class Store:
 
     def path(self, name: str) -> Path:
         """Return the file of a part."""
+        # names of cases may be paths, but parts lie in one folder
         return self.folder / f'{name.replace("/", "--")}{self.form.suffix}'
 
     def is_finished(self, name: str) -> bool:
@@ -228,6 +230,7 @@ def convert_once(
     Returns:
         list[dict] | dict: What ``convert`` returned.
     """
+    # changed files or options make another record, so that the volume is converted again
     kept = Record(record, {**file_states(sources), 'options': asdict(options)})
     done = kept.take_up()
     if done is not None and 'images' in done and (is_whole is None or is_whole(done['images'])):
@@ -242,5 +245,6 @@ def file_states(sources: Sequence[Path]) -> dict[str, list[int]]:
     states = {}
     for path in chain.from_iterable(map(image_files, sources)):
         state = path.stat()
+        # by the folder's and the file's name, so that a moved data set is known again
         states['/'.join(path.parts[-2:])] = [state.st_size, state.st_mtime_ns]
     return states

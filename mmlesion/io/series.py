@@ -49,6 +49,7 @@ def _list_slices(name: str, root: Path | str) -> SliceSeries:
     if not folder.is_dir():
         raise UserError(f'there is no folder {folder} of a series: check the folder of the images')
     files = [path.name for path in folder.iterdir() if has_slice_number(path.name)]
+    # by number, as names sort 10 before 9; the name decides between 009.png and 9.png
     files.sort(key=lambda file: (slice_number(file), file))
     numbers = np.array([slice_number(file) for file in files], int)
     return SliceSeries(name, numbers, [f'{name}/{file}' for file in files])

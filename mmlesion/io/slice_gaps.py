@@ -21,6 +21,7 @@ def describe_irregular(positions: np.ndarray, normal: np.ndarray) -> str:
         str: Such as 'the gantry is tilted by 15.0 degrees; 2 slices are missing (after slice 4)'.
     """
     steps = np.diff(positions, axis=0)
+    # (n - 1,) mm along the normal from each slice to the next
     gaps = steps @ normal
     usual = float(np.median(gaps))
     parts = []
@@ -30,6 +31,7 @@ def describe_irregular(positions: np.ndarray, normal: np.ndarray) -> str:
     if tilt > LEAST_TILT_DEG:
         parts.append(f'the gantry is tilted by {tilt:.1f} degrees')
     ratio = gaps / usual
+    # a gap of k usual distances, k > 1, is where k - 1 slices are missing
     whole = np.rint(ratio)
     after = np.flatnonzero((whole > 1) & (np.abs(ratio - whole) < TOLERANCE))
     if len(after):

@@ -146,6 +146,7 @@ def _check_pixels(data: bytes, path: str) -> None:
 
 
 def _is_whole(data: bytes) -> bool:
+    # a format without a known end has none to check; only an empty file is refused then
     ends = [end for start, end in _FILE_ENDS.items() if data.startswith(start)]
     return len(data) > 0 and all(end in data[-1024:] for end in ends)
 
@@ -166,6 +167,7 @@ def read_hu(path: str | Path) -> np.ndarray:
     """
     stored = read_slice(str(path))
     if stored.dtype == np.uint8:
+        # 256 gray levels of 16 HU each, from -1024
         return stored.astype(np.float32) * 16 - 1024
     if stored.dtype != np.uint16:
         raise UserError(f'slice {path} holds {stored.dtype} values: a slice has 8 or 16 bits')
@@ -184,6 +186,7 @@ def write_slice(path: str | Path, hu: np.ndarray) -> None:
     """
     import cv2
 
+    # in 32 bits, as the sum of an int16 and the offset would wrap around
     stored = (hu.astype(np.int32) + HU_OFFSET).astype(np.uint16)
     # cv2.imwrite does not say why it fails
     _, png = cv2.imencode('.png', stored, [cv2.IMWRITE_PNG_COMPRESSION, 1])
@@ -201,6 +204,7 @@ def merge_ranges(ranges: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
     """
     merged: list[tuple[int, int]] = []
     for first, last in sorted(map(tuple, ranges)):
+        # ascending by first: a range can overlap only the last of those merged
         if merged and first <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
         else:

@@ -44,6 +44,7 @@ def sub_volume_coco(
         ids = {}
         for index in np.flatnonzero(sub.contains(volume.slices)).tolist():
             image = dict(volume.image(index), slice_range=[sub.first, sub.last])
+            # only slices listed in the file have an id, by which annotations follow them
             ids[image.pop('id', None)] = len(images) + 1
             images.append({'id': len(images) + 1, **image, 'sub_volume': sub.name})
         for annotation in volume.annotations:
@@ -148,6 +149,7 @@ def _pick_split(data: Any, split: str | None, path: str | Path) -> dict:
         if split is not None:
             raise UserError(f'{path} has no splits; leave --split away')
         return data
+    # a file of one split needs no choice
     if split is None and len(splits) == 1:
         split = splits[0]
     if split not in splits:

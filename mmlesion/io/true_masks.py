@@ -76,6 +76,7 @@ def slice_boxes(masks: TrueMasks) -> TrueLesions:
     """Return the boxes around the lesions on each slice, with DeepLesion's margin."""
     rows = []
     for number, plane in zip(masks.slices.tolist(), masks.labels):
+        # find_objects has an entry per label up to the highest, None for those not on the slice
         for label, place in enumerate(ndimage.find_objects(plane), 1):
             if place is not None:
                 rows.append([number, label] + _padded_box(place, plane.shape))
@@ -116,6 +117,7 @@ def _padded_box(
 ) -> list[float]:
     """Return x1, y1, x2, y2 of a pair of slices of rows and columns, clipped to the image."""
     rows, columns = place
+    # from the array's rows and columns to x, y; ends are exclusive before and after
     low = np.array([columns.start, rows.start]) - margin
     high = np.array([columns.stop, rows.stop]) + margin
     return low.clip(0).tolist() + high.clip(0, shape[::-1]).tolist()

@@ -44,6 +44,7 @@ def list_volumes(source: str | Path) -> list[ListedVolume] | None:
     """
     path = Path(source)
     if path.is_dir():
+        # the folder is a volume itself, not a list
         if _has_dicom(path):
             return None
         found = _files_in(path) or _series_below(path)
@@ -112,6 +113,7 @@ def _read_csv(path: Path) -> list[ListedVolume]:
     for number, row in enumerate(rows, start=2):
         if not row['volume']:
             raise UserError(f'{path}, line {number}: the volume is missing')
+        # relative to the CSV file; an absolute path stays as it is
         volume = path.parent / row['volume']
         name = row.get('name') or _stem(volume)
         if Path(name).name != name or name in ('.', '..'):

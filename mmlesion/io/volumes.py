@@ -73,6 +73,7 @@ def _is_whole(root: str | Path, entry: Any) -> bool:
     """Return whether a record's entry is a volume's, and its file has the length of its header."""
     try:
         size = list(entry['size'])
+        # mapped, which fails if the file is shorter than its header says; nothing is read
         volume = np.load(Path(root, entry['file_name']), mmap_mode='r', allow_pickle=False)
     except (OSError, ValueError, EOFError, KeyError, TypeError):
         return False
@@ -159,6 +160,7 @@ def volume_ground_truth(
         raise UserError(f'{path} needs a list "annotations": convert the data set again')
     where = f'{path}: volume'
     uids = dict(zip(get_column(data['volumes'], 'id', where), _uids(data['volumes'], where)))
+    # fold may be one number or several; None keeps volumes without a fold, too
     chosen = [v for v in data['volumes'] if fold is None or np.isin(v.get('fold'), fold)]
     if not chosen:
         raise UserError(f'{path} has no volume of fold {fold}: choose another or convert all')

@@ -48,6 +48,7 @@ class Cases(NamedTuple):
         Returns:
             ndarray: (l,) sensitivities at the FP rates; NaN where no lesion was drawn.
         """
+        # (cases,): each as often as its patient was drawn
         weight = patient_weight[self.patient].astype(float)
         num_lesions = weight[self.lesion_case].sum()
         curve = curve_of(self._events(), weight.sum(), num_lesions, self.as_roc, weight)

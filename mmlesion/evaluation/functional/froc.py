@@ -103,6 +103,7 @@ class MatchedDetections:
             detections = limit_per_case(detections, protocol.max_per_case)
         detections = _rank(detections)
         self.detections = detections
+        # first_match is the rank of the best detection of each lesion, n where there is none
         self.false_positive, self.first_match = match(detections, lesions, protocol.criterion)
         self.point_of, self.score = _points(detections.score, protocol.merge_ties)
         self.fp_point = self.point_of[self.false_positive]
@@ -245,6 +246,7 @@ def score_thresholds(fp: np.ndarray, score: np.ndarray, fp_rates: np.ndarray) ->
     # A threshold lets all detections of its score in, so that of equal scores the last point tells.
     last = np.append(score[1:] != score[:-1], True)[: len(score)]
     fp, score = fp[last], score[last]
+    # how many points lie at or below each rate; fp does not fall along the curve
     within = np.searchsorted(fp, fp_rates, side='right')
     return [float(score[count - 1]) if count else None for count in within]
 
@@ -354,6 +356,7 @@ def _bootstrap(matched: MatchedDetections, count: int, seed: int) -> np.ndarray:
     for sample in samples:
         # Matching is not repeated: a case drawn twice brings each of its events twice.
         drawn = generator.integers(num_cases, size=num_cases)
+        # (cases,): how often each was drawn
         weight = np.bincount(drawn, minlength=num_cases).astype(float)
         curve = curve_of(events, num_cases, weight[lesion_case].sum(), weight=weight)
         sample[:] = curve.at(matched.fp_rates)

@@ -70,6 +70,7 @@ def outcomes_at(
     false_positive, first_match = match(kept, lesions, criterion)
     found = ~lesions.ignore & (first_match < len(kept))
     true_positive = np.zeros(len(kept), dtype=bool)
+    # further detections of a lesion that is found are neither true nor false positives
     true_positive[first_match[found]] = True
     return Outcomes(kept, true_positive, false_positive, ~lesions.ignore & ~found)
 
@@ -95,5 +96,6 @@ def pick_in_turn(rankings: Sequence[Sequence[int]], patients: list, num: int) ->
         if image is not None:
             seen.add(str(patients[image]))
             picked.append((number, image))
+            # a ranking without images of other patients is left out from here on
             waiting.append((number, ranking))
     return [image for _, image in sorted(picked, key=lambda pick: pick[0])]

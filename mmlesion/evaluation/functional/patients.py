@@ -33,6 +33,7 @@ def true_negative_patients(
     result = dict(TNP=float('nan'), TNP_threshold=None, TNP_sensitivity=sensitivity)
     if not enough.any():
         return result
+    # argmax is the first point with enough sensitivity, and with it the highest threshold
     threshold = matched.score[enough.argmax()]
     result['TNP_threshold'] = float(threshold)
     negative = np.ones(matched.num_cases, dtype=bool)

@@ -35,6 +35,7 @@ def link_boxes(
     Returns:
         ndarray: (n,) index of each box's track, from 0.
     """
+    # boxes of a slice are neighbors in order: cut where the next slice begins
     order = np.argsort(slices, kind='stable')
     bounds = np.flatnonzero(np.diff(slices[order])) + 1
     groups = np.split(order, bounds) if len(order) else []
@@ -60,6 +61,7 @@ def _pairs_of_slices(
     for before, here in zip(groups[:-1], groups[1:]):
         if slices[here[0]] != slices[before[0]] + 1:
             continue
+        # each box of one slice with each of the next
         rows.append(np.repeat(before, len(here)))
         columns.append(np.tile(here, len(before)))
         count += len(before) * len(here)
@@ -93,6 +95,7 @@ def _number_tracks(order: list[int], partner: list[int]) -> np.ndarray:
     tracks = [-1] * len(order)
     count = 0
     for box in order:
+        # order ascends by slice, so the partner has its track already
         if partner[box] >= 0:
             tracks[box] = tracks[partner[box]]
         else:

@@ -130,6 +130,7 @@ class FROCMetric(BaseMetric):
         self.ann_file = ann_file
         self.task = _build_task(self.content, ann_file, fold)
         self.truth = self.task.truth
+        # checked here, before a training begins, and not at its first validation
         criterion = self.task.build_criterion(OverlapOptions(overlap, iou_thr, inclusive))
         self.protocol = _build_protocol(self.task, criterion, fp_levels, max_per_item)
         self.groups = group_lesions(self.truth.lesions.attributes, groups, ann_file)

@@ -122,6 +122,7 @@ def original_boxes(detections: CaseDetections, sample: Mapping, image: Mapping) 
     """
     annotated = (image.get('height'), image.get('width'))
     tested = tuple(sample.get('ori_shape') or ())[:2]
+    # boxes of a clipped image whose offset is not known cannot be moved back
     if None not in annotated and tested and sample.get('border_offset') is None:
         if tested != annotated:
             raise UserError(

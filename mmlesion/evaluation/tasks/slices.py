@@ -52,6 +52,7 @@ class SliceTask(FROCTask):
         """Return the boxes on an image."""
         detections, image_id = predicted_by(sample), sample['img_id']
         image = self.images.get(image_id, {})
+        # files may place pixel centers at whole numbers; the detector has them at half ones
         boxes = original_boxes(detections, sample, image) - file_shift(image)
         return SampleDetections(image_id, image_id, replace(detections, geometry=boxes))
 

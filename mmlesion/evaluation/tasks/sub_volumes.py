@@ -95,6 +95,7 @@ def _stack(slices: list[SampleDetections]) -> CaseDetections:
     on_slices = [one.detections for one in slices]
     flat = CaseDetections.concat(on_slices)
     numbers = np.array([one.slice_index for one in slices], int)
+    # (n,): the slice's number once for each of its boxes
     slice_of_box = np.repeat(numbers, list(map(len, on_slices)))
     boxes, scores, labels, _ = stack_boxes(flat.geometry, flat.score, slice_of_box, flat.label)
     # The manual annotation names the last px and slice.
