@@ -157,6 +157,7 @@ class VolumeDataset(BaseDetDataset):
         return labels
 
     def _is_chosen(self, volume: Mapping) -> bool:
+        # a fold is left out in training and is all there is in testing
         return self.fold is None or np.isin(volume['fold'], self.fold) == (self.split == 'test')
 
     def _sample(self, volume: Mapping, instances: list[dict]) -> dict:

@@ -80,6 +80,7 @@ def load_from_http(
             torch.hub.download_url_to_file(filename, path, progress=progress)
         except OSError as error:
             raise UserError(f'cannot download {filename}: {error}') from None
+    # the other processes wait until the main one has the whole file
     dist.barrier()
     return load_from_local(path, map_location)
 

@@ -76,6 +76,7 @@ def _keep_versions(weights: dict) -> None:
 
 def _check_meta(meta: Any, name: str, _: str) -> None:
     _require(meta, dict, name)
+    # what is listed is kept, and not what is known to be dangerous left out
     for key in set(meta) - META_KEYS:
         del meta[key]
     for key in ('epoch', 'iter'):
@@ -97,6 +98,7 @@ def _check_hub(hub: Any, name: str, path: str) -> None:
     if not all(type(value) is bool for value in hub['resumed_keys'].values()):
         raise UserError('its message hub does not say whether a value is resumed')
     info = hub['runtime_info']
+    # the config as text: mmengine would write it to a file and run it as one
     info.pop(_CODE, None)
     hub['resumed_keys'].pop(_CODE, None)
     _check_kept(info.get('keep_ckpt_ids', []))
@@ -116,6 +118,7 @@ def _beside(other: Any, path: str) -> str | None:
     if other is None:
         return None
     _require(other, str, 'best checkpoint')
+    # mmengine removes the best checkpoint when a better one is saved: never one elsewhere
     name = re.split(r'[/\\]', other)[-1]
     found = osp.join(osp.dirname(path), name)
     return found if _CHECKPOINT_NAME.fullmatch(name) and osp.isfile(found) else None
@@ -135,6 +138,7 @@ def _count_numbers(value: Any) -> int:
 def _check_optimizer(states: Any, name: str, _: str) -> None:
     """Check the state of an optimizer, or of several by their names."""
     _require(states, dict, name)
+    # a dictionary without groups holds several optimizers by name
     groups = states.get('param_groups')
     if groups is None:
         for key, value in states.items():

@@ -150,12 +150,14 @@ class CheckpointArchive:
             raise UserError(f'it is a TorchScript program, not a checkpoint; {convert}')
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise UserError(f'it is compressed, which torch.save never does; {convert}')
+        # fewer names than members: two have one name, and which is read depends on the reader
         if len(self.members) < len(members) or _overlap(members, os.path.getsize(path)):
             raise UserError('its zip file has members that overlap')
         self.budget = Budget(MAX_VIEWS, sum(member.file_size for member in members))
 
     def load(self) -> Any:
         """Read the pickle and the storages that it references."""
+        # files of older torch versions do not say it
         order = f'{self.root}/byteorder'
         if order in self.members and self.archive.read(order).decode() != sys.byteorder:
             raise UserError('it was written on a machine of another byte order')
@@ -171,6 +173,7 @@ class CheckpointArchive:
         kind, storage_type, key, location, numel = identifier
         if kind != 'storage' or type(storage_type) is not StorageType or type(numel) is not int:
             raise UserError('it refers to data that is not a tensor storage')
+        # sizes are compared before room is made for the storage
         member = self.members.get(f'{self.root}/data/{key}') if type(key) is str else None
         if member is None or member.file_size != numel * storage_type.dtype.itemsize:
             raise UserError('it has a storage of another size than its data, or without data')
@@ -190,6 +193,7 @@ class CheckpointArchive:
         """
         storage = torch.UntypedStorage(member.file_size)
         if member.file_size:
+            # an array on the storage's own memory: what is read into it needs no copy
             view = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()
             # as what it is: the stubs have it as any file of bytes, which need not have readinto
             with cast(zipfile.ZipExtFile, self.archive.open(member)) as file:
@@ -205,6 +209,7 @@ class CheckpointArchive:
         """Move a storage to its original device, or as ``map_location`` specifies."""
         if type(location) is not str:
             raise UserError('it has a storage without a place')
+        # as torch.load does: a function may decline, a dictionary replaces some locations
         wanted = self.map_location
         if callable(wanted):
             placed = wanted(storage, location)
@@ -223,6 +228,7 @@ def _overlap(members: list[zipfile.ZipInfo], size: int) -> bool:
     for member in sorted(members, key=lambda member: member.header_offset):
         if member.header_offset < end or member.compress_size != member.file_size:
             return True
+        # the least place where the next one may begin: names and extra fields come on top
         end = member.header_offset + _HEADER + member.file_size
     return end > size
 

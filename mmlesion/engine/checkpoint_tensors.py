@@ -85,6 +85,7 @@ def build_tensor(
     # after the loop ``last`` is the place in the storage of the tensor's last number
     for length, step in zip(size, stride):
         numel, last = numel * length, last + (length - 1) * step
+    # an empty tensor has no last number, whatever its strides
     if offset > available or (numel and (last >= available or numel > available)):
         raise UserError('it has a tensor that is larger than its storage')
     storage.budget.spend(numel * storage.dtype.itemsize)

@@ -47,6 +47,7 @@ def fold_name(folds: Sequence[int | str]) -> str:
 def _dataset(dataloader: dict | None) -> dict:
     """Return the config of the innermost dataset of a dataloader, or None."""
     inner = dataloader or {}
+    # wrappers such as RepeatDataset hold the config of what they wrap
     while 'dataset' in inner:
         inner = inner['dataset']
     return inner

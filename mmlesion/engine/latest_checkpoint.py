@@ -51,6 +51,7 @@ def find_latest_checkpoint(path: str) -> str | None:
         UserError: If there is a ``last_checkpoint``, but no checkpoint is whole. All processes of a
             distributed run raise it.
     """
+    # errors travel too: a process that raised alone would leave the others waiting
     outcome = [search_checkpoint(Path(path)) if dist.is_main_process() else Search()]
     dist.broadcast_object_list(outcome)
     found, notice, error = outcome[0]
@@ -123,6 +124,7 @@ def _complaint(path: str, is_named: bool) -> str | None:
     except UserError as error:
         return str(error)
     needed = ['meta', 'state_dict', 'message_hub']
+    # a run may be told to save no optimizer; a file found by its age may be weights alone
     needed += [] if is_named else ['optimizer']
     missing = [key for key in needed if key not in content]
     return f'the checkpoint {path} has no {" and no ".join(missing)}' if missing else None

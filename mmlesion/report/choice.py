@@ -23,6 +23,7 @@ def lesion_areas(truth: GroundTruth, images: Sequence[dict]) -> np.ndarray:
     """
     px_area = np.array([np.prod(image.get('spacing', (1, 1))) for image in images])
     boxes = truth.lesions.geometry
+    # (m, 2) px along x and y
     extent = boxes[:, 2:] - boxes[:, :2]
     return extent.prod(axis=1) * px_area[truth.lesions.case]
 
@@ -45,6 +46,7 @@ def choose_images(run: MatchedRun, truth: GroundTruth, area: np.ndarray, num: in
     wrong = run.detections.case[run.kind == KINDS.index('false positive')]
     counted = np.flatnonzero(~lesions.ignore)
     # lexsort sorts by its last key first.
+    # ascending score, so that missed lesions (minus infinity) come first, the largest first
     hardest = counted[np.lexsort((-area[counted], run.found_score[counted]))]
     found = counted[~np.isnan(run.found_overlap[counted])]
     loosest = found[np.argsort(run.found_overlap[found], kind='stable')]

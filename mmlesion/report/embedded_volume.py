@@ -26,6 +26,7 @@ def binning_factor(shape: tuple[int, ...], most_voxels: int) -> int:
         int: 1 if the volume is small enough. All slices are kept.
     """
     factor = max(1, int(np.ceil(np.sqrt(np.prod(shape, dtype=float) / most_voxels))))
+    # at least one block along each axis
     return min(factor, *shape[1:])
 
 

@@ -64,6 +64,7 @@ def _with_pictures(row: dict[str, Any], studies: dict[str, Study]) -> dict[str, 
         by_id = {lesion.id: lesion for lesion in study.lesions}
         if row[f'{when}_id'] is not None:
             shown[when] = (study.volume, by_id[row[f'{when}_id']])
+    # both studies in one field of view, so that growth is seen
     diameter = max(lesion.diameter_mm for _, lesion in shown.values())
     side = max(LEAST_SIDE_MM, SIDE_IN_DIAMETERS * diameter)
     window = _window(*next(iter(shown.values())))
@@ -94,10 +95,12 @@ def _picture(
     spacing = np.array(volume.spacing[:2])
     section = volume.array[volume.slice_index(lesion.key_slice)]
     size = np.ceil(side_mm / spacing).astype(int)
+    # px x, y of the upper left corner, with the box's center in the middle
     first = np.floor(box.mean(axis=0) - size / 2).astype(int)
     crop = _cut(section, first, size)
     ends = None
     if lesion.recist_voxel is not None:
+        # z, y, x without z, reversed: x, y
         points = volume.points_from_index(lesion.recist_voxel)[:, :0:-1]
         ends = ((points - first) * spacing).round(2).tolist()
     return {

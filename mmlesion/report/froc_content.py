@@ -56,6 +56,7 @@ def froc_content(
         UserError: If a slice is missing or leads out of ``root``.
     """
     area = lesion_areas(truth, images)
+    # an ordered set: each image once, those of the first run first
     shown: dict[int, None] = {}
     for run in runs:
         shown.update(dict.fromkeys(choose_images(run, truth, area, num)))
@@ -105,6 +106,7 @@ def _run(run: MatchedRun, bands: Comparison) -> dict[str, Any]:
         'scores': kinds,
         'foundScore': run.found_score.round(DIGITS).tolist(),
         'overlap': run.found_overlap.round(3).tolist(),
+        # the last column is the mean over the rates, which a curve has no place for
         'band': {'lower': band.lower[:-1].tolist(), 'upper': band.upper[:-1].tolist()},
     }
 
@@ -166,6 +168,7 @@ def _boxes(
 
 
 def _detections(index: int, run: MatchedRun, shift: float) -> list[dict[str, Any]]:
+    # in descending order of score, as the run is ranked
     here = np.flatnonzero(run.detections.case == index)[:MOST_BOXES]
     corners = (run.detections.geometry[here] + shift).round(2).tolist()
     scores = run.detections.score[here].round(DIGITS).tolist()

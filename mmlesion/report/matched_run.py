@@ -70,11 +70,13 @@ def match_run(
     first = matched.first_match[found]
 
     kind = np.zeros(len(ranked), dtype=int)
+    # the best detection of a counted lesion; its others stay neutral
     kind[matched.first_match[found & matched.counted]] = KINDS.index('true positive')
     kind[matched.false_positive] = KINDS.index('false positive')
     found_score = np.full(len(lesions), NEVER)
     found_score[found] = ranked.score[first]
     found_overlap = np.full(len(lesions), np.nan)
+    # of pairs: the first detection that matches a lesion, and that lesion
     found_overlap[found] = box_overlaps(
         ranked.geometry[first], lesions.geometry[found], criterion.metric, criterion.inclusive
     )

@@ -52,10 +52,12 @@ def read_tested_config(cfg: Mapping[str, Any], name: str, out: Path) -> TestedCo
     content = read_json(metric['ann_file'])
     if 'sub_volumes' in content or 'images' not in content:
         raise UserError(f'--report shows slices, but {metric["ann_file"]} has none: leave it out')
+    # the innermost one: wrappers hold what they wrap as their own ``dataset``
     dataset = cfg['test_dataloader']['dataset']
     while 'dataset' in dataset:
         dataset = dataset['dataset']
     prefix = metric.get('outfile_prefix')
+    # without a prefix the metric writes no detections: it gets one beside the page
     chosen = prefix or str(out.with_suffix(''))
     return TestedConfig(
         name=name,

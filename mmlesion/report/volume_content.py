@@ -45,6 +45,7 @@ def volume_content(
     """
     factor = binning_factor(volume.array.shape, most_voxels)
     blocks = in_blocks(volume.array, factor)
+    # blocks are (z, y, px, x, px): the page counts x, y, z
     size = np.array([blocks.shape[3], blocks.shape[1], blocks.shape[0]])
     spacing = (volume.spacing[0] * factor, volume.spacing[1] * factor, volume.spacing[2])
     shown_px = size * (factor, factor, 1)  # x, y, z of the array that are embedded
@@ -87,9 +88,11 @@ def _bound_line(volume: CTVolume, factor: int, spacing: tuple[float, ...]) -> st
 
 def _mean_hu(blocks: np.ndarray) -> np.ndarray:
     """Return (z, y, x) int16 HU, the mean of each square."""
+    # squares of one px need no mean, which would be of floats
     if blocks.shape[2] == 1:
         hu = blocks[:, :, 0, :, 0]
     else:
+        # slice by slice: the mean of all would need the volume once more, in float64
         hu = np.stack([one.mean(axis=(1, 3)) for one in blocks])
     limits = np.iinfo(np.int16)
     return np.clip(np.rint(hu), limits.min, limits.max).astype(np.int16)
@@ -106,6 +109,7 @@ def _masks(
     with_mask = [lesion.id for lesion in results.lesions if lesion.diameter_source == 'mask']
     if not with_mask:
         return None
+    # a px of the page is the lesion's if any px of its square is
     inside = np.isin(volume.oriented(labels), with_mask)
     return encode_volume(in_blocks(inside, factor).max(axis=(2, 4)).astype(np.uint8), spacing)
 
@@ -128,6 +132,7 @@ def _lesion(volume: CTVolume, lesion: DetectedLesion, shown_px: np.ndarray) -> d
         'source': lesion.diameter_source,
         'center': lesion.center_mm.tolist(),
         'slice': lesion.key_slice,
+        # the page's volume is turned round along all axes
         'key': int(shown_px[2]) - 1 - index,
         'box': [*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()],
         'ends': ends,

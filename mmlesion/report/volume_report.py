@@ -45,6 +45,7 @@ def write_volume_report(
     results = read_results(folder, score_thr)
     source = volume or results.volume['source']
     ct = CTVolume(read_ct(source, series))
+    # voxel coordinates of another volume would lie anywhere in this one
     if list(ct.image.GetSize()) != list(results.volume['size']):
         raise UserError(
             f'{source} has {list(ct.image.GetSize())} voxels, but {folder} is about a volume of '

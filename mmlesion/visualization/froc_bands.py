@@ -53,6 +53,7 @@ def _draw_differences(axes: Axes, comparison: Comparison, looks: Mapping[str, di
         axes.plot(one.value[-1], place, **looks[name])
     axes.axvline(0, color='black', linewidth=1)
     axes.set_yticks(range(len(names)), names)
+    # downwards: the first row at the top
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(alpha=0.4, axis='x')
     axes.set_xlabel(f'mean sensitivity, difference from {comparison.reference}')

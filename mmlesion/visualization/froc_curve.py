@@ -36,6 +36,7 @@ def draw_froc(results: Mapping, path: str | Path) -> None:
         _draw_one(axes, name, result, number)
         if len(results) == 1:
             _write_levels(axes, result)
+    # runs may have been evaluated at different levels
     all_levels = chain.from_iterable(result['fp_levels'] for result in results.values())
     set_up_axes(axes, sorted(set(all_levels)))
     add_legend(figure, axes)

@@ -168,6 +168,7 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         lesion = lesion if lesion.dtype.kind == 'f' else (lesion == 1).astype(np.float32)
         heat = cv2.applyColorMap(np.rint(lesion * 255).astype(np.uint8), cv2.COLORMAP_JET)
         opacity = 0.5 * lesion[..., None]
+        # OpenCV's maps are BGR
         blended = image * (1 - opacity) + heat[..., ::-1] * opacity
         self.set_image(np.rint(blended).astype(np.uint8))
         return self.get_image()

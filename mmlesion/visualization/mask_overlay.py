@@ -69,6 +69,7 @@ def _surroundings(bbox: Sequence[float], shape: tuple[int, int]) -> list[int]:
     """Return the box enlarged by half its longer side, clipped to the image."""
     x1, y1, x2, y2 = bbox
     margin = max(x2 - x1, y2 - y1) / 2
+    # at least one px of the image, wherever the box lies
     low = np.floor([x1 - margin, y1 - margin]).clip(0, [shape[1] - 1, shape[0] - 1])
     high = np.ceil([x2 + margin, y2 + margin]).clip(low + 1, [shape[1], shape[0]])
     return np.concatenate([low, high]).astype(int).tolist()

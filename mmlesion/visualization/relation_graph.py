@@ -81,6 +81,7 @@ def draw_relations(
     axes.imshow(picture, extent=(0, width, height, 0))
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     edges = strongest_edges(relation, num_edges)
+    # relative to the strongest; the floor avoids 0 / 0 without edges
     widths = WIDEST * edges.weights / edges.weights.max(initial=1e-12)
     lines = LineCollection(centers[edges.regions], linewidths=widths, colors=EDGE_COLOR, alpha=0.6)
     axes.add_collection(lines)

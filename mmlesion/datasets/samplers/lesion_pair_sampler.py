@@ -44,6 +44,7 @@ class LesionPairSampler(DefaultSampler):
         for index in super().__iter__():
             others = [other for other in self.members[self.groups[index]] if other != index]
             yield index
+            # a lesion that is annotated once is its own pair, augmented anew
             yield int(rng.choice(others or [index]))
 
     def __len__(self) -> int:

@@ -106,6 +106,7 @@ class _Source:
         draws = torch.rand(len(self.lesions), generator=generator).tolist()
         positives = []
         for slices, draw in zip(self.lesions, draws):
+            # draws are below 1, so that the index is a slice's
             positives.append(slices[int(draw * len(slices))])
         chosen = torch.randperm(len(self.negatives), generator=generator)[: self.num_negatives]
         negatives = torch.tensor(self.negatives, dtype=torch.long)[chosen]

@@ -57,5 +57,6 @@ class SingleDatasetBatchSampler(BatchSampler):
 
     def __len__(self) -> int:
         """Return the number of batches of this process in an epoch."""
+        # floor division with it rounds up
         extra = 0 if self.drop_last else self.batch_size - 1
         return sum((length + extra) // self.batch_size for length in self.sampler.source_lengths)

@@ -34,6 +34,7 @@ class LoadLesionAnnotations(LoadAnnotations):
 
     def _process_masks(self, results: dict) -> None:
         height, width = results['ori_shape']
+        # uncompressed RLE of a single run of background
         empty = dict(size=[height, width], counts=[height * width])
         for instance in results.get('instances', []):
             mask = usable_segmentation(instance.get('mask'))

@@ -283,6 +283,7 @@ def warp_channels(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=(border,) * 4,
     )
+    # groups of at most four channels
     firsts = range(0, img.shape[-1], 4)
     return np.dstack([warp(np.ascontiguousarray(img[..., i : i + 4])) for i in firsts])
 
@@ -302,6 +303,7 @@ def _warp_masks(masks: BitmapMasks, matrix: np.ndarray) -> BitmapMasks:
     height, width = masks.height, masks.width
     if len(masks) == 0:
         return BitmapMasks(np.zeros((0, height, width), np.uint8), height, width)
+    # masks as channels of one image, and back
     stack = masks.to_ndarray().astype(np.uint8).transpose(1, 2, 0)
     warped = warp_channels(stack, matrix, 0, cv2.INTER_NEAREST)
     return BitmapMasks(np.ascontiguousarray(warped.transpose(2, 0, 1)), height, width)

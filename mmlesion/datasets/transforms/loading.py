@@ -193,6 +193,7 @@ class LoadCTSlices(BaseTransform):
         if path not in self._cache:
             self._cache[path] = read_slice(path, self._fetch)
             if len(self._cache) > self.cache_size:
+                # the one used longest ago, as each use moves its slice to the end
                 self._cache.popitem(last=False)
         self._cache.move_to_end(path)
         return self._cache[path]
@@ -256,6 +257,7 @@ def _nearest_existing(
 
 def _interpolate(read: Callable[[int], np.ndarray], position: float) -> np.ndarray:
     """Return the slice at a fractional index, a weighted mean of its two neighbors."""
+    # positions are not negative, so int() is the floor
     lower = int(position)
     weight = position - lower
     if weight == 0:

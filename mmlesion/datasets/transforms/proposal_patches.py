@@ -147,6 +147,7 @@ class LoadProposalPatch(LoadCTSlices):
         frame = results['patch_frame'] = self._draw_frame(results, box)
         patch = super().transform(results).pop('img')
         results.pop('slice_distance', None)  # the frame's slices lie at its own
+        # from (H, W, slices) of an image to z, y, x
         results['volume'] = np.rint(patch.transpose(2, 0, 1)).astype(np.int16)
         results['img_shape'] = results['ori_shape'] = results['volume'].shape
         results['patch_box'] = frame.to_patch(box).tolist()
@@ -198,6 +199,7 @@ class LoadProposalPatch(LoadCTSlices):
         if path not in self._cached:
             self._cached[path] = super()._read(results, index)
             if len(self._cached) > MAX_CACHED:
+                # the one that was read first
                 del self._cached[next(iter(self._cached))]
         return self._cached[path]
 

@@ -204,6 +204,7 @@ class RandomLesionCrop(BaseTransform):
         results['img_shape'] = self.crop_size
         results['crop_offset'], results['crop_scale'] = tuple(start.tolist()), scale
         results['hard_spots'] = []  # in another frame, and of no more use
+        # in this order: the crop's start counts voxels of the scaled volume
         results['gt_bboxes'].rescale_(scale)
         results['gt_bboxes'].translate_(-start)
         self._keep_visible(results)
@@ -416,6 +417,7 @@ class PackVolumeInputs(BaseTransform):
             sample.gt_instances = self._instances(results, ~ignored)
             sample.ignored_instances = self._instances(results, ignored)
         sample.set_metainfo({key: results[key] for key in self.meta_keys if key in results})
+        # (1, z, y, x): one channel
         return dict(inputs=torch.from_numpy(volume)[None], data_samples=sample)
 
     def _instances(self, results: dict, chosen: np.ndarray) -> InstanceData:

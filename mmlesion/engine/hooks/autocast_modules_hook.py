@@ -53,6 +53,7 @@ class AutocastModulesHook(Hook):
         if self.channels_last:
             # torch's stubs lack the keyword on its own
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # an attribute of the instance hides the method of the class
         plain = module.forward
 
         @functools.wraps(plain)

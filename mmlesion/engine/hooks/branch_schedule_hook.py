@@ -56,6 +56,7 @@ class BranchScheduleHook(Hook):
             return 'rpn'
         if self.alternate is None:
             return 'joint'
+        # the FPRN first, as the RPN has had its own epochs before
         return 'rpn' if runner.iter // self.alternate % 2 else 'fprn'
 
 

@@ -24,4 +24,5 @@ class EpochSeedHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed ``random``, NumPy and torch from the run's seed, the epoch and the rank."""
+        # primes, so that no epoch of one process has the seed of another's
         set_random_seed((runner.seed + 1_000_003 * runner.epoch + 10_007 * get_rank()) % 2**32)

@@ -73,11 +73,13 @@ class HardCropHook(Hook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Run the training scans, if a round ends."""
+        # runner.epoch counts from 0 and increases after this hook
         if runner.epoch + 1 not in self.epochs:
             return
         spots = self.find_spots(runner)
         count = sum(len(spheres) for spheres in spots.values())
         runner.logger.info(f'HardCropHook: {count} hard spots in {len(spots)} volumes')
+        # the hub is saved in checkpoints, by which a resumed run has the spots
         runner.message_hub.update_info(SPOTS, spots)
         _set_spots(runner, spots)
 
@@ -101,6 +103,7 @@ class HardCropHook(Hook):
                 spots[sample.volume_id] = self._errors(sample).tolist()
         runner.model.train()
         merged = {}
+        # a scan that several processes have had, to be equally many, is there once
         for part in all_gather_object(spots):
             for volume, errors in part.items():
                 if errors:

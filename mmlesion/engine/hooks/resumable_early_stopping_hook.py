@@ -53,6 +53,7 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
                 'out of custom_hooks'
             )
         super().after_val_epoch(runner, metrics)
+        # in the message hub, which checkpoints save
         state = dict(wait_count=self.wait_count, best_score=float(self.best_score))
         runner.message_hub.update_info(STATE, state)
 

@@ -40,6 +40,7 @@ class ValidatedCheckpointHook(WholeCheckpointHook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Save the checkpoint, marked if validation is to follow."""
+        # runner.epoch still counts the epochs before this one
         if self.by_epoch and _validates(runner, runner.epoch + 1):
             runner.message_hub.update_info(DUE, runner.epoch + 1)
         super().after_train_epoch(runner)
@@ -53,6 +54,7 @@ class ValidatedCheckpointHook(WholeCheckpointHook):
         saved, self.last_ckpt = self.last_ckpt, None  # mmengine would save it with each best one
         super().after_val_epoch(runner, metrics)
         self.last_ckpt = saved
+        # without the mark, and with what validation changed, such as a plateau's counter
         if saved == self._path(runner.epoch):
             meta = dict(epoch=runner.epoch, iter=runner.iter)
             self._save_checkpoint_with_step(runner, runner.epoch, meta)

@@ -60,6 +60,7 @@ class LesionVisualizationHook(DetVisualizationHook):
             data_batch (dict): Data from the dataloader.
             outputs (Sequence[DetDataSample]): Annotations and predictions.
         """
+        # not runner.iter alone, which stands still during validation
         step = runner.iter + batch_idx
         if self.draw and step % self.interval == 0:
             for picture in islice(self._pictures(outputs[0]), 1):

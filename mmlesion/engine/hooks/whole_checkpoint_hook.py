@@ -49,6 +49,7 @@ class WholeCheckpointHook(CheckpointHook):
         return path and self.file_backend.join_path(self.out_dir, os.path.basename(path))
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        # noted before saving, so that the checkpoint itself has the new list
         outdated = self._keep(runner, step)
         self.last_ckpt = self._path(step)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
@@ -65,6 +66,7 @@ class WholeCheckpointHook(CheckpointHook):
         )
         if not is_main_process():
             return
+        # once the file is whole; what it replaces goes last
         with atomic_write(Path(runner.work_dir) / LAST) as temporary:
             temporary.write_text(self.last_ckpt, encoding='utf-8')
         if outdated is not None:
@@ -89,6 +91,7 @@ class WholeCheckpointHook(CheckpointHook):
             self.file_backend = backend
         best = {getattr(self, 'best_ckpt_path', None)}
         best.update(getattr(self, 'best_ckpt_path_dict', {}).values())
+        # the new best one is whole by now
         for path in deferred.paths:
             if path not in best:
                 _remove(backend, path)
