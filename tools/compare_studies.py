@@ -105,19 +105,22 @@ def write_followup(out: Path, content: dict) -> None:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             for row in content['lesions']:
-                cells = row.items()
-                writer.writerow({k: text_cell(v) if isinstance(v, str) else v for k, v in cells})
+                # numbers stay as they are, text must not begin a formula
+                texts = {key: text_cell(row[key]) for key in row if isinstance(row[key], str)}
+                writer.writerow({**row, **texts})
     write_json(content, out / 'followup.json')
 
 
 @cli
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    # None: where the results say that the volume was read
     sources = args.volumes or (None, None)
     earlier = read_study(args.earlier, args.score_thr, sources[0])
     later = read_study(args.later, args.score_thr, sources[1])
     embed = load_embedder(args.embedder)
     columns = [columns_of(study, embed) for study in (earlier, later)]
+    # from points of the earlier study to those of the later one
     transform = register_rigid(earlier.volume.image, later.volume.image)
     points = [transform.TransformPoint(center) for center in columns[0].center_mm.tolist()]
     expected = np.array(points).reshape(-1, 3)

@@ -43,6 +43,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def export(results: Results, args: argparse.Namespace) -> list[Path]:
     """Write the asked-for files and return their paths."""
     out = Path(args.out or args.results)
+    # DICOM objects refer to the slices themselves; markups only if these are named
     wants_dicom = any(name.startswith('dicom') for name in args.formats)
     source = None
     if wants_dicom:

@@ -147,6 +147,7 @@ def main():
     args = parse_args()
     check_args(args)
     volumes = list_volumes(args.volume)
+    # a mask and a series belong to one volume
     if volumes is not None and (args.lungs or args.series):
         raise UserError('--lungs and --series are for a single volume: leave them out')
     # with torch, which --help does without
@@ -154,6 +155,7 @@ def main():
     from mmlesion.apis.many_volumes import detect_many
     from mmlesion.apis.speed import Speed
 
+    # before the first large block is allocated
     keep_freed_memory()
     inferencer = LesionInferencer(
         args.config,
@@ -179,8 +181,10 @@ def main():
     else:
         statuses = detect_many(inferencer, volumes, args.out, **options)
         if args.report:
+            # kept ones too, which may have been written without a page
             found = [Path(args.out) / one.name for one in statuses if one.status != 'failed']
             write_reports(found)
+        # last, as it ends with an error if a volume has failed
         report_many(statuses, args.out)
 
 

@@ -59,6 +59,7 @@ def main():
     for volume in tqdm(volumes, 'volumes', delay=3):
         rows.update(label(volume, read_pooled(store, volume), args))
     write_json(rows, args.out)
+    # a row is a box (6), its score, and 1 for a lesion or 0 for a false positive
     labels = [row[-1] for row in chain.from_iterable(rows.values())]
     print(
         f'{sum(labels)} lesions and {len(labels) - sum(labels)} false positives in {len(rows)} '

@@ -127,9 +127,11 @@ def main():
     coco_ground_truth(coco, source['ann_file'])
     volumes = list_series(coco, source['images'])
     check_truth(args, volumes)
+    # what proposals depend on: a later run with other files or options does not take these up
     fingerprint = digest(
         args.checkpoint, cfg.model, test_pipeline(cfg), args.score_thr, listing(volumes, 'images')
     )
+    # all processes take part in the passes; the rules are applied by one
     stores = [VolumeStore(Path(args.work_dir) / 'proposals', fingerprint)]
     try:
         find_proposals(args, cfg, device, source, stores[0], volumes)
@@ -142,6 +144,7 @@ def main():
             raise
         raise UserError(line) from error
     main_process = is_main_process()
+    # before the rules, which may take longer than other processes wait for this one
     leave_process_group()
     if main_process:
         mine(args, coco, volumes, stores, experts)
@@ -185,6 +188,7 @@ def training_set(cfg, name):
     """Return paths ``ann_file`` and ``images`` of the dataset to mine, and its ``dataset_name``."""
     found = list(find_datasets(cfg.train_dataloader.dataset))
     picked = [dataset for dataset in found if dataset.get('dataset_name') == name]
+    # a single dataset needs no name
     picked = picked or (found if len(found) == 1 else [])
     if len(picked) != 1:
         names = ', '.join(str(dataset.get('dataset_name')) for dataset in found)
@@ -216,6 +220,7 @@ def prepare_experts(cfg, args):
 
     Their own detections are kept in any case, so that other rules can use the same proposals.
     """
+    # experts are numbered in the order of the model's datasets
     names = list(cfg.model.get('datasets', []))
     others = {number: name for number, name in enumerate(names) if name != args.dataset}
     there = 0 < len(others) < len(names)
@@ -240,6 +245,7 @@ def test_pipeline(cfg):
     """Return the config's test pipeline, without annotations and with the keys for mining."""
     pipeline = cfg.test_dataloader.dataset.pipeline.copy()
     steps = [dict(step) for step in pipeline if 'LoadAnnotations' not in step['type']]
+    # the last step packs; dict.fromkeys drops keys that are there already
     keys = tuple(steps[-1].get('meta_keys', ()))
     steps[-1]['meta_keys'] = tuple(dict.fromkeys(keys + META_KEYS))
     return steps
@@ -288,6 +294,7 @@ def embed(args, device, source, proposals, volumes, fingerprint):
     cfg = load_config(config, needed=['test_dataloader'])
     pipeline = cfg.test_dataloader.dataset.pipeline
     lesions = listing(volumes, 'annotations')
+    # embeddings also depend on the annotations and on which boxes become tracklets (theta)
     mark = digest(checkpoint, fingerprint, cfg.model, pipeline, args.theta, lesions)
     store = VolumeStore(Path(args.work_dir) / f'embeddings-{mark[:8]}', mark)
     steps = EmbeddingSteps(

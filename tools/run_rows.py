@@ -156,12 +156,10 @@ def _row(name, entry, content, rows, path):
         raise UserError(f'{path}: row {name} needs one of config and of')
     if folder_name(name) in ('', *map(folder_name, rows)):
         raise UserError(f'{path}: row {name!r} becomes a folder: give it a name of its own')
-    for where, key in (
-        (content, 'options'),
-        (content, 'test_options'),
-        *((entry, k) for k in entry),
-    ):
-        _check_kind(where, key, path, name)
+    for key in ('options', 'test_options'):
+        _check_kind(content, key, path, name)
+    for key in entry:
+        _check_kind(entry, key, path, name)
     other = entry.get('of')
     if other is not None and (other not in rows or 'options' in entry):
         raise UserError(
@@ -185,6 +183,7 @@ class Runner:
     """
 
     def __init__(self, threads: int):
+        # the user's own OMP_NUM_THREADS comes after it and wins; FOLLOW last, as it must hold
         self.environment = {'OMP_NUM_THREADS': str(threads), **os.environ, FOLLOW: '1'}
         self.processes = set()
         self.stopped = False
@@ -204,6 +203,7 @@ class Runner:
                 [sys.executable, *command], stdout=file, stderr=file, env=self.environment
             )
             self.processes.add(process)
+            # in place of Popen.wait(), which does not tell the processor time
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             self.processes.discard(process)
@@ -232,6 +232,7 @@ def config_text(path: str) -> str:
 
 def made_of(run: Run) -> str:
     """Return what a run's score depends on, as a hash: its whole config and its options."""
+    # the text with all bases, so that a change in one of them makes another run
     text = config_text(run.row.config)
     options = to_json([run.row.options, run.row.test_options, run.seed], sort_keys=True)
     return hashlib.sha256(f'{text}\n{options}'.encode()).hexdigest()
@@ -260,6 +261,7 @@ def carry_out(run: Run, runner: Runner) -> float | None:
     run.folder.mkdir(parents=True, exist_ok=True)
     log = run.folder / 'run.log'
     times = {}
+    # a row that is "of" another only tests that row's checkpoint
     if run.folder == run.trained_in:
         options = {'default_hooks.checkpoint.max_keep_ckpts': 1, **run.row.options}
         options['randomness.seed'] = run.seed
@@ -309,6 +311,7 @@ def carry_out_all(runs: list, jobs: int) -> dict:
         print(f'{run.folder}: mean sensitivity {told}', file=sys.stderr, flush=True)
 
     pending = [run for run in runs if not is_finished(run)]
+    # rows "of" another need its checkpoints: they come after all trainings
     own = [run for run in pending if run.folder == run.trained_in]
     others = [run for run in pending if run.folder != run.trained_in]
     for stage in (own, others):
@@ -330,7 +333,11 @@ def write_table(rows, seeds, reference, args) -> str:
         runs[row.name] = [read_cases(run.folder / 'froc.cases.json') for run in of_row]
         wall[row.name] = minutes_of(of_row, 'wall_s')
         processor[row.name] = minutes_of(of_row, 'cpu_s')
-    check_same_cases({f'{n}, run {k}': r for n, of in runs.items() for k, r in enumerate(of)})
+    named = {}
+    for name, of_row in runs.items():
+        for number, run in enumerate(of_row):
+            named[f'{name}, run {number}'] = run
+    check_same_cases(named)
     cases = runs[reference][0]
     comparison = compare_rows(runs, reference, args.draws)
     extra = {'training, min': wall, 'its processor time, min': processor}
@@ -346,6 +353,7 @@ def minutes_of(runs: list, time_key: str) -> str:
     for run in runs:
         record = record_of(run).content() or {}
         times = record.get('train')
+        # a resumed training's time is that of its last part alone
         if isinstance(times, dict) and time_key in times and not record.get('resumed'):
             seconds.append(times[time_key])
     return f'{sum(seconds) / len(seconds) / 60:.1f}' if seconds else '–'

@@ -31,6 +31,7 @@ def take_report_option():
     Returns:
         str | None: The page, '' for the default; None without the option.
     """
+    # without abbreviations, which might be options of mmdet's tool
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument('--report', nargs='?', const='')
     own, sys.argv[1:] = parser.parse_known_args()

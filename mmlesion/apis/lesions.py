@@ -189,7 +189,7 @@ def _measure_box(volume: CTVolume, box: np.ndarray, margin: float) -> dict:
     spacing = np.array(volume.spacing[:2])
     # the box has the margin at both of its ends
     sides = np.maximum((box[3:5] - box[:2]) * spacing - 2 * margin, spacing.min())
-    # z of the box is half-open, so its center lies in the middle slice's unit interval
+    # slice n extends from n to n + 1: the integer part of the center is its slice
     middle = np.clip(int((box[2] + box[5]) / 2), 0, len(volume.array) - 1)
     return dict(
         diameter_mm=float(sides.max()),

@@ -66,7 +66,7 @@ class Speed:
             kind = inputs.device.type
             with torch.autocast(kind, HALF.get(kind, torch.bfloat16), enabled=self.amp):
                 levels = extract(inputs)
-            # heads compute in float32: mmcv's operators take neither half nor channels last
+            # for the heads: mmcv's RoIAlign reads maps with channels last as if they were first
             return tuple(level.float().contiguous() for level in levels)
 
         model.extract_feat = extract_fast  # undone below

@@ -157,7 +157,7 @@ class CTSliceDataset(CocoDataset):
         ann_info = [_shifted(_as_crowd(ann), shift) for ann in raw_data_info['raw_ann_info']]
         data_info = super().parse_data_info(dict(raw_img_info=img_info, raw_ann_info=ann_info))
         if not self.test_mode:
-            # only in training: evaluation needs the marks, as it ignores detections at them
+            # only in training, where a mark would hide its lesion: test samples have all findings
             data_info['instances'] = _to_train(data_info['instances'])
         data_info.update({key: img_info[key] for key in CT_FIELDS if key in img_info})
         data_info['recist'] = [ann['recist'] for ann in ann_info if ann.get('recist')]

@@ -98,7 +98,7 @@ def _check_hub(hub: Any, name: str, path: str) -> None:
     if not all(type(value) is bool for value in hub['resumed_keys'].values()):
         raise UserError('its message hub does not say whether a value is resumed')
     info = hub['runtime_info']
-    # the config as text: mmengine would write it to a file and run it as one
+    # the config as text, which is code and not needed to resume
     info.pop(_CODE, None)
     hub['resumed_keys'].pop(_CODE, None)
     _check_kept(info.get('keep_ckpt_ids', []))

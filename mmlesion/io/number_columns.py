@@ -54,7 +54,7 @@ def parse_number_columns(text: bytes) -> dict[str, np.ndarray] | None:
     values = split_numbers(
         text.translate(_COLON_AS_SPACE, _ALL_BYTES.translate(None, number + b',:'))
     )
-    # numbers of a record; one more or less anywhere makes the total another one
+    # of a record: a number alone counts as one
     width = sum(size or 1 for size in widths.values())
     if len(values) != count * width or not (np.abs(values) < _LARGEST_WHOLE).all():
         return None

@@ -72,7 +72,7 @@ def _policy(scripts: Sequence[str], style: str) -> str:
 
 
 def _hash_of(text: str) -> str:
-    # the browser runs a script only if its text has this digest
+    # a browser runs a script or applies a style only if its text has this digest
     digest = hashlib.sha256(text.encode('utf-8')).digest()
     return 'sha256-' + base64.b64encode(digest).decode('ascii')
 

@@ -2,6 +2,7 @@
 
 import argparse
 from functools import partial
+from itertools import repeat
 
 import cv2
 import numpy as np
@@ -50,11 +51,9 @@ def throughput(coco: dict, images: str, options: MaskOptions, workers: int) -> d
 
 def crop_against_slice(coco: dict, images: str, options: MaskOptions, num: int) -> dict:
     """Compare GrabCut on the crop and on the whole slice: time per mask, and agreement."""
-    lesions = [
-        (slice_of, lesion)
-        for slice_of, lesions in MaskRun(coco, images, options).jobs()
-        for lesion in lesions
-    ]
+    lesions = []
+    for slice_of, of_slice in MaskRun(coco, images, options).jobs():
+        lesions += zip(repeat(slice_of), of_slice)
     picked = np.unique(np.linspace(0, len(lesions) - 1, num).round().astype(int))
     seconds, overlaps = [], []
     for place in tqdm(picked, desc='whole slices', unit='lesion'):

@@ -56,9 +56,8 @@ def write_froc(folder, generator, args):
             ]
             file.write((', ' if start else '') + ', '.join(lines))
         file.write(']')
-    return ['analysis_tools/eval_froc.py', 'deeplesion', '--gt', folder / 'truth.json'] + [
-        *('--pred', folder / 'results.json')
-    ]
+    files = ['--gt', folder / 'truth.json', '--pred', folder / 'results.json']
+    return ['analysis_tools/eval_froc.py', 'deeplesion', *files]
 
 
 def write_table(folder, generator, args):
@@ -75,9 +74,8 @@ def write_table(folder, generator, args):
         file.write(','.join(DL_INFO_HEADER) + '\n')
         for number in tqdm(range(args.rows), 'rows', leave=False):
             file.write(_table_row(*names[number % images], *generator.uniform(50, 400, 2)))
-    return ['dataset_converters/deeplesion.py', folder / 'DL_info.csv'] + [
-        *('--images', folder / 'images')
-    ]
+    files = [folder / 'DL_info.csv', '--images', folder / 'images']
+    return ['dataset_converters/deeplesion.py', *files]
 
 
 def _table_row(patient, key, x, y):
@@ -173,9 +171,8 @@ def write_volume(folder, generator, args):
     volume = sitk.GetImageFromArray(voxels)
     volume.SetSpacing((0.7, 0.7, 1.0))
     sitk.WriteImage(volume, str(folder / 'volume.mha'))
-    return ['infer.py', folder / 'volume.mha', CONFIG, folder / 'weights.pth', '--no-overlay'] + [
-        *('--device', 'cpu')
-    ]
+    files = [folder / 'volume.mha', CONFIG, folder / 'weights.pth']
+    return ['infer.py', *files, '--no-overlay', '--device', 'cpu']
 
 
 LOADS = {
@@ -234,7 +231,9 @@ def measure(args: argparse.Namespace) -> dict:
         given = getattr(args, name)
         setattr(args, name, max(1, round(size * args.scale)) if given is None else given)
     trees = [TREE] if args.beside is None else [Path(args.beside).resolve(), TREE]
-    rows = [row for name in args.only for row in measure_load(name, args, trees)]
+    rows = []
+    for name in args.only:
+        rows += measure_load(name, args, trees)
     return {'sizes': {name: getattr(args, name) for name in SIZES}, 'runs': rows}
 
 

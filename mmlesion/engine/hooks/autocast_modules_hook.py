@@ -53,7 +53,6 @@ class AutocastModulesHook(Hook):
         if self.channels_last:
             # torch's stubs lack the keyword on its own
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # an attribute of the instance hides the method of the class
         plain = module.forward
 
         @functools.wraps(plain)
@@ -62,6 +61,7 @@ class AutocastModulesHook(Hook):
                 found = plain(*map(self._arrange, args), **kwargs)
             return apply_to(found, torch.is_tensor, _plain)
 
+        # an attribute of the instance hides the method of the class
         module.forward = forward
 
     def _arrange(self, argument: Any) -> Any:

@@ -56,7 +56,7 @@ class BranchScheduleHook(Hook):
             return 'rpn'
         if self.alternate is None:
             return 'joint'
-        # the FPRN first, as the RPN has had its own epochs before
+        # the FPRN first: the epochs before were of the RPN alone
         return 'rpn' if runner.iter // self.alternate % 2 else 'fprn'
 
 

@@ -96,6 +96,6 @@ def pick_in_turn(rankings: Sequence[Sequence[int]], patients: list, num: int) ->
         if image is not None:
             seen.add(str(patients[image]))
             picked.append((number, image))
-            # a ranking without images of other patients is left out from here on
+            # to the end of the queue; a ranking that has none left is dropped
             waiting.append((number, ranking))
     return [image for _, image in sorted(picked, key=lambda pick: pick[0])]

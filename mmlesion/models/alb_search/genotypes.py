@@ -49,6 +49,7 @@ def derive_genotype(weights: np.ndarray) -> list[tuple]:
         candidates = []
         for edge, (source, target) in enumerate(EDGES):
             if target == branch:
+                # branches take two different inputs; the first has only one, and takes two operations of it
                 candidates += _best_operations(weights[edge], source, 2 if branch == 1 else 1)
         first, second = sorted(candidates, key=lambda candidate: -candidate.weight)[:2]
         genotype.append((first.source, first.operation, second.source, second.operation))
@@ -85,6 +86,7 @@ def chosen_operations(genotype: Sequence[tuple]) -> list[tuple[int, int]]:
     """Return the (edge, operation) index pairs of a genotype, two per branch."""
     pairs = []
     for branch, (source1, operation1, source2, operation2) in enumerate(genotype, 1):
+        # branches count from 1, as 0 is the block's input
         pairs.append((EDGES.index((source1, branch)), OPERATIONS.index(operation1)))
         pairs.append((EDGES.index((source2, branch)), OPERATIONS.index(operation2)))
     return pairs

@@ -82,6 +82,7 @@ class MixedOperation(nn.Module):
         super().__init__()
         self.operations = nn.ModuleList(build_operation(name, channels) for name in OPERATIONS[1:])
         for module in self.modules():
+            # a learned scale could make up for an operation's weight, which then says nothing
             if isinstance(module, _BatchNorm):
                 module.affine, module.weight, module.bias = False, None, None
 
@@ -99,6 +100,7 @@ class MixedOperation(nn.Module):
             Tensor | int: (N, D, h, w), or 0 where no operation has part.
         """
         total: Tensor | int = 0
+        # gates[0] is that of 'none', whose output is 0
         for gate, operation in zip(gates[1:], self.operations):
             if gate is not None:
                 total = total + gate * operation(x, num_regions)
@@ -155,4 +157,5 @@ class SearchReductionBlock(SearchBlock):
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__(in_channels, 2 * channels)
+        # ceil_mode as in the block that is trained later: odd sides keep their last row
         self.preprocess = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), self.preprocess)

@@ -63,6 +63,7 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         _check_config(runner, dataloader)
         self.second_half = deepcopy(dataloader)
         self.second_half['sampler']['half'] = 1 - dataloader['sampler']['half']
+        # never validated: the search is judged by what is trained with its result
         super().__init__(runner, dataloader, max_epochs, val_begin=max_epochs + 1)
         # both loaders draw from one dataset, which is loaded once
         self.second_half['dataset'] = self.dataloader.dataset

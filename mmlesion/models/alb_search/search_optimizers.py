@@ -49,6 +49,7 @@ class SearchOptimWrapperConstructor:
             OptimWrapperDict: ``weights`` and ``architecture``.
         """
         searched = list(find_encoder(model).architecture.parameters())
+        # by identity, as == of tensors compares their numbers
         known = {id(parameter) for parameter in searched}
         others = [parameter for parameter in model.parameters() if id(parameter) not in known]
         wrappers = {}

@@ -149,6 +149,7 @@ class GradientStrategy(SearchStrategy):
     def end_epoch(self) -> None:
         """Log the entropy of the architecture and a picture of the present cells."""
         runner, epoch = self.loop.runner, self.loop.epoch
+        # falling entropy: the edges decide on an operation
         entropies = {f'search/entropy_{k}': v for k, v in self.architecture.entropies().items()}
         runner.visualizer.add_scalars(entropies, step=epoch)
         text = '  '.join(f'{name}: {value:.4f}' for name, value in entropies.items())
@@ -234,6 +235,7 @@ class RandomStrategy(SearchStrategy):
         return SearchResult(candidates[np.argmin(losses)], None, dict(candidates=scored))
 
     def _draw(self, number: int) -> dict[str, list[tuple]]:
+        # by number alone, so that all processes and a resumed run draw the same
         generator = np.random.default_rng((self.loop.runner.seed, number))
         return {kind: sample_genotype(generator) for kind in self.architecture.alphas}
 
@@ -257,6 +259,7 @@ class RandomStrategy(SearchStrategy):
                 self.architecture.genotypes = genotypes
                 set_random_seed((runner.seed + number) % 2**32)
                 losses[number, i] = model.parse_losses(model(**data, mode='loss'))[0]
+        # each process has scored its share of the second half
         mean = losses.mean(0)
         all_reduce(mean, 'mean')
         return mean.tolist()

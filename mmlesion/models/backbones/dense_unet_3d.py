@@ -80,6 +80,7 @@ class DenseUNet3D(BaseModule):
             pre_act_conv3d(stem_channels, stem_channels, 3, norm_cfg),
             nn.MaxPool3d(2),
         )
+        # strides 2, 4 and 8; each transition halves the resolution
         encode = [dense(channels) for channels in (stem_channels, out_channels, out_channels)]
         self.encode = nn.ModuleList(encode)
         self.encode_transition = nn.ModuleList()
@@ -126,5 +127,6 @@ class DenseUNet3D(BaseModule):
             x = self.upsample[i](x, skips[i + 1])
             x = self.decode_transition[i](self.decode[i](x))
             levels.append(x)
+        # the finest first, as STRIDES has them
         levels.reverse()
         return tuple(levels[i] for i in self.out_indices)

@@ -73,6 +73,7 @@ class GroupedSliceBackbone(BaseModule):
             size (int): Most groups that are kept; 0 goes back to ``feature_cache``.
         """
         size = size or self.feature_cache
+        # fusions depend on all groups of a key slice: only what comes before them can be shared
         fuses = isinstance(self.backbone, TruncatedDenseNet) and len(self.backbone.fusions) > 0
         extract = self.backbone.forward_alone if fuses else self.backbone
         self.cache = FeatureCache(extract, size) if size else None
@@ -92,6 +93,7 @@ class GroupedSliceBackbone(BaseModule):
         self._check(x)
         # as one batch: batch normalization takes its statistics from all groups
         groups = x.unflatten(1, (self.num_groups, self.group_size)).flatten(0, 1)
+        # kept features have no gradient, and statistics of a batch would be of fresh groups alone
         if self.cache is None or self.training or torch.is_grad_enabled():
             outs = self.backbone(groups)
         elif self.cache.extract is self.backbone:

@@ -71,6 +71,7 @@ class InflatedResNet3D(ResNet):
 
     def _make_stem_layer(self, in_channels: int, stem_channels: int) -> None:
         super()._make_stem_layer(in_channels, stem_channels)
+        # in the plane alone, as the stem's filters are
         self.maxpool = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
 
     def make_res_layer(self, conv_cfg: dict, **kwargs: Any) -> ResLayer:
@@ -83,5 +84,6 @@ class InflatedResNet3D(ResNet):
         Returns:
             ResLayer: The stage.
         """
+        # ResNet appends a stage to res_layers once it is made: their number is this stage's
         depth = self.kernel_depths[len(self.res_layers)]
         return super().make_res_layer(conv_cfg=dict(conv_cfg, depth=depth), **kwargs)

@@ -110,10 +110,12 @@ class SliceContextBackbone(BaseModule):
                 distance.
         """
         self._check(x)
+        # the channel after the slices holds one number per image, mm
         distance = x[:, self.num_slices, 0, 0] if x.shape[1] > self.num_slices else None
         for module in self.backbone.modules():
             if isinstance(module, AlignShiftConv):
                 module.slice_distance = distance
+        # (N * num_slices, 1, H, W): the slices of an image are neighbors in the batch
         slices = x[:, : self.num_slices].reshape(-1, 1, *x.shape[2:])
         if self.shares_slices and not self.training:
             outs = self._extract_shared(slices)
@@ -137,6 +139,8 @@ class SliceContextBackbone(BaseModule):
     def _extract_shared(self, slices: Tensor) -> Sequence[Tensor]:
         """Extract features of unique slices until a module with an operator takes all of them."""
         indices, inverse = unique_images(slices)
+        # the hook is on the operator and all modules around it: the outermost, which runs first,
+        # spreads unique slices over the batch, and the others find them spread
         waiting = True
 
         def spread(module: nn.Module, inputs: tuple) -> tuple | None:
@@ -221,6 +225,7 @@ def _converted(conv: nn.Conv2d, cfg: dict) -> nn.Module:
         groups=conv.groups,
         bias=conv.bias is not None,
     )
+    # an operator's own parameters, such as A3D's mixing, are not in a convolution's weights
     operator.load_state_dict(conv.state_dict(), strict=False)
     operator.requires_grad_(conv.weight.requires_grad)  # False in frozen stages
     return operator

@@ -27,6 +27,7 @@ class StemResNet(ResNet):
             to 32 by default.
         """
         x = self.stem(x) if self.deep_stem else self.relu(self.norm1(self.conv1(x)))
+        # C1, before pooling halves it
         outs = [x]
         x = self.maxpool(x)
         for i, name in enumerate(self.res_layers):

@@ -77,6 +77,7 @@ class _GroupFusion(nn.Conv2d):
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
+        # the identity of the central group: a new fusion changes nothing
         nn.init.eye_(self.weight.data.flatten(1).chunk(self.num_groups, 1)[self.num_groups // 2])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -163,6 +164,7 @@ class TruncatedDenseNet(BaseModule):
             if i > 0:
                 self.features.add_module(f'transition{i}', _transition(channels))
                 channels //= 2
+            # before the dense block, on what the transition leaves
             if num_groups > 1 and i in fusion_indices:
                 self.fusions[str(i)] = _GroupFusion(channels, num_groups)
             block = _dense_block(channels, num_layers, growth_rate, bottleneck_ratio)
@@ -222,6 +224,7 @@ class TruncatedDenseNet(BaseModule):
             tuple[Tensor]: As of :meth:`forward`.
         """
         num_groups = next(iter(self.fusions.values())).num_groups
+        # alone has the output of each block, then the input of each fusion
         inputs = iter(alone[self.num_blocks :])
         outs: list[Tensor] = []
         x = None  # of the central groups, from the first fusion on
@@ -234,6 +237,7 @@ class TruncatedDenseNet(BaseModule):
                 x = cast(_GroupFusion, self.fusions[str(i)]).fuse(groups)
             if x is not None:
                 x = getattr(self.features, f'denseblock{i + 1}')(x)
+                # the outer groups see no fusion: theirs is what was computed alone
                 out = replace_middle(out.unflatten(0, (-1, num_groups)), x).flatten(0, 1)
             outs.append(out)
         return tuple(outs)
@@ -264,6 +268,7 @@ class TruncatedDenseNet(BaseModule):
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        # a list, as names change while they are gone through
         for name in [name for name in state_dict if name.startswith(prefix)]:
             state_dict[_OLD_NAME.sub(r'\1\2', name)] = state_dict.pop(name)
         super()._load_from_state_dict(state_dict, prefix, *args)

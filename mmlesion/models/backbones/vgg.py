@@ -103,6 +103,7 @@ class VGG(ClassifierVGG, BaseModule):
 
     def init_weights(self) -> None:
         """Initialize the weights according to ``init_cfg``."""
+        # past mmcv's own method, which does not know init_cfg
         super(ClassifierVGG, self).init_weights()
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:

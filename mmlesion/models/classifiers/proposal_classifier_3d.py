@@ -86,6 +86,7 @@ class ProposalClassifier3D(BaseModel):
     def _classify(self, inputs: Tensor, boxes: Sequence[Sequence[float]]) -> Tensor:
         feats = self.backbone(inputs)
         rois = _corners_to_rois(inputs.new_tensor(boxes))
+        # the box on each level; on the coarsest, which it hardly resolves, the whole patch
         pooled = [self.roi_align(level, _scale_rois(rois, inputs, level)) for level in feats[:-1]]
         pooled.append(F.adaptive_avg_pool3d(feats[-1], self.roi_align.output_size))
         hidden = F.relu(self.fc(torch.cat(pooled, dim=1).flatten(1)))

@@ -38,6 +38,7 @@ class SliceContextDataPreprocessor(DetDataPreprocessor):
         data = super().forward(data, training)
         inputs = data['inputs']
         distances = [_distance(sample) for sample in data['data_samples'] or [None]]
+        # a channel of one number each: detectors hand nothing but the images to a backbone
         channel = inputs.new_tensor(distances)[:, None, None, None]
         channel = channel.expand(len(inputs), 1, *inputs.shape[2:])
         data['inputs'] = torch.cat([inputs, channel], 1)

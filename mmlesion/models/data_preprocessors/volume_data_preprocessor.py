@@ -67,6 +67,7 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
         """
         data = self.cast_data(data)
         volumes, samples = data['inputs'], data.get('data_samples')
+        # padded before windowing, as the padding is in HU
         inputs = stack_batch(volumes, self.pad_size_divisor, self.pad_hu)
         if samples is not None:
             for volume, sample in zip(volumes, samples):
@@ -87,5 +88,6 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
             Tensor: Of the same shape, float32.
         """
         (low, high), (bottom, top) = self.hu_window, self.value_range
+        # a copy, which the steps below change in place
         values = volumes.float().clamp(low, high)
         return values.sub_(low).mul_((top - bottom) / (high - low)).add_(bottom)

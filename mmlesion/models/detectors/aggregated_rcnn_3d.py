@@ -115,6 +115,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         """
         if not self.with_roi_head or self.branches == 'rpn':
             return self.rpn_head.loss(self.extract_feat(batch_inputs), batch_data_samples)
+        # a branch that is trained is used from now on, in validation too
         self.fprn_detects = True
         losses = super().loss(batch_inputs, batch_data_samples)
         if self.branches == 'joint':
@@ -148,6 +149,7 @@ class AggregatedRCNN3D(TwoStageDetector):
             list[DetDataSample]: As :meth:`predict` has them.
         """
         samples = data['data_samples']
+        # in place: heads and results have plain tensors for boxes
         samplelist_boxtype2tensor(samples)
         results = [self.detect_scan(volume) for volume in data['inputs']]
         return self.add_pred_to_datasample(samples, results)

@@ -115,6 +115,7 @@ class LesionRetinaNet(RetinaNet):
         """
         features = self.backbone(batch_inputs)
         pyramid = self.neck(features)
+        # the backbone's finest level, at stride 2, which the pyramid does not use
         c1 = features[0] if self.seg_head.takes_c1 else None
         return pyramid, (batch_inputs, c1, pyramid[0])
 
@@ -174,6 +175,7 @@ class LesionRetinaNet(RetinaNet):
 
     def _own_segments(self, bboxes: Tensor, segments: Tensor, numbers: Tensor) -> Tensor:
         """Return the number (n,) of each detection's own segment, or 0 if there is none."""
+        # (n,) numbers of segments, 0 where a detection meets none
         met = meet_segments(bboxes, segments)[1]
         # Any overlap counts for the score, but a mask is reported only with its larger part in.
         shares = shares_in_boxes(

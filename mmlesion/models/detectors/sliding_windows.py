@@ -110,6 +110,7 @@ class SlidingWindows:
             last windows may extend up to ``divisor`` - 1 voxels beyond the volume.
         """
         rounded = [_round_up(side, self.divisor) for side in shape]
+        # a volume smaller than a window has one window of its own size, padded
         size = tuple(map(min, self.size, rounded))
         z, y, x = map(self._starts, rounded, size)
         return torch.cartesian_prod(z, y, x), size
@@ -165,11 +166,13 @@ class SlidingWindows:
         start = start.to(boxes).expand(len(boxes), 3)
         side, end = boxes.new_tensor(size), boxes.new_tensor(shape)
         # at an outer face there is no neighbor
+        # a center in the border is found again by the neighbor, where it lies further inside
         low = torch.where(start > 0, self.border, 0)
         high = torch.where(start + side < end, side - self.border, end - start)
         centers = boxes[:, :3]
         inside = ((centers >= low) & (centers < high)).all(1)
         moved = results.new()
+        # z, y, x move; the diameter, the fourth column, does not
         moved.bboxes = boxes + F.pad(start, (0, 1))
         return moved[inside]
 

@@ -102,6 +102,7 @@ class LesionEmbedding(BaseModel):
         types = [sample.metainfo.get('lesion_type', -1) for sample in data_samples]
         lesion_ids = torch.as_tensor(lesions, device=embeddings.device)
         type_ids = torch.as_tensor(types, device=embeddings.device)
+        # -1 is an unknown type, which is like no other
         typed = type_ids > 0
         return dict(
             loss_lesion=_triplet_loss(self.loss_lesion, embeddings, lesion_ids),
@@ -112,5 +113,6 @@ class LesionEmbedding(BaseModel):
 def _triplet_loss(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Tensor:
     """Return the loss, or 0 if a batch has fewer than two labels."""
     if len(labels.unique()) < 2:
+        # part of the graph: distributed training waits for a gradient of every parameter
         return embeddings.sum() * 0
     return loss(embeddings, labels)

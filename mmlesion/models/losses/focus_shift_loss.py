@@ -74,10 +74,12 @@ class FocusShiftLoss(nn.Module):
         """
         pred = pred.squeeze(1).float()  # of 10^5 anchors half precision would lose the sum
         chosen = weight > 0
+        # mmdet's labels: 0 is the only class, 1 the background
         positive, negative = chosen & (target == 0), chosen & (target != 0)
         # L_F of the negatives: -log(1 - p) is softplus of the logit, which does not overflow.
         logits = pred[negative]
         focal = self.alpha * logits.sigmoid() ** self.gamma * F.softplus(logits)
+        # log(x) / x has its maximum at e and would fall to 0 for fewer
         true_negatives = (logits < 0).sum().float().clamp(min=math.e)
         factor = self.focus_shift * true_negatives.log() / true_negatives
         negatives = factor * (focal * weight[negative]).sum()

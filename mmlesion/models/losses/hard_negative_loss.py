@@ -48,6 +48,7 @@ class HardNegativeLoss(nn.Module):
         pred = pred.squeeze(1).float()
         chosen = weight > 0
         positive, negative = pred[chosen & (target == 0)], pred[chosen & (target != 0)]
+        # first at random, then the hardest of those: not the same few of all anchors each time
         drawn = negative[torch.randperm(len(negative), device=pred.device)[: self.num_drawn]]
         hard = drawn.topk(min(self.num_hard, len(drawn))).values
         return self.loss_weight * (_mean(F.softplus(-positive)) + _mean(F.softplus(hard))) / 2

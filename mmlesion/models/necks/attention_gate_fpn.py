@@ -61,6 +61,7 @@ class AttentionGateFPN(FPN):
         return laterals
 
     def _resize_to(self, x: Tensor) -> dict[str, Any]:
+        # interpolate takes a factor or a size, not both
         fixed = 'scale_factor' in self.upsample_cfg
         return self.upsample_cfg if fixed else dict(size=x.shape[2:], **self.upsample_cfg)
 

@@ -67,7 +67,9 @@ class SliceFusionFPN(BaseModule):
             OptionError: If the number of levels, or of a level's channels, is another one.
         """
         self._check(inputs)
+        # the fusion is linear, so that it comes before upsampling, on the small maps
         fused = [F.conv2d(x, *lateral) for x, lateral in zip(inputs, self._fused_laterals())]
+        # the coarsest level, to which the finer ones are added
         x = fused.pop()
         for finer in reversed(fused):
             x = finer + F.interpolate(x, size=finer.shape[-2:])

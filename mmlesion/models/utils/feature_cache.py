@@ -41,6 +41,7 @@ class FeatureCache:
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the features of images (n, ...), as ``extract`` does."""
         keys = self._recognize(images)
+        # the first image of each key: going backwards, earlier ones replace later ones
         first = {key: index for index, key in reversed(list(enumerate(keys)))}
         fresh = {key: index for key, index in first.items() if key not in self._entries}
         if fresh:
@@ -48,6 +49,7 @@ class FeatureCache:
         for key in first:
             self._entries.move_to_end(key)
         found = [self._entries[key].features for key in keys]
+        # after use, as one batch may have more images than are kept
         while len(self._entries) > self.size:
             self._entries.popitem(last=False)
         return tuple(torch.stack(level) for level in zip(*found))
@@ -61,6 +63,7 @@ class FeatureCache:
         keys: list[tuple] = []
         own: dict[tuple, Tensor] = {}
         for image, key in zip(images, _checksums(images)):
+            # equal sums are a guess: the images themselves decide, and others get a key of their own
             known = self._entries[key].image if key in self._entries else own.setdefault(key, image)
             keys.append(key if torch.equal(known, image) else (*key, object()))
         return keys
@@ -100,6 +103,7 @@ def _checksums(images: Tensor) -> list[tuple[int, int]]:
     """Sum the bits of each image, plainly and by position: exact in any order of summation."""
     bits = images.contiguous().view(_INTEGERS[images.element_size()]).flatten(1)
     plain = bits.sum(1, dtype=torch.int64)
+    # odd factors have an inverse modulo 2^64: the change of a single value changes the sum
     positions = torch.arange(1, 2 * bits.shape[1], 2, device=bits.device)
     by_position = torch.stack([(row * positions).sum() for row in bits])
     return list(zip(plain.tolist(), by_position.tolist()))
