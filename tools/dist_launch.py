@@ -16,6 +16,7 @@ from mmlesion.utils.lost_processes import RESUME
 def describe(failed):
     """Say which process ended first, and how."""
     rank, failure = failed.get_first_failure()
+    # as subprocess has it, a negative status is the number of a signal
     if failure.exitcode < 0:
         how = f'was killed by {signal.Signals(-failure.exitcode).name}'
     else:

@@ -98,10 +98,13 @@ def compare(
     from mmlesion.analysis.detectors import best_proposals, random_image, time_two_stage
 
     image, meta = random_image(args.size, args.seed, args.device)
+    # in place: later comparisons of the same models have another number
     if proposals is not None:
         for model in models.values():
             model.rpn_head.test_cfg.max_per_img = proposals
+    # ratios are to the first config of a group, mmdet's own
     reference = next(iter(models))
+    # all detectors get the same regions, so that their RoI heads have the same work
     count = max(model.rpn_head.test_cfg.max_per_img for model in models.values())
     regions = best_proposals(models[reference], image, meta, count)
     time_on = partial(time_two_stage, image=image, meta=meta, regions=regions)

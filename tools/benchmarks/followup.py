@@ -63,16 +63,19 @@ def main(argv: list[str] | None = None) -> None:
     for seed in tqdm(seeds, 'patients'):
         patient = draw_patient(seed, options)
         pose = draw_pose(generator)
+        # the later study is moved, so that registration has something to undo
         before, after = [study_image(patient, study, options) for study in patient.studies]
         transform, spent = time_call(register_rigid, before, move_image(after, pose))
         first, earlier = lesions_of(patient.studies[0], sitk.Transform())
         second, later = lesions_of(patient.studies[1], pose)
         points = [transform.TransformPoint(center) for center in earlier.center_mm.tolist()]
         expected = np.array(points)
+        # where the lesions of the earlier study truly lie in the moved later one
         true = np.array([pose.TransformPoint(center) for center in earlier.center_mm.tolist()])
         errors.append(np.linalg.norm(expected - true, axis=1).mean())
         seconds.append(spent.processor)
         pairs = pair_lesions(earlier, later, expected)
+        # a lesion has the same number in all studies
         same = first[pairs.earlier] == second[pairs.later]
         true_pairs += len(np.intersect1d(first, second))
         found += int(same.sum())

@@ -28,6 +28,7 @@ def synthetic_boxes(generator, num_cases, num_lesions, num_detections, dims):
     start = generator.uniform(0, 450, (num_lesions, dims))
     lesions = np.hstack([start, start + generator.uniform(10, 60, start.shape)])
     source = generator.integers(num_lesions, size=num_detections)
+    # a third in the image of their source; the others fall into any, mostly as false positives
     found_case = np.where(
         generator.random(num_detections) < 1 / 3,
         case[source],
@@ -45,6 +46,7 @@ def synthetic_marks(generator, num_cases, num_nodules, num_excluded, num_marks):
     case = generator.integers(num_cases, size=total)
     centers = generator.uniform(0, 300, (total, 3))
     spheres = np.hstack([centers, generator.uniform(3, 30, (total, 1))])
+    # excluded findings come after the nodules
     ignore = np.arange(total) >= num_nodules
     source = generator.integers(total, size=num_marks)
     near = generator.random((num_marks, 1)) < 0.1
@@ -58,7 +60,9 @@ def froc_by_loop(detections, lesions, num_cases, protocol):
     """(l,) sensitivities at the protocol's levels, found one detection after the other."""
     of_case = [np.flatnonzero(lesions.case == i) for i in range(num_cases)]
     order = np.argsort(detections.case, kind='stable')
+    # ties as evaluate_froc puts them: case by case, then by the same unstable sort
     order = order[np.argsort(detections.score[order])[::-1]]
+    # without a limit a case may have them all
     marks_left = np.full(num_cases, protocol.max_per_case or len(order))
     hit = np.zeros(len(lesions.case), dtype=bool)
     found, missed, sensitivity, fp = 0, 0, [0], [0]
@@ -69,6 +73,7 @@ def froc_by_loop(detections, lesions, num_cases, protocol):
             continue
         near = of_case[case]
         matched = near[protocol.criterion(detections.geometry[detection], lesions.geometry[near])]
+        # a lesion counts once, an ignored one never; a match of either is no false positive
         new = matched[~hit[matched] & ~lesions.ignore[matched]]
         hit[new] = True
         found += len(new)
@@ -89,6 +94,7 @@ def compare(name, submission, protocol, repeats) -> dict:
     detections, lesions, num_cases = submission
     results = [evaluate_froc(detections, lesions, num_cases, protocol) for _ in range(repeats)]
     best = min(results, key=lambda result: result['seconds'])
+    # once: it takes long enough to be measured
     expected, took = time_call(froc_by_loop, detections, lesions, num_cases, protocol)
     return dict(
         name=name,
@@ -107,6 +113,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
     if args.repeats < 1:
         raise UserError('--repeats must be at least 1')
     generator = np.random.default_rng(args.seed)
+    # images and lesions of DeepLesion's test split, with about 52 detections an image
     boxes = synthetic_boxes(generator, 4831, 4912, 250_000, 2)
     figures = [compare('DeepLesion', boxes, deeplesion_protocol(), args.repeats)]
     boxes = synthetic_boxes(generator, 800, 4155, 87_000, 3)

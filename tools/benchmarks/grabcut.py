@@ -28,6 +28,7 @@ def measure(args: argparse.Namespace) -> dict:
     coco_ground_truth(coco, args.ann)
     if not coco['annotations']:
         raise UserError(f'{args.ann} has no annotations')
+    # OpenCV's own threads would compete with the worker processes that are compared
     cv2.setNumThreads(1)
     options = MaskOptions(from_box=args.recist_from_box)
     rates = [throughput(coco, args.images, options, workers) for workers in args.workers]
@@ -54,15 +55,18 @@ def crop_against_slice(coco: dict, images: str, options: MaskOptions, num: int) 
     lesions = []
     for slice_of, of_slice in MaskRun(coco, images, options).jobs():
         lesions += zip(repeat(slice_of), of_slice)
+    # spread over the file, whose lesions are in the order of patients
     picked = np.unique(np.linspace(0, len(lesions) - 1, num).round().astype(int))
     seconds, overlaps = [], []
     for place in tqdm(picked, desc='whole slices', unit='lesion'):
         (path, image), (_, recist, box) = lesions[place]
         window = first_window(image, options.window)
+        # read once: both ways are timed without it
         segment = partial(recist_mask, read_hu(path), recist, box, window)
         crop, crop_took = time_call(segment, options.margin)
         whole, slice_took = time_call(segment, None)
         seconds.append([crop_took.wall, slice_took.wall])
+        # IoU in px
         overlaps.append((crop.mask & whole.mask).sum() / (crop.mask | whole.mask).sum())
     crop_seconds, slice_seconds = np.mean(seconds, axis=0).tolist()
     return {

@@ -56,9 +56,11 @@ def compare(models: Mapping[str, BaseDetector], args: argparse.Namespace) -> lis
         row = dict(
             name=name,
             parameters=count_parameters(models[name]),
+            # of the network alone, which a machine's load does not change
             gigamacs=gigamacs(models[name], image),
             seconds=rounds.median(name, wall),
             ratio=rounds.median_ratio(name, names[0], wall),
+            # by round, so that other work on the machine affects both times of a difference
             added=statistics.median(r[name].wall - r[before].wall for r in rounds),
         )
         rows.append(row)

@@ -48,6 +48,7 @@ def write_volume(path: Path, args: argparse.Namespace) -> None:
         drawn = np.random.default_rng(args.seed)
         array = drawn.normal(0, 300, (args.slices, args.size, args.size)).clip(-1024, 2000)
         spacing = (0.8, 0.8, args.interval)
+    # repeated from its first slice, or cut off, to the number asked for
     tiled = array[np.arange(args.slices) % len(array)].astype(np.int16)
     image = sitk.GetImageFromArray(tiled)
     image.SetSpacing(spacing)
@@ -84,9 +85,11 @@ def watch(inferencer: LesionInferencer, device: str) -> StageClock:
     from mmlesion.models.layers import nms_3d
 
     clock = StageClock(waiting(device))
+    # names of the module that calls: what is replaced there is what it calls
     clock.add('reading', module, '_read')
     clock.add('orienting', module, 'CTVolume')
     clock.add('resampling to 1 mm', module, 'prepare_volume')
+    # batches are loaded in a thread: the main one waits here only where loading is slower
     clock.add('waiting for loading', Future, 'result')
     for step in getattr(inferencer.pipeline, 'transforms', ()):
         clock.add(f'pipeline: {type(step).__name__}', step, 'transform')
@@ -97,6 +100,7 @@ def watch(inferencer: LesionInferencer, device: str) -> StageClock:
     clock.add('boxes to arrays', module, 'slice_detections')
     clock.add('stacking', module, 'stack_boxes')
     clock.add('describing lesions', module, 'describe_lesions')
+    # less the parts below, which are called within it
     clock.add('writing: rest', module, 'write_lesions')
     for part in ('json', 'csv', 'label_map', 'overlay'):
         clock.add(f'writing: {part}', lesion_writer, f'_write_{part}')
@@ -142,6 +146,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
         raise UserError('--slices must be at least 1')
     if args.checkpoint and len(args.configs) != 1:
         raise UserError('--checkpoint is for a single config: give it')
+    # as infer.py does
     if not args.return_memory:
         keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:

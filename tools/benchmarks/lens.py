@@ -45,6 +45,7 @@ def variants(cfg: Config, proposals: int | None = None) -> dict[str, Config]:
     """Make configs of the detectors that are compared, by name."""
     if proposals is not None:
         cfg.model.test_cfg.rpn.max_per_img = proposals
+    # a single dataset has one proposal network and one expert
     one = copy.deepcopy(cfg)
     one.model.datasets = cfg.model.datasets[:1]
     rpn = copy.deepcopy(one)
@@ -62,6 +63,7 @@ def variants(cfg: Config, proposals: int | None = None) -> dict[str, Config]:
             strides=[4],
         ),
     )
+    # the config's is for the anchor-free head
     rpn.model.train_cfg = None
     return dict(one_dataset_rpn=rpn, one_dataset=one, all_datasets=cfg)
 
@@ -98,6 +100,7 @@ def time_variants(configs: dict[str, Config], args: argparse.Namespace) -> dict[
         models[name] = build_detector(variant, seed=args.seed, device=args.device)
     backbone = models['all_datasets'].backbone
     channels = backbone.num_groups * backbone.group_size
+    # all slices as channels of one image
     image, meta = random_image(args.size, args.seed, args.device, channels)
     time_on = partial(time_two_stage, image=image, meta=meta)
     functions = {name: partial(time_on, model) for name, model in models.items()}

@@ -40,12 +40,14 @@ def write_froc(folder, generator, args):
     categories = [{'id': 1, 'name': 'lesion'}]
     truth = {'images': images, 'annotations': lesions, 'categories': categories}
     write_json(truth, folder / 'truth.json')
+    # by hand and in blocks: five million records do not fit into memory as objects
     with open(folder / 'results.json', 'w', encoding='utf-8') as file:
         file.write('[')
         for start in tqdm(range(0, args.detections, BLOCK), 'detections', leave=False):
             count = min(BLOCK, args.detections - start)
             image = generator.integers(args.images, size=count)
             near = generator.random((count, 1)) < 1 / 3
+            # near its image's lesion by some px, or anywhere
             low = np.where(near, corners[image] + generator.normal(0, 4, (count, 2)), 0)
             low = np.where(near, low, generator.uniform(0, 490, (count, 2)))
             rows = zip(image.tolist(), low.tolist(), generator.beta(1, 4, count).tolist())
@@ -66,6 +68,7 @@ def write_table(folder, generator, args):
     images = max(1, args.rows // rows_per_image)
     for number in tqdm(range(images), 'key slices', leave=False):
         patient = number // 10 + 1
+        # ten key slices of a patient
         names.append((patient, number % 10 + 1))
         series = folder / 'images' / f'{patient:06d}_01_01'
         series.mkdir(parents=True, exist_ok=True)
@@ -73,6 +76,7 @@ def write_table(folder, generator, args):
     with open(folder / 'DL_info.csv', 'w', encoding='utf-8') as file:
         file.write(','.join(DL_INFO_HEADER) + '\n')
         for number in tqdm(range(args.rows), 'rows', leave=False):
+            # rows of a key slice are far apart in the file, which a converter must not assume
             file.write(_table_row(*names[number % images], *generator.uniform(50, 400, 2)))
     files = [folder / 'DL_info.csv', '--images', folder / 'images']
     return ['dataset_converters/deeplesion.py', *files]
@@ -114,12 +118,14 @@ def write_proposals(folder, generator, args):
         name = f'{number + 1:06d}_01_01'
         start = generator.uniform(20, 400, (5, 2))
         # each of five lesions drifts by a px a slice
+        # (slices, lesions, 2) px x, y
         low = start + np.arange(100)[:, None, None] * 0.5
         boxes = np.concatenate([low, low + 30], axis=2).reshape(-1, 4)
         count = len(boxes)
         arrays = {
             'pooled_boxes': boxes.astype(np.float32),
             'pooled_scores': generator.random(count).astype(np.float32),
+            # slice by slice, as the boxes are after reshaping
             'pooled_slices': np.repeat(np.arange(1, 101), 5),
         }
         store.save(name, arrays)
@@ -147,6 +153,7 @@ def mine(folder, out):
         numbers = np.arange(1, 101)
         files = [f'{name}/{number:03d}.png' for number in numbers]
         volume = SliceSeries(name, numbers, files)
+        # the middle slice is the annotated one
         volume.images[50] = image
         volume.annotations.append(annotation)
         volumes.append(volume)
@@ -192,14 +199,17 @@ def run_tool(tree, command, folder):
     # another tree may not have this file
     script = __file__ if tool == RULES else str(tree / 'tools' / tool)
     line = [sys.executable, script, *arguments, '--out', str(out)]
+    # the tree's own package, whatever is installed
     environment = {'OMP_NUM_THREADS': '1', **os.environ, 'PYTHONPATH': str(tree)}
     begun = time.perf_counter()
     with open(folder / 'log', 'wb') as log:
         process = subprocess.Popen(line, stdout=log, stderr=log, env=environment)
+    # in place of Popen.wait(), which tells neither processor time nor memory
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - begun
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
+        # the end of the log has the message
         text = (folder / 'log').read_text(encoding='utf-8', errors='replace')
         raise UserError(f'{tool} of {tree} fails: {text[-500:]}')
     return {

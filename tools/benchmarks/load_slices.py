@@ -33,7 +33,9 @@ def load_as_papers(key: KeySlice, num_slices: int, interval: float) -> np.ndarra
     decoded: dict[int, np.ndarray] = {}
 
     def read(number: float) -> np.ndarray:
+        # slices beyond the series are its first or last one
         index = int(np.clip(number, 1, key.last))
+        # neighbors at a fraction of a slice are interpolated from the same two
         if index not in decoded:
             path = str(key.folder / f'{index:03d}.png')
             decoded[index] = cv2.imread(path, cv2.IMREAD_UNCHANGED).astype(float) - 32768
@@ -87,6 +89,7 @@ def compare(num_slices: int, keys: list[KeySlice], args: argparse.Namespace) -> 
     expected = functions['papers'](keys[0])
     rows = []
     epochs = {name: partial(run_epoch, load, keys) for name, load in functions.items()}
+    # apart: the first epoch fills the caches
     first = interleave(epochs, 1, 0)
     later = interleave(epochs, args.runs, args.warmup)
     for name, load in functions.items():
@@ -127,6 +130,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
         if not args.images:
             write_series(folder, args.series, args.slices, args.size, args.seed)
         keys = list_key_slices(folder)
+        # as a training draws them: neighbors seldom come one after the other
         order = np.random.default_rng(args.seed).permutation(len(keys))
         shuffled = [keys[index] for index in order]
         for num_slices in (3, 7, 9):

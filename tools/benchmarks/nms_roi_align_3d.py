@@ -29,6 +29,7 @@ def draw_spheres(number: int, extent: float, lesions: int = 0) -> Tensor:
     if lesions:
         about = torch.randint(lesions, (number,))
         spheres[:, :3] = spheres[about, :3] + 2 * torch.randn(number, 3)
+    # log-uniform: small lesions are the most frequent
     spheres[:, 3] = 4 * 6 ** torch.rand(number)
     return spheres
 
@@ -54,6 +55,7 @@ def monai_nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 
     from mmlesion.structures.spheres import SphereBoxes
 
+    # the overlap of spheres is defined by these too, so that the results can be compared
     cubes = SphereBoxes(boxes, clone=False).cubes
     return non_max_suppression(cubes, scores, iou_threshold, max_proposals=-1)
 
@@ -66,6 +68,7 @@ def plain_roi_align(
     from torch.nn import functional as F
 
     samples = output_size * ratio
+    # centers of equal parts of the side, from -0.5 to 0.5
     steps = (torch.arange(samples, device=rois.device) + 0.5) / samples - 0.5
     size = torch.tensor(features.shape[2:], device=rois.device)
     bins = []
@@ -119,6 +122,7 @@ def compare(
     first = names[0]
     figures = dict(seconds={name: rounds.median(name, wall_seconds) for name in names})
     for other in names[1:]:
+        # an operation that computes something else may well be faster
         if not same(results[first], results[other]):
             raise UserError(f'{first} and {other} have different results: times mean nothing')
         figures[f'{other}_over_{first}'] = rounds.median_ratio(other, first, wall_seconds)

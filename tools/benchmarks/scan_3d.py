@@ -52,11 +52,13 @@ def draw_scan(folder: str, shape: Sequence[int], seed: int) -> Tensor:
     import torch
 
     path = Path(folder, f'{shape[0]}.npy')
+    # on disk, as converted scans are: memory has only what is read of it
     scan = np.lib.format.open_memmap(path, 'w+', np.int16, tuple(shape))
     generator = np.random.default_rng(seed)
     for number in range(shape[0]):
         scan[number] = generator.integers(-1000, 400, shape[1:], np.int16)
     scan.flush()
+    # closes the mapping for writing
     del scan
     return torch.from_numpy(np.load(path, mmap_mode='c'))[None]
 
@@ -89,6 +91,7 @@ def compare(models: Mapping[str, AggregatedRCNN3D], scan: Tensor, args: argparse
         dict: Of each, medians of ``seconds`` by the wall's clock and ``processor_seconds``, and of
         their ratios to the RPN's in the same round.
     """
+    # one scan for all
     functions = {name: partial(time_scan, model, scan, args) for name, model in models.items()}
     rounds = interleave(functions, args.runs, args.warmup)
     wall, processor = operator.attrgetter('wall'), operator.attrgetter('processor')
@@ -112,6 +115,7 @@ def grow(model: AggregatedRCNN3D, folder: str, args: argparse.Namespace) -> list
     depth, height, width = args.size
     rows = []
     for doubling in range(args.doublings + 1):
+        # memory must not grow with the scan, time in proportion to its windows
         shape = (depth * 2**doubling, height, width)
         scan = draw_scan(folder, shape, args.seed)
         with PeakMemory(args.device) as peak:

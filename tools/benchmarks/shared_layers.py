@@ -57,8 +57,10 @@ def make_windows(model: nn.Module, size: int) -> Tensor:
 
     count = positions_of(model)
     step = getattr(model, 'group_size', 1)
+    # of one window; the volume has all windows with the slice in common, so one less twice
     channels = count * step
     volume = torch.rand(channels * 2 - step, size, size)
+    # window i begins i slices (or groups) later
     windows = torch.stack([volume[i * step : i * step + channels] for i in range(count)])
     if step > 1:
         return windows
@@ -78,6 +80,7 @@ def recorded(model: nn.Module) -> Iterator[list[tuple[nn.Module, Tensor]]]:
     outputs: list[tuple[nn.Module, Tensor]] = []
 
     def record(module: nn.Module, inputs: tuple, out: Tensor) -> None:
+        # behind frozen layers an output is a leaf; gradients of others are not kept by default
         out.requires_grad_() if out.is_leaf else out.retain_grad()
         outputs.append((module, out))
 
@@ -100,6 +103,7 @@ def count_versions(features: Tensor, needed: Tensor) -> int:
         needed (Tensor): (positions,) bool.
     """
     limit = TOLERANCE * features.abs().max()
+    # equal to rounding: convolutions may sum in another order at another place of the batch
     versions: list[Tensor] = []
     for one in features[needed]:
         if not any((one - other).abs().max() <= limit for other in versions):
@@ -122,15 +126,18 @@ def analyze(model: nn.Module, name: str, size: int) -> dict:
     for module, out in outputs:
         if len(out) != count * count:  # behind the fusion of all of them
             continue
+        # (window, position in it, channels, h, w)
         by_window = out.unflatten(0, (count, count))
         # position s of the slice in common is in window count - 1 - s
         features = by_window.detach().flip(0).diagonal().movedim(-1, 0)
+        # positions without a gradient have no influence on the key slice's features
         gradients = out.grad.unflatten(0, (count, count))
         needed = gradients.flatten(2).abs().amax(2).amax(0) > 0
         cost = multiply_adds(module, out)
         versions = count_versions(features, needed)
         alone += count * cost
         shared += versions * cost
+        # what sharing whole layers saves: all positions alike, or nothing
         early += (1 if versions == 1 else count) * cost
     return dict(name=name, gigamacs=alone, shared=shared, bound=alone / shared, whole=alone / early)
 

@@ -67,6 +67,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
     torch.manual_seed(args.seed)
     num_slices = cfg.model.backbone.num_slices
     image, _ = random_image(args.size, args.seed, args.device, num_slices + 1)
+    # the channel after the slices is their distance
     image[:, num_slices] = 2.5  # mm from slice to slice
     models = {conv or 'none': build(cfg, conv).to(args.device) for conv in OPERATORS}
     functions = {name: partial(time_step, model, image) for name, model in models.items()}
@@ -83,6 +84,7 @@ def summarize(rounds: Rounds, name: str, model: nn.Module) -> dict:
         parameters=count_parameters(model),
         wall=rounds.median(name, lambda seconds: seconds.wall),
         processor=rounds.median(name, lambda seconds: seconds.processor),
+        # processor time: wall time depends on what else runs
         ratio=rounds.median_ratio(name, 'none', lambda seconds: seconds.processor),
     )
 

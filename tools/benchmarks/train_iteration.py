@@ -84,6 +84,7 @@ def iterate(
     """Load a batch and take a step; return the time of both."""
     from mmengine.dataset import pseudo_collate
 
+    # process-wide, and so set anew before each iteration
     if keeps:
         keep_freed_memory()
     else:
@@ -91,6 +92,7 @@ def iterate(
     device = next(model.parameters()).device
 
     def load() -> dict:
+        # transforms change a sample in place
         return pseudo_collate([pipeline(copy.deepcopy(sample)) for sample in samples])
 
     batch, loading = time_call(load)
@@ -107,7 +109,9 @@ def prepare(cfg: Config, folder: Path, args: argparse.Namespace) -> dict[str, Ca
 
     steps = cfg.train_dataloader.dataset.pipeline
     write_series(folder, 1, args.batch + 8, args.size, args.seed)
+    # not the first ones, which have no neighbors on one side
     keys = list_key_slices(folder)[4 : 4 + args.batch]
+    # one model and optimizer for all kinds: only loading and memory differ
     model = build_detector(cfg, seed=args.seed, device=args.device).train()
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     windowed = [step for step in steps if step['type'] in ('LoadCTSlices', 'WindowHU')]
@@ -117,6 +121,7 @@ def prepare(cfg: Config, folder: Path, args: argparse.Namespace) -> dict[str, Ca
         drawn = np.random.default_rng(args.seed + number)
         samples.append(with_lesions(key.sample(args.interval), args.size, drawn))
     pictures = [dict(s, img_path=str(picture_path(key))) for s, key in zip(samples, keys)]
+    # the same steps; pictures are decoded and windowed beforehand
     own, theirs = Compose(steps), Compose(mmdet_pipeline(steps))
     shared = dict(model=model, optimizer=optimizer)
     return dict(

@@ -55,6 +55,7 @@ def peak_memory(device: str) -> int:
         import torch
 
         return torch.cuda.max_memory_allocated(device)
+    # KiB on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -76,9 +77,11 @@ def measure(args: argparse.Namespace) -> dict:
     model = build_detector(cfg, seed=args.seed, device=args.device).train()
     model.branches = args.branches
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    # with the model and optimizer, but before the first step
     before = peak_memory(args.device)
 
     def time_step():
+        # drawn anew, as training changes its samples, but not timed
         batch = make_batch(args.size, args.batch, args.seed)
         _, seconds = time_call(model.train_step, batch, optimizer, device=args.device)
         return seconds

@@ -42,6 +42,7 @@ def build_heads(channels: int, device: str) -> tuple[RPNHead, TruncatedRPNHead]:
         ),
     )
     plain, truncated = RPNHead(**settings), TruncatedRPNHead(**settings)
+    # not strict: the branch of confidences has no counterpart
     truncated.load_state_dict(plain.state_dict(), strict=False)
     for head in (plain, truncated):
         head.to(device).eval().requires_grad_(False)
@@ -53,6 +54,7 @@ def make_inputs(size: int, channels: int, device: str) -> tuple:
     import torch
     from mmdet.structures import DetDataSample
 
+    # noise of full resolution would have no regions of high confidence
     coarse = torch.randn(1, channels, size // 32, size // 32)
     features = []
     for stride in STRIDES:
@@ -76,6 +78,7 @@ def kept_fraction(
     import torch
     from mmdet.models.utils import select_single_mlvl
 
+    # the third output, of the first image
     confidences = select_single_mlvl(head(features)[2], 0)
     return torch.cat(head.keep_locations(confidences, samples[0].metainfo)).float().mean().item()
 

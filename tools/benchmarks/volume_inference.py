@@ -69,6 +69,7 @@ def make_volume(args: argparse.Namespace) -> CTVolume:
         drawn = np.random.default_rng(args.seed)
         array = drawn.normal(0, 300, (args.slices, args.size, args.size)).clip(-1024, 2000)
         spacing = (0.8, 0.8, args.interval)
+    # repeated from its first slice, or cut off, to the number asked for
     tiled = array[np.arange(args.slices) % len(array)].astype(np.int16)
     image = sitk.GetImageFromArray(tiled)
     image.SetSpacing(spacing)
@@ -82,6 +83,7 @@ def build(kind: Kind, args: argparse.Namespace) -> LesionInferencer:
     from mmlesion.apis import LesionInferencer
     from mmlesion.apis.speed import Speed
 
+    # random weights are drawn when the model is built
     torch.manual_seed(args.seed)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of random weights
@@ -99,6 +101,7 @@ def detect(
     inferencer: LesionInferencer, volume: CTVolume, kind: Kind, args: argparse.Namespace
 ) -> dict:
     """Run the detector over the slices; return detections, seconds and MiB."""
+    # process-wide, and so set anew before each run
     if kind.keeps:
         keep_freed_memory()
     else:
@@ -133,6 +136,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
 def summarize(rounds: Rounds, kind: str, first: str, num_slices: int) -> dict:
     """Return the figures of one kind, as :func:`measure` returns them."""
     own, plain = rounds[-1][kind]['found'].scores, rounds[-1][first]['found'].scores
+    # without thresholds the numbers differ only if NMS decides otherwise
     alike = len(own) == len(plain)
     return dict(
         name=kind,

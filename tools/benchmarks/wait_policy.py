@@ -40,6 +40,7 @@ def take_steps(count, size):
         sum(level.square().mean() for level in model.extract_feat(image)).backward()
         optimizer.step()
 
+    # the first step allocates memory and starts the threads
     step()
     print(to_json([time_call(step)[1].wall for _ in range(count)]))
 
@@ -65,6 +66,7 @@ def busy_processes(count):
 
 def run_steps(policy, busy, args):
     """Return the median wall s of a step in a process of its own."""
+    # a policy of the user must not decide for the default
     environment = {name: value for name, value in os.environ.items() if name != POLICY}
     environment['OMP_NUM_THREADS'] = str(args.threads)
     if policy is not None:
@@ -77,6 +79,7 @@ def run_steps(policy, busy, args):
     if done.returncode:
         raise UserError(f'a step fails: {done.stderr[-500:]}')
     seconds = sorted(parse_json(done.stdout.splitlines()[-1], 'a step'))
+    # the median, the upper one of an even number
     return seconds[len(seconds) // 2]
 
 

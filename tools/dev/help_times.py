@@ -30,6 +30,7 @@ def help_seconds(tool: Path, runs: int) -> float:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         if done.returncode:
             raise UserError(f'{tool} --help fails: {done.stderr.strip()[-500:]}')
+        # sums over all children that have ended: their growth is this child's
         user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
         seconds.append(user + system)
     return min(seconds)

@@ -109,6 +109,7 @@ def report(files: Sequence[FileCoverage]) -> str:
     rows = [[name, *total.row] for name, total in sorted(totals.items())]
     header = ['package', 'files', 'statements', 'not run', 'run']
     packages = AsciiTable([header, *rows, ['all', *whole.row]]).table
+    # by number, not share: large files have the most to gain
     worst = sorted(files, key=lambda file: -file.missing)[:LISTED]
     rows = [[str(file.path), file.missing, share(*file[1:])] for file in worst if file.missing]
     return f'{packages}\n{AsciiTable([["file", "not run", "run"], *rows]).table}'

@@ -81,6 +81,7 @@ def write_checkpoint(checkpoint, out):
         with atomic_write(out) as partial:
             with open(partial, 'wb') as file:  # by a name, torch refuses those without a suffix
                 torch.save(checkpoint, file)
+            # raises if mmlesion would not read it either: nothing is left then
             load_from_local(str(partial))
     except OSError as error:
         raise UserError(f'{out}: {error.strerror}; name another output file') from None

@@ -56,6 +56,7 @@ def publish(in_file, out_file, save_keys):
     out = Path(out_file)
     with atomic_write(out) as temporary:
         torch.save(kept, temporary)
+    # of the file as written: torch.hub compares it with the name after a download
     digest = hashlib.sha256(out.read_bytes()).hexdigest()[:HASH_DIGITS]
     return out.rename(out.with_name(f'{out.stem}-{digest}.pth'))
 

@@ -49,7 +49,7 @@ def derive_genotype(weights: np.ndarray) -> list[tuple]:
         candidates = []
         for edge, (source, target) in enumerate(EDGES):
             if target == branch:
-                # branches take two different inputs; the first has only one, and takes two operations of it
+                # of two different inputs; the first branch has one, and takes two operations of it
                 candidates += _best_operations(weights[edge], source, 2 if branch == 1 else 1)
         first, second = sorted(candidates, key=lambda candidate: -candidate.weight)[:2]
         genotype.append((first.source, first.operation, second.source, second.operation))

@@ -63,7 +63,7 @@ class FeatureCache:
         keys: list[tuple] = []
         own: dict[tuple, Tensor] = {}
         for image, key in zip(images, _checksums(images)):
-            # equal sums are a guess: the images themselves decide, and others get a key of their own
+            # equal sums are a guess: the images decide, and unequal ones get a key of their own
             known = self._entries[key].image if key in self._entries else own.setdefault(key, image)
             keys.append(key if torch.equal(known, image) else (*key, object()))
         return keys
