@@ -2,13 +2,13 @@
 
 from .cases import Cases, froc_cases
 from .comparison import Comparison, PairedDifference, RowScore, compare_rows
+from .curve import sensitivity_at
 from .froc import (
     MatchedDetections,
     Protocol,
     evaluate_froc,
     limit_per_case,
     score_thresholds,
-    sensitivity_at,
     summarize_froc,
 )
 from .matching import match

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .froc import CurveEvents, MatchedDetections, curve_of
+from .curve import CurveEvents, curve_of
+from .froc import MatchedDetections
 
 MISSED = -1
 """The point of a lesion that no detection matches."""

@@ -1,0 +1,54 @@
+"""Parts of volumes, (z, y, x) int16 HU, at any scale."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import ndimage
+
+
+def cut_volume(
+    volume: np.ndarray,
+    start: ArrayLike,
+    size: ArrayLike,
+    scale: float = 1.0,
+    pad_hu: int = 0,
+) -> np.ndarray:
+    """Crop a volume at a scale; the crop may extend beyond the volume.
+
+    Args:
+        volume (ndarray): (z, y, x) int16.
+        start (Sequence[int]): First voxel of the part, z, y, x, in the scaled volume.
+        size (Sequence[int]): Its voxels.
+        scale (float): Voxels of the part per voxel of the volume, with linear interpolation.
+        pad_hu (int): Value beyond the volume.
+
+    Returns:
+        ndarray: (z, y, x) of this size, int16, a copy.
+    """
+    origin, extent = np.asarray(start), np.asarray(size)
+    if scale == 1:
+        return _cut(volume, origin, extent, pad_hu)
+    # The center of the scaled volume's voxel i is the point (i + 0.5) / scale of the volume's.
+    first = (origin + 0.5) / scale - 0.5
+    # the whole voxels that the interpolation reads: from corner up to end, exclusive
+    corner = np.floor(first).astype(int)
+    end = np.ceil(first + (extent - 1) / scale).astype(int) + 1
+    part = _cut(volume, corner, end - corner, pad_hu).astype(np.float32)
+    scaled = ndimage.affine_transform(
+        part, np.full(3, 1 / scale), first - corner, tuple(extent), order=1, mode='nearest'
+    )
+    return np.rint(scaled).astype(np.int16)
+
+
+def _cut(volume: np.ndarray, start: np.ndarray, size: np.ndarray, pad_hu: int) -> np.ndarray:
+    part = np.full(size, pad_hu, volume.dtype)
+    # what the part and the volume share, in voxels of the volume; the upper ends are exclusive
+    low, high = np.maximum(start, 0), np.minimum(start + size, volume.shape)
+    if (low < high).all():
+        part[_block(low - start, high - start)] = volume[_block(low, high)]
+    return part
+
+
+def _block(low: np.ndarray, high: np.ndarray) -> tuple[slice, ...]:
+    return tuple(map(slice, low, high))
