@@ -26,18 +26,16 @@ import functools
 import hashlib
 import os
 import platform
-import re
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
 
 from mmlesion.evaluation.comparison_files import comparison_table, write_comparison
 from mmlesion.evaluation.functional import compare_rows
+from mmlesion.evaluation.row_files import Row, folder_name, read_rows
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.cases import check_same_cases, read_cases
 from mmlesion.io.json_files import read_json, to_json
@@ -47,8 +45,6 @@ from mmlesion.utils.configs import load_config
 from mmlesion.utils.lost_processes import FOLLOW
 
 TOOLS = Path(__file__).parent
-_FILE_KEYS = {'seeds', 'reference', 'options', 'test_options', 'rows'}
-_ROW_KEYS = {'config', 'of', 'options', 'test_options'}
 
 
 def parse_args(argv=None):
@@ -72,17 +68,6 @@ def parse_args(argv=None):
 
 
 @dataclass(frozen=True)
-class Row:
-    """A row of the table: how its runs are trained and tested."""
-
-    name: str
-    config: str
-    trained_as: str  # the row whose checkpoints are tested, mostly itself
-    options: dict = field(default_factory=dict)
-    test_options: dict = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Run:
     """A row with one seed."""
 
@@ -97,82 +82,6 @@ class Run:
     @property
     def trained_in(self) -> Path:
         return self.work_dir / folder_name(self.row.trained_as) / f'seed{self.seed}'
-
-
-def folder_name(row: str) -> str:
-    """Return a row's name as a folder's that --cfg-options can hold: without spaces and slashes."""
-    return re.sub(r'[^\w.+-]+', '-', row).strip('.-')
-
-
-def read_rows(path) -> tuple:
-    """Return the rows, the seeds and the reference's name.
-
-    Raises:
-        UserError: If the file is not as described above.
-    """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f'{path} cannot be read: {" ".join(str(error).split())}') from None
-    _check_keys(content, _FILE_KEYS, {'rows'}, path)
-    if not isinstance(content['rows'], dict) or not content['rows']:
-        raise UserError(f'{path} has no row under "rows"')
-    rows = {}
-    for name, entry in content['rows'].items():
-        entry = {'config': entry} if isinstance(entry, str) else entry
-        _check_keys(entry, _ROW_KEYS, set(), f'{path}: row {name}')
-        rows[name] = _row(str(name), entry, content, rows, path)
-    seeds = content.get('seeds', [0])
-    reference = content.get('reference', next(iter(rows)))
-    if not isinstance(reference, str) or reference not in rows:
-        raise UserError(f'{path}: reference {reference!r} is none of the rows {", ".join(rows)}')
-    if (
-        not seeds
-        or not isinstance(seeds, list)
-        or not all(isinstance(seed, int) and seed >= 0 for seed in seeds)
-    ):
-        raise UserError(f'{path}: seeds must be a list of numbers from 0 on')
-    return rows, seeds, reference
-
-
-def _check_keys(entry, known, needed, where):
-    if not isinstance(entry, dict) or not entry:
-        raise UserError(f'{where} must have keys, of {", ".join(sorted(known))}')
-    if unknown := sorted(set(map(str, entry)) - known):
-        raise UserError(f'{where}: unknown {", ".join(unknown)}; known: {", ".join(sorted(known))}')
-    if missing := sorted(needed - set(entry)):
-        raise UserError(f'{where} has no {", ".join(missing)}')
-
-
-def _check_kind(where, key, path, name):
-    kind, what = (dict, 'a dictionary') if key.endswith('options') else (str, 'text')
-    if not isinstance(where.get(key, kind()), kind):
-        raise UserError(f'{path}: row {name}: {key} is {where[key]!r:.80}: give {what}')
-
-
-def _row(name, entry, content, rows, path):
-    """The row of an entry, with the options that all rows have before its own."""
-    if ('config' in entry) == ('of' in entry):
-        raise UserError(f'{path}: row {name} needs one of config and of')
-    if folder_name(name) in ('', *map(folder_name, rows)):
-        raise UserError(f'{path}: row {name!r} becomes a folder: give it a name of its own')
-    for key in ('options', 'test_options'):
-        _check_kind(content, key, path, name)
-    for key in entry:
-        _check_kind(entry, key, path, name)
-    other = entry.get('of')
-    if other is not None and (other not in rows or 'options' in entry):
-        raise UserError(
-            f'{path}: row {name} is "of" {other!r}: that must be a row before it, whose options '
-            'it has; give test_options alone'
-        )
-    base = rows[other] if other else None
-    config = base.config if base else entry['config']
-    if not Path(config).is_file():
-        raise UserError(f'{path}: row {name}: there is no config {config}')
-    options = base.options if base else {**content.get('options', {}), **entry.get('options', {})}
-    tested = {**content.get('test_options', {}), **entry.get('test_options', {})}
-    return Row(name, config, base.trained_as if base else name, options, tested)
 
 
 class Runner:
