@@ -219,10 +219,12 @@ def carry_out_all(runs: list, jobs: int) -> dict:
         told = 'undefined' if mean is None else f'{mean:.4f}'
         print(f'{run.folder}: mean sensitivity {told}', file=sys.stderr, flush=True)
 
-    pending = [run for run in runs if not is_finished(run)]
     # rows "of" another need its checkpoints: they come after all trainings
-    own = [run for run in pending if run.folder == run.trained_in]
-    others = [run for run in pending if run.folder != run.trained_in]
+    own, others = [], []
+    for run in runs:
+        if not is_finished(run):
+            stage = own if run.folder == run.trained_in else others
+            stage.append(run)
     for stage in (own, others):
         with ThreadPoolExecutor(jobs) as pool:
             try:
@@ -294,7 +296,10 @@ def main(argv=None):
     seeds = seeds if args.seeds is None else args.seeds
     check_range('--seeds', min(seeds), 0)
     work_dir = Path(args.work_dir)
-    runs = [Run(row, seed, work_dir) for seed in seeds for row in chosen.values()]
+    runs = []
+    # seed by seed, so that the rows can be compared before all seeds are done
+    for seed in seeds:
+        runs += [Run(row, seed, work_dir) for row in chosen.values()]
     failures = carry_out_all(runs, args.jobs)
     if failures:
         told = '; '.join(f'{folder}: {why}' for folder, why in failures.items())

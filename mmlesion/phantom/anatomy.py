@@ -98,7 +98,9 @@ class Rib:
         # from behind (the spine) around the side, to the front at the end of the descent
         angle = np.pi / 2 - self.side * (0.25 + 0.65 * np.clip(along, 0, 1)) * np.pi
         centers = np.stack([np.cos(angle), np.sin(angle)], axis=1) * self.ring
+        # the derivative of the ellipse by the angle: the rib's section lies along the wall
         tangent = np.arctan2(self.ring[1] * np.cos(angle), -self.ring[0] * np.sin(angle))
+        # radii of 0 beyond the ends
         shown = ((along >= 0) & (along <= 1))[:, None]
         return Section(centers, shown * np.asarray(self.radii), tangent)
 
@@ -119,6 +121,7 @@ class Trunk:
         points = np.asarray(points, float)
         names = np.full(len(points), 'air', dtype='U16')
         for organ in self.organs:
+            # later organs cover earlier ones, as they are painted
             names[_inside(organ, points)] = organ.name
         return names
 
@@ -137,6 +140,7 @@ def draw_trunk(rng: np.random.Generator, scale: float) -> Trunk:
     """
     build = scale * rng.uniform([0.9, 0.88, 1.0], [1.06, 1.04, 1.0])
     organs: list[Organ | Rib] = [_vary(rng, organ, build) for organ in _ORGANS]
+    # painted before the kidneys, which cover it where they meet
     first_bowel = [organ.name for organ in organs].index('kidney')
     organs[first_bowel:first_bowel] = _draw_bowel(rng, build)
     organs += _draw_ribs(rng, build)

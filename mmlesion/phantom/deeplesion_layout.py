@@ -122,6 +122,7 @@ def _write_patient(
     task: _Task, root: Path, seed: int, context_mm: float, noisy: float, options: PatientOptions
 ) -> _Written:
     number, split, index = task
+    # by split and place in it: more patients of one split leave those of the others as they are
     source = np.random.SeedSequence(seed, spawn_key=(split, index))
     row_seed, patient_seed = source.spawn(2)
     rng = np.random.default_rng(row_seed)
@@ -182,6 +183,7 @@ def _write_slices(
     folder.mkdir()
     slices, masks = [], []
     for first, last in merge_ranges(ranges):
+        # slices of the file count from 1, those of a study from 0
         volume, labels = render(patient, study, first - 1, last - 1, options)
         masks.append(labels)
         for index, image in enumerate(volume, start=first):

@@ -79,6 +79,7 @@ def _write_case(
 
 def _write_volume(path: Path, array: np.ndarray, study: Study, first: int) -> None:
     """Write a (z, y, x) array with KiTS19's axes and its place in the patient, mm."""
+    # SimpleITK reads arrays backwards: x, y, z make i, j, k of inferior, posterior, left
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
     image.SetSpacing((study.interval, study.spacing, study.spacing))
     x, y = study.origin

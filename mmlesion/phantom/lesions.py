@@ -167,6 +167,7 @@ def sample_extents(
     normal = rng.multivariate_normal([0, 0], covariance, count, method='cholesky').clip(-3, 3)
     spread = np.where(normal < 0, _SPREAD_BELOW, _SPREAD_ABOVE)
     extents = scale * _MEDIAN_EXTENT * np.exp(normal * spread)
+    # both sides shrink by one factor, so that the shape stays
     largest = extents.max(axis=1, keepdims=True)
     return extents * np.minimum(1, LARGEST_EXTENT * size / largest)
 
@@ -178,6 +179,7 @@ def draw_profile(rng: np.random.Generator, lesion_type: int, extent: np.ndarray)
     as long as ``tan t`` does not exceed the ratio of the smaller to the larger.
     """
     look = LESION_LOOKS[lesion_type]
+    # beyond arctan(short / long) the ends of one diameter would span both sides of the box
     tilt = min(_LARGEST_TILT, 0.95 * np.arctan(min(extent) / max(extent)))
     angle = rng.uniform(-tilt, tilt)
     lobes = Lobes(
@@ -223,6 +225,7 @@ def recist(profile: Profile, center: np.ndarray) -> np.ndarray:
         ndarray: x1, y1, ..., x4, y4.
     """
     cos, sin = np.cos(profile.angle), np.sin(profile.angle)
+    # (2, 2): from the center to one end of each diameter, x, y
     half = np.multiply([[cos, sin], [-sin, cos]], np.reshape(profile.diameters, (2, 1))) / 2
     if profile.diameters[1] > profile.diameters[0]:
         half = half[::-1]

@@ -35,6 +35,7 @@ def load_config(
     Raises:
         UserError: If the config cannot be read, an option does not fit, or a part is missing.
     """
+    # a copy, as options are merged in place
     cfg = _read(str(config)) if isinstance(config, (str, Path)) else copy.deepcopy(config)
     name = f'the config {cfg.filename or ""}'.strip()
     try:

@@ -23,10 +23,12 @@ def tell_early_end() -> None:
     if script is None or TOOLS not in Path(script).resolve().parents:
         return
     in_main_thread = threading.current_thread() is threading.main_thread()
+    # only where nobody has set another handler, such as a program that imports mmlesion
     if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _end)
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     print('\nerror: interrupted by SIGTERM', file=sys.stderr, flush=True)
+    # at once: an exception within an import could be caught by the module that imports
     os._exit(128 + number)

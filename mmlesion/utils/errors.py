@@ -56,6 +56,7 @@ def terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
+    # given back after the block, which may be nested or in another's program
     before = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         yield

@@ -26,6 +26,7 @@ def keep_freed_memory() -> bool:
     """
     if any(name in os.environ for name in VARIABLES):
         return False
+    # no block of its own for large tensors, and the heap's end is never given back
     return _set({_MMAP_MAX: 0, _TRIM_THRESHOLD: _MOST})
 
 

@@ -48,6 +48,7 @@ def call_after_import(name: str, function: Callable[[ModuleType], None]) -> None
     if name in sys.modules:
         function(sys.modules[name])
     else:
+        # first, before Python's own finder, which would load the module without the call
         sys.meta_path.insert(0, _AfterImport(name, function))
 
 
@@ -69,6 +70,7 @@ def lazy_exports(package: str, modules: dict[str, str]) -> Callable[[str], objec
         if modules[name] == '.':
             return import_module(f'.{name}', package)
         value = getattr(import_module(modules[name], package), name)
+        # so that Python finds it without __getattr__ from now on
         setattr(sys.modules[package], name, value)
         return value
 

@@ -60,8 +60,10 @@ def end_with_parent(patience: float = 10, interval: float = 0.5) -> None:
 
 
 def _follow(parent: int, patience: float, interval: float) -> None:
+    # a process whose parent has ended gets another one
     while os.getppid() == parent:
         time.sleep(interval)
+    # first as a user would end it; the thread goes on if that is not heard
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(patience)
     print('error: the process that started this one is gone', file=sys.stderr, flush=True)

@@ -105,6 +105,7 @@ def tool_arguments(name: str) -> argparse.Namespace:
 def _parse_args(script: Path) -> argparse.Namespace:
     tree = ast.parse(script.read_text(encoding='utf-8'))
     names: dict = {}
+    # the installed mmdet's own code, which running the tool would execute as well
     exec(compile(ast.Module(_parts_of_parser(tree), []), str(script), 'exec'), names)
     return names['parse_args']()
 
@@ -280,6 +281,7 @@ def without_worker_traceback(message: str) -> str:
     """Cut what torch puts before the message of an exception from a data loader's worker."""
     if not message.startswith('Caught ') or 'Original Traceback' not in message:
         return message
+    # the worker's exception is in the lines after its last frame, as "Kind: message"
     lines = message.splitlines()
     last_frame = max(i for i, line in enumerate(lines) if line.startswith('  '))
     return '\n'.join(lines[last_frame + 1 :]).split(': ', 1)[1]

@@ -85,12 +85,12 @@ def read_findings(path):
     """Centre, key slice and label of the lesions of each series."""
     findings = read_json(path)
     try:
-        return {
-            series: [
-                Finding(one['center'], one['key_slice'], one['label']) for one in of['lesions']
-            ]
-            for series, of in findings.items()
-        }
+        by_series = {}
+        for series, of_series in findings.items():
+            by_series[series] = found = []
+            for lesion in of_series['lesions']:
+                found.append(Finding(lesion['center'], lesion['key_slice'], lesion['label']))
+        return by_series
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a phantom's list of lesions ({error!r})") from None
 

@@ -43,6 +43,12 @@ def draw_pose(generator: np.random.Generator) -> sitk.Euler3DTransform:
     return pose
 
 
+def move_points(transform: sitk.Transform, points: np.ndarray) -> np.ndarray:
+    """Return points (n, 3) x, y, z in mm, moved."""
+    moved = map(transform.TransformPoint, points.tolist())
+    return np.array(list(moved))
+
+
 def lesions_of(study: Study, pose: sitk.Transform) -> tuple[np.ndarray, StudyLesions]:
     """Return the lesions' numbers, the same in all studies of a patient, and the lesions."""
     lesions = study_lesions(study)
@@ -68,10 +74,9 @@ def main(argv: list[str] | None = None) -> None:
         transform, spent = time_call(register_rigid, before, move_image(after, pose))
         first, earlier = lesions_of(patient.studies[0], sitk.Transform())
         second, later = lesions_of(patient.studies[1], pose)
-        points = [transform.TransformPoint(center) for center in earlier.center_mm.tolist()]
-        expected = np.array(points)
+        expected = move_points(transform, earlier.center_mm)
         # where the lesions of the earlier study truly lie in the moved later one
-        true = np.array([pose.TransformPoint(center) for center in earlier.center_mm.tolist()])
+        true = move_points(pose, earlier.center_mm)
         errors.append(np.linalg.norm(expected - true, axis=1).mean())
         seconds.append(spent.processor)
         pairs = pair_lesions(earlier, later, expected)

@@ -225,8 +225,7 @@ def measure_load(name, args, trees):
     with tempfile.TemporaryDirectory(dir=args.work_dir) as folder:
         folder = Path(folder)
         command = LOADS[name](folder, np.random.default_rng(args.seed), args)
-        files = [path for path in folder.rglob('*') if path.is_file()]
-        size = sum(path.stat().st_size for path in files) / 2**20
+        size = sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 2**20
         for tree in trees:
             figures = run_tool(tree, command, folder)
             rows.append({'load': name, 'tree': tree.name, 'input_mib': size, **figures})

@@ -170,6 +170,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         count = (self.test_cfg or {}).get('nms_pre', -1)
         if not 0 < count < x.shape[-2:].numel():
             return self.forward_single(x, stride)
+        # the size branch is computed at the best locations alone, of which NMS takes no others
         centerness = self._centerness(x)
         logits = centerness.flatten(1)
         best, index = logits.topk(count)
@@ -226,6 +227,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         priors = self._priors(centerness)
         targets = multi_apply(self.get_targets, batch_gt_instances, ignored, points=priors[:, :2])
         labels, weights, boxes = map(torch.stack, targets)
+        # (N, P, 1) and (N, P, 4), the locations of all levels in the order of the priors
         logits = torch.cat([level.flatten(2) for level in centerness], 2).transpose(1, 2)
         distances = torch.cat([level.flatten(2) for level in sizes], 2).transpose(1, 2)
         image, location = (labels == 0).nonzero(as_tuple=True)

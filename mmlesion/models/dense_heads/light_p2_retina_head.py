@@ -49,5 +49,6 @@ class LightP2RetinaHead(RetinaHead):
             tuple[list[Tensor]]: Scores (N, A * num_classes, H, W) and box deltas (N, A * 4, H, W)
             of each level.
         """
+        # each is a pair of lists over levels: scores and deltas
         fine, coarser = self.fine_head(x[:1]), super().forward(x[1:])
         return tuple(first + others for first, others in zip(fine, coarser))

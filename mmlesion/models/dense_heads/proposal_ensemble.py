@@ -117,6 +117,7 @@ class ProposalEnsemble(BaseModule):
         if not len(pooled):
             return pooled
         boxes, scores, labels = pooled.bboxes, pooled.scores, pooled.labels
+        # class-agnostic: networks of several datasets propose the same lesion
         scored, keep = batched_nms(boxes, scores, labels, cfg.nms, class_agnostic=True)
         pooled = pooled[keep]
         pooled.scores = scored[:, -1]  # some kinds of NMS change the scores

@@ -99,6 +99,7 @@ class SphereRPNHead(RPNHead):
         block = DenseBlock3D(
             self.in_channels, self.growth_rate, self.num_bottlenecks, norm_cfg=self.norm_cfg
         )
+        # a score and the deltas of each anchor
         values = num_anchors * (1 + self.bbox_coder.encode_size)
         predict = pre_act_conv3d(block.out_channels, values, 1, self.norm_cfg, bias=True)
         return nn.Sequential(block, predict)
@@ -209,6 +210,7 @@ class SphereRPNHead(RPNHead):
         volume, place = (scores > cfg.get('score_thr', 0)).nonzero(as_tuple=True)
         boxes, scores, levels = boxes[volume, place], scores[volume, place], levels[place]
         keep = batched_nms_3d(boxes, scores, volume, cfg['nms']['iou_threshold'])
+        # by volume, and within each still in descending order of score
         keep = keep[volume[keep].argsort(stable=True)]
         numbers = torch.bincount(volume[keep], minlength=len(cls_scores[0])).tolist()
         results = []

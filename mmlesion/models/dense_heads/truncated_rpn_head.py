@@ -114,6 +114,7 @@ class TruncatedRPNHead(RPNHead):
         if not self.normalize_confidence:
             return p
         p = p.float()  # in half precision the mean would be rounded
+        # detached: the mean normalizes, and is not trained against
         mean = p.detach().mean((2, 3), keepdim=True).clamp(min=torch.finfo(p.dtype).tiny)
         return (p / mean).to(confidence.dtype)
 
@@ -236,6 +237,7 @@ class TruncatedRPNHead(RPNHead):
         keeps = [keep.repeat_interleave(self.num_base_priors) for keep in locations]
         if self.truncate_positives:
             return keeps
+        # matches are of all levels in one row; anchors of lesions are trained on wherever they lie
         positives = (matches > 0).split(list(map(len, keeps)))
         return list(map(torch.logical_or, keeps, positives))
 
