@@ -34,12 +34,14 @@ class BrightBallDetector(nn.Module):
     """Finds what is brighter than a threshold in each window, with AggregatedRCNN3D's windows."""
 
     detect_scan = AggregatedRCNN3D.detect_scan
+    _detect_windows = AggregatedRCNN3D._detect_windows
     _detect_crops = AggregatedRCNN3D._detect_crops
 
     def __init__(self):
         super().__init__()
         self.windows = SlidingWindows((64, 64, 64), overlap=32)
         self.data_preprocessor = MODELS.build(dict(type='VolumeDataPreprocessor'))
+        self.bias = nn.Parameter(torch.zeros(1))  # whose device is the detector's
 
     def detect(self, inputs, samples):
         return [self._balls(crop[0].numpy()) for crop in inputs]
