@@ -76,7 +76,7 @@ def write_table(folder, generator, args):
     with open(folder / 'DL_info.csv', 'w', encoding='utf-8') as file:
         file.write(','.join(DL_INFO_HEADER) + '\n')
         for number in tqdm(range(args.rows), 'rows', leave=False):
-            # rows of a key slice are far apart in the file, which a converter must not assume
+            # rows of a key slice are far apart: a converter cannot rely on neighbors
             file.write(_table_row(*names[number % images], *generator.uniform(50, 400, 2)))
     files = [folder / 'DL_info.csv', '--images', folder / 'images']
     return ['dataset_converters/deeplesion.py', *files]

@@ -73,7 +73,7 @@ class GroupedSliceBackbone(BaseModule):
             size (int): Most groups that are kept; 0 goes back to ``feature_cache``.
         """
         size = size or self.feature_cache
-        # fusions depend on all groups of a key slice: only what comes before them can be shared
+        # fusions depend on all groups of a key slice: what a group computes alone can be shared
         fuses = isinstance(self.backbone, TruncatedDenseNet) and len(self.backbone.fusions) > 0
         extract = self.backbone.forward_alone if fuses else self.backbone
         self.cache = FeatureCache(extract, size) if size else None
