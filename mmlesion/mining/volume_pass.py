@@ -33,7 +33,8 @@ class VolumePass:
 
     Each process takes its share of the volumes that are not finished, and each worker of its loader
     whole volumes of that share. A volume's results are written when all its slices are done; no
-    more volumes are in memory than there are workers.
+    more volumes are in memory than there are workers. A batch has inputs of one volume, as its
+    size changes the rounding: results would depend on which volumes an earlier run has finished.
 
     Args:
         store (VolumeStore): Store of the results.
@@ -41,7 +42,7 @@ class VolumePass:
         pipeline (callable): Converts one of them to the model's input.
         predict (callable): Returns, for collated inputs, a list with a dictionary of arrays each,
             which are concatenated along the first axis over a volume. No gradients are kept of it.
-        batch_size (int): Inputs per batch. Defaults to 4.
+        batch_size (int): Inputs per batch, at most. Defaults to 4.
         num_workers (int): Number of loading processes. Defaults to 2.
     """
 
@@ -76,8 +77,8 @@ class VolumePass:
         # every world_size-th one from the rank on: shares differ by one volume at most
         share = [volumes[index] for index in left[rank::world_size]]
         loader = DataLoader(
-            _VolumeSamples(share, self.samples_of, self.pipeline),
-            batch_size=self.batch_size,
+            _VolumeBatches(share, self.samples_of, self.pipeline, self.batch_size),
+            batch_size=None,  # what the dataset yields are batches
             num_workers=self.num_workers,
             collate_fn=list,
             worker_init_fn=_single_thread,
@@ -119,29 +120,32 @@ class _Loaded(NamedTuple):
     data: dict | None
 
 
-class _VolumeSamples(IterableDataset):
-    """Yields the samples of volumes, and one without data for a volume that has none."""
+class _VolumeBatches(IterableDataset):
+    """Yields batches of a volume's samples, and one sample without data for a volume without."""
 
     def __init__(
         self,
         volumes: Sequence[SliceSeries],
         samples_of: Callable[[SliceSeries], Sequence[dict]],
         pipeline: Callable[[dict], dict],
+        batch_size: int,
     ) -> None:
         self.volumes = volumes
         self.samples_of = samples_of
         self.pipeline = pipeline
+        self.batch_size = batch_size
 
-    def __iter__(self) -> Iterator[_Loaded]:
+    def __iter__(self) -> Iterator[list[_Loaded]]:
         worker = get_worker_info()
         # each worker takes whole volumes, every step-th from its own number on
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
         for index in range(first, len(self.volumes), step):
             samples = self.samples_of(self.volumes[index])
             if not samples:
-                yield _Loaded(index, 0, None)
-            for sample in samples:
-                yield _Loaded(index, len(samples), self.pipeline(sample))
+                yield [_Loaded(index, 0, None)]
+            for start in range(0, len(samples), self.batch_size):
+                taken = samples[start : start + self.batch_size]
+                yield [_Loaded(index, len(samples), self.pipeline(sample)) for sample in taken]
 
 
 def _joined(rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -29,6 +29,7 @@ class Recorder:
     def __call__(self, batch):
         if self.dies_at is not None and len(self.seen) >= self.dies_at:
             raise KeyboardInterrupt
+        assert len(set(batch['name'])) == 1  # what a run has finished changes no batch
         self.seen += list(zip(batch['name'], batch['number']))
         return [dict(found=np.full(number + 1, number)) for number in batch['number']]
 
@@ -49,7 +50,7 @@ def test_results_by_volume(tmp_path, num_workers):
 def test_a_killed_run_repeats_no_finished_volume(tmp_path):
     volumes = volumes_of(3, 2, 2)
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path, Recorder(dies_at=4)).run(volumes, 'test')
+        make(tmp_path, Recorder(dies_at=3)).run(volumes, 'test')
     second = Recorder()
     resumed = make(tmp_path, second)
     resumed.run(volumes, 'test')
@@ -78,8 +79,7 @@ def test_no_more_volumes_in_memory_than_workers(tmp_path):
     VolumePass(Watched(tmp_path, 'a'), samples_of, double, predict, 4, 0).run(
         volumes_of(*[5] * 20), 'test'
     )
-    # a batch may begin the next volume before the last one is written
-    assert len(held) == 20 and max(held) <= 1
+    assert len(held) == 20 and max(held) == 0
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path):
