@@ -15,14 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
-import numpy as np
 import SimpleITK as sitk
 from mmengine.config import DictAction
 
 from mmlesion.analysis.benchmark import BenchmarkParser, format_table
+from mmlesion.analysis.drawn_volume import add_volume_options, read_or_draw_volume
 from mmlesion.analysis.memory import PeakMemory, check_memory
 from mmlesion.analysis.stages import StageClock
-from mmlesion.io.ct import read_ct
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
 from mmlesion.utils.freed_memory import keep_freed_memory
@@ -37,22 +36,6 @@ CONFIGS = (
     'slice_context/faster-rcnn_r50-a3d_fpn_7slices_4xb2-1x_deeplesion.py',
     'aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da-lm_4xb2-50e_deeplesion-3d.py',
 )
-
-
-def write_volume(path: Path, args: argparse.Namespace) -> None:
-    """Write the CT to read: the one given, or noise, with as many slices as asked for."""
-    if args.volume:
-        image = read_ct(args.volume, None)
-        array, spacing = sitk.GetArrayFromImage(image), image.GetSpacing()
-    else:
-        drawn = np.random.default_rng(args.seed)
-        array = drawn.normal(0, 300, (args.slices, args.size, args.size)).clip(-1024, 2000)
-        spacing = (0.8, 0.8, args.interval)
-    # repeated from its first slice, or cut off, to the number asked for
-    tiled = array[np.arange(args.slices) % len(array)].astype(np.int16)
-    image = sitk.GetImageFromArray(tiled)
-    image.SetSpacing(spacing)
-    sitk.WriteImage(image, str(path), useCompression=True)
 
 
 def build(path: str, args: argparse.Namespace) -> LesionInferencer:
@@ -151,7 +134,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
         keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         volume = Path(folder) / 'volume.nii.gz'
-        write_volume(volume, args)
+        sitk.WriteImage(read_or_draw_volume(args), str(volume), useCompression=True)
         return [profile(path, volume, args) for path in args.configs]
 
 
@@ -186,10 +169,7 @@ def main():
     )
     parser.add_argument('--checkpoint', help='of a single config (default: random weights)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='config overrides')
-    parser.add_argument('--volume', help='a CT, repeated to --slices (default: noise)')
-    parser.add_argument('--slices', type=int, default=32, help='(default 32)')
-    parser.add_argument('--size', type=int, default=512, help='side of noise, px (default 512)')
-    parser.add_argument('--interval', type=float, default=2.0, help='of noise, mm (default 2)')
+    add_volume_options(parser)
     parser.add_argument('--batch-size', type=int, help="(default: infer.py's)")
     parser.add_argument('--score-thr', type=float, help="(default: the config's)")
     parser.add_argument(

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import SimpleITK as sitk
 from mmengine.config import DictAction
 
 from mmlesion.analysis.benchmark import BenchmarkParser, format_table
+from mmlesion.analysis.drawn_volume import add_volume_options, read_or_draw_volume
 from mmlesion.analysis.memory import PeakMemory, check_memory
 from mmlesion.analysis.timing import Rounds, Seconds, interleave, time_call
-from mmlesion.io.ct import read_ct
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
@@ -58,22 +57,6 @@ KINDS = {
     'channels last': Kind(True, 16, dict(fuse_conv_bn=True, channels_last=True)),
     'amp': Kind(True, 16, dict(fuse_conv_bn=True, channels_last=True, amp=True)),
 }
-
-
-def make_volume(args: argparse.Namespace) -> CTVolume:
-    """Read the volume, or draw one of noise, with the slices asked for, repeated as often."""
-    if args.volume:
-        image = read_ct(args.volume, None)
-        array, spacing = sitk.GetArrayFromImage(image), image.GetSpacing()
-    else:
-        drawn = np.random.default_rng(args.seed)
-        array = drawn.normal(0, 300, (args.slices, args.size, args.size)).clip(-1024, 2000)
-        spacing = (0.8, 0.8, args.interval)
-    # repeated from its first slice, or cut off, to the number asked for
-    tiled = array[np.arange(args.slices) % len(array)].astype(np.int16)
-    image = sitk.GetImageFromArray(tiled)
-    image.SetSpacing(spacing)
-    return CTVolume(image)
 
 
 def build(kind: Kind, args: argparse.Namespace) -> LesionInferencer:
@@ -124,7 +107,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
     check_memory(args.device)
     if args.slices < 1 or args.batch_size < 1:
         raise UserError('--slices and --batch-size must be at least 1')
-    volume = make_volume(args)
+    volume = CTVolume(read_or_draw_volume(args))
     kinds = {name: KINDS[name] for name in args.kinds}
     functions = {}
     for name, kind in kinds.items():
@@ -181,10 +164,7 @@ def main():
     )
     parser.add_argument('--checkpoint', help='(default: random weights)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='config overrides')
-    parser.add_argument('--volume', help='a CT, repeated to --slices (default: noise)')
-    parser.add_argument('--slices', type=int, default=32, help='(default 32)')
-    parser.add_argument('--size', type=int, default=512, help='side of noise, px (default 512)')
-    parser.add_argument('--interval', type=float, default=2.0, help='of noise, mm (default 2)')
+    add_volume_options(parser)
     parser.add_argument('--batch-size', type=int, default=4, help='slices (default 4)')
     parser.run(measure, lambda rows: format_table(rows, COLUMNS))
 
