@@ -15,6 +15,7 @@ from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
 ASSETS = Path(__file__).parent / 'assets'
 VENDOR = Path(__file__).parent / 'vendor'
+TITLES = dict(froc='FROC report', volume='Lesions of a volume', followup='Lesions in two studies')
 
 
 def write_page(name: str, data: Any, path: str | Path, library: str | None = None) -> None:
@@ -23,23 +24,26 @@ def write_page(name: str, data: Any, path: str | Path, library: str | None = Non
     A content security policy allows the page nothing but its own style, program and pictures.
 
     Args:
-        name (str): Of the template, style and program in ``assets``.
+        name (str): Of the page's body, style and program in ``assets``, which complete those of
+            all pages, ``page.*``. One of :data:`TITLES`.
         data (Any): What the program shows; NaN and infinity become null.
         path (str | Path): The HTML file.
         library (str, optional): Path of a program in ``vendor`` that the page's own one uses, with
             its ``LICENSE`` and ``THIRD_PARTY_LICENSES.txt`` beside it.
     """
-    script, style = _asset(f'{name}.js'), _asset(f'{name}.css')
-    page = _asset(f'{name}.html')
-    scripts = [script] if library is None else [_licensed(library), script]
+    style = _asset('page.css') + _asset(f'{name}.css')
+    own = _asset('page.js') + _asset(f'{name}.js')
+    scripts = [own] if library is None else [_licensed(library), own]
     parts = {
+        '{{body}}': _asset(f'{name}.html'),
         '{{policy}}': _policy(scripts, style),
+        '{{title}}': TITLES[name],
         '{{disclaimer}}': NOT_FOR_DIAGNOSIS,
         '{{style}}': style,
-        '{{library}}': scripts[0],
-        '{{script}}': script,
+        '{{scripts}}': ''.join(f'<script>{script}</script>\n' for script in scripts),
         '{{data}}': _embed(data),
     }
+    page = _asset('page.html')
     # The data are last: what they contain is not looked at for further marks.
     for mark, text in parts.items():
         page = page.replace(mark, text, 1)

@@ -1,6 +1,3 @@
-'use strict';
-
-const data = JSON.parse(document.getElementById('data').textContent);
 const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9'];
 const DASHES = ['none', '7 3', '2 3', '9 3 2 3', '12 4', '4 4'];
 const KINDS = [
@@ -18,7 +15,6 @@ const ORDERS = {
   doubtful: { overlap: 'overlap', score: 'score', area: 'size', name: 'file name' },
 };
 
-const byId = (id) => document.getElementById(id);
 const low = Math.log2(data.bandRates[0]);
 const high = Math.log2(data.bandRates[data.bandRates.length - 1]);
 const counted = data.lesions.ignored.map((ignored, i) => (ignored ? -1 : i)).filter((i) => i >= 0);
@@ -75,22 +71,6 @@ for (const run of data.runs) {
   run.allScores = [...run.scores.tp, ...run.scores.fp, ...run.scores.neutral];
   run.allScores.sort((a, b) => b - a);
   run.curve = curveOf(run);
-}
-
-// ---- elements -------------------------------------------------------------------------------
-
-function element(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
-
-function svg(name, attributes = {}, ...children) {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
 }
 
 function fillTable(table, header, rows) {

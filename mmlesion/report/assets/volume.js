@@ -1,7 +1,3 @@
-'use strict';
-
-const data = JSON.parse(document.getElementById('data').textContent);
-const byId = (id) => document.getElementById(id);
 const AXES = { axial: 2, coronal: 1, sagittal: 0 };
 const COLORS = { chosen: '#ffe14d', other: '#80d0ff', diameter: '#5dff5d' };
 const state = { axis: 2, lesion: null, window: 'lesion', zoom: 1, threshold: 0, order: 'score' };
@@ -9,13 +5,6 @@ const MASK_OPACITY = 0.3;
 let viewer = null;
 
 const fixed = (value, digits) => value.toFixed(digits);
-
-function element(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
 
 // ---- places ---------------------------------------------------------------------------------
 // Places are fractions of the volume along x (to the right), y (to anterior), z (to superior).
@@ -80,13 +69,6 @@ function crosses(lesion) {
 }
 
 const onKeySlice = (lesion) => state.axis === 2 && currentIndex(2) === lesion.key;
-
-function svg(name, attributes, ...children) {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
 
 const unit = () => byId('canvas').width / Math.max(1, byId('canvas').clientWidth);
 
