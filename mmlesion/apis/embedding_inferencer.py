@@ -19,6 +19,7 @@ from mmlesion.utils.configs import load_config
 
 from ..utils import UserError
 from .inferencer import load_detector, volume_pipeline
+from .slice_batches import slice_sample
 
 BATCH = 16  # lesions
 
@@ -73,14 +74,5 @@ class EmbeddingInferencer:
         # from i, j, k of the volume's file to z, y, x of its array
         _, y1, x1, _, y2, x2 = volume.boxes_from_index(lesion.bbox_voxel)[0].tolist()
         index = volume.slice_index(lesion.key_slice)
-        return dict(
-            volume=volume.array,
-            spacing=list(volume.spacing[:2]),
-            slice_interval=volume.spacing[2],
-            height=volume.array.shape[1],
-            width=volume.array.shape[2],
-            slice_index=index,
-            img_id=index,
-            img_path=f'slice {index}',
-            instances=[dict(bbox=[x1, y1, x2, y2], bbox_label=0, ignore_flag=0)],
-        )
+        box = dict(bbox=[x1, y1, x2, y2], bbox_label=0, ignore_flag=0)
+        return dict(slice_sample(volume, index), instances=[box])

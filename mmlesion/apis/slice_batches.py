@@ -65,16 +65,20 @@ def load_batches(
     return prefetch(partial(_load, volume, pipeline), chunks)
 
 
-def _load(volume: CTVolume, pipeline: Compose, indices: np.ndarray) -> SliceBatch:
-    shared = dict(
+def slice_sample(volume: CTVolume, index: int) -> dict:
+    """Return the sample of a slice that the pipeline of :func:`load_batches` takes."""
+    return dict(
         volume=volume.array,
         spacing=list(volume.spacing[:2]),
         slice_interval=volume.spacing[2],
         height=volume.array.shape[1],
         width=volume.array.shape[2],
+        slice_index=index,
+        img_id=index,
+        img_path=f'slice {index}',
     )
-    inputs = []
-    for index in indices.tolist():
-        sample = dict(shared, slice_index=index, img_id=index, img_path=f'slice {index}')
-        inputs.append(pipeline(sample))
+
+
+def _load(volume: CTVolume, pipeline: Compose, indices: np.ndarray) -> SliceBatch:
+    inputs = [pipeline(slice_sample(volume, index)) for index in indices.tolist()]
     return SliceBatch(indices.tolist(), pseudo_collate(inputs))

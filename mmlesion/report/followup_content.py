@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmlesion.io.results import DetectedLesion
+from mmlesion.structures.crops import crop_array
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.visualization.lesion_overlay import choose_window
 
@@ -50,36 +51,30 @@ def followup_content(
         dict: JSON.
     """
     studies = {'earlier': earlier, 'later': later}
+    lesions = {}
+    for when, study in studies.items():
+        lesions[when] = {lesion.id: (study.volume, lesion) for lesion in study.lesions}
     return {
         'studies': {when: study.source for when, study in studies.items()},
         'total': total,
-        'rows': [_with_pictures(row, studies) for row in rows],
+        'rows': [_with_pictures(row, lesions) for row in rows],
     }
 
 
-def _with_pictures(row: dict[str, Any], studies: dict[str, Study]) -> dict[str, Any]:
+def _with_pictures(
+    row: dict[str, Any], lesions: dict[str, dict[int, tuple[CTVolume, DetectedLesion]]]
+) -> dict[str, Any]:
     """Return a row with a picture of each study that has the lesion, at one scale and window."""
     shown = {}
-    for when, study in studies.items():
-        by_id = {lesion.id: lesion for lesion in study.lesions}
+    for when, by_id in lesions.items():
         if row[f'{when}_id'] is not None:
-            shown[when] = (study.volume, by_id[row[f'{when}_id']])
+            shown[when] = by_id[row[f'{when}_id']]
     # both studies in one field of view, so that growth is seen
     diameter = max(lesion.diameter_mm for _, lesion in shown.values())
     side = max(LEAST_SIDE_MM, SIDE_IN_DIAMETERS * diameter)
     window = _window(*next(iter(shown.values())))
     pictures = {when: _picture(*one, side, window) for when, one in shown.items()}
     return {**row, 'window': window, 'pictures': pictures}
-
-
-def _cut(section: np.ndarray, first: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Return a rectangle of a slice (H, W) from px x, y on, with air where it leaves the slice."""
-    crop = np.full(size[::-1], AIR, dtype=section.dtype)
-    # px of the slice, the upper ends exclusive; of the rectangle, they are less the first px
-    low, high = first.clip(0), np.minimum(first + size, section.shape[::-1])
-    (x1, y1), (x2, y2) = low - first, high - first
-    crop[y1:y2, x1:x2] = section[low[1] : high[1], low[0] : high[0]]
-    return crop
 
 
 def _window(volume: CTVolume, lesion: DetectedLesion) -> tuple[float, float]:
@@ -97,7 +92,8 @@ def _picture(
     size = np.ceil(side_mm / spacing).astype(int)
     # px x, y of the upper left corner, with the box's center in the middle
     first = np.floor(box.mean(axis=0) - size / 2).astype(int)
-    crop = _cut(section, first, size)
+    # beyond the slice lies air; its axes are y, x
+    crop = crop_array(section, first[::-1], size[::-1], AIR)
     ends = None
     if lesion.recist_voxel is not None:
         # z, y, x without z, reversed: x, y

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
+from mmlesion.structures.crops import crop_array
+
 
 def cut_volume(
     volume: np.ndarray,
@@ -28,27 +30,14 @@ def cut_volume(
     """
     origin, extent = np.asarray(start), np.asarray(size)
     if scale == 1:
-        return _cut(volume, origin, extent, pad_hu)
+        return crop_array(volume, origin, extent, pad_hu)
     # The center of the scaled volume's voxel i is the point (i + 0.5) / scale of the volume's.
     first = (origin + 0.5) / scale - 0.5
     # the whole voxels that the interpolation reads: from corner up to end, exclusive
     corner = np.floor(first).astype(int)
     end = np.ceil(first + (extent - 1) / scale).astype(int) + 1
-    part = _cut(volume, corner, end - corner, pad_hu).astype(np.float32)
+    part = crop_array(volume, corner, end - corner, pad_hu).astype(np.float32)
     scaled = ndimage.affine_transform(
         part, np.full(3, 1 / scale), first - corner, tuple(extent), order=1, mode='nearest'
     )
     return np.rint(scaled).astype(np.int16)
-
-
-def _cut(volume: np.ndarray, start: np.ndarray, size: np.ndarray, pad_hu: int) -> np.ndarray:
-    part = np.full(size, pad_hu, volume.dtype)
-    # what the part and the volume share, in voxels of the volume; the upper ends are exclusive
-    low, high = np.maximum(start, 0), np.minimum(start + size, volume.shape)
-    if (low < high).all():
-        part[_block(low - start, high - start)] = volume[_block(low, high)]
-    return part
-
-
-def _block(low: np.ndarray, high: np.ndarray) -> tuple[slice, ...]:
-    return tuple(map(slice, low, high))
