@@ -10,6 +10,7 @@ from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import autocast_box_type
 
 from mmlesion.io.slices import slice_path
+from mmlesion.structures.crops import crop_array
 
 from .loading import LoadCTSlices
 
@@ -94,11 +95,9 @@ class CropLesionPatch(BaseTransform):
         x, y = results['gt_bboxes'].centers[0].round().int().tolist()
         # px of the image at the patch's upper left corner, which may lie beyond the image
         left, top = x - self.size // 2, y - self.size // 2
-        patch = np.full((self.size, self.size) + img.shape[2:], img.min(), img.dtype)
-        # px of the image, the upper ends exclusive; of the patch, they are less left and top
-        y1, x1 = max(top, 0), max(left, 0)
-        y2, x2 = min(top + self.size, img.shape[0]), min(left + self.size, img.shape[1])
-        patch[y1 - top : y2 - top, x1 - left : x2 - left] = img[y1:y2, x1:x2]
+        # all channels, if the image has any
+        start, size = (top, left, 0), (self.size, self.size, *img.shape[2:])
+        patch = crop_array(img, start[: img.ndim], size, img.min())
         results['img'] = patch
         results['img_shape'] = patch.shape[:2]
         results['gt_bboxes'].translate_((-left, -top))
