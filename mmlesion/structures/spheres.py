@@ -262,7 +262,7 @@ def sphere_overlaps(
     """
     if mode not in ('iou', 'iof'):
         raise ValueError(f"mode must be 'iou' or 'iof', not {mode!r}")
-    check_shape(shape)
+    check_shape('shape', shape)
     if is_aligned and len(spheres1) != len(spheres2):
         raise ValueError(f'{len(spheres1)} spheres cannot be aligned with {len(spheres2)}')
     # volumes overflow half precision, and differences of its coordinates are coarse
@@ -278,18 +278,19 @@ def sphere_overlaps(
     return inter / divisor.clamp(min=eps)
 
 
-def check_shape(shape: str, owner: object = None) -> None:
+def check_shape(option: str, shape: str, owner: object = None) -> None:
     """Check the name of a shape.
 
     Args:
-        shape (str): The name.
+        option (str): The option's name, for the error message.
+        shape (str): The name of the shape.
         owner (object, optional): The component whose option it is, for the error message.
 
     Raises:
         OptionError: If it is none of ``SHAPES``.
     """
     if shape not in SHAPES:
-        raise OptionError(f'shape must be one of {SHAPES}, not {shape!r}', owner)
+        raise OptionError(f'{option} must be one of {SHAPES}, not {shape!r}', owner)
 
 
 def _meet_cubes(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:

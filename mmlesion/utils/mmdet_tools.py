@@ -207,7 +207,18 @@ def _constructor(error: Exception) -> str | None:
                 return type(frame.f_locals['self']).__name__
     for frame in reversed(frames):
         if frame.f_code.co_name == 'build_from_cfg':
-            return getattr(frame.f_locals.get('obj_cls'), '__name__', None) or 'the config'
+            built = getattr(frame.f_locals.get('obj_cls'), '__name__', None)
+            return built or _option_of(frame.f_locals.get('cfg'), frames) or 'the config'
+    return None
+
+
+def _option_of(value: object, frames: Sequence[FrameType]) -> str | None:
+    """Name the component, and its option, that a value was given to which names no component."""
+    for frame in reversed(frames):
+        if frame.f_code.co_name == '__init__' and 'self' in frame.f_locals:
+            for name, given in frame.f_locals.items():
+                if given is value:
+                    return f'{type(frame.f_locals["self"]).__name__}: {name}'
     return None
 
 
@@ -247,28 +258,29 @@ def _is_ours(frame: FrameType) -> bool:
 
 
 def _place_unless_raised(error: Exception) -> str:
-    """The line that an error is from, where nobody wrote a message that names the option."""
+    """The line that an error is from, and the options, where no message names option and value."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     package = _frames(error)[-1].f_globals.get('__name__', '').partition('.')[0]
-    knows_options = package in ('mmlesion', 'mmdet', 'mmcv', 'mmengine')
-    if (last.line or '').startswith('raise') and knows_options:
+    raised = (last.line or '').startswith('raise')
+    given = _options_given(error)
+    message = str(error)
+    # mmdet and others do not always name what they refuse
+    named = any(name in message and f'{value!r}' in message for name, value in given.items())
+    if raised and (package == 'mmlesion' or named):
         return ''
-    options = _options_given(error)
+    listed = ', '.join(f'{name}={value!r:.40}' for name, value in given.items())
     place = f' ({last.filename}, line {last.lineno}: {last.line})'
-    if options and not knows_options:  # of torch, for example
+    if raised or listed and package not in ('mmlesion', 'mmdet', 'mmcv', 'mmengine'):  # of torch
         place = ''
-    return f'{place}; check its options{options and f" {options}"}'
+    return f'{place}; check its options{listed and f" {listed}"}'
 
 
-def _options_given(error: Exception) -> str:
-    """Return the numbers and names that the config gives to the component that was built."""
+def _options_given(error: Exception) -> dict[str, object]:
+    """Return what the config gives to the component that was built."""
     for frame in reversed(_frames(error)):
         if frame.f_code.co_name == 'build_from_cfg':
-            given = frame.f_locals.get('args') or {}
-            scalar = (int, float, str, list, tuple)
-            listed = [f'{k}={v!r:.40}' for k, v in given.items() if isinstance(v, scalar)]
-            return ', '.join(listed)
-    return ''
+            return frame.f_locals.get('args') or {}
+    return {}
 
 
 def one_line(error: Exception) -> str:

@@ -43,7 +43,7 @@ def test_unknown_component_and_option():
     'config, message',
     [
         (dict(type='LoadCTSlices', num_slices=2), 'LoadCTSlices: num_slices must be odd and pos'),
-        (dict(type='RandomLesionCrop', crop_size=96, lesion_share=2), 'RandomLesionCrop: lesion_'),
+        (dict(type='RandomLesionCrop', lesion_share=2), 'RandomLesionCrop: lesion_share'),
         (dict(type='WindowHU', windows=[(1, 0)]), 'WindowHU: windows: a window is (low, high)'),
         # which Python refuses, and not mmlesion: the line names the option
         (dict(type='NormalizeSpacing', spacing=None), 'NormalizeSpacing: '),

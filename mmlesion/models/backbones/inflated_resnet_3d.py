@@ -51,9 +51,7 @@ class InflatedResNet3D(ResNet):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         if len(kernel_depths) != 4:
-            raise OptionError(
-                f'kernel_depths={tuple(kernel_depths)}: give one for each ResBlock', self
-            )
+            raise OptionError(f'kernel_depths={kernel_depths}: give one for each ResBlock', self)
         self.kernel_depths = list(kernel_depths)
         super().__init__(
             depth,

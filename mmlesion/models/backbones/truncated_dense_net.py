@@ -144,8 +144,8 @@ class TruncatedDenseNet(BaseModule):
         super().__init__(init_cfg)
         if not set(fusion_indices) <= set(range(len(block_layers))):
             raise OptionError(
-                f'fusion_indices={tuple(fusion_indices)} of {len(block_layers)} dense blocks: they '
-                f'are from 0 to {len(block_layers) - 1}',
+                f'fusion_indices={fusion_indices} are not all from 0 to {len(block_layers) - 1}, '
+                f'the dense blocks of block_layers={block_layers}',
                 self,
             )
         self.norm_eval = norm_eval

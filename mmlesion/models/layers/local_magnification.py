@@ -51,7 +51,7 @@ class LocalMagnification(BaseModule):
         self.start = SCALE * crop_size // 2 - 1 - output_size // 2
         if output_size % 2 == 0 or self.start < MARGIN or channels % 2:
             raise OptionError(
-                f'a crop of {crop_size} voxels is magnified to an odd output_size of at most '
+                f'crop_size={crop_size} voxels are magnified to an odd output_size of at most '
                 f'{SCALE * crop_size - 2 * MARGIN - 1} and an even number of channels, but '
                 f'output_size={output_size} and channels={channels}',
                 self,

@@ -83,7 +83,7 @@ def batched_nms_3d(
     Raises:
         ValueError: If the numbers of spheres, scores and groups differ, or ``mode`` is invalid.
     """
-    check_shape(mode)
+    check_shape('mode', mode)
     boxes = get_box_tensor(boxes)
     if not len(boxes) == len(scores) == len(idxs):
         raise ValueError(f'{len(boxes)} boxes, {len(scores)} scores and {len(idxs)} groups')

@@ -131,4 +131,4 @@ def test_nothing_proposed():
 
 def test_bad_score():
     with pytest.raises(ValueError, match="not 'median'"):
-        AggregatedRoIHead(None, None, score='median')
+        AggregatedRoIHead({}, {}, score='median')

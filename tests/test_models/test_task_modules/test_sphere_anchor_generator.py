@@ -65,11 +65,13 @@ def test_valid_flags():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match='2 strides, but diameters of 1 levels'):
+    with pytest.raises(
+        ValueError, match=r'strides=\[4, 8\] and diameters=\[\[4\]\] are of'
+    ):
         SphereAnchorGenerator([4, 8], [[4]])
-    with pytest.raises(ValueError, match='diameters over 0'):
+    with pytest.raises(ValueError, match='each level needs some, all over 0'):
         SphereAnchorGenerator([4], [[0, 4]])
-    with pytest.raises(ValueError, match='diameters over 0'):
+    with pytest.raises(ValueError, match='each level needs some, all over 0'):
         SphereAnchorGenerator([4], [[]])
     with pytest.raises(ValueError, match='2 feature maps, but 3 levels'):
         SphereAnchorGenerator().grid_priors([(1, 1, 1)] * 2, device='cpu')

@@ -62,7 +62,7 @@ class ALBEncoder(BaseModule):
         super().__init__()
         genotypes = DEFAULT_GENOTYPES if genotypes is None else genotypes
         if set(genotypes) != set(DEFAULT_GENOTYPES):
-            raise OptionError(f"genotypes are 'alb' and 'reduction', not {sorted(genotypes)}", self)
+            raise OptionError(f"genotypes are 'alb' and 'reduction', not {genotypes}", self)
         width = len(genotypes['alb']) * channels
         self.conv = ConvModule(in_channels, width, 3, padding=1, act_cfg=None, **CONV_BN)
         self.alb = AutoLesionBlock(width, channels, genotypes['alb'])

@@ -58,7 +58,9 @@ class DiameterAlignedExtractor(BaseModule):
         super().__init__(init_cfg)
         if magnification and not diameter_alignment:
             raise OptionError(
-                'magnification has crops of a fixed size: it needs diameter_alignment', self
+                f'magnification={magnification} has crops of a fixed size: it needs '
+                'diameter_alignment',
+                self,
             )
         self.featmap_strides = tuple(featmap_strides)
         self.diameter_alignment = diameter_alignment

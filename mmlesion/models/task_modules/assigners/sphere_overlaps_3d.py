@@ -25,7 +25,7 @@ class SphereOverlaps3D:
     """
 
     def __init__(self, mode: str = 'cube') -> None:
-        check_shape(mode, self)
+        check_shape('mode', mode, self)
         self.mode = mode
 
     def __call__(

@@ -49,10 +49,11 @@ class SphereAnchorGenerator:
     ) -> None:
         if len(strides) != len(diameters):
             raise OptionError(
-                f'{len(strides)} strides, but diameters of {len(diameters)} levels', self
+                f'strides={strides} and diameters={diameters} are of different numbers of levels',
+                self,
             )
         if not all(level and min(level) > 0 for level in diameters):
-            raise OptionError(f'each level needs diameters over 0, not {diameters}', self)
+            raise OptionError(f'diameters={diameters}: each level needs some, all over 0', self)
         self.strides = list(map(_triple, strides))
         self.diameters = list(map(tuple, diameters))
         self.use_box_type = use_box_type

@@ -95,7 +95,7 @@ def test_wrong_pool():
 
 
 def test_wrong_genotypes():
-    with pytest.raises(UserError, match=r"'alb' and 'reduction', not \['alb'\]"):
+    with pytest.raises(UserError, match=r"'alb' and 'reduction', not {'alb': "):
         ALBEncoder(genotypes=dict(alb=DEFAULT_GENOTYPES['alb']))
     wrong = dict(DEFAULT_GENOTYPES, reduction=[(0, 'none', 3, 'none')])
     with pytest.raises(UserError, match='input 3 is not one of 0 to 0'):
