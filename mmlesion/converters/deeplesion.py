@@ -13,7 +13,7 @@ from tqdm import tqdm
 from mmlesion.io.coco import make_categories
 from mmlesion.io.deeplesion import Row, RowError, count_lines, read_lines
 from mmlesion.io.deeplesion_rows import parse_lines
-from mmlesion.io.schema import LESION_TYPES, Annotation, Image, make_annotation, make_image
+from mmlesion.io.schema import LESION_TYPES, Image, make_image
 from mmlesion.utils import UserError
 from mmlesion.utils.collector import collector_paused
 
@@ -26,6 +26,7 @@ from .base import (
     print_skipped,
     warn_of_empty,
 )
+from .deeplesion_lesions import MeasuredLesions
 
 # Of each kind of problem so many are printed; skipped.txt has all.
 PRINTED = 20
@@ -65,7 +66,8 @@ def convert(
     if skipped and not lesions:
         run.refuse_all(skipped)
     files = {f'{split}.json': coco for split, coco in splits.items()}
-    run.write(files, skipped)
+    with collector_paused():
+        run.write(files, skipped)
     print_skipped(skipped, PRINTED, listed=run.skipped_file)
     rows: list[list] = [['split', 'images', 'lesions']]
     for split, coco in splits.items():
@@ -122,13 +124,12 @@ class DeepLesionSplit:
 
     def __init__(self, name: str, source: str, multi_type: bool) -> None:
         names = LESION_TYPES if multi_type else ('lesion',)
-        self.multi_type = multi_type
-        self.image_ids: dict[str, int] = {}
+        self.image_ids: dict[tuple[str, int], int] = {}
         self.image_fields: list[tuple] = []
         self.coco: dict[str, Any] = {
             'info': {'description': f'DeepLesion, {name} split', 'source': source},
             'images': [],
-            'annotations': [],
+            'annotations': MeasuredLesions(multi_type),
             'categories': make_categories(names),
         }
 
@@ -139,21 +140,19 @@ class DeepLesionSplit:
             RowError: If the folder ``images`` has no key slice, or the row says something else of
                 its image than earlier ones.
         """
-        file_name = row.file_name
-        image_id = self.image_ids.get(file_name)
+        key = (row.series, row.key_slice)
+        image_id = self.image_ids.get(key)
         if image_id is None:
-            if not (Path(images) / file_name).is_file():
-                missing = Path(images) / file_name
-                raise row.line.error(f'there is no key slice {missing}', 'missing key slice')
+            path = Path(images) / row.file_name
+            if not path.is_file():
+                raise row.line.error(f'there is no key slice {path}', 'missing key slice')
             # the image with this id is at image_id - 1 of the list
-            image_id = self.image_ids[file_name] = len(self.image_ids) + 1
+            image_id = self.image_ids[key] = len(self.image_ids) + 1
             self.coco['images'].append({'id': image_id, **image_entry(row)})
             self.image_fields.append(_image_fields(row))
         elif _image_fields(row) != self.image_fields[image_id - 1]:
             _check_same(row, self.coco['images'][image_id - 1], image_entry(row))
-        annotation = annotation_entry(row, row.lesion_type if self.multi_type else 1)
-        number = len(self.coco['annotations']) + 1
-        self.coco['annotations'].append({'id': number, 'image_id': image_id, **annotation})
+        self.coco['annotations'].add(image_id, row)
 
 
 def check_box(row: Row) -> None:
@@ -188,23 +187,6 @@ def image_entry(row: Row) -> Image:
         study_id=row.study,
         series_id=row.series_id,
         pixel_center=0.0,
-    )
-
-
-def annotation_entry(row: Row, category: int) -> Annotation:
-    """Return the COCO annotation of a row, without ``id`` and ``image_id``."""
-    x1, y1, x2, y2 = row.box
-    # The file's six significant digits leave nothing to keep below 1e-6 px.
-    w, h = round(x2 - x1, 6), round(y2 - y1, 6)
-    return make_annotation(
-        [x1, y1, w, h],
-        round(w * h, 6),
-        noisy=row.noisy,
-        category_id=category,
-        recist=row.recist,
-        diameters_mm=[round(diameter * row.spacing[0], 6) for diameter in row.diameters],
-        normalized_location=row.location,
-        lesion_type=row.lesion_type,
     )
 
 

@@ -19,12 +19,11 @@ from .deeplesion import (
     Row,
     RowError,
 )
-from .number_columns import split_numbers
+from .number_columns import round_columns, split_numbers
 from .schema import LESION_TYPES
 
 _BLOCK = 2_000  # lines of which one that is not as usual slows down the others
 _LARGEST = 1e15  # up to which numbers without decimals are exact
-_LARGEST_COORDINATE = 1e5  # up to which six decimals are, by far
 
 
 class _Unusual(Exception):
@@ -72,8 +71,9 @@ def _parse_block(lines: Sequence[Line]) -> Sequence[Row | None]:
     key, code = integers('Key_slice_index')[:, 0], integers('Train_Val_Test')[:, 0]
     ids = (integers('Patient_index'), integers('Study_index'), integers('Series_ID'))
     patient, study, series_id = (column[:, 0] for column in ids)
-    recist = _from_zero(floats('Measurement_coordinates', 8))
-    box = _from_zero(floats('Bounding_boxes', 4))
+    # the file counts pixels from 1
+    recist = round_columns(floats('Measurement_coordinates', 8) - 1)
+    box = round_columns(floats('Bounding_boxes', 4) - 1)
     diameters = floats('Lesion_diameters_Pixel_', 2)
     location = floats('Normalized_lesion_location', 3)
     kind, noisy = integers('Coarse_lesion_type')[:, 0], integers('Possibly_noisy')[:, 0]
@@ -132,19 +132,6 @@ def _numbers(cells: Sequence[str], count: int) -> np.ndarray:
         raise _Unusual from None
     _require(len(values) == len(cells) * count and bool((np.abs(values) < _LARGEST).all()))
     return values.reshape(len(cells), count)
-
-
-def _from_zero(values: np.ndarray) -> np.ndarray:
-    """Return coordinates that count from 1 as those from 0, rounded to six decimals.
-
-    An integer divided by a power of ten is the float that is nearest to that decimal number, which
-    is what Python's round returns.
-    """
-    _require(bool((np.abs(values) < _LARGEST_COORDINATE).all()))
-    scaled = (values - 1) * 1e6
-    whole = np.rint(scaled)
-    _require(bool((np.abs(scaled - whole) < 0.499).all()))  # which of two is nearer is not in doubt
-    return whole / 1e6
 
 
 def _require(usual: bool) -> None:

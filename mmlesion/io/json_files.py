@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,8 @@ def write_json(value: Any, path: str | Path, indent: int | None = None) -> None:
     What is not a finite number becomes null, since JSON has no NaN.
 
     Args:
-        value (Any): What to write.
+        value (Any): What to write. In place of a list that is the whole, or a value of the whole,
+            there may be a sequence whose records are made when they are asked for.
         path (str | Path): The file.
         indent (int, optional): Spaces of a level. Defaults to None: a dictionary has a line for
             each key, for human readers, and anything else is on one line.
@@ -171,13 +172,14 @@ def _encode_lines(value: dict) -> Iterator[str]:
 
 def _encode(value: Any, indent: int | None = None) -> Iterator[str]:
     """Yield the JSON text of a value; that of a long list in parts."""
-    if not isinstance(value, list) or len(value) <= _PART or indent is not None:
-        yield _dumps(value, indent)
+    records = isinstance(value, Sequence) and not isinstance(value, (str, tuple))
+    if not records or len(value) <= _PART or indent is not None:
+        yield _dumps(list(value) if records else value, indent)
         return
     for start in range(0, len(value), _PART):
         yield '[' if start == 0 else ', '
         # the items alone: the brackets of the whole list are added around the parts
-        yield _dumps(value[start : start + _PART])[1:-1]
+        yield _dumps(list(value[start : start + _PART]))[1:-1]
     yield ']'
 
 

@@ -128,3 +128,22 @@ def _split(values: np.ndarray, widths: dict[str, int]) -> dict[str, np.ndarray]:
         columns[key] = values[:, start : start + size] if size else values[:, start]
         start += size or 1
     return columns
+
+
+def round_columns(values: np.ndarray, decimals: int = 6) -> np.ndarray:
+    """Round each number to the float that Python's round gives, which NumPy's does not always.
+
+    A whole number divided by a power of ten is the float that is nearest to that decimal number.
+    Where it is in doubt which of two whole numbers is nearer, or they are too large to be exact,
+    Python itself rounds.
+
+    Args:
+        values (ndarray): Finite numbers.
+        decimals (int): Defaults to 6.
+    """
+    scaled = values * 10.0**decimals
+    whole = np.rint(scaled)
+    rounded = whole / 10.0**decimals
+    in_doubt = (np.abs(scaled - whole) > 0.499) | (np.abs(scaled) > 1e11)
+    rounded[in_doubt] = [round(value, decimals) for value in values[in_doubt].tolist()]
+    return rounded

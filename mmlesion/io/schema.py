@@ -130,6 +130,9 @@ class Annotation(TypedDict, total=False):
     distance: float
 
 
+_KNOWN = {schema: frozenset(schema.__annotations__) for schema in (Image, Annotation)}
+
+
 def make_image(
     file_name: str,
     size: Sequence[int],
@@ -194,7 +197,9 @@ def make_annotation(
 
 
 def _check_names(fields: Mapping[str, Any], schema: type) -> None:
-    if unknown := fields.keys() - schema.__annotations__.keys():
+    known = _KNOWN[schema]
+    if not known.issuperset(fields):
+        unknown = fields.keys() - known
         raise TypeError(f'{schema.__name__} has no field {", ".join(sorted(unknown))}')
 
 

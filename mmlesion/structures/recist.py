@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
+import scipy  # its parts are loaded when they are used
 from contourpy import contour_generator
-from scipy.spatial import ConvexHull
-from scipy.spatial.distance import pdist, squareform
 
 _LINES_PER_PX = 4  # across which the short diameter is sought
 
@@ -71,8 +70,9 @@ def _outline(mask: np.ndarray) -> np.ndarray:
 
 
 def _farthest_points(points: np.ndarray) -> np.ndarray:
-    corners = points[ConvexHull(points).vertices]
-    distances = squareform(pdist(corners, 'sqeuclidean'))
+    corners = points[scipy.spatial.ConvexHull(points).vertices]
+    distance = scipy.spatial.distance
+    distances = distance.squareform(distance.pdist(corners, 'sqeuclidean'))
     return corners[list(np.unravel_index(distances.argmax(), distances.shape))]
 
 

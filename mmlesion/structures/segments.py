@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import scipy  # its parts are loaded when they are used
 from pycocotools import mask as mask_utils
-from scipy import ndimage
 
 from mmlesion.utils import UserError
 
@@ -50,7 +50,7 @@ def cut_segments(
         dict[int, Segment]: The wanted segments by their numbers.
     """
     # item n - 1 has the rows and the columns of the smallest box around segment n
-    places = ndimage.find_objects(numbers)
+    places = scipy.ndimage.find_objects(numbers)
     segments = {}
     for number in np.unique(wanted).tolist():
         if number:

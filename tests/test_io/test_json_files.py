@@ -99,6 +99,13 @@ def test_what_is_written_in_parts_is_the_same(tmp_path, small_blocks, value):
     assert json.loads(path.read_text()) == json.loads(json.dumps(value))
 
 
+@pytest.mark.parametrize('count', [0, 1, 5, 8])
+def test_a_sequence_is_written_as_a_list(tmp_path, small_blocks, count):
+    path = tmp_path / 'a.json'
+    write_json({'a': range(count), 'b': 1}, path)
+    assert json.loads(path.read_text()) == {'a': list(range(count)), 'b': 1}
+
+
 def test_nan_becomes_null(tmp_path, small_blocks):
     path = tmp_path / 'a.json'
     write_json({'a': [1.0] * 5 + [math.nan], 'b': [{'c': -math.inf}]}, path)

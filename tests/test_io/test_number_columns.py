@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmlesion.io.coco import read_coco_results
-from mmlesion.io.number_columns import parse_number_columns
+from mmlesion.io.number_columns import parse_number_columns, round_columns
 from mmlesion.utils import UserError
 
 
@@ -101,3 +101,16 @@ def test_a_bad_record_is_still_named(tmp_path):
     (tmp_path / 'results.json').write_text(json.dumps(listed))
     with pytest.raises(UserError, match='result, "bbox" 2'):
         read_coco_results(tmp_path / 'results.json', [1])
+
+
+def test_numbers_are_rounded_as_python_rounds():
+    generator = np.random.default_rng(0)
+    # decimals, products of decimals, halves of the last decimal, and very large numbers
+    decimals = generator.uniform(-500, 500, 3000).round(3)
+    halves = generator.integers(-(10**9), 10**9, 3000) / 10**6 + 5e-7
+    values = np.concatenate([decimals, decimals[::-1] * decimals, halves, [1e9 + 1 / 3, 1e300, 0]])
+    expected = [round(value, 6) for value in values.tolist()]
+    assert round_columns(values).tolist() == expected
+    assert np.round(values, 6).tolist() != expected  # which is why
+    table = values[:9000].reshape(-1, 3)
+    assert round_columns(table).tolist() == np.reshape(expected[:9000], (-1, 3)).tolist()
