@@ -120,7 +120,7 @@ def check_ct(image: sitk.Image, source: str | Path) -> None:
 
 
 def _check_hu(array: np.ndarray, source: str | Path) -> None:
-    if not np.isfinite(array).all():
+    if array.dtype.kind == 'f' and not np.isfinite(array).all():
         raise UserError(f'{source} holds NaN or infinite values: replace them, by -1024 for air')
     low, high = float(array.min()), float(array.max())
     # a range without air or without tissue is windowed, normalized or not rescaled to HU
@@ -151,10 +151,31 @@ def read_image(path: str | Path) -> sitk.Image:
     with itk_errors_as_user_errors(path):
         check_voxels(path)
         image = sitk.ReadImage(str(path))
-        if path.name.endswith(('.nii', '.nii.gz')):
+        if _is_nifti(path):
             _check_whole_nifti(path, image)
             check_nifti_numbers(path)
     return image
+
+
+def check_whole(path: str | Path) -> None:
+    """Check that a file is whole; of a NIfTI file the voxels are not in memory at once.
+
+    Raises:
+        UserError: If it is missing or unreadable.
+        RuntimeError: If a NIfTI file is truncated.
+    """
+    path = Path(path)
+    if not _is_nifti(path):
+        read_image(path)
+        return
+    header = sitk.ImageFileReader()
+    header.SetFileName(str(path))
+    header.ReadImageInformation()
+    _check_whole_nifti(path, header)
+
+
+def _is_nifti(path: Path) -> bool:
+    return path.name.endswith(('.nii', '.nii.gz'))
 
 
 def _check_data_files(path: Path) -> None:
@@ -191,10 +212,10 @@ def _expected_bytes(header: Mapping[str, str]) -> int:
     return voxel * size * int(header.get('ElementNumberOfChannels', 1))
 
 
-def _check_whole_nifti(path: Path, image: sitk.Image) -> None:
+def _check_whole_nifti(path: Path, image: sitk.Image | sitk.ImageFileReader) -> None:
     """Compare the length of a NIfTI file with its header; ITK reads truncated ones as they are."""
     # of the file's own type: ITK may have converted the image's
-    bits = int(image.GetMetaData('bitpix')) * image.GetNumberOfPixels()
+    bits = int(image.GetMetaData('bitpix')) * math.prod(image.GetSize())
     expected = int(float(image.GetMetaData('vox_offset'))) + bits // 8
     length = path.stat().st_size
     if path.suffix == '.gz':

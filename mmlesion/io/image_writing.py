@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from mmlesion.utils import UserError
 
 from .atomic import writing
-from .ct import read_image
+from .ct import check_whole
 
 
 def write_image(image: sitk.Image, path: str | Path, compress: bool = False) -> None:
@@ -28,7 +28,7 @@ def write_image(image: sitk.Image, path: str | Path, compress: bool = False) -> 
     """
     with writing_image(path):
         sitk.WriteImage(image, str(path), useCompression=compress)
-        read_image(path)
+        check_whole(path)
 
 
 @contextmanager

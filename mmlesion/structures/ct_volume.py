@@ -30,7 +30,8 @@ class CTVolume:
 
     Attributes:
         image (sitk.Image): The volume as given.
-        array (ndarray): (z, y, x) HU in the training orientation.
+        array (ndarray): (z, y, x) HU in the training orientation, to be read alone: it may be a
+            view of the image's voxels.
         spacing (tuple[float]): (x, y, z) mm of ``array``.
         grid (Grid): Where the voxels of ``array`` lie in the world.
         slice_axis (int): Which axis (0, 1, 2 for i, j, k) of the original volume the slices of
@@ -44,8 +45,9 @@ class CTVolume:
         self.grid = _oriented_grid(image, self.ORIENTATION)
         self.spacing = self.grid.spacing
         self._axes, self._shift = _reorientation(self.grid, Grid.from_image(image))
-        # one copy of the voxels, not ITK's and another
-        self.array = np.array(self.oriented(sitk.GetArrayViewFromImage(image)), order='C')
+        # ITK's voxels themselves, but where each slice would be gathered from the whole file
+        array = self.oriented(np.asarray(_Voxels(image)))
+        self.array = array if self._file_axes[0] == 0 else np.array(array, order='C')
         self.slice_axis = 2 - self._file_axes[0]
         self._positions = _slice_positions(image)
 
@@ -138,6 +140,17 @@ class CTVolume:
     def _file_axes(self) -> list[int]:
         """Return the file axes (0, 1, 2 for k, j, i) along which z, y, x of ``array`` run."""
         return np.abs(self._axes).argmax(axis=1).tolist()
+
+
+class _Voxels:
+    """What NumPy makes an array of an image's voxels from, which keeps the image alive.
+
+    The view that SimpleITK itself gives is of freed memory once the image is gone.
+    """
+
+    def __init__(self, image: sitk.Image) -> None:
+        self.image = image
+        self.__array_interface__ = sitk.GetArrayViewFromImage(image).__array_interface__
 
 
 def _slice_positions(image: sitk.Image) -> np.ndarray | None:

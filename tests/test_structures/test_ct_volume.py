@@ -101,3 +101,21 @@ def test_world_points_are_simpleitks():
     points = np.random.default_rng(1).uniform(0, 5, (10, 3))
     expected = [image.TransformContinuousIndexToPhysicalPoint(p) for p in points.tolist()]
     np.testing.assert_allclose(world_of(image, points), expected, atol=1e-6)
+
+
+def test_voxels_are_not_copied_and_outlive_the_image():
+    expected = sitk.GetArrayFromImage(make_image(np.eye(3)))[::-1]
+    image = make_image(np.eye(3))
+    array = CTVolume(image).array
+    assert np.shares_memory(array, sitk.GetArrayViewFromImage(image))
+    assert not array.flags.writeable
+    del image
+    others = [make_image(np.eye(3)) * 0 for _ in range(50)]  # which would take its place
+    assert np.array_equal(array, expected) and len(others) == 50
+
+
+def test_slices_along_another_axis_of_the_file_are_copied():
+    image = make_image(np.eye(3)[[2, 0, 1]])
+    array = CTVolume(image).array
+    assert not np.shares_memory(array, sitk.GetArrayViewFromImage(image))
+    assert array.flags.c_contiguous

@@ -65,9 +65,7 @@ def test_valid_flags():
 
 
 def test_errors():
-    with pytest.raises(
-        ValueError, match=r'strides=\[4, 8\] and diameters=\[\[4\]\] are of'
-    ):
+    with pytest.raises(ValueError, match=r'strides=\[4, 8\] and diameters=\[\[4\]\] are of'):
         SphereAnchorGenerator([4, 8], [[4]])
     with pytest.raises(ValueError, match='each level needs some, all over 0'):
         SphereAnchorGenerator([4], [[0, 4]])
