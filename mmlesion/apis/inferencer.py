@@ -30,6 +30,7 @@ from ..structures import Segment, reverse_axes
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..utils.configs import load_config
+from ..utils.freed_memory import trim_freed_memory
 from ..utils.whole_checkpoints import check_fit
 from .feature_sharing import shared_features, sharing_distance
 from .lesion_writer import check_out_dir, write_lesions
@@ -171,6 +172,7 @@ class LesionInferencer:
             check_out_dir(out_dir)
         score_thr = self.score_thr if pred_score_thr is None else pred_score_thr
         volume = CTVolume(_read(inputs, series))
+        trim_freed_memory()  # ITK reads some files into a buffer of their size
         if self.takes_volumes:
             found = self._detect_spheres(volume, lungs, batch_size, score_thr)
         else:
@@ -185,6 +187,7 @@ class LesionInferencer:
             found.segments,
         )
         if out_dir is not None:
+            trim_freed_memory()  # the label map is large, too
             detector = self.describe_run(score_thr, iou_thr, lungs)
             provenance = dict(source=_name(inputs), detector=detector)
             write_lesions(out_dir, volume, lesions, provenance, max_overlays, self.show_progress)

@@ -35,6 +35,18 @@ def return_freed_memory() -> bool:
     return _set({_MMAP_MAX: 65536, _MMAP_THRESHOLD: 1 << 25, _TRIM_THRESHOLD: 1 << 26})
 
 
+def trim_freed_memory() -> bool:
+    """Give back what is free now, whatever is kept from now on.
+
+    Returns:
+        bool: Whether there was any; False where the C library cannot say so.
+    """
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (AttributeError, OSError, TypeError):  # no such function, no such library
+        return False
+
+
 def _set(settings: dict[int, int]) -> bool:
     try:
         mallopt = ctypes.CDLL(None).mallopt

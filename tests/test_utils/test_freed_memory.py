@@ -4,7 +4,12 @@ import sys
 
 import pytest
 
-from mmlesion.utils.freed_memory import VARIABLES, keep_freed_memory, return_freed_memory
+from mmlesion.utils.freed_memory import (
+    VARIABLES,
+    keep_freed_memory,
+    return_freed_memory,
+    trim_freed_memory,
+)
 
 # A process of its own: this one may have more free memory than the block takes.
 FAULTS = """
@@ -44,6 +49,29 @@ def test_freed_pages_are_used_again(environment):
     assert given_back >= PAGES // 512 > kept
 
 
+TRIMMED = """
+import numpy as np
+from mmlesion.utils.freed_memory import keep_freed_memory, trim_freed_memory
+
+def resident():
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1])  # pages
+
+assert keep_freed_memory()
+np.ones(64 << 20, np.uint8)
+kept = resident()
+assert trim_freed_memory()
+print(kept - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='a function of glibc')
+def test_kept_memory_is_given_back_when_it_is_trimmed(environment):
+    command = [sys.executable, '-c', TRIMMED]
+    pages = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert pages > 0.9 * PAGES
+
+
 @pytest.mark.parametrize('name', VARIABLES)
 def test_the_user_decides(environment, name):
     environment.setenv(name, '1000')
@@ -53,3 +81,4 @@ def test_the_user_decides(environment, name):
 def test_a_library_without_the_setting(environment):
     environment.setattr('ctypes.CDLL', lambda name: object())
     assert not keep_freed_memory()
+    assert not trim_freed_memory()
