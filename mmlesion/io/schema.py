@@ -130,7 +130,9 @@ class Annotation(TypedDict, total=False):
     distance: float
 
 
-_KNOWN = {schema: frozenset(schema.__annotations__) for schema in (Image, Annotation)}
+_KNOWN: dict[type, frozenset[str]] = {
+    schema: frozenset(schema.__annotations__) for schema in (Image, Annotation)
+}
 
 
 def make_image(
