@@ -2,9 +2,10 @@
 
 "anew" computes each key slice alone and gives freed memory back to the system, as a plain program
 does; "kept" keeps the memory; "shared" also computes what key slices share once; "fused",
-"channels last" and "amp" add an option each (docs/speed.md). All run in turn in one run, from
-random weights unless there is a checkpoint. The command of tools/infer.py without reading, stacking
-and writing is timed: loading of slices, network, NMS.
+"channels last" and "amp" add an option each (docs/speed.md). "compiled", which only runs if asked
+for, is "kept" with torch.compile on backbone and neck; compiling is in the first run: --warmup 1.
+All run in turn in one run, from random weights unless there is a checkpoint. The command of
+tools/infer.py without reading, stacking and writing is timed: loading of slices, network, NMS.
 """
 
 from __future__ import annotations
@@ -42,11 +43,13 @@ class Kind(NamedTuple):
         keeps (bool): Whether freed memory is kept.
         feature_cache (int): As of ``LesionInferencer``.
         speed (dict): Options of ``Speed``.
+        compiled (bool): Whether torch.compile compiles backbone and neck.
     """
 
     keeps: bool
     feature_cache: int
     speed: dict[str, bool]
+    compiled: bool = False
 
 
 KINDS = {
@@ -56,6 +59,8 @@ KINDS = {
     'fused': Kind(True, 16, dict(fuse_conv_bn=True)),
     'channels last': Kind(True, 16, dict(fuse_conv_bn=True, channels_last=True)),
     'amp': Kind(True, 16, dict(fuse_conv_bn=True, channels_last=True, amp=True)),
+    # without shared features: batches of new groups of any number would be compiled anew
+    'compiled': Kind(True, 0, {}, compiled=True),
 }
 
 
@@ -70,7 +75,7 @@ def build(kind: Kind, args: argparse.Namespace) -> LesionInferencer:
     torch.manual_seed(args.seed)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of random weights
-        return LesionInferencer(
+        inferencer = LesionInferencer(
             load_config(args.config, args.cfg_options),
             args.checkpoint,
             args.device,
@@ -78,6 +83,10 @@ def build(kind: Kind, args: argparse.Namespace) -> LesionInferencer:
             feature_cache=kind.feature_cache,
             speed=Speed(**kind.speed),
         )
+    if kind.compiled:
+        inferencer.model.backbone.compile()
+        inferencer.model.neck.compile()
+    return inferencer
 
 
 def detect(
@@ -160,7 +169,11 @@ def main():
     parser = BenchmarkParser(__doc__, 'a volume of noise', runs=1)
     parser.add_argument('config', nargs='?', default=str(CONFIG), help=f'(default {CONFIG.name})')
     parser.add_argument(
-        '--kinds', nargs='+', choices=list(KINDS), default=list(KINDS), help='(default: all)'
+        '--kinds',
+        nargs='+',
+        choices=list(KINDS),
+        default=[name for name, kind in KINDS.items() if not kind.compiled],
+        help='(default: all but compiled)',
     )
     parser.add_argument('--checkpoint', help='(default: random weights)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='config overrides')

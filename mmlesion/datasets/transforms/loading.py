@@ -184,7 +184,11 @@ class LoadCTSlices(BaseTransform):
                 f'slice {path} is {img.shape[1]} x {img.shape[0]} px, but its key slice is '
                 f'annotated as {size[1]} x {size[0]} px: check the series'
             )
-        return img.astype(np.float32) * np.float32(self.hu_scale) + np.float32(self.hu_offset)
+        # in place: a copy for each step takes as long as windowing the slice
+        hu = img.astype(np.float32)
+        hu *= np.float32(self.hu_scale)
+        hu += np.float32(self.hu_offset)
+        return hu
 
     def _stored(self, path: str) -> np.ndarray:
         """Return a slice's stored values, (H, W), decoded or out of the cache."""

@@ -41,7 +41,8 @@ class SliceContextBackbone(BaseModule):
     noise on any slices, the others on equal ones.
 
     Converted are the convolutions of more than 1 x 1 that do not see the image: the 3 x 3 of
-    ResNet's, ResNeXt's and RegNet's blocks and of DenseNet's layers, the 7 x 7 of ConvNeXt's.
+    ResNet's, ResNeXt's and RegNet's blocks and of DenseNet's layers, the 7 x 7 of ConvNeXt's
+    blocks and the 2 x 2 between its stages.
     AlignShift's and A3D's program converts the 1 x 1 of DenseNet's layers as well
     (``convs=r'denselayer'``) and neither stem nor transitions. Deformable convolutions stay as they
     are. A Swin Transformer has no convolution but its patch embedding: nothing to convert.

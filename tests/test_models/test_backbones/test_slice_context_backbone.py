@@ -30,6 +30,13 @@ BACKBONES = dict(
             for i in (1, 2, 3, 4)
         },
     ),
+    convnext=dict(
+        type='mmpretrain.ConvNeXt',
+        arch=dict(depths=[1, 1, 2, 1], channels=[8, 16, 24, 32]),
+        out_indices=(0, 1, 2, 3),
+        gap_before_final_norm=False,
+        layer_scale_init_value=1.0,
+    ),
 )  # fmt: skip
 OPERATORS = ('A3D', 'AlignShift', 'TSM', 'I3D')
 
@@ -51,6 +58,8 @@ def seen(model):
 def flat(request, tmp_path_factory):
     """A 2D network, its config, and a file of its weights."""
     cfg = dict(BACKBONES[request.param])
+    if cfg['type'].startswith('mmpretrain.'):
+        pytest.importorskip('mmpretrain', reason='ConvNeXt is of mmpretrain, which is not required')
     model = seen(MODELS.build(cfg))
     path = tmp_path_factory.mktemp('weights') / f'{request.param}.pth'
     torch.save(model.state_dict(), path)
@@ -178,6 +187,18 @@ def test_every_parameter_of_the_operators_learns():
     assert len(learned) == 17
     for name in learned:
         assert grads[name].abs().sum() > 0, name
+
+
+def test_what_is_converted_of_convnext():
+    pytest.importorskip('mmpretrain', reason='ConvNeXt is of mmpretrain, which is not required')
+    convnext = BACKBONES['convnext']
+    samplings = [f'downsample_layers.{level}.1' for level in (1, 2, 3)]
+    blocks = [f'stages.{block}.depthwise_conv' for block in ('0.0', '1.0', '2.0', '2.1', '3.0')]
+    assert names(SliceContextBackbone(convnext, conv='TSM'), TSMConv) == samplings + blocks
+    only_blocks = SliceContextBackbone(convnext, conv='I3D', convs='depthwise')
+    assert names(only_blocks, I3DConv) == blocks
+    with pytest.raises(UserError, match='needs 3 output channels in a group, but got 1'):
+        SliceContextBackbone(convnext, conv='ACS', convs='depthwise')
 
 
 def test_swin_has_nothing_to_convert():

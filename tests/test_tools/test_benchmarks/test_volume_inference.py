@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 ROOT = Path(__file__).parents[3]
 NINE = ROOT / 'configs/phantom/elixirnet/faster-rcnn_r18_fpn_9slices_phantom.py'
@@ -18,6 +19,19 @@ def test_shared_features_give_the_same_scores(tmp_path, run_tool, capsys):
         assert rows[name]['detections'] == rows['anew']['detections'] > 0
         assert rows[name]['difference'] < 1e-4
     assert 'slices/s' in capsys.readouterr().out
+
+
+def test_backbone_and_neck_are_compiled(tmp_path, run_tool, monkeypatch):
+    compiled = []
+    # not compiled in fact, which takes a minute
+    monkeypatch.setattr(nn.Module, 'compile', lambda module: compiled.append(type(module).__name__))
+    out = tmp_path / 'figures.json'
+    args = '--size', 64, '--slices', 2, '--runs', 1, '--out', out
+    run_tool('benchmarks/volume_inference.py', NINE, '--kinds', 'kept', 'compiled', *args)
+    assert compiled == ['GroupedSliceBackbone', 'Sequential']
+    kept, other = json.loads(out.read_text())
+    assert other['detections'] == kept['detections'] > 0
+    assert other['difference'] == 0
 
 
 def test_bad_options(run_tool):
