@@ -32,7 +32,7 @@ MAY_IMPORT = {
     'phantom': PLAIN,
     'engine': PLAIN | {'visualization'},
     'analysis': PLAIN | {'visualization'},
-    'apis': PLAIN | {'converters', 'visualization'},
+    'apis': PLAIN | {'converters', 'report', 'visualization'},
     'converters': PLAIN | {'visualization'},
     'export': PLAIN,
     'followup': PLAIN,

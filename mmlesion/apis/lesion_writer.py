@@ -18,6 +18,7 @@ from mmlesion.io.image_writing import write_image
 from mmlesion.io.json_files import write_json
 from mmlesion.io.names import text_cell
 
+from ..report.volume_report import write_volume_report
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..visualization.lesion_overlay import draw_lesion
@@ -73,11 +74,12 @@ def write_lesions(
     provenance: Mapping,
     max_overlays: int = 50,
     show_progress: bool = True,
+    report: bool = False,
 ) -> None:
-    """Write lesions as JSON, CSV, label map and overlay images: all of them or none.
+    """Write lesions as JSON, CSV, label map, overlay images and page: all of them or none.
 
-    The files are ``lesions.json``, ``lesions.csv``, ``lesions.nii.gz`` and
-    ``overlays/lesion_<id>.png``. They replace those of an earlier run in the same folder.
+    The files are ``lesions.json``, ``lesions.csv``, ``lesions.nii.gz``,
+    ``overlays/lesion_<id>.png`` and, if asked for, ``report.html``. They replace those of an earlier run in the same folder.
 
     Args:
         out_dir (str | Path): The folder, made if missing.
@@ -86,6 +88,7 @@ def write_lesions(
         provenance (dict): The JSON's entries ``source`` (the volume's path) and ``detector``.
         max_overlays (int): Number of highest-scoring lesions for which overlay images are drawn.
         show_progress (bool): Show a progress bar over the images.
+        report (bool): Whether the page is written.
 
     Raises:
         UserError: If the folder cannot be written.
@@ -97,6 +100,8 @@ def write_lesions(
         shown = lesions[:max_overlays]
         for lesion in tqdm(shown, 'overlays', disable=not (show_progress and shown)):
             _write_overlay(folder / 'overlays' / f'lesion_{lesion.id:03d}.png', volume, lesion)
+        if report:
+            write_volume_report(folder, volume=volume)
 
 
 def _write_json(
