@@ -36,7 +36,7 @@ MAY_IMPORT = {
     'converters': PLAIN | {'visualization'},
     'export': PLAIN,
     'followup': PLAIN,
-    'report': PLAIN | {'visualization'},
+    'report': PLAIN | {'evaluation', 'visualization'},
 }
 
 # Modules that import no framework, nor what does; a prefix stands for all below it.

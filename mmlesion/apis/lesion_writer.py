@@ -79,7 +79,8 @@ def write_lesions(
     """Write lesions as JSON, CSV, label map, overlay images and page: all of them or none.
 
     The files are ``lesions.json``, ``lesions.csv``, ``lesions.nii.gz``,
-    ``overlays/lesion_<id>.png`` and, if asked for, ``report.html``. They replace those of an earlier run in the same folder.
+    ``overlays/lesion_<id>.png`` and, if asked for, ``report.html``. They replace
+    those of an earlier run in the same folder.
 
     Args:
         out_dir (str | Path): The folder, made if missing.
