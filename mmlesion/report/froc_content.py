@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mmlesion.evaluation.functional import Comparison, compare_rows
 from mmlesion.structures import GroundTruth, Lesions
@@ -58,7 +59,7 @@ def froc_content(
     }
 
 
-def _compare(runs: Sequence[MatchedRun], fp_rates: Sequence[float], draws: int) -> Comparison:
+def _compare(runs: Sequence[MatchedRun], fp_rates: ArrayLike, draws: int) -> Comparison:
     rows = {}
     for run in runs:
         rows[run.name] = [run.cases._replace(fp_rates=np.asarray(fp_rates))]
