@@ -33,8 +33,8 @@ COORDINATES = {
     'center_voxel': 'i, j, k of the volume file, 0-based; integers are voxel centers. i is the '
     'fastest axis, as in SimpleITK and nibabel; a NumPy array from SimpleITK is [k, j, i].',
     'bbox_voxel': 'i1, j1, k1, i2, j2, k2: lower and upper faces in the same coordinates; voxel n '
-    'extends from n - 0.5 to n + 0.5. With a tilted gantry it is that of the slice at its center: on '
-    'others the lesion lies where their own positions put it.',
+    'extends from n - 0.5 to n + 0.5. With a tilted gantry it is that of the slice at its center; '
+    'on others the lesion lies where their own positions put it.',
     'slice_range': 'first and last slice along the axis named in volume.slice_axis, 0-based, '
     'inclusive.',
     'diameter_mm': 'with diameter_source "mask" the long diameter of the mask on key_slice, where '

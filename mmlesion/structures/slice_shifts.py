@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
-from numpy.typing import ArrayLike
 
 AIR = -1024  # HU around the slices that are moved
 
@@ -24,7 +23,7 @@ class SliceShifts(NamedTuple):
 
     px: np.ndarray
 
-    def at(self, numbers: ArrayLike) -> np.ndarray:
+    def at(self, numbers: np.ndarray) -> np.ndarray:
         """Return the shifts (m, 2) in px at places (m,) along k, interpolated between slices."""
         slices = np.arange(len(self.px))
         return np.stack([np.interp(numbers, slices, along) for along in self.px.T], axis=-1)
