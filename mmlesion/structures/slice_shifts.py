@@ -66,13 +66,18 @@ def find_shifts(image: sitk.Image, positions: np.ndarray) -> SliceShifts | None:
         positions (ndarray): (n, 3) LPS mm of the center of each slice's first px.
 
     Returns:
-        SliceShifts | None: None if all lie within half a px, or slices are not axial.
+        SliceShifts | None: None if all lie within half a px, slices are not axial, or one would be
+        moved by more than its width or height, as no gantry is tilted.
     """
     in_plane = np.reshape(image.GetDirection(), (3, 3))[:, :2]
     if np.abs(np.cross(*in_plane.T)).argmax() != 2:
         return None
     offsets = (positions - positions[0]) @ in_plane / image.GetSpacing()[:2]
-    px = np.rint(offsets - offsets.min(axis=0)).astype(int)
+    offsets -= offsets.min(axis=0)
+    # bounds the memory, and NaN is in no bound
+    if not (offsets.max(axis=0) <= image.GetSize()[:2]).all():
+        return None
+    px = np.rint(offsets).astype(int)
     return SliceShifts(px) if px.any() else None
 
 
