@@ -32,11 +32,11 @@ MAY_IMPORT = {
     'phantom': PLAIN,
     'engine': PLAIN | {'visualization'},
     'analysis': PLAIN | {'visualization'},
-    'apis': PLAIN | {'converters', 'visualization'},
+    'apis': PLAIN | {'converters', 'report', 'visualization'},
     'converters': PLAIN | {'visualization'},
     'export': PLAIN,
     'followup': PLAIN,
-    'report': PLAIN | {'visualization'},
+    'report': PLAIN | {'evaluation', 'visualization'},
 }
 
 # Modules that import no framework, nor what does; a prefix stands for all below it.

@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> None:
     embed = load_embedder(args.embedder)
     columns = [columns_of(study, embed) for study in (earlier, later)]
     # from points of the earlier study to those of the later one
-    transform = register_rigid(earlier.volume.image, later.volume.image)
+    transform = register_rigid(earlier.volume.orthogonal, later.volume.orthogonal)
     points = [transform.TransformPoint(center) for center in columns[0].center_mm.tolist()]
     expected = np.array(points).reshape(-1, 3)
     pairs = pair_lesions(*columns, expected, args.max_distance)

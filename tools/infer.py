@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import DictAction
-from tqdm import tqdm
 
 from mmlesion.apis.lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH
 from mmlesion.io.volume_list import list_volumes
@@ -124,14 +123,15 @@ def report_many(statuses, out_dir):
         )
 
 
-def write_reports(folders, series=None):
-    """Write the page of each folder of results that has none; new results come without one."""
+def complete_reports(folders):
+    """Write the page of each folder of results that an earlier run has left without one."""
     from mmlesion.report.volume_report import NAME, write_volume_report
 
-    for folder in tqdm(folders, 'reports', disable=len(folders) < 2):
-        if not (Path(folder) / NAME).is_file():
-            path = write_volume_report(folder, series=series)
-            tqdm.write(f'report: {path} ({path.stat().st_size / 1e6:.1f} MB)')
+    for folder in folders:
+        path = Path(folder) / NAME
+        if not path.is_file():
+            write_volume_report(folder)
+        print(f'report: {path} ({path.stat().st_size / 1e6:.1f} MB)')
 
 
 def check_args(args):
@@ -170,6 +170,7 @@ def main():
         pred_score_thr=args.score_thr,
         iou_thr=args.iou_thr,
         max_overlays=0 if args.no_overlay else args.max_overlays,
+        report=args.report,
     )
     if volumes is None:
         lesions = inferencer(
@@ -177,13 +178,12 @@ def main():
         )
         report(lesions, args.out)
         if args.report:
-            write_reports([args.out], args.series)
+            complete_reports([args.out])
     else:
         statuses = detect_many(inferencer, volumes, args.out, **options)
         if args.report:
-            # kept ones too, which may have been written without a page
             found = [Path(args.out) / one.name for one in statuses if one.status != 'failed']
-            write_reports(found)
+            complete_reports(found)
         # last, as it ends with an error if a volume has failed
         report_many(statuses, args.out)
 

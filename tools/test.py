@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.utils import cli
+from mmlesion.utils import UserError, cli
 from mmlesion.utils.mmdet_tools import run_mmdet_tool, tool_arguments
 
 REPORT_HELP = """  --report [HTML]       also write the page of report.py, for a detector of slices
-                        (default: report.html in the work dir)"""
+                        (default: report.html in the work dir)
+  --groups FIELD [FIELD ...]
+                        groups of lesions on that page, by fields of the annotations"""
 
 
 def dump_lesion_results():
@@ -25,20 +27,23 @@ def dump_lesion_results():
     mmdet.evaluation.DumpDetResults = DumpLesionResults
 
 
-def take_report_option():
-    """Take --report from the command line, which mmdet's tool does not know.
+def take_report_options():
+    """Take --report and --groups from the command line, which mmdet's tool does not know.
 
     Returns:
-        str | None: The page, '' for the default; None without the option.
+        Namespace: ``report``, the page, '' for the default, None without the option; ``groups``.
     """
     # without abbreviations, which might be options of mmdet's tool
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument('--report', nargs='?', const='')
+    parser.add_argument('--groups', nargs='+', default=[])
     own, sys.argv[1:] = parser.parse_known_args()
-    return own.report
+    if own.groups and own.report is None:
+        raise UserError('--groups is of the page: give --report too')
+    return own
 
 
-def prepare_report(report):
+def prepare_report(report, groups):
     """Let the metric write its detections; return what the page needs, and the page's path."""
     from mmlesion.report.page import check_html_name
     from mmlesion.report.tested_config import read_tested_config
@@ -51,7 +56,7 @@ def prepare_report(report):
     stem = Path(args.config).stem
     work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{stem}'
     out = Path(report or f'{work_dir}/report.html')
-    tested = read_tested_config(cfg, stem, out)
+    tested = read_tested_config(cfg, stem, out, groups)
     if tested.options:
         sys.argv += ['--cfg-options', *(f'{key}={value}' for key, value in tested.options.items())]
     return tested, out
@@ -64,8 +69,10 @@ def is_first_process():
 @cli
 def main():
     asks_for_help = {'-h', '--help'} & set(sys.argv[1:])
-    report = take_report_option()
-    prepared = None if report is None or asks_for_help else prepare_report(report)
+    own = take_report_options()
+    prepared = None
+    if own.report is not None and not asks_for_help:
+        prepared = prepare_report(own.report, own.groups)
     try:
         run_mmdet_tool('test.py', dump_lesion_results)
     finally:

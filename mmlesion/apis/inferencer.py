@@ -139,6 +139,7 @@ class LesionInferencer:
         max_overlays: int = 50,
         series: str | None = None,
         lungs: str | Path | sitk.Image | None = None,
+        report: bool = False,
     ) -> list[Lesion]:
         """Detect the lesions in a volume.
 
@@ -158,6 +159,7 @@ class LesionInferencer:
             lungs (str | Path | sitk.Image, optional): A mask of the lungs on the volume's grid, for
                 a detector trained on lungs: LUNA16's labels 3 and 4, or any labels of lungs only.
                 Defaults to None: the lungs are segmented by thresholds.
+            report (bool): Whether the results have a page, ``report.html``.
 
         Returns:
             list[Lesion]: In descending order of score.
@@ -190,7 +192,9 @@ class LesionInferencer:
             trim_freed_memory()  # the label map is large, too
             detector = self.describe_run(score_thr, iou_thr, lungs)
             provenance = dict(source=_name(inputs), detector=detector)
-            write_lesions(out_dir, volume, lesions, provenance, max_overlays, self.show_progress)
+            write_lesions(
+                out_dir, volume, lesions, provenance, max_overlays, self.show_progress, report
+            )
         return lesions
 
     def describe_run(

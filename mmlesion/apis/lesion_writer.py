@@ -18,6 +18,7 @@ from mmlesion.io.image_writing import write_image
 from mmlesion.io.json_files import write_json
 from mmlesion.io.names import text_cell
 
+from ..report.volume_report import write_volume_report
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..visualization.lesion_overlay import draw_lesion
@@ -32,7 +33,8 @@ COORDINATES = {
     'center_voxel': 'i, j, k of the volume file, 0-based; integers are voxel centers. i is the '
     'fastest axis, as in SimpleITK and nibabel; a NumPy array from SimpleITK is [k, j, i].',
     'bbox_voxel': 'i1, j1, k1, i2, j2, k2: lower and upper faces in the same coordinates; voxel n '
-    'extends from n - 0.5 to n + 0.5.',
+    'extends from n - 0.5 to n + 0.5. With a tilted gantry it is that of the slice at its center; '
+    'on others the lesion lies where their own positions put it.',
     'slice_range': 'first and last slice along the axis named in volume.slice_axis, 0-based, '
     'inclusive.',
     'diameter_mm': 'with diameter_source "mask" the long diameter of the mask on key_slice, where '
@@ -73,11 +75,13 @@ def write_lesions(
     provenance: Mapping,
     max_overlays: int = 50,
     show_progress: bool = True,
+    report: bool = False,
 ) -> None:
-    """Write lesions as JSON, CSV, label map and overlay images: all of them or none.
+    """Write lesions as JSON, CSV, label map, overlay images and page: all of them or none.
 
-    The files are ``lesions.json``, ``lesions.csv``, ``lesions.nii.gz`` and
-    ``overlays/lesion_<id>.png``. They replace those of an earlier run in the same folder.
+    The files are ``lesions.json``, ``lesions.csv``, ``lesions.nii.gz``,
+    ``overlays/lesion_<id>.png`` and, if asked for, ``report.html``. They replace
+    those of an earlier run in the same folder.
 
     Args:
         out_dir (str | Path): The folder, made if missing.
@@ -86,6 +90,7 @@ def write_lesions(
         provenance (dict): The JSON's entries ``source`` (the volume's path) and ``detector``.
         max_overlays (int): Number of highest-scoring lesions for which overlay images are drawn.
         show_progress (bool): Show a progress bar over the images.
+        report (bool): Whether the page is written.
 
     Raises:
         UserError: If the folder cannot be written.
@@ -97,6 +102,8 @@ def write_lesions(
         shown = lesions[:max_overlays]
         for lesion in tqdm(shown, 'overlays', disable=not (show_progress and shown)):
             _write_overlay(folder / 'overlays' / f'lesion_{lesion.id:03d}.png', volume, lesion)
+        if report:
+            write_volume_report(folder, volume=volume)
 
 
 def _write_json(

@@ -131,23 +131,22 @@ def label_map(volume: CTVolume, lesions: Sequence[Lesion]) -> np.ndarray:
         smallest unsigned type.
     """
     highest = max((lesion.id for lesion in lesions), default=0)
-    labels = np.zeros(volume.image.GetSize()[::-1], np.min_scalar_type(highest))
-    slices = volume.oriented(labels)
+    labels = np.zeros(volume.array.shape, np.min_scalar_type(highest))
     # lesions are in descending order of score: the best one is drawn last, over the others
     for lesion in reversed(lesions):
         for index, segment in lesion.segments.items():
-            segment.paste(slices[index], lesion.id)
+            segment.paste(labels[index], lesion.id)
         if not lesion.segments:
-            _draw_ellipsoid(labels, lesion)
-    return labels
+            (box,) = volume.boxes_from_index(lesion.bbox_voxel)
+            _draw_ellipsoid(labels, box, lesion.id)
+    return volume.restored(labels)
 
 
-def _draw_ellipsoid(labels: np.ndarray, lesion: Lesion) -> None:
-    """Draw a lesion into (k, j, i) labels, slice by slice: it may be as large as the volume."""
-    box = np.array(lesion.bbox_voxel)
-    # k, j, i as the array has it
-    center = lesion.center_voxel[::-1]
-    radius = np.maximum((box[3:] - box[:3]) / 2, 1e-6)[::-1]
+def _draw_ellipsoid(labels: np.ndarray, box: np.ndarray, number: int) -> None:
+    """Draw a lesion into (z, y, x) labels, slice by slice: it may be as large as the volume."""
+    # the center of voxel n is at n + 0.5 in the box, and at n here
+    center = (box[:3] + box[3:]) / 2 - 0.5
+    radius = np.maximum((box[3:] - box[:3]) / 2, 1e-6)
     # first and last voxel, inclusive, with the center's in any case
     last = np.array(labels.shape) - 1
     middle = np.clip(np.rint(center), 0, last).astype(int)
@@ -156,12 +155,12 @@ def _draw_ellipsoid(labels: np.ndarray, lesion: Lesion) -> None:
     ranges = [slice(first, end + 1) for first, end in zip(low, high)]
     # squared distances along each axis, in radii
     along = [((np.r_[part] - c) / r) ** 2 for part, c, r in zip(ranges, center, radius)]
-    # plane by plane: only (j, i) distances are in memory at once
-    for number, distance in enumerate(along[0], start=low[0]):
+    # plane by plane: only (y, x) distances are in memory at once
+    for index, distance in enumerate(along[0], start=low[0]):
         inside = distance + along[1][:, None] + along[2] <= 1
-        labels[number][ranges[1], ranges[2]][inside] = lesion.id
+        labels[index][ranges[1], ranges[2]][inside] = number
     # a lesion smaller than a voxel may contain no voxel's center
-    labels[tuple(middle)] = lesion.id
+    labels[tuple(middle)] = number
 
 
 def _measure_mask(volume: CTVolume, segments: Mapping[int, Segment]) -> dict:

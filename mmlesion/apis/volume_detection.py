@@ -77,8 +77,8 @@ def prepare_volume(
     if 'lungs' not in preparation:
         # without a region of lungs, the whole volume
         grid = isotropic_grid(volume.grid, (0, 0, 0), volume.grid.size)
-        return resample(volume.image, grid), grid
-    oriented = sitk.DICOMOrient(volume.image, CTVolume.ORIENTATION)
+        return resample(volume.orthogonal, grid), grid
+    oriented = sitk.DICOMOrient(volume.orthogonal, CTVolume.ORIENTATION)
     numbers = find_lungs(oriented) if lungs is None else _read_lungs(lungs, volume)
     return cut_to_lungs(oriented, numbers, LungRegion(**preparation['lungs']))
 

@@ -137,7 +137,8 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
         regions = sphere_regions(findings, volume.grid, options.min_area)
         images = write_slices(volume, regions, folder, options)
     else:
-        nodes = CTVolume(read_mask(case.sources[-1], scan)).array
+        mask = read_mask(case.sources[-1], scan)
+        nodes = volume.oriented(sitk.GetArrayFromImage(mask))
         images = write_key_slices(volume, nodes, folder, options)
     region = _REGIONS[case.name.split('_')[0]]
     return set_case_fields(images, LESION_TYPES.index(region) + 1, patient_id=case.name)

@@ -174,7 +174,11 @@ def read_scan(path: Path) -> sitk.Image:
     scan = read_ct(path)
     # slices are stored as whole HU, so that rounding loses nothing more
     if scan.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64):
-        return sitk.Cast(sitk.Round(scan), sitk.sitkInt16)
+        rounded = sitk.Cast(sitk.Round(scan), sitk.sitkInt16)
+        # filters drop what a DICOM series says of its slices
+        for key in scan.GetMetaDataKeys():
+            rounded.SetMetaData(key, scan.GetMetaData(key))
+        return rounded
     return scan
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from mmlesion.structures.ct_volume import SLICE_POSITIONS
+from mmlesion.structures.slice_shifts import find_shifts
 from mmlesion.utils import UserError
 
 from .itk_reading import check_voxels, itk_errors_as_user_errors
@@ -128,7 +129,7 @@ def read_series(folder: Path, names: Sequence[str]) -> sitk.Image:
 
     Slices that are missing, unequally spaced or sheared by a tilted gantry are read as a regular
     grid, said in a warning; the slices' own positions are then in the metadata, under
-    :data:`SLICE_POSITIONS`.
+    :data:`SLICE_POSITIONS`, by which :class:`~mmlesion.structures.ct_volume.CTVolume` moves them.
 
     Args:
         folder (Path): Their folder, for messages.
@@ -225,9 +226,18 @@ def _note_irregular(positions: np.ndarray, image: sitk.Image, folder: Path) -> N
     worst = int(errors.argmax())
     if errors[worst] > 0.1 * image.GetSpacing()[2]:
         image.SetMetaData(SLICE_POSITIONS, ' '.join(map(repr, positions.ravel().tolist())))
+        shifts = find_shifts(image, positions)
+        if shifts is None:
+            done = (
+                f'The volume is read as a regular grid of {image.GetSpacing()[2]:.3f} mm, in which '
+                f'slice {worst} lies {errors[worst]:.2f} mm off'
+            )
+        else:
+            done = (
+                f'Slices are moved within their planes, by up to {shifts.px.max()} px, to an '
+                'orthogonal grid; results are those of the slices as they are in the files'
+            )
         _LOGGER.warning(
-            f'{folder}: {describe_irregular(positions, direction)}. The volume is read as a '
-            f'regular grid of {image.GetSpacing()[2]:.3f} mm, in which slice {worst} lies '
-            f"{errors[worst]:.2f} mm off; world coordinates of lesions are from the slices' own "
-            'positions'
+            f'{folder}: {describe_irregular(positions, direction)}. {done}; world coordinates of '
+            "lesions are from the slices' own positions"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +31,8 @@ class MatchedRun(NamedTuple):
             ignored ground truth or lesions that a higher score has matched.
         found_score (ndarray): (m,) float, the highest score that matches each lesion, ``NEVER`` if
             none does.
-        found_overlap (ndarray): (m,) float, that detection's overlap, NaN without one.
+        found_overlap (ndarray): (m,) float, that detection's overlap, NaN without one, as for all
+            lesions if detections have no extent.
         cases (Cases): What a paired comparison needs.
     """
 
@@ -48,23 +48,20 @@ def match_run(
     name: str,
     detections: Detections,
     truth: GroundTruth,
-    criterion: OverlapCriterion,
-    fp_rates: Sequence[float],
+    protocol: Protocol,
 ) -> MatchedRun:
     """Match the detections of a run as the FROC curve does.
 
     Args:
         name (str): Of the run.
-        detections (Detections): Those of all images.
-        truth (GroundTruth): The lesions of all images.
-        criterion (OverlapCriterion): Which pairs of boxes match.
-        fp_rates (Sequence[float]): False positives per image at which sensitivity is read.
+        detections (Detections): Those of all images or scans.
+        truth (GroundTruth): The lesions of all images or scans.
+        protocol (Protocol): The rules.
 
     Returns:
-        MatchedRun: Of all detections, whatever their score.
+        MatchedRun: Of all detections that count, whatever their score.
     """
     lesions = truth.lesions
-    protocol = Protocol(criterion, tuple(fp_rates))
     matched = MatchedDetections(detections, lesions, len(truth.cases), protocol)
     ranked, found = matched.detections, matched.detected
     first = matched.first_match[found]
@@ -76,9 +73,11 @@ def match_run(
     found_score = np.full(len(lesions), NEVER)
     found_score[found] = ranked.score[first]
     found_overlap = np.full(len(lesions), np.nan)
-    # of pairs: the first detection that matches a lesion, and that lesion
-    found_overlap[found] = box_overlaps(
-        ranked.geometry[first], lesions.geometry[found], criterion.metric, criterion.inclusive
-    )
+    criterion = protocol.criterion
+    if isinstance(criterion, OverlapCriterion):
+        # of pairs: the first detection that matches a lesion, and that lesion
+        found_overlap[found] = box_overlaps(
+            ranked.geometry[first], lesions.geometry[found], criterion.metric, criterion.inclusive
+        )
     cases = froc_cases(matched, truth.cases, truth.patients)
     return MatchedRun(name, ranked, kind, found_score, found_overlap, cases)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmlesion.evaluation.functional import PER_IMAGE_FP_RATES, OverlapCriterion
+from mmlesion.evaluation.functional import PER_IMAGE_FP_RATES, OverlapCriterion, Protocol
+from mmlesion.evaluation.groups import group_lesions
 from mmlesion.io.coco import coco_ground_truth, read_results_of
 from mmlesion.io.json_files import read_json
 from mmlesion.utils import UserError
 
-from .froc_content import froc_content
-from .matched_run import match_run
-from .page import write_page
+from .froc_report import write_froc_report
+from .shown_test_set import Slices
 
 
 class TestedConfig(NamedTuple):
@@ -24,7 +24,8 @@ class TestedConfig(NamedTuple):
         name (str): Of the run.
         ann_file (str): COCO annotations of the test set.
         images (str): Folder of the slices.
-        criterion (OverlapCriterion): Which pairs of boxes match.
+        protocol (Protocol): Which pairs of boxes match.
+        groups (Sequence[str]): Fields of the annotations by which lesions are grouped.
         outfile_prefix (str): Where the metric writes detections.
         options (dict): What the config has to be given so that it does.
     """
@@ -32,26 +33,34 @@ class TestedConfig(NamedTuple):
     name: str
     ann_file: str
     images: str
-    criterion: OverlapCriterion
+    protocol: Protocol
+    groups: Sequence[str]
     outfile_prefix: str
     options: dict[str, str]
 
 
-def read_tested_config(cfg: Mapping[str, Any], name: str, out: Path) -> TestedConfig:
+def read_tested_config(
+    cfg: Mapping[str, Any], name: str, out: Path, groups: Sequence[str] = ()
+) -> TestedConfig:
     """Read what the page needs from a config.
 
     Args:
         cfg (Config): The config.
         name (str): Of the run.
         out (Path): The page. Detections are written beside it, unless the config says where.
+        groups (Sequence[str]): Fields of the annotations by which lesions are grouped.
 
     Raises:
-        UserError: If it does not test a detector of slices with FROCMetric.
+        UserError: If it does not test a detector of slices with FROCMetric, or lesions have no such
+            field.
     """
     place, metric = _froc_metric(cfg.get('test_evaluator'))
     content = read_json(metric['ann_file'])
     if 'sub_volumes' in content or 'images' not in content:
         raise UserError(f'--report shows slices, but {metric["ann_file"]} has none: leave it out')
+    if groups:  # before the test, which takes long
+        lesions = coco_ground_truth(content, metric['ann_file']).lesions
+        group_lesions(lesions.attributes, groups, metric['ann_file'])
     # the innermost one: wrappers hold what they wrap as their own ``dataset``
     dataset = cfg['test_dataloader']['dataset']
     while 'dataset' in dataset:
@@ -65,11 +74,15 @@ def read_tested_config(cfg: Mapping[str, Any], name: str, out: Path) -> TestedCo
         images=os.path.join(
             dataset.get('data_root') or '', (dataset.get('data_prefix') or {}).get('img', '')
         ),
-        criterion=OverlapCriterion(
-            metric.get('overlap') or 'iou',
-            metric.get('iou_thr') or 0.5,
-            metric.get('inclusive', True),
+        protocol=Protocol(
+            OverlapCriterion(
+                metric.get('overlap') or 'iou',
+                metric.get('iou_thr') or 0.5,
+                metric.get('inclusive', True),
+            ),
+            PER_IMAGE_FP_RATES,
         ),
+        groups=groups,
         outfile_prefix=chosen,
         options={} if prefix else {f'{place}.outfile_prefix': chosen},
     )
@@ -93,8 +106,12 @@ def write_tested_report(tested: TestedConfig, out: Path) -> None:
     if truth.lesions.ignore.all():
         raise UserError(f'{tested.ann_file} has no lesions that count: there is no page without')
     predictions = read_results_of(f'{tested.outfile_prefix}.bbox.json', truth)
-    run = match_run(
-        tested.name, predictions.detections, truth, tested.criterion, PER_IMAGE_FP_RATES
+    write_froc_report(
+        {tested.name: predictions.detections},
+        truth,
+        tested.protocol,
+        Slices(content['images'], tested.images),
+        group_lesions(truth.lesions.attributes, tested.groups, tested.ann_file),
+        out,
+        tested.name,
     )
-    page = froc_content([run], truth, content['images'], tested.images, {}, tested.name)
-    write_page('froc', page, out)

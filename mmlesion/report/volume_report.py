@@ -20,7 +20,7 @@ VIEWER = 'niivue/niivue.umd.js'
 def write_volume_report(
     folder: str | Path,
     path: str | Path | None = None,
-    volume: str | Path | None = None,
+    volume: str | Path | CTVolume | None = None,
     series: str | None = None,
     score_thr: float = 0.0,
     most_voxels: int = MOST_VOXELS,
@@ -30,7 +30,8 @@ def write_volume_report(
     Args:
         folder (str | Path): Results of ``infer.py``.
         path (str | Path, optional): The HTML file. Defaults to None, ``report.html`` in the folder.
-        volume (str | Path, optional): The volume. Defaults to None, where ``infer.py`` has read it.
+        volume (str | Path | CTVolume, optional): The volume. Defaults to None, where ``infer.py``
+            has read it.
         series (str, optional): Series Instance UID, if it is a folder of several.
         score_thr (float): Lesions with a lower score are left out.
         most_voxels (int): Larger volumes are shown with averaged px.
@@ -43,8 +44,11 @@ def write_volume_report(
     """
     path = Path(folder) / NAME if path is None else Path(path)
     results = read_results(folder, score_thr)
-    source = volume or results.volume['source']
-    ct = CTVolume(read_ct(source, series))
+    if isinstance(volume, CTVolume):
+        source, ct = results.volume['source'], volume
+    else:
+        source = volume or results.volume['source']
+        ct = CTVolume(read_ct(source, series))
     # voxel coordinates of another volume would lie anywhere in this one
     if list(ct.image.GetSize()) != list(results.volume['size']):
         raise UserError(

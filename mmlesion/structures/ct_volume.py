@@ -7,6 +7,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from .grid import Grid, from_index, to_index
+from .slice_shifts import find_shifts, move_slices
 from .slice_stack import SliceStack
 
 SLICE_POSITIONS = 'mmlesion_slice_positions'
@@ -21,6 +22,10 @@ class CTVolume:
     slices to Inferior. Axes are flipped and permuted to come nearest to it, never resampled, so
     that an oblique volume stays oblique and every voxel keeps its value and its place in the world.
 
+    The slices of a series with a tilted gantry, which lie shifted within their planes, are moved to
+    an orthogonal grid by whole px (:mod:`mmlesion.structures.slice_shifts`). Indices of the file
+    remain those of its slices. A box has the same size in both, and goes with its center.
+
     Points and boxes in the training frame are those of ``grid`` (:mod:`mmlesion.structures.grid`):
     z, y, x, and voxel n extends from n to n + 1. Those of the file have SimpleITK's index i, j, k:
     voxel n extends from n - 0.5 to n + 0.5.
@@ -30,8 +35,9 @@ class CTVolume:
 
     Attributes:
         image (sitk.Image): The volume as given.
-        array (ndarray): (z, y, x) HU in the training orientation, to be read alone: it may be a
-            view of the image's voxels.
+        orthogonal (sitk.Image): The same if its grid is orthogonal; else with its slices moved.
+        array (ndarray): (z, y, x) HU of ``orthogonal`` in the training orientation, to be read
+            alone: it may be a view of the image's voxels.
         spacing (tuple[float]): (x, y, z) mm of ``array``.
         grid (Grid): Where the voxels of ``array`` lie in the world.
         slice_axis (int): Which axis (0, 1, 2 for i, j, k) of the original volume the slices of
@@ -41,24 +47,28 @@ class CTVolume:
     ORIENTATION = 'LPI'
 
     def __init__(self, image: sitk.Image) -> None:
-        self.image = image
-        self.grid = _oriented_grid(image, self.ORIENTATION)
+        self.image = self.orthogonal = image
+        self._positions, self._shifts = _slice_positions(image), None
+        if self._positions is not None:
+            self._shifts = find_shifts(image, self._positions)
+            if self._shifts is not None:
+                self.orthogonal = move_slices(image, self._positions, self._shifts)
+        self.grid = _oriented_grid(self.orthogonal, self.ORIENTATION)
         self.spacing = self.grid.spacing
-        self._axes, self._shift = _reorientation(self.grid, Grid.from_image(image))
+        self._axes, self._shift = _reorientation(self.grid, Grid.from_image(self.orthogonal))
         # ITK's voxels themselves, but where each slice would be gathered from the whole file
-        array = self.oriented(np.asarray(_Voxels(image)))
-        self.array = array if self._file_axes[0] == 0 else np.array(array, order='C')
+        turned = self._turned(np.asarray(_Voxels(self.orthogonal)))
+        self.array = turned if self._file_axes[0] == 0 else np.array(turned, order='C')
         self.slice_axis = 2 - self._file_axes[0]
-        self._positions = _slice_positions(image)
 
     @property
     def geometry_error_mm(self) -> float:
-        """How far slices of an irregular series lie from the grid, at most; 0 for a regular one."""
+        """How far slices of an irregular series lie from ``image``'s grid, at most, or 0."""
         if self._positions is None:
             return 0.0
         corners = np.zeros((len(self._positions), 3))
         corners[:, 2] = np.arange(len(corners))
-        on_grid = self.grid.to_world(self.points_from_index(corners))
+        on_grid = Grid.from_image(self.image).to_world(from_index(corners))
         return float(np.linalg.norm(on_grid - self._positions, axis=1).max())
 
     def to_world(self, points: ArrayLike) -> np.ndarray:
@@ -89,12 +99,17 @@ class CTVolume:
         Returns:
             ndarray: (n, 3) index i, j, k of ``image``.
         """
-        return to_index(np.reshape(points, (-1, 3)) @ self._axes + self._shift)
+        index = self._orthogonal_index(points)
+        if self._shifts is not None:
+            index[:, :2] -= self._shifts.at(index[:, 2])
+        return index
 
     def points_from_index(self, points: ArrayLike) -> np.ndarray:
         """Convert points from the file to the training frame, as :meth:`points_to_index`."""
-        # a signed permutation, whose inverse is its transpose
-        return (from_index(points) - self._shift) @ self._axes.T
+        index = np.array(points, float).reshape(-1, 3)
+        if self._shifts is not None:
+            index[:, :2] += self._shifts.at(index[:, 2])
+        return self._from_orthogonal_index(index)
 
     def boxes_to_index(self, boxes: ArrayLike) -> np.ndarray:
         """Convert boxes from the training frame to the file.
@@ -105,11 +120,15 @@ class CTVolume:
         Returns:
             ndarray: (n, 6) boxes i1, j1, k1, i2, j2, k2 in the index of ``image``.
         """
-        return _box_corners(self.points_to_index(boxes))
+        found = _box_corners(self._orthogonal_index(boxes))
+        return found if self._shifts is None else found - self._box_shifts(found)
 
     def boxes_from_index(self, boxes: ArrayLike) -> np.ndarray:
         """Convert boxes from the file to the training frame, as :meth:`boxes_to_index`."""
-        return _box_corners(self.points_from_index(boxes))
+        index = np.array(boxes, float).reshape(-1, 6)
+        if self._shifts is not None:
+            index += self._box_shifts(index)
+        return _box_corners(self._from_orthogonal_index(index))
 
     def slice_number(self, index: int) -> int:
         """Return the number of a slice of ``array`` along ``slice_axis`` of ``image``."""
@@ -123,18 +142,54 @@ class CTVolume:
         return round(self.points_from_index(center)[0, 0] - 0.5)
 
     def oriented(self, array: np.ndarray) -> np.ndarray:
-        """View an array of the original volume in the training orientation.
+        """Return an array of the original volume, such as a mask, in the training orientation.
 
         Args:
             array (ndarray): (k, j, i) of ``image``'s size.
 
         Returns:
-            ndarray: (z, y, x) view of ``array``, through which ``array`` can be written.
+            ndarray: (z, y, x) of the shape of the volume's ``array``, 0 around slices that are
+            moved; a view of the array given if none are.
         """
+        return self._turned(array if self._shifts is None else self._shifts.move(array))
+
+    def restored(self, array: np.ndarray) -> np.ndarray:
+        """Return an array in the training orientation as one of the original volume.
+
+        Args:
+            array (ndarray): (z, y, x) of the shape of the volume's ``array``.
+
+        Returns:
+            ndarray: (k, j, i) of ``image``'s size, the inverse of :meth:`oriented`.
+        """
+        turned = array[self._flips].transpose(np.argsort(self._file_axes))
+        return turned if self._shifts is None else self._shifts.move_back(turned)
+
+    def _orthogonal_index(self, points: ArrayLike) -> np.ndarray:
+        """Convert points (n, 3) from the training frame to the index of ``orthogonal``."""
+        return to_index(np.reshape(points, (-1, 3)) @ self._axes + self._shift)
+
+    def _from_orthogonal_index(self, index: np.ndarray) -> np.ndarray:
+        # a signed permutation, whose inverse is its transpose
+        return (from_index(index) - self._shift) @ self._axes.T
+
+    def _box_shifts(self, boxes: np.ndarray) -> np.ndarray:
+        """Return how far boxes (n, 6) in an index are moved with their centers, (n, 6)."""
+        assert self._shifts is not None  # only then are boxes moved
+        shifts = self._shifts.at((boxes[:, 2] + boxes[:, 5]) / 2)
+        corner = np.column_stack([shifts, np.zeros(len(boxes))])
+        return np.concatenate([corner, corner], axis=1)
+
+    def _turned(self, array: np.ndarray) -> np.ndarray:
+        """View an array (k, j, i) of ``orthogonal``'s size in the training orientation."""
+        return array.transpose(self._file_axes)[self._flips]
+
+    @property
+    def _flips(self) -> tuple[slice, ...]:
+        """Return which axes of the training frame run against those of the file."""
         # each row of the permutation has one entry, 1 or, along an axis that is flipped, -1
         steps = self._axes.sum(axis=1).astype(int)
-        flips = tuple(slice(None, None, step) for step in steps)
-        return array.transpose(self._file_axes)[flips]
+        return tuple(slice(None, None, step) for step in steps)
 
     @property
     def _file_axes(self) -> list[int]:

@@ -15,6 +15,7 @@ from mmlesion.utils import UserError
 from mmlesion.visualization.mask_overlay import MASK_COLOR
 
 PROVENANCE = dict(source='scan.nii.gz', detector=dict(config='c.py', score_thr=0.3))
+FILES = ['lesions.csv', 'lesions.json', 'lesions.nii.gz']
 BOXES = np.array([[4, 2, 1, 24, 12, 4], [5, 7, 6, 15, 14, 7]], float)
 
 
@@ -75,6 +76,16 @@ def test_json_and_csv_tell_the_same(tmp_path, volume, lesions):
     first, second = content['lesions']
     assert np.shape(first['recist_voxel']) == (4, 3) and second['recist_voxel'] is None
     assert 'segments' not in first
+
+
+def test_page_is_of_the_volume_in_memory(tmp_path, volume, lesions):
+    """The file that the results name is not there."""
+    write(tmp_path / 'out', volume, lesions, max_overlays=0, report=True)
+    assert files_in(tmp_path / 'out') == [*FILES, 'report.html']
+    page = (tmp_path / 'out/report.html').read_text(encoding='utf-8')
+    assert 'scan.nii.gz: 10 slices of 30 ' in page
+    write(tmp_path / 'out', volume, lesions, max_overlays=0)
+    assert files_in(tmp_path / 'out') == FILES
 
 
 def test_label_map_lies_over_the_volume(tmp_path, volume, lesions):

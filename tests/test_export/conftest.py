@@ -19,8 +19,14 @@ def slice_positions(kind):
     return np.stack([np.full(NUM, -20.0), -15 + shear, 100 + z], axis=1)
 
 
-def write_series(folder, kind):
-    """Write a CT series with pydicom, file names in no order of its slices."""
+def write_series(folder, kind, hu_at=None):
+    """Write a CT series with pydicom, file names in no order of its slices.
+
+    Args:
+        folder (Path): Made.
+        kind (str): Key of GAPS.
+        hu_at (Callable, optional): Takes (rows, columns, 3) LPS mm, returns HU.
+    """
     pydicom = pytest.importorskip('pydicom', reason='DICOM output needs the extra "dicom"')
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -29,7 +35,11 @@ def write_series(folder, kind):
     columns, rows = SIZE
     pixels = np.full((rows, columns), 1024 - 1000, dtype=np.uint16)
     pixels[5:35, 5:40] = 1024 + 40
+    y, x = np.indices((rows, columns)) * SPACING
     for number, position in enumerate(slice_positions(kind)):
+        if hu_at is not None:
+            points = position + np.stack([x, y, 0 * x], axis=-1)
+            pixels = (1024 + hu_at(points)).astype(np.uint16)
         uid = generate_uid(entropy_srcs=[kind, str(number)])
         one = pydicom.Dataset()
         one.file_meta = pydicom.dataset.FileMetaDataset()

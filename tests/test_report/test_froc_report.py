@@ -5,7 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmlesion.evaluation.functional import PER_IMAGE_FP_RATES, OverlapCriterion
+from mmlesion.evaluation.functional import (
+    PER_IMAGE_FP_RATES,
+    PER_SCAN_FP_RATES,
+    OverlapCriterion,
+    Protocol,
+)
 from mmlesion.io.coco import coco_ground_truth, read_coco_results
 from mmlesion.io.json_files import read_json
 from mmlesion.report.choice import choose_images, lesion_areas
@@ -33,8 +38,8 @@ def report(load_tool, study):
 def matched(study):
     truth = coco_ground_truth(read_json(study / 'gt.json'), 'gt.json')
     detections = read_coco_results(study / 'first.json', truth.cases).detections
-    criterion = OverlapCriterion('iou', 0.5, inclusive=False)
-    return match_run('A', detections, truth, criterion, PER_IMAGE_FP_RATES), truth
+    protocol = Protocol(OverlapCriterion('iou', 0.5, inclusive=False), PER_IMAGE_FP_RATES)
+    return match_run('A', detections, truth, protocol), truth
 
 
 class _Parts(html.parser.HTMLParser):
@@ -127,6 +132,82 @@ def test_eval_froc_writes_the_same_page(load_tool, study):
     assert data['runs'][0]['scores']['tp'] == [0.9, 0.4]
     froc = read_json(study / 'out' / 'froc.json')
     assert data['comparison'][0]['value'][-1] == pytest.approx(froc['mean'])
+
+
+@pytest.fixture
+def luna16(load_tool, tmp_path):
+    """The page of three scans with two nodules and a finding that is ignored."""
+    lists = {
+        'series': ['a', 'b', 'c'],
+        'gt': [
+            'seriesuid,coordX,coordY,coordZ,diameter_mm',
+            'a,10,20,-30,8',
+            'b,0,0,0,20',
+        ],
+        'excluded': ['seriesuid,coordX,coordY,coordZ,diameter_mm', 'c,5,5,5,-1'],
+        'pred': [
+            'seriesuid,coordX,coordY,coordZ,probability',
+            'b,0,3,0,0.9',
+            'c,-40,7.25,5,0.8',
+            'c,5,6,5,0.7',
+            'a,1,2,3,0.6',
+        ],
+    }
+    arguments = ['luna16', f'--out={tmp_path}/out', f'--report={tmp_path}/page.html']
+    for name, lines in lists.items():
+        (tmp_path / f'{name}.csv').write_text('\n'.join(lines))
+        arguments += [f'--{name}', f'{tmp_path}/{name}.csv']
+    load_tool('analysis_tools/eval_froc.py').main([*arguments, '--groups', 'diameter'])
+    return tmp_path / 'page.html'
+
+
+def test_page_of_scans_has_tables(luna16):
+    data = json.loads(_Parts(luna16.read_text(encoding='utf-8')).parts['data'])
+    assert data['item'] == 'scan' and data['fpRates'] == list(PER_SCAN_FP_RATES)
+    assert data['pictures'] == [] and data['tables']['why'].startswith('No pictures: ')
+    assert data['sizes'] == [8, 20, 10] and data['sizeUnit'] == 'mm'
+    assert data['tables']['lesions']['name'] == ['a', 'b', 'c']
+    assert data['tables']['lesions']['place'][0] == '10.0, 20.0, -30.0 mm'
+    wrong = [dict(name='c', place='-40.0, 7.2, 5.0 mm', score=0.8)]
+    wrong.append(dict(name='a', place='1.0, 2.0, 3.0 mm', score=0.6))
+    assert data['tables']['falsePositives'] == [wrong]
+    assert data['runs'][0]['foundScore'] == [None, 0.9, 0.7]
+    assert data['runs'][0]['overlap'] == [None] * 3
+    assert data['groups'] == {'<10 mm': [0], '10-30 mm': [1], '>30 mm': []}
+    froc = read_json(luna16.parent / 'out' / 'froc.json')
+    assert data['comparison'][0]['value'][-1] == pytest.approx(froc['mean'])
+
+
+def test_tables_in_a_browser(luna16, browser):
+    browser.open(luna16.as_uri())
+    text = "document.getElementById('{}').textContent".format
+    # one false positive per scan allows both
+    assert 'c-40.0, 7.2, 5.0 mm0.800a1.0, 2.0, 3.0 mm0.600' in browser.run(text('findings'))
+    assert browser.run(text('shown')) == '2 of 2'
+    assert '3 scans of 3 patients' in browser.run(text('test-set'))
+    browser.run(
+        "let q = document.getElementById('question'); q.value = 'missed'; "
+        "q.dispatchEvent(new Event('change'))"
+    )
+    assert 'a10.0, 20.0, -30.0 mmnever detected8.0–' in browser.run(text('findings'))
+    options = "Array.from(document.getElementById('question').options, (o) => o.value).join()"
+    assert browser.run(options) == 'fp,missed'
+
+
+def test_page_of_sub_volumes(load_tool, tmp_path):
+    truth = {'1_1_1_1-9': [[10, 10, 2, 19, 19, 5]], '2_1_1_1-9': []}
+    found = {'1_1_1_1-9': [[10, 10, 2, 19, 18, 5, 0.9]], '2_1_1_1-9': [[0, 0, 1, 5, 6, 2, 0.8]]}
+    for name, content in (('gt', truth), ('pred', found)):
+        (tmp_path / f'{name}.json').write_text(json.dumps(content))
+    arguments = ['lens', f'--gt={tmp_path}/gt.json', f'--pred={tmp_path}/pred.json']
+    main = load_tool('analysis_tools/eval_froc.py').main
+    main([*arguments, f'--out={tmp_path}/out', f'--report={tmp_path}/page.html'])
+    page = (tmp_path / 'page.html').read_text(encoding='utf-8')
+    data = json.loads(_Parts(page).parts['data'])
+    assert data['item'] == 'sub-volume' and data['sizes'] == [400]
+    wrong = dict(name='2_1_1_1-9', place='x 0 to 5, y 0 to 6, slices 1 to 2', score=0.8)
+    assert data['tables']['falsePositives'] == [[wrong]]
+    assert data['runs'][0]['overlap'] == [1.0]  # of the detected box, by LENS' rule
 
 
 @pytest.mark.parametrize(

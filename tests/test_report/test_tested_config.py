@@ -20,7 +20,8 @@ def test_metric_is_told_where_to_write(config):
     tested = read_tested_config(config, 'fpn', Path('out/page.html'))
     assert tested.images == 'data/Images_png' and tested.name == 'fpn'
     assert tested.options == {'test_evaluator.outfile_prefix': 'out/page'}
-    assert (tested.criterion.threshold, tested.criterion.inclusive) == (0.3, False)
+    criterion = tested.protocol.criterion
+    assert (criterion.threshold, criterion.inclusive) == (0.3, False)
     config['test_evaluator'] = [dict(type='CocoMetric'), config['test_evaluator']]
     tested = read_tested_config(config, 'fpn', Path('out/page.html'))
     assert tested.options == {'test_evaluator.1.outfile_prefix': 'out/page'}
@@ -39,3 +40,13 @@ def test_other_metrics_and_volumes_are_refused(config, tmp_path):
     config['test_evaluator'] = dict(type='CocoMetric')
     with pytest.raises(UserError, match='the config has none to test with'):
         read_tested_config(config, 'fpn', Path('page.html'))
+
+
+def test_unknown_groups_are_refused_before_the_test(config, tmp_path):
+    box = dict(id=1, image_id=1, category_id=1, iscrowd=0, bbox=[1, 1, 5, 5], organ='liver')
+    truth = dict(images=[dict(id=1)], annotations=[box], categories=[dict(id=1, name='lesion')])
+    (tmp_path / 'test.json').write_text(json.dumps(truth))
+    tested = read_tested_config(config, 'fpn', Path('page.html'), ['organ'])
+    assert tested.groups == ['organ']
+    with pytest.raises(UserError, match='no lesion has the field color'):
+        read_tested_config(config, 'fpn', Path('page.html'), ['color'])

@@ -154,6 +154,13 @@ class Page:
             f'\'rect[data-lesion="{lesion}"]\').getBoundingClientRect())'
         )
 
+    def outline(self, lesion):
+        """Bounds of the outline of a lesion's mask, as of its box."""
+        return self.browser.run(
+            '(r => [r.left, r.top, r.right, r.bottom])(document.querySelector('
+            f'\'path[data-mask="{lesion}"]\').getBoundingClientRect())'
+        )
+
     def gray_within(self, box):
         """Mean gray, 0 to 1, of the middle half of a box, and just outside its left side."""
         left, top, right, bottom = box
@@ -220,16 +227,25 @@ def test_diameters_and_masks_lie_on_the_lesion(page):
         '\'line[data-diameter="1"]\').getBoundingClientRect())'
     )
     assert left - 2 < ends[0] and ends[2] < right + 2 and top - 2 < ends[1] and ends[3] < bottom + 2
-    page.set('show-diameters', False)
-    color = cv2.imread(str(page.folder / 'screen.png')) if page.picture() is not None else None
-    blue, _, red = color[int((top + bottom) / 2), int((left + right) / 2)].astype(int)
-    assert red > blue + 30
-    page.set('show-masks', False)
+    # the outline of the ball meets its box on all sides, and leaves the lesion to be seen
+    for name in 'show-diameters', 'show-boxes':
+        page.set(name, False)
+    assert page.outline(1) == pytest.approx([left, top, right, bottom], abs=2)
     page.picture()
-    blue, _, red = cv2.imread(str(page.folder / 'screen.png'))[
-        int((top + bottom) / 2), int((left + right) / 2)
-    ].astype(int)
-    assert abs(red - blue) <= 3
+    blue, _, red = np.moveaxis(cv2.imread(str(page.folder / 'screen.png')).astype(int), 2, 0)
+    rows, columns = slice(round(top), round(bottom) + 1), slice(round(left), round(right) + 1)
+    redder = (red - blue)[rows, columns]
+    middle = slice(len(redder) // 3, 2 * len(redder) // 3)
+    assert np.abs(redder[middle, middle]).max() <= 3 and redder.max() > 100
+    assert 0.02 < (redder > 100).mean() < 0.2
+    page.set('show-masks', False)
+    assert page.browser.run('document.querySelectorAll("path[data-mask]").length') == 0
+    page.set('show-masks', True)
+    page.set('show-boxes', True)
+    page.set('view', 'coronal')
+    assert page.outline(1) == pytest.approx(page.box(1), abs=2)
+    page.browser.run('document.querySelector(\'tr[data-lesion="2"]\').click()')
+    assert page.browser.run('document.querySelectorAll("path[data-mask]").length') == 0, 'a box'
 
 
 @pytest.mark.parametrize(('view', 'position'), [('coronal', 'plane'), ('sagittal', 'plane')])

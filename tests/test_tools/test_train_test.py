@@ -79,10 +79,12 @@ def test_two_processes_give_the_same_froc_as_one(data, trained, tmp_path):
     one, two = tmp_path / 'one', tmp_path / 'two'
     settings = options(data, **{'test_evaluator.outfile_prefix': one})
     done = python(
-        'test.py', CONFIG, checkpoint, '--work-dir', tmp_path / 'a', '--report', *settings
+        *('test.py', CONFIG, checkpoint, '--work-dir', tmp_path / 'a'),
+        *('--report', '--groups', 'diameter', *settings),
     )
     assert done.returncode == 0, done.stderr[-3000:]
     page = (tmp_path / 'a' / 'report.html').read_text(encoding='utf-8')
+    assert '"groups":{"<10 mm"' in page.replace('\\u003c', '<')
     assert f'"name":"{CONFIG.stem}"' in page and '"source":"data:image/jpeg' in page
     settings = options(data, **{'test_evaluator.outfile_prefix': two})
     script = ROOT / 'tools/dist_test.sh'

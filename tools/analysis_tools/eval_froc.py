@@ -8,7 +8,6 @@ from mmlesion.evaluation.coverage import coverage, coverage_warnings
 from mmlesion.evaluation.cross_validation import luna16_scan_warnings, pool_luna16_predictions
 from mmlesion.evaluation.functional import (
     OVERLAPS,
-    PER_IMAGE_FP_RATES,
     TNP_SENSITIVITY,
     MatchedDetections,
     deeplesion_protocol,
@@ -26,9 +25,9 @@ from mmlesion.io.coco import coco_ground_truth, read_coco_results
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.luna16 import read_luna16_ground_truth
 from mmlesion.io.sub_volumes import read_lens_ground_truth, read_lens_predictions
-from mmlesion.report.froc_content import froc_content
-from mmlesion.report.matched_run import match_run
-from mmlesion.report.page import check_html_name, write_page
+from mmlesion.report.froc_report import write_froc_report
+from mmlesion.report.page import check_html_name
+from mmlesion.report.shown_test_set import LENS_SUB_VOLUMES, LUNA16_SCANS, Slices
 from mmlesion.utils import UserError, check_draws, check_range, cli
 from mmlesion.visualization.froc_curve import draw_froc
 
@@ -42,11 +41,6 @@ def parse_args(argv=None):
     deeplesion.add_argument('--gt', required=True, help='COCO annotation file')
     deeplesion.add_argument('--pred', required=True, help='COCO results file')
     _add_overlap(deeplesion, 'iou', 0.5)
-    deeplesion.add_argument(
-        '--report',
-        metavar='HTML',
-        help='also write the page of report.py: curve, groups and pictures in one file',
-    )
     deeplesion.add_argument('--images', help='folder of the slices, for --report')
     lens = protocols.add_parser('lens', help="3D boxes in sub-volumes, LENS' rules")
     lens.add_argument('--gt', required=True, help='manual annotation, .json or .pkl')
@@ -90,16 +84,22 @@ def parse_args(argv=None):
             help='also report groups of lesions, by fields of the annotations such as lesion_type, '
             'diameter, organ; numbers may have cut points, as in volume_ml:1,10',
         )
+        protocol.add_argument(
+            '--report',
+            metavar='HTML',
+            help='also write the page of report.py in one file: curve, groups and pictures, or, '
+            'of scans, tables',
+        )
     args = parser.parse_args(argv)
     check_report_options(args)
     return args
 
 
 def check_report_options(args):
-    if getattr(args, 'report', None) is None:
+    if args.report is None:
         return
     check_html_name('--report', args.report)
-    if args.images is None:
+    if args.protocol == 'deeplesion' and args.images is None:
         raise UserError('--report shows slices: give their folder as --images')
 
 
@@ -134,14 +134,17 @@ def warnings(args, truth, predictions):
     return lines
 
 
-def write_report(args, truth, predictions, groups):
-    """Write the page of a run on slices."""
-    criterion = deeplesion_protocol(args.overlap, args.threshold).criterion
-    name = Path(args.pred).absolute().parent.name
-    run = match_run(name, predictions.detections, truth, criterion, PER_IMAGE_FP_RATES)
-    page = froc_content([run], truth, read_json(args.gt)['images'], args.images, groups, name)
-    write_page('froc', page, args.report)
-    print(f'{len(page["pictures"])} slices: {args.report}')
+def write_report(args, truth, predictions, rules, groups):
+    """Write the page of the run."""
+    if args.protocol == 'deeplesion':
+        test_set = Slices(read_json(args.gt)['images'], args.images)
+    else:
+        test_set = dict(lens=LENS_SUB_VOLUMES, luna16=LUNA16_SCANS)[args.protocol]
+    first = args.pred[0] if args.protocol == 'luna16' else args.pred  # or several folds
+    name = Path(first).absolute().parent.name
+    runs = {name: predictions.detections}
+    page = write_froc_report(runs, truth, rules, test_set, groups, args.report, name)
+    print(f'{len(page["pictures"])} pictures: {args.report}')
 
 
 @cli
@@ -184,8 +187,8 @@ def main(argv=None):
     if 'TNP' in result:
         level = args.tnp_sensitivity
         print(f'True Negative Patient score at sensitivity {level}: {result["TNP"]:.4f}')
-    if getattr(args, 'report', None) is not None:
-        write_report(args, truth, predictions, groups)
+    if args.report is not None:
+        write_report(args, truth, predictions, rules, groups)
 
 
 if __name__ == '__main__':

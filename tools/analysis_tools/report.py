@@ -13,14 +13,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmlesion.evaluation.functional import OVERLAPS, PER_IMAGE_FP_RATES, OverlapCriterion
+from mmlesion.evaluation.functional import (
+    OVERLAPS,
+    PER_IMAGE_FP_RATES,
+    OverlapCriterion,
+    Protocol,
+)
 from mmlesion.evaluation.groups import group_lesions
 from mmlesion.io.coco import coco_ground_truth, read_results_of
 from mmlesion.io.json_files import read_json
-from mmlesion.report.froc_content import froc_content
-from mmlesion.report.matched_run import MatchedRun, match_run
-from mmlesion.report.page import check_html_name, write_page
-from mmlesion.structures import GroundTruth
+from mmlesion.report.froc_report import write_froc_report
+from mmlesion.report.page import check_html_name
+from mmlesion.report.shown_test_set import Slices
 from mmlesion.utils import UserError, check_draws, check_range, cli
 
 
@@ -86,12 +90,6 @@ def named_files(texts: list[str]) -> dict[str, str]:
     return files
 
 
-def read_run(name: str, path: str, truth: GroundTruth, criterion: OverlapCriterion) -> MatchedRun:
-    """Read and match the detections of a run."""
-    predictions = read_results_of(path, truth)
-    return match_run(name, predictions.detections, truth, criterion, PER_IMAGE_FP_RATES)
-
-
 @cli
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
@@ -101,13 +99,19 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f'{args.gt} has no lesions that count, so there is no sensitivity')
     groups = group_lesions(truth.lesions.attributes, args.groups, args.gt)
     criterion = OverlapCriterion(args.overlap, args.threshold, args.inclusive)
-    runs = []
+    runs = {}
     for name, path in named_files(args.pred).items():
-        runs.append(read_run(name, path, truth, criterion))
-    page = froc_content(
-        runs, truth, content['images'], args.images, groups, args.title, args.num, args.draws
+        runs[name] = read_results_of(path, truth).detections
+    page = write_froc_report(
+        runs,
+        truth,
+        Protocol(criterion, PER_IMAGE_FP_RATES),
+        Slices(content['images'], args.images, args.num),
+        groups,
+        args.out,
+        args.title,
+        args.draws,
     )
-    write_page('froc', page, args.out)
     size = Path(args.out).stat().st_size / 1e6
     print(f'{len(runs)} runs, {len(page["pictures"])} slices: {args.out} ({size:.1f} MB)')
 

@@ -9,10 +9,11 @@ const MISSED = { letters: 'FN', color: '#ffd92f', dash: '1 1.5', meaning: 'misse
 const TRUTH = { letters: '', color: '#80d0ff', dash: 'none', meaning: 'found lesion as annotated (thin)' };
 const IGNORED = { letters: 'IGN', color: '#b0b0b0', dash: 'none', meaning: 'ignored ground truth' };
 const MOST_CARDS = 60;
+const MOST_ROWS = 300;
 const ORDERS = {
   fp: { score: 'score', name: 'file name' },
-  missed: { area: 'size', score: 'best score', name: 'file name' },
-  doubtful: { overlap: 'overlap', score: 'score', area: 'size', name: 'file name' },
+  missed: { size: 'size', score: 'best score', name: 'file name' },
+  doubtful: { overlap: 'overlap', score: 'score', size: 'size', name: 'file name' },
 };
 
 const low = Math.log2(data.bandRates[0]);
@@ -40,12 +41,12 @@ function foundAtLeast(run, threshold, lesions) {
 }
 
 function fpRate(run, threshold) {
-  return countAtLeast(run.scores.fp, threshold) / data.images;
+  return countAtLeast(run.scores.fp, threshold) / data.cases;
 }
 
-// The lowest score with at most this many false positives per image.
+// The lowest score with at most this many false positives per image or scan.
 function thresholdAt(run, rate) {
-  const allowed = Math.floor(rate * data.images + 1e-9);
+  const allowed = Math.floor(rate * data.cases + 1e-9);
   const scores = run.allScores;
   if (!scores.length) return 0;
   if (allowed >= run.scores.fp.length) return scores[scores.length - 1];
@@ -118,7 +119,7 @@ function drawGrid(picture) {
     picture.append(svg('text', { x: FRAME.left - 7, y: y + 4, 'text-anchor': 'end' }, fixed(step / 10, 1)));
   }
   const middle = (FRAME.left + FRAME.right) / 2;
-  picture.append(svg('text', { x: middle, y: FRAME.bottom + 38, 'text-anchor': 'middle' }, 'false positives per image'));
+  picture.append(svg('text', { x: middle, y: FRAME.bottom + 38, 'text-anchor': 'middle' }, `false positives per ${data.item}`));
   const turn = `translate(13 ${(FRAME.top + FRAME.bottom) / 2}) rotate(-90)`;
   picture.append(svg('text', { transform: turn, 'text-anchor': 'middle' }, 'sensitivity'));
 }
@@ -161,7 +162,7 @@ function update() {
   byId('question').value = state.question;
   byId('threshold').value = String(Math.round((1000 * (Math.log2(state.rate) - low)) / (high - low)));
   const rate = fpRate(run, state.threshold);
-  const spoken = `score at least ${fixed(state.threshold)}, ${fixed(rate, 2)} false positives per image`;
+  const spoken = `score at least ${fixed(state.threshold)}, ${fixed(rate, 2)} false positives per ${data.item}`;
   byId('threshold').setAttribute('aria-valuetext', spoken);
   byId('threshold-value').textContent = fixed(state.threshold);
   const marker = document.getElementById('marker');
@@ -170,12 +171,13 @@ function update() {
   fillOperatingPoint();
   fillGroups(run);
   drawHistogram(run);
-  fillGallery(run);
+  if (data.tables) fillFindings(run);
+  else fillGallery(run);
   rememberState();
 }
 
 function fillOperatingPoint() {
-  const header = ['Run', 'score ≥', 'FP per image', 'found', 'sensitivity'];
+  const header = ['Run', 'score ≥', `FP per ${data.item}`, 'found', 'sensitivity'];
   const rows = data.runs.map((run, number) => {
     const threshold = thresholdAt(run, state.rate);
     const found = foundAtLeast(run, threshold, counted);
@@ -250,7 +252,7 @@ function drawHistogram(run) {
   byId('histogram').replaceChildren(picture, note);
 }
 
-// ---- pictures -------------------------------------------------------------------------------
+// ---- pictures, or a table of what scans have -------------------------------------------------------------------------------
 
 function itemsOf(run) {
   return data.pictures.flatMap((picture) => {
@@ -260,7 +262,7 @@ function itemsOf(run) {
       box: shifted(data.lesions.box[i], picture.shift),
       score: run.foundScore[i],
       overlap: run.overlap[i],
-      area: data.lesions.area[i],
+      size: data.sizes[i],
     }));
   });
 }
@@ -282,20 +284,55 @@ const shifted = (box, shift) => box.map((value) => value + shift);
 function inOrder(items) {
   const best = (item) => item.score ?? -Infinity;
   const compare = {
-    name: (a, b) => a.picture.name.localeCompare(b.picture.name),
-    area: (a, b) => b.area - a.area,
+    name: (a, b) => nameOf(a).localeCompare(nameOf(b)),
+    size: (a, b) => b.size - a.size,
     overlap: (a, b) => a.overlap - b.overlap,
     score: state.question === 'fp' ? (a, b) => best(b) - best(a) : (a, b) => (best(a) < best(b) ? -1 : Number(best(a) > best(b))),
   };
   return items.sort(compare[state.order]);
 }
 
-function fillGallery(run) {
+const nameOf = (item) => item.name ?? item.picture.name;
+
+function rowsOf(run) {
+  const { lesions, falsePositives: wrong } = data.tables;
+  if (state.question === 'fp') return wrong[state.run].filter((one) => one.score >= state.threshold);
+  const those = counted.filter((i) => asked(run, i));
+  return those.map((i) => ({
+    name: lesions.name[i],
+    place: lesions.place[i],
+    size: data.sizes[i],
+    score: run.foundScore[i],
+    overlap: run.overlap[i],
+  }));
+}
+
+function fillFindings(run) {
+  fillOrders();
+  const items = inOrder(rowsOf(run));
+  const shown = items.slice(0, MOST_ROWS);
+  const header = [data.item, 'place', 'score'];
+  if (state.question !== 'fp') header.push(`size, ${data.sizeUnit}`, 'overlap');
+  const rows = shown.map(({ name, place, score, size, overlap }) => {
+    const cells = [name, place, score === null ? 'never detected' : fixed(score)];
+    if (state.question !== 'fp') cells.push(fixed(size, 1), fixed(overlap, 2));
+    return { cells };
+  });
+  fillTable(byId('findings'), header, rows);
+  const total = state.question === 'fp' ? countAtLeast(run.scores.fp, state.threshold) : items.length;
+  byId('shown').textContent = `${shown.length} of ${total}`;
+}
+
+function fillOrders() {
   const orders = ORDERS[state.question];
   if (!(state.order in orders)) [state.order] = Object.keys(orders);
   const options = Object.entries(orders).map(([value, text]) => element('option', { value }, text));
   byId('order').replaceChildren(...options);
   byId('order').value = state.order;
+}
+
+function fillGallery(run) {
+  fillOrders();
   const items = inOrder(itemsOf(run));
   cards = items.slice(0, MOST_CARDS);
   byId('shown').textContent = `${cards.length} of ${items.length} on the ${data.pictures.length} slices of this page`;
@@ -315,7 +352,7 @@ function describe(item) {
   const word = state.question === 'missed' ? 'found first at score' : 'score';
   parts.push(item.score === null ? 'never detected' : `${word} ${fixed(item.score)}`);
   if (item.overlap !== undefined && item.overlap !== null) parts.push(`overlap ${fixed(item.overlap, 2)}`);
-  if (item.area !== undefined) parts.push(`${fixed(item.area, 0)} ${data.areaUnit}`);
+  if (item.size !== undefined) parts.push(`${fixed(item.size, 0)} ${data.sizeUnit}`);
   return parts.join(', ');
 }
 
@@ -411,7 +448,8 @@ function recallState() {
   if (run in data.runs) state.run = run;
   const rate = Number(view.get('fp') ?? 1);
   if (rate >= data.bandRates[0] && rate <= 2 ** high) state.rate = rate;
-  if (view.get('show') in ORDERS) state.question = view.get('show');
+  const asks = [...byId('question').options].map((option) => option.value);
+  if (asks.includes(view.get('show'))) state.question = view.get('show');
   if (view.has('sort')) state.order = view.get('sort');
   return view.has('card') ? Number(view.get('card')) : null;
 }
@@ -437,9 +475,10 @@ function begin() {
   document.title = data.title;
   byId('title').textContent = data.title;
   byId('test-set').textContent =
-    `${data.images} images of ${data.patients} patients, ${counted.length} lesions; intervals from ${data.draws} draws of patients`;
+    `${data.cases} ${data.item}s of ${data.patients} patients, ${counted.length} lesions; intervals from ${data.draws} draws of patients`;
   byId('run').append(...data.runs.map((run, i) => element('option', { value: i }, run.name)));
-  byId('levels').append('FP per image: ');
+  byId('comparison-heading').textContent = `Sensitivity at false positives per ${data.item}`;
+  byId('levels').append(`FP per ${data.item}: `);
   for (const rate of data.fpRates) {
     const button = element('button', {}, String(rate));
     button.addEventListener('click', () => {
@@ -448,6 +487,13 @@ function begin() {
     });
     byId('levels').append(button);
   }
+  // Marks have no extent that could overlap.
+  const overlaps = data.runs.flatMap((run) => run.overlap);
+  if (data.tables && !overlaps.some((overlap) => overlap !== null)) {
+    byId('question').querySelector('[value=doubtful]').remove();
+  }
+  byId('no-pictures').textContent = data.tables?.why ?? '';
+  byId('legend').hidden = Boolean(data.tables);
   byId('legend').textContent =
     [KINDS[1], KINDS[2], MISSED, TRUTH, KINDS[0], IGNORED].map((one) => `${one.letters} ${one.meaning}`.trim()).join(' · ');
   const card = recallState();

@@ -1,8 +1,9 @@
 const AXES = { axial: 2, coronal: 1, sagittal: 0 };
-const COLORS = { chosen: '#ffe14d', other: '#80d0ff', diameter: '#5dff5d' };
+const COLORS = { chosen: '#ffe14d', other: '#80d0ff', diameter: '#5dff5d', mask: '#ff5050' };
 const state = { axis: 2, lesion: null, window: 'lesion', zoom: 1, threshold: 0, order: 'score' };
-const MASK_OPACITY = 0.3;
 let viewer = null;
+// Voxels of all lesions' masks, x fastest, then y; null if there are none.
+let masks = null;
 
 const fixed = (value, digits) => value.toFixed(digits);
 
@@ -53,6 +54,7 @@ function drawMarks() {
   const here = data.lesions.filter((lesion) => isShown(lesion) && crosses(lesion));
   here.sort((a, b) => (a.id === state.lesion) - (b.id === state.lesion));
   for (const lesion of here) {
+    if (byId('show-masks').checked && lesion.source === 'mask') drawOutline(marks, lesion);
     if (byId('show-boxes').checked) drawBox(marks, lesion);
     if (byId('show-diameters').checked && lesion.ends && onKeySlice(lesion)) drawEnds(marks, lesion);
   }
@@ -86,6 +88,49 @@ function drawBox(marks, lesion) {
   const text = `${lesion.id} ${lesion.label} ${fixed(lesion.score, 2)}`;
   const place = { x, y: Math.max(14 * unit(), y - 5 * unit()), 'font-size': 13 * unit() };
   marks.append(svg('text', place, text));
+}
+
+// The edges between px of the lesion's mask and others on the plane, so that the lesion is seen.
+function drawOutline(marks, lesion) {
+  const axes = [0, 1, 2].filter((axis) => axis !== state.axis);
+  const voxel = [0, 0, 0];
+  voxel[state.axis] = currentIndex(state.axis);
+  const inside = (px) => {
+    axes.forEach((axis, i) => (voxel[axis] = px[i]));
+    if (axes.some((axis) => voxel[axis] < 0 || voxel[axis] >= size[axis])) return false;
+    return masks[voxel[0] + size[0] * (voxel[1] + size[1] * voxel[2])] > 0;
+  };
+  // Corner n lies at the lower end of px n.
+  const cornerAt = (corner) => {
+    const place = [...viewer.scene.crosshairPos];
+    axes.forEach((axis, i) => (place[axis] = corner[i] / size[axis]));
+    return toCanvas(place).map((value) => value.toFixed(1)).join(' ');
+  };
+  const edges = edgesOf(inside, ...rangesOf(lesion.box, axes));
+  const lines = edges.map((ends) => `M${ends.map(cornerAt).join('L')}`);
+  const look = { fill: 'none', stroke: COLORS.mask, 'stroke-width': 1.5 * unit() };
+  look['stroke-linecap'] = 'square';
+  if (lines.length) marks.append(svg('path', { 'data-mask': lesion.id, d: lines.join(''), ...look }));
+}
+
+// First and last px of a box along each axis.
+function rangesOf(box, axes) {
+  return axes.map((axis) => [toIndex(box[axis], axis), toIndex(box[axis + 3] - 1e-6, axis)]);
+}
+
+// Both corners of each edge of a px that is inside towards one that is not.
+function edgesOf(inside, [left, right], [bottom, top]) {
+  const edges = [];
+  for (let v = bottom; v <= top; v += 1) {
+    for (let u = left; u <= right; u += 1) {
+      if (!inside([u, v])) continue;
+      if (!inside([u - 1, v])) edges.push([[u, v], [u, v + 1]]);
+      if (!inside([u + 1, v])) edges.push([[u + 1, v], [u + 1, v + 1]]);
+      if (!inside([u, v - 1])) edges.push([[u, v], [u + 1, v]]);
+      if (!inside([u, v + 1])) edges.push([[u, v + 1], [u + 1, v + 1]]);
+    }
+  }
+  return edges;
 }
 
 // The ends of the long diameter, then of the short one.
@@ -249,10 +294,9 @@ function listen() {
   byId('view').addEventListener('change', applyView);
   byId('closer').addEventListener('click', () => zoomBy(1.5));
   byId('farther').addEventListener('click', () => zoomBy(1 / 1.5));
-  for (const id of ['show-boxes', 'show-diameters']) byId(id).addEventListener('change', drawMarks);
-  byId('show-masks').addEventListener('change', (event) => {
-    if (data.masks) viewer.setOpacity(1, event.target.checked ? MASK_OPACITY : 0);
-  });
+  for (const name of ['boxes', 'diameters', 'masks']) {
+    byId(`show-${name}`).addEventListener('change', drawMarks);
+  }
 }
 
 byId('threshold').addEventListener('input', (event) => {
@@ -294,11 +338,8 @@ async function openViewer() {
   const [low, high] = currentWindow();
   opened.addVolume(await niivue.NVImage.loadFromBase64({ ...base, cal_min: low, cal_max: high }));
   if (data.masks) {
-    const masks = { base64: data.masks, name: 'masks.nii.gz', opacity: MASK_OPACITY };
-    const image = await niivue.NVImage.loadFromBase64(masks);
-    image.setColormapLabel({ R: [0, 255], G: [0, 80], B: [0, 80], A: [0, 255], I: [0, 1] });
-    opened.addVolume(image);
-    opened.setAtlasOutline(1);
+    const image = await niivue.NVImage.loadFromBase64({ base64: data.masks, name: 'masks.nii.gz' });
+    masks = image.img;
   }
   return opened;
 }
