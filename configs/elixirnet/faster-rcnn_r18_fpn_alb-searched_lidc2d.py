@@ -1,0 +1,19 @@
+# Auto-lesion blocks that the differentiable search found on LIDC's windows: alb-search_r18_fpn_lidc2d.py,
+# seed 0.
+_base_ = './faster-rcnn_r18_fpn_alb_lidc2d.py'
+
+genotypes = dict(
+    alb=[
+        (0, 'non_local', 0, 'avg_pool_3x3'),
+        (0, 'sep_conv_5x5', 1, 'non_local'),
+        (0, 'sep_conv_3x3', 1, 'sep_conv_1x3_3x1'),
+        (3, 'non_local', 0, 'atrous_conv_3x3_r3'),
+    ],
+    reduction=[
+        (0, 'non_local', 0, 'atrous_conv_3x3_r3'),
+        (0, 'non_local', 1, 'sep_conv_1x3_3x1'),
+        (2, 'atrous_conv_3x3_r3', 0, 'atrous_conv_3x3_r3'),
+        (3, 'non_local', 0, 'non_local'),
+    ],
+)
+model = dict(roi_head=dict(bbox_head=dict(encoder=dict(genotypes=genotypes))))
