@@ -1,6 +1,6 @@
-# Search of the auto-lesion blocks on LIDC's windows: 8 channels, half of what the small blocks have, 3
-# epochs of 603 steps, of which two also update the architecture, on a trained and frozen feature
-# extractor and RPN.
+# Search of the auto-lesion blocks on LIDC's windows: 8 channels, half of what the small blocks have,
+# three epochs of 603 steps, of which two also update the architecture, on a trained and frozen
+# feature extractor and RPN.
 _base_ = [
     '../_base_/models/faster-rcnn_r18_fpn_lidc2d.py',
     '../_base_/models/elixirnet_small_parts.py',
@@ -16,8 +16,8 @@ model = dict(
         bbox_head=dict(type='RelationBBoxHead', encoder=dict(type='SearchALBEncoder', channels=8)),
     ),
 )
-# AdamW as in the rows on these windows. With the paper's rate for the architecture, Adam could move a
-# parameter by 0.4 in 1,200 updates: here ten times as much.
+# AdamW as in the rows on these windows. With the paper's rate for the architecture, Adam could move
+# a parameter by 0.4 in 1,200 updates: here ten times as much.
 max_epochs = 3
 train_cfg = dict(max_epochs=max_epochs, architecture_begin=1, num_samples=30, num_score_batches=20)
 optim_wrapper = dict(

@@ -1,5 +1,5 @@
-# Auto-lesion blocks that the differentiable search found on LIDC's windows: alb-search_r18_fpn_lidc2d.py,
-# seed 0.
+# Auto-lesion blocks that the differentiable search found on LIDC's windows with seed 0:
+# alb-search_r18_fpn_lidc2d.py.
 _base_ = './faster-rcnn_r18_fpn_alb_lidc2d.py'
 
 genotypes = dict(
