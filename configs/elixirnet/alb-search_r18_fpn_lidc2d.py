@@ -1,6 +1,6 @@
-# Search of the auto-lesion blocks on LIDC's windows: 8 channels, half of what the small blocks have,
-# three epochs of 603 steps, of which two also update the architecture, on a trained and frozen
-# feature extractor and RPN.
+# Search of the auto-lesion blocks on LIDC's windows: 8 channels, half of what the small blocks
+# have, three epochs of 603 steps, of which two also update the architecture, on a trained and
+# frozen feature extractor and RPN.
 _base_ = [
     '../_base_/models/faster-rcnn_r18_fpn_lidc2d.py',
     '../_base_/models/elixirnet_small_parts.py',
