@@ -205,7 +205,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         numbers = torch.tensor([len(results) for results in found])
         every_start = starts.repeat_interleave(numbers, 0).to(found[0].bboxes.device)
         joined = windows.in_volume(InstanceData.cat(found), every_start, size, shape)
-        return windows.merge([joined])
+        return windows.merge(joined)
 
     def _detect_crops(self, crops: list[Tensor]) -> list[InstanceData]:
         samples = [DetDataSample() for _ in crops]

@@ -176,15 +176,14 @@ class SlidingWindows:
         moved.bboxes = boxes + F.pad(start, (0, 1))
         return moved[inside]
 
-    def merge(self, found: list[InstanceData]) -> InstanceData:
+    def merge(self, results: InstanceData) -> InstanceData:
         """Merge the detections of all windows.
 
         Args:
-            found (list[InstanceData]): Detections of each window, in voxels of the volume.
+            results (InstanceData): Detections of all windows, in voxels of the volume.
 
         Returns:
             InstanceData: The best ``max_per_img`` after NMS, highest ``scores`` first.
         """
-        results = InstanceData.cat(found)
         keep = nms_3d(results.bboxes, results.scores, self.iou_threshold, self.max_per_img)
         return results[keep]

@@ -75,14 +75,15 @@ def test_borders_are_left_to_the_neighbor():
 
 
 def test_merge():
-    first = results([[10.0, 10, 10, 6], [40, 10, 10, 6]], [0.6, 0.3])
-    second = results([[10.5, 10, 10, 6]], [0.8])
-    merged = SlidingWindows().merge([first, second, results([])])
+    # two windows found the first lesion, half a voxel apart
+    spheres = [[10.0, 10, 10, 6], [40, 10, 10, 6], [10.5, 10, 10, 6]]
+    found = results(spheres, [0.6, 0.3, 0.8])
+    merged = SlidingWindows().merge(found)
     assert merged.scores.tolist() == pytest.approx([0.8, 0.3])
     assert merged.bboxes[0].tolist() == [10.5, 10, 10, 6]
-    assert len(SlidingWindows(max_per_img=1).merge([first, second])) == 1
-    assert len(SlidingWindows(iou_threshold=0.9).merge([first, second])) == 3
-    assert len(SlidingWindows().merge([results([])])) == 0
+    assert len(SlidingWindows(max_per_img=1).merge(found)) == 1
+    assert len(SlidingWindows(iou_threshold=0.9).merge(found)) == 3
+    assert len(SlidingWindows().merge(results([]))) == 0
 
 
 @pytest.mark.parametrize(
