@@ -268,7 +268,9 @@ def _place_unless_raised(error: Exception) -> str:
     named = any(name in message and f'{value!r}' in message for name, value in given.items())
     if raised and (package == 'mmlesion' or named):
         return ''
-    listed = ', '.join(f'{name}={value!r:.40}' for name, value in given.items())
+    # an optimizer's own text has several lines
+    shown = {name: ' '.join(repr(value).split()) for name, value in given.items()}
+    listed = ', '.join(f'{name}={text:.40}' for name, text in shown.items())
     place = f' ({last.filename}, line {last.lineno}: {last.line})'
     if raised or listed and package not in ('mmlesion', 'mmdet', 'mmcv', 'mmengine'):  # of torch
         place = ''

@@ -68,6 +68,15 @@ def test_an_unknown_optimizer_is_named():
     assert explain(error, SCRIPT).startswith('optim_wrapper.optimizer.type is NoOptimizer, ')
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU takes --amp')
+def test_amp_on_a_cpu_is_refused_in_one_line():
+    cfg = dict(type='AmpOptimWrapper', optimizer=dict(type='SGD', lr=0.1))
+    error = caught(build_optim_wrapper, torch.nn.Linear(1, 1), cfg)
+    explained = explain(error, SCRIPT)
+    assert explained.startswith('AmpOptimWrapper: ') and 'only available training on' in explained
+    assert 'optimizer=SGD ( Parameter Group 0' in explained and '\n' not in explained
+
+
 def test_a_value_error_outside_of_constructors_is_not_the_users():
     transform = TRANSFORMS.build(dict(type='WindowHU', windows=[(0, 1)]))
     error = caught(transform, dict(img=None))

@@ -20,6 +20,9 @@ from ..layers import OPERATIONS
 from .genotypes import EDGES, write_genotypes
 from .search_strategies import GradientStrategy, RandomStrategy, SearchResult, SearchStrategy
 
+# the checkpoint's note of the strategy that has trained it
+STRATEGY = 'search_strategy'
+
 
 @LOOPS.register_module()
 class ALBSearchLoop(EpochBasedTrainLoop):
@@ -93,7 +96,11 @@ class ALBSearchLoop(EpochBasedTrainLoop):
 
         Returns:
             nn.Module: The model.
+
+        Raises:
+            UserError: If the search that is resumed had another strategy.
         """
+        self._check_resumed()
         start = time.perf_counter()
         model = super().run()
         found = self.strategy.choose()
@@ -120,6 +127,15 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         outputs = self.strategy.train_step(data_batch)
         self.runner.call_hook('after_train_iter', **batch, outputs=outputs)
         self._iter += 1
+
+    def _check_resumed(self) -> None:
+        hub = self.runner.message_hub
+        if self.iter and hub.runtime_info.get(STRATEGY, self.strategy_name) != self.strategy_name:
+            raise UserError(
+                f"the search to resume is by strategy='{hub.get_info(STRATEGY)}', not "
+                f"'{self.strategy_name}': resume it by its own, or take another work folder"
+            )
+        hub.update_info(STRATEGY, self.strategy_name)
 
     def _write(self, found: SearchResult, seconds: float) -> None:
         folder = Path(self.runner.work_dir)

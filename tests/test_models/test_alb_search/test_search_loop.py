@@ -208,6 +208,16 @@ def test_a_resumed_search_ends_as_the_unbroken_one(strategy, half, tmp_path):
     assert files[0] == files[1]
 
 
+def test_a_search_is_not_resumed_by_the_other_strategy(tmp_path):
+    random = dict(max_epochs=1, strategy='random', num_samples=2)
+    make_runner(tmp_path, **random).train()
+    found = (tmp_path / 'genotypes.py').read_bytes()
+    gradient = make_runner(tmp_path, max_epochs=1, architecture_begin=0, run_resume=True)
+    with pytest.raises(UserError, match="by strategy='random', not 'gradient'"):
+        gradient.train()
+    assert (tmp_path / 'genotypes.py').read_bytes() == found
+
+
 def test_random_search_keeps_the_best_of_its_samples(tmp_path):
     runner = make_runner(tmp_path, strategy='random', num_samples=5)
     initial = state(runner.model, True)
