@@ -13,6 +13,7 @@ START_STEP_MM = 12.0  # between the starts along z
 LEAST_OVERLAP = 0.3  # share of the shorter scan's volume
 ITERATIONS = 200
 SAMPLES = 200_000  # voxels that an iteration looks at, at most
+LEAST_VOXELS = 4  # along an axis, of ITK's Gaussian filter and of the optimizer's pyramid
 SEED = 0
 
 
@@ -54,9 +55,12 @@ def _prepare(image: sitk.Image, spacing_mm: float) -> sitk.Image:
     """Return an image of cubic voxels with clipped HU."""
     size = np.array(image.GetSize()) * image.GetSpacing() / spacing_mm
     clipped = sitk.Clamp(image, sitk.sitkFloat32, AIR, BONE)
+    # a scan of few slices ends with copies of its last one
+    missing = [max(LEAST_VOXELS - length, 0) for length in image.GetSize()]
+    padded = sitk.ZeroFluxNeumannPad(clipped, [0, 0, 0], missing)
     return sitk.Resample(
-        sitk.SmoothingRecursiveGaussian(clipped, spacing_mm / 2),
-        [max(int(length), 4) for length in size],  # the optimizer's pyramid needs some voxels
+        sitk.SmoothingRecursiveGaussian(padded, spacing_mm / 2),
+        [max(int(length), LEAST_VOXELS) for length in size],
         sitk.Transform(),
         sitk.sitkLinear,
         image.GetOrigin(),

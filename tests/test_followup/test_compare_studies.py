@@ -42,6 +42,17 @@ def test_registration_finds_the_pose(studies, pose):
         assert np.linalg.norm(np.subtract(found, pose.TransformPoint(lesion.center))) < 4.0
 
 
+def test_a_scan_of_two_slices_is_registered(studies):
+    (earlier, _), _ = studies
+    few = earlier[:, :, 2:4]
+    moved = sitk.Image(few)
+    moved.SetOrigin(np.add(few.GetOrigin(), [12.0, -8.0, 0.0]).tolist())
+    transform = register_rigid(few, moved)
+    center = np.array(few.TransformContinuousIndexToPhysicalPoint([48, 48, 0.5]))
+    shift = np.array(transform.TransformPoint(center.tolist())) - center
+    assert np.abs(shift[:2] - [12, -8]).max() < 2.0
+
+
 def test_scans_without_a_body_are_refused(studies):
     (earlier, _), _ = studies
     with pytest.raises(UserError, match='no body'):
