@@ -163,12 +163,15 @@ def main(argv=None):
     groups = group_lesions(truth.lesions.attributes, args.groups, args.gt)
     for line in warnings(args, truth, predictions):
         print(f'warning: {line}', file=sys.stderr)
+    covered = coverage(truth, predictions)
     matched = MatchedDetections(predictions.detections, truth.lesions, len(truth.cases), rules)
+    if args.report is None:
+        del predictions  # half as large as the file; matched has a copy of its own
     result = summarize_froc(matched, groups, args.bootstrap, args.seed)
     # LUNA16 has no overlap and no threshold
     names = [name for name in ('protocol', 'overlap', 'threshold') if name in args]
     settings = {name: getattr(args, name) for name in names}
-    result = {**settings, **result, **coverage(truth, predictions)}
+    result = {**settings, **result, **covered}
     if args.protocol == 'luna16':
         result.update(true_negative_patients(matched, args.tnp_sensitivity))
     cases = froc_cases(matched, truth.cases, truth.patients)
