@@ -130,9 +130,11 @@ class ALBSearchLoop(EpochBasedTrainLoop):
 
     def _check_resumed(self) -> None:
         hub = self.runner.message_hub
-        if self.iter and hub.runtime_info.get(STRATEGY, self.strategy_name) != self.strategy_name:
+        # a checkpoint from before the note, or a new search, agrees with any
+        noted = hub.get_info(STRATEGY, self.strategy_name)
+        if self.iter and noted != self.strategy_name:
             raise UserError(
-                f"the search to resume is by strategy='{hub.get_info(STRATEGY)}', not "
+                f"the search to resume is by strategy='{noted}', not "
                 f"'{self.strategy_name}': resume it by its own, or take another work folder"
             )
         hub.update_info(STRATEGY, self.strategy_name)
