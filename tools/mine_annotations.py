@@ -15,6 +15,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 from terminaltables import AsciiTable
 
+from mmlesion.io.checks import get_column
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.series import list_series
@@ -22,7 +23,7 @@ from mmlesion.io.true_masks import read_lesions
 from mmlesion.mining import RULES, AnnotationMiner
 from mmlesion.mining.embeddings import EmbeddingSteps
 from mmlesion.mining.proposals import detection_steps
-from mmlesion.mining.report import count_rows, score_rows
+from mmlesion.mining.report import annotated_lesions, count_rows, score_rows
 from mmlesion.utils import UserError, check_range, cli
 from mmlesion.utils.configs import load_config
 from mmlesion.utils.freed_memory import keep_freed_memory
@@ -80,7 +81,10 @@ def parse_args():
         default=0.05,
         help='lowest score of a proposal; no lower than in the config (default: 0.05)',
     )
-    parser.add_argument('--truth', help='truth folder of a phantom, for comparison')
+    parser.add_argument(
+        '--truth',
+        help='annotation file of all lesions, or truth folder of a phantom, for comparison',
+    )
     parser.add_argument(
         '--work-dir', help='folder of the proposals, to resume from (default: OUT.mining)'
     )
@@ -126,7 +130,7 @@ def main():
     coco = read_json(source['ann_file'])
     coco_ground_truth(coco, source['ann_file'])
     volumes = list_series(coco, source['images'])
-    check_truth(args, volumes)
+    read_truth = truth_reader(args.truth, volumes) if args.truth else None
     # what proposals depend on: a later run with other files or options does not take these up
     fingerprint = digest(
         args.checkpoint, cfg.model, test_pipeline(cfg), args.score_thr, listing(volumes, 'images')
@@ -147,7 +151,7 @@ def main():
     # before the rules, which may take longer than other processes wait for this one
     leave_process_group()
     if main_process:
-        mine(args, coco, volumes, stores, experts)
+        mine(args, coco, volumes, stores, experts, read_truth)
 
 
 def check_args(args):
@@ -236,9 +240,26 @@ def prepare_experts(cfg, args):
     return others
 
 
-def check_truth(args, volumes):
-    if args.truth:
-        read_lesions(args.truth, volumes[0].name)
+def truth_reader(path, volumes):
+    """Return a function that takes the name of a series and returns its true lesions.
+
+    One series is looked up, so that a wrong path is told before the pass over the volumes.
+    """
+    if os.path.isdir(path):
+        read_truth = partial(read_lesions, path)
+    else:
+        coco = read_json(path)
+        coco_ground_truth(coco, path)
+        get_column(coco['annotations'], 'id', f'{path}: annotation')
+        read_truth = partial(look_up_lesions, annotated_lesions(coco), path)
+    read_truth(volumes[0].name)
+    return read_truth
+
+
+def look_up_lesions(lesions, path, series):
+    if series not in lesions:
+        raise UserError(f'{path} has no series {series}: give a file with all series of the config')
+    return lesions[series]
 
 
 def test_pipeline(cfg):
@@ -316,7 +337,7 @@ def run_pass(args, store, steps, pipeline, volumes, desc):
     VolumePass(store, pipeline=Compose(pipeline), **steps, **sizes).run(volumes, desc)
 
 
-def mine(args, coco, volumes, stores, experts):
+def mine(args, coco, volumes, stores, experts, read_truth):
     """Apply the rules, write the file and print the report."""
     options = dict(theta=args.theta, delta=args.delta, sigma=args.sigma)
     rules = [rule for rule in RULES if rule in args.rules]
@@ -331,8 +352,8 @@ def mine(args, coco, volumes, stores, experts):
     )
     miner.run(volumes)
     report = dict(rules=rules, **options, counts=count_rows(coco, rules, args.unlabeled))
-    if args.truth:
-        report['truth'] = score_rows(coco, rules, partial(read_lesions, args.truth))
+    if read_truth:
+        report['truth'] = score_rows(coco, rules, read_truth)
     write_json(coco, args.out)
     write_json(report, Path(args.out).with_suffix('.report.json'))
     print_table('mined', report['counts'])

@@ -1,4 +1,4 @@
-"""Report of mining: added annotations, and their precision and recall on the phantom."""
+"""Report of mining: added annotations, their precision and recall where all lesions are known."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from mmlesion.io.schema import is_target
-from mmlesion.io.slices import series_of
+from mmlesion.io.slices import series_of, slice_number
 from mmlesion.io.true_masks import TrueLesions
 from mmlesion.structures import SliceBoxes, file_box
 
 from .miner import RULES
 from .tracklets import slice_overlap_pairs
+from .withholding import lesion_key
 
 
 def count_rows(coco: Mapping, rules: Sequence[str], unlabeled: bool = False) -> list[dict]:
@@ -111,6 +112,24 @@ def score_rows(
     return list(map(_score_row, totals, map(np.ndarray.tolist, totals.values())))
 
 
+def annotated_lesions(coco: Mapping) -> dict[str, TrueLesions]:
+    """Return the lesions of COCO content in which all are annotated, for :func:`score_rows`.
+
+    Args:
+        coco (dict): COCO content; ignored annotations are no lesions. Annotations on several
+            slices of a series share their ``lesion_id``.
+
+    Returns:
+        dict: The lesions of each series, of those without one too.
+    """
+    lesions: dict[str, TrueLesions] = {}
+    for series, found in _list_by_series(coco, is_target).items():
+        keys = [lesion_key(listed.annotation) for listed in found]
+        label = np.unique(np.array(keys, str), return_inverse=True)[1]
+        lesions[series] = TrueLesions(_slice_boxes(found), label)
+    return lesions
+
+
 def _score_row(rule: str, counts: Sequence[int]) -> dict:
     row: dict[str, Any] = dict(rule=rule) | dict(zip(COUNTS, counts))
     row['precision'] = _share(row['right'], row['boxes'])
@@ -139,27 +158,6 @@ def _match(boxes: SliceBoxes, truth: SliceBoxes, theta: float) -> _Matched:
     return matched
 
 
-def _boxes_by_series(coco: Mapping) -> dict[str, dict[str, SliceBoxes]]:
-    """Return {series: {source: SliceBoxes}} of COCO content, without previously ignored boxes."""
-    image_of: dict[int, dict] = {}
-    listed: dict[str, dict[str, list[_Listed]]] = {}
-    for image in coco['images']:
-        image_of[image['id']] = image
-        # series without an annotation count too, with all of their lesions missing
-        listed.setdefault(series_of(image['file_name']), {})
-    for annotation in coco['annotations']:
-        if annotation['source'] not in RULES and not is_target(annotation):
-            continue
-        image = image_of[annotation['image_id']]
-        sources = listed[series_of(image['file_name'])]
-        source = annotation['source'] if annotation['source'] in RULES else 'annotated'
-        sources.setdefault(source, []).append(_Listed(annotation, image))
-    boxes: dict[str, dict[str, SliceBoxes]] = {}
-    for name, sources in listed.items():
-        boxes[name] = {source: _slice_boxes(found) for source, found in sources.items()}
-    return boxes
-
-
 class _Listed(NamedTuple):
     """An annotation and its image."""
 
@@ -167,10 +165,42 @@ class _Listed(NamedTuple):
     image: dict
 
 
+def _boxes_by_series(coco: Mapping) -> dict[str, dict[str, SliceBoxes]]:
+    """Return {series: {source: SliceBoxes}} of COCO content, without previously ignored boxes."""
+    boxes: dict[str, dict[str, SliceBoxes]] = {}
+    for series, found in _list_by_series(coco, _is_used).items():
+        sources: dict[str, list[_Listed]] = {}
+        for listed in found:
+            source = listed.annotation['source']
+            name = source if source in RULES else 'annotated'
+            sources.setdefault(name, []).append(listed)
+        boxes[series] = {name: _slice_boxes(same) for name, same in sources.items()}
+    return boxes
+
+
+def _is_used(annotation: Mapping) -> bool:
+    return annotation['source'] in RULES or is_target(annotation)
+
+
+def _list_by_series(coco: Mapping, chosen: Callable[[Mapping], bool]) -> dict[str, list[_Listed]]:
+    """Return the chosen annotations of each series, of those without one too."""
+    image_of: dict[int, dict] = {}
+    series: dict[str, list[_Listed]] = {}
+    for image in coco['images']:
+        image_of[image['id']] = image
+        series.setdefault(series_of(image['file_name']), [])
+    for annotation in coco['annotations']:
+        if chosen(annotation):
+            image = image_of[annotation['image_id']]
+            series[series_of(image['file_name'])].append(_Listed(annotation, image))
+    return series
+
+
 def _slice_boxes(found: Sequence[_Listed]) -> SliceBoxes:
     boxes, numbers, scores = [], [], []
     for annotation, image in found:
         boxes.append(file_box(annotation, image))
-        numbers.append(image['slice_index'])
+        numbers.append(slice_number(image['file_name']))
         scores.append(annotation.get('score', 1))
-    return SliceBoxes(np.array(boxes, float), np.array(numbers), np.array(scores, float))
+    rows = np.array(boxes, float).reshape(-1, 4)
+    return SliceBoxes(rows, np.array(numbers, int), np.array(scores, float))

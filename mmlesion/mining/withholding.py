@@ -57,7 +57,7 @@ def withhold_lesions(data: dict, fraction: float, seed: int = 0) -> dict:
     removed = {lesions[i] for i in order[: round(fraction * len(lesions))]}
     kept = []
     for annotation in data['annotations']:
-        if not is_target(annotation) or _lesion(annotation) not in removed:
+        if not is_target(annotation) or lesion_key(annotation) not in removed:
             kept.append(annotation)
     return {**data, 'annotations': kept}
 
@@ -66,13 +66,13 @@ def _by_lesion(data: dict) -> dict[str, list[dict]]:
     lesions: dict[str, list[dict]] = defaultdict(list)
     for annotation in data['annotations']:
         if is_target(annotation):
-            lesions[_lesion(annotation)].append(annotation)
+            lesions[lesion_key(annotation)].append(annotation)
     if not lesions:
         raise UserError('no lesion is annotated: give an annotation file with lesions')
     return lesions
 
 
-def _lesion(annotation: dict[str, Any]) -> str:
+def lesion_key(annotation: dict[str, Any]) -> str:
     """Return the key of a lesion; an annotation without ``lesion_id`` is a lesion by itself."""
     return str(annotation.get('lesion_id', f'annotation {annotation["id"]}'))
 

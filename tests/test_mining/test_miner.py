@@ -11,7 +11,7 @@ from mmlesion.io.series import list_series
 from mmlesion.io.true_masks import read_lesions
 from mmlesion.mining import AnnotationMiner, VolumeStore
 from mmlesion.mining.embeddings import annotated_boxes
-from mmlesion.mining.report import count_rows, score_rows
+from mmlesion.mining.report import COUNTS, annotated_lesions, count_rows, score_rows
 from mmlesion.utils import UserError
 
 LESION = [10, 10, 20, 20]
@@ -138,6 +138,24 @@ def test_against_the_truth(mined, tmp_path):
     assert values['cross_dataset'] == [2, 1, 4, 1, 2, 1]
     assert rows['matching']['precision'] == round(2 / 3, 4)
     assert rows['matching']['recall'] == 0.5
+
+
+def test_against_an_annotation_file(mined):
+    """The first study's lesion is on slices 4 and 5, on 6 ignored; the second's on 5 alone."""
+    images, annotations = [], []
+    for study, number in [(1, 4), (1, 5), (1, 6), (2, 5)]:
+        name = f'000001_0{study}_01/{number:03}.png'
+        image = dict(id=10 * study + number, file_name=name, height=60, width=60)
+        ignore = int(number == 6)
+        images.append(image)
+        box = dict(bbox=[10, 10, 10, 10], lesion_id=study, ignore=ignore)
+        annotations.append(dict(box, id=image['id'], image_id=image['id']))
+    lesions = annotated_lesions(dict(images=images, annotations=annotations))
+    assert lesions['000001_01_01'].label.tolist() == [0, 0]
+    assert lesions['000001_01_01'].boxes.boxes.tolist() == [[10, 10, 20, 20]] * 2
+    (row,) = score_rows(mined(rules=('propagation',)), ['propagation'], lesions.get)
+    # of the boxes on slices 4 and 6, the first is a lesion's; the second study's has none
+    assert [row[name] for name in COUNTS] == [2, 1, 2, 1, 1, 0]
 
 
 def test_the_dataset_takes_it(mined, two_studies):

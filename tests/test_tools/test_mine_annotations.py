@@ -91,6 +91,16 @@ def test_whole_and_again(run, data, detector, embedder, capsys):
     assert json.loads((data / 'mined.json').read_text()) == coco
 
 
+def test_truth_in_an_annotation_file(run, data, detector, capsys):
+    rules = ['--rules', 'propagation', '--truth']
+    run(*detector, *rules, data / 'train.json')
+    (row,) = json.loads((data / 'mined.report.json').read_text())['truth']
+    assert row['rule'] == 'propagation' and row['missing'] == 0  # all lesions are annotated
+    (data / 'other.json').write_text('{"images": [], "annotations": [], "categories": []}')
+    message = fails(run, capsys, *detector, *rules, data / 'other.json')
+    assert 'other.json has no series' in message
+
+
 def fails(run, capsys, *args):
     with pytest.raises(SystemExit) as stop:
         run(*args)

@@ -179,6 +179,8 @@ def test_infer(case, refuses):
         ('--rules matching', '--embedder'),
         ('--rules cross_dataset', 'as LENS has'),
         ('--truth {data}', "phantom's truth"),
+        ('--truth {data}/nothing.json', 'nothing.json'),
+        ('--truth {data}/Images_png/000001_01_01/003.png', '003.png'),
         ('--out {data}/train.json', 'is the annotation file itself'),
         ('--work-dir {data}/train.json', 'train.json'),
         ('--device nowhere', 'device'),
