@@ -297,9 +297,11 @@ def listing(volumes, *parts):
 def find_proposals(args, cfg, device, source, store, volumes):
     from mmlesion.apis.feature_sharing import shared_features
     from mmlesion.apis.inferencer import load_detector
+    from mmlesion.apis.speed import Speed
 
     keep_freed_memory()
     model = load_detector(cfg, args.checkpoint, device)
+    Speed().prepare(model)
     steps = detection_steps(model, source['images'], args.score_thr)
     # of the volumes that the workers take turns with
     with shared_features(model, args.feature_cache * max(args.num_workers, 1)):

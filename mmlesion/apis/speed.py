@@ -30,19 +30,25 @@ class Speed:
         fuse_conv_bn (bool): Whether batch normalization becomes part of the convolution before it
             (mmcv's ``fuse_conv_bn``), for backbones that register the two in the order in which
             they compute, as mmdet's do. Scores change by rounding alone.
+        merge_fusion (bool): Whether a :class:`~mmlesion.models.SliceGroupFusion` becomes part of
+            the pyramid behind it. Scores change by rounding alone. Defaults to True, unlike the
+            others: it is faster wherever there is one.
     """
 
     amp: bool = False
     channels_last: bool = False
     fuse_conv_bn: bool = False
+    merge_fusion: bool = True
 
-    def prepare(self, model: nn.Module) -> None:
+    def prepare(self, model: BaseDetector) -> None:
         """Change a detector for good, in place.
 
         Args:
-            model (nn.Module): In evaluation mode, on its device.
+            model (BaseDetector): In evaluation mode, on its device.
         """
         # before channels_last, as fusing makes new weights
+        if self.merge_fusion:
+            _merge_fusion(model)
         if self.fuse_conv_bn:
             model.backbone = fuse_conv_bn(model.backbone)
         if self.channels_last:
@@ -74,3 +80,12 @@ class Speed:
             yield
         finally:
             del model.extract_feat
+
+
+def _merge_fusion(model: BaseDetector) -> None:
+    """Leave the pyramid alone as the neck of a detector, if a part before it merges into it."""
+    neck = model.neck if model.with_neck else None
+    if isinstance(neck, nn.Sequential) and len(neck) == 2:
+        merge_into = getattr(neck[0], 'merge_into', None)
+        if merge_into is not None and merge_into(neck[1]):
+            model.neck = neck[1]

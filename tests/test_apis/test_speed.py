@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from mmlesion.apis import LesionInferencer
+from mmlesion.apis.inferencer import load_detector
 from mmlesion.apis.speed import Speed
 from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.utils.configs import load_config
 
 REPO = Path(__file__).parents[2]
 NINE = REPO / 'configs/phantom/elixirnet/faster-rcnn_r18_fpn_9slices_phantom.py'
@@ -17,6 +19,7 @@ SMALL = {
     'model.test_cfg.rcnn.max_per_img': 4,
     'model.test_cfg.rpn.max_per_img': 50,
 }
+SPEEDS = [Speed(channels_last=True), Speed(fuse_conv_bn=True), Speed(merge_fusion=False)]
 
 
 def make_volume(interval, num_slices=8):
@@ -30,7 +33,7 @@ def make_volume(interval, num_slices=8):
 def weights(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp('weights') / 'detector.pth'
-    model = LesionInferencer(NINE, cfg_options=SMALL, show_progress=False, device='cpu').model
+    model = load_detector(load_config(NINE, SMALL), None, 'cpu')
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):  # as trained: not the identity
             nn.init.uniform_(module.running_mean, -0.1, 0.1)
@@ -75,7 +78,7 @@ def test_little_is_kept_whatever_the_interval(weights, monkeypatch):
     assert counts[-1] < 18 + 2 * 9 < 3 * 18
 
 
-@pytest.mark.parametrize('speed', [Speed(channels_last=True), Speed(fuse_conv_bn=True)])
+@pytest.mark.parametrize('speed', SPEEDS)
 def test_rounding_alone_differs(weights, speed):
     _, plain = detect(weights)
     inferencer, found = detect(weights, speed=speed)
@@ -83,7 +86,9 @@ def test_rounding_alone_differs(weights, speed):
     np.testing.assert_allclose(found.scores, plain.scores, atol=1e-4)
     names = [type(module).__name__ for module in inferencer.model.backbone.modules()]
     assert ('BatchNorm2d' in names) is not speed.fuse_conv_bn
-    weight = inferencer.model.neck[1].fpn_convs[0].conv.weight
+    neck = inferencer.model.neck
+    pyramid = neck if speed.merge_fusion else neck[1]
+    weight = pyramid.fpn_convs[0].conv.weight
     assert weight.is_contiguous(memory_format=torch.channels_last) is speed.channels_last
 
 

@@ -1,7 +1,8 @@
 """Slices per second of a slice-based detector on a volume, with each measure for speed.
 
 "anew" computes each key slice alone and gives freed memory back to the system, as a plain program
-does; "kept" keeps the memory; "shared" also computes what key slices share once; "fused",
+does; "kept" keeps the memory; "shared" also computes what key slices share once; "merged", which is
+what infer.py does, also merges the fusion of slice groups into the pyramid; "fused",
 "channels last" and "amp" add an option each (docs/speed.md). "compiled", which only runs if asked
 for, is "kept" with torch.compile on backbone and neck; compiling is in the first run: --warmup 1.
 All run in turn in one run, from random weights unless there is a checkpoint. The command of
@@ -52,15 +53,17 @@ class Kind(NamedTuple):
     compiled: bool = False
 
 
+PLAIN = dict(merge_fusion=False)
 KINDS = {
-    'anew': Kind(False, 0, {}),
-    'kept': Kind(True, 0, {}),
-    'shared': Kind(True, 16, {}),
+    'anew': Kind(False, 0, PLAIN),
+    'kept': Kind(True, 0, PLAIN),
+    'shared': Kind(True, 16, PLAIN),
+    'merged': Kind(True, 16, {}),
     'fused': Kind(True, 16, dict(fuse_conv_bn=True)),
     'channels last': Kind(True, 16, dict(fuse_conv_bn=True, channels_last=True)),
     'amp': Kind(True, 16, dict(fuse_conv_bn=True, channels_last=True, amp=True)),
     # without shared features: batches of new groups of any number would be compiled anew
-    'compiled': Kind(True, 0, {}, compiled=True),
+    'compiled': Kind(True, 0, PLAIN, compiled=True),
 }
 
 

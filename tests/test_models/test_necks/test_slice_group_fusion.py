@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmdet.registry import MODELS
 
 from mmlesion.models import SliceGroupFusion
 
@@ -39,3 +40,44 @@ def test_weights_begin_as_xavier():
     bound = (6 / (64 + 192)) ** 0.5
     assert conv.weight.abs().max() <= bound and conv.weight.std() > 0.5 * bound
     assert not conv.bias.any()
+
+
+def pyramid(kind='FPN', **options):
+    torch.manual_seed(1)
+    settings = dict(in_channels=[2, 4], out_channels=3, num_outs=3)
+    fusion = dict(type='SliceGroupFusion', in_channels=[2, 4])
+    neck = MODELS.build([fusion, dict(type=kind, **{**settings, **options})])
+    for parameter in neck.parameters():
+        torch.nn.init.normal_(parameter)  # biases, too
+    return neck.eval()
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {},
+        dict(kind='AttentionGateFPN'),
+        dict(norm_cfg=dict(type='GN', num_groups=1), act_cfg=dict(type='ReLU')),
+        dict(add_extra_convs='on_output'),
+        dict(start_level=1, num_outs=2),
+    ],
+)
+@torch.no_grad()
+def test_merged_into_the_pyramid(options):
+    fusion, fpn = neck = pyramid(**options)
+    expected = neck(levels())
+    assert fusion.merge_into(fpn) and fpn.lateral_convs[-1].conv.in_channels == 12
+    for out, plain in zip(fpn(levels()), expected):
+        torch.testing.assert_close(out, plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('options', [dict(add_extra_convs='on_input'), dict(kind='PAFPN')])
+def test_other_pyramids_are_not_merged(options):
+    """Extra levels that take the fused features, and convolutions of more than 1x1."""
+    fusion, fpn = pyramid(**options)
+    if options.get('kind'):
+        fpn.lateral_convs[1].conv = torch.nn.Conv2d(4, 3, 3, padding=1)
+    before = [conv.conv for conv in fpn.lateral_convs]
+    assert not fusion.merge_into(fpn)
+    assert [conv.conv for conv in fpn.lateral_convs] == before
+    assert not fusion.merge_into(torch.nn.Identity())
