@@ -84,7 +84,7 @@ class Speed:
 
 def _merge_fusion(model: BaseDetector) -> None:
     """Leave the pyramid alone as the neck of a detector, if a part before it merges into it."""
-    neck = model.neck if model.with_neck else None
+    neck = getattr(model, 'neck', None)
     if isinstance(neck, nn.Sequential) and len(neck) == 2:
         merge_into = getattr(neck[0], 'merge_into', None)
         if merge_into is not None and merge_into(neck[1]):
