@@ -238,9 +238,9 @@ class AnnotationMiner:
 
 
 def _unused(entries: Iterable[Mapping], field: str) -> Iterator[int]:
-    """Count from the first number above those that entries have in a field."""
-    highest = max((entry.get(field, 0) for entry in entries), default=0)
-    return count(highest + 1)
+    """Count from the first number above those that entries have in a field; names are none."""
+    found = [entry.get(field) for entry in entries]
+    return count(max((number for number in found if isinstance(number, int)), default=0) + 1)
 
 
 def _patient(volume: SliceSeries) -> str:

@@ -96,6 +96,19 @@ def test_matching_across_studies(mined):
     assert not found(mined(rules=('matching',), delta=0.05), 'matching')
 
 
+def test_lesions_with_names(two_studies):
+    """As LIDC-IDRI's, of which the id is a text; a lesion without one gets a number."""
+    coco = json.loads((two_studies / 'train.json').read_text())
+    coco['annotations'][0]['lesion_id'] = '1.3.6:0'
+    proposals = VolumeStore(two_studies / 'proposals', 'a')
+    for study in (1, 2):
+        lesion = [(LESION, number, 0.9) for number in (4, 5)]
+        proposals.save(f'000001_0{study}_01', arrays(lesion))
+    miner = AnnotationMiner(coco, proposals, ('propagation',))
+    miner.run(list_series(coco, two_studies / 'images'))
+    assert [a['lesion_id'] for a in coco['annotations']] == ['1.3.6:0', 1, '1.3.6:0']
+
+
 def test_cross_dataset_on_listed_slices_alone(mined):
     coco = mined()
     assert not found(coco, 'cross_dataset') and len(coco['images']) == 6
