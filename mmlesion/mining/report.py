@@ -15,7 +15,7 @@ from mmlesion.structures import SliceBoxes, file_box
 
 from .miner import RULES
 from .tracklets import slice_overlap_pairs
-from .withholding import lesion_key
+from .withholding import keep_annotations, lesion_key
 
 
 def count_rows(coco: Mapping, rules: Sequence[str], unlabeled: bool = False) -> list[dict]:
@@ -128,6 +128,27 @@ def annotated_lesions(coco: Mapping) -> dict[str, TrueLesions]:
         label = np.unique(np.array(keys, str), return_inverse=True)[1]
         lesions[series] = TrueLesions(_slice_boxes(found), label)
     return lesions
+
+
+def keep_matched(truth: dict, coco: Mapping, theta: float = 0.5) -> dict:
+    """Keep the true boxes that match a mined or annotated one, for experiments on their errors.
+
+    A detector that is trained on them has what mining found, without its wrong and inexact boxes.
+
+    Args:
+        truth (dict): COCO content in which all lesions are annotated.
+        coco (dict): COCO content, such as mined one; ignored annotations match none.
+        theta (float): IoU above which boxes match. Defaults to 0.5.
+
+    Returns:
+        dict: COCO content of ``truth`` with fewer images and annotations.
+    """
+    others = _list_by_series(coco, is_target)
+    kept: list[dict] = []
+    for series, found in _list_by_series(truth, is_target).items():
+        matched = _match(_slice_boxes(others.get(series, [])), _slice_boxes(found), theta).truth
+        kept.extend(found[i].annotation for i in np.flatnonzero(matched))
+    return keep_annotations(truth, kept)
 
 
 def _score_row(rule: str, counts: Sequence[int]) -> dict:

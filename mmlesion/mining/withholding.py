@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,24 @@ def withhold_slices(data: dict) -> dict:
     kept: list[dict] = []
     for same_lesion in _by_lesion(data).values():
         kept.append(max(same_lesion, key=_box_area))
+    return keep_annotations(data, kept)
+
+
+def keep_annotations(data: dict, kept: Sequence[dict]) -> dict:
+    """Keep some annotations of lesions and their slices, with what is ignored there.
+
+    Args:
+        data (dict): COCO content.
+        kept (list[dict]): Some of its annotations.
+
+    Returns:
+        dict: COCO content with fewer images and annotations.
+    """
     listed = {annotation['image_id'] for annotation in kept}
     images = [image for image in data['images'] if image['id'] in listed]
-    # Ignored annotations on a kept slice stay.
     ignored = [a for a in data['annotations'] if a['image_id'] in listed and not is_target(a)]
-    kept.sort(key=lambda annotation: annotation['id'])
-    return {**data, 'images': images, 'annotations': kept + ignored}
+    ordered = sorted(kept, key=lambda annotation: annotation['id'])
+    return {**data, 'images': images, 'annotations': ordered + ignored}
 
 
 def withhold_lesions(data: dict, fraction: float, seed: int = 0) -> dict:

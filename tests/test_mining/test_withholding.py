@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from mmlesion.mining.report import keep_matched
 from mmlesion.mining.withholding import withhold_lesions, withhold_slices
 from mmlesion.utils import UserError
 
@@ -52,6 +53,23 @@ def test_a_fraction_of_the_lesions_is_removed_on_all_slices(data):
     assert removed == {'a', 'b', 'c'}
 
 
+def test_boxes_found_in_another_file(data):
+    """With other ids and slightly other boxes; where an IoU is 0.5 or a box ignored is no match."""
+    for image in data['images']:
+        image.update(file_name=f'series/{image["id"]}.png', height=20, width=20)
+    images = [dict(image, id=image['id'] + 10) for image in data['images']]
+    found = [
+        annotation(1, 11, 'a', side=3),
+        annotation(2, 12, 'x', side=5),
+        dict(annotation(3, 13, 'a'), bbox=[0, 0, 4, 2]),
+        annotation(4, 14, 'c', ignore=1),
+    ]
+    less = keep_matched(data, dict(images=images, annotations=found))
+    # on slice 2 the box of a, and that of b within it (IoU 16 / 25), with the ignored one
+    assert [a['id'] for a in less['annotations']] == [1, 2, 4, 6]
+    assert [image['id'] for image in less['images']] == [1, 2]
+
+
 @pytest.mark.parametrize('fraction', [0, 1, -0.5])
 def test_fraction_between_0_and_1(data, fraction):
     with pytest.raises(UserError, match='between 0 and 1'):
@@ -71,6 +89,8 @@ def test_tool(load_tool, data, tmp_path, capsys):
     main([str(source), '--key-slices', '--out', str(out)])
     assert json.loads(out.read_text()) == withhold_slices(data)
     assert '2 of 4 images\n4 of 6 annotations' in capsys.readouterr().out
+    with pytest.raises(SystemExit, match='error: .*train.json.*file_name'):
+        main([str(source), '--found-in', str(source), '--out', str(out)])
     source.write_text('[]')
     with pytest.raises(SystemExit, match='error: .*train.json needs lists'):
         main([str(source), '--lesions', '0.5', '--out', str(out)])

@@ -2,6 +2,7 @@
 
     withhold_annotations.py train.json --key-slices --out train_key_slices.json
     withhold_annotations.py train.json --lesions 0.5 --out train_half.json
+    withhold_annotations.py train.json --found-in train_mined.json --out train_found.json
 
 A detector trained on the original file is what perfect mining would give.
 """
@@ -11,6 +12,7 @@ import argparse
 from mmlesion.io.checks import get_column
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
+from mmlesion.mining.report import keep_matched
 from mmlesion.mining.withholding import withhold_lesions, withhold_slices
 from mmlesion.utils import cli
 
@@ -33,6 +35,11 @@ def parse_args(argv=None):
         metavar='FRACTION',
         help='remove this share of the lesions; their slices stay, as if without lesion',
     )
+    what.add_argument(
+        '--found-in',
+        metavar='FILE',
+        help='keep the boxes that match one of FILE, as mined annotations, by an IoU above 0.5',
+    )
     parser.add_argument('--seed', type=int, default=0, help='of --lesions (default: 0)')
     return parser.parse_args(argv)
 
@@ -40,17 +47,28 @@ def parse_args(argv=None):
 @cli
 def main(argv=None):
     args = parse_args(argv)
-    data = read_json(args.annotations)
-    coco_ground_truth(data, args.annotations)  # its checks
-    get_column(data['annotations'], 'id', f'{args.annotations}: annotation')
+    data = read_checked(args.annotations)
     # Lesions are withheld for good: mining is to find them again.
     if args.key_slices:
         less = withhold_slices(data)
+    elif args.found_in:
+        found = read_checked(args.found_in)
+        # boxes are compared on the slices of the same name
+        for path, content in (args.annotations, data), (args.found_in, found):
+            get_column(content['images'], 'file_name', f'{path}: image')
+        less = keep_matched(data, found)
     else:
         less = withhold_lesions(data, args.lesions, args.seed)
     write_json(less, args.out)
     for name in 'images', 'annotations':
         print(f'{len(less[name])} of {len(data[name])} {name}')
+
+
+def read_checked(path):
+    data = read_json(path)
+    coco_ground_truth(data, path)
+    get_column(data['annotations'], 'id', f'{path}: annotation')
+    return data
 
 
 if __name__ == '__main__':

@@ -26,13 +26,14 @@ REPORT = Tool(
 WITHHOLD = Tool('analysis_tools/withhold_annotations.py', 'drawn', '{data}/train.json --out {out}')
 HALF = WITHHOLD._replace(arguments=WITHHOLD.arguments + ' --lesions 0.5')
 SLICES = WITHHOLD._replace(arguments=WITHHOLD.arguments + ' --key-slices')
+FOUND = WITHHOLD._replace(arguments=WITHHOLD.arguments + ' --found-in {data}/train.json')
 
 
 def test_valid_data_are_taken(valid_data, run_tool, tmp_path):
-    for number, tool in enumerate((CHECKPOINT, REPORT, HALF, SLICES)):
+    for number, tool in enumerate((CHECKPOINT, REPORT, HALF, SLICES, FOUND)):
         data, out = valid_data(tool.data), tmp_path / str(number)
         run_tool(tool.script, *tool.arguments.format(data=data, out=out).split())
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def rows(content):
