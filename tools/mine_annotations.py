@@ -15,8 +15,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 from terminaltables import AsciiTable
 
-from mmlesion.io.checks import get_column
-from mmlesion.io.coco import coco_ground_truth
+from mmlesion.io.coco import coco_ground_truth, read_annotations
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.series import list_series
 from mmlesion.io.true_masks import read_lesions
@@ -248,10 +247,7 @@ def truth_reader(path, volumes):
     if os.path.isdir(path):
         read_truth = partial(read_lesions, path)
     else:
-        coco = read_json(path)
-        coco_ground_truth(coco, path)
-        get_column(coco['annotations'], 'id', f'{path}: annotation')
-        read_truth = partial(look_up_lesions, annotated_lesions(coco), path)
+        read_truth = partial(look_up_lesions, annotated_lesions(read_annotations(path)), path)
     read_truth(volumes[0].name)
     return read_truth
 

@@ -23,9 +23,27 @@ from .checks import (
     to_numbers,
     to_whole_numbers,
 )
-from .json_files import read_json_list
+from .json_files import read_json, read_json_list
 from .number_columns import parse_number_columns
 from .schema import is_ignored
+
+
+def read_annotations(path: str | Path) -> dict:
+    """Read a COCO annotation file whose annotations have ids, and check it.
+
+    Args:
+        path (str | Path): The file.
+
+    Returns:
+        dict: Its content.
+
+    Raises:
+        UserError: If it cannot be read or is no such file.
+    """
+    data = read_json(path)
+    coco_ground_truth(data, path)
+    get_column(data['annotations'], 'id', f'{path}: annotation')
+    return data
 
 
 def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:

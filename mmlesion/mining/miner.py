@@ -239,8 +239,12 @@ class AnnotationMiner:
 
 def _unused(entries: Iterable[Mapping], field: str) -> Iterator[int]:
     """Count from the first number above those that entries have in a field; names are none."""
-    found = [entry.get(field) for entry in entries]
-    return count(max((number for number in found if isinstance(number, int)), default=0) + 1)
+    numbers = [0]
+    for entry in entries:
+        value = entry.get(field)
+        if isinstance(value, (int, float)):
+            numbers.append(int(value))
+    return count(max(numbers) + 1)
 
 
 def _patient(volume: SliceSeries) -> str:

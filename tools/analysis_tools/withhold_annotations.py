@@ -10,8 +10,8 @@ A detector trained on the original file is what perfect mining would give.
 import argparse
 
 from mmlesion.io.checks import get_column
-from mmlesion.io.coco import coco_ground_truth
-from mmlesion.io.json_files import read_json, write_json
+from mmlesion.io.coco import read_annotations
+from mmlesion.io.json_files import write_json
 from mmlesion.mining.report import keep_matched
 from mmlesion.mining.withholding import withhold_lesions, withhold_slices
 from mmlesion.utils import cli
@@ -47,12 +47,12 @@ def parse_args(argv=None):
 @cli
 def main(argv=None):
     args = parse_args(argv)
-    data = read_checked(args.annotations)
+    data = read_annotations(args.annotations)
     # Lesions are withheld for good: mining is to find them again.
     if args.key_slices:
         less = withhold_slices(data)
     elif args.found_in:
-        found = read_checked(args.found_in)
+        found = read_annotations(args.found_in)
         # boxes are compared on the slices of the same name
         for path, content in (args.annotations, data), (args.found_in, found):
             get_column(content['images'], 'file_name', f'{path}: image')
@@ -62,13 +62,6 @@ def main(argv=None):
     write_json(less, args.out)
     for name in 'images', 'annotations':
         print(f'{len(less[name])} of {len(data[name])} {name}')
-
-
-def read_checked(path):
-    data = read_json(path)
-    coco_ground_truth(data, path)
-    get_column(data['annotations'], 'id', f'{path}: annotation')
-    return data
 
 
 if __name__ == '__main__':

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from mmdet.registry import MODELS
@@ -57,6 +59,7 @@ def pyramid(kind='FPN', **options):
     [
         {},
         dict(kind='AttentionGateFPN'),
+        dict(kind='PAFPN'),
         dict(norm_cfg=dict(type='GN', num_groups=1), act_cfg=dict(type='ReLU')),
         dict(add_extra_convs='on_output'),
         dict(start_level=1, num_outs=2),
@@ -71,13 +74,18 @@ def test_merged_into_the_pyramid(options):
         torch.testing.assert_close(out, plain, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize('options', [dict(add_extra_convs='on_input'), dict(kind='PAFPN')])
-def test_other_pyramids_are_not_merged(options):
-    """Extra levels that take the fused features, and convolutions of more than 1x1."""
-    fusion, fpn = pyramid(**options)
-    if options.get('kind'):
-        fpn.lateral_convs[1].conv = torch.nn.Conv2d(4, 3, 3, padding=1)
-    before = [conv.conv for conv in fpn.lateral_convs]
+def wide_laterals():
+    """A pyramid with a convolution of 3x3 among its laterals."""
+    neck = pyramid()
+    neck[1].lateral_convs[1].conv = torch.nn.Conv2d(4, 3, 3, padding=1)
+    return neck
+
+
+# extra levels of the first would have taken the fused features
+@pytest.mark.parametrize('make', [partial(pyramid, add_extra_convs='on_input'), wide_laterals])
+def test_other_pyramids_are_not_merged(make):
+    fusion, fpn = make()
+    before = [lateral.conv for lateral in fpn.lateral_convs]
     assert not fusion.merge_into(fpn)
-    assert [conv.conv for conv in fpn.lateral_convs] == before
+    assert [lateral.conv for lateral in fpn.lateral_convs] == before
     assert not fusion.merge_into(torch.nn.Identity())

@@ -13,7 +13,8 @@ def test_shared_features_give_the_same_scores(tmp_path, run_tool, capsys):
     args = '--size', 64, '--slices', 6, '--runs', 1, '--out', out
     run_tool('benchmarks/volume_inference.py', NINE, *args)
     rows = {row['name']: row for row in json.loads(out.read_text())}
-    assert list(rows)[:4] == ['anew', 'kept', 'shared', 'merged']
+    kinds = ['anew', 'kept', 'shared', 'merged', 'fused', 'channels last', 'amp']
+    assert list(rows) == kinds
     assert rows['anew']['ratio'] == 1 and rows['shared']['slices_per_second'] > 0
     for name in ('kept', 'shared', 'merged', 'fused', 'channels last'):
         assert rows[name]['detections'] == rows['anew']['detections'] > 0
