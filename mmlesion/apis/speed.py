@@ -11,6 +11,8 @@ from mmcv.cnn import fuse_conv_bn
 from mmdet.models.detectors import BaseDetector
 from torch import Tensor, nn
 
+from ..utils.channels_last import store_channels_last
+
 HALF = dict(cpu=torch.bfloat16, cuda=torch.float16)
 """The half precision of a kind of device: ranges and speed differ."""
 
@@ -23,10 +25,10 @@ class Speed:
         amp (bool): Whether backbone and neck compute in half precision, float16 on a GPU and
             bfloat16 on a processor; heads stay in single precision, as half of it does not hold the
             coordinates of a box to a px. Scores change in the second or third digit.
-        channels_last (bool): Whether weights of the 2D convolutions of backbone and neck, and with
-            them feature maps, have the channels last in memory. Heads get maps with channels first:
-            mmcv's RoIAlign reads others as if they were so, without a word. Scores change by
-            rounding alone.
+        channels_last (bool): Whether weights of the convolutions of backbone and neck, 2D and 3D,
+            and with them feature maps, have the channels last in memory. Heads get maps with
+            channels first: mmcv's RoIAlign reads others as if they were so, without a word. Scores
+            change by rounding alone.
         fuse_conv_bn (bool): Whether batch normalization becomes part of the convolution before it
             (mmcv's ``fuse_conv_bn``), for backbones that register the two in the order in which
             they compute, as mmdet's do. Scores change by rounding alone.
@@ -54,7 +56,7 @@ class Speed:
         if self.channels_last:
             for name in ('backbone', 'neck'):
                 if hasattr(model, name):
-                    getattr(model, name).to(memory_format=torch.channels_last)
+                    store_channels_last(getattr(model, name))
 
     @contextmanager
     def applied(self, model: BaseDetector) -> Iterator[None]:

@@ -81,6 +81,20 @@ def test_gradients_reach_the_weights(detector):
     torch.testing.assert_close(found, expected, atol=2e-2, rtol=2e-2)
 
 
+@pytest.mark.parametrize('channels_last', [True, False])
+def test_volumes(channels_last):
+    model = nn.Sequential()
+    model.backbone = nn.Conv3d(2, 4, 3)
+    volumes = torch.randn(2, 2, 6, 8, 10)
+    expected = model.backbone(volumes)
+    wrap(model, channels_last=channels_last)
+    found = model.backbone(volumes)
+    assert found.is_contiguous()
+    last = model.backbone.weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert last is channels_last
+    torch.testing.assert_close(found, expected, atol=2e-2, rtol=2e-2)
+
+
 def test_a_test_after_a_training_does_not_wrap_twice(detector):
     wrap(detector)
     forward = detector.backbone.forward

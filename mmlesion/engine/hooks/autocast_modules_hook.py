@@ -13,6 +13,8 @@ from mmengine.runner import Runner
 from mmengine.utils import apply_to
 from torch import nn
 
+from mmlesion.utils.channels_last import channels_last, store_channels_last
+
 from .chosen_modules import chosen_modules
 
 
@@ -28,7 +30,7 @@ class AutocastModulesHook(Hook):
     Args:
         modules (Sequence[str]): Names of modules of the model; dots lead into them.
         channels_last (bool): Whether their weights and images use the channels-last memory format,
-            which oneDNN and cuDNN prefer.
+            which oneDNN and cuDNN prefer, in 2D and 3D.
 
     Raises:
         UserError: If the model has no such module, when a run begins.
@@ -51,8 +53,7 @@ class AutocastModulesHook(Hook):
         if 'forward' in vars(module):
             return  # a test after a training, with the same model
         if self.channels_last:
-            # torch's stubs lack the keyword on its own
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            store_channels_last(module)
         plain = module.forward
 
         @functools.wraps(plain)
@@ -65,9 +66,9 @@ class AutocastModulesHook(Hook):
         module.forward = forward
 
     def _arrange(self, argument: Any) -> Any:
-        """Convert images (4D tensors) to the memory format of the weights."""
-        if self.channels_last and isinstance(argument, torch.Tensor) and argument.dim() == 4:
-            return argument.contiguous(memory_format=torch.channels_last)
+        """Convert images or volumes to the memory format of the weights."""
+        if self.channels_last and isinstance(argument, torch.Tensor):
+            return channels_last(argument)
         return argument
 
 

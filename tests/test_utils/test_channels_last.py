@@ -1,0 +1,31 @@
+import torch
+from torch import nn
+
+from mmlesion.utils.channels_last import channels_last, store_channels_last
+
+
+def test_axes_in_memory():
+    """The channels are neighbors in memory: axis 1 has a stride of one element."""
+    image = channels_last(torch.arange(24.0).reshape(1, 2, 3, 4))
+    assert image.stride() == (24, 1, 8, 2)
+    volume = channels_last(torch.arange(48.0).reshape(1, 2, 2, 3, 4))
+    assert volume.stride() == (48, 1, 24, 8, 2)
+    torch.testing.assert_close(volume.flatten(), torch.arange(48.0))
+
+
+def test_other_tensors_stay():
+    vectors = torch.ones(2, 3)
+    assert channels_last(vectors) is vectors
+
+
+def test_networks_of_both_kinds_compute_the_same():
+    torch.manual_seed(0)
+    network = nn.ModuleDict(dict(slices=nn.Conv2d(2, 3, 3), volumes=nn.Conv3d(2, 3, 3)))
+    image, volume = torch.randn(1, 2, 8, 8), torch.randn(1, 2, 8, 8, 8)
+    expected = network['slices'](image), network['volumes'](volume)
+    store_channels_last(network)
+    assert network['slices'].weight.stride()[1] == 1
+    assert network['volumes'].weight.stride()[1] == 1
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    torch.testing.assert_close(network['slices'](image), expected[0])
+    torch.testing.assert_close(network['volumes'](volume), expected[1])
