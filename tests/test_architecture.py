@@ -68,6 +68,7 @@ BUT = (
     'mmlesion.evaluation.metrics',
     'mmlesion.mining.volume_pass',
     'mmlesion.structures.spheres',
+    'mmlesion.utils.channels_last',
     'mmlesion.utils.configs',
     'mmlesion.utils.distributed',
     'mmlesion.utils.mmdet_tools',

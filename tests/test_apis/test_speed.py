@@ -14,6 +14,7 @@ from mmlesion.utils.configs import load_config
 
 REPO = Path(__file__).parents[2]
 NINE = REPO / 'configs/phantom/elixirnet/faster-rcnn_r18_fpn_9slices_phantom.py'
+VOLUMES = REPO / 'configs/phantom/aggregated_rcnn3d/rpn3d_dense-unet_luna16-phantom.py'
 SMALL = {
     'test_dataloader.dataset.pipeline.2.scale': (64, 64),
     'model.test_cfg.rcnn.max_per_img': 4,
@@ -90,6 +91,23 @@ def test_rounding_alone_differs(weights, speed):
     pyramid = neck if speed.merge_fusion else neck[1]
     weight = pyramid.fpn_convs[0].conv.weight
     assert weight.is_contiguous(memory_format=torch.channels_last) is speed.channels_last
+
+
+@pytest.mark.parametrize('speed', [Speed(channels_last=True), Speed(True, True)])
+def test_volumes(speed):
+    model = load_detector(load_config(VOLUMES), None, 'cpu')
+    window = torch.randn(1, 1, 32, 32, 32)
+    with torch.no_grad():
+        plain = model.extract_feat(window)
+        speed.prepare(model)
+        with speed.applied(model):
+            found = model.extract_feat(window)
+    weight = model.backbone.pre_block[0].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last_3d)
+    rounding = 0.05 if speed.amp else 1e-5
+    for level, expected in zip(found, plain):
+        assert level.dtype == torch.float32 and level.is_contiguous()
+        assert (level - expected).norm() < rounding * expected.norm()
 
 
 def test_features_in_half_precision_heads_in_single(weights):

@@ -1,5 +1,7 @@
 """Time whole scans: the RPN alone, with the FPRN, and with Local Magnification, side by side.
 
+The last is also timed with each of infer.py's options for speed.
+
 The scan is random HU in a mapped file, the weights are random unless there is a checkpoint of the
 whole model: then nearly all windows have as many proposals as they may, which is the most that the
 FPRN can have to do (--proposals changes it). After that the scan is doubled along z, to see how
@@ -13,7 +15,7 @@ import argparse
 import copy
 import operator
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +32,20 @@ if TYPE_CHECKING:
     from mmengine.config import Config
     from torch import Tensor
 
+    from mmlesion.apis.speed import Speed
     from mmlesion.models.detectors import AggregatedRCNN3D
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'aggregated_rcnn3d'
 CONFIG = FOLDER / 'aggregated-rcnn3d_dense-unet_da-lm_4xb2-50e_luna16.py'
 RPN, FPRN, MAGNIFIED = 'RPN', '+ FPRN', '+ Local Magnification'
 HEADS = {FPRN: 'fprn', MAGNIFIED: 'magnified_fprn'}
+SPEEDS = {
+    'plain': {},
+    'channels last': dict(channels_last=True),
+    'amp': dict(amp=True),
+    'amp, channels last': dict(amp=True, channels_last=True),
+}
+"""Options of ``Speed``."""
 
 
 def draw_scan(folder: str, shape: Sequence[int], seed: int) -> Tensor:
@@ -84,24 +94,32 @@ def time_scan(model: AggregatedRCNN3D, scan: Tensor, args: argparse.Namespace) -
     return time_call(model.detect_scan, scan, args.batch, device=args.device)[1]
 
 
-def compare(models: Mapping[str, AggregatedRCNN3D], scan: Tensor, args: argparse.Namespace) -> dict:
-    """Time the detectors in turn.
+def time_fast_scan(cfg: Config, speed: Speed, scan: Tensor, args: argparse.Namespace) -> Seconds:
+    """Do the same with Local Magnification and options for speed."""
+    # built anew, as the options change the weights in place
+    model = build(cfg, MAGNIFIED, args)
+    speed.prepare(model)
+    with speed.applied(model):
+        return time_scan(model, scan, args)
+
+
+def compare(functions: Mapping[str, Callable[[], Seconds]], args: argparse.Namespace) -> dict:
+    """Time detectors in turn.
 
     Returns:
         dict: Of each, medians of ``seconds`` by the wall's clock and ``processor_seconds``, and of
-        their ratios to the RPN's in the same round.
+        their ratios to the first one's in the same round.
     """
-    # one scan for all
-    functions = {name: partial(time_scan, model, scan, args) for name, model in models.items()}
     rounds = interleave(functions, args.runs, args.warmup)
     wall, processor = operator.attrgetter('wall'), operator.attrgetter('processor')
+    first = next(iter(functions))
     figures = {}
-    for name in models:
+    for name in functions:
         figures[name] = dict(
             seconds=rounds.median(name, wall),
-            seconds_ratio=rounds.median_ratio(name, RPN, wall),
+            seconds_ratio=rounds.median_ratio(name, first, wall),
             processor_seconds=rounds.median(name, processor),
-            processor_seconds_ratio=rounds.median_ratio(name, RPN, processor),
+            processor_seconds_ratio=rounds.median_ratio(name, first, processor),
         )
     return figures
 
@@ -133,16 +151,24 @@ def grow(model: AggregatedRCNN3D, folder: str, args: argparse.Namespace) -> list
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Compare the detectors, and double the scan of the one with Local Magnification."""
+    """Compare the detectors and the options, and double the scan with Local Magnification."""
+    from mmlesion.apis.speed import Speed
+
     check(args)
     cfg = load_config(args.config)
     if missing := [head for head in HEADS.values() if head not in cfg]:
         raise UserError(f'{cfg.filename} has no {missing[0]}: give a config of aggregated_rcnn3d')
     models = {name: build(cfg, name, args) for name in (RPN, FPRN, MAGNIFIED)}
     with tempfile.TemporaryDirectory() as folder:
-        scans = compare(models, draw_scan(folder, args.size, args.seed), args)
+        # one scan for all
+        scan = draw_scan(folder, args.size, args.seed)
+        plain = {name: partial(time_scan, model, scan, args) for name, model in models.items()}
+        fast = {}
+        for name, options in SPEEDS.items():
+            fast[name] = partial(time_fast_scan, cfg, Speed(**options), scan, args)
+        figures = dict(scans=compare(plain, args), speeds=compare(fast, args))
         doubled = grow(models[MAGNIFIED], folder, args)
-    return dict(config=args.config.stem, scans=scans, doubled=doubled)
+    return dict(config=args.config.stem, **figures, doubled=doubled)
 
 
 def check(args: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ from .epoch_seed_hook import EpochSeedHook
 from .fold_hook import FoldHook
 from .freeze_modules_hook import FreezeModulesHook
 from .hard_crop_hook import HardCropHook
+from .keep_freed_memory_hook import KeepFreedMemoryHook
 from .resumable_early_stopping_hook import ResumableEarlyStoppingHook
 from .validated_checkpoint_hook import ValidatedCheckpointHook
 from .visualization_hook import LesionVisualizationHook
@@ -17,6 +18,7 @@ __all__ = [
     'FoldHook',
     'FreezeModulesHook',
     'HardCropHook',
+    'KeepFreedMemoryHook',
     'LesionVisualizationHook',
     'ResumableEarlyStoppingHook',
     'ValidatedCheckpointHook',

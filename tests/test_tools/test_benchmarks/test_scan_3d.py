@@ -25,6 +25,9 @@ def test_figures(run_tool, tmp_path):
     assert list(scans) == ['RPN', '+ FPRN', '+ Local Magnification']
     assert scans['RPN']['seconds_ratio'] == scans['RPN']['processor_seconds_ratio'] == 1
     assert all(scan['processor_seconds'] > 0 for scan in scans.values())
+    speeds = figures['speeds']
+    assert list(speeds) == ['plain', 'channels last', 'amp', 'amp, channels last']
+    assert speeds['plain']['processor_seconds_ratio'] == 1
     assert [(row['shape'][0], row['windows']) for row in figures['doubled']] == [(64, 2), (128, 6)]
     assert all(row['peak_mib'] >= 0 for row in figures['doubled'])
 
