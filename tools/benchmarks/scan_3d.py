@@ -152,9 +152,10 @@ def grow(model: AggregatedRCNN3D, folder: str, args: argparse.Namespace) -> list
 
 def measure(args: argparse.Namespace) -> dict:
     """Compare the detectors and the options, and double the scan with Local Magnification."""
+    check(args)
+    # imports torch
     from mmlesion.apis.speed import Speed
 
-    check(args)
     cfg = load_config(args.config)
     if missing := [head for head in HEADS.values() if head not in cfg]:
         raise UserError(f'{cfg.filename} has no {missing[0]}: give a config of aggregated_rcnn3d')
