@@ -93,6 +93,7 @@ class SliceContextBackbone(BaseModule):
         self.converted: list[str] = []
         if conv is not None:
             self._convert(dict(_conv_cfg(conv), num_slices=num_slices), convs)
+            self._initialize_operators()
         self.fusion = _FUSIONS[fuse]()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -182,6 +183,17 @@ class SliceContextBackbone(BaseModule):
             parent, _, last = name.rpartition('.')
             self.backbone.get_submodule(parent).add_module(last, _converted(conv, cfg))
         self.converted = [name for name, _ in chosen]
+
+    def _initialize_operators(self) -> None:
+        """Have the backbone's initializers, which go by class names, take operators as well."""
+        operator = type(self.backbone.get_submodule(self.converted[0])).__name__
+        for module in self.backbone.modules():
+            init_cfg = getattr(module, 'init_cfg', None) or []
+            for cfg in [init_cfg] if isinstance(init_cfg, dict) else init_cfg:
+                layers = cfg.get('layer', [])
+                layers = [layers] if isinstance(layers, str) else layers
+                if 'Conv2d' in layers:
+                    cfg['layer'] = [*layers, operator]
 
     def _is_chosen(self, name: str, conv: nn.Conv2d, pattern: str | None) -> bool:
         if pattern is not None:

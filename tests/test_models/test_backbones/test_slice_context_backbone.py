@@ -76,6 +76,22 @@ def with_distance(slices, mm):
     return torch.cat([slices, torch.full_like(slices[:, :1], mm)], 1)
 
 
+@pytest.mark.parametrize('conv', (*OPERATORS, 'ACS'))
+def test_operators_are_initialized_as_the_convolutions_that_they_replace(conv):
+    flat = MODELS.build(RESNET)
+    model = SliceContextBackbone(RESNET, conv=conv)
+    for part in (flat, model):
+        torch.manual_seed(0)
+        part.init_weights()
+    for name in model.converted:
+        weight = model.backbone.get_parameter(f'{name}.weight')
+        if conv == 'I3D':  # three times the weights: Kaiming's deviation by their number
+            fan_out = weight[:, 0].numel()
+            assert weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.15)
+        else:
+            assert torch.equal(weight, flat.get_parameter(f'{name}.weight'))
+
+
 @torch.no_grad()
 def check_equal(outs, expected):
     assert len(outs) == len(expected)
