@@ -93,7 +93,7 @@ class SliceContextBackbone(BaseModule):
         self.converted: list[str] = []
         if conv is not None:
             self._convert(dict(_conv_cfg(conv), num_slices=num_slices), convs)
-            self._initialize_operators()
+            self._add_to_initializers()
         self.fusion = _FUSIONS[fuse]()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -184,8 +184,9 @@ class SliceContextBackbone(BaseModule):
             self.backbone.get_submodule(parent).add_module(last, _converted(conv, cfg))
         self.converted = [name for name, _ in chosen]
 
-    def _initialize_operators(self) -> None:
-        """Have the backbone's initializers, which go by class names, take operators as well."""
+    def _add_to_initializers(self) -> None:
+        """Add the operators to the layers of the backbone's initializers."""
+        # which go by the names of a class and its direct bases; an operator's is not Conv2d
         operator = type(self.backbone.get_submodule(self.converted[0])).__name__
         for module in self.backbone.modules():
             init_cfg = getattr(module, 'init_cfg', None) or []
