@@ -141,18 +141,14 @@ class SliceContextBackbone(BaseModule):
     def _extract_shared(self, slices: Tensor) -> Sequence[Tensor]:
         """Extract features of unique slices until a module with an operator takes all of them."""
         indices, inverse = unique_images(slices)
-        # the hook is on the operator and all modules around it: the outermost, which runs first,
-        # spreads unique slices over the batch, and the others find them spread
-        waiting = True
 
         def spread(module: nn.Module, inputs: tuple) -> tuple | None:
-            nonlocal waiting
-            if waiting:
-                waiting = False
+            # the outermost of the modules around an operator is the first that finds unique slices
+            if isinstance(inputs[0], Tensor) and len(inputs[0]) < len(inverse):
                 return (inputs[0][inverse], *inputs[1:])
             return None
 
-        hooks = [part.register_forward_pre_hook(spread) for part in self._first_operator()]
+        hooks = [part.register_forward_pre_hook(spread) for part in self._modules_with_operators()]
         try:
             outs = self._extract(slices[indices])
         finally:
@@ -161,12 +157,13 @@ class SliceContextBackbone(BaseModule):
         # levels from before the first operator
         return [out[inverse] if len(out) < len(inverse) else out for out in outs]
 
-    def _first_operator(self) -> list[nn.Module]:
-        """Return the first operator and the modules that it is in, from the outside."""
-        name = self.converted[0] if self.converted else ''
-        parts = name.split('.') if name else []
-        names = ['.'.join(parts[: depth + 1]) for depth in range(len(parts))]
-        return [self.backbone.get_submodule(name) for name in names]
+    def _modules_with_operators(self) -> list[nn.Module]:
+        """Return the operators and the modules that they are in, but for the backbone itself."""
+        names = set()
+        for name in self.converted:
+            parts = name.split('.')
+            names.update('.'.join(parts[: depth + 1]) for depth in range(len(parts)))
+        return [self.backbone.get_submodule(name) for name in sorted(names)]
 
     def _convert(self, cfg: dict, pattern: str | None) -> None:
         """Replace the convolutions; their weights, if there are any yet, are kept."""

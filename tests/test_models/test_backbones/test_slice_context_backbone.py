@@ -3,10 +3,36 @@
 import pytest
 import torch
 from mmdet.registry import MODELS
+from mmengine.model import BaseModule
 from torch import nn
 
 from mmlesion.models import A3DConv, I3DConv, SliceContextBackbone, TSMConv
 from mmlesion.utils import UserError
+
+
+@MODELS.register_module()
+class DownsampledFirst(BaseModule):
+    """Register, as ConvNeXt does, all layers between stages before the stages."""
+
+    def __init__(self, init_cfg=None):
+        super().__init__(init_cfg)
+        self.downsample = nn.ModuleList(
+            [nn.Conv2d(3, 8, 4, 4), nn.Conv2d(8, 16, 2, 2), nn.Conv2d(16, 16, 2, 2)]
+        )
+        self.stages = nn.ModuleList(
+            [
+                nn.Sequential(nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
+                for width in (8, 16, 16)
+            ]
+        )
+
+    def forward(self, x):
+        outs = []
+        for downsample, stage in zip(self.downsample, self.stages):
+            x = stage(downsample(x))
+            outs.append(x)
+        return outs
+
 
 # blocks that begin as the identity would hide what is in them
 RESNET = dict(
@@ -37,6 +63,7 @@ BACKBONES = dict(
         gap_before_final_norm=False,
         layer_scale_init_value=1.0,
     ),
+    downsampled_first=dict(type='DownsampledFirst'),
 )  # fmt: skip
 OPERATORS = ('A3D', 'AlignShift', 'TSM', 'I3D')
 
@@ -262,8 +289,11 @@ def test_i3d_inflates_the_weights_of_a_file(tmp_path):
 
 @pytest.mark.parametrize(
     'name, convs',
-    [('bottlenecks', None), ('densenet', 'denselayer'), ('hrnet', None), ('resnet', 'layer[34]')],
-)
+    [
+        ('bottlenecks', None), ('densenet', 'denselayer'), ('hrnet', None), ('resnet', 'layer[34]'),
+        ('downsampled_first', None), ('downsampled_first', r'stages\.0|downsample\.2'),
+    ],
+)  # fmt: skip
 def test_layers_before_the_first_operator_see_a_slice_once(name, convs):
     """Three key slices of a volume, whose windows of three slices have five slices together."""
     torch.manual_seed(0)
