@@ -46,6 +46,8 @@ def export(results: Results, args: argparse.Namespace) -> list[Path]:
     # DICOM objects refer to the slices themselves; markups only if these are named
     wants_dicom = any(name.startswith('dicom') for name in args.formats)
     source = None
+    if 'dicom-sr' in args.formats:
+        check_slice_axis(results)
     if wants_dicom:
         require_highdicom()
     if wants_dicom or args.dicom:
@@ -62,6 +64,17 @@ def export(results: Results, args: argparse.Namespace) -> list[Path]:
                 written.append(out / f'lesions.{name[6:]}.dcm')
                 write(results, labels, source, written[-1])
     return written
+
+
+def check_slice_axis(results: Results) -> None:
+    """Refuse results whose key slices are no slices of the series."""
+    axis = results.volume['slice_axis']
+    if axis != 'k':
+        raise UserError(
+            f'{results.folder}: the lesions were measured on slices along {axis}, and a Structured '
+            'Report outlines them on slices of the series, along k: export them with --formats '
+            'dicom-seg slicer'
+        )
 
 
 @cli

@@ -6,6 +6,8 @@ import copy
 import os.path as osp
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +26,7 @@ from torch import nn
 from tqdm import tqdm
 
 from mmlesion.io.ct import check_ct, read_ct
+from mmlesion.io.resume import volume_digest
 
 from ..evaluation.functional import stack_boxes
 from ..structures import Segment, reverse_axes
@@ -127,7 +130,13 @@ class LesionInferencer:
         self.feature_cache = feature_cache
         self.speed = speed or Speed()
         self.speed.prepare(self.model)
-        self.sources = dict(config=cfg.filename, checkpoint=weights and str(weights))
+        self.sources = dict(
+            config=cfg.filename,
+            config_digest=sha256(repr(cfg.to_dict()).encode()).hexdigest(),
+            checkpoint=weights and str(weights),
+            checkpoint_digest=_file_digest(weights),
+            speed=asdict(self.speed),
+        )
 
     def __call__(
         self,
@@ -174,6 +183,7 @@ class LesionInferencer:
             check_out_dir(out_dir)
         score_thr = self.score_thr if pred_score_thr is None else pred_score_thr
         volume = CTVolume(_read(inputs, series))
+        digest = None if isinstance(inputs, sitk.Image) else volume_digest(inputs)
         trim_freed_memory()  # ITK reads some files into a buffer of their size
         if self.takes_volumes:
             found = self._detect_spheres(volume, lungs, batch_size, score_thr)
@@ -191,7 +201,7 @@ class LesionInferencer:
         if out_dir is not None:
             trim_freed_memory()  # the label map is large, too
             detector = self.describe_run(score_thr, iou_thr, lungs)
-            provenance = dict(source=_name(inputs), detector=detector)
+            provenance = dict(source=_name(inputs), source_digest=digest, detector=detector)
             write_lesions(
                 out_dir, volume, lesions, provenance, max_overlays, self.show_progress, report
             )
@@ -200,7 +210,10 @@ class LesionInferencer:
     def describe_run(
         self, score_thr: float | None, iou_thr: float, lungs: str | Path | sitk.Image | None
     ) -> dict:
-        """Return the detector and its options as the results name them."""
+        """Return the detector and its options as the results name them.
+
+        Digests are SHA-256: of the config with its overrides, and of the checkpoint's content.
+        """
         return dict(
             self.sources,
             score_thr=self.score_thr if score_thr is None else score_thr,
@@ -301,6 +314,13 @@ def volume_pipeline(pipeline: Sequence[dict]) -> list[dict]:
 
 def _name(inputs: str | Path | sitk.Image) -> str:
     return 'SimpleITK image' if isinstance(inputs, sitk.Image) else str(inputs)
+
+
+def _file_digest(path: str | Path | None) -> str | None:
+    """Return the SHA-256 of a file; None for the address of a download."""
+    if path is None or not osp.isfile(osp.expanduser(path)):
+        return None
+    return sha256(Path(path).expanduser().read_bytes()).hexdigest()
 
 
 def _read(inputs: str | Path | sitk.Image, series: str | None) -> sitk.Image:

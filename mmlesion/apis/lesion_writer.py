@@ -87,7 +87,8 @@ def write_lesions(
         out_dir (str | Path): The folder, made if missing.
         volume (CTVolume): The volume.
         lesions (list[Lesion]): In descending order of score.
-        provenance (dict): The JSON's entries ``source`` (the volume's path) and ``detector``.
+        provenance (dict): The JSON's entries ``source`` (the volume's path), ``source_digest`` (of
+            the states of its files, optional) and ``detector``.
         max_overlays (int): Number of highest-scoring lesions for which overlay images are drawn.
         show_progress (bool): Show a progress bar over the images.
         report (bool): Whether the page is written.
@@ -112,6 +113,7 @@ def _write_json(
     image = volume.image
     geometry = dict(
         source=provenance['source'],
+        source_digest=provenance.get('source_digest'),
         size=image.GetSize(),
         spacing_mm=image.GetSpacing(),
         origin_mm=image.GetOrigin(),
@@ -197,6 +199,8 @@ def _results_folder(out_dir: Path) -> Iterator[Path]:
                 stale.unlink(missing_ok=True)
             # one by one, so that other files of the user in the folder stay
             files = [path for path in temporary.rglob('*') if path.is_file()]
+            # last the one by which a later run knows that all are there
+            files.sort(key=lambda path: path.name == 'lesions.json')
             for path in files:
                 target = out_dir / path.relative_to(temporary)
                 target.parent.mkdir(parents=True, exist_ok=True)

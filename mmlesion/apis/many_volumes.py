@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,8 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from mmlesion.io.atomic import atomic_write
-from mmlesion.io.json_files import read_json
+from mmlesion.io.json_files import read_json, to_json
+from mmlesion.io.resume import volume_digest
 from mmlesion.io.volume_list import ListedVolume
 from mmlesion.utils import UserError
 
@@ -45,8 +47,8 @@ def detect_many(
 ) -> list[VolumeStatus]:
     """Detect the lesions in many volumes; one that cannot be used does not stop the others.
 
-    Results are in ``<out_dir>/<name>``. Those of an earlier run with the same detector and options
-    are kept. ``volumes.csv`` has a row for each volume, ``lesions.csv`` all lesions.
+    Results are in ``<out_dir>/<name>``. Those of an earlier run with the same detector, options
+    and files are kept. ``volumes.csv`` has a row for each volume, ``lesions.csv`` all lesions.
 
     Args:
         inferencer (LesionInferencer): The detector.
@@ -85,19 +87,23 @@ def _detect_one(
 def _kept_results(
     inferencer: LesionInferencer, path: str, folder: Path, options: dict[str, Any]
 ) -> int | None:
-    """Return the number of lesions of an earlier run with the same detector; None without one.
+    """Return the number of lesions that an earlier run has found by the same means; None without.
 
-    Results are moved into their folder together, so that ``lesions.json`` says that all are there.
+    Results are moved into their folder together, ``lesions.json`` last.
     """
-    if not (folder / 'lesions.json').is_file():
+    names = 'lesions.json', 'lesions.csv', 'lesions.nii.gz'
+    if not all((folder / name).is_file() for name in names):
         return None
     try:
         content = read_json(folder / 'lesions.json')
-        same = content['volume']['source'] == path
-        # another checkpoint, threshold or mask makes other lesions
-        same &= content['detector'] == inferencer.describe_run(
+        source = content['volume']['source'], content['volume']['source_digest']
+        # another config, checkpoint, threshold or mask makes other lesions
+        detector = inferencer.describe_run(
             options.get('pred_score_thr'), options.get('iou_thr', 0.5), options.get('lungs')
         )
+        same = source == (path, volume_digest(path))
+        # as it comes back from JSON, which has lists for tuples
+        same &= content['detector'] == json.loads(to_json(detector))
         return len(content['lesions']) if same else None
     except (UserError, KeyError, TypeError):
         return None

@@ -100,6 +100,9 @@ def read_results(folder: str | Path, score_thr: float = 0.0) -> Results:
         volume, detector = dict(content['volume']), dict(content['detector'])
         if volume['slice_axis'] not in ('i', 'j', 'k') or 'source' not in volume:
             raise ValueError('volume')
+        num_slices = volume['size']['ijk'.index(volume['slice_axis'])]
+        if any(not 0 <= lesion.key_slice < num_slices for lesion in lesions):
+            raise ValueError(f'a key_slice is outside 0 to {num_slices - 1}')
         if len({lesion.id for lesion in lesions}) < len(lesions):
             raise ValueError('two lesions have one id')
         for name in ('origin_mm', 'spacing_mm', 'direction'):

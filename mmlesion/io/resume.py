@@ -12,6 +12,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -248,3 +249,21 @@ def file_states(sources: Sequence[Path]) -> dict[str, list[int]]:
         # by the folder's and the file's name, so that a moved data set is known again
         states['/'.join(path.parts[-2:])] = [state.st_size, state.st_mtime_ns]
     return states
+
+
+def volume_digest(path: str | Path) -> str:
+    """Return a digest of the names, sizes and times of change of a volume's files.
+
+    Args:
+        path (str | Path): An image, or the folder of a DICOM series.
+
+    Raises:
+        UserError: If there is no such file.
+    """
+    path = Path(path)
+    files = sorted(one for one in path.rglob('*') if one.is_file()) if path.is_dir() else [path]
+    try:
+        states = file_states(files)
+    except OSError as error:
+        raise UserError(f'{path} cannot be read: {error.strerror}') from None
+    return sha256(to_json(states, sort_keys=True).encode()).hexdigest()

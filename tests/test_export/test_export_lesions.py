@@ -135,3 +135,24 @@ def test_damaged_results_are_refused(export, exported):
     path.write_text(json.dumps(content))
     with pytest.raises(SystemExit, match=r'lesions.json is not what infer.py writes \(KeyError'):
         export()
+
+
+def test_reports_need_key_slices_of_the_series(export, exported):
+    path = exported[0] / 'lesions.json'
+    content = json.loads(path.read_text())
+    content['volume']['slice_axis'] = 'j'
+    path.write_text(json.dumps(content))
+    with pytest.raises(SystemExit, match='measured on slices along j.*--formats dicom-seg slicer'):
+        export()
+    assert not list(exported[0].glob('lesions.*.dcm')) + list(exported[0].glob('*.mrk.json'))
+    export('--formats', 'dicom-seg', 'slicer')
+
+
+@pytest.mark.parametrize('key_slice', [-1, 12])
+def test_key_slices_outside_the_volume_are_refused(export, exported, key_slice):
+    path = exported[0] / 'lesions.json'
+    content = json.loads(path.read_text())
+    content['lesions'][0]['key_slice'] = key_slice
+    path.write_text(json.dumps(content))
+    with pytest.raises(SystemExit, match='a key_slice is outside 0 to 11'):
+        export()

@@ -159,7 +159,7 @@ class SliceContextBackbone(BaseModule):
 
     def _modules_with_operators(self) -> list[nn.Module]:
         """Return the operators and the modules that they are in, but for the backbone itself."""
-        names = set()
+        names: set[str] = set()
         for name in self.converted:
             parts = name.split('.')
             names.update('.'.join(parts[: depth + 1]) for depth in range(len(parts)))
