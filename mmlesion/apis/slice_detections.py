@@ -49,12 +49,16 @@ def _segments(
     sample: DetDataSample, found: InstanceData, boxes: np.ndarray
 ) -> list[Segment | None]:
     """Return the segments of a slice's detections in its frame, clipped to their boxes."""
+    # maps and masks are in the frame of the clipped image, the boxes already in that of the slice
+    offset = sample.metainfo.get('border_offset', (0, 0))
+    if 'masks' in found:
+        masks = found.masks.cpu().numpy().astype(bool)
+        return [clip_segment(Segment(mask, offset), box) for mask, box in zip(masks, boxes)]
     if 'segment_ids' not in found:
         return [None] * len(found)
     numbers = sample.pred_sem_seg.segments[0].cpu().numpy()
     segment_ids = found.segment_ids.tolist()
-    # the map is in the frame of the clipped image, the boxes already in that of the slice
-    whole = cut_segments(numbers, segment_ids, sample.metainfo.get('border_offset', (0, 0)))
+    whole = cut_segments(numbers, segment_ids, offset)
     clipped = []
     for number, box in zip(segment_ids, boxes):
         clipped.append(clip_segment(whole[number], box) if number else None)
