@@ -1,8 +1,11 @@
+import os
+
 import numpy as np
 import pytest
 from mmdet.registry import DATASETS, TRANSFORMS
 
 from mmlesion.datasets.repeated_lesions import group_lesions
+from mmlesion.io.slices import slice_path
 
 
 def lesion(patient, study, place=None, number=1, kind=-1, **extra):
@@ -93,3 +96,13 @@ def test_nearby_slices_stay_within_reach(config, ramp):
     assert seen == {4, 5, 6, 7, 8}
     fixed = TRANSFORMS.build(dict(type='LoadNearbyCTSlices', num_slices=1, reach=0))
     assert fixed.transform(dict(sample))['slice_index'] == 6
+
+
+def test_missing_slices_are_stepped_over(config):
+    sample = DATASETS.build(config).get_data_info(0)
+    transform = TRANSFORMS.build(dict(type='LoadNearbyCTSlices', num_slices=1, reach=0.7))
+    for number in 5, 8:
+        os.remove(slice_path(sample, number))
+    np.random.seed(0)
+    seen = {transform.transform(dict(sample))['slice_index'] for _ in range(60)}
+    assert seen == {4, 6, 7}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path as osp
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,9 @@ class LoadNearbyCTSlices(LoadCTSlices):
         number = results['slice_index'] + np.random.randint(-steps, steps + 1)
         first, last = results['slice_range']
         number = int(np.clip(number, first, last))
+        # a missing slice is replaced by the next one towards the annotated slice
+        while number != results['slice_index'] and not osp.isfile(slice_path(results, number)):
+            number += 1 if number < results['slice_index'] else -1
         results['img_path'] = slice_path(results, number)
         results['slice_index'] = number
         return super().transform(results)
