@@ -1,0 +1,20 @@
+# Auto-lesion blocks that random search found on LIDC's windows at the cost of the differentiable
+# search: alb-search_r18_fpn_lidc2d.py with --strategy random --num-samples 100, 40 batches for the
+# scores, seed 0.
+_base_ = './faster-rcnn_r18_fpn_alb_lidc2d.py'
+
+genotypes = dict(
+    alb=[
+        (0, 'atrous_conv_3x3_r5', 0, 'skip_connect'),
+        (0, 'atrous_conv_3x3_r5', 1, 'non_local'),
+        (1, 'avg_pool_3x3', 2, 'sep_conv_5x5'),
+        (1, 'atrous_conv_3x3_r3', 0, 'atrous_conv_3x3_r5'),
+    ],
+    reduction=[
+        (0, 'sep_conv_1x3_3x1', 0, 'sep_conv_5x5'),
+        (1, 'non_local', 0, 'avg_pool_3x3'),
+        (2, 'atrous_conv_3x3_r5', 0, 'skip_connect'),
+        (0, 'sep_conv_5x5', 3, 'skip_connect'),
+    ],
+)
+model = dict(roi_head=dict(bbox_head=dict(encoder=dict(genotypes=genotypes))))
