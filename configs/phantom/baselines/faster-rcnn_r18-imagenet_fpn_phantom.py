@@ -1,5 +1,5 @@
-# The detector of LIDC's windows, which begins with ImageNet's weights, on the phantom: three slices as
-# channels.
+# The detector of LIDC's windows, which begins with ImageNet's weights, on the phantom: three slices
+# as channels.
 _base_ = [
     '../../_base_/models/faster-rcnn_r18_fpn_lidc2d.py',
     '../_base_/datasets/deeplesion_soft_tissue.py',

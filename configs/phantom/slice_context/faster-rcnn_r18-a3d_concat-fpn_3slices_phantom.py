@@ -1,5 +1,5 @@
-# The slices meet behind the backbone, too: a 1x1 convolution over all of them on each level instead of
-# the key slice alone.
+# The slices meet behind the backbone, too: a 1x1 convolution over all of them on each level instead
+# of the key slice alone.
 _base_ = './faster-rcnn_r18-a3d_fpn_3slices_phantom.py'
 
 model = dict(

@@ -1,4 +1,5 @@
-# The detector that begins with ImageNet's weights, with slices that exchange features in the backbone.
+# The detector that begins with ImageNet's weights, with slices that exchange features in the
+# backbone.
 _base_ = [
     '../baselines/faster-rcnn_r18-imagenet_fpn_phantom.py',
     '../../_base_/models/slice_context_parts.py',
