@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+import torch
 from mmcv.cnn import build_conv_layer
 from mmcv.cnn.bricks.wrappers import Conv2d as WrappedConv2d
 from mmdet.registry import MODELS
@@ -24,6 +25,7 @@ from ..layers import (
 from ..utils import unique_images
 
 _CONVS = ('A3D', 'AlignShift', 'TSM', 'I3D', 'ACS')
+_STEM_INPUTS = ('slice', 'neighbors')
 _FUSIONS = dict(center=CenterSlice, mean=MeanSlice, attention=SliceAttention, concat=ConcatSlices)
 
 
@@ -32,8 +34,10 @@ class SliceContextBackbone(BaseModule):
     """A 2D backbone whose convolutions see neighboring slices (AlignShift, A3D, TSM, I3D, ACS).
 
     Each slice of an image goes through the backbone as an image of its own, repeated to the input
-    channels that the pretrained stem has: as a stem of one channel with the summed filters. In the
-    backbone, convolutions become operators that exchange features between the slices of an image
+    channels that the pretrained stem has: as a stem of one channel with the summed filters; or,
+    with ``stem_input='neighbors'``, between its neighbors as the other channels, so that with A3D
+    the detector begins as that of three slices as channels. In the backbone, convolutions become
+    operators that exchange features between the slices of an image
     (:class:`~mmlesion.models.A3DConv`, :class:`~mmlesion.models.AlignShiftConv`,
     :class:`~mmlesion.models.TSMConv`, :class:`~mmlesion.models.I3DConv`,
     :class:`~mmlesion.models.ACSConv`). Weights keep their names, so that ``init_cfg`` of the
@@ -64,12 +68,15 @@ class SliceContextBackbone(BaseModule):
             which is AlignShift's and A3D's convolution over the slices. Defaults to 'center'.
         convs (str, optional): Regular expression that is searched in the names of the backbone's
             convolutions; those that match are converted. Defaults to None, as above.
+        stem_input (str): What the channels of the stem are: 'slice', the slice in all of them, as
+            in the papers, or 'neighbors', slices n - 1, n and n + 1 of slice n. The outermost ones
+            have themselves beyond them. Defaults to 'slice'.
         init_cfg (dict | list[dict], optional): Initialization config; the weights of ImageNet
             belong to that of ``backbone``. Defaults to None.
 
     Raises:
-        OptionError: If ``conv`` or ``fuse`` is unknown, ``num_slices`` is even, or there is nothing
-            to convert.
+        OptionError: If ``conv``, ``fuse`` or ``stem_input`` is unknown, ``num_slices`` is even, the
+            neighbors do not fit the stem's channels, or there is nothing to convert.
     """
 
     def __init__(
@@ -79,6 +86,7 @@ class SliceContextBackbone(BaseModule):
         num_slices: int = 3,
         fuse: str = 'center',
         convs: str | None = None,
+        stem_input: str = 'slice',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -86,9 +94,18 @@ class SliceContextBackbone(BaseModule):
             raise OptionError(f'num_slices must be odd and positive, but got {num_slices}', self)
         if fuse not in _FUSIONS:
             raise OptionError(f'fuse={fuse!r} is not one of {", ".join(_FUSIONS)}', self)
+        if stem_input not in _STEM_INPUTS:
+            raise OptionError(f'stem_input={stem_input!r} is not {" or ".join(_STEM_INPUTS)}', self)
         self.num_slices = num_slices
         self.shares_slices = False
+        self.stem_input = stem_input
         self.in_channels = backbone.get('in_channels', 3)
+        if stem_input == 'neighbors' and self.in_channels % 2 == 0:
+            raise OptionError(
+                f"stem_input='neighbors' needs a stem of an odd number of channels, but "
+                f'the backbone has in_channels={self.in_channels}',
+                self,
+            )
         self.backbone = MODELS.build(backbone)
         self.converted: list[str] = []
         if conv is not None:
@@ -117,8 +134,7 @@ class SliceContextBackbone(BaseModule):
         for module in self.backbone.modules():
             if isinstance(module, AlignShiftConv):
                 module.slice_distance = distance
-        # (N * num_slices, 1, H, W): the slices of an image are neighbors in the batch
-        slices = x[:, : self.num_slices].reshape(-1, 1, *x.shape[2:])
+        slices = self._separate(x[:, : self.num_slices])
         if self.shares_slices and not self.training:
             outs = self._extract_shared(slices)
         else:
@@ -134,6 +150,15 @@ class SliceContextBackbone(BaseModule):
             size (int): 0 ends it.
         """
         self.shares_slices = size > 0
+
+    def _separate(self, x: Tensor) -> Tensor:
+        """Return the slices (N * num_slices, channels, H, W), an image's one after another."""
+        if self.stem_input == 'slice':
+            return x.reshape(-1, 1, *x.shape[2:])
+        half = self.in_channels // 2
+        # (num_slices, in_channels) numbers of the slices that a slice's channels are
+        numbers = torch.arange(self.num_slices)[:, None] + torch.arange(-half, half + 1)
+        return x[:, numbers.clamp(0, self.num_slices - 1)].flatten(0, 1)
 
     def _extract(self, slices: Tensor) -> Sequence[Tensor]:
         return self.backbone(slices.expand(-1, self.in_channels, -1, -1))

@@ -287,6 +287,44 @@ def test_i3d_inflates_the_weights_of_a_file(tmp_path):
     torch.testing.assert_close(conv.weight, torch.full_like(conv.weight, 0.25))
 
 
+@torch.no_grad()
+@pytest.mark.parametrize('num_slices', [3, 7])
+def test_neighbors_in_the_stem_begin_as_three_slices_as_channels(num_slices):
+    torch.manual_seed(0)
+    flat = MODELS.build(RESNET)
+    flat.eval()
+    model = SliceContextBackbone(RESNET, num_slices=num_slices, stem_input='neighbors').eval()
+    model.backbone.load_state_dict(flat.state_dict(), strict=False)
+    images = torch.rand(2, num_slices, 64, 64)
+    key = num_slices // 2
+    expected = flat(images[:, key - 1 : key + 2])
+    check_equal(model(images), expected)
+    other = images.clone()
+    other[:, [key - 1, key + 1]] = 0.0
+    assert not torch.allclose(model(other)[0], expected[0], atol=1e-2)
+    # three key slices with seven slices in common are computed at once as one by one
+    volume = torch.rand(num_slices + 2, 64, 64)
+    windows = torch.stack([volume[i : i + num_slices] for i in range(3)])
+    apart = model(windows)
+    model.share_features(1)
+    check_equal(model(windows), apart)
+
+
+def test_slices_outside_an_image_are_its_outermost():
+    model = SliceContextBackbone(RESNET, num_slices=5, stem_input='neighbors')
+    images = torch.arange(5.0).view(1, 5, 1, 1)
+    assert model._separate(images)[..., 0, 0].tolist() == [
+        [0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 4],
+    ]  # fmt: skip
+
+
+def test_neighbors_need_an_odd_number_of_channels():
+    with pytest.raises(UserError, match='in_channels=4'):
+        SliceContextBackbone(dict(RESNET, in_channels=4), stem_input='neighbors')
+    with pytest.raises(UserError, match="stem_input='all' is not slice or neighbors"):
+        SliceContextBackbone(RESNET, stem_input='all')
+
+
 @pytest.mark.parametrize(
     'name, convs',
     [
