@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,8 +101,8 @@ def _kept_results(
             options.get('pred_score_thr'), options.get('iou_thr', 0.5), options.get('lungs')
         )
         same = source == (path, volume_digest(path))
-        # as it comes back from JSON, which has lists for tuples
-        same &= content['detector'] == json.loads(to_json(detector))
+        # as text, in which a tuple is a list
+        same &= to_json(content['detector'], sort_keys=True) == to_json(detector, sort_keys=True)
         return len(content['lesions']) if same else None
     except (UserError, KeyError, TypeError):
         return None
