@@ -31,11 +31,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from mmlesion.evaluation.comparison_files import comparison_table, write_comparison
 from mmlesion.evaluation.functional import compare_rows
-from mmlesion.evaluation.row_files import Row, folder_name, read_rows
+from mmlesion.evaluation.row_files import Row, are_seeds, folder_name, read_rows
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.cases import check_same_cases, read_cases
 from mmlesion.io.json_files import read_json, to_json
@@ -69,9 +70,17 @@ def parse_args(argv=None):
 
 @dataclass(frozen=True)
 class Run:
-    """A row with one seed."""
+    """A row with one seed.
+
+    Args:
+        row (Row): The row.
+        trained_as (Row): The row whose checkpoint is tested, mostly itself.
+        seed (int): Of the training.
+        work_dir (Path): Folder of all runs.
+    """
 
     row: Row
+    trained_as: Row
     seed: int
     work_dir: Path
 
@@ -80,8 +89,22 @@ class Run:
         return self.work_dir / folder_name(self.row.name) / f'seed{self.seed}'
 
     @property
-    def trained_in(self) -> Path:
-        return self.work_dir / folder_name(self.row.trained_as) / f'seed{self.seed}'
+    def training(self) -> Run:
+        """The run that trains the checkpoint: itself, but for a row "of" another."""
+        return Run(self.trained_as, self.trained_as, self.seed, self.work_dir)
+
+
+def runs_of(rows: dict, row: Row, seeds: list, work_dir: Path) -> list:
+    """Return the runs of a row.
+
+    Args:
+        rows (dict[str, Row]): All rows of the file.
+        row (Row): One of them.
+        seeds (list[int]): Of the runs.
+        work_dir (Path): Folder of all runs.
+    """
+    trained_as = rows[row.trained_as]
+    return [Run(row, trained_as, seed, work_dir) for seed in seeds]
 
 
 class Runner:
@@ -152,35 +175,45 @@ def record_of(run: Run) -> Record:
     return Record(run.folder / 'run.json', made_of(run))
 
 
+def record_of_begin(run: Run) -> Record:
+    """Return the record ``begun.json``: what is resumed was begun with the same options."""
+    return Record(run.folder / 'begun.json', made_of(run))
+
+
 def is_finished(run: Run) -> bool:
     """Say whether a run's score is there; one whose record is damaged is run again.
 
     Raises:
-        UserError: If it is of another config or other options.
+        UserError: If it is, or was begun, of another config or other options.
     """
-    done = record_of(run).take_up(
+    refusal = (
         f'{run.folder} holds a run of another config or other options: delete the folder to run '
         'it again, or name another --work-dir'
     )
-    return done is not None
+    record_of_begin(run).take_up(refusal)
+    return record_of(run).take_up(refusal) is not None
 
 
 def carry_out(run: Run, runner: Runner) -> float | None:
     """Train and test a run, write its record, and return its mean sensitivity."""
     run.folder.mkdir(parents=True, exist_ok=True)
+    record_of_begin(run).save()
     log = run.folder / 'run.log'
     times = {}
+    training = run.training
     # a row that is "of" another only tests that row's checkpoint
-    if run.folder == run.trained_in:
+    if run == training:
         options = {'default_hooks.checkpoint.max_keep_ckpts': 1, **run.row.options}
         options['randomness.seed'] = run.seed
         work = ['--work-dir', run.folder, '--resume']
         times['resumed'] = (run.folder / 'last_checkpoint').is_file()
         command = [TOOLS / 'train.py', run.row.config, *work, *options_of(options)]
         times['train'] = runner.call(list(map(str, command)), log)
+    elif not is_finished(training):
+        raise UserError(f'{training.folder} is not finished: run row {training.row.name!r} first')
     # a path from where it was trained, while the work folder may have been moved since
-    named = Path((run.trained_in / 'last_checkpoint').read_text(encoding='utf-8').strip())
-    checkpoint = run.trained_in / named.name
+    named = Path((training.folder / 'last_checkpoint').read_text(encoding='utf-8').strip())
+    checkpoint = training.folder / named.name
     options = {**run.row.options, **run.row.test_options}
     options['test_evaluator.outfile_prefix'] = run.folder / 'froc'
     command = [TOOLS / 'test.py', run.row.config, checkpoint]
@@ -223,7 +256,7 @@ def carry_out_all(runs: list, jobs: int) -> dict:
     own, others = [], []
     for run in runs:
         if not is_finished(run):
-            stage = own if run.folder == run.trained_in else others
+            stage = own if run == run.training else others
             stage.append(run)
     for stage in (own, others):
         with ThreadPoolExecutor(jobs) as pool:
@@ -235,15 +268,13 @@ def carry_out_all(runs: list, jobs: int) -> dict:
     return failures
 
 
-def write_table(rows, seeds, reference, args) -> str:
+def write_table(runs_by_row, seeds, reference, args) -> str:
     """Compare the rows; write comparison.md, .json and .png into the work folder."""
-    work_dir = Path(args.work_dir)
     runs, wall, processor = {}, {}, {}
-    for row in rows.values():
-        of_row = [Run(row, seed, work_dir) for seed in seeds]
-        runs[row.name] = [read_cases(run.folder / 'froc.cases.json') for run in of_row]
-        wall[row.name] = minutes_of(of_row, 'wall_s')
-        processor[row.name] = minutes_of(of_row, 'cpu_s')
+    for name, of_row in runs_by_row.items():
+        runs[name] = [read_cases(run.folder / 'froc.cases.json') for run in of_row]
+        wall[name] = minutes_of(of_row, 'wall_s')
+        processor[name] = minutes_of(of_row, 'cpu_s')
     named = {}
     for name, of_row in runs.items():
         for number, run in enumerate(of_row):
@@ -254,7 +285,7 @@ def write_table(rows, seeds, reference, args) -> str:
     extra = {'training, min': wall, 'its processor time, min': processor}
     table = comparison_table(comparison, cases.fp_rates, len(cases.lesion_case), extra)
     settings = {'draws': args.draws, 'num_lesions': len(cases.lesion_case), 'seeds': seeds}
-    write_comparison(comparison, cases.fp_rates, table, settings, work_dir)
+    write_comparison(comparison, cases.fp_rates, table, settings, Path(args.work_dir))
     return table
 
 
@@ -294,12 +325,12 @@ def main(argv=None):
     rows, seeds, reference = read_rows(args.rows)
     chosen = rows if args.only is None else {name: rows[name] for name in _known(args, rows)}
     seeds = seeds if args.seeds is None else args.seeds
-    check_range('--seeds', min(seeds), 0)
+    if not are_seeds(seeds):
+        raise UserError(f'--seeds {" ".join(map(str, seeds))}: give different numbers from 0 on')
     work_dir = Path(args.work_dir)
-    runs = []
+    by_row = {name: runs_of(rows, row, seeds, work_dir) for name, row in chosen.items()}
     # seed by seed, so that the rows can be compared before all seeds are done
-    for seed in seeds:
-        runs += [Run(row, seed, work_dir) for row in chosen.values()]
+    runs = list(chain.from_iterable(zip(*by_row.values())))
     failures = carry_out_all(runs, args.jobs)
     if failures:
         told = '; '.join(f'{folder}: {why}' for folder, why in failures.items())
@@ -308,7 +339,7 @@ def main(argv=None):
     if not complete:
         print('no table: it needs the reference and another row')
         return
-    table = write_table(chosen, seeds, reference, args)
+    table = write_table(by_row, seeds, reference, args)
     print(table, end='')
     if args.table is not None:
         replace_table(args.table, Path(args.rows).stem, table)

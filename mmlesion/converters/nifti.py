@@ -273,7 +273,7 @@ def slice_case(case: Case, folder: Path, options: NiftiOptions) -> list[dict]:
     for region in chain.from_iterable(regions.values()):
         region['category_id'] = categories[region['lesion_id'] - 1]
     images = write_slices(volume, regions, folder, options, options.window)
-    return set_case_fields(images, -1, patient_id=case.patient or case.name)
+    return set_case_fields(images, -1, patient_id=case.name)
 
 
 def boxes_of(case: Case, volume: CTVolume, frame: str) -> np.ndarray:
@@ -428,7 +428,9 @@ def convert_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
     """
     with naming(case.name):
         make = partial(_make_volume, case, out, options)
-        return store_volume(out, case.name, case.sources, options, make)
+        entry = store_volume(out, case.name, case.sources, options, make)
+    # not from the record: a table that names other patients leaves the volume as it is
+    return {**entry, 'patient_id': case.patient or case.name}
 
 
 def _make_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
@@ -446,8 +448,8 @@ def _make_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
     # the image that is resampled to it.
     grid = isotropic_grid(volume.grid, (0, 0, 0), volume.grid.size)
     oriented = sitk.DICOMOrient(volume.image, CTVolume.ORIENTATION)
-    fields = {'patient_id': case.patient or case.name, 'lesions': lesions}
-    return write_volume(out, case.name, resample(oriented, grid), grid, **fields)
+    resampled = resample(oriented, grid)
+    return write_volume(out, case.name, resampled, grid, patient_id=case.name, lesions=lesions)
 
 
 def _extent(region: tuple[slice, ...]) -> list[int]:

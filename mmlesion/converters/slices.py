@@ -104,13 +104,18 @@ def _slice_once(
     for source in chain.from_iterable(map(image_files, case.sources)):
         if not source.is_file():
             raise UserError(f'there is no {source}: {converter.missing}')
-    return convert_once(
+    images = convert_once(
         out / 'cases' / f'{case.name}.json',
         case.sources,
         options,
         lambda: converter.slice_case(case, out / 'Images_png' / case.name, options),
         partial(_are_whole, folder=out / 'Images_png'),
     )
+    if case.patient is not None:
+        # not in the record: a table that names other patients leaves the slices as they are
+        for image in images:
+            image['patient_id'] = case.patient
+    return images
 
 
 def _are_whole(images: Any, folder: Path) -> bool:

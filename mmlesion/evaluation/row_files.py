@@ -75,22 +75,28 @@ def read_rows(path: str | Path) -> RowFile:
         raise UserError(f'{path} has no row under "rows"')
     rows: dict[str, Row] = {}
     for name, entry in content['rows'].items():
+        if not isinstance(name, str):
+            raise UserError(f'{path}: row {name} is no text to YAML: put its name in quotes')
         entry = {'config': entry} if isinstance(entry, str) else entry
         _check_keys(entry, _ROW_KEYS, set(), f'{path}: row {name}')
-        rows[name] = _row(str(name), entry, content, rows, path)
+        rows[name] = _row(name, entry, content, rows, path)
     reference = content.get('reference', next(iter(rows)))
     if not isinstance(reference, str) or reference not in rows:
         raise UserError(f'{path}: reference {reference!r} is none of the rows {", ".join(rows)}')
     seeds = content.get('seeds', [0])
-    if not _are_seeds(seeds):
-        raise UserError(f'{path}: seeds must be a list of numbers from 0 on')
+    if not are_seeds(seeds):
+        raise UserError(f'{path}: seeds must be a list of different numbers from 0 on')
     return RowFile(rows, seeds, reference)
 
 
-def _are_seeds(seeds: Any) -> bool:
+def are_seeds(seeds: Any) -> bool:
+    """Return whether these are seeds of a row's runs: a run counted twice narrows its interval."""
     if not seeds or not isinstance(seeds, list):
         return False
-    return all(isinstance(seed, int) and seed >= 0 for seed in seeds)
+    # not isinstance: YAML's true would be an int
+    if not all(type(seed) is int and seed >= 0 for seed in seeds):
+        return False
+    return len(set(seeds)) == len(seeds)
 
 
 def _check_keys(entry: Any, known: set[str], needed: set[str], where: str) -> None:

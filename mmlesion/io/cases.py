@@ -21,6 +21,7 @@ _JSON_KEYS = {
     'lesion_case': 'lesion_item',
     'lesion_point': 'lesion_point',
     'as_roc': 'as_roc',
+    'match_rules': 'match_rules',
 }
 _INDICES = ('patient', 'fp_case', 'fp_point', 'lesion_case', 'lesion_point')
 
@@ -69,6 +70,7 @@ def read_cases(path: str | Path) -> Cases:
             names=list(content['items']),
             fp_rates=np.array(content['fp_levels'], dtype=float),
             as_roc=bool(content['as_roc']),
+            match_rules=content.get('match_rules'),  # missing in files of earlier versions
             **indices,
         )
         _check(cases)
@@ -107,10 +109,11 @@ def _check(cases: Cases) -> None:
 
 
 def check_same_cases(runs: dict) -> None:
-    """Refuse to compare runs on different cases, patients, lesions or FP rates.
+    """Refuse to compare runs on different cases, patients, lesions or FP rates, or other rules.
 
     Args:
-        runs (dict[str, Cases]): By the name of their file.
+        runs (dict[str, Cases]): By the name of their file. What is matched is not compared where a
+            file does not say it.
 
     Raises:
         UserError: If two differ, with their names.
@@ -118,10 +121,11 @@ def check_same_cases(runs: dict) -> None:
     first_name = next(iter(runs))
     first = runs[first_name]
     for name, cases in runs.items():
-        for field in ('names', 'patient', 'fp_rates', 'lesion_case'):
-            if not np.array_equal(getattr(first, field), getattr(cases, field)):
-                key = _JSON_KEYS[field]
-                raise UserError(
-                    f'{first_name} and {name} differ in "{key}": a paired comparison needs the '
-                    'same test set, annotations and false positive levels'
-                )
+        for field in ('names', 'patient', 'fp_rates', 'lesion_case', 'as_roc', 'match_rules'):
+            one, other = getattr(first, field), getattr(cases, field)
+            if one is None or other is None or np.array_equal(one, other):
+                continue
+            raise UserError(
+                f'{first_name} and {name} differ in "{_JSON_KEYS[field]}": a paired comparison '
+                'needs the same test set, annotations, false positive levels and rules of matching'
+            )

@@ -15,7 +15,7 @@ from mmlesion.structures import SliceBoxes, file_box
 
 from .miner import RULES
 from .tracklets import slice_overlap_pairs
-from .withholding import keep_annotations, lesion_key
+from .withholding import LesionKey, keep_annotations, lesion_keys
 
 
 def count_rows(coco: Mapping, rules: Sequence[str], unlabeled: bool = False) -> list[dict]:
@@ -30,18 +30,20 @@ def count_rows(coco: Mapping, rules: Sequence[str], unlabeled: bool = False) -> 
         list[dict]: ``rules``, lesions in 3D and 2D, uncertain regions and slices, with the rules
         before added; with ``unlabeled`` a last row counts the slices without a lesion too.
     """
-    rows = [_row('no mining', coco['annotations'], ())]
+    keys = lesion_keys(coco)
+    rows = [_row('no mining', coco['annotations'], keys, ())]
     for number, rule in enumerate(RULES, 1):
         if rule in rules:
-            rows.append(_row(f'+ {rule}', coco['annotations'], RULES[:number]))
+            rows.append(_row(f'+ {rule}', coco['annotations'], keys, RULES[:number]))
     if unlabeled:
-        rows.append(_row('+ unlabeled', coco['annotations'], RULES, coco['images']))
+        rows.append(_row('+ unlabeled', coco['annotations'], keys, RULES, coco['images']))
     return rows
 
 
 def _row(
     name: str,
     annotations: Sequence[Mapping],
+    keys: Mapping[int, LesionKey],
     rules: Sequence[str],
     images: Sequence[Mapping] | None = None,
 ) -> dict:
@@ -59,7 +61,7 @@ def _row(
     listed = labeled if images is None else set(map(itemgetter('id'), images))
     return {
         'rules': name,
-        'lesions_3d': len(set(map(itemgetter('lesion_id'), lesions))),
+        'lesions_3d': len({keys[annotation['id']] for annotation in lesions}),
         'lesions_2d': len(lesions),
         'uncertain_2d': sum(annotation['image_id'] in listed for annotation in uncertain),
         'slices': len(listed),
@@ -123,9 +125,10 @@ def annotated_lesions(coco: Mapping) -> dict[str, TrueLesions]:
         dict: The lesions of each series, of those without one too.
     """
     lesions: dict[str, TrueLesions] = {}
+    keys = lesion_keys(coco)
     for series, found in _list_by_series(coco, is_target).items():
-        keys = [lesion_key(listed.annotation) for listed in found]
-        label = np.unique(np.array(keys, str), return_inverse=True)[1]
+        ids = [keys[listed.annotation['id']].lesion for listed in found]
+        label = np.unique(np.array(ids, str), return_inverse=True)[1]
         lesions[series] = TrueLesions(_slice_boxes(found), label)
     return lesions
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmlesion.io.schema import is_target
+from mmlesion.io.slices import series_of
 from mmlesion.utils import UserError
 
 
@@ -18,7 +19,8 @@ def withhold_slices(data: dict) -> dict:
     Slices without annotations are removed. Adding them again is propagation without an error.
 
     Args:
-        data (dict): COCO content. Annotations on several slices share their ``lesion_id``.
+        data (dict): COCO content. Annotations on several slices of a series share their
+            ``lesion_id``.
 
     Returns:
         dict: COCO content with fewer images and annotations.
@@ -50,7 +52,8 @@ def withhold_lesions(data: dict, fraction: float, seed: int = 0) -> dict:
     """Remove all annotations of randomly chosen lesions; their slices stay, as if without lesion.
 
     Args:
-        data (dict): COCO content. Annotations on several slices share their ``lesion_id``.
+        data (dict): COCO content. Annotations on several slices of a series share their
+            ``lesion_id``.
         fraction (float): Share of the lesions that is removed, between 0 and 1.
         seed (int): Random seed. Defaults to 0.
 
@@ -64,30 +67,52 @@ def withhold_lesions(data: dict, fraction: float, seed: int = 0) -> dict:
         raise UserError(f'a fraction of {fraction} lesions: give a number between 0 and 1')
     if seed < 0:
         raise UserError(f'seed {seed}: give 0 or a positive number')
-    lesions = sorted(_by_lesion(data))
+    by_lesion = _by_lesion(data)
+    lesions = sorted(by_lesion)
     # In a random order of all: a greater fraction removes the same lesions and some more.
     order = np.random.default_rng(seed).permutation(len(lesions))
-    removed = {lesions[i] for i in order[: round(fraction * len(lesions))]}
-    kept = []
-    for annotation in data['annotations']:
-        if not is_target(annotation) or lesion_key(annotation) not in removed:
-            kept.append(annotation)
+    removed: set[int] = set()
+    for i in order[: round(fraction * len(lesions))]:
+        removed.update(annotation['id'] for annotation in by_lesion[lesions[i]])
+    kept = [annotation for annotation in data['annotations'] if annotation['id'] not in removed]
     return {**data, 'annotations': kept}
 
 
-def _by_lesion(data: dict) -> dict[str, list[dict]]:
-    lesions: dict[str, list[dict]] = defaultdict(list)
+def _by_lesion(data: dict) -> dict[LesionKey, list[dict]]:
+    lesions: dict[LesionKey, list[dict]] = defaultdict(list)
+    keys = lesion_keys(data)
     for annotation in data['annotations']:
         if is_target(annotation):
-            lesions[lesion_key(annotation)].append(annotation)
+            lesions[keys[annotation['id']]].append(annotation)
     if not lesions:
         raise UserError('no lesion is annotated: give an annotation file with lesions')
     return lesions
 
 
-def lesion_key(annotation: dict[str, Any]) -> str:
-    """Return the key of a lesion; an annotation without ``lesion_id`` is a lesion by itself."""
-    return str(annotation.get('lesion_id', f'annotation {annotation["id"]}'))
+class LesionKey(NamedTuple):
+    """Identify a lesion in a file.
+
+    Args:
+        series (str): The folder of its slices; lesions are numbered anew in each.
+        lesion (str): Its ``lesion_id``.
+    """
+
+    series: str
+    lesion: str
+
+
+def lesion_keys(data: Mapping) -> dict[int, LesionKey]:
+    """Return each annotation's lesion, by the annotation's id.
+
+    Args:
+        data (dict): COCO content. An annotation without ``lesion_id`` is a lesion by itself.
+    """
+    series = {image['id']: series_of(image['file_name']) for image in data['images']}
+    keys: dict[int, LesionKey] = {}
+    for annotation in data['annotations']:
+        lesion = annotation.get('lesion_id', f'annotation {annotation["id"]}')
+        keys[annotation['id']] = LesionKey(series[annotation['image_id']], str(lesion))
+    return keys
 
 
 def _box_area(annotation: dict[str, Any]) -> float:

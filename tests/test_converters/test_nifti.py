@@ -2,6 +2,7 @@
 
 import csv
 import json
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -231,6 +232,22 @@ def test_a_table_of_cases_beside_masks(root):
     (root / 'cases.csv').write_text('\n'.join(rows))
     files = convert(root, masks=root / 'masks', cases=root / 'cases.csv')
     assert [{i['patient_id'] for i in c['images']} for c in files.values()] == [{'x'}, {'y'}]
+    volumes = convert(root, 'out_3d', masks=root / 'masks', cases=root / 'cases.csv', volumes=True)
+    assert patients_of(volumes) == {'a': 'x', 'b': 'y', 'c': 'z', 'd': 'x'}
+
+    # a table of other patients, over what has been converted
+    (root / 'cases.csv').write_text('\n'.join(rows).replace(',x,', ',w,'))
+    files = convert(root, masks=root / 'masks', cases=root / 'cases.csv')
+    assert [{i['patient_id'] for i in c['images']} for c in files.values()] == [{'w'}, {'y'}]
+    volumes = convert(root, 'out_3d', masks=root / 'masks', cases=root / 'cases.csv', volumes=True)
+    assert patients_of(volumes) == {'a': 'w', 'b': 'y', 'c': 'z', 'd': 'w'}
+    volumes = convert(root, 'out_3d', masks=root / 'masks', volumes=True)
+    assert patients_of(volumes) == {name: name for name in 'abcd'}
+
+
+def patients_of(files):
+    volumes = chain.from_iterable(coco['volumes'] for coco in files.values())
+    return {volume['series_uid']: volume['patient_id'] for volume in volumes}
 
 
 def test_what_is_left_out_and_what_cannot_be_used(root, capsys):

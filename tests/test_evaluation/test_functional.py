@@ -164,6 +164,18 @@ def test_order_of_the_file_and_size_of_blocks_do_not_matter(monkeypatch):
     assert again['score_thresholds'] == whole['score_thresholds']
 
 
+@pytest.mark.parametrize('marks', range(111, 131))
+def test_thresholds_of_whole_numbers_of_false_positives(marks):
+    """On 888 scans an eighth of a false positive per scan are 111, however many there are."""
+    num_scans = 888
+    detections = Detections(
+        np.arange(marks) % num_scans, np.full((marks, 3), 500.0), np.linspace(1, 0.01, marks)
+    )
+    lesions = Lesions(np.zeros(1, int), np.array([[0.0, 0, 0, 5]]), np.zeros(1, bool))
+    result = evaluate_froc(detections, lesions, num_scans, luna16_protocol())
+    assert (detections.score >= result['score_thresholds'][0]).sum() == 111
+
+
 def test_thresholds_are_operating_points():
     boxes, gts = random_set(3, 2)
     detections, lesions = as_detections(boxes), as_lesions(gts)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mmlesion.mining.report import keep_matched
+from mmlesion.mining.report import count_rows, keep_matched
 from mmlesion.mining.withholding import withhold_lesions, withhold_slices
 from mmlesion.utils import UserError
 
@@ -19,7 +19,7 @@ def annotation(number, image, lesion, side=4, **fields):
 def data():
     """Lesion a on slices 1 to 3, largest on 2; b on slice 2; c on slice 4; an ignored one on 2."""
     return dict(
-        images=[dict(id=i) for i in (1, 2, 3, 4)],
+        images=[dict(id=i, file_name=f'series/{i}.png') for i in (1, 2, 3, 4)],
         annotations=[
             annotation(1, 1, 'a', side=3),
             annotation(2, 2, 'a', side=5),
@@ -53,10 +53,29 @@ def test_a_fraction_of_the_lesions_is_removed_on_all_slices(data):
     assert removed == {'a', 'b', 'c'}
 
 
+@pytest.fixture
+def two_scans():
+    """Lesion 1 on two slices each of two scans: lesions are numbered anew in each scan."""
+    names = ('a/1.png', 'a/2.png', 'b/1.png', 'b/2.png')
+    return dict(
+        images=[dict(id=i, file_name=name) for i, name in enumerate(names)],
+        annotations=[annotation(i, i, 1, side=4 + i % 2, source='annotated') for i in range(4)],
+        categories=[dict(id=1, name='lesion')],
+    )
+
+
+def test_lesions_of_two_scans_are_told_apart(two_scans):
+    assert [a['id'] for a in withhold_slices(two_scans)['annotations']] == [1, 3]
+    kept = [a['id'] for a in withhold_lesions(two_scans, 0.5)['annotations']]
+    assert kept in ([0, 1], [2, 3])
+    (row,) = count_rows(two_scans, ())
+    assert (row['lesions_3d'], row['lesions_2d']) == (2, 4)
+
+
 def test_boxes_found_in_another_file(data):
     """With other ids and slightly other boxes; where an IoU is 0.5 or a box ignored is no match."""
     for image in data['images']:
-        image.update(file_name=f'series/{image["id"]}.png', height=20, width=20)
+        image.update(height=20, width=20)
     images = [dict(image, id=image['id'] + 10) for image in data['images']]
     found = [
         annotation(1, 11, 'a', side=3),
@@ -89,8 +108,10 @@ def test_tool(load_tool, data, tmp_path, capsys):
     main([str(source), '--key-slices', '--out', str(out)])
     assert json.loads(out.read_text()) == withhold_slices(data)
     assert '2 of 4 images\n4 of 6 annotations' in capsys.readouterr().out
+    nameless = [dict(id=image['id']) for image in data['images']]
+    source.write_text(json.dumps(dict(data, images=nameless)))
     with pytest.raises(SystemExit, match='error: .*train.json.*file_name'):
-        main([str(source), '--found-in', str(source), '--out', str(out)])
+        main([str(source), '--key-slices', '--out', str(out)])
     source.write_text('[]')
     with pytest.raises(SystemExit, match='error: .*train.json needs lists'):
         main([str(source), '--lesions', '0.5', '--out', str(out)])

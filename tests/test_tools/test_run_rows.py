@@ -127,13 +127,45 @@ def test_a_run_that_fails_leaves_the_others(rows):
     assert not Path('work/comparison.md').exists()
 
 
+def test_checkpoints_of_a_training_that_is_not_finished_are_not_tested(rows):
+    rows(CONTENT)
+    record = Path('work/better/seed1/run.json')
+    shutil.rmtree('work/better-tested-so')
+    record.unlink()  # last_checkpoint is there, as after an interruption
+    with pytest.raises(SystemExit, match="work/better/seed1 is not finished: run row 'better'"):
+        rows(CONTENT, '--only', 'better, tested so')
+    assert Path('work/better-tested-so/seed0/run.json').exists()
+    assert not Path('work/better-tested-so/seed1/run.json').exists()
+    rows(CONTENT)
+    assert Path('work/better-tested-so/seed1/run.json').exists()
+
+
+def test_what_was_begun_with_other_options_is_not_resumed(rows):
+    content = {**CONTENT, 'rows': {**CONTENT['rows']}}
+    content['rows']['plain'] = {'config': 'a.py', 'options': {'fail': 1}}
+    with pytest.raises(SystemExit, match='1 of 6 runs failed'):
+        rows(content)
+    with pytest.raises(SystemExit, match='work/plain/seed1 holds a run of another config'):
+        rows(CONTENT, '--seeds', 1)
+    assert not Path('work/plain/seed1/calls').exists()
+
+
+@pytest.mark.parametrize('seeds', ['-1', '1 1'])
+def test_bad_seeds(rows, seeds):
+    with pytest.raises(SystemExit, match=f'--seeds {seeds}: give different numbers from 0 on'):
+        rows(CONTENT, '--seeds', *seeds.split())
+    assert not Path('work').exists()
+
+
 @pytest.mark.parametrize(
     'change, message',
     [
         ({'rows': {}}, 'rows.yml has no row'),
         ({'row': {}}, 'unknown row; known: options, reference'),
         ({'reference': 'x'}, "reference 'x' is none of the rows"),
-        ({'seeds': ['a']}, 'seeds must be a list of numbers'),
+        ({'seeds': ['a']}, 'seeds must be a list of different numbers'),
+        ({'seeds': [0, 0]}, 'seeds must be a list of different numbers'),
+        ({'seeds': [True]}, 'seeds must be a list of different numbers'),
         ({'rows': {'a': 'none.py'}}, 'row a: there is no config none.py'),
         ({'rows': {'a': {'of': 'b'}}}, 'row a is "of" \'b\': that must be a row before it'),
         ({'rows': {'a': {}}}, 'row a must have keys'),
@@ -144,6 +176,14 @@ def test_bad_files(rows, change, message):
     with pytest.raises(SystemExit, match=message):
         rows({**CONTENT, **change})
     assert not Path('work').exists()
+
+
+@pytest.mark.parametrize('name', ['on', '1', 'null'])
+def test_names_that_are_no_text_to_yaml(rows, name):
+    module = sys.modules['tool_run_rows']
+    Path('names.yml').write_text(f'rows:\n  {name}: a.py\n')
+    with pytest.raises(SystemExit, match='is no text to YAML: put its name in quotes'):
+        module.main(['names.yml', '--work-dir', 'work'])
 
 
 def test_it_ends_when_it_is_told_to(rows, tmp_path):

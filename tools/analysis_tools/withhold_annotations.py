@@ -47,21 +47,25 @@ def parse_args(argv=None):
 @cli
 def main(argv=None):
     args = parse_args(argv)
-    data = read_annotations(args.annotations)
+    data = _read_named(args.annotations)
     # Lesions are withheld for good: mining is to find them again.
     if args.key_slices:
         less = withhold_slices(data)
     elif args.found_in:
-        found = read_annotations(args.found_in)
         # boxes are compared on the slices of the same name
-        for path, content in (args.annotations, data), (args.found_in, found):
-            get_column(content['images'], 'file_name', f'{path}: image')
-        less = keep_matched(data, found)
+        less = keep_matched(data, _read_named(args.found_in))
     else:
         less = withhold_lesions(data, args.lesions, args.seed)
     write_json(less, args.out)
     for name in 'images', 'annotations':
         print(f'{len(less[name])} of {len(data[name])} {name}')
+
+
+def _read_named(path) -> dict:
+    """Read annotations of images that have names, which tell the series."""
+    content = read_annotations(path)
+    get_column(content['images'], 'file_name', f'{path}: image')
+    return content
 
 
 if __name__ == '__main__':

@@ -29,6 +29,7 @@ class Cases(NamedTuple):
         lesion_case (ndarray): (m,) int, case of each lesion that counts.
         lesion_point (ndarray): (m,) int, the point at which it is detected, ``MISSED`` if never.
         as_roc (bool): Whether counts become rates as LUNA16's program has it.
+        match_rules (str, optional): What decides on true positives. Defaults to None, not known.
     """
 
     names: list
@@ -39,6 +40,7 @@ class Cases(NamedTuple):
     lesion_case: np.ndarray
     lesion_point: np.ndarray
     as_roc: bool
+    match_rules: str | None = None
 
     def sensitivity(self, patient_weight: np.ndarray) -> np.ndarray:
         """Read the curve of a draw of patients.
@@ -94,6 +96,7 @@ def froc_cases(matched: MatchedDetections, names: Sequence, patients: Sequence) 
         lesion_case=matched.lesion_case[matched.counted],
         lesion_point=lesion_point,
         as_roc=matched.as_roc,
+        match_rules=matched.match_rules,
     )
 
 

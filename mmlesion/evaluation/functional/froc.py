@@ -38,6 +38,14 @@ class Protocol:
         if self.max_per_case is not None:
             check_range('the most detections, max_per_item,', self.max_per_case, 1)
 
+    @property
+    def match_rules(self) -> str:
+        """What decides on true positives, in words that differ where the rules do."""
+        # a function's repr would hold its address
+        criterion = getattr(self.criterion, '__name__', repr(self.criterion))
+        limit = 'all' if self.max_per_case is None else f'at most {self.max_per_case}'
+        return f'{criterion}, {limit} of a case'
+
 
 class MatchedDetections:
     """The detections of a dataset after matching, ready to give the curve of any of its lesions.
@@ -59,6 +67,7 @@ class MatchedDetections:
         fp_point (ndarray): (f,) int, its point.
         lesion_case (ndarray): (m,) int, the case of each lesion.
         counted (ndarray): (m,) bool, False for ignored ground truth.
+        match_rules (str): The protocol's.
         seconds (float): What matching took.
     """
 
@@ -80,6 +89,7 @@ class MatchedDetections:
         self.num_cases = num_cases
         self.fp_rates = np.asarray(protocol.fp_rates, dtype=float)
         self.as_roc = protocol.merge_ties
+        self.match_rules = protocol.match_rules
         self.seconds = time.perf_counter() - start
 
     @property
@@ -156,10 +166,12 @@ def summarize_froc(
     start = time.perf_counter()
     fp_rates, counted = matched.fp_rates, matched.counted
     curve = matched.curve(counted)
+    false_positives = np.cumsum(np.bincount(matched.fp_point, minlength=len(matched.score)))
+    # 0.3 of 10 cases are 3, of which the product may fall short in its last bit
+    allowed = np.floor(fp_rates * matched.num_cases + 1e-9)
     result = {
         **_at_fp_rates(curve, fp_rates),
-        # The curve begins with (0, 0), which is the point of no score.
-        'score_thresholds': score_thresholds(curve.fp[1:], matched.score, fp_rates),
+        'score_thresholds': score_thresholds(false_positives, matched.score, allowed),
         'num_lesions': int(counted.sum()),
         'num_items': int(matched.num_cases),
         'num_detections': len(matched.point_of),
@@ -182,22 +194,24 @@ def _group_result(matched: MatchedDetections, chosen: np.ndarray) -> dict:
     return {'num_lesions': int(chosen.sum()), **read}
 
 
-def score_thresholds(fp: np.ndarray, score: np.ndarray, fp_rates: np.ndarray) -> list[float | None]:
-    """Return the operating point at each FP rate: the lowest score that does not exceed it.
+def score_thresholds(
+    false_positives: np.ndarray, score: np.ndarray, allowed: np.ndarray
+) -> list[float | None]:
+    """Return operating points: the lowest score with no more false positives than allowed.
 
     Args:
-        fp (ndarray): (p,) ascending false positives per case.
+        false_positives (ndarray): (p,) ascending numbers of false positives of all cases.
         score (ndarray): (p,) score of each point, descending.
-        fp_rates (ndarray): (l,) false positives per case.
+        allowed (ndarray): (l,) numbers of false positives.
 
     Returns:
         list[float | None]: (l,) scores; None where even the highest makes more false positives.
     """
     # A threshold lets all detections of its score in, so that of equal scores the last point tells.
     last = np.append(score[1:] != score[:-1], True)[: len(score)]
-    fp, score = fp[last], score[last]
-    # how many points lie at or below each rate; fp does not fall along the curve
-    within = np.searchsorted(fp, fp_rates, side='right')
+    false_positives, score = false_positives[last], score[last]
+    # how many points do not exceed each number, which does not fall along the curve
+    within = np.searchsorted(false_positives, allowed, side='right')
     return [float(score[count - 1]) if count else None for count in within]
 
 

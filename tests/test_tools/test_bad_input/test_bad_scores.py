@@ -240,6 +240,8 @@ def cases(**values):
         ('negative levels', 'is not the cases', cases(fp_levels=[-1.0])),
         ('other items', 'differ in "items"', cases(items=[7, 8])),
         ('no lesions', 'differ in', cases(lesion_item=[], lesion_point=[])),
+        ('other rules', 'differ in "match_rules"', cases(match_rules='iobb over 0.5')),
+        ('rates of another program', 'differ in "as_roc"', cases(as_roc=True)),
     ),
     *of_options(
         COMPARE,
