@@ -270,9 +270,10 @@ def carry_out_all(runs: list, jobs: int) -> dict:
 
 def write_table(runs_by_row, seeds, reference, args) -> str:
     """Compare the rows; write comparison.md, .json and .png into the work folder."""
-    runs, wall, processor = {}, {}, {}
+    runs, parameters, wall, processor = {}, {}, {}, {}
     for name, of_row in runs_by_row.items():
         runs[name] = [read_cases(run.folder / 'froc.cases.json') for run in of_row]
+        parameters[name] = parameters_of(of_row[0])
         wall[name] = minutes_of(of_row, 'wall_s')
         processor[name] = minutes_of(of_row, 'cpu_s')
     named = {}
@@ -282,11 +283,26 @@ def write_table(runs_by_row, seeds, reference, args) -> str:
     check_same_cases(named)
     cases = runs[reference][0]
     comparison = compare_rows(runs, reference, args.draws)
-    extra = {'training, min': wall, 'its processor time, min': processor}
+    extra = {
+        'parameters, M': parameters,
+        'training, min': wall,
+        'its processor time, min': processor,
+    }
     table = comparison_table(comparison, cases.fp_rates, len(cases.lesion_case), extra)
     settings = {'draws': args.draws, 'num_lesions': len(cases.lesion_case), 'seeds': seeds}
     write_comparison(comparison, cases.fp_rates, table, settings, Path(args.work_dir))
     return table
+
+
+def parameters_of(run: Run) -> str:
+    """Return the number of parameters of a run's network in millions."""
+    from mmengine.registry import MODELS, init_default_scope  # with torch, only for the table
+
+    # as it was trained: the config that mmengine writes beside the checkpoints
+    cfg = load_config(run.training.folder / Path(run.row.config).name, needed=['model'])
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    return f'{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.2f}'
 
 
 def minutes_of(runs: list, time_key: str) -> str:

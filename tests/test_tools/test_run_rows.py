@@ -22,6 +22,9 @@ options = dict(option.split('=') for option in sys.argv[sys.argv.index('--cfg-op
 time.sleep(float(options.get('sleep', 0)))
 if options.get('fail') == options['randomness.seed']:
     sys.exit('error: no such luck')
+# mmengine writes the config beside the checkpoints
+config = Path(sys.argv[1])
+(work_dir / config.name).write_text(config.read_text())
 (work_dir / 'calls').open('a').write(f'{options}\\n')
 (work_dir / 'last_checkpoint').write_text(f'{work_dir}/{options["randomness.seed"]}.pth')
 """
@@ -41,11 +44,18 @@ Path(prefix + '.json').write_text(json.dumps({'mean': found / 10}))
 """
 
 
+def config_of(channels):
+    """Return a config of a network with 10,000 parameters for each channel."""
+    conv = f"type='Conv2d', in_channels={channels}, out_channels=10000, kernel_size=1, bias=False"
+    return f"default_scope = 'mmdet'\nmodel = dict({conv})\n"
+
+
 @pytest.fixture
 def rows(load_tool, monkeypatch, tmp_path):
     """Write a file of rows; run the tool on it with the stand-ins."""
     module = load_tool('run_rows.py')
-    for name, text in (('train.py', TRAIN), ('test.py', TEST), ('a.py', 'a = 1'), ('b.py', 'b=1')):
+    files = {'train.py': TRAIN, 'test.py': TEST, 'a.py': config_of(1), 'b.py': config_of(2)}
+    for name, text in files.items():
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(module, 'TOOLS', tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -77,6 +87,10 @@ def test_a_table_is_made_once(rows, tmp_path, capsys):
     cells = {line.split(' | ')[0]: line for line in table.splitlines() if line.startswith('|')}
     assert '| plain | 2 | 0.450 | 0.450 | **0.450** ± 0.050' in cells['| plain']
     assert '**0.750**' in cells['| better'] and '+0.300' in cells['| better']
+    parameters = {row: line.split(' | ')[-3] for row, line in cells.items()}
+    assert parameters['| row'] == 'parameters, M'
+    assert (parameters['| plain'], parameters['| better']) == ('0.01', '0.02')
+    assert parameters['| better, tested so'] == '0.02'
     assert '**0.850**' in cells['| better, tested so']
     assert readme.read_text(encoding='utf-8') == (
         f'before\n<!-- rows: rows -->\n{table}<!-- /rows -->\nafter\n'
@@ -93,7 +107,7 @@ def test_a_table_is_made_once(rows, tmp_path, capsys):
 
 def test_another_config_is_not_taken_for_the_same(rows):
     rows(CONTENT)
-    Path('b.py').write_text('b = 2')
+    Path('b.py').write_text(config_of(3))
     import_cache = sys.modules['tool_run_rows'].config_text
     import_cache.cache_clear()  # as in another process
     with pytest.raises(SystemExit, match='work/better/seed0 holds a run of another config'):
