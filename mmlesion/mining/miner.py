@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import count, groupby
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mmlesion.io.schema import make_annotation
-from mmlesion.structures import SliceBoxes, SliceSeries, file_shift
+from mmlesion.structures import SliceBoxes, SliceSeries
 from mmlesion.utils import UserError
 
+from .additions import AnnotationAdder
 from .cross_dataset import uncertain_regions
 from .embeddings import VolumeLesions, split_embeddings
 from .matching import match_embeddings
@@ -86,10 +86,7 @@ class AnnotationMiner:
         self.embeddings = embeddings
         self.theta, self.delta, self.sigma = theta, delta, sigma
         self.unlabeled = unlabeled
-        annotations = coco['annotations']
-        self._image_ids = _unused(coco['images'], 'id')
-        self._ids = _unused(annotations, 'id')
-        self._lesion_ids = _unused(annotations, 'lesion_id')
+        self._adder = AnnotationAdder(coco)
 
     def run(self, volumes: Iterable[SliceSeries]) -> None:
         """Mine all volumes and add annotations and images to the COCO content.
@@ -97,10 +94,6 @@ class AnnotationMiner:
         Args:
             volumes (Iterable[SliceSeries]): Of the COCO content.
         """
-        for annotation in self.coco['annotations']:
-            annotation.setdefault('source', 'annotated')
-            if 'lesion_id' not in annotation:
-                annotation['lesion_id'] = next(self._lesion_ids)
         # Matching looks at all studies of a patient, and at nothing else.
         for _, patient in groupby(sorted(volumes, key=_patient), _patient):
             self._mine_patient(list(patient))
@@ -156,7 +149,7 @@ class AnnotationMiner:
             accepted.append(self._match_one(known, match, SliceBoxes.concat(accepted)))
         listed = range(len(known.volume.slices)) if self.unlabeled else ()
         for place in listed:
-            self._image_id(known.volume, place)  # which adds the slice to the images
+            self._adder.list_image(known.volume, place)  # which adds the slice to the images
         if 'cross_dataset' in self.rules:
             self._ignore(known, SliceBoxes.concat(accepted))
 
@@ -165,7 +158,7 @@ class AnnotationMiner:
         mined, owners = propagate(pooled, known.tracklets, known.annotated, self.theta)
         for index, owner in zip(mined, owners):
             lesion = known.lesions[owner]
-            self._add(known.volume, pooled, index, 'propagation', lesion, lesion['lesion_id'])
+            self._adder.add(known.volume, pooled, index, 'propagation', lesion, lesion['lesion_id'])
         return pooled.take(mined)
 
     def _match_one(self, known: VolumeLesions, match: _Match, accepted: SliceBoxes) -> SliceBoxes:
@@ -174,11 +167,11 @@ class AnnotationMiner:
         index = np.flatnonzero(known.tracklets == match.tracklet)
         index = index[free_of(pooled.take(index), accepted, self.theta)]
         index = index[suppress(pooled.take(index), self.theta)]
-        lesion_id = next(self._lesion_ids) if len(index) else None
+        lesion_id = self._adder.new_lesion() if len(index) else None
         lesion = match.lesion
         extra = dict(matched_id=lesion['id'], distance=round(match.distance, 4))
         for i in index:
-            self._add(known.volume, pooled, i, 'matching', lesion, lesion_id, **extra)
+            self._adder.add(known.volume, pooled, i, 'matching', lesion, lesion_id, **extra)
         return pooled.take(index)
 
     def _ignore(self, known: VolumeLesions, accepted: SliceBoxes) -> None:
@@ -191,60 +184,8 @@ class AnnotationMiner:
         category = dict(category_id=self.coco['categories'][0]['id'], lesion_type=-1)
         for i in uncertain_regions(experts, accepted, self.sigma, self.theta):
             extra = dict(ignore=1, expert=self.single_type[int(expert[i])])
-            lesion_id = next(self._lesion_ids)
-            self._add(known.volume, experts, i, 'cross_dataset', category, lesion_id, **extra)
-
-    def _add(
-        self,
-        volume: SliceSeries,
-        boxes: SliceBoxes,
-        index: int,
-        source: str,
-        lesion: Mapping,
-        lesion_id: int | None,
-        **extra: Any,
-    ) -> None:
-        """Add a box with the category and type of ``lesion``."""
-        place = np.searchsorted(volume.slices, boxes.slices[index])
-        image_id = self._image_id(volume, place)
-        image = volume.images[int(boxes.slices[index])]
-        size = [image['width'], image['height']] * 2
-        # clipped to the image in mmdet's frame, then moved to the file's
-        box = boxes.boxes[index].astype(float).clip(0, size) - file_shift(image)
-        low, high = box.reshape(2, 2).round(2)
-        width, height = (high - low).round(2).tolist()
-        annotation = make_annotation(
-            low.tolist() + [width, height],
-            round(width * height, 2),
-            source=source,
-            id=next(self._ids),
-            image_id=image_id,
-            category_id=lesion['category_id'],
-            lesion_type=lesion.get('lesion_type', -1),
-            score=round(float(boxes.scores[index]), 4),
-            lesion_id=lesion_id,
-            **extra,
-        )
-        self.coco['annotations'].append(annotation)
-
-    def _image_id(self, volume: SliceSeries, place: int) -> int:
-        """Return the id of a slice's image; add the image if it is not listed."""
-        image = volume.image(place)
-        if 'id' not in image:
-            image = dict(id=next(self._image_ids), **image)
-            volume.images[image['slice_index']] = image
-            self.coco['images'].append(image)
-        return image['id']
-
-
-def _unused(entries: Iterable[Mapping], field: str) -> Iterator[int]:
-    """Count from the first number above those that entries have in a field; names are none."""
-    numbers = [0]
-    for entry in entries:
-        value = entry.get(field)
-        if isinstance(value, (int, float)):
-            numbers.append(int(value))
-    return count(max(numbers) + 1)
+            lesion_id = self._adder.new_lesion()
+            self._adder.add(known.volume, experts, i, 'cross_dataset', category, lesion_id, **extra)
 
 
 def _patient(volume: SliceSeries) -> str:

@@ -180,6 +180,12 @@ def masked(root, run_tool):
     (root / 'masks.json').write_text(json.dumps(content))
 
 
+def phantom(root, run_tool):
+    """Slices, their annotations and the truth of a phantom."""
+    converted(root, run_tool)
+    masked(root, run_tool)
+
+
 def drawn(root, run_tool):
     """Slices, their annotations and detections."""
     converted(root, run_tool)

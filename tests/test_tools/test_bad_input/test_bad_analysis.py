@@ -30,6 +30,11 @@ COMPARED = Tool(
     'masked',
     '{data}/masks.json --truth {data}/truth --out {out}',
 )
+COMPLETED = Tool(
+    'analysis_tools/complete_annotations.py',
+    'phantom',
+    '{data}/train.json --images {data}/Images_png --truth {data}/truth --out {out}',
+)
 PHANTOM = Tool(
     'dataset_converters/make_phantom.py', 'nothing', '--out {out} --size 128 --workers 1'
 )
@@ -37,10 +42,10 @@ NAN = float('nan')
 
 
 def test_valid_data_are_taken(valid_data, run_tool, tmp_path):
-    for number, tool in enumerate((ANCHORS, MATCHES, COMPARED)):
+    for number, tool in enumerate((ANCHORS, MATCHES, COMPARED, COMPLETED)):
         data, out = valid_data(tool.data), tmp_path / str(number)
         run_tool(tool.script, *tool.arguments.format(data=data, out=out).split())
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 @table(
@@ -138,6 +143,22 @@ def test_draw_matches(case, refuses):
 
 
 TRUTH = 'truth/000001_01_02.npz'
+
+
+@table(
+    *of_tool(
+        COMPLETED,
+        ('no file', 'train.json', remove('train.json')),
+        ('deep file', 'is not valid JSON', text('train.json', DEEP_JSON)),
+        ('no slice', '006.png', remove(SLICE)),
+        ('a name outside', 'leads outside', field('train.json', 'file_name', '../a.png', 'images')),
+        ('no truth', 'is not the truth', remove('truth')),
+        ('truncated truth', 'is not the truth', truncate(TRUTH)),
+        ('a folder for the truth', 'is not the truth', folder_for(TRUTH)),
+    ),
+)
+def test_complete_annotations(case, refuses):
+    refuses(case)
 
 
 @table(
