@@ -60,8 +60,10 @@ def test_lesions_that_are_annotated_and_others(two_studies):
 
 def test_tool(load_tool, two_studies, capsys):
     write_truth(two_studies / 'truth')
-    out = two_studies / 'complete.json'
+    source, out = two_studies / 'train.json', two_studies / 'complete.json'
+    source.write_text(json.dumps(json.loads(source.read_text()) | dict(sub_volumes={})))
     words = f'{two_studies}/train.json --images {two_studies}/images --truth {two_studies}/truth'
     load_tool(SCRIPT).main([*words.split(), '--out', str(out)])
-    assert len(json.loads(out.read_text())['annotations']) == 8
+    complete = json.loads(out.read_text())
+    assert len(complete['annotations']) == 8 and 'sub_volumes' not in complete
     assert '7 images, 5 of them added\n8 annotations, 6 of them added' in capsys.readouterr().out

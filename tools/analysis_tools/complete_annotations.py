@@ -2,6 +2,8 @@
 
     complete_annotations.py data/phantom/train.json --images data/phantom/Images_png \\
         --truth data/phantom/truth --out data/phantom/train_complete.json
+
+A file of sub-volumes becomes one of their slices, on which boxes are evaluated in 2D.
 """
 
 import argparse
@@ -32,6 +34,7 @@ def main(argv=None):
     data = read_annotations(args.annotations)
     before = {name: len(data[name]) for name in ('images', 'annotations')}
     add_true_boxes(data, list_series(data, args.images), partial(read_lesions, args.truth))
+    data.pop('sub_volumes', None)  # the 3D boxes, by which FROCMetric would evaluate
     write_json(data, args.out)
     for name, number in before.items():
         print(f'{len(data[name])} {name}, {len(data[name]) - number} of them added')

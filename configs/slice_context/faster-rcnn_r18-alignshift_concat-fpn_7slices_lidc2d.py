@@ -1,4 +1,5 @@
-_base_ = './faster-rcnn_r18-a3d_fpn_7slices_lidc2d.py'
+# In the backbone and, as in the papers, behind it.
+_base_ = './faster-rcnn_r18_fpn_7groups_lidc2d.py'
 
 model = dict(
     data_preprocessor=dict(type='SliceContextDataPreprocessor'), backbone=dict(conv='AlignShift')
