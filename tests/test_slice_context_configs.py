@@ -50,8 +50,11 @@ def test_a_config_is_what_its_name_says(path):
     assert masked == cfg.train_dataloader.dataset.pipeline[1].get('with_mask', False)
     assert aligned == (cfg.model.data_preprocessor.type == 'SliceContextDataPreprocessor')
     concat = cfg.model.backbone.get('fuse') == 'concat'
-    assert concat == ('densenet121' in network or 'concat' in path.stem)
-    assert not concat or cfg.model.neck[0].num_groups == number
+    assert concat == ('18' not in network or 'concat' in path.stem)
+    if 'r50' in network:
+        assert cfg.model.neck.in_channels == [number * width for width in (256, 512, 1024, 2048)]
+    elif concat:
+        assert cfg.model.neck[0].num_groups == number
 
 
 def sample_of(meta):

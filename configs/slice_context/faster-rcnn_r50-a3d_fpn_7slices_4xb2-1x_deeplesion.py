@@ -1,6 +1,8 @@
 _base_ = './faster-rcnn_r50-a3d_fpn_3slices_4xb2-1x_deeplesion.py'
 
-model = dict(backbone=dict(num_slices=7))
+model = dict(
+    backbone=dict(num_slices=7), neck=dict(in_channels=[7 * 256, 7 * 512, 7 * 1024, 7 * 2048])
+)
 
 train_pipeline = [_base_.load_7, *_base_.train_pipeline[1:]]
 test_pipeline = [_base_.load_7, *_base_.test_pipeline[1:]]
