@@ -153,6 +153,8 @@ def write_for_ever(number, folder):
 def program(folder, workers):
     """Become a program of its own, whose standard error is a file."""
     os.setsid()
+    # a shell's background jobs ignore it, and what they start inherits that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(os.open(folder / 'errors', os.O_CREAT | os.O_WRONLY), 2)
     sys.stderr = open(2, 'w', buffering=1)
     task = partial(write_for_ever, folder=folder)
