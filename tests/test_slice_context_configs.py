@@ -75,6 +75,7 @@ def sample_of(meta):
         ('slice_context/mask-rcnn_densenet121-a3d_3slices_4xb2-20e_deeplesion', 3),
         ('slice_context/mask-rcnn_densenet121-alignshift_3slices_4xb2-20e_deeplesion', 4),
         ('slice_context/mask-rcnn_r50-a3d_fpn_7slices_4xb2-1x_deeplesion', 7),
+        ('slice_context/faster-rcnn_r50_fpn_7groups_4xb2-1x_deeplesion', 7),
         ('phantom/slice_context/mask-rcnn_r18-a3d_fpn_3slices_phantom', 3),
         ('phantom/slice_context/faster-rcnn_r18-alignshift_fpn_7slices_phantom', 8),
     ],

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from mmdet.registry import MODELS
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmlesion.utils import OptionError, UserError
 
-from ..utils import FeatureCache
+from .shared_features_backbone import Extract, SharedFeaturesBackbone
 from .truncated_dense_net import TruncatedDenseNet
 
 
 @MODELS.register_module()
-class GroupedSliceBackbone(BaseModule):
+class GroupedSliceBackbone(SharedFeaturesBackbone):
     """A 2D backbone applied to groups of slices, for more slices than its input channels.
 
     Neighboring slices are grouped to the three input channels of a pretrained backbone, and each
@@ -46,16 +42,12 @@ class GroupedSliceBackbone(BaseModule):
         feature_cache: int = 0,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        if feature_cache < 0:
-            raise OptionError(f'feature_cache must be 0 or more groups, not {feature_cache}', self)
+        super().__init__(feature_cache, init_cfg)
         if num_groups < 1:
             raise OptionError(f'num_groups must be at least 1, but got {num_groups}', self)
         self.backbone = MODELS.build(backbone)
         self.num_groups = num_groups
         self.group_size = backbone.get('in_channels', 3)
-        self.feature_cache = feature_cache
-        self.cache: FeatureCache | None = None
         self.share_features(feature_cache)
 
     @property
@@ -63,20 +55,12 @@ class GroupedSliceBackbone(BaseModule):
         """int: Slices from a group to the next, after which another key slice has it."""
         return self.group_size
 
-    def share_features(self, size: int) -> None:
-        """Keep the features of groups from pass to pass, for key slices that share them.
-
-        They are used in evaluation without gradients; the weights must not change in the meantime.
-        Of a :class:`TruncatedDenseNet` that fuses groups, what belongs to a group alone is kept.
-
-        Args:
-            size (int): Most groups that are kept; 0 goes back to ``feature_cache``.
-        """
-        size = size or self.feature_cache
+    @property
+    def shared_part(self) -> Extract:
+        """callable: The backbone; of one that fuses groups what belongs to a group alone."""
         # fusions depend on all groups of a key slice: what a group computes alone can be shared
         fuses = isinstance(self.backbone, TruncatedDenseNet) and len(self.backbone.fusions) > 0
-        extract = self.backbone.forward_alone if fuses else self.backbone
-        self.cache = FeatureCache(extract, size) if size else None
+        return self.backbone.forward_alone if fuses else self.backbone
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Extract features.
@@ -93,34 +77,16 @@ class GroupedSliceBackbone(BaseModule):
         self._check(x)
         # as one batch: batch normalization takes its statistics from all groups
         groups = x.unflatten(1, (self.num_groups, self.group_size)).flatten(0, 1)
-        # kept features have no gradient, and statistics of a batch would be of fresh groups alone
-        if self.cache is None or self.training or torch.is_grad_enabled():
+        cache = self.usable_cache
+        if cache is None:
             outs = self.backbone(groups)
-        elif self.cache.extract is self.backbone:
-            outs = self.cache(groups)
+        elif cache.extract is self.backbone:
+            outs = cache(groups)
         else:
-            outs = self.backbone.forward_fused(self.cache(groups))
+            outs = self.backbone.forward_fused(cache(groups))
         # (N * num_groups, C, h, w) -> (N, num_groups * C, h, w) on each level
         sizes = len(x), self.num_groups
         return tuple(out.unflatten(0, sizes).flatten(1, 2) for out in outs)
-
-    def train(self, mode: bool = True) -> GroupedSliceBackbone:
-        """Set training mode, and forget features.
-
-        Args:
-            mode (bool): Training or evaluation.
-
-        Returns:
-            GroupedSliceBackbone: Itself.
-        """
-        if self.cache is not None:
-            self.cache.clear()
-        return super().train(mode)
-
-    def _load_from_state_dict(self, *args: Any) -> None:
-        if self.cache is not None:
-            self.cache.clear()
-        super()._load_from_state_dict(*args)
 
     def _check(self, x: Tensor) -> None:
         expected = self.num_groups * self.group_size

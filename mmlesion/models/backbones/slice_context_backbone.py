@@ -9,7 +9,6 @@ import torch
 from mmcv.cnn import build_conv_layer
 from mmcv.cnn.bricks.wrappers import Conv2d as WrappedConv2d
 from mmdet.registry import MODELS
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmlesion.utils import OptionError, UserError
@@ -23,6 +22,7 @@ from ..layers import (
     split_slices,
 )
 from ..utils import unique_images
+from .shared_features_backbone import Extract, SharedFeaturesBackbone
 
 _CONVS = ('A3D', 'AlignShift', 'TSM', 'I3D', 'ACS')
 _STEM_INPUTS = ('slice', 'neighbors')
@@ -30,7 +30,7 @@ _FUSIONS = dict(center=CenterSlice, mean=MeanSlice, attention=SliceAttention, co
 
 
 @MODELS.register_module()
-class SliceContextBackbone(BaseModule):
+class SliceContextBackbone(SharedFeaturesBackbone):
     """A 2D backbone whose convolutions see neighboring slices (AlignShift, A3D, TSM, I3D, ACS).
 
     Each slice of an image goes through the backbone as an image of its own, repeated to the input
@@ -71,6 +71,10 @@ class SliceContextBackbone(BaseModule):
         stem_input (str): What the channels of the stem are: 'slice', the slice in all of them, as
             in the papers, or 'neighbors', slices n - 1, n and n + 1 of slice n. The outermost ones
             have themselves beyond them. Defaults to 'slice'.
+        feature_cache (int): Slices whose features are kept in evaluation, as by
+            :meth:`share_features`: for tests of all slices of volumes, in their order. They are
+            forgotten when the model changes to evaluation or training, or loads weights. Defaults
+            to 0.
         init_cfg (dict | list[dict], optional): Initialization config; the weights of ImageNet
             belong to that of ``backbone``. Defaults to None.
 
@@ -87,9 +91,10 @@ class SliceContextBackbone(BaseModule):
         fuse: str = 'center',
         convs: str | None = None,
         stem_input: str = 'slice',
+        feature_cache: int = 0,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__(feature_cache, init_cfg)
         if num_slices < 1 or num_slices % 2 == 0:
             raise OptionError(f'num_slices must be odd and positive, but got {num_slices}', self)
         if fuse not in _FUSIONS:
@@ -97,7 +102,6 @@ class SliceContextBackbone(BaseModule):
         if stem_input not in _STEM_INPUTS:
             raise OptionError(f'stem_input={stem_input!r} is not {" or ".join(_STEM_INPUTS)}', self)
         self.num_slices = num_slices
-        self.shares_slices = False
         self.stem_input = stem_input
         self.in_channels = backbone.get('in_channels', 3)
         if stem_input == 'neighbors' and self.in_channels % 2 == 0:
@@ -112,6 +116,7 @@ class SliceContextBackbone(BaseModule):
             self._convert(dict(_conv_cfg(conv), num_slices=num_slices), convs)
             self._add_to_initializers()
         self.fusion = _FUSIONS[fuse]()
+        self.share_features(feature_cache)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Extract features.
@@ -135,21 +140,34 @@ class SliceContextBackbone(BaseModule):
             if isinstance(module, AlignShiftConv):
                 module.slice_distance = distance
         slices = self._separate(x[:, : self.num_slices])
-        if self.shares_slices and not self.training:
+        cache = self.usable_cache
+        outs: Sequence[Tensor]
+        if cache is not None:
+            outs = cache(slices)
+        elif self.shares_batch and not self.training:
             outs = self._extract_shared(slices)
         else:
             outs = self._extract(slices)
         return tuple(self.fusion(split_slices(out, self.num_slices)) for out in outs)
 
-    def share_features(self, size: int) -> None:
-        """Compute layers before the first operator once for a slice that images of a batch share.
+    @property
+    def shared_part(self) -> Extract | None:
+        """callable: The backbone; None if operators mix the slices of a key slice in it."""
+        return None if self.converted else self._extract
 
-        Behind it features belong to the window of a key slice. It is for evaluation.
+    def share_features(self, size: int) -> None:
+        """Compute once what key slices share, in evaluation.
+
+        Without operators (``conv=None``) those are a slice's features, which are kept from pass to
+        pass; the weights must not change in the meantime. Otherwise it is what lies before the
+        first operator, of the slices that images of a batch share: behind it features belong to the
+        window of a key slice.
 
         Args:
-            size (int): 0 ends it.
+            size (int): Most slices whose features are kept; 0 goes back to ``feature_cache``.
         """
-        self.shares_slices = size > 0
+        super().share_features(size)
+        self.shares_batch = self.cache is None and max(size, self.feature_cache) > 0
 
     def _separate(self, x: Tensor) -> Tensor:
         """Return the slices (N * num_slices, channels, H, W), an image's one after another."""

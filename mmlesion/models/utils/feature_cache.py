@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
 import torch
@@ -32,7 +33,7 @@ class FeatureCache:
         computed (int): Images whose features were computed.
     """
 
-    def __init__(self, extract: Callable[[Tensor], tuple[Tensor, ...]], size: int) -> None:
+    def __init__(self, extract: Callable[[Tensor], Sequence[Tensor]], size: int) -> None:
         self.extract = extract
         self.size = size
         self.computed = 0

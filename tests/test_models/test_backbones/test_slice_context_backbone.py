@@ -350,3 +350,44 @@ def test_layers_before_the_first_operator_see_a_slice_once(name, convs):
         model(images[:1])
     hook.remove()
     assert seen_slices == [9, 5, 3]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('stem_input, computed', [('slice', 9), ('neighbors', 9 + 2 * 4)])
+def test_without_operators_features_are_kept_from_batch_to_batch(stem_input, computed):
+    """Five key slices of a volume, whose windows of five slices have nine slices together."""
+    torch.manual_seed(0)
+    options = dict(conv=None, num_slices=5, fuse='concat', stem_input=stem_input)
+    model = SliceContextBackbone(RESNET, **options).eval()
+    volume = torch.rand(9, 64, 64)
+    images = torch.stack([volume[i : i + 5] for i in range(5)])
+    expected = model(images)
+    # the last batch has four of its five slices from the one before; with neighbors in the stem a
+    # slice at a window's end is another one than inside of it
+    model.share_features(12)
+    batches = [model(batch) for batch in images.split(2)]
+    check_equal([torch.cat(level) for level in zip(*batches)], expected)
+    assert model.cache.computed == computed
+    model.train()
+    model(images[:1])
+    assert model.cache.computed == computed
+    model.share_features(0)
+    assert model.cache is None
+
+
+def test_features_with_gradients_are_not_kept():
+    model = SliceContextBackbone(RESNET, conv=None, fuse='concat').eval()
+    model.share_features(8)
+    assert model(torch.rand(1, 3, 64, 64))[0].requires_grad and model.cache.computed == 0
+
+
+@torch.no_grad()
+def test_features_are_kept_by_option():
+    torch.manual_seed(0)
+    model = SliceContextBackbone(RESNET, conv=None, fuse='concat', feature_cache=8).eval()
+    images = torch.rand(1, 3, 64, 64)
+    first = model(images)
+    assert torch.equal(model(images)[-1], first[-1]) and model.cache.computed == 3
+    model.load_state_dict(model.state_dict())  # weights may have changed
+    model(images)
+    assert model.cache.computed == 6
