@@ -60,7 +60,7 @@ def test_chains_give_the_same_detections(weights, interval):
 
 def test_little_is_kept_whatever_the_interval(weights, monkeypatch):
     """At 1 mm a group comes back six slices later: in their own order 16 groups were too few."""
-    from mmlesion.models.backbones import grouped_slice_backbone as module
+    from mmlesion.models.backbones import shared_features_backbone as module
 
     counts = []
 

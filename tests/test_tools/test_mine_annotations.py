@@ -132,18 +132,18 @@ def test_experts_of_lens(run, data, capsys):
 
 
 def test_shared_features_change_nothing(run, data, monkeypatch):
-    from mmlesion.models.backbones import grouped_slice_backbone
+    from mmlesion.models.backbones import shared_features_backbone
 
     computed = []
 
-    class Counted(grouped_slice_backbone.FeatureCache):
+    class Counted(shared_features_backbone.FeatureCache):
         def __call__(self, images):
             before = self.computed
             out = super().__call__(images)
             computed.append((self.computed - before) / len(images))
             return out
 
-    monkeypatch.setattr(grouped_slice_backbone, 'FeatureCache', Counted)
+    monkeypatch.setattr(shared_features_backbone, 'FeatureCache', Counted)
     cfg = Config.fromfile(ROOT / 'configs/phantom/_base_/models/lens_small.py')
     cfg.model.test_cfg.rcnn.score_thr = 0.01
     lens = write_config(data, 'detector', cfg.model, num_slices=9)
