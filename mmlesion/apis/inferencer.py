@@ -88,8 +88,9 @@ class LesionInferencer:
             side in the slice plane, subtracted for the diameter. Defaults to None, the padding of
             DeepLesion's boxes for a detector of slices and 0 for one of volumes.
         show_progress (bool): Show progress bars. Defaults to True.
-        feature_cache (int): Groups of slices whose features a ``GroupedSliceBackbone`` keeps for
-            the next key slices (docs/inference.md); 0 computes each anew. Defaults to 16.
+        feature_cache (int): Groups of slices, or slices, whose features a ``GroupedSliceBackbone``
+            or ``SliceContextBackbone`` keeps for the next key slices (docs/inference.md); 0
+            computes each anew. Defaults to 16.
         speed (Speed, optional): Mixed precision, memory format and fusion of batch normalization
             (docs/speed.md). Defaults to None, none of them.
 

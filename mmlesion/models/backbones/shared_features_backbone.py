@@ -25,14 +25,21 @@ class SharedFeaturesBackbone(BaseModule):
             forgotten when the model changes to evaluation or training, or loads weights.
         init_cfg (dict | list[dict], optional): Initialization config.
 
+    Attributes:
+        kept (str): What features are kept of, for messages.
+
     Raises:
         OptionError: If ``feature_cache`` is negative.
     """
 
+    kept = 'groups'
+
     def __init__(self, feature_cache: int, init_cfg: dict | list[dict] | None) -> None:
         super().__init__(init_cfg)
         if feature_cache < 0:
-            raise OptionError(f'feature_cache must be 0 or more, not {feature_cache}', self)
+            raise OptionError(
+                f'feature_cache must be 0 or more {self.kept}, not {feature_cache}', self
+            )
         self.feature_cache = feature_cache
         self.cache: FeatureCache | None = None
 

@@ -80,8 +80,11 @@ class SliceContextBackbone(SharedFeaturesBackbone):
 
     Raises:
         OptionError: If ``conv``, ``fuse`` or ``stem_input`` is unknown, ``num_slices`` is even, the
-            neighbors do not fit the stem's channels, or there is nothing to convert.
+            neighbors do not fit the stem's channels, there is nothing to convert, or
+            ``feature_cache`` is negative.
     """
+
+    kept = 'slices'
 
     def __init__(
         self,

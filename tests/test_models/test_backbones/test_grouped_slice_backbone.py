@@ -167,5 +167,5 @@ def test_features_are_kept_by_option_until_the_weights_may_change():
 
 
 def test_a_cache_of_fewer_than_no_groups():
-    with pytest.raises(UserError, match='feature_cache must be 0 or more, not -1'):
+    with pytest.raises(UserError, match='feature_cache must be 0 or more groups, not -1'):
         GroupedSliceBackbone(RESNET, feature_cache=-1)

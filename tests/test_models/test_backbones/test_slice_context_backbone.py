@@ -391,3 +391,8 @@ def test_features_are_kept_by_option():
     model.load_state_dict(model.state_dict())  # weights may have changed
     model(images)
     assert model.cache.computed == 6
+
+
+def test_a_cache_of_fewer_than_no_slices():
+    with pytest.raises(UserError, match='feature_cache must be 0 or more slices, not -1'):
+        SliceContextBackbone(RESNET, conv=None, feature_cache=-1)
