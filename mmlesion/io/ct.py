@@ -43,7 +43,7 @@ def read_ct(path: str | Path, series: str | None = None) -> sitk.Image:
     path = Path(path)
     if not path.exists():
         raise UserError(f'{path} does not exist: give a NIfTI, MHD or MHA file or a DICOM folder')
-    if path.is_dir() or is_dicom(path):
+    if path.is_dir() or (path.is_file() and is_dicom(path)):
         image = read_series(path, series)
     elif series is not None:
         raise UserError(f'{path} is a file: a DICOM series is chosen only in a DICOM folder')

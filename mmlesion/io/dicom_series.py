@@ -85,7 +85,8 @@ def series_frames(path: Path, wanted: str | None = None) -> list[Frame]:
     held = sum(file.stat().st_size for file in headers)
     check_size(path, sum(one.size[0] * one.size[1] for one in frames), held)
     frames = _one_stack(frames, path)
-    units = {one.unit for one in frames} - {'HU'}
+    # unspecified (US) is what ITK and other programs write
+    units = {one.unit for one in frames} - {'HU', 'US'}
     if units:
         said = printable(', '.join(sorted(units)))
         _LOGGER.warning('%s: RescaleType is %s; values are taken for HU', path, said)
