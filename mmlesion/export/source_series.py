@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from pydicom import Dataset, dcmread
+from pydicom.config import RAISE
+from pydicom.uid import UID
+from pydicom.valuerep import DA, validate_value
 
 from mmlesion.io.dicom_series import series_frames
 from mmlesion.io.results import Results
 from mmlesion.structures.slice_stack import SliceStack
 from mmlesion.utils import UserError
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
-
 
 OF_SERIES = ('StudyInstanceUID', 'SeriesInstanceUID', 'FrameOfReferenceUID', 'PatientID')
 """What all slices of a series have in common."""
@@ -32,6 +33,7 @@ MAY_BE_EMPTY = {
 }
 """Attributes of type 2 that DICOM objects have from their source, with their kinds of value."""
 SEXES = ('M', 'F', 'O', '')
+_LOGGER = logging.getLogger('mmlesion')
 
 
 class SourceSeries(NamedTuple):
@@ -59,8 +61,6 @@ def read_source_series(
     Raises:
         UserError: If it is not a DICOM series of single slices with the size of the volume.
     """
-    from pydicom import dcmread
-
     folder = Path(folder or results.volume['source'])
     if not folder.is_dir():
         raise UserError(
@@ -92,13 +92,13 @@ def complete_headers(source: SourceSeries) -> None:
     """
     _check_identity(source.slices)
     steps = np.diff(source.stack.origin_mm, axis=0)
-    for one in source.slices:
-        _complete(one, float(np.linalg.norm(steps, axis=1).min()))
+    thickness = float(np.linalg.norm(steps, axis=1).min())
+    emptied = sorted({name for one in source.slices for name in _complete(one, thickness)})
+    if emptied:
+        _LOGGER.warning('not as DICOM has it, and empty in the exports: %s', ', '.join(emptied))
 
 
 def _check_identity(slices: Sequence[Dataset]) -> None:
-    from pydicom.uid import UID
-
     folder = Path(slices[0].filename).parent
     for name in ('SOPClassUID', 'SOPInstanceUID', *OF_SERIES):
         for one in slices:
@@ -118,31 +118,32 @@ def _check_identity(slices: Sequence[Dataset]) -> None:
         raise UserError(f'{folder}: two slices have one SOPInstanceUID: give each its own')
 
 
-def _complete(one: Dataset, thickness: float) -> None:
-    """Give a header what DICOM demands and those who remove identities leave out.
+def _complete(one: Dataset, thickness: float) -> list[str]:
+    """Complete a header, with its text in UTF-8, and ``thickness`` in mm if it has none.
 
-    Attributes that may be empty are, where they are missing or invalid; text is in UTF-8.
-
-    Args:
-        one (Dataset): The header.
-        thickness (float): In mm, where the header has none.
+    Returns:
+        list[str]: Attributes whose invalid values are empty now.
     """
-    from pydicom.config import RAISE
-    from pydicom.valuerep import DA, validate_value
-
     # highdicom does not know all character sets, nor that the first may be empty
     one.decode()
     one.SpecificCharacterSet = 'ISO_IR 192'
+    emptied = []
     for name, kind in MAY_BE_EMPTY.items():
         value = str(one.get(name) or '')
-        try:
-            validate_value(kind, value, RAISE)
-            if kind == 'DA' and value:
-                DA(value)  # is it a day?
-        except ValueError:
+        if not _is_valid(kind, value) or (name == 'PatientSex' and value not in SEXES):
+            emptied.append(name)
             value = ''
         setattr(one, name, value)
-    if one.PatientSex not in SEXES:
-        one.PatientSex = ''
     if not (one.get('SliceThickness') or 0) > 0:
         one.SliceThickness = f'{thickness:.6g}'
+    return emptied
+
+
+def _is_valid(kind: str, value: str) -> bool:
+    try:
+        validate_value(kind, value, RAISE)
+        if kind == 'DA' and value:
+            DA(value)  # is it a day?
+    except ValueError:
+        return False
+    return True
