@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from pydicom import Dataset, dcmread
@@ -97,13 +97,15 @@ def read_header(path: Path) -> Dataset | None:
     Raises:
         UserError: If it is a damaged DICOM file.
     """
-    with open(path, 'rb') as file:
+    with open(path, 'rb') as file, _damage_as_user_error(path):
         start = file.read(132)
-    if not start.endswith(b'DICM') and not start.startswith(_WITHOUT_PREAMBLE):
-        return None
-    with _damage_as_user_error(path):
-        header = _read(path, stop_before_pixels=True, specific_tags=list(TAGS))
-        if 'Rows' in header and 'Columns' in header:
+        if not start.endswith(b'DICM') and not start.startswith(_WITHOUT_PREAMBLE):
+            return None
+        file.seek(0)
+        header = _read(file, stop_before_pixels=True, specific_tags=list(TAGS))
+        # pixels follow, but in a deflated file, which is read to its end
+        whole = file.read(1) or header.file_meta.TransferSyntaxUID.is_deflated
+        if 'Rows' in header and 'Columns' in header and whole:
             return header
         # reports, structure sets and a DICOMDIR are no images
         storage = header.file_meta.get('MediaStorageSOPClassUID')
@@ -169,8 +171,8 @@ def read_hu(frames: Sequence[Frame]) -> np.ndarray:
     return hu
 
 
-def _read(path: Path, **options: bool | list[str]) -> Dataset:
-    one = dcmread(path, force=True, **options)
+def _read(file: Path | BinaryIO, **options: bool | list[str]) -> Dataset:
+    one = dcmread(file, force=True, **options)
     # DICOM's default; only files without a meta header do not say it
     one.file_meta.setdefault('TransferSyntaxUID', ImplicitVRLittleEndian)
     return one

@@ -110,7 +110,7 @@ def test_damaged_dicom_slice(tmp_path, ct, fraction):
     read_ct(tmp_path)
     path = sorted(tmp_path.glob('*.dcm'))[0]
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * fraction)])
-    with pytest.raises(UserError, match=f'{path.name} (is a damaged CT slice|has no Resc)'):
+    with pytest.raises(UserError, match=f'{path.name} is a damaged CT slice'):
         read_ct(tmp_path)
 
 

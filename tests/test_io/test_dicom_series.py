@@ -17,6 +17,7 @@ pydicom = pytest.importorskip('pydicom', reason='pydicom writes what is read')
 from pydicom.encaps import encapsulate  # noqa: E402
 from pydicom.uid import (  # noqa: E402
     CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -88,7 +89,14 @@ def localizer(path, series):
 
 
 @pytest.mark.parametrize(
-    'syntax', [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless]
+    'syntax',
+    [
+        ExplicitVRLittleEndian,
+        ImplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+        RLELossless,
+    ],
 )
 def test_transfer_syntaxes(tmp_path, hu, syntax):
     write_slices(tmp_path / 'a', hu, syntax=syntax)
