@@ -13,6 +13,7 @@ from pydicom.config import RAISE
 from pydicom.uid import UID
 from pydicom.valuerep import DA, validate_value
 
+from mmlesion.io.dicom_frames import damage_as_user_error
 from mmlesion.io.dicom_series import series_frames
 from mmlesion.io.results import Results
 from mmlesion.structures.slice_stack import SliceStack
@@ -90,16 +91,17 @@ def complete_headers(source: SourceSeries) -> None:
     Raises:
         UserError: If slices lack an identifier, or are not those of one patient's study.
     """
-    _check_identity(source.slices)
     steps = np.diff(source.stack.origin_mm, axis=0)
     thickness = float(np.linalg.norm(steps, axis=1).min())
-    emptied = sorted({name for one in source.slices for name in _complete(one, thickness)})
+    folder = Path(source.slices[0].filename).parent
+    with damage_as_user_error(folder):
+        _check_identity(source.slices, folder)
+        emptied = sorted({name for one in source.slices for name in _complete(one, thickness)})
     if emptied:
         _LOGGER.warning('not as DICOM has it, and empty in the exports: %s', ', '.join(emptied))
 
 
-def _check_identity(slices: Sequence[Dataset]) -> None:
-    folder = Path(slices[0].filename).parent
+def _check_identity(slices: Sequence[Dataset], folder: Path) -> None:
     for name in ('SOPClassUID', 'SOPInstanceUID', *OF_SERIES):
         for one in slices:
             value = one.get(name)

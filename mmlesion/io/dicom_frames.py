@@ -97,12 +97,13 @@ def read_header(path: Path) -> Dataset | None:
     Raises:
         UserError: If it is a damaged DICOM file.
     """
-    with open(path, 'rb') as file, _damage_as_user_error(path):
+    with open(path, 'rb') as file, damage_as_user_error(path):
         start = file.read(132)
         if not start.endswith(b'DICM') and not start.startswith(_WITHOUT_PREAMBLE):
             return None
         file.seek(0)
         header = _read(file, stop_before_pixels=True, specific_tags=list(TAGS))
+        list(header)  # values are parsed when they are asked for, and may be damaged
         # pixels follow, but in a deflated file, which is read to its end
         whole = file.read(1) or header.file_meta.TransferSyntaxUID.is_deflated
         if 'Rows' in header and 'Columns' in header and whole:
@@ -124,14 +125,15 @@ def frames_of(header: Dataset, path: Path) -> list[Frame]:
     Raises:
         UserError: If it has colors, or does not say all that a :class:`Frame` has.
     """
-    with _damage_as_user_error(path):
+    with damage_as_user_error(path):
         size = int(header.Columns), int(header.Rows)
         count = int(header.get('NumberOfFrames') or 1)
         if min(*size, count) < 1:
             raise UserError(f'{path} has no pixels: its size is {size[0]} x {size[1]} x {count}')
         # before there is a list of as many frames
         check_size(path, count * size[0] * size[1], path.stat().st_size)
-        if not str(header.get('PhotometricInterpretation')).startswith('MONOCHROME'):
+        gray = str(header.get('PhotometricInterpretation')).startswith('MONOCHROME')
+        if not gray or header.get('SamplesPerPixel', 1) != 1:
             raise UserError(f'{path} has colors, which no CT slice has: leave it out')
         places = _places(header, count, path)
         return [_frame(place, path, number, count, size) for number, place in enumerate(places)]
@@ -157,7 +159,7 @@ def read_hu(frames: Sequence[Frame]) -> np.ndarray:
     for index, one in enumerate(frames):
         of_file.setdefault(one.path, []).append(index)
     for path, indices in of_file.items():
-        with _damage_as_user_error(path):
+        with damage_as_user_error(path):
             stored = _read(path).pixel_array.reshape(-1, rows, columns)
         for index in indices:
             one = frames[index]
@@ -171,15 +173,8 @@ def read_hu(frames: Sequence[Frame]) -> np.ndarray:
     return hu
 
 
-def _read(file: Path | BinaryIO, **options: bool | list[str]) -> Dataset:
-    one = dcmread(file, force=True, **options)
-    # DICOM's default; only files without a meta header do not say it
-    one.file_meta.setdefault('TransferSyntaxUID', ImplicitVRLittleEndian)
-    return one
-
-
 @contextmanager
-def _damage_as_user_error(path: Path) -> Iterator[None]:
+def damage_as_user_error(path: Path) -> Iterator[None]:
     """Convert what pydicom raises to a user error, and suppress its warnings."""
     try:
         with warnings.catch_warnings():
@@ -193,6 +188,13 @@ def _damage_as_user_error(path: Path) -> Iterator[None]:
             f'{path} is a damaged CT slice, or none that can be read ({reason:.300}): copy the '
             'series again'
         ) from error
+
+
+def _read(file: Path | BinaryIO, **options: bool | list[str]) -> Dataset:
+    one = dcmread(file, force=True, **options)
+    # DICOM's default; only files without a meta header do not say it
+    one.file_meta.setdefault('TransferSyntaxUID', ImplicitVRLittleEndian)
+    return one
 
 
 def _places(header: Dataset, count: int, path: Path) -> list[list[Dataset]]:

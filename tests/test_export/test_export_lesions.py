@@ -4,13 +4,13 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
 from .conftest import SPACING
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'export_lesions.py'
-pydicom = pytest.importorskip('pydicom', reason='DICOM output needs the extra "dicom"')
 pytest.importorskip('highdicom', reason='DICOM output needs the extra "dicom"')
 
 

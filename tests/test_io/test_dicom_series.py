@@ -5,17 +5,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
-
-from mmlesion.io.ct import read_ct
-from mmlesion.io.dicom_series import read_series
-from mmlesion.structures.ct_volume import CTVolume
-from mmlesion.utils import UserError
-
-pydicom = pytest.importorskip('pydicom', reason='pydicom writes what is read')
-from pydicom.encaps import encapsulate  # noqa: E402
-from pydicom.uid import (  # noqa: E402
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
@@ -30,6 +24,11 @@ from pydicom.uid import (  # noqa: E402
     RLELossless,
     generate_uid,
 )
+
+from mmlesion.io.ct import read_ct
+from mmlesion.io.dicom_series import read_series
+from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.utils import UserError
 
 ROWS, COLUMNS, NUM, SPACING, GAP = 20, 24, 6, 0.8, 2.5
 SERIES = generate_uid(entropy_srcs=['series'])
@@ -336,6 +335,7 @@ HEADERS = {
     'other px in one': (put(PixelSpacing=[1.6, 1.6]), [3], 'differ in orientation, pixel spacing'),
     'half of other px': (put(PixelSpacing=[1, 1]), [3, 4, 5], '3 slices such as .* and 3 such as'),
     'colors': (put(PhotometricInterpretation='RGB'), [3], '3.dcm has colors'),
+    'three samples': (put(SamplesPerPixel=3), [3], '3.dcm has colors'),
     'no rows': (put(Rows=0), [3], '3.dcm has no pixels'),
 }
 
@@ -348,6 +348,16 @@ def test_headers_that_are_refused(tmp_path, hu, name):
     with pytest.raises(UserError, match=message) as caught:
         read_ct(tmp_path / 'a')
     assert '\n' not in str(caught.value)
+
+
+def test_a_type_of_value_that_does_not_exist(tmp_path, hu):
+    write_slices(tmp_path / 'a', hu)
+    path = tmp_path / 'a' / '3.dcm'
+    content = path.read_bytes()
+    assert content.count(b'\x20\x00\x32\x00DS') == 1
+    path.write_bytes(content.replace(b'\x20\x00\x32\x00DS', b'\x20\x00\x32\x00QQ'))
+    with pytest.raises(UserError, match='3.dcm is a damaged CT slice'):
+        read_ct(tmp_path / 'a')
 
 
 @pytest.mark.parametrize('field', ['ImagePositionPatient', 'PixelSpacing', 'RescaleSlope'])
