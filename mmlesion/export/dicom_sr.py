@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from mmlesion.io.atomic import atomic_write
 from mmlesion.io.results import DetectedLesion, Results
 from mmlesion.utils.disclaimer import SHORT_NOT_FOR_DIAGNOSIS
 from mmlesion.version import __version__
@@ -62,8 +61,7 @@ def write_dicom_sr(
         is_verified=False,
         **device(),
     )
-    with atomic_write(path) as temporary:
-        report.save_as(temporary)
+    report.save_as(path)
 
 
 def _observer(results: Results, source: SourceSeries) -> ObservationContext:
