@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from mmdet.datasets import BaseDetDataset
 from mmdet.registry import DATASETS
-from mmengine.fileio import get_text
+from mmengine.fileio import get
 from mmengine.logging import print_log
 
 from mmlesion.io.bbox_3d import with_sphere
 from mmlesion.io.json_files import parse_json
 from mmlesion.io.schema import is_ignored, path_under
+from mmlesion.io.volumes import volume_ground_truth
 from mmlesion.utils import OptionError, UserError
 
 from .ct_slices import CTSliceDataset
@@ -102,6 +103,8 @@ class VolumeDataset(BaseDetDataset):
         content = self._read()
         self._check_preparation(content)
         try:
+            # by the rules of evaluation
+            truth = volume_ground_truth(content, self.ann_file)
             lesions = _group_instances(content, self._labels(content['categories']))
             samples = []
             for volume in content['volumes']:
@@ -115,11 +118,17 @@ class VolumeDataset(BaseDetDataset):
         if not samples:
             of_fold = '' if self.fold is None else f' to {self.split} with fold={self.fold}'
             raise UserError(f'{self.ann_file} has no volume{of_fold}: convert the whole dataset')
+        if repeated := int(truth.lesions.repeated.sum()):
+            print_log(
+                f'{repeated} annotations of {self.ann_file} are listed twice, and used twice',
+                'current',
+                logging.WARNING,
+            )
         return samples
 
     def _read(self) -> Any:
         try:
-            text = get_text(self.ann_file, backend_args=self.backend_args)
+            text = get(self.ann_file, backend_args=self.backend_args)  # bytes, perhaps with a BOM
         except FileNotFoundError as error:
             raise UserError(
                 f'annotation file {self.ann_file} does not exist: convert the dataset first, or '
