@@ -103,19 +103,19 @@ class VolumeDataset(BaseDetDataset):
         content = self._read()
         self._check_preparation(content)
         try:
-            # by the rules of evaluation
-            truth = volume_ground_truth(content, self.ann_file)
             lesions = _group_instances(content, self._labels(content['categories']))
             samples = []
             for volume in content['volumes']:
                 if self._is_chosen(volume):
                     samples.append(self._sample(volume, lesions[volume['id']]))
+            # what evaluation refuses, training refuses too
+            truth = volume_ground_truth(content, self.ann_file) if samples else None
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f'{self.ann_file} is not an annotation file of volumes '
                 f'({type(error).__name__}: {error}): convert the dataset again'
             ) from error
-        if not samples:
+        if truth is None:
             of_fold = '' if self.fold is None else f' to {self.split} with fold={self.fold}'
             raise UserError(f'{self.ann_file} has no volume{of_fold}: convert the whole dataset')
         if repeated := int(truth.lesions.repeated.sum()):

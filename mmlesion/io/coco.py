@@ -77,7 +77,9 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     where = f'{path}: annotation'
     item, unknown = find_names(get_column(annotations, 'image_id', where), items, path)
     if unknown:
-        raise UserError(f'{path}: annotations of images that are not listed: {some_names(unknown)}')
+        raise UserError(
+            f'{path}: annotations of images that are not listed: {some_names(unknown, items)}'
+        )
     boxes = to_numbers(get_column(annotations, 'bbox', where), 4, f'{where}, "bbox"')
     check_flags(annotations, where)
     ignore = [is_ignored(ann) for ann in annotations]
@@ -113,6 +115,18 @@ def box_faults(data: dict, truth: GroundTruth, path: str | Path) -> dict[str, np
         f'less than {MIN_SIDE} px wide or high': small,
         'outside of their image': outside & ~small,
     }
+
+
+def box_warnings(data: dict, truth: GroundTruth, path: str | Path) -> list[str]:
+    """Return a warning of each kind of :func:`box_faults` among the lesions that count."""
+    lines = []
+    for reason, mask in box_faults(data, truth, path).items():
+        if count := int((mask & ~truth.lesions.ignore).sum()):
+            lines.append(
+                f'{count} of {len(truth.lesions)} boxes of {path} are {reason}: they count, but '
+                'no detector is trained on such; mend or drop them'
+            )
+    return lines
 
 
 def _check_images(images: Sequence[Mapping], path: str | Path) -> None:
@@ -185,7 +199,8 @@ def read_results_of(path: str | Path, truth: GroundTruth) -> Predictions:
     if predictions.unknown_cases:
         raise UserError(
             f'{path} has detections of images that the ground truth does not list '
-            f'({some_names(predictions.unknown_cases)}): give the file of the same images as --gt'
+            f'({some_names(predictions.unknown_cases, truth.cases)}): give the file of the same '
+            'images as --gt'
         )
     return predictions
 

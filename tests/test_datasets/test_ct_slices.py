@@ -83,6 +83,9 @@ def test_is_registered_with_mmdet():
     assert DATASETS.get('CTSliceDataset') is CTSliceDataset
 
 
+LESION = '[{"id": 1, "name": "lesion"}]'
+
+
 @pytest.mark.parametrize(
     'content, message',
     [
@@ -90,7 +93,7 @@ def test_is_registered_with_mmdet():
         ('', 'is not valid JSON'),
         ('[]', 'needs lists "images" and "annotations"'),
         ('{"images": [], "annotations": [], "categories": []}', 'lists no images'),
-        ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "'file_name'"),
+        (f'{{"images": [{{"id": 1}}], "annotations": [], "categories": {LESION}}}', "'file_name'"),
     ],
 )
 def test_bad_annotation_file(tmp_path, content, message):
