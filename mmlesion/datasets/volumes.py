@@ -118,7 +118,7 @@ class VolumeDataset(BaseDetDataset):
         if truth is None:
             of_fold = '' if self.fold is None else f' to {self.split} with fold={self.fold}'
             raise UserError(f'{self.ann_file} has no volume{of_fold}: convert the whole dataset')
-        if repeated := int(truth.lesions.repeated.sum()):
+        if repeated := int((truth.lesions.repeated & ~truth.lesions.ignore).sum()):
             print_log(
                 f'{repeated} annotations of {self.ann_file} are listed twice, and used twice',
                 'current',

@@ -5,6 +5,7 @@ from .checkpoint import load_from_local
 from .hooks import (
     AutocastModulesHook,
     BranchScheduleHook,
+    CheckFiniteHook,
     EpochSeedHook,
     FoldHook,
     FreezeModulesHook,
@@ -21,6 +22,7 @@ __all__ = [
     'AutocastModulesHook',
     'AtomicLocalBackend',
     'BranchScheduleHook',
+    'CheckFiniteHook',
     'CPURunner',
     'EpochSeedHook',
     'FoldHook',

@@ -2,6 +2,7 @@
 
 from .autocast_modules_hook import AutocastModulesHook
 from .branch_schedule_hook import BranchScheduleHook
+from .check_finite_hook import CheckFiniteHook
 from .epoch_seed_hook import EpochSeedHook
 from .fold_hook import FoldHook
 from .freeze_modules_hook import FreezeModulesHook
@@ -14,6 +15,7 @@ from .visualization_hook import LesionVisualizationHook
 __all__ = [
     'AutocastModulesHook',
     'BranchScheduleHook',
+    'CheckFiniteHook',
     'EpochSeedHook',
     'FoldHook',
     'FreezeModulesHook',
