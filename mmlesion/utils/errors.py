@@ -81,9 +81,12 @@ def cli(main: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(main)
     def wrapped(*args: Any) -> Any:
+        from .configs import refuse_blanks  # which needs the errors of this module
+
         let_threads_sleep()
         try:
             with terminable():
+                refuse_blanks(sys.argv)
                 return main(*args)
         except (UserError, OutputError) as error:
             sys.exit(f'error: {printable(str(error))}')
