@@ -20,4 +20,6 @@ custom_hooks = [
     dict(type='NumClassCheckHook'),
     # mmdet's CheckInvalidLossHook that also looks at weights before they are saved, and at scores
     dict(type='CheckFiniteHook'),
+    # a small /dev/shm, with which workers would wait for ever, is told
+    dict(type='SharedMemoryHook'),
 ]

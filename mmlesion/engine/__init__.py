@@ -13,6 +13,7 @@ from .hooks import (
     KeepFreedMemoryHook,
     LesionVisualizationHook,
     ResumableEarlyStoppingHook,
+    SharedMemoryHook,
     ValidatedCheckpointHook,
 )
 from .latest_checkpoint import find_latest_checkpoint
@@ -32,6 +33,7 @@ __all__ = [
     'KeepFreedMemoryHook',
     'LesionVisualizationHook',
     'ResumableEarlyStoppingHook',
+    'SharedMemoryHook',
     'ValidatedCheckpointHook',
     'find_latest_checkpoint',
     'load_from_local',

@@ -9,6 +9,7 @@ from .freeze_modules_hook import FreezeModulesHook
 from .hard_crop_hook import HardCropHook
 from .keep_freed_memory_hook import KeepFreedMemoryHook
 from .resumable_early_stopping_hook import ResumableEarlyStoppingHook
+from .shared_memory_hook import SharedMemoryHook
 from .validated_checkpoint_hook import ValidatedCheckpointHook
 from .visualization_hook import LesionVisualizationHook
 
@@ -23,5 +24,6 @@ __all__ = [
     'KeepFreedMemoryHook',
     'LesionVisualizationHook',
     'ResumableEarlyStoppingHook',
+    'SharedMemoryHook',
     'ValidatedCheckpointHook',
 ]
