@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from mmlesion.apis.lesions import SCORE_THR, SLICE_BATCH
 from mmlesion.io.volume_list import list_volumes
 from mmlesion.utils import UserError, check_range, cli
@@ -12,6 +10,8 @@ from mmlesion.utils.freed_memory import keep_freed_memory
 
 
 def parse_args():
+    from mmengine.config import DictAction  # or it is told in one line what to install
+
     parser = argparse.ArgumentParser(description='Detect lesions in CT volumes')
     parser.add_argument(
         'volume',

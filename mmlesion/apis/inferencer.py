@@ -34,6 +34,7 @@ from ..structures import Segment, reverse_axes
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..utils.configs import load_config
+from ..utils.finite_scores import check_scores
 from ..utils.freed_memory import trim_freed_memory
 from ..utils.whole_checkpoints import check_fit
 from .feature_sharing import shared_features, sharing_distance
@@ -408,6 +409,7 @@ def load_detector(cfg: Config, weights: str | Path | None, device: str) -> BaseD
         warnings.warn('no weights were given: the detector is randomly initialized', stacklevel=3)
     else:
         _load_weights(model, str(weights))
+    check_scores(model)
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:

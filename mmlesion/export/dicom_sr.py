@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from mmlesion.io.results import DetectedLesion, Results
@@ -136,6 +135,8 @@ def outline(lesion: DetectedLesion, labels: np.ndarray) -> np.ndarray:
     Returns:
         ndarray: (n, 2) column, row; the center of pixel n lies at n + 0.5, as DICOM has it.
     """
+    import cv2  # which the other formats do not need
+
     mask = (labels == lesion.id).astype(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if contours:

@@ -7,6 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from bare_environment import FRAMEWORKS, run_without
 
 from .conftest import SPACING
 
@@ -19,6 +20,12 @@ def export(load_tool, exported):
     main = load_tool(TOOL).main
     results, positions, center = exported
     return lambda *options: main([str(results), *options])
+
+
+def test_no_format_needs_a_framework(tmp_path, exported):
+    done = run_without(tmp_path, FRAMEWORKS, 'export_lesions.py', exported[0], '--out', tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob('lesions.*'))) == 3
 
 
 def frame_positions(segmentation):
