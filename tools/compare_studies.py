@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from mmlesion.io.ct import read_ct
 from mmlesion.io.json_files import write_json
 from mmlesion.io.names import text_cell
 from mmlesion.io.results import read_results
-from mmlesion.report.followup_content import Study, followup_content
+from mmlesion.report.followup_content import Study, followup_content, study_warnings
 from mmlesion.report.page import check_html_name, write_page
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, check_range, cli
@@ -78,7 +79,8 @@ def read_study(folder: str, score_thr: float, source: str | None) -> Study:
     """Return the lesions of a folder of results with the volume that they are in."""
     results = read_results(folder, score_thr)
     source = source or results.volume['source']
-    return Study(str(source), CTVolume(read_ct(source)), results.lesions)
+    known = [results.volume.get(key) for key in ('patient', 'study_date')]
+    return Study(str(source), CTVolume(read_ct(source)), results.lesions, *known)
 
 
 def columns_of(study: Study, embed: Callable | None) -> StudyLesions:
@@ -127,7 +129,10 @@ def main(argv: list[str] | None = None) -> None:
     pairs = pair_lesions(*columns, expected, args.max_distance)
     total = sum_of_diameters(*columns, pairs)
     rows = followup_rows(earlier.lesions, later.lesions, pairs)
+    print(f'earlier: {earlier.title}\nlater: {later.title}\n')
     print(followup_text(rows, total))
+    for line in study_warnings(earlier, later):
+        print(f'warning: {line}', file=sys.stderr)
     if args.out:
         angles = [transform.GetAngleX(), transform.GetAngleY(), transform.GetAngleZ()]
         registration = {
@@ -138,6 +143,8 @@ def main(argv: list[str] | None = None) -> None:
         content = {
             'note': NOT_FOR_DIAGNOSIS,
             'sources': [earlier.source, later.source],
+            'study_dates': [earlier.date, later.date],
+            'warnings': study_warnings(earlier, later),
             'embedder': args.embedder,
             'registration': registration,
             'sum_of_diameters': total._asdict(),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
@@ -19,7 +21,7 @@ from mmlesion.io.json_files import write_json
 from mmlesion.io.names import text_cell
 
 from ..report.volume_report import write_volume_report
-from ..structures.ct_volume import CTVolume
+from ..structures.ct_volume import PATIENT, STUDY_DATE, CTVolume
 from ..utils import UserError
 from ..visualization.lesion_overlay import draw_lesion
 from .lesions import Lesion, label_map
@@ -114,6 +116,7 @@ def _write_json(
     geometry = dict(
         source=provenance['source'],
         source_digest=provenance.get('source_digest'),
+        **_study(image),
         size=image.GetSize(),
         spacing_mm=image.GetSpacing(),
         origin_mm=image.GetOrigin(),
@@ -131,6 +134,21 @@ def _write_json(
         lesions=[_entry(lesion) for lesion in lesions],
     )
     write_json(content, path, indent=2)
+
+
+def _study(image: sitk.Image) -> dict:
+    """Return by what two studies of one patient are known; None where the file says nothing.
+
+    Returns:
+        dict: ``patient``, the SHA-256 of its identifier, which itself is not written;
+        ``study_date``, YYYY-MM-DD.
+    """
+    patient = date = None
+    if image.HasMetaDataKey(PATIENT):
+        patient = sha256(image.GetMetaData(PATIENT).encode()).hexdigest()
+    if image.HasMetaDataKey(STUDY_DATE):
+        date = re.sub(r'(\d{4})(\d{2})(\d{2})', r'\1-\2-\3', image.GetMetaData(STUDY_DATE))
+    return dict(patient=patient, study_date=date)
 
 
 def _entry(lesion: Lesion) -> dict:

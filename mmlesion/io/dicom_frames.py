@@ -26,6 +26,8 @@ TAGS = (
     'SOPInstanceUID',
     'SeriesInstanceUID',
     'SeriesDescription',
+    'PatientID',
+    'StudyDate',
     'Modality',
     'ImageType',
     'NumberOfFrames',

@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 from pydicom import Dataset
 
-from mmlesion.structures.ct_volume import SLICE_POSITIONS
+from mmlesion.structures.ct_volume import PATIENT, SLICE_POSITIONS, STUDY_DATE
 from mmlesion.structures.slice_shifts import find_shifts
 from mmlesion.utils import UserError
 from mmlesion.utils.errors import printable
@@ -59,7 +59,16 @@ def read_series(path: Path, wanted: str | None = None) -> sitk.Image:
     # the direction matrix has the axes i, j, k as columns
     image.SetDirection(np.stack([*first.axes, first.normal], axis=1).ravel().tolist())
     _note_irregular(positions, image, path)
+    _note_study(image, first.path)
     return image
+
+
+def _note_study(image: sitk.Image, path: Path) -> None:
+    """Put into an image's metadata whose it is and of which day, as far as its slice says so."""
+    header = read_header(path)
+    for key, name in ((PATIENT, 'PatientID'), (STUDY_DATE, 'StudyDate')):
+        if header is not None and header.get(name):
+            image.SetMetaData(key, str(header.get(name)).strip())
 
 
 def series_frames(path: Path, wanted: str | None = None) -> list[Frame]:

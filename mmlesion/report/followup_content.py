@@ -26,11 +26,32 @@ class Study(NamedTuple):
         source (str): Path of the volume.
         volume (CTVolume): The volume.
         lesions (Sequence[DetectedLesion]): Those that are compared.
+        patient (str, optional): By which studies of one patient are known.
+        date (str, optional): Of the study, YYYY-MM-DD.
     """
 
     source: str
     volume: CTVolume
     lesions: Sequence[DetectedLesion]
+    patient: str | None = None
+    date: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Return its path and date."""
+        return f'{self.source}, {self.date or "of unknown date"}'
+
+
+def study_warnings(earlier: Study, later: Study) -> list[str]:
+    """Return what speaks against a comparison of two studies, one line each."""
+    lines = []
+    if earlier.patient and later.patient and earlier.patient != later.patient:
+        lines.append('the studies are of different patients: what is paired has no meaning')
+    if earlier.date and later.date and earlier.date > later.date:
+        lines.append(
+            f'the earlier study is of {earlier.date}, the later one of {later.date}: exchange them'
+        )
+    return lines
 
 
 def followup_content(
@@ -55,7 +76,8 @@ def followup_content(
     for when, study in studies.items():
         lesions[when] = {lesion.id: (study.volume, lesion) for lesion in study.lesions}
     return {
-        'studies': {when: study.source for when, study in studies.items()},
+        'studies': {when: study.title for when, study in studies.items()},
+        'warnings': study_warnings(earlier, later),
         'total': total,
         'rows': [_with_pictures(row, lesions) for row in rows],
     }

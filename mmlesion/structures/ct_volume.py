@@ -13,6 +13,8 @@ from .slice_stack import SliceStack
 SLICE_POSITIONS = 'mmlesion_slice_positions'
 """Key of an image's metadata: x, y, z in mm of the first voxel of each slice along k, one after the
 other, where a regular grid does not describe them."""
+PATIENT, STUDY_DATE = '0010|0020', '0008|0020'
+"""Keys of an image's metadata, as ITK names DICOM's tags, where its file says so."""
 
 
 class CTVolume:

@@ -1,5 +1,6 @@
 import csv
 import json
+from hashlib import sha256
 
 import cv2
 import numpy as np
@@ -48,6 +49,21 @@ def write(out_dir, volume, lesions, **options):
 
 def files_in(folder):
     return sorted(str(p.relative_to(folder)) for p in folder.rglob('*') if p.is_file())
+
+
+def test_patient_and_date_of_a_dicom_series(tmp_path, volume, lesions):
+    write(tmp_path / 'file', volume, lesions)
+    volume.image.SetMetaData('0010|0020', 'PAT 1')
+    volume.image.SetMetaData('0008|0020', '20240305')
+    write(tmp_path / 'series', volume, lesions)
+    names = ('file', 'series')
+    texts = [(tmp_path / name / 'lesions.json').read_text() for name in names]
+    known = [
+        (volume['patient'], volume['study_date'])
+        for volume in (json.loads(text)['volume'] for text in texts)
+    ]
+    assert known == [(None, None), (sha256(b'PAT 1').hexdigest(), '2024-03-05')]
+    assert 'PAT 1' not in texts[1], 'no name leaves the series'
 
 
 def test_json_and_csv_tell_the_same(tmp_path, volume, lesions):

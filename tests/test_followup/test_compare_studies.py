@@ -112,6 +112,32 @@ def test_lesions_of_the_phantom_are_paired(load_tool, results, studies, capsys):
     assert 'Sum of long diameters' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    'patients, dates, warned',
+    [
+        ('aa', ('2023-01-02', '2024-01-02'), []),
+        ('ab', ('2023-01-02', '2024-01-02'), ['different patients']),
+        ('aa', ('2024-01-02', '2023-01-02'), ['earlier study is of 2024-01-02']),
+        ((None, 'b'), (None, '2023-01-02'), []),
+    ],
+)
+def test_other_patients_and_reversed_dates_are_told(
+    load_tool, results, patients, dates, warned, capsys
+):
+    folders = [results / 'earlier', results / 'later']
+    for folder, patient, date in zip(folders, patients, dates):
+        content = json.loads((folder / 'lesions.json').read_text())
+        content['volume'].update(patient=patient, study_date=date)
+        (folder / 'lesions.json').write_text(json.dumps(content))
+    page = results / 'page.html'
+    load_tool(TOOL).main([*map(str, folders), f'--report={page}'])
+    printed = capsys.readouterr()
+    assert printed.err.count('warning:') == len(warned)
+    for text in warned:
+        assert text in printed.err and text in page.read_text(encoding='utf-8')
+    assert all(f', {date or "of unknown date"}' in printed.out for date in dates)
+
+
 def test_report_is_written(load_tool, results):
     page = results / 'page.html'
     main = load_tool(TOOL).main

@@ -172,6 +172,17 @@ def store_signed(path):
     one.save_as(path, enforce_file_format=True)
 
 
+def test_patient_and_date_of_the_study(tmp_path, hu):
+    write_slices(tmp_path, hu)
+    image = read_ct(tmp_path)
+    assert image.GetMetaData('0010|0020') == '1' and not image.HasMetaDataKey('0008|0020')
+    for path in tmp_path.iterdir():
+        one = pydicom.dcmread(path)
+        one.StudyDate = '20240305'
+        one.save_as(path)
+    assert read_ct(tmp_path).GetMetaData('0008|0020') == '20240305'
+
+
 def test_rescale_of_each_slice(tmp_path, hu):
     """Even HU, as a slope of 2 has no odd ones."""
     even = hu // 2 * 2
