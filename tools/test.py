@@ -3,8 +3,8 @@
 import argparse
 import os
 import sys
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.utils import UserError, cli
@@ -43,8 +43,12 @@ def take_report_options():
     return own
 
 
-def prepare_report(report, groups):
-    """Let the metric write its detections; return what the page needs, and the page's path."""
+def prepare_report(report, groups, folder):
+    """Let the metric write its detections; return what the page needs, and the page's path.
+
+    mmdet's tool reads a copy of the config in a temporary folder, which says so:
+    --cfg-options would remove the blanks of a path.
+    """
     from mmlesion.report.page import check_html_name
     from mmlesion.report.tested_config import read_tested_config
     from mmlesion.utils.configs import load_config
@@ -58,25 +62,12 @@ def prepare_report(report, groups):
     work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{stem}'
     out = Path(report or f'{work_dir}/report.html')
     tested = read_tested_config(cfg, stem, out, groups)
+    cfg.merge_from_dict(tested.options)
+    # of the same stem, by which mmdet names the work dir
+    copy = Path(folder, f'{stem}.py')
+    cfg.dump(copy)
+    sys.argv[sys.argv.index(args.config)] = str(copy)
     return tested, out
-
-
-@contextmanager
-def options_of_config(options):
-    """Build runners with these options, which on the command line would lose their blanks."""
-    from mmengine.runner import Runner
-
-    plain = Runner.__dict__['from_cfg']
-
-    def from_cfg(cls, cfg):
-        cfg.merge_from_dict(options)
-        return plain.__func__(cls, cfg)
-
-    Runner.from_cfg = classmethod(from_cfg)
-    try:
-        yield
-    finally:
-        Runner.from_cfg = plain
 
 
 def is_first_process():
@@ -88,16 +79,16 @@ def main():
     asks_for_help = {'-h', '--help'} & set(sys.argv[1:])
     own = take_report_options()
     prepared = None
-    if own.report is not None and not asks_for_help:
-        prepared = prepare_report(own.report, own.groups)
     from mmlesion.utils.mmdet_tools import run_mmdet_tool
 
-    try:
-        with options_of_config(prepared[0].options) if prepared else nullcontext():
+    with TemporaryDirectory() as folder:
+        if own.report is not None and not asks_for_help:
+            prepared = prepare_report(own.report, own.groups, folder)
+        try:
             run_mmdet_tool('test.py', dump_lesion_results)
-    finally:
-        if asks_for_help:  # mmdet's parser has ended the process
-            print(REPORT_HELP)
+        finally:
+            if asks_for_help:  # mmdet's parser has ended the process
+                print(REPORT_HELP)
     if prepared is not None and is_first_process():
         from mmlesion.report.tested_config import write_tested_report
 
