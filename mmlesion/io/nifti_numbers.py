@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 import SimpleITK as sitk
@@ -78,7 +78,7 @@ def read_header(path: Path) -> np.void:
     if len(start) < _BYTES:
         raise EOFError(f'it has {len(start)} of the {_BYTES} bytes of a header')
     formats, offsets = zip(*_HEADER.values())
-    fields = dict(names=list(_HEADER), formats=formats, offsets=offsets, itemsize=_BYTES)
+    fields: Any = dict(names=list(_HEADER), formats=formats, offsets=offsets, itemsize=_BYTES)
     # the size of the header is known, so the way in which it is stored tells the byte order
     order = '<' if int.from_bytes(start[:4], 'little') == _BYTES else '>'
     return np.frombuffer(start, np.dtype(fields).newbyteorder(order))[0]

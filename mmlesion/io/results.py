@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +63,8 @@ class DetectedLesion(NamedTuple):
         for name, value in lesion._asdict().items():
             if isinstance(value, (float, np.ndarray)) and not np.isfinite(value).all():
                 raise ValueError(f'{name} is not finite')
+        if not 0 < lesion.id < 2**31:
+            raise ValueError(f'the id {lesion.id:.3g} is none of a label map')
         if min(lesion.diameter_mm, lesion.short_diameter_mm) < 0:
             raise ValueError('a diameter_mm is negative')
         return lesion
@@ -96,19 +99,19 @@ def read_results(folder: str | Path, score_thr: float = 0.0) -> Results:
     path = Path(folder) / 'lesions.json'
     content = read_json(path, advice='run infer.py again')
     try:
+        # an escape in JSON may stand for half of a character, which no file and no page takes
+        json.dumps(content, ensure_ascii=False).encode()
         lesions = [DetectedLesion.from_json(entry) for entry in content['lesions']]
-        volume, detector = dict(content['volume']), dict(content['detector'])
-        if volume['slice_axis'] not in ('i', 'j', 'k') or 'source' not in volume:
-            raise ValueError('volume')
+        volume, detector = _checked_volume(content['volume']), dict(content['detector'])
         num_slices = volume['size']['ijk'.index(volume['slice_axis'])]
         if any(not 0 <= lesion.key_slice < num_slices for lesion in lesions):
             raise ValueError(f'a key_slice is outside 0 to {num_slices - 1}')
         if len({lesion.id for lesion in lesions}) < len(lesions):
             raise ValueError('two lesions have one id')
-        for name in ('origin_mm', 'spacing_mm', 'direction'):
-            if not np.isfinite(np.array(volume[name], dtype=float)).all():
-                raise ValueError(f'{name} is not finite')
-    except (KeyError, TypeError, ValueError) as error:
+        for name in ('config', 'checkpoint'):
+            if not isinstance(detector.get(name), (str, type(None))):
+                raise ValueError(f'{name} is no text')
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(
             f'{path} is not what infer.py writes ({type(error).__name__}: {error}): run it again'
         ) from None
@@ -116,6 +119,37 @@ def read_results(folder: str | Path, score_thr: float = 0.0) -> Results:
     return Results(Path(folder), volume, detector, kept)
 
 
+def _checked_volume(entry: Mapping[str, Any]) -> dict:
+    """Return a volume's entry with lists of numbers.
+
+    Raises:
+        KeyError, OverflowError, TypeError, ValueError: If it is not as ``infer.py`` writes it.
+    """
+    volume = dict(entry)
+    if not isinstance(volume['source'], str) or volume['slice_axis'] not in ('i', 'j', 'k'):
+        raise ValueError('volume')
+    for name, length in (('size', 3), ('spacing_mm', 3), ('origin_mm', 3), ('direction', 9)):
+        values = np.array(volume[name], dtype=float)
+        if values.shape != (length,) or not np.isfinite(values).all():
+            raise ValueError(f'{name} is not {length} finite numbers')
+        volume[name] = values.tolist()
+    volume['size'] = list(map(int, volume['size']))
+    return volume
+
+
 def read_label_map(results: Results) -> np.ndarray:
-    """Return the label map, (k, j, i) int, of which voxels are lesion ids."""
-    return sitk.GetArrayFromImage(read_image(results.folder / 'lesions.nii.gz')).astype(int)
+    """Return the label map, (k, j, i) int, of which voxels are lesion ids.
+
+    Raises:
+        UserError: If it is missing or unreadable, or not of the volume of ``lesions.json``.
+    """
+    path = results.folder / 'lesions.nii.gz'
+    image = read_image(path)
+    labels = sitk.GetArrayFromImage(image)
+    same = list(image.GetSize()) == results.volume['size'] and labels.ndim == 3  # not of colors
+    if not same or labels.dtype.kind not in 'iu' or labels.min() < 0:
+        raise UserError(
+            f'{path} is not the label map of lesions.json, {results.volume["size"]} voxels of '
+            'whole numbers from 0: run infer.py again'
+        )
+    return labels.astype(int)
