@@ -93,7 +93,7 @@ def nrrd_header(path: Path) -> dict[str, str]:
 def check_geometry_given(path: Path) -> None:
     """Check that the header of an MHD, MHA or NRRD file has the voxels' size, for which ITK has 1.
 
-    A warning says where an MHD file does not say where it lies.
+    A warning names a file that does not say where it lies.
 
     Raises:
         UserError: If it has none that is finite and above 0, or in NRRD another unit than mm.
@@ -102,11 +102,7 @@ def check_geometry_given(path: Path) -> None:
         # the first that is there, as in ITK
         sides = _numbers(fields.get('ElementSpacing') or fields.get('ElementSize') or '')
         _check_sides(path, 'ElementSpacing', [[side] for side in sides])
-        if not fields.keys() & {'Offset', 'Position', 'Origin'}:
-            logging.getLogger('mmlesion').warning(
-                f'{path} has no Offset, so that its place is unknown: its first voxel is taken '
-                'to lie at 0, 0, 0'
-            )
+        origin, placed = 'Offset', fields.keys() & {'Offset', 'Position', 'Origin'}
     elif fields := nrrd_header(path):
         directions = re.findall(r'\(([^)]*)\)', fields.get('spacedirections', ''))
         steps = [_numbers(step) for step in directions]
@@ -118,6 +114,14 @@ def check_geometry_given(path: Path) -> None:
             raise UserError(
                 f'{path} has the unit {", ".join(others)}, which ITK takes for mm: write it in mm'
             )
+        origin, placed = 'space origin', fields.keys() & {'spaceorigin'}
+    else:
+        return
+    if not placed:
+        logging.getLogger('mmlesion').warning(
+            f'{path} has no {origin}, so that its place is unknown: its first voxel is taken to '
+            'lie at 0, 0, 0'
+        )
 
 
 def _numbers(text: str) -> list[float]:

@@ -27,7 +27,6 @@ from .mhd import nifti_pair
 FORM_TOLERANCE = 0.1
 """mm by which the affines of a header may differ at the volume's corners without a word."""
 _ROUNDING = 0.001  # mm, of affines that a header has in single precision
-_SHEAR_TOLERANCE = 0.01  # mm
 _BYTES = 348  # of a header, which its first number says
 _HEADER = {  # of what is used: format, and bytes from the header's start
     'dim': ('8i2', 40),
@@ -197,10 +196,10 @@ def set_geometry(image: sitk.Image, path: Path) -> None:
             f'{path} has a sheared {name}, by {shear:.2f} mm at its corners, which no CT volume of '
             'axes at right angles has: resample it to such a grid'
         )
-    if shear > _SHEAR_TOLERANCE:
+    if shear > _ROUNDING:
         logger.warning(
             f'{path} has a sheared {name}: it is read with the nearest axes at right angles, by '
-            f'which its corners move by up to {shear:.2f} mm'
+            f'which its corners move by up to {shear:.2g} mm'
         )
     axes = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     taken = np.column_stack([axes, image.GetOrigin()])
