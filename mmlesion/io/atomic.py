@@ -66,7 +66,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             remove_partial(path.parent)
         # writers choose the format by the ending, which may be a double one, as of .nii.gz
         suffix = ''.join(path.suffixes[-2:])
-        handle, temporary = tempfile.mkstemp(suffix, f'{PARTIAL}{_HOST}-', path.parent)
+        prefix = f'{PARTIAL}{_HOST}-'
+        handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
         try:
             _lock(handle)
             yield Path(temporary)

@@ -47,7 +47,7 @@ def check_voxels(path: Path, num_slices: int = 1) -> None:
         RuntimeError: If ITK cannot read it.
     """
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(itk_path(path))
     reader.ReadImageInformation()
     voxels = num_slices * math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
     held = num_slices * sum(data.stat().st_size for data in image_files(path))

@@ -22,6 +22,7 @@ import SimpleITK as sitk
 
 from mmlesion.utils import UserError
 
+from .itk_reading import itk_path
 from .mhd import nifti_pair
 
 FORM_TOLERANCE = 0.1
@@ -52,9 +53,9 @@ def is_nifti(path: Path) -> bool:
     """Return whether ITK reads a file as NIfTI, whatever it is called.
 
     Raises:
-        UserError: If it is of NIfTI-2, which ITK does not read.
+        UserError: If it is of NIfTI-2, which ITK does not read, or its name is not UTF-8.
     """
-    name = sitk.ImageFileReader.GetImageIOFromFileName(str(path))
+    name = sitk.ImageFileReader.GetImageIOFromFileName(itk_path(path))
     if not name:
         try:
             with _opened(path) as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,13 +48,13 @@ class DetectedLesion(NamedTuple):
         recist = entry['recist_voxel']
         lesion = cls(
             id=int(entry['id']),
-            label=str(entry['label']),
+            label=_text(entry['label']),
             score=float(entry['score']),
             center_mm=np.array(entry['center_mm'], dtype=float).reshape(3),
             bbox_voxel=np.array(entry['bbox_voxel'], dtype=float).reshape(6),
             diameter_mm=float(entry['diameter_mm']),
             short_diameter_mm=float(entry['short_diameter_mm']),
-            diameter_source=str(entry['diameter_source']),
+            diameter_source=_text(entry['diameter_source']),
             key_slice=int(entry['key_slice']),
             recist_voxel=None if recist is None else np.array(recist, dtype=float).reshape(4, 3),
         )
@@ -99,8 +98,6 @@ def read_results(folder: str | Path, score_thr: float = 0.0) -> Results:
     path = Path(folder) / 'lesions.json'
     content = read_json(path, advice='run infer.py again')
     try:
-        # an escape in JSON may stand for half of a character, which no file and no page takes
-        json.dumps(content, ensure_ascii=False).encode()
         lesions = [DetectedLesion.from_json(entry) for entry in content['lesions']]
         volume, detector = _checked_volume(content['volume']), dict(content['detector'])
         num_slices = volume['size']['ijk'.index(volume['slice_axis'])]
@@ -109,8 +106,8 @@ def read_results(folder: str | Path, score_thr: float = 0.0) -> Results:
         if len({lesion.id for lesion in lesions}) < len(lesions):
             raise ValueError('two lesions have one id')
         for name in ('config', 'checkpoint'):
-            if not isinstance(detector.get(name), (str, type(None))):
-                raise ValueError(f'{name} is no text')
+            if detector.get(name) is not None:
+                _text(detector[name])
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(
             f'{path} is not what infer.py writes ({type(error).__name__}: {error}): run it again'
@@ -126,8 +123,9 @@ def _checked_volume(entry: Mapping[str, Any]) -> dict:
         KeyError, OverflowError, TypeError, ValueError: If it is not as ``infer.py`` writes it.
     """
     volume = dict(entry)
-    if not isinstance(volume['source'], str) or volume['slice_axis'] not in ('i', 'j', 'k'):
-        raise ValueError('volume')
+    _text(volume['source'])
+    if volume['slice_axis'] not in ('i', 'j', 'k'):
+        raise ValueError('slice_axis')
     for name, length in (('size', 3), ('spacing_mm', 3), ('origin_mm', 3), ('direction', 9)):
         values = np.array(volume[name], dtype=float)
         if values.shape != (length,) or not np.isfinite(values).all():
@@ -135,6 +133,18 @@ def _checked_volume(entry: Mapping[str, Any]) -> dict:
         volume[name] = values.tolist()
     volume['size'] = list(map(int, volume['size']))
     return volume
+
+
+def _text(value: Any) -> str:
+    """Return text that files and pages take.
+
+    Raises:
+        TypeError, ValueError: If it is none, or has half of a character, as an escape in JSON may.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f'{value!r:.80} is no text')
+    value.encode()
+    return value
 
 
 def read_label_map(results: Results) -> np.ndarray:
