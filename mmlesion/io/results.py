@@ -125,7 +125,7 @@ def _checked_volume(entry: Mapping[str, Any]) -> dict:
     volume = dict(entry)
     _text(volume['source'])
     if volume['slice_axis'] not in ('i', 'j', 'k'):
-        raise ValueError('slice_axis')
+        raise ValueError('the slice_axis of the volume')
     for name, length in (('size', 3), ('spacing_mm', 3), ('origin_mm', 3), ('direction', 9)):
         values = np.array(volume[name], dtype=float)
         if values.shape != (length,) or not np.isfinite(values).all():
