@@ -3,6 +3,7 @@
 import copy
 import functools
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -146,7 +147,7 @@ def test_weights_of_imagenet_are_a_setting():
         cfg = from_file(name)
         backbone = cfg.model.backbone.get('backbone', cfg.model.backbone)
         assert backbone.init_cfg.type == 'Pretrained' and backbone.norm_eval
-        assert backbone.init_cfg.checkpoint.startswith('data/weights/')
+        assert backbone.init_cfg.checkpoint.startswith(('data/weights/', 'torchvision://'))
 
 
 def test_a_checkpoint_is_scored_on_another_file(data, tmp_path, run_tool, monkeypatch):
@@ -211,3 +212,13 @@ def test_half_a_pixel_of_real_boxes():
         last.append(profile[x + w - 1])
     assert len(first) > 50
     assert abs(np.mean(first) - np.mean(last)) < 60
+
+
+def test_weights_where_the_folded_ones_are_not(tmp_path, monkeypatch):
+    base = shutil.copy(CONFIGS / '_base_' / 'models' / 'resnet18_lidc2d.py', tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert Config.fromfile(base).resnet18.init_cfg.checkpoint == 'torchvision://resnet18'
+    folded = Path('data/weights/resnet18_imagenet_folded_c2c4.pth')
+    folded.parent.mkdir(parents=True)
+    folded.touch()
+    assert Config.fromfile(base).resnet18.init_cfg.checkpoint == str(folded)

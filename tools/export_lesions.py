@@ -10,13 +10,17 @@ the package's extra "dicom". For research; no result is for diagnosis.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from mmlesion.export.dicom_seg import write_dicom_seg
 from mmlesion.export.dicom_sr import write_dicom_sr
 from mmlesion.export.identity import require_highdicom
 from mmlesion.export.slicer_markups import grid_to_world, write_markups
-from mmlesion.export.source_series import read_source_series
+from mmlesion.export.source_series import complete_headers, read_source_series
+from mmlesion.io.atomic import atomic_write
 from mmlesion.io.results import Results, read_label_map, read_results
 from mmlesion.utils import UserError, check_range, cli
 
@@ -41,7 +45,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def export(results: Results, args: argparse.Namespace) -> list[Path]:
-    """Write the asked-for files and return their paths."""
+    """Write the asked-for files, all or none, and return their paths."""
     out = Path(args.out or args.results)
     # DICOM objects refer to the slices themselves; markups only if these are named
     wants_dicom = any(name.startswith('dicom') for name in args.formats)
@@ -52,18 +56,22 @@ def export(results: Results, args: argparse.Namespace) -> list[Path]:
         require_highdicom()
     if wants_dicom or args.dicom:
         source = read_source_series(results, args.dicom, args.series)
-    written = []
+    if wants_dicom:
+        complete_headers(source)
+    write: dict[str, Callable[[Path], None]] = {}
     if 'slicer' in args.formats:
         to_world = source.stack.to_world if source else grid_to_world(results.volume)
-        written.append(out / 'lesions.mrk.json')
-        write_markups(results, to_world, written[-1])
+        write['lesions.mrk.json'] = partial(write_markups, results, to_world)
     if wants_dicom:
         labels = read_label_map(results)
-        for name, write in (('dicom-seg', write_dicom_seg), ('dicom-sr', write_dicom_sr)):
+        for name, function in (('dicom-seg', write_dicom_seg), ('dicom-sr', write_dicom_sr)):
             if name in args.formats:
-                written.append(out / f'lesions.{name[6:]}.dcm')
-                write(results, labels, source, written[-1])
-    return written
+                write[f'lesions.{name[6:]}.dcm'] = partial(function, results, labels, source)
+    # all are renamed at the end, or none
+    with ExitStack() as files:
+        for name, function in write.items():
+            function(files.enter_context(atomic_write(out / name)))
+    return [out / name for name in write]
 
 
 def check_slice_axis(results: Results) -> None:

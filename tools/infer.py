@@ -3,15 +3,15 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from mmlesion.apis.lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH
+from mmlesion.apis.lesions import SCORE_THR, SLICE_BATCH
 from mmlesion.io.volume_list import list_volumes
 from mmlesion.utils import UserError, check_range, cli, printable
 from mmlesion.utils.freed_memory import keep_freed_memory
 
 
 def parse_args():
+    from mmengine.config import DictAction  # or it is told in one line what to install
+
     parser = argparse.ArgumentParser(description='Detect lesions in CT volumes')
     parser.add_argument(
         'volume',
@@ -32,7 +32,7 @@ def parse_args():
         '--score-thr',
         '--pred-score-thr',
         type=float,
-        help='minimum score of a box on a slice, or of a sphere (default: the visualization '
+        help='minimum score of a lesion, the highest of its boxes (default: the visualization '
         f'threshold of the config, or {SCORE_THR} if it has none)',
     )
     parser.add_argument(
@@ -46,8 +46,13 @@ def parse_args():
         '--box-margin',
         type=float,
         help='mm by which boxes exceed lesions on each side, subtracted for the diameter '
-        f"(default: {DEEPLESION_MARGIN:g}, DeepLesion's padding, and 0 for volumetric detectors; "
-        '0 for tight boxes)',
+        "(default: what the config's dataset says, 4 for DeepLesion's padded boxes, or 0)",
+    )
+    parser.add_argument(
+        '--any-scan',
+        action='store_true',
+        help='also take scans unlike those that the detector was trained on: whole slices for a '
+        'detector of windows, other pixel sizes',
     )
     parser.add_argument(
         '--lungs',
@@ -163,6 +168,7 @@ def main():
         args.device,
         args.cfg_options,
         args.box_margin,
+        args.any_scan,
         speed=Speed(args.amp, args.channels_last, args.fuse_conv_bn),
     )
     options = dict(

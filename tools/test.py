@@ -3,11 +3,11 @@
 import argparse
 import os
 import sys
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.utils import UserError, cli
-from mmlesion.utils.mmdet_tools import run_mmdet_tool, tool_arguments
 
 REPORT_HELP = """  --report [HTML]       also write the page of report.py, for a detector of slices
                         (default: report.html in the work dir)
@@ -48,6 +48,7 @@ def prepare_report(report, groups):
     from mmlesion.report.page import check_html_name
     from mmlesion.report.tested_config import read_tested_config
     from mmlesion.utils.configs import load_config
+    from mmlesion.utils.mmdet_tools import tool_arguments
 
     if report:
         check_html_name('--report', report)
@@ -57,9 +58,25 @@ def prepare_report(report, groups):
     work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{stem}'
     out = Path(report or f'{work_dir}/report.html')
     tested = read_tested_config(cfg, stem, out, groups)
-    if tested.options:
-        sys.argv += ['--cfg-options', *(f'{key}={value}' for key, value in tested.options.items())]
     return tested, out
+
+
+@contextmanager
+def options_of_config(options):
+    """Build runners with these options, which on the command line would lose their blanks."""
+    from mmengine.runner import Runner
+
+    plain = Runner.__dict__['from_cfg']
+
+    def from_cfg(cls, cfg):
+        cfg.merge_from_dict(options)
+        return plain.__func__(cls, cfg)
+
+    Runner.from_cfg = classmethod(from_cfg)
+    try:
+        yield
+    finally:
+        Runner.from_cfg = plain
 
 
 def is_first_process():
@@ -73,8 +90,11 @@ def main():
     prepared = None
     if own.report is not None and not asks_for_help:
         prepared = prepare_report(own.report, own.groups)
+    from mmlesion.utils.mmdet_tools import run_mmdet_tool
+
     try:
-        run_mmdet_tool('test.py', dump_lesion_results)
+        with options_of_config(prepared[0].options) if prepared else nullcontext():
+            run_mmdet_tool('test.py', dump_lesion_results)
     finally:
         if asks_for_help:  # mmdet's parser has ended the process
             print(REPORT_HELP)

@@ -2,11 +2,12 @@
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.utils import cli
-from mmlesion.utils.mmdet_tools import run_mmdet_tool
 
 
 @cli
 def main():
+    from mmlesion.utils.mmdet_tools import run_mmdet_tool
+
     run_mmdet_tool('train.py')
 
 

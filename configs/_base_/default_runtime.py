@@ -13,5 +13,13 @@ default_hooks = dict(
     visualization=dict(type='LesionVisualizationHook'),
 )
 visualizer = dict(type='LesionLocalVisualizer')
-# a resumed run repeats the unbroken one; a head of other classes than the data's is refused at once
-custom_hooks = [dict(type='EpochSeedHook'), dict(type='NumClassCheckHook')]
+custom_hooks = [
+    # a resumed run repeats the unbroken one
+    dict(type='EpochSeedHook'),
+    # a head of other classes than the data's is refused at once
+    dict(type='NumClassCheckHook'),
+    # mmdet's CheckInvalidLossHook that also looks at weights before they are saved, and at scores
+    dict(type='CheckFiniteHook'),
+    # a small /dev/shm, with which workers would wait for ever, is told
+    dict(type='SharedMemoryHook'),
+]

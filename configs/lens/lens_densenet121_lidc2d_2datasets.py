@@ -11,7 +11,7 @@ phantom_pipeline = [
     dict(type='ClipBlackBorder'),
     _base_.train_pipeline[2],
     # native size, as lesions of the phantom are as large in px there as nodules in LIDC's windows
-    dict(type='Resize', scale=(256, 256), keep_ratio=True),
+    dict(type='Resize', scale_factor=1.0, keep_ratio=True),
     *_base_.train_pipeline[4:],
 ]
 phantom = dict(lidc2d, dataset_name='phantom', data_root='data/phantom/', pipeline=phantom_pipeline)

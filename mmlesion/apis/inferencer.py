@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os.path as osp
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -33,11 +34,12 @@ from ..structures import Segment, reverse_axes
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..utils.configs import load_config
+from ..utils.finite_scores import check_scores
 from ..utils.freed_memory import trim_freed_memory
 from ..utils.whole_checkpoints import check_fit
 from .feature_sharing import shared_features, sharing_distance
 from .lesion_writer import check_out_dir, write_lesions
-from .lesions import DEEPLESION_MARGIN, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions
+from .lesions import LINK_SCORE_THR, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions
 from .slice_batches import chained_order, load_batches
 from .slice_detections import SliceDetections, slice_detections
 from .speed import Speed
@@ -45,6 +47,8 @@ from .volume_detection import detect_volume, loads_volumes, prepare_volume
 
 if TYPE_CHECKING:
     from mmdet.models.detectors import BaseDetector
+
+_LOGGER = logging.getLogger('mmlesion')
 
 
 class FoundLesions(NamedTuple):
@@ -62,6 +66,11 @@ class FoundLesions(NamedTuple):
     scores: np.ndarray
     labels: np.ndarray
     segments: list[dict[int, Segment]] | None = None
+
+    def at_least(self, score_thr: float) -> FoundLesions:
+        """Return those whose score is not below a threshold."""
+        count = int((self.scores >= score_thr).sum())
+        return FoundLesions(*(None if column is None else column[:count] for column in self))
 
 
 class LesionInferencer:
@@ -85,8 +94,10 @@ class LesionInferencer:
         device (str, optional): As in :class:`torch.device`. By default an accelerator, if there is.
         cfg_options (dict, optional): Overrides of the config.
         box_margin (float, optional): mm by which the detector's boxes exceed the lesions on each
-            side in the slice plane, subtracted for the diameter. Defaults to None, the padding of
-            DeepLesion's boxes for a detector of slices and 0 for one of volumes.
+            side in the slice plane, subtracted for the diameter. Defaults to None, ``box_margin``
+            in the ``metainfo`` of the config's dataset (4 for DeepLesion), or 0 if it has none.
+        any_scan (bool): Whether to take volumes whose slices or pixels are unlike those that the
+            detector was trained on, too; see :func:`check_scan`. Defaults to False.
         show_progress (bool): Show progress bars. Defaults to True.
         feature_cache (int): Groups of slices, or slices, whose features a ``GroupedSliceBackbone``
             or ``SliceContextBackbone`` keeps for the next key slices (docs/inference.md); 0
@@ -110,6 +121,7 @@ class LesionInferencer:
         device: str | None = None,
         cfg_options: dict | None = None,
         box_margin: float | None = None,
+        any_scan: bool = False,
         show_progress: bool = True,
         feature_cache: int = 16,
         speed: Speed | None = None,
@@ -124,9 +136,9 @@ class LesionInferencer:
         self.score_thr = (hooks.get('visualization') or {}).get('score_thr', SCORE_THR)
         self.pipeline = pipeline if self.takes_volumes else Compose(volume_pipeline(pipeline))
         self.classes = self.model.dataset_meta['classes']
-        # spheres are trained with their diameters, boxes with the margin of DeepLesion's
-        margin = 0.0 if self.takes_volumes else DEEPLESION_MARGIN
+        margin = self.model.dataset_meta.get('box_margin', 0.0)
         self.box_margin = margin if box_margin is None else box_margin
+        self.any_scan = any_scan
         self.show_progress = show_progress
         self.feature_cache = feature_cache
         self.speed = speed or Speed()
@@ -159,9 +171,10 @@ class LesionInferencer:
             out_dir (str | Path, optional): Where :func:`write_lesions` writes the results.
             batch_size (int, optional): Slices or windows per batch. Defaults to None, 4 slices or
                 the config's number of windows.
-            pred_score_thr (float, optional): Boxes on slices below this score are dropped before
-                stacking; spheres below it are dropped. Defaults to None, the config's threshold for
-                visualization (``default_hooks.visualization.score_thr``), or 0.3 if it has none.
+            pred_score_thr (float, optional): Lesions below this score are dropped. Boxes on slices
+                are stacked before, all from :data:`LINK_SCORE_THR` on, so that a lesion does not
+                depend on it. Defaults to None, the config's threshold for visualization
+                (``default_hooks.visualization.score_thr``), or 0.3 if it has none.
             iou_thr (float): Boxes of consecutive slices are one lesion if their IoU is greater; not
                 used by volumetric detectors.
             max_overlays (int): Maximum number of overlay images.
@@ -175,8 +188,9 @@ class LesionInferencer:
             list[Lesion]: In descending order of score.
 
         Raises:
-            UserError: If the input is not a CT volume, the lung mask belongs to another volume, no
-                lungs are detected, or the results cannot be written.
+            UserError: If the input is not a CT volume, or not one that the detector was trained
+                for, the lung mask belongs to another volume, no lungs are detected, or the results
+                cannot be written.
         """
         if lungs is not None and 'lungs' not in self.preparation:
             raise UserError('the detector was not trained on lungs: leave their mask out')
@@ -184,12 +198,14 @@ class LesionInferencer:
             check_out_dir(out_dir)
         score_thr = self.score_thr if pred_score_thr is None else pred_score_thr
         volume = CTVolume(_read(inputs, series))
+        check_scan(volume, self.model.dataset_meta.get('trained_on', {}), self.any_scan)
         digest = None if isinstance(inputs, sitk.Image) else volume_digest(inputs)
         trim_freed_memory()  # ITK reads some files into a buffer of their size
         if self.takes_volumes:
-            found = self._detect_spheres(volume, lungs, batch_size, score_thr)
+            found = self._detect_spheres(volume, lungs, batch_size)
         else:
-            found = self._detect_stacks(volume, batch_size, score_thr, iou_thr)
+            found = self._detect_stacks(volume, batch_size, iou_thr)
+        found = found.at_least(score_thr)
         lesions = describe_lesions(
             volume,
             found.boxes,
@@ -229,30 +245,29 @@ class LesionInferencer:
         volume: CTVolume,
         lungs: str | Path | sitk.Image | None,
         batch_size: int | None,
-        score_thr: float,
     ) -> FoundLesions:
         """Return the boxes around the spheres of a volumetric detector."""
         prepared = prepare_volume(volume, self.preparation, lungs)
         with self.speed.applied(self.model):
             found = detect_volume(
-                self.model, self.pipeline, prepared, batch_size, score_thr, self.show_progress
+                self.model, self.pipeline, prepared, batch_size, 0.0, self.show_progress
             )
         # from z, y, x of the grid to x, y, z
         boxes = reverse_axes(volume.grid.boxes_around(found.spheres))
         return FoundLesions(boxes, found.scores, found.labels)
 
     def _detect_stacks(
-        self, volume: CTVolume, batch_size: int | None, score_thr: float, iou_thr: float
+        self, volume: CTVolume, batch_size: int | None, iou_thr: float
     ) -> FoundLesions:
         """Return the stacked boxes of a slice-based detector, with their segments by slice."""
-        found = self.detect_slices(volume, batch_size or SLICE_BATCH, score_thr)
+        found = self.detect_slices(volume, batch_size or SLICE_BATCH, LINK_SCORE_THR)
         boxes, scores, labels, lesion_of = stack_boxes(
             found.boxes, found.scores, found.slices, found.labels, iou_thr=iou_thr
         )
         # Of each 3D box the segments of its 2D boxes, by the index of their slice.
         segments: list[dict[int, Segment]] = [{} for _ in boxes]
         for lesion, index, segment in zip(lesion_of, found.slices.tolist(), found.segments):
-            if segment is not None:
+            if segment is not None and lesion >= 0:
                 segments[lesion][index] = segment
         return FoundLesions(boxes, scores, labels, segments)
 
@@ -313,6 +328,42 @@ def volume_pipeline(pipeline: Sequence[dict]) -> list[dict]:
     return steps
 
 
+def check_scan(volume: CTVolume, trained_on: Mapping, any_scan: bool = False) -> None:
+    """Check that a volume's slices are like those that a detector was trained on.
+
+    A detector of small windows around lesions has never seen the rest of a body, and one of
+    nodules of so many px finds no others.
+
+    Args:
+        volume (CTVolume): The volume.
+        trained_on (Mapping): ``trained_on`` in the ``metainfo`` of the config's dataset: with
+            ``max_size``, the longest side of its slices in px, and ``spacing``, the least and the
+            largest mm per px. Nothing is checked that it does not have.
+        any_scan (bool): Whether to warn instead of refusing.
+
+    Raises:
+        UserError: If the slices are larger, or the pixels smaller or larger by more than a tenth.
+    """
+    sides, spacing = volume.array.shape[1:], volume.spacing[:2]
+    problems = []
+    if max(sides) > trained_on.get('max_size', np.inf):
+        problems.append(
+            f'windows of {trained_on["max_size"]} px, not slices of {sides[1]} x {sides[0]} px'
+        )
+    low, high = trained_on.get('spacing', (0, np.inf))
+    if min(spacing) < 0.9 * low or max(spacing) > 1.1 * high:
+        problems.append(f'pixels of {low:g} to {high:g} mm, not of {max(spacing):.2f} mm')
+    if not problems:
+        return
+    trained = f'the detector was trained on {" and on ".join(problems)}'
+    if not any_scan:
+        raise UserError(
+            f'{trained}: most of what it finds there may be false. To see it all the same, give '
+            '--any-scan'
+        )
+    _LOGGER.warning('%s: most of what it finds here may be false', trained)
+
+
 def _name(inputs: str | Path | sitk.Image) -> str:
     return 'SimpleITK image' if isinstance(inputs, sitk.Image) else str(inputs)
 
@@ -358,6 +409,7 @@ def load_detector(cfg: Config, weights: str | Path | None, device: str) -> BaseD
         warnings.warn('no weights were given: the detector is randomly initialized', stacklevel=3)
     else:
         _load_weights(model, str(weights))
+    check_scores(model)
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:

@@ -13,10 +13,10 @@ from ..structures import Segment, measure_recist, reverse_axes
 if TYPE_CHECKING:
     from ..structures.ct_volume import CTVolume
 
-DEEPLESION_MARGIN = 4.0
-"""mm by which DeepLesion's boxes exceed the lesion on each side: 5 px of about 0.8 mm."""
 SCORE_THR = 0.3
-"""Lowest score of a detection, where the config has none for its pictures."""
+"""Lowest score of a lesion, where the config has none for its pictures."""
+LINK_SCORE_THR = 0.05
+"""Lowest score of a box on a slice that becomes a part of a lesion."""
 SLICE_BATCH = 4
 """Slices that go through a detector at once."""
 
@@ -70,7 +70,7 @@ def describe_lesions(
     scores: np.ndarray,
     labels: np.ndarray,
     classes: Sequence[str],
-    box_margin: float = DEEPLESION_MARGIN,
+    box_margin: float = 0.0,
     segments: Sequence[dict[int, Segment]] | None = None,
 ) -> list[Lesion]:
     """Convert detected 3D boxes to the coordinates of the original volume.

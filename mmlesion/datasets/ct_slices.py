@@ -5,22 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmcv.transforms import LoadImageFromFile
+from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmdet.datasets import CocoDataset
+from mmdet.datasets.api_wrappers import COCO
+from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
-from mmlesion.io.checks import to_numbers
-from mmlesion.io.json_files import NOT_JSON
+from mmlesion.io.coco import box_faults, coco_ground_truth
+from mmlesion.io.json_files import parse_json
 from mmlesion.io.schema import CT_FIELDS, is_target, path_under
-from mmlesion.structures import file_shift, usable_segmentation
+from mmlesion.structures import GroundTruth, file_shift, usable_segmentation
 from mmlesion.utils import UserError
 
 from .reader_marks import without_marks
-from .transforms import LesionMasksToSegMap
+from .transforms import LesionMasksToSegMap, LoadLesionAnnotations
 
 
 @DATASETS.register_module()
@@ -52,9 +55,11 @@ class CTSliceDataset(CocoDataset):
         **kwargs: Those of :class:`mmdet.datasets.CocoDataset`, which rejects unknown ones.
 
     Raises:
-        UserError: If the annotation file is missing, is not COCO JSON, lists no image, has none of
-            the classes, names a file outside ``data_prefix['img']``, or has no lesion mask though
-            the pipeline makes the target of dense supervision (``LesionMasksToSegMap``).
+        UserError: If the annotation file is missing, is not COCO JSON by the rules of
+            :func:`~mmlesion.io.coco.coco_ground_truth`, lists no image, has annotations but leaves
+            none to train with, has none of the classes, names a file outside
+            ``data_prefix['img']``, or has no lesion mask though the pipeline makes the target of
+            dense supervision (``LesionMasksToSegMap``) or loads masks.
     """
 
     METAINFO = dict(
@@ -90,10 +95,6 @@ class CTSliceDataset(CocoDataset):
                 f'annotation file {self.ann_file} does not exist: convert the dataset first, or '
                 'set data_root and ann_file'
             ) from error
-        except NOT_JSON as error:
-            raise UserError(
-                f'{self.ann_file} is not JSON ({error}): convert the dataset again'
-            ) from error
         except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
             raise UserError(
                 f'{self.ann_file} is not a COCO annotation file of this schema '
@@ -102,19 +103,85 @@ class CTSliceDataset(CocoDataset):
         self._check(data_list)
         return data_list
 
-    def _check(self, data_list: list[dict]) -> None:
-        if not data_list:
+    def COCOAPI(self, path: str) -> COCO:
+        """Read the annotation file for mmdet, by the rules of evaluation, and check what is left.
+
+        Args:
+            path (str): The file, or a local copy of it.
+
+        Returns:
+            COCO: mmdet's API of it.
+
+        Raises:
+            UserError: If it is not JSON, not of the schema, or leaves no lesion to train with.
+        """
+        api = COCO()
+        api.dataset = parse_json(Path(path).read_bytes(), self.ann_file, 'convert it again')
+        truth = coco_ground_truth(api.dataset, self.ann_file)
+        self._check_lists(api.dataset)
+        if not self.test_mode:
+            self._check_targets(api.dataset, truth)
+        api.createIndex()
+        # mmdet's names for the indices that have been made anew
+        api.img_ann_map, api.cat_img_map = api.imgToAnns, api.catToImgs
+        return api
+
+    def _check_lists(self, content: dict) -> None:
+        if not content['images']:
             raise UserError(f'{self.ann_file} lists no images: convert the dataset again')
         classes = self.metainfo['classes']
-        if len(self.cat_ids) < len(classes):
+        known = {category['name'] for category in content['categories']}.intersection(classes)
+        if len(known) < len(classes):
             raise UserError(
-                f'only {len(self.cat_ids)} of the classes {", ".join(classes)} are categories of '
+                f'only {len(known)} of the classes {", ".join(classes)} are categories of '
                 f'{self.ann_file}: set metainfo=dict(classes=...) to its category names'
             )
+
+    def _check_targets(self, content: dict, truth: GroundTruth) -> None:
+        """Say how many annotations are not trained with, and why; refuse a file without targets."""
+        names = {category['id']: category['name'] for category in content['categories']}
+        faults = box_faults(content, truth, self.ann_file)
+        annotations, classes = content['annotations'], self.metainfo['classes']
+        left_out = {
+            **faults,
+            'iscrowd, ignore or noisy': ~np.array([is_target(ann) for ann in annotations], bool),
+            'of other categories': np.array(
+                [names.get(ann['category_id']) not in classes for ann in annotations], bool
+            ),
+        }
+        trained = ~np.any(list(left_out.values()), axis=0)
+        counts = {reason: int(mask.sum()) for reason, mask in left_out.items() if mask.any()}
+        listed = ', '.join(f'{count} {reason}' for reason, count in counts.items())
+        if len(annotations) and not trained.any():
+            raise UserError(
+                f'{self.ann_file} leaves no lesion to train with: of its {len(annotations)} '
+                f'annotations are {listed}'
+            )
+        repeated = int((truth.lesions.repeated & trained).sum())
+        if repeated:
+            listed += f'{listed and "; "}{repeated} are listed twice, and trained with twice'
+        if listed:
+            is_wrong = repeated or any(mask.any() for mask in faults.values())
+            print_log(
+                f'{trained.sum()} of {len(annotations)} annotations of {self.ann_file} are lesions '
+                f'to train with: {listed}',
+                'current',
+                logging.WARNING if is_wrong else logging.INFO,
+            )
+
+    def _check(self, data_list: list[dict]) -> None:
         if any(isinstance(step, LoadImageFromFile) for step in self.pipeline.transforms):
             raise UserError(
                 'LoadImageFromFile reads slices as 8 bits: begin the pipeline with LoadCTSlices'
             )
+        if any(_needs_each_mask(step) for step in self.pipeline.transforms):
+            instances = list(chain.from_iterable(info['instances'] for info in data_list))
+            if bare := sum('mask' not in instance for instance in instances):
+                raise UserError(
+                    f'{bare} of {len(instances)} annotations of {self.ann_file} have no '
+                    '"segmentation", which LoadAnnotations(with_mask=True) needs of each: take '
+                    'LoadLesionAnnotations in its place'
+                )
         if any(isinstance(step, LesionMasksToSegMap) for step in self.pipeline.transforms):
             self._check_masks(data_list)
 
@@ -151,8 +218,6 @@ class CTSliceDataset(CocoDataset):
         path_under(self.data_prefix['img'], img_info['file_name'])
         for annotation in raw_data_info['raw_ann_info']:
             usable_segmentation(annotation.get('segmentation'))  # or it is refused
-        boxes = [ann['bbox'] for ann in raw_data_info['raw_ann_info']]
-        to_numbers(boxes, 4, f'{self.ann_file}: box of {img_info["file_name"]}')
         shift = file_shift(img_info)
         ann_info = [_shifted(_as_crowd(ann), shift) for ann in raw_data_info['raw_ann_info']]
         data_info = super().parse_data_info(dict(raw_img_info=img_info, raw_ann_info=ann_info))
@@ -185,9 +250,16 @@ class CTSliceDataset(CocoDataset):
         return kept
 
 
+def _needs_each_mask(step: BaseTransform) -> bool:
+    is_mmdets = isinstance(step, LoadAnnotations) and not isinstance(step, LoadLesionAnnotations)
+    return is_mmdets and step.with_mask
+
+
 def _as_crowd(annotation: Mapping) -> dict:
-    # mmdet drops `ignore` annotations, which would make background of them.
-    return dict(annotation, iscrowd=int(not is_target(annotation)), ignore=False)
+    # mmdet drops `ignore` annotations, and those whose area is 0, as it is in files that do not
+    # measure it: both would become background.
+    _, _, w, h = annotation['bbox']
+    return dict(annotation, iscrowd=int(not is_target(annotation)), ignore=False, area=w * h)
 
 
 def _shifted(annotation: Mapping, shift: float) -> dict:

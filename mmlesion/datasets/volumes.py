@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from mmdet.datasets import BaseDetDataset
 from mmdet.registry import DATASETS
-from mmengine.fileio import get_text
+from mmengine.fileio import get
 from mmengine.logging import print_log
 
 from mmlesion.io.bbox_3d import with_sphere
 from mmlesion.io.json_files import parse_json
 from mmlesion.io.schema import is_ignored, path_under
+from mmlesion.io.volumes import volume_ground_truth
 from mmlesion.utils import OptionError, UserError
 
 from .ct_slices import CTSliceDataset
@@ -107,19 +108,27 @@ class VolumeDataset(BaseDetDataset):
             for volume in content['volumes']:
                 if self._is_chosen(volume):
                     samples.append(self._sample(volume, lesions[volume['id']]))
+            # what evaluation refuses, training refuses too
+            truth = volume_ground_truth(content, self.ann_file) if samples else None
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f'{self.ann_file} is not an annotation file of volumes '
                 f'({type(error).__name__}: {error}): convert the dataset again'
             ) from error
-        if not samples:
+        if truth is None:
             of_fold = '' if self.fold is None else f' to {self.split} with fold={self.fold}'
             raise UserError(f'{self.ann_file} has no volume{of_fold}: convert the whole dataset')
+        if repeated := int((truth.lesions.repeated & ~truth.lesions.ignore).sum()):
+            print_log(
+                f'{repeated} annotations of {self.ann_file} are listed twice, and used twice',
+                'current',
+                logging.WARNING,
+            )
         return samples
 
     def _read(self) -> Any:
         try:
-            text = get_text(self.ann_file, backend_args=self.backend_args)
+            text = get(self.ann_file, backend_args=self.backend_args)  # bytes, perhaps with a BOM
         except FileNotFoundError as error:
             raise UserError(
                 f'annotation file {self.ann_file} does not exist: convert the dataset first, or '

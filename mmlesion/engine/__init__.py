@@ -5,6 +5,7 @@ from .checkpoint import load_from_local
 from .hooks import (
     AutocastModulesHook,
     BranchScheduleHook,
+    CheckFiniteHook,
     EpochSeedHook,
     FoldHook,
     FreezeModulesHook,
@@ -12,6 +13,7 @@ from .hooks import (
     KeepFreedMemoryHook,
     LesionVisualizationHook,
     ResumableEarlyStoppingHook,
+    SharedMemoryHook,
     ValidatedCheckpointHook,
 )
 from .latest_checkpoint import find_latest_checkpoint
@@ -21,6 +23,7 @@ __all__ = [
     'AutocastModulesHook',
     'AtomicLocalBackend',
     'BranchScheduleHook',
+    'CheckFiniteHook',
     'CPURunner',
     'EpochSeedHook',
     'FoldHook',
@@ -30,6 +33,7 @@ __all__ = [
     'KeepFreedMemoryHook',
     'LesionVisualizationHook',
     'ResumableEarlyStoppingHook',
+    'SharedMemoryHook',
     'ValidatedCheckpointHook',
     'find_latest_checkpoint',
     'load_from_local',

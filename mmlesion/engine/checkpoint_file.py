@@ -29,8 +29,8 @@ from .checkpoint_tensors import MAX_VIEWS, Storage, StorageType, tensor_globals
 MapLocation = Union[str, torch.device, dict, Callable, None]
 
 _CONVERT = (
-    'if you trust whoever made it, convert it first: '
-    'python tools/model_converters/convert_checkpoint.py {path} OUT.pth --trust'
+    'convert it first, which runs no code of a file of tensors alone: '
+    'python tools/model_converters/convert_checkpoint.py {path} OUT.pth'
 )
 _ZIP, _PICKLE = b'PK\x03\x04', b'\x80'
 _LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'

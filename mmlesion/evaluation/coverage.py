@@ -34,7 +34,7 @@ def _count_distinct(cases: np.ndarray) -> int:
 
 
 def coverage_warnings(truth: GroundTruth, predictions: Predictions) -> list[str]:
-    """Return warnings about items without predictions, and unknown ones.
+    """Return warnings about items without predictions, unknown ones, and lesions listed twice.
 
     Args:
         truth (GroundTruth): The lesions.
@@ -53,7 +53,12 @@ def coverage_warnings(truth: GroundTruth, predictions: Predictions) -> list[str]
     if predictions.unknown_cases:
         lines.append(
             f'{counts["unknown_items"]} items with predictions are not in the ground truth '
-            f'({some_names(predictions.unknown_cases)}); their {predictions.num_unknown} '
-            'detections are left out'
+            f'({some_names(predictions.unknown_cases, truth.cases)}); their '
+            f'{predictions.num_unknown} detections are left out'
+        )
+    if repeated := int((truth.lesions.repeated & ~truth.lesions.ignore).sum()):
+        lines.append(
+            f'{repeated} lesions are listed twice, and count twice, as in the published programs: '
+            'list each once'
         )
     return lines

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmlesion.io.atomic import atomic_write
 from mmlesion.io.results import DetectedLesion, Results
 from mmlesion.utils.disclaimer import SHORT_NOT_FOR_DIAGNOSIS
 
@@ -24,7 +23,7 @@ SERIES_NUMBER = 9001
 def write_dicom_seg(
     results: Results, label_map: np.ndarray, source: SourceSeries, path: str | Path
 ) -> None:
-    """Write a binary Segmentation with a segment per lesion.
+    """Write a binary Segmentation with a segment per lesion, in the order of the results.
 
     Each frame refers to its slice of the source series and lies where that lies: a series with a
     tilt or uneven distances keeps its geometry.
@@ -38,13 +37,17 @@ def write_dicom_seg(
     from highdicom.seg import Segmentation, SegmentationTypeValues
 
     identification = algorithm(results)
-    last = len(results.lesions)  # ids count from 1 in descending order of score
+    # segments count from 1 without a gap; ids may have one where a reader has deleted a lesion
+    segment_of = np.zeros(label_map.max() + 1, np.uint16)
+    for number, lesion in enumerate(results.lesions, start=1):
+        segment_of[lesion.id : lesion.id + 1] = number  # or nothing, if others cover it wholly
     segmentation = Segmentation(
         source_images=source.slices,
-        pixel_array=np.where(label_map <= last, label_map, 0).astype(np.uint16),
+        pixel_array=segment_of[label_map],
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[
-            _describe(lesion, results, source, identification) for lesion in results.lesions
+            _describe(number, lesion, results, source, identification)
+            for number, lesion in enumerate(results.lesions, start=1)
         ],
         series_instance_uid=uid_of('seg series', results, source),
         series_number=SERIES_NUMBER,
@@ -54,11 +57,11 @@ def write_dicom_seg(
         content_label='LESIONS',
         **device(),
     )
-    with atomic_write(path) as temporary:
-        segmentation.save_as(temporary)
+    segmentation.save_as(path)
 
 
 def _describe(
+    number: int,
     lesion: DetectedLesion,
     results: Results,
     source: SourceSeries,
@@ -69,7 +72,7 @@ def _describe(
 
     shape = 'mask' if lesion.diameter_source == 'mask' else 'ellipsoid in the detected box'
     return SegmentDescription(
-        segment_number=lesion.id,
+        segment_number=number,
         segment_label=f'{tracking_id(lesion)}, score {lesion.score:.2f}, {shape}'[:64],
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         segmented_property_type=codes.SCT.Lesion,

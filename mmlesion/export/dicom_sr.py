@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
-from mmlesion.io.atomic import atomic_write
 from mmlesion.io.results import DetectedLesion, Results
 from mmlesion.utils.disclaimer import SHORT_NOT_FOR_DIAGNOSIS
 from mmlesion.version import __version__
@@ -62,8 +60,7 @@ def write_dicom_sr(
         is_verified=False,
         **device(),
     )
-    with atomic_write(path) as temporary:
-        report.save_as(temporary)
+    report.save_as(path)
 
 
 def _observer(results: Results, source: SourceSeries) -> ObservationContext:
@@ -138,6 +135,8 @@ def outline(lesion: DetectedLesion, labels: np.ndarray) -> np.ndarray:
     Returns:
         ndarray: (n, 2) column, row; the center of pixel n lies at n + 0.5, as DICOM has it.
     """
+    import cv2  # which the other formats do not need
+
     mask = (labels == lesion.id).astype(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if contours:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmlesion.io.json_files import write_json
+from mmlesion.io.json_files import write_json_text
 from mmlesion.io.results import DetectedLesion, Results
 
 SCHEMA = (
@@ -18,14 +18,14 @@ SCHEMA = (
 
 
 def write_markups(
-    results: Results, to_world: Callable[[np.ndarray], np.ndarray], path: str | Path
+    results: Results, to_world: Callable[[np.ndarray], np.ndarray], path: Path
 ) -> None:
     """Write ``.mrk.json`` with a box (ROI) per lesion and a line per measured diameter.
 
     Args:
         results (Results): The lesions.
         to_world (Callable): Takes (..., 3) voxels i, j, k and returns x, y, z in mm, LPS.
-        path (str | Path): The file.
+        path (Path): The file.
     """
     markups = []
     for lesion in results.lesions:
@@ -34,7 +34,7 @@ def write_markups(
             ends = to_world(lesion.recist_voxel)
             markups.append(_line(f'{lesion.label} {lesion.id}, long', ends[:2]))
             markups.append(_line(f'{lesion.label} {lesion.id}, short', ends[2:]))
-    write_json({'@schema': SCHEMA, 'markups': markups}, path)
+    write_json_text({'@schema': SCHEMA, 'markups': markups}, path)
 
 
 def grid_to_world(volume: dict) -> Callable[[np.ndarray], np.ndarray]:

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from pydicom import Dataset, dcmread
+from pydicom.config import RAISE
+from pydicom.uid import UID
+from pydicom.valuerep import DA, validate_value
 
-from mmlesion.io.dicom_series import series_files
+from mmlesion.io.dicom_frames import damage_as_user_error
+from mmlesion.io.dicom_series import series_frames
 from mmlesion.io.results import Results
 from mmlesion.structures.slice_stack import SliceStack
 from mmlesion.utils import UserError
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
+OF_SERIES = ('StudyInstanceUID', 'SeriesInstanceUID', 'FrameOfReferenceUID', 'PatientID')
+"""What all slices of a series have in common."""
+MAY_BE_EMPTY = {
+    'PatientName': 'PN',
+    'PatientID': 'LO',
+    'PatientBirthDate': 'DA',
+    'PatientSex': 'CS',
+    'StudyDate': 'DA',
+    'StudyTime': 'TM',
+    'StudyID': 'SH',
+    'AccessionNumber': 'SH',
+    'ReferringPhysicianName': 'PN',
+}
+"""Attributes of type 2 that DICOM objects have from their source, with their kinds of value."""
+SEXES = ('M', 'F', 'O', '')
+_LOGGER = logging.getLogger('mmlesion')
 
 
 class SourceSeries(NamedTuple):
@@ -42,38 +62,90 @@ def read_source_series(
     Raises:
         UserError: If it is not a DICOM series of single slices with the size of the volume.
     """
-    from pydicom import dcmread
-
     folder = Path(folder or results.volume['source'])
     if not folder.is_dir():
         raise UserError(
             f'{folder} is not the folder of a DICOM series: name the one that infer.py has read '
             'as --dicom; other volumes have no DICOM to refer to'
         )
-    slices = [dcmread(name, stop_before_pixels=True) for name in series_files(folder, series)]
-    _check_slices(slices, results, folder)
-    orientation = np.array([one.ImageOrientationPatient for one in slices], dtype=float)
-    # PixelSpacing: between rows, then between columns. The first direction of the orientation
-    # leads along a row, from column to column.
-    spacing = np.array([one.PixelSpacing for one in slices], dtype=float)
-    stack = SliceStack(
-        origin_mm=np.array([one.ImagePositionPatient for one in slices], dtype=float),
-        columns_mm=orientation[:, :3] * spacing[:, 1:],
-        rows_mm=orientation[:, 3:] * spacing[:, :1],
-    )
-    return SourceSeries(slices, stack)
-
-
-def _check_slices(slices: Sequence[Dataset], results: Results, folder: Path) -> None:
-    needed = 'ImagePositionPatient', 'ImageOrientationPatient', 'PixelSpacing'
-    for one in slices:
-        missing = [name for name in needed if name not in one]
-        if missing:
-            raise UserError(f'{one.filename} has no {missing[0]}: give a series of single slices')
-    size = [int(slices[0].Columns), int(slices[0].Rows), len(slices)]
+    frames = series_frames(folder, series)
+    if len({one.path for one in frames}) < len(frames):
+        raise UserError(f'{folder} has a multi-frame series: give a series of single slices')
+    size = [*frames[0].size, len(frames)]
     expected = list(results.volume['size'])
-    if len(slices) < 2 or size != expected:
+    if size != expected:
         raise UserError(
             f'{folder} has {size} columns, rows and slices, but {results.folder} is about a '
             f'volume of {expected}: give the series that infer.py has read'
         )
+    slices = [dcmread(one.path, force=True, stop_before_pixels=True) for one in frames]
+    origin = np.array([one.position for one in frames])
+    # (n, 2, 3) mm from column to column, and from row to row
+    steps = np.array([one.axes * one.spacing[:, None] for one in frames])
+    return SourceSeries(slices, SliceStack(origin, steps[:, 0], steps[:, 1]))
+
+
+def complete_headers(source: SourceSeries) -> None:
+    """Give the slices what DICOM objects about them must say and those who remove identities drop.
+
+    Raises:
+        UserError: If slices lack an identifier, or are not those of one patient's study.
+    """
+    steps = np.diff(source.stack.origin_mm, axis=0)
+    thickness = float(np.linalg.norm(steps, axis=1).min())
+    folder = Path(source.slices[0].filename).parent
+    with damage_as_user_error(folder):
+        _check_identity(source.slices, folder)
+        emptied = sorted({name for one in source.slices for name in _complete(one, thickness)})
+    if emptied:
+        _LOGGER.warning('not as DICOM has it, and empty in the exports: %s', ', '.join(emptied))
+
+
+def _check_identity(slices: Sequence[Dataset], folder: Path) -> None:
+    for name in ('SOPClassUID', 'SOPInstanceUID', *OF_SERIES):
+        for one in slices:
+            value = one.get(name)
+            if name.endswith('UID') and not (value and UID(value).is_valid):
+                raise UserError(
+                    f'{one.filename} has no valid {name}, to which DICOM objects refer: give the '
+                    'series as the scanner wrote it, or export with --formats slicer alone'
+                )
+    for name in OF_SERIES:
+        if len({str(one.get(name, '')) for one in slices}) > 1:
+            raise UserError(
+                f'{folder}: slices have different values of {name}, so that they are not of one '
+                'series: give the slices of one patient and study'
+            )
+    if len({one.SOPInstanceUID for one in slices}) < len(slices):
+        raise UserError(f'{folder}: two slices have one SOPInstanceUID: give each its own')
+
+
+def _complete(one: Dataset, thickness: float) -> list[str]:
+    """Complete a header, with its text in UTF-8, and ``thickness`` in mm if it has none.
+
+    Returns:
+        list[str]: Attributes whose invalid values are empty now.
+    """
+    # highdicom does not know all character sets, nor that the first may be empty
+    one.decode()
+    one.SpecificCharacterSet = 'ISO_IR 192'
+    emptied = []
+    for name, kind in MAY_BE_EMPTY.items():
+        value = str(one.get(name) or '')
+        if not _is_valid(kind, value) or (name == 'PatientSex' and value not in SEXES):
+            emptied.append(name)
+            value = ''
+        setattr(one, name, value)
+    if not (one.get('SliceThickness') or 0) > 0:
+        one.SliceThickness = f'{thickness:.6g}'
+    return emptied
+
+
+def _is_valid(kind: str, value: str) -> bool:
+    try:
+        validate_value(kind, value, RAISE)
+        if kind == 'DA' and value:
+            DA(value)  # is it a day?
+    except ValueError:
+        return False
+    return True

@@ -69,13 +69,18 @@ def followup_text(rows: Sequence[dict[str, Any]], total: SumOfDiameters) -> str:
         ids = [_text(row[f'{when}_id']) for when in ('earlier', 'later')]
         sizes = [_text(row[key]) for key in ('earlier_mm', 'later_mm', 'change_percent')]
         lines.append(_line([name, *ids, *sizes]))
-    change = f'{total.earlier_mm:.1f} to {total.later_mm:.1f} mm ({total.change_percent:+.0f} %)'
+    change = f'{total.earlier_mm:.1f} to {total.later_mm:.1f} mm ({_percent(total.change_percent)})'
     lines += ['', f'Sum of long diameters: {change}, {total.response}.', NOT_FOR_DIAGNOSIS]
     return '\n'.join(lines)
 
 
 def _line(cells: Sequence[str]) -> str:
     return f'| {" | ".join(cells)} |'
+
+
+def _percent(value: float) -> str:
+    text = f'{value:+.0f}'
+    return f'{"0" if text in ("+0", "-0") else text} %'  # what rounds to 0 has no sign
 
 
 def _text(value: Any) -> str:

@@ -197,7 +197,18 @@ def look_up(names: Sequence, index: Mapping[Any, int], path: str | Path) -> Foun
     return Found(item, list(missing))
 
 
-def some_names(names: Sequence) -> str:
-    """Return the first three names, and how many more there are, for a message."""
+def some_names(names: Sequence, listed: Sequence = ()) -> str:
+    """Return the first three names, and how many more there are, for a message.
+
+    Args:
+        names (Sequence): The names.
+        listed (Sequence): Names among which these were not found, such as the number 1 for the text
+            '1': the message then says so.
+    """
     shown = ', '.join(map(str, names[:3]))
-    return shown if len(names) <= 3 else f'{shown} and {len(names) - 3} more'
+    if len(names) > 3:
+        shown += f' and {len(names) - 3} more'
+    if set(map(str, names)).isdisjoint(map(str, listed)):
+        return shown
+    here, there = ('text', 'numbers') if isinstance(names[0], str) else ('numbers', 'text')
+    return f'{shown}: {here} here, {there} there'

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmlesion.structures import Columns, GroundTruth, Lesions, Predictions
+from mmlesion.structures import Columns, GroundTruth, Lesions, Predictions, file_shift
 from mmlesion.utils import UserError
 
 from .attributes import lesion_attributes
@@ -25,7 +25,10 @@ from .checks import (
 )
 from .json_files import read_json, read_json_list
 from .number_columns import parse_number_columns
-from .schema import is_ignored
+from .schema import check_flags, is_ignored
+
+MIN_SIDE = 1
+"""px that a box must have along x and y for mmdet to train on it."""
 
 
 def read_annotations(path: str | Path) -> dict:
@@ -74,14 +77,56 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     where = f'{path}: annotation'
     item, unknown = find_names(get_column(annotations, 'image_id', where), items, path)
     if unknown:
-        raise UserError(f'{path}: annotations of images that are not listed: {some_names(unknown)}')
+        raise UserError(
+            f'{path}: annotations of images that are not listed: {some_names(unknown, items)}'
+        )
     boxes = to_numbers(get_column(annotations, 'bbox', where), 4, f'{where}, "bbox"')
+    check_flags(annotations, where)
     ignore = [is_ignored(ann) for ann in annotations]
     categories = [ann.get('category_id', 1) for ann in annotations]
     label = to_whole_numbers(categories, f'{where}, "category_id"')
     attributes = _attributes(annotations, where)
     lesions = Lesions(item, _corners(boxes), np.array(ignore, dtype=bool), label, attributes)
     return GroundTruth(items, lesions, patients)
+
+
+def box_faults(data: dict, truth: GroundTruth, path: str | Path) -> dict[str, np.ndarray]:
+    """Say which boxes are none on their images: mmdet trains on no such box, and none is found.
+
+    Args:
+        data (dict): The content of a COCO annotation file.
+        truth (GroundTruth): Its m lesions, by :func:`coco_ground_truth`.
+        path (str | Path): Its name, for error messages.
+
+    Returns:
+        dict[str, ndarray]: (m,) bool by what is wrong; no box has two faults.
+    """
+    boxes = np.array([ann['bbox'] for ann in data['annotations']], float).reshape(-1, 4)
+    low, side = boxes[:, :2], boxes[:, 2:]
+    sizes = [[image.get('width', np.inf), image.get('height', np.inf)] for image in data['images']]
+    size = to_numbers(sizes, 2, f'{path}: image, "width" and "height"', finite=False)
+    # to mmdet's frame, in which the first px begins at 0
+    shift = np.array([file_shift(image) for image in data['images']]).reshape(-1, 1)
+    case = truth.lesions.case
+    low = low + shift[case]
+    outside = ((low + side <= 0) | (low >= size[case])).any(axis=1)
+    small = (side < MIN_SIDE).any(axis=1)
+    return {
+        f'less than {MIN_SIDE} px wide or high': small,
+        'outside of their image': outside & ~small,
+    }
+
+
+def box_warnings(data: dict, truth: GroundTruth, path: str | Path) -> list[str]:
+    """Return a warning of each kind of :func:`box_faults` among the lesions that count."""
+    lines = []
+    for reason, mask in box_faults(data, truth, path).items():
+        if count := int((mask & ~truth.lesions.ignore).sum()):
+            lines.append(
+                f'{count} of {len(truth.lesions)} boxes of {path} are {reason}: they count, but '
+                'no detector is trained on such; mend or drop them'
+            )
+    return lines
 
 
 def _check_images(images: Sequence[Mapping], path: str | Path) -> None:
@@ -160,7 +205,8 @@ def read_results_of(path: str | Path, truth: GroundTruth) -> Predictions:
     if predictions.unknown_cases:
         raise UserError(
             f'{path} has detections of images that the ground truth does not list '
-            f'({some_names(predictions.unknown_cases)}): give the file of the same images as --gt'
+            f'({some_names(predictions.unknown_cases, truth.cases)}): give the file of the same '
+            'images as --gt'
         )
     return predictions
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from pydicom.misc import is_dicom
 
 from mmlesion.utils import UserError
 
 from .checks import check_spacing
-from .dicom_series import MODALITY, read_series, series_files
+from .dicom_series import read_series
 from .itk_reading import check_voxels, itk_errors_as_user_errors, itk_path
 from .mhd import VOXEL_BYTES, check_geometry_given, image_files, mhd_header
 from .nifti_numbers import (
@@ -25,14 +26,15 @@ from .nifti_numbers import (
 
 # A CT shows fat or air (below -50 HU) and soft tissue or bone (above 0 HU), and 16 bits hold it.
 HU_LIMITS = (-32768, 32767)
+MODALITY = '0008|0060'  # DICOM's, in the metadata of an image that ITK has read
 
 
 def read_ct(path: str | Path, series: str | None = None) -> sitk.Image:
     """Read a CT volume.
 
     Args:
-        path (str | Path): A NIfTI, MHD, MHA or other file that SimpleITK reads, or a folder with
-            one or several DICOM series.
+        path (str | Path): A NIfTI, MHD, MHA or other file that SimpleITK reads, a folder with one
+            or several DICOM series, or a multi-frame DICOM file.
         series (str, optional): The Series Instance UID to take from a DICOM folder. By default its
             only CT series.
 
@@ -45,10 +47,10 @@ def read_ct(path: str | Path, series: str | None = None) -> sitk.Image:
     path = Path(path)
     if not path.exists():
         raise UserError(f'{path} does not exist: give a NIfTI, MHD or MHA file or a DICOM folder')
-    if path.is_dir():
-        for one in (path, *path.iterdir()):
+    if path.is_dir() or (path.is_file() and is_dicom(path)):
+        for one in path.iterdir() if path.is_dir() else (path,):
             itk_path(one)
-        image = read_series(path, series_files(path, series))
+        image = read_series(path, series)
     elif series is not None:
         raise UserError(f'{path} is a file: a DICOM series is chosen only in a DICOM folder')
     else:

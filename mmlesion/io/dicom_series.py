@@ -1,230 +1,215 @@
-"""DICOM series of CT: choice among a folder's files, and the slices' own positions."""
+"""DICOM series of CT: choice among a folder's files, and the volume that their frames make.
+
+Geometry and rescale are those of the headers (:mod:`mmlesion.io.dicom_frames`), of classic and of
+multi-frame series alike.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
+from pydicom import Dataset
 
 from mmlesion.structures.ct_volume import SLICE_POSITIONS
 from mmlesion.structures.slice_shifts import find_shifts
 from mmlesion.utils import UserError
+from mmlesion.utils.errors import printable
 
-from .itk_reading import check_voxels, itk_errors_as_user_errors
-from .slice_gaps import describe_irregular
+from .checks import SPACING_LIMITS
+from .dicom_frames import Frame, frames_of, read_header, read_hu
+from .itk_reading import check_size
+from .slice_gaps import MOST_LISTED, TOLERANCE, describe_irregular
 
-IMAGE_TYPE, MODALITY, DESCRIPTION = '0008|0008', '0008|0060', '0008|103e'
-POSITION, ORIENTATION, INSTANCE = '0020|0032', '0020|0037', '0008|0018'
-CT_IMAGE_STORAGE = b'1.2.840.10008.5.1.4.1.1.2\0'
-DIRECTORY_STORAGE = b'1.2.840.10008.1.3.10'  # of even length, without padding
+SAME_PLANE_MM = 0.1
+"""How far the far edges of slices of one volume may differ, seen from their first px."""
+MOST_LEFT_OUT = 0.25
+"""Of a series: slices of another orientation, px or size that are left out."""
 _LOGGER = logging.getLogger('mmlesion')
 
 
-class _Header(NamedTuple):
-    """What a DICOM file says of its series."""
-
-    modality: str
-    description: str
-    image_type: str = ''
-
-    @property
-    def is_localizer(self) -> bool:
-        """Whether it is a survey that the scan was planned on."""
-        return 'LOCALIZER' in self.image_type.upper().split('\\')
-
-    def describe(self, uid: str, num_files: int) -> str:
-        """Return a line about the series for a message."""
-        described = self.description or 'no description'
-        return f'  {uid}  {self.modality}, {num_files} file(s), {described}'
-
-
-def series_files(folder: Path, wanted: str | None = None) -> Sequence[str]:
-    """Return the files of the requested or only CT series of a folder, in the order of its slices.
-
-    Localizers are left out, and copies of slices; a warning names them.
-
-    Args:
-        folder (Path): The folder.
-        wanted (str, optional): Series Instance UID. Defaults to None, its only CT series.
-
-    Raises:
-        UserError: If there is no such series, or none is asked for and there are several.
-    """
-    files, headers = {}, {}
-    readable: set[str] = set()
-    with itk_errors_as_user_errors(folder):
-        for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
-            # in the order of the slices along their normal
-            names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
-            readable.update(Path(name).name for name in names)
-            names = _without_localizers(names)
-            if names:
-                files[uid], headers[uid] = names, _header(names[0])
-    _check_left_out(folder, readable)
-    if not files:
-        raise UserError(
-            f'{folder} holds no DICOM series: give the folder that holds the slices themselves '
-            '(its subfolders are not searched)'
-        )
-    lines = [headers[uid].describe(uid, len(names)) for uid, names in files.items()]
-    listing = '\n'.join(lines)
-    if wanted is not None and wanted not in files:
-        raise UserError(f'{folder} has no series {wanted}; it has\n{listing}')
-    ct = [uid for uid in files if headers[uid].modality == 'CT' and wanted in (None, uid)]
-    if not ct:
-        raise UserError(f'{folder} has no such CT series: give a CT scan. It has\n{listing}')
-    if len(ct) > 1:
-        raise UserError(f'{folder} has several CT series: choose one with --series UID\n{listing}')
-    if len(files) > 1:
-        _LOGGER.warning('%s has %d series; taking %s of\n%s', folder, len(files), ct[0], listing)
-    return _without_copies(files[ct[0]])
-
-
-def _without_localizers(names: Sequence[str]) -> list[str]:
-    """Return the files that are no localizers, and say which ones are."""
-    localizers = [name for name in names if _header(name).is_localizer]
-    if localizers:
-        listed = ', '.join(Path(name).name for name in localizers)
-        _LOGGER.warning('leaving out localizers: %s', listed)
-    return [name for name in names if name not in localizers]
-
-
-def _check_left_out(folder: Path, readable: set[str]) -> None:
-    """Find damaged CT slices, which GDCM leaves out without a word."""
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name not in readable:
-            with open(path, 'rb') as file:
-                # the SOP class lies in the file's meta header, which a truncated file still has
-                start = file.read(1024)
-            # a DICOMDIR names the storage of what it lists
-            if CT_IMAGE_STORAGE in start and DIRECTORY_STORAGE not in start:
-                raise UserError(f'{path} is a damaged CT slice: copy the series again')
-
-
-def _header(path: str) -> _Header:
-    """Return modality and description of a DICOM file."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(path)
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError:  # structure sets and reports lie beside CT series, but are no images
-        return _Header('not an image', '')
-    return _Header(
-        modality=_metadata(reader, MODALITY),
-        description=_metadata(reader, DESCRIPTION),
-        image_type=_metadata(reader, IMAGE_TYPE),
-    )
-
-
-def _metadata(reader: sitk.ImageFileReader, key: str) -> str:
-    return reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else ''
-
-
-def read_series(folder: Path, names: Sequence[str]) -> sitk.Image:
-    """Read the files of a series.
+def read_series(path: Path, wanted: str | None = None) -> sitk.Image:
+    """Read the requested or only CT series of a folder, or of a multi-frame file.
 
     Slices that are missing, unequally spaced or sheared by a tilted gantry are read as a regular
     grid, said in a warning; the slices' own positions are then in the metadata, under
     :data:`SLICE_POSITIONS`, by which :class:`~mmlesion.structures.ct_volume.CTVolume` moves them.
 
     Args:
-        folder (Path): Their folder, for messages.
-        names (Sequence[str]): In the order of the slices; one for a multi-frame image.
+        path (Path): The folder or file.
+        wanted (str, optional): Series Instance UID. Defaults to None, its only CT series.
+
+    Returns:
+        sitk.Image: HU, slices stacked along their normal.
 
     Raises:
-        UserError: If they cannot be read, or slices lie at one position.
+        UserError: If there is no such series, or its frames are not those of one CT volume.
     """
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(names)
-    reader.MetaDataDictionaryArrayUpdateOn()
-    with itk_errors_as_user_errors(folder):
-        check_voxels(Path(names[0]), len(names))
-        # a single file may have all slices as frames, and is no series of slices then
-        if len(names) == 1:
-            return _one_volume(sitk.ReadImage(names[0]))
-        image = reader.Execute()
-    indices = range(len(names))
-    if all(reader.HasMetaDataKey(index, POSITION) for index in indices):
-        texts = [reader.GetMetaData(index, POSITION) for index in indices]
-        positions = np.array([text.split('\\') for text in texts], float)
-        _check_positions(positions, names, folder)
-        _note_irregular(positions, image, folder)
+    frames = series_frames(path, wanted)
+    positions = np.array([one.position for one in frames])
+    first = frames[0]
+    image = sitk.GetImageFromArray(read_hu(frames))
+    # as ITK has it: in a tilted series not along the normal
+    gap = np.linalg.norm(positions[-1] - positions[0]) / (len(frames) - 1)
+    image.SetSpacing((*first.spacing.tolist(), float(gap)))
+    image.SetOrigin(first.position.tolist())
+    # the direction matrix has the axes i, j, k as columns
+    image.SetDirection(np.stack([*first.axes, first.normal], axis=1).ravel().tolist())
+    _note_irregular(positions, image, path)
     return image
 
 
-def _one_volume(image: sitk.Image) -> sitk.Image:
-    """Return a multi-frame image without a fourth axis of length 1."""
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        return image[:, :, :, 0]
-    return image
+def series_frames(path: Path, wanted: str | None = None) -> list[Frame]:
+    """Return the slices of the requested or only CT series, in their order along the normal.
 
+    Localizers are left out, copies of slices, and a few of another orientation, pixel spacing or
+    size beside a regular stack; a warning names them.
 
-def _without_copies(names: Sequence[str]) -> list[str]:
-    """Return each slice's first file, and say which others have the same SOP Instance UID."""
-    first_of: dict[str, str] = {}
-    copies = []
-    for name in names:
-        # a file without an identifier is no copy of another one
-        uid = _read_fields(name, INSTANCE)[0] or name
-        if first_of.setdefault(uid, name) != name:
-            copies.append(f'{Path(name).name} ({Path(first_of[uid]).name} again)')
-    if not copies:
-        return list(names)
-    _LOGGER.warning('leaving out copies of slices: %s', ', '.join(copies))
-    # GDCM puts files in the order of their slices only where no two lie at one place.
-    return sorted(first_of.values(), key=_height)
+    Args:
+        path (Path): A folder, or a file with one or all slices.
+        wanted (str, optional): Series Instance UID. Defaults to None, the only CT series.
 
-
-def _height(path: str) -> float:
-    """Return how far a slice lies along its normal, in mm."""
-    position, orientation = _read_fields(path, POSITION, ORIENTATION)
-    try:
-        # directions of a row and of a column in the patient; their cross product is the normal
-        axes = np.array(orientation.split('\\'), dtype=float).reshape(2, 3)
-        return float(np.cross(*axes) @ np.array(position.split('\\'), dtype=float))
-    except ValueError:
-        raise UserError(f'{path} does not say where it lies: copy the series again') from None
-
-
-def _read_fields(path: str, *keys: str) -> list[str]:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(path)
-    with itk_errors_as_user_errors(Path(path)):
-        reader.ReadImageInformation()
-    return [_metadata(reader, key) for key in keys]
-
-
-def _check_positions(positions: np.ndarray, names: Sequence[str], folder: Path) -> None:
-    """Raise UserError if different slices, (n, 3) mm, lie at one position."""
-    # place[i] is the group of slice i among equal positions, count[g] how many slices it has
-    _, place, count = np.unique(positions.round(3), axis=0, return_inverse=True, return_counts=True)
-    if count.max() > 1:
-        double = np.flatnonzero(place.ravel() == int(count.argmax()))[:2]
-        files = ' and '.join(Path(names[index]).name for index in double)
+    Raises:
+        UserError: If there is no such series, a slice does not say where it lies or how its values
+            become HU, or slices are not those of one volume.
+    """
+    headers = _choose(path, wanted)
+    frames = [one for file, header in headers.items() for one in frames_of(header, file)]
+    if len(frames) < 2:
         raise UserError(
-            f'{folder}: {len(positions)} slices share {len(count)} positions, for instance '
+            f'{path} holds a single slice of its series: give the folder of all its DICOM slices'
+        )
+    held = sum(file.stat().st_size for file in headers)
+    check_size(path, sum(one.size[0] * one.size[1] for one in frames), held)
+    frames = _one_stack(frames, path)
+    # unspecified (US) is what ITK and other programs write
+    units = {one.unit for one in frames} - {'HU', 'US'}
+    if units:
+        said = printable(', '.join(sorted(units)))
+        _LOGGER.warning('%s: RescaleType is %s; values are taken for HU', path, said)
+    return frames
+
+
+def _choose(path: Path, wanted: str | None) -> dict[Path, Dataset]:
+    """Return the headers of the files of the requested or only CT series."""
+    series: dict[str, dict[Path, Dataset]] = {}
+    localizers = []
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        header = read_header(file) if file.is_file() else None
+        if header is None:
+            continue
+        if 'LOCALIZER' in str(header.get('ImageType')).upper():
+            localizers.append(file.name)
+        else:
+            series.setdefault(str(header.get('SeriesInstanceUID')), {})[file] = header
+    if localizers:
+        _LOGGER.warning('leaving out localizers: %s', printable(', '.join(localizers)))
+    if not series:
+        raise UserError(
+            f'{path} holds no DICOM series: give the folder that holds the slices themselves '
+            '(its subfolders are not searched)'
+        )
+    listing = '\n'.join(_describe(uid, headers) for uid, headers in series.items())
+    if wanted is not None and wanted not in series:
+        raise UserError(f'{path} has no series {wanted}; it has\n{listing}')
+    ct = [uid for uid in series if _modality(series[uid]) == 'CT' and wanted in (None, uid)]
+    if not ct:
+        raise UserError(f'{path} has no such CT series: give a CT scan. It has\n{listing}')
+    if len(ct) > 1:
+        raise UserError(f'{path} has several CT series: choose one with --series UID\n{listing}')
+    if len(series) > 1:
+        _LOGGER.warning('%s has %d series; taking %s of\n%s', path, len(series), ct[0], listing)
+    return _without_copies(series[ct[0]])
+
+
+def _describe(uid: str, headers: dict[Path, Dataset]) -> str:
+    """Return a line about a series for a message."""
+    described = next(iter(headers.values())).get('SeriesDescription') or 'no description'
+    return printable(f'  {uid}  {_modality(headers)}, {len(headers)} file(s), {described}')
+
+
+def _modality(headers: dict[Path, Dataset]) -> str:
+    return str(next(iter(headers.values())).get('Modality', ''))
+
+
+def _without_copies(headers: dict[Path, Dataset]) -> dict[Path, Dataset]:
+    """Return each slice's first file, and say which others have its identifier and place."""
+    first_of: dict[str, Path] = {}
+    copies = []
+    for path, header in headers.items():
+        # a file without an identifier is no copy of another one
+        uid = header.get('SOPInstanceUID') or path
+        key = f'{uid} {header.get("ImagePositionPatient")}'
+        if first_of.setdefault(key, path) is not path:
+            copies.append(f'{path.name} ({first_of[key].name} again)')
+    if copies:
+        _LOGGER.warning('leaving out copies of slices: %s', printable(', '.join(copies)))
+    return {path: headers[path] for path in first_of.values()}
+
+
+def _one_stack(frames: Sequence[Frame], path: Path) -> list[Frame]:
+    """Return the frames of one orientation, pixel spacing and size, in order.
+
+    Raises:
+        UserError: If several lie at one position, or there is no regular stack that nearly all
+            belong to.
+    """
+    groups: list[list[Frame]] = []
+    for one in frames:
+        for group in groups:
+            alike = np.abs(one.edges - group[0].edges).max() <= SAME_PLANE_MM
+            if alike and one.size == group[0].size:
+                group.append(one)
+                break
+        else:
+            groups.append([one])
+    groups.sort(key=len, reverse=True)
+    stack, *others = groups
+    normal = stack[0].normal
+    stack.sort(key=lambda one: float(one.position @ normal))
+    gaps = np.diff([one.position @ normal for one in stack])
+    rest = [one for group in others for one in group]
+    if rest:
+        regular = len(gaps) > 0 and np.ptp(gaps) <= TOLERANCE * np.median(gaps)
+        if not regular or len(rest) > MOST_LEFT_OUT * len(frames):
+            raise UserError(
+                f'{path} has {len(stack)} slices such as {stack[0].name} and {len(rest)} such as '
+                f'{rest[0].name}, which differ in orientation, pixel spacing or size: put the '
+                'files of one of them into a folder of their own'
+            )
+        listed = ', '.join(one.name for one in rest[:MOST_LISTED])
+        listed += ', ...' * (len(rest) > MOST_LISTED)
+        _LOGGER.warning(
+            'leaving out %d slice(s) of another orientation, pixel spacing or size: %s',
+            len(rest),
+            printable(listed),
+        )
+    double = np.flatnonzero(gaps < SPACING_LIMITS[0])
+    if len(double):
+        files = ' and '.join(one.name for one in stack[double[0] : double[0] + 2])
+        raise UserError(
+            f'{path}: {len(stack)} slices share {len(stack) - len(double)} positions, for instance '
             f'{files}, so that the series holds several acquisitions: put the files of one of '
             'them into a folder of their own'
         )
+    return stack
 
 
-def _note_irregular(positions: np.ndarray, image: sitk.Image, folder: Path) -> None:
-    """Compare the slices' own positions (n, 3) in mm with the regular grid that ITK makes of them.
+def _note_irregular(positions: np.ndarray, image: sitk.Image, path: Path) -> None:
+    """Compare the slices' own positions (n, 3) in mm with the regular grid of their image.
 
     Where one lies farther off than a tenth of their distance, the positions are put into the
     image's metadata.
     """
-    # the direction matrix has the axes i, j, k as columns; slices are stacked along k
     direction = np.array(image.GetDirection()).reshape(3, 3)[:, 2]
     steps = np.arange(len(positions))[:, None] * image.GetSpacing()[2] * direction
     # (n,) mm between each slice and the place that the regular grid has for it
     errors = np.linalg.norm(positions - (np.array(image.GetOrigin()) + steps), axis=1)
     worst = int(errors.argmax())
-    if errors[worst] > 0.1 * image.GetSpacing()[2]:
+    if errors[worst] > TOLERANCE * image.GetSpacing()[2]:
         image.SetMetaData(SLICE_POSITIONS, ' '.join(map(repr, positions.ravel().tolist())))
         shifts = find_shifts(image, positions)
         if shifts is None:
@@ -238,6 +223,6 @@ def _note_irregular(positions: np.ndarray, image: sitk.Image, folder: Path) -> N
                 'orthogonal grid; results are those of the slices as they are in the files'
             )
         _LOGGER.warning(
-            f'{folder}: {describe_irregular(positions, direction)}. {done}; world coordinates of '
+            f'{path}: {describe_irregular(positions, direction)}. {done}; world coordinates of '
             "lesions are from the slices' own positions"
         )

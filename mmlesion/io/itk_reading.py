@@ -35,12 +35,11 @@ def itk_path(path: str | Path) -> str:
     return str(path)
 
 
-def check_voxels(path: Path, num_slices: int = 1) -> None:
+def check_voxels(path: Path) -> None:
     """Compare the size in a header with what a file can hold, before room is made for it.
 
     Args:
         path (Path): The file.
-        num_slices (int): Files of a series, of which it is the first.
 
     Raises:
         UserError: If it is more than :data:`MAX_VOXELS`, or than the file's bytes unpack to.
@@ -49,11 +48,26 @@ def check_voxels(path: Path, num_slices: int = 1) -> None:
     reader = sitk.ImageFileReader()
     reader.SetFileName(itk_path(path))
     reader.ReadImageInformation()
-    voxels = num_slices * math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
-    held = num_slices * sum(data.stat().st_size for data in image_files(path))
+    voxels = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    held = sum(data.stat().st_size for data in image_files(path))
     # what NRRD packs by bzip2 has no such bound
-    packed = path.suffix.lower() not in ('.nrrd', '.nhdr')
-    if voxels > MAX_VOXELS or (packed and voxels > held * MAX_DEFLATION):
+    if path.suffix.lower() in ('.nrrd', '.nhdr'):
+        held = MAX_VOXELS
+    check_size(path, voxels, held)
+
+
+def check_size(path: Path, voxels: int, held: int) -> None:
+    """Compare the number of voxels that a header declares with the bytes that are there.
+
+    Args:
+        path (Path): The file or folder, for the message.
+        voxels (int): Declared.
+        held (int): Bytes.
+
+    Raises:
+        UserError: If there are more than :data:`MAX_VOXELS`, or than the bytes unpack to.
+    """
+    if voxels > min(MAX_VOXELS, held * MAX_DEFLATION):
         raise UserError(
             f'{path} declares {voxels} voxels in {held} bytes: it is damaged, or larger than any '
             f'CT scan ({MAX_VOXELS} voxels)'

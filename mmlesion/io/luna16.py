@@ -153,7 +153,8 @@ def read_luna16_ground_truth(
     Returns:
         GroundTruth: Items are series; x, y, z and diameter in mm, 10 mm where it is negative.
     """
-    items = [row[0] for row in read_csv(series) if row[0] != 'seriesuid']
+    items = [row[0].strip() for row in read_csv(series)]
+    items = [item for item in items if item != 'seriesuid']
     if len(set(items)) < len(items):
         raise UserError(f'{series}: a series is listed twice; name each once')
     nodules = _read_spheres(annotations, items, ignore=False)
@@ -240,7 +241,7 @@ def read_series_table(path: str | Path, columns: Sequence[str]) -> tuple[list[st
     series = header.index('seriesuid')
     names, values = [], []
     for row in rows:
-        names.append(row[series])
+        names.append(row[series].strip())
         values.append(tuple(row[place] for place in places))
     return names, to_numbers(values, len(columns), f'{path}: row', first=2)
 

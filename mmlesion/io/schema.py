@@ -32,6 +32,8 @@ LESION_TYPES = (
     'pelvis',
 )
 """DeepLesion's coarse types; ``lesion_type`` counts them from 1, and is -1 where unknown."""
+FLAGS = ('iscrowd', 'ignore', 'noisy')
+"""What keeps an annotation out of training or evaluation: 0 or 1."""
 CT_FIELDS = (
     'spacing',
     'slice_interval',
@@ -203,6 +205,26 @@ def _check_names(fields: Mapping[str, Any], schema: type) -> None:
     if not known.issuperset(fields):
         unknown = fields.keys() - known
         raise TypeError(f'{schema.__name__} has no field {", ".join(sorted(unknown))}')
+
+
+def check_flags(annotations: Iterable[Mapping[str, Any]], where: str) -> None:
+    """Check that the flags of annotations are numbers, not text, of which ``'0'`` would be true.
+
+    Args:
+        annotations (Iterable[Mapping]): Of a file.
+        where (str): What to call an annotation in the error message, before its number.
+
+    Raises:
+        UserError: If a flag is neither 0, 1, true, false nor null; the message names the first one.
+    """
+    for number, annotation in enumerate(annotations):
+        for name in FLAGS:
+            value = annotation.get(name)
+            if value not in (None, 0, 1):
+                raise UserError(
+                    f'{where} {number} (the first is 0) has "{name}": {value!r:.80}: write 0 or 1, '
+                    'as a number'
+                )
 
 
 def is_ignored(annotation: Mapping[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from .checks import find_names, get_column, some_names, to_numbers, to_whole_num
 from .json_files import write_json
 from .mhd import image_files
 from .resume import convert_once
-from .schema import is_ignored
+from .schema import check_flags, is_ignored
 
 FOLDER = 'volumes'
 
@@ -159,7 +159,10 @@ def volume_ground_truth(
     if not isinstance(data.get('annotations'), list):
         raise UserError(f'{path} needs a list "annotations": convert the data set again')
     where = f'{path}: volume'
-    uids = dict(zip(get_column(data['volumes'], 'id', where), _uids(data['volumes'], where)))
+    ids = get_column(data['volumes'], 'id', where)
+    uids = dict(zip(ids, _uids(data['volumes'], where)))
+    if len(uids) < len(ids):
+        raise UserError(f'{path}: two volumes have the same id; give each its own')
     # fold may be one number or several; None keeps volumes without a fold, too
     chosen = [v for v in data['volumes'] if fold is None or np.isin(v.get('fold'), fold)]
     if not chosen:
@@ -183,8 +186,15 @@ def _lesions(annotations: Sequence[dict], item: np.ndarray, where: str) -> Lesio
     centers = to_numbers(get_column(annotations, 'center_mm', where), 3, f'{where}, "center_mm"')
     diameters = get_column(annotations, 'diameter_mm', where)
     diameter = to_numbers(diameters, None, f'{where}, "diameter_mm"')
+    if (diameter <= 0).any():
+        number = int((diameter <= 0).argmax())
+        raise UserError(
+            f'{where} {number} (the first is 0) has "diameter_mm": {diameter[number]:g}: a sphere '
+            'has more than 0 mm; mend or drop it'
+        )
     categories = [ann.get('category_id', 1) for ann in annotations]
     label = to_whole_numbers(categories, f'{where}, "category_id"')
+    check_flags(annotations, where)
     ignore = np.array([is_ignored(ann) for ann in annotations], dtype=bool)
     attributes = {**lesion_attributes(annotations), 'diameter': diameter}
     return Lesions(item, np.column_stack([centers, diameter]), ignore, label, attributes)

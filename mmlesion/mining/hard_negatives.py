@@ -100,7 +100,9 @@ def label_volume(
     boxes, scores, _, tracklets = stack_boxes(
         proposals.boxes, proposals.scores, proposals.slices, one_class, theta
     )
-    # tracklets[i] is the 3D box of proposal i, so that their labels are those of the 3D boxes
+    # of each proposal its 3D box, so that the tracklets' labels are those of the 3D boxes
+    stacked = tracklets >= 0
+    proposals, tracklets = proposals.take(stacked), tracklets[stacked]
     lesions = annotated_boxes(volume, list(filter(is_target, volume.annotations)))
     known = annotated_boxes(volume, volume.annotations)
     labels = label_tracklets(proposals, tracklets, lesions, known, theta, theta_fp)

@@ -133,6 +133,7 @@ def write_dicom(folder: Path, image: sitk.Image, uid: str, patient: str) -> None
             '0020|000d': f'{uid}.0.1',
             '0020|000e': uid,
             '0020|0013': str(index + 1),
+            '0020|0052': f'{uid}.0.2',
             '0020|0032': '\\'.join(f'{mm:.6f}' for mm in position),
             '0020|0037': '1\\0\\0\\0\\1\\0',
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 QUALITY = 88  # of JPEG
@@ -21,6 +20,8 @@ def encode_slice(slice_hu: np.ndarray, window: Sequence[float]) -> str:
     Returns:
         str: ``data:image/jpeg;base64,...``.
     """
+    import cv2  # a page without pictures does not need it, nor what it links to
+
     low, high = window
     gray = np.clip((slice_hu - low) / (high - low), 0, 1) * 255
     options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]

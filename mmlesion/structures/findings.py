@@ -100,6 +100,16 @@ class Lesions(Columns):
     label: np.ndarray | None = None
     attributes: dict[str, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def repeated(self) -> np.ndarray:
+        """ndarray: (m,) bool, lesions that are listed before, in the same place and class."""
+        label = np.zeros(len(self)) if self.label is None else self.label
+        rows = np.column_stack([self.case, self.geometry, self.ignore, label])
+        _, first = np.unique(rows, axis=0, return_index=True)
+        repeated = np.ones(len(self), dtype=bool)
+        repeated[first] = False
+        return repeated
+
 
 class GroundTruth(NamedTuple):
     """The lesions to detect.

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import scipy  # its parts are loaded when they are used
 from pycocotools import mask as mask_utils
@@ -76,7 +75,7 @@ def shares_in_boxes(numbers: np.ndarray, wanted: np.ndarray, bboxes: np.ndarray)
         detections = wanted == number
         # (h + 1, w + 1) px above and to the left of each corner of a px: the px in a rectangle are
         # a sum over its four corners, so that the mask is counted once for all boxes
-        before = cv2.integral(segment.mask.astype(np.uint8))
+        before = np.pad(segment.mask.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
         x1, y1, x2, y2 = _edges(segment, bboxes[detections]).T
         inside = before[y2, x2] - before[y1, x2] - before[y2, x1] + before[y1, x1]
         shares[detections] = inside / before[-1, -1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,31 @@ from .errors import UserError
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+_INNER_BLANK = re.compile(r'[^\s,(\[{:]\s+[^\s,)\]}:]')
 SHIPPED = 'mmdet::'
 """What the name of a config begins with that mmdet ships, as ``mmdet::retinanet/...``."""
+
+
+def refuse_blanks(arguments: Sequence[str]) -> None:
+    """Refuse a blank in a value of ``--cfg-options``: mmengine would remove it without a word.
+
+    Blanks beside commas and brackets, and around a value, mean nothing and may go.
+
+    Args:
+        arguments (Sequence[str]): Of the command line.
+
+    Raises:
+        UserError: If a value has one, such as a path.
+    """
+    in_options = False
+    for argument in arguments:
+        if argument.startswith('--'):
+            in_options = argument == '--cfg-options'
+        elif in_options and _INNER_BLANK.search(argument.partition('=')[2].strip()):
+            raise UserError(
+                f'--cfg-options {argument}: mmengine removes the blanks of a value; name a path '
+                'without, or set the value in a config file'
+            )
 
 
 def load_config(

@@ -14,6 +14,9 @@ from typing import Any, Callable, NoReturn
 
 from .openmp import let_threads_sleep
 
+FRAMEWORKS = ('torch', 'mmcv', 'mmengine', 'mmdet')
+"""What networks need, and no other part of the package; they are installed by their own rules."""
+
 
 class UserError(Exception):
     """Input that mmlesion cannot use. The message states what, where and what to do."""
@@ -88,9 +91,12 @@ def cli(main: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(main)
     def wrapped(*args: Any) -> Any:
+        from .configs import refuse_blanks  # which needs the errors of this module
+
         let_threads_sleep()
         try:
             with terminable():
+                refuse_blanks(sys.argv)
                 return main(*args)
         except (UserError, OutputError) as error:
             sys.exit(f'error: {printable(str(error))}')
@@ -99,6 +105,14 @@ def cli(main: Callable[..., Any]) -> Callable[..., Any]:
         except MemoryError as error:
             what = printable(f' ({error})' if str(error) else '')
             sys.exit(f'error: the memory does not suffice for the input{what}')
+        except ModuleNotFoundError as error:
+            # scoring, conversion and export do without
+            if (error.name or '').partition('.')[0] not in FRAMEWORKS:
+                raise
+            sys.exit(
+                f'error: this needs {", ".join(FRAMEWORKS)}, and {error.name} is not installed: '
+                'install them by tools/setup_env.sh, or by pip as docs/installation.md says'
+            )
         except Exception as error:
             from .mmdet_tools import explain  # with mmengine, which not every tool needs
 

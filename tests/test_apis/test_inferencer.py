@@ -133,7 +133,70 @@ def test_known_blocks_at_their_place(body, transforms):
     assert {lesion.score for lesion in lesions} == {0.75}
     if atol < 0.5:
         large = max(lesions, key=lambda lesion: lesion.diameter_mm)
-        assert large.diameter_mm == pytest.approx(10 * 1.6 - 2 * 4, abs=1e-3)
+        assert large.diameter_mm == pytest.approx(10 * 1.6, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    'config, margin',
+    [
+        (CONFIG, 4),
+        (REPO / 'configs/lens/lens_densenet121_1xb4-8e_deeplesion.py', 4),
+        (REPO / 'configs/baselines/faster-rcnn_r18_fpn_lidc2d.py', 0),
+        (REPO / 'configs/elixirnet/faster-rcnn_r50_fpn_4xb2-1x_kits19.py', 0),
+    ],
+)
+def test_margin_of_boxes_is_that_of_the_dataset(body, config, margin):
+    detect = threshold_inferencer(dict(type='NormalizeSpacing', spacing=1.6))
+    cfg = Config.fromfile(config)
+    cfg.model = threshold_config().model
+    with pytest.warns(UserWarning, match='random'):
+        assert LesionInferencer(cfg, device='cpu').box_margin == margin
+    detect.box_margin = margin
+    large = max(detect(body), key=lambda lesion: lesion.diameter_mm)
+    assert large.diameter_mm == pytest.approx(10 * 1.6 - 2 * margin, abs=1e-3)
+
+
+def test_a_score_threshold_changes_no_lesion(body):
+    """The second slice of the first block has a lower score than its others."""
+    detect = threshold_inferencer(dict(type='NormalizeSpacing', spacing=1.6))
+    whole = detect.model.predict
+
+    def scored(inputs, samples, rescale=True):
+        found = whole(inputs, samples, rescale)
+        for image, sample in zip(inputs, found):
+            # the neighbor below of a block's second slice has the block, that of its first not
+            second = (image[0] > 500).any() and (image[2] > 500).any()
+            sample.pred_instances.scores[:] = 0.5 if second else 0.9
+        return found
+
+    detect.model.predict = scored
+    everything = detect(body)
+    assert len(everything) == 2 and detect(body, pred_score_thr=0.8) == everything
+    assert {lesion.slice_range for lesion in everything} == {(3, 6), (9, 9)}
+    assert detect(body, pred_score_thr=0.91) == []
+
+
+@pytest.mark.parametrize(
+    'trained_on, message',
+    [
+        (dict(max_size=48), 'windows of 48 px, not slices of 50 x 60 px'),
+        (dict(spacing=(0.5, 0.9)), 'pixels of 0.5 to 0.9 mm, not of 1.60 mm'),
+        (dict(max_size=60, spacing=(0.5, 1.5)), None),
+        ({}, None),
+    ],
+)
+def test_a_scan_unlike_those_trained_on_is_refused(body, trained_on, message, caplog):
+    cfg = threshold_config(dict(type='NormalizeSpacing', spacing=1.6))
+    cfg.test_dataloader.dataset.metainfo = dict(trained_on=trained_on)
+    with pytest.warns(UserWarning, match='random'):
+        detect = LesionInferencer(cfg, device='cpu', show_progress=False)
+    if message is None:
+        assert len(detect(body)) == 2
+        return
+    with pytest.raises(UserError, match=f'{message}.*--any-scan'):
+        detect(body)
+    detect.any_scan = True
+    assert len(detect(body)) == 2 and message in caplog.text
 
 
 @pytest.mark.parametrize('order, flips', [((2, 0, 1), (1, 0, 1)), ((1, 2, 0), (0, 1, 0))])

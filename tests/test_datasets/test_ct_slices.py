@@ -1,4 +1,5 @@
 import json
+import logging
 from pathlib import Path
 from unittest.mock import patch
 
@@ -6,6 +7,7 @@ import pytest
 from mmdet.registry import DATASETS
 
 from mmlesion.datasets import CTSliceDataset, ct_slices
+from mmlesion.io.coco import coco_ground_truth
 from mmlesion.utils import UserError
 
 KEY_SLICES = Path(__file__).parents[3] / 'shared/data/deeplesion'
@@ -81,14 +83,17 @@ def test_is_registered_with_mmdet():
     assert DATASETS.get('CTSliceDataset') is CTSliceDataset
 
 
+LESION = '[{"id": 1, "name": "lesion"}]'
+
+
 @pytest.mark.parametrize(
     'content, message',
     [
-        ('{"images": [', 'is not JSON'),
-        ('', 'is not JSON'),
-        ('[]', 'is not a COCO annotation file'),
+        ('{"images": [', 'is not valid JSON'),
+        ('', 'is not valid JSON'),
+        ('[]', 'needs lists "images" and "annotations"'),
         ('{"images": [], "annotations": [], "categories": []}', 'lists no images'),
-        ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "'file_name'"),
+        (f'{{"images": [{{"id": 1}}], "annotations": [], "categories": {LESION}}}', "'file_name'"),
     ],
 )
 def test_bad_annotation_file(tmp_path, content, message):
@@ -143,7 +148,88 @@ def test_dense_supervision_counts_lesions_without_a_mask(two_images):
     with patch.object(ct_slices, 'print_log') as log:
         two_images.content['annotations'][0]['segmentation'] = [[4, 5, 14, 5, 14, 13]]
         build(two_images, pipeline=DENSE)
-    assert not log.called
+    assert not any('no mask' in call.args[0] for call in log.call_args_list)
+
+
+def test_mmdets_masks_are_needed_of_each_annotation(two_images):
+    masks = [dict(type='LoadAnnotations', with_mask=True)]
+    with pytest.raises(UserError, match='2 of 2 annotations .* take LoadLesionAnnotations'):
+        build(two_images, pipeline=masks)
+    build(two_images, pipeline=[dict(masks[0], type='LoadLesionAnnotations')])
+
+
+def test_boxes_whose_area_was_not_measured_are_trained_with(two_images):
+    two_images.content['annotations'][0]['area'] = 0
+    two_images.add_lesion(2, [2, 2, 9, 9])
+    del two_images.content['annotations'][-1]['area']
+    trained = [[i['ignore_flag'] for i in d['instances']] for d in build(two_images)]
+    assert trained == [[0, 1], [0]]
+
+
+LOST = {
+    'less than 1 px wide or high': [[4, 5, 0.9, 8], [4, 5, 10, 0], [4, 5, -3, 8]],
+    'outside of their image': [[32, 5, 3, 3], [-4, 5, 4, 3], [5, 24.5, 3, 3]],  # 32 x 24 px
+}
+
+
+@pytest.mark.parametrize('reason', LOST)
+def test_boxes_that_vanish_are_counted(two_images, reason):
+    for box in LOST[reason]:
+        two_images.add_lesion(1, box)
+    with patch.object(ct_slices, 'print_log') as log:
+        dataset = build(two_images)
+    message, _, level = log.call_args.args
+    assert level == logging.WARNING
+    assert message.startswith('1 of 5 annotations of ')
+    assert message.endswith(f'to train with: 3 {reason}, 1 iscrowd, ignore or noisy')
+    # what mmdet has left is what was counted
+    instances = [i for sample in dataset for i in sample['instances']]
+    assert [i['ignore_flag'] for i in instances] == [0, 1]
+    del two_images.content['annotations'][0]
+    with pytest.raises(UserError, match=f'leaves no lesion to train with: .* 3 {reason}, 1 is'):
+        build(two_images)
+    build(two_images, test_mode=True)
+
+
+def test_flags_alone_are_no_cause_for_a_warning(two_images):
+    with patch.object(ct_slices, 'print_log') as log:
+        build(two_images)
+    assert log.call_args.args[2] == logging.INFO
+
+
+def test_annotations_that_are_listed_twice(two_images):
+    two_images.add_lesion(1, [4, 5, 10, 8])
+    with patch.object(ct_slices, 'print_log') as log:
+        build(two_images)
+    message, _, level = log.call_args.args
+    assert level == logging.WARNING and '1 are listed twice' in message
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda c: c['images'][1].update(id=1), 'two images have the same id'),
+        (lambda c: c['annotations'][0].update(image_id=7), 'images that are not listed: 7'),
+        (lambda c: c['annotations'][0].update(iscrowd='0'), 'has "iscrowd": \'0\': write 0 or 1'),
+        (lambda c: c['annotations'][1].update(noisy='false'), 'annotation 1 .* "noisy": \'false\''),
+        (lambda c: c['annotations'][1].update(ignore=[]), 'has "ignore": \\[\\]'),
+        (lambda c: [a.update(ignore=1) for a in c['annotations']], 'no lesion to train with'),
+    ],
+)
+def test_what_evaluation_refuses_training_refuses_too(two_images, change, message):
+    change(two_images.content)
+    with pytest.raises(UserError, match=message):
+        build(two_images)
+    path = two_images.write()
+    if 'train' not in message:
+        with pytest.raises(UserError, match=message):
+            coco_ground_truth(json.loads(path.read_text()), path)
+
+
+def test_a_byte_order_mark(two_images):
+    path = two_images.write()
+    two_images.write = lambda: path.write_text(json.dumps(two_images.content), 'utf-8-sig')
+    assert len(build(two_images)) == 2
 
 
 def test_paths_stay_under_the_root(two_images):

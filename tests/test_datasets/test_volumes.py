@@ -86,6 +86,30 @@ def test_marks_of_a_lesion_are_tested_with_and_not_trained_with(root):
     assert trained.get_data_info(0)['instances'][2]['center_mm'] == [-2.0, 25.0, 286.9]
 
 
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda c: c['volumes'][1].update(id=1), 'two volumes have the same id'),
+        (lambda c: c['annotations'][0].update(ignore='0'), 'annotation 0 .* "ignore": \'0\''),
+        (lambda c: c['annotations'][0].update(diameter_mm=0), '"diameter_mm": 0: a sphere'),
+    ],
+)
+def test_what_evaluation_refuses_training_refuses_too(root, change, message):
+    edit(root, change)
+    with pytest.raises(UserError, match=message):
+        build(root)
+
+
+def test_annotations_that_are_listed_twice_and_a_byte_order_mark(root, monkeypatch):
+    logged = []
+    monkeypatch.setattr(volumes, 'print_log', lambda text, *_: logged.append(text))
+    edit(root, lambda c: c['annotations'].append(dict(c['annotations'][0], id=9)))
+    path = root / 'volumes.json'
+    path.write_text(path.read_text(), 'utf-8-sig')
+    build(root)
+    assert logged == [f'1 annotations of {path} are listed twice, and used twice']
+
+
 def test_folds(root):
     assert ids(build(root)) == [1, 2, 3]
     assert ids(build(root, fold=1)) == [1, 3]

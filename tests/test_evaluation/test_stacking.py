@@ -127,3 +127,14 @@ def test_links_are_the_same_however_many_pairs_are_compared_at_once(monkeypatch)
     # a track has at most one box on a slice, and none is left out in between
     for track in range(whole.max() + 1):
         assert (np.diff(np.sort(slices[whole == track])) == 1).all()
+
+
+@pytest.mark.parametrize(
+    'share, z, members', [(0.3, [2, 5], [-1, 0, 0, 0, -1]), (0, [1, 6], [0] * 5)]
+)
+def test_faint_ends_are_left_out(share, z, members):
+    scores = [0.02, 0.9, 0.1, 0.4, 0.2]  # the faint box in the middle is a part of the lesion
+    rows = [[0, 0, 10, 10, score, index, 0] for index, score in enumerate(scores, start=1)]
+    boxes, scores, _, found = stack(rows, end_share=share)
+    np.testing.assert_allclose(boxes[0, [2, 5]], z)
+    assert scores.tolist() == [0.9] and found.tolist() == members

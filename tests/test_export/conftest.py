@@ -1,8 +1,10 @@
 import json
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 SPACING = 0.8  # mm, of rows and columns
 SIZE = 48, 40  # columns, rows
@@ -27,9 +29,6 @@ def write_series(folder, kind, hu_at=None):
         kind (str): Key of GAPS.
         hu_at (Callable, optional): Takes (rows, columns, 3) LPS mm, returns HU.
     """
-    pydicom = pytest.importorskip('pydicom', reason='DICOM output needs the extra "dicom"')
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
-
     folder.mkdir(parents=True)
     study, series, frame = (generate_uid(entropy_srcs=[kind, what]) for what in 'abc')
     columns, rows = SIZE

@@ -4,12 +4,14 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+import SimpleITK as sitk
+from bare_environment import FRAMEWORKS, run_without
 
 from .conftest import SPACING
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'export_lesions.py'
-pydicom = pytest.importorskip('pydicom', reason='DICOM output needs the extra "dicom"')
 pytest.importorskip('highdicom', reason='DICOM output needs the extra "dicom"')
 
 
@@ -18,6 +20,12 @@ def export(load_tool, exported):
     main = load_tool(TOOL).main
     results, positions, center = exported
     return lambda *options: main([str(results), *options])
+
+
+def test_no_format_needs_a_framework(tmp_path, exported):
+    done = run_without(tmp_path, FRAMEWORKS, 'export_lesions.py', exported[0], '--out', tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob('lesions.*'))) == 3
 
 
 def frame_positions(segmentation):
@@ -156,3 +164,131 @@ def test_key_slices_outside_the_volume_are_refused(export, exported, key_slice):
     path.write_text(json.dumps(content))
     with pytest.raises(SystemExit, match='a key_slice is outside 0 to 11'):
         export()
+
+
+def edit_series(results, edit):
+    """Change the headers of a series; ``edit`` takes a header and its number."""
+    for number, path in enumerate(sorted((results.parent / 'dicom').iterdir())):
+        one = pydicom.dcmread(path)
+        edit(one, number)
+        one.save_as(path)
+
+
+def put(**fields):
+    return lambda one, number: [setattr(one, name, value) for name, value in fields.items()]
+
+
+TYPE_2 = (
+    'PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime StudyID AccessionNumber '
+    'ReferringPhysicianName SliceThickness'
+).split()
+
+
+@pytest.mark.parametrize('exported', ['regular'], indirect=True)
+@pytest.mark.parametrize('name', TYPE_2)
+def test_what_may_be_unknown_is_empty(export, exported, name):
+    results = exported[0]
+    edit_series(results, lambda one, number: delattr(one, name))
+    export()
+    for kind in ('seg', 'sr'):
+        written = pydicom.dcmread(results / f'lesions.{kind}.dcm')
+        assert name == 'SliceThickness' or (name in written and not written[name].value)
+    if name == 'SliceThickness':
+        (measures,) = (
+            pydicom.dcmread(results / 'lesions.seg.dcm')
+            .SharedFunctionalGroupsSequence[0]
+            .PixelMeasuresSequence
+        )
+        assert measures.SliceThickness == 2.5
+
+
+INVALID = {'PatientBirthDate': '00000000', 'StudyDate': '20200231', 'PatientSex': 'Z9'}
+
+
+@pytest.mark.parametrize('exported', ['regular'], indirect=True)
+@pytest.mark.filterwarnings('ignore:Invalid value')
+def test_invalid_values_are_emptied(export, exported, caplog):
+    edit_series(exported[0], put(**INVALID))
+    export()
+    written = pydicom.dcmread(exported[0] / 'lesions.seg.dcm')
+    assert [written[name].value for name in INVALID] == ['', '', '']
+    assert 'empty in the exports: PatientBirthDate, PatientSex, StudyDate' in caplog.text
+
+
+@pytest.mark.parametrize('exported', ['regular'], indirect=True)
+@pytest.mark.parametrize(
+    ('charset', 'person'),
+    [('ISO_IR 100', 'Müller^Jörg'), (['', 'ISO 2022 IR 87'], 'Yamada^Tarou=山田^太郎')],
+)
+def test_names_in_other_characters(export, exported, charset, person):
+    edit_series(exported[0], put(SpecificCharacterSet=charset, PatientName=person))
+    export()
+    for kind in ('seg', 'sr'):
+        assert pydicom.dcmread(exported[0] / f'lesions.{kind}.dcm').PatientName == person
+
+
+def numbered(name):
+    return lambda one, number: setattr(one, name, f'1.2.{number % 2}')
+
+
+@pytest.mark.parametrize('exported', ['regular'], indirect=True)
+@pytest.mark.parametrize(
+    ('edit', 'message'),
+    [
+        (lambda one, number: delattr(one, 'FrameOfReferenceUID'), 'no valid FrameOfReferenceUID'),
+        (put(StudyInstanceUID=''), 'no valid StudyInstanceUID'),
+        (lambda one, number: delattr(one, 'SOPInstanceUID'), 'no valid SOPInstanceUID'),
+        (numbered('FrameOfReferenceUID'), 'different values of FrameOfReferenceUID'),
+        (numbered('StudyInstanceUID'), 'different values of StudyInstanceUID'),
+        (numbered('PatientID'), 'different values of PatientID'),
+        (put(SOPInstanceUID='1.2.3'), 'two slices have one SOPInstanceUID'),
+    ],
+)
+def test_series_without_an_identity(export, exported, edit, message):
+    """Nothing is written, markups included, which alone do not need one."""
+    edit_series(exported[0], edit)
+    with pytest.raises(SystemExit, match=message) as caught:
+        export()
+    assert '\n' not in str(caught.value)
+    assert not list(exported[0].glob('lesions.*.dcm')) + list(exported[0].glob('*.mrk.json'))
+    export('--formats', 'slicer', '--dicom', str(exported[0].parent / 'dicom'))
+
+
+@pytest.mark.parametrize('exported', ['regular'], indirect=True)
+def test_a_lesion_that_a_reader_has_deleted(export, exported):
+    """Segments are numbered anew, lesions keep their names."""
+    results = exported[0]
+    content = json.loads((results / 'lesions.json').read_text())
+    (lesion,) = content['lesions']
+    content['lesions'] = [dict(lesion, id=number, score=1 - number / 10) for number in (2, 4)]
+    (results / 'lesions.json').write_text(json.dumps(content))
+    image = sitk.ReadImage(str(results / 'lesions.nii.gz'))
+    labels = 2 * sitk.GetArrayFromImage(image)
+    labels[3, 5:7, 5:8], labels[2, 5, 5] = 4, 3  # of 3, which is deleted, a voxel is left
+    changed = sitk.GetImageFromArray(labels)
+    changed.CopyInformation(image)
+    sitk.WriteImage(changed, str(results / 'lesions.nii.gz'))
+    export()
+    segmentation = pydicom.dcmread(results / 'lesions.seg.dcm')
+    segments = segmentation.SegmentSequence
+    assert [one.SegmentNumber for one in segments] == [1, 2]
+    assert [one.TrackingID for one in segments] == ['lesion 2', 'lesion 4']
+    of_frame = [
+        frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        for frame in segmentation.PerFrameFunctionalGroupsSequence
+    ]
+    areas = segmentation.pixel_array.sum(axis=(1, 2)).tolist()
+    assert sorted(zip(of_frame, areas)) == [(1, 24), (1, 24), (1, 24), (2, 6)]
+
+
+@pytest.mark.parametrize('exported', ['regular'], indirect=True)
+def test_all_files_or_none(export, exported, monkeypatch):
+    from highdicom.sr import ComprehensiveSR
+
+    def full(self, path):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(ComprehensiveSR, 'save_as', full)
+    with pytest.raises(SystemExit, match='No space left'):
+        export()
+    assert not list(exported[0].glob('lesions.*.dcm')) + list(exported[0].glob('*.mrk.json'))

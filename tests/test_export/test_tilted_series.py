@@ -4,6 +4,7 @@ import json
 import logging
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage
@@ -20,8 +21,6 @@ from mmlesion.structures import Segment
 from mmlesion.structures.ct_volume import CTVolume
 
 from .conftest import NUM, SIZE, SPACING, slice_positions, write_series
-
-pydicom = pytest.importorskip('pydicom', reason='DICOM output needs the extra "dicom"')
 
 CENTER = np.array([-3.0, 4.5, 112.0])  # of the ball, LPS mm
 SHIFT = 2.5 * np.tan(np.radians(15)) / SPACING  # px from one slice to the next

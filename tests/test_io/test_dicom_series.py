@@ -2,20 +2,16 @@
 
 import io
 import shutil
-import subprocess
+from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
-
-from mmlesion.io.ct import read_ct
-from mmlesion.structures.ct_volume import CTVolume
-from mmlesion.utils import UserError
-
-pydicom = pytest.importorskip('pydicom', reason='pydicom writes what is read')
-from pydicom.encaps import encapsulate  # noqa: E402
-from pydicom.uid import (  # noqa: E402
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
     CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -28,6 +24,11 @@ from pydicom.uid import (  # noqa: E402
     RLELossless,
     generate_uid,
 )
+
+from mmlesion.io.ct import read_ct
+from mmlesion.io.dicom_series import read_series
+from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.utils import UserError
 
 ROWS, COLUMNS, NUM, SPACING, GAP = 20, 24, 6, 0.8, 2.5
 SERIES = generate_uid(entropy_srcs=['series'])
@@ -87,21 +88,36 @@ def localizer(path, series):
 
 
 @pytest.mark.parametrize(
-    'syntax', [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless]
+    'syntax',
+    [
+        ExplicitVRLittleEndian,
+        ImplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+        RLELossless,
+    ],
 )
 def test_transfer_syntaxes(tmp_path, hu, syntax):
     write_slices(tmp_path / 'a', hu, syntax=syntax)
     assert (sitk.GetArrayFromImage(read_ct(tmp_path / 'a')) == hu).all()
 
 
-def dcmtk(name, *options):
-    """Compress each file by a program of dcmtk."""
-    program = shutil.which(name)
-    if program is None:
-        pytest.skip(f'no {name} is installed (Debian: apt-get install dcmtk)')
+def gdcm_to(name):
+    """Compress each file by GDCM."""
+    gdcm = pytest.importorskip('gdcm', reason='python-gdcm compresses')
 
     def compress(path):
-        subprocess.run([program, *options, str(path), str(path)], check=True, capture_output=True)
+        reader, writer = gdcm.ImageReader(), gdcm.ImageWriter()
+        reader.SetFileName(str(path))
+        assert reader.Read()
+        change = gdcm.ImageChangeTransferSyntax()
+        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, name)))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        writer.SetFileName(str(path))
+        assert writer.Write()
 
     return compress
 
@@ -123,10 +139,10 @@ def jpeg_2000():
 
 
 COMPRESSED = {
-    'JPEG lossless, first-order': (JPEGLosslessSV1, lambda: dcmtk('dcmcjpeg', '+e1')),
-    'JPEG lossless': (JPEGLossless, lambda: dcmtk('dcmcjpeg', '+el')),
-    'JPEG-LS': (JPEGLSLossless, lambda: dcmtk('dcmcjpls', '+el')),
-    'RLE': (RLELossless, lambda: dcmtk('dcmcrle')),
+    'JPEG lossless, first-order': (JPEGLosslessSV1, lambda: gdcm_to('JPEGLosslessProcess14_1')),
+    'JPEG lossless': (JPEGLossless, lambda: gdcm_to('JPEGLosslessProcess14')),
+    'JPEG-LS': (JPEGLSLossless, lambda: gdcm_to('JPEGLSLossless')),
+    'RLE': (RLELossless, lambda: gdcm_to('RLELossless')),
     'JPEG 2000': (JPEG2000Lossless, jpeg_2000),
 }
 
@@ -181,32 +197,269 @@ def test_dicomdir_beside_the_slices(tmp_path, hu):
     assert (sitk.GetArrayFromImage(read_ct(tmp_path / 'a')) == hu).all()
 
 
-def test_enhanced_multi_frame(tmp_path, hu):
+def regular():
+    """LPS mm (n, 3) of the first px of each slice."""
+    return np.stack([np.full(NUM, -9.0), np.full(NUM, -8.0), 50 + GAP * np.arange(NUM)], axis=1)
+
+
+def item(**fields):
+    one = pydicom.Dataset()
+    for name, value in fields.items():
+        setattr(one, name, value)
+    return one
+
+
+def write_enhanced(path, hu, positions, axes=(1, 0, 0, 0, 1, 0), intercepts=None, edit=None):
+    """Write a multi-frame file; frames may have an intercept each."""
     one = dataset(EnhancedCTImageStorage, 'enhanced')
-    one.NumberOfFrames = NUM
-    shared, frames = pydicom.Dataset(), []
-    measures, orientation, rescale = (pydicom.Dataset() for _ in range(3))
-    measures.PixelSpacing, measures.SliceThickness = [SPACING, SPACING], GAP
-    measures.SpacingBetweenSlices = GAP
-    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    rescale.RescaleIntercept, rescale.RescaleSlope, rescale.RescaleType = -1024, 1, 'HU'
-    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
-    shared.PixelValueTransformationSequence = [rescale]
-    for number in range(NUM):
-        frame, place = pydicom.Dataset(), pydicom.Dataset()
-        place.ImagePositionPatient = [-9.0, -8.0, 50 + GAP * number]
-        frame.PlanePositionSequence = [place]
-        frames.append(frame)
-    one.SharedFunctionalGroupsSequence = [shared]
-    one.PerFrameFunctionalGroupsSequence = frames
+    one.NumberOfFrames = len(hu)
+    of_all = item(
+        PixelMeasuresSequence=[item(PixelSpacing=[SPACING, 0.75], SliceThickness=GAP)],
+        PlaneOrientationSequence=[item(ImageOrientationPatient=[f'{v:.9f}' for v in axes])],
+    )
+    frames = []
+    for number, position in enumerate(positions):
+        intercept = -1024 if intercepts is None else intercepts[number]
+        rescale = item(RescaleIntercept=intercept, RescaleSlope=1, RescaleType='HU')
+        place = item(ImagePositionPatient=[f'{value:.6f}' for value in position])
+        frames.append(
+            item(PlanePositionSequence=[place], PixelValueTransformationSequence=[rescale])
+        )
+    one.SharedFunctionalGroupsSequence, one.PerFrameFunctionalGroupsSequence = [of_all], frames
     set_pixels(one, hu)
     del one.RescaleIntercept, one.RescaleSlope
-    (tmp_path / 'a').mkdir()
-    one.save_as(tmp_path / 'a' / 'all.dcm', enforce_file_format=True)
+    if intercepts is not None:
+        stored = hu - np.reshape(intercepts, (-1, 1, 1))
+        one.PixelRepresentation, one.PixelData = 1, stored.astype('<i2').tobytes()
+    if edit is not None:
+        edit(one)
+    path.parent.mkdir(exist_ok=True)
+    one.save_as(path, enforce_file_format=True)
+
+
+@pytest.mark.parametrize('as_file', [False, True])
+def test_enhanced_multi_frame(tmp_path, hu, as_file, caplog):
+    """Frames in any order, with a rescale each."""
+    order = np.random.default_rng(3).permutation(NUM)
+    intercepts = [-1024, 0, 0, -1000, 0, 10]
+    path = tmp_path / 'a' / 'all.dcm'
+    write_enhanced(path, hu[order], regular()[order], intercepts=intercepts)
+    image = read_ct(path if as_file else path.parent)
+    assert (sitk.GetArrayFromImage(image) == hu).all()
+    assert image.GetSpacing() == pytest.approx((0.75, SPACING, GAP))
+    assert image.GetOrigin() == pytest.approx((-9, -8, 50))
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize('kind', ['tilted axes', 'missing'])
+def test_enhanced_points_lie_where_the_frames_do(tmp_path, hu, kind, caplog):
+    positions, axes = regular(), np.array([[1.0, 0, 0], [0, 1, 0]])
+    if kind == 'missing':
+        positions[4:, 2] += 2 * GAP
+    else:
+        axes[1] = 0, np.cos(0.25), np.sin(0.25)
+    write_enhanced(tmp_path / 'a' / 'all.dcm', hu, positions, axes.ravel())
+    volume = CTVolume(read_ct(tmp_path / 'a'))
+    assert {'missing': '2 slices are missing', 'tilted axes': 'tilted by 14.3'}[kind] in caplog.text
+    index = np.array([(3, 5, k) for k in range(NUM)])
+    expected = positions + np.array([3 * 0.75, 5 * SPACING]) @ axes
+    assert volume.to_world(volume.points_from_index(index)) == pytest.approx(expected, abs=1e-4)
+    assert (sitk.GetArrayFromImage(volume.image) == hu).all()
+
+
+def without(name):
+    """Return what removes a field from a header and its functional groups."""
+
+    def edit(one):
+        for groups in [one, *one.SharedFunctionalGroupsSequence]:
+            for place in [groups, *(element.value[0] for element in groups if element.VR == 'SQ')]:
+                if name in place:
+                    delattr(place, name)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ('edit', 'message'),
+    [
+        (without('ImageOrientationPatient'), 'all.dcm, frame 0 .* has no ImageOrientationPatient'),
+        (without('PixelSpacing'), 'all.dcm, frame 0 .* has no PixelSpacing'),
+        (without('PerFrameFunctionalGroupsSequence'), 'all.dcm, frame 0 .* has no '),
+        (lambda one: one.PerFrameFunctionalGroupsSequence.pop(), 'has 6 frames and describes 5'),
+        (lambda one: setattr(one, 'NumberOfFrames', 10**9), 'declares'),
+    ],
+)
+def test_enhanced_files_that_do_not_say_where(tmp_path, hu, edit, message):
+    write_enhanced(tmp_path / 'a' / 'all.dcm', hu, regular(), edit=edit)
+    with pytest.raises(UserError, match=message):
+        read_ct(tmp_path / 'a')
+
+
+def test_two_phases_in_an_enhanced_file(tmp_path, hu):
+    write_enhanced(tmp_path / 'a' / 'all.dcm', hu, np.repeat(regular()[:3], 2, axis=0))
+    with pytest.raises(UserError, match='6 slices share 3 positions'):
+        read_ct(tmp_path / 'a')
+
+
+def edit_slices(folder, edit, which=range(NUM)):
+    """Change the headers of some slices, by their numbers from the lowest."""
+    for number in which:
+        path = folder / f'{(number * 5) % NUM}.dcm'
+        one = pydicom.dcmread(path)
+        edit(one)
+        one.save_as(path)
+
+
+def put(**fields):
+    return lambda one: [setattr(one, name, value) for name, value in fields.items()]
+
+
+def drop(*names):
+    return lambda one: [delattr(one, name) for name in names]
+
+
+CORONAL = [1, 0, 0, 0, 0, -1]
+HEADERS = {
+    'no position in one': (drop('ImagePositionPatient'), [2], '4.dcm has no ImagePosition'),
+    'no positions': (drop('ImagePositionPatient'), range(NUM), 'has no ImagePositionPatient'),
+    'no orientation': (drop('ImageOrientationPatient'), [1], '5.dcm has no ImageOrientation'),
+    'no spacing': (drop('PixelSpacing'), range(NUM), 'has no PixelSpacing'),
+    'an empty spacing': (put(PixelSpacing=None), [3], '3.dcm has no PixelSpacing'),
+    'spacing 0': (put(PixelSpacing=[0, 0]), [3], '3.dcm has the spacing'),
+    'orientation 0': (put(ImageOrientationPatient=[0] * 6), [0], 'no pair of orthogonal'),
+    'oblique axes': (put(ImageOrientationPatient=[1, 0, 0, 0.5, 1, 0]), [0], 'orthogonal'),
+    'no rescale': (drop('RescaleSlope', 'RescaleIntercept'), range(NUM), 'no RescaleSlope'),
+    'no intercept': (drop('RescaleIntercept'), [0], '0.dcm has no RescaleIntercept'),
+    'slope 0': (put(RescaleSlope=0), [0], 'has the RescaleSlope 0'),
+    'one coronal': (put(ImageOrientationPatient=CORONAL), [3], '5 slices such as .* and 1 such'),
+    'other px in one': (put(PixelSpacing=[1.6, 1.6]), [3], 'differ in orientation, pixel spacing'),
+    'half of other px': (put(PixelSpacing=[1, 1]), [3, 4, 5], '3 slices such as .* and 3 such as'),
+    'colors': (put(PhotometricInterpretation='RGB'), [3], '3.dcm has colors'),
+    'three samples': (put(SamplesPerPixel=3), [3], '3.dcm has colors'),
+    'no rows': (put(Rows=0), [3], '3.dcm has no pixels'),
+}
+
+
+@pytest.mark.parametrize('name', HEADERS)
+def test_headers_that_are_refused(tmp_path, hu, name):
+    edit, which, message = HEADERS[name]
+    write_slices(tmp_path / 'a', hu)
+    edit_slices(tmp_path / 'a', edit, which)
+    with pytest.raises(UserError, match=message) as caught:
+        read_ct(tmp_path / 'a')
+    assert '\n' not in str(caught.value)
+
+
+def test_a_type_of_value_that_does_not_exist(tmp_path, hu):
+    write_slices(tmp_path / 'a', hu)
+    path = tmp_path / 'a' / '3.dcm'
+    content = path.read_bytes()
+    assert content.count(b'\x20\x00\x32\x00DS') == 1
+    path.write_bytes(content.replace(b'\x20\x00\x32\x00DS', b'\x20\x00\x32\x00QQ'))
+    with pytest.raises(UserError, match='3.dcm is a damaged CT slice'):
+        read_ct(tmp_path / 'a')
+
+
+@pytest.mark.parametrize('field', ['ImagePositionPatient', 'PixelSpacing', 'RescaleSlope'])
+def test_numbers_that_are_none(tmp_path, hu, field):
+    write_slices(tmp_path / 'a', hu)
+    path = tmp_path / 'a' / '3.dcm'
+    one = pydicom.dcmread(path)
+    element = one.get_item(field)
+    for text in (b'nan', b'inf', b'two'):
+        value = b'\\'.join([text] * element.value.count(b'\\') + [text])
+        one[field] = element._replace(value=value + b' ' * (len(value) % 2), length=len(value))
+        one.save_as(path)
+        with pytest.raises(UserError, match=f'3.dcm has (the|no) {field}|3.dcm is a damaged'):
+            read_ct(tmp_path / 'a')
+
+
+HARMLESS = {
+    'MONOCHROME1': put(PhotometricInterpretation='MONOCHROME1'),
+    'distance 0': put(SpacingBetweenSlices=0),
+    'a negative distance': put(SpacingBetweenSlices=-GAP),
+    'another class': put(SOPClassUID='1.2.840.10008.5.1.4.1.1.13.1.1'),
+    'one instance number': put(InstanceNumber=1),
+    'unspecified': put(RescaleType='US'),
+}
+
+
+@pytest.mark.parametrize('name', HARMLESS)
+def test_what_changes_neither_place_nor_hu(tmp_path, hu, name, caplog):
+    """The photometric interpretation is for display: stored values become HU by the rescale."""
+    write_slices(tmp_path / 'a', hu)
+    edit_slices(tmp_path / 'a', HARMLESS[name])
     image = read_ct(tmp_path / 'a')
     assert (sitk.GetArrayFromImage(image) == hu).all()
     assert image.GetSpacing() == pytest.approx((SPACING, SPACING, GAP))
     assert image.GetOrigin() == pytest.approx((-9, -8, 50))
+    assert not caplog.messages
+
+
+def test_another_unit_is_said(tmp_path, hu, caplog):
+    write_slices(tmp_path / 'a', hu)
+    edit_slices(tmp_path / 'a', put(RescaleType='Z_EFF'))
+    read_ct(tmp_path / 'a')
+    assert 'RescaleType is Z_EFF' in caplog.text
+
+
+def test_fractions_of_hu(tmp_path, hu):
+    write_slices(tmp_path / 'a', hu)
+    edit_slices(tmp_path / 'a', put(RescaleIntercept='-1023.5'), [2])
+    expected = hu + np.where(np.arange(NUM) == 2, 0.5, 0)[:, None, None]
+    assert (sitk.GetArrayFromImage(read_ct(tmp_path / 'a')) == expected).all()
+
+
+@pytest.mark.parametrize('meta', [True, False])
+def test_slices_without_a_preamble(tmp_path, hu, meta):
+    write_slices(tmp_path / 'a', hu, syntax=ImplicitVRLittleEndian)
+    for path in (tmp_path / 'a').iterdir():
+        start = (
+            132 if meta else 144 + pydicom.dcmread(path).file_meta.FileMetaInformationGroupLength
+        )
+        path.write_bytes(path.read_bytes()[start:])
+    assert (sitk.GetArrayFromImage(read_ct(tmp_path / 'a')) == hu).all()
+
+
+def test_an_unmarked_scout_is_left_out(tmp_path, hu, caplog):
+    write_slices(tmp_path / 'a', hu)
+    localizer(tmp_path / 'a' / 'scout.dcm', SERIES)
+    one = pydicom.dcmread(tmp_path / 'a' / 'scout.dcm')
+    one.ImageType = ['ORIGINAL', 'PRIMARY', 'AXIAL']
+    one.save_as(tmp_path / 'a' / 'scout.dcm')
+    image = read_ct(tmp_path / 'a')
+    assert (sitk.GetArrayFromImage(image) == hu).all()
+    assert image.GetSpacing() == pytest.approx((SPACING, SPACING, GAP))
+    assert 'leaving out 1 slice(s) of another orientation' in caplog.text
+    assert 'scout.dcm' in caplog.text
+
+
+def test_a_slice_with_the_identifier_of_another_is_kept(tmp_path, hu):
+    write_slices(tmp_path / 'a', hu)
+    edit_slices(tmp_path / 'a', put(SOPInstanceUID='1.2.3'), [2, 3])
+    assert (sitk.GetArrayFromImage(read_ct(tmp_path / 'a')) == hu).all()
+
+
+@pytest.mark.parametrize('name', ['77654033/CT2', '98892001/CT5N'])
+def test_real_series(name, caplog):
+    """Places and HU are those that pydicom gives, slice by slice."""
+    whole = pydicom.data.get_testdata_file('CT_small.dcm', download=False)
+    folder = Path(whole).parent / 'dicomdirtests' / name
+    if not folder.is_dir():
+        pytest.skip('this pydicom comes without its test files')
+    slices = [pydicom.dcmread(path) for path in folder.iterdir()]
+    slices.sort(key=lambda one: one.ImagePositionPatient[2])
+    image = read_series(folder)
+    volume = CTVolume(image)
+    for number, one in enumerate(slices):
+        hu = one.pixel_array * float(one.RescaleSlope) + float(one.RescaleIntercept)
+        assert (sitk.GetArrayFromImage(image)[number] == hu).all()
+        index = np.array([(0, 0, number), (1, 0, number), (0, 1, number)])
+        corner = np.array(one.ImagePositionPatient, float)
+        rows, columns = one.PixelSpacing
+        expected = corner + [(0, 0, 0), (columns, 0, 0), (0, rows, 0)]
+        place = volume.to_world(volume.points_from_index(index))
+        assert place == pytest.approx(expected, abs=0.02)
 
 
 @pytest.mark.parametrize('kind', ['tilted', 'missing'])

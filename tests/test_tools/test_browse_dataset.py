@@ -67,13 +67,12 @@ def test_pictures_of_the_test_phase(config, browse, capsys):
     names = ['000001_01_02_005.png', '000002_01_02_006.png']
     assert sorted(p.name for p in out.iterdir()) == names
     picture = cv2.imread(str(out / names[0]))
-    # 80 x 60 px are resized to 256 x 192, and the box with them.
-    assert picture.shape == (192, 256, 3)
-    expected = np.array([30, 54, 20, 36]) * 3.2
+    assert picture.shape == (60, 80, 3)
+    expected = np.array([30, 54, 20, 36])
     np.testing.assert_allclose(box_extent(picture), expected, atol=2)
     # HU 100 * 5 + 2 * y + x - 1000 in the sample's own window, -600 to 200.
-    y, x = 150, 100
-    hu = 500 + 2 * (y / 3.2) + x / 3.2 - 1000
+    y, x = 48, 30
+    hu = 500 + 2 * y + x - 1000
     assert picture[y, x, 0] == pytest.approx((hu + 600) / 800 * 255, abs=2)
     assert '2/2' in capsys.readouterr().err
 
@@ -105,8 +104,8 @@ def test_a_window_that_the_pipeline_cuts_is_not_shown(config, browse):
     window = 'test_dataloader.dataset.pipeline.1.windows=((-200,250),)'
     browse(config, '--phase', 'test', '--output-dir', out, '--cfg-options', window)
     picture = cv2.imread(str(out / '000001_01_02_005.png'))
-    y, x = 191, 255
-    hu = 500 + 2 * (y / 3.2) + x / 3.2 - 1000  # below -200: black
+    y, x = 59, 79
+    hu = 500 + 2 * y + x - 1000  # below -200: black
     assert hu < -200 and picture[y, x].max() <= 2
 
 

@@ -24,9 +24,10 @@ def legacy(tmp_path):
     return path
 
 
-def test_a_trusted_file_is_converted(run_tool, legacy, tmp_path, capsys):
+@pytest.mark.parametrize('trust', [(), ('--trust',)])
+def test_an_old_file_of_tensors_needs_no_trust(run_tool, legacy, tmp_path, capsys, trust):
     out = tmp_path / 'sub/new.pth'
-    run_tool(TOOL, legacy, out, '--trust')
+    run_tool(TOOL, legacy, out, *trust)
     assert 'wrote' in capsys.readouterr().out
     expected = torch.load(legacy, weights_only=False)['state_dict']
     torch.testing.assert_close(load_from_local(str(out))['state_dict'], expected)

@@ -2,6 +2,7 @@ import csv
 import importlib.util
 import json
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,7 @@ def test_unknown_images_are_left_out_aloud(tmp_path, coco, capsys):
     assert result['unknown_items'] == 1 and result['detections_in_unknown_items'] == 3
     error = capsys.readouterr().err
     assert '2 of 3 items have no predictions' in error
-    assert '1 items with predictions are not in the ground truth (7); their 3' in error
+    assert '1 items with predictions are not in the ground truth (7: text here' in error
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,31 @@ def test_bad_files(tmp_path, coco):
     stray = dump(stray, tmp_path / 'stray.json')
     assert 'not listed: 2' in refused(tmp_path, 'deeplesion', '--gt', stray, '--pred', pred)
     assert '--bootstrap' in refused(tmp_path, *args, pred, '--bootstrap', -1)
+
+
+def test_text_is_no_number(tmp_path, coco):
+    texts = [dict(row, image_id=str(row['image_id'])) for row in RESULTS]
+    pred = dump(texts, tmp_path / 'text.json')
+    message = refused(tmp_path, 'deeplesion', '--gt', coco, '--pred', pred)
+    assert '(9, 7: text here, numbers there)' in message
+
+
+@pytest.mark.parametrize(
+    'box, message',
+    [
+        ([0, 0, 9, 9], '1 lesions are listed twice, and count twice'),
+        ([0, 0, 0, 9], '1 of 4 boxes of .* are less than 1 px wide or high: they count'),
+        ([-20, 0, 9, 9], '1 of 4 boxes of .* are outside of their image: they count'),
+    ],
+)
+def test_annotations_that_cannot_be_meant(tmp_path, coco, capsys, box, message):
+    content = json.loads(Path(coco).read_text())
+    content['annotations'].append(dict(content['annotations'][0], id=99, bbox=box))
+    pred = dump(RESULTS, tmp_path / 'pred.json')
+    spoilt = dump(content, tmp_path / 'spoilt.json')
+    result = run(tmp_path, 'deeplesion', '--gt', spoilt, '--pred', pred)
+    assert result['num_lesions'] == 3
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_out_that_is_a_file(tmp_path, coco):
@@ -239,6 +265,14 @@ def test_luna16(tmp_path, luna16, capsys):
     assert result['groups']['10-30 mm']['num_lesions'] == 1
     error = capsys.readouterr().err
     assert '2 of 4 items have no predictions' in error and '(s9)' in error
+
+
+def test_blanks_behind_a_series(tmp_path, luna16):
+    plain = write_csv(SUBMISSION, tmp_path / 'plain.csv')
+    padded = [[f'{cell} ' if str(cell)[0] == 's' else cell for cell in row] for row in SUBMISSION]
+    blanks = write_csv(padded, tmp_path / 'blanks.csv')
+    first, second = (run(tmp_path, *luna16, '--pred', pred) for pred in (plain, blanks))
+    assert first['curve'] == second['curve'] and second['unknown_items'] == 1
 
 
 def test_true_negative_patients_at_another_sensitivity(tmp_path, luna16, capsys):

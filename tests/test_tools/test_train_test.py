@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from forked_programs import run_script
+from mmengine.config import Config
+from mmengine.runner import Runner
 
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
@@ -92,6 +94,17 @@ def test_two_processes_give_the_same_froc_as_one(data, trained, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert _froc(one) == _froc(two)
     assert json.loads(Path(f'{one}.bbox.json').read_text())  # there was something to compare
+
+
+def test_a_prefix_keeps_its_blanks(load_tool):
+    class Described(Runner):
+        def __init__(self, cfg, **options):
+            self.prefix = cfg.test_evaluator.outfile_prefix
+
+    cfg = Config(dict(model={}, work_dir='a b', test_evaluator={}))
+    with load_tool('test.py').options_of_config({'test_evaluator.outfile_prefix': 'a b/report'}):
+        assert Described.from_cfg(cfg).prefix == 'a b/report'
+    assert Described.from_cfg(Config(dict(cfg, test_evaluator=dict(outfile_prefix=1)))).prefix == 1
 
 
 def _froc(prefix):

@@ -21,7 +21,7 @@ from mmlesion.evaluation.groups import group_lesions
 from mmlesion.evaluation.tables import froc_table
 from mmlesion.io.cases import SUFFIX, write_cases
 from mmlesion.io.checks import some_names
-from mmlesion.io.coco import coco_ground_truth, read_coco_results
+from mmlesion.io.coco import box_warnings, coco_ground_truth, read_coco_results
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.luna16 import read_luna16_ground_truth
 from mmlesion.io.sub_volumes import read_lens_ground_truth, read_lens_predictions
@@ -129,6 +129,8 @@ def read(args):
 def warnings(args, truth, predictions):
     """Return warnings about the ground truth and the predictions, one line each."""
     lines = coverage_warnings(truth, predictions)
+    if args.protocol == 'deeplesion':
+        lines += box_warnings(read_json(args.gt), truth, args.gt)
     if args.protocol == 'luna16':
         lines += luna16_scan_warnings(args.gt, truth.cases)
     return lines
@@ -158,7 +160,7 @@ def main(argv=None):
     if predictions.unknown_cases and not len(predictions.detections):
         raise UserError(
             f'{args.pred} has detections of other items than {args.gt} alone '
-            f'({some_names(predictions.unknown_cases)}): give those of one test set'
+            f'({some_names(predictions.unknown_cases, truth.cases)}): give those of one test set'
         )
     groups = group_lesions(truth.lesions.attributes, args.groups, args.gt)
     for line in warnings(args, truth, predictions):

@@ -1,7 +1,8 @@
-"""Convert a trusted checkpoint that mmlesion refuses: from before torch 1.6, or TorchScript.
+"""Convert a checkpoint that mmlesion refuses: from before torch 1.6, or TorchScript.
 
-The file is loaded by torch.load, which RUNS WHATEVER THE FILE SAYS. Give --trust only for a file
-whose maker you trust, and which came to you unchanged.
+A file that holds tensors alone, as torchvision's old ones do, is read without running anything. Any
+other needs --trust: torch.load then RUNS WHATEVER THE FILE SAYS. Give it only for a file whose
+maker you trust, and which came to you unchanged.
 """
 
 import argparse
@@ -18,26 +19,35 @@ def parse_args(argv=None):
     )
     parser.add_argument('checkpoint', help='input file')
     parser.add_argument('out', help='output file, such as vgg19.pth')
-    parser.add_argument('--trust', action='store_true', help='execute the code in the file')
+    parser.add_argument(
+        '--trust', action='store_true', help='execute the code in the file, if it needs that'
+    )
     return parser.parse_args(argv)
 
 
-def load_trusted(path):
-    """Load a checkpoint with all its code.
+def load(path, trust):
+    """Load a checkpoint, with all its code if that is needed and it is trusted.
 
     Args:
         path (str): The file.
+        trust (bool): Whether its code may run.
 
     Returns:
         dict: The checkpoint, or the weights of the module or program that it is.
 
     Raises:
-        UserError: If torch cannot read it, or it is something else.
+        UserError: If torch cannot read it, it is something else, or needs trust.
     """
     import torch
 
     try:
-        checkpoint = torch.load(path, map_location='cpu', weights_only=False)
+        checkpoint = load_data(path)
+        if checkpoint is None and not trust:
+            raise UserError(
+                f'loading {path} may run code in it: give --trust if you trust its origin'
+            )
+        if checkpoint is None:
+            checkpoint = torch.load(path, map_location='cpu', weights_only=False)
     except (OSError, RuntimeError, EOFError, ImportError, AttributeError) as error:
         raise UserError(f'torch cannot read {path}: {error}') from None
     except pickle.UnpicklingError as error:
@@ -49,16 +59,26 @@ def load_trusted(path):
     return checkpoint
 
 
+def load_data(path):
+    """Return the content of a checkpoint that is data alone; None of any other."""
+    import torch
+
+    if torch.__version__ < (2, 6):
+        return None  # code in a file could run nevertheless (CVE-2025-32434)
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except OSError:
+        raise
+    except Exception:  # what a damaged pickle raises is anything
+        return None
+
+
 @cli
 def main(argv=None):
     args = parse_args(argv)
-    if not args.trust:
-        raise UserError(
-            f'loading {args.checkpoint} may run code in it: give --trust if you trust its origin'
-        )
     if os.path.exists(args.out):
         raise UserError(f'{args.out} exists: name another file')
-    checkpoint = load_trusted(args.checkpoint)
+    checkpoint = load(args.checkpoint, args.trust)
     write_checkpoint(checkpoint, args.out)
     print(f'wrote {args.out}')
 
@@ -67,7 +87,7 @@ def write_checkpoint(checkpoint, out):
     """Write a checkpoint that mmlesion can read.
 
     Args:
-        checkpoint (dict): What :func:`load_trusted` returns.
+        checkpoint (dict): What :func:`load` returns.
         out (str): The file.
 
     Raises:

@@ -3,9 +3,10 @@
 _base_ = './deeplesion.py'
 
 data_root = 'data/kits19/'
-train_dataloader = dict(dataset=dict(data_root=data_root))
-val_dataloader = dict(dataset=dict(data_root=data_root))
-test_dataloader = dict(dataset=dict(data_root=data_root))
+metainfo = dict(box_margin=0.0)  # boxes of masks are tight
+train_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo))
+val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo))
+test_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo))
 
 val_evaluator = dict(ann_file=data_root + 'val.json')
 test_evaluator = dict(ann_file=data_root + 'test.json')

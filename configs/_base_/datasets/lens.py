@@ -70,7 +70,11 @@ train_set = dict(
     pipeline=train_pipeline,
     backend_args=backend_args,
 )
-deeplesion = dict(train_set, dataset_name='deeplesion', data_root='data/deeplesion/')
+# mm by which a box exceeds its lesion on each side; those of the other datasets are tight
+padded = dict(box_margin=4.0)
+deeplesion = dict(
+    train_set, dataset_name='deeplesion', data_root='data/deeplesion/', metainfo=padded
+)
 luna16 = dict(train_set, dataset_name='luna16', data_root='data/luna16_slices/')
 lits = dict(train_set, dataset_name='lits', data_root='data/lits/')
 nih_ln = dict(train_set, dataset_name='nih_ln', data_root='data/nih_ln/')
@@ -94,6 +98,7 @@ val_dataloader = dict(
         type=dataset_type,
         dataset_name='deeplesion',
         data_root='data/deeplesion/',
+        metainfo=padded,
         ann_file='manual_val.json',
         data_prefix=dict(img='Images_png/'),
         test_mode=True,
@@ -111,6 +116,7 @@ test_dataloader = dict(
         type=dataset_type,
         dataset_name='deeplesion',
         data_root='data/deeplesion/',
+        metainfo=padded,
         ann_file='manual_test.json',
         data_prefix=dict(img='Images_png/'),
         test_mode=True,

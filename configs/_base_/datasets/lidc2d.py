@@ -6,7 +6,10 @@ _base_ = './deeplesion.py'
 data_root = 'data/lidc2d/'
 # from air to bone: nodules stand out of the lung, and end at the chest wall
 window = dict(type='WindowHU', windows=((-1024, 400),), output_range=(0.0, 255.0))
-enlarge = dict(type='Resize', scale=(192, 192), keep_ratio=True)
+# a factor, not a size: slices of a whole body are then enlarged as much
+enlarge = dict(type='Resize', scale_factor=2.0, keep_ratio=True)
+# Readers' outlines are tight. Of the body around a nodule there is little: infer.py says so.
+metainfo = dict(box_margin=0.0, trained_on=dict(max_size=96, spacing=(0.49, 0.98)))
 train_pipeline = [
     *_base_.train_pipeline[:2],
     window,
@@ -23,11 +26,13 @@ tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
 train_dataloader = dict(
     batch_size=8,
     sampler=dict(_delete_=True, type='LesionSliceSampler'),
-    dataset=dict(data_root=data_root, pipeline=train_pipeline),
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline),
 )
-val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
+val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline))
 test_dataloader = dict(
-    dataset=dict(data_root=data_root, ann_file='val.json', pipeline=test_pipeline)
+    dataset=dict(
+        data_root=data_root, metainfo=metainfo, ann_file='val.json', pipeline=test_pipeline
+    )
 )
 
 # A box ends where its last pixel ends; in boxes of a few pixels one more would count.

@@ -2,18 +2,21 @@
 
 from .autocast_modules_hook import AutocastModulesHook
 from .branch_schedule_hook import BranchScheduleHook
+from .check_finite_hook import CheckFiniteHook
 from .epoch_seed_hook import EpochSeedHook
 from .fold_hook import FoldHook
 from .freeze_modules_hook import FreezeModulesHook
 from .hard_crop_hook import HardCropHook
 from .keep_freed_memory_hook import KeepFreedMemoryHook
 from .resumable_early_stopping_hook import ResumableEarlyStoppingHook
+from .shared_memory_hook import SharedMemoryHook
 from .validated_checkpoint_hook import ValidatedCheckpointHook
 from .visualization_hook import LesionVisualizationHook
 
 __all__ = [
     'AutocastModulesHook',
     'BranchScheduleHook',
+    'CheckFiniteHook',
     'EpochSeedHook',
     'FoldHook',
     'FreezeModulesHook',
@@ -21,5 +24,6 @@ __all__ = [
     'KeepFreedMemoryHook',
     'LesionVisualizationHook',
     'ResumableEarlyStoppingHook',
+    'SharedMemoryHook',
     'ValidatedCheckpointHook',
 ]

@@ -110,6 +110,7 @@ def stack_boxes(
     slices: np.ndarray,
     labels: np.ndarray,
     iou_thr: float = 0.5,
+    end_share: float = 0.3,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Stack the 2D boxes of neighboring slices into 3D boxes, as LENS does with its proposals.
 
@@ -118,20 +119,27 @@ def stack_boxes(
     scores; in z it runs from its first slice to its last. The paper leaves the score open: here it
     is the highest of the 2D boxes. A box on a single slice is kept.
 
+    Faint boxes at either end of a track are left out, unlike in the paper: they would have next to
+    no weight in x and y, but full weight in z.
+
     Args:
         boxes (ndarray): (n, 4) boxes x1, y1, x2, y2 in px.
         scores (ndarray): (n,) scores.
         slices (ndarray): (n,) slice indices, 0-based.
         labels (ndarray): (n,) class labels.
         iou_thr (float): Defaults to 0.5.
+        end_share (float): A track begins and ends with boxes whose score is at least this share of
+            its highest. Defaults to 0.3; 0 keeps all boxes, as the paper does.
 
     Returns:
         tuple[ndarray]: (m, 6) boxes x1, y1, z1, x2, y2, z2, where slice n extends from n to n + 1,
         with their (m,) scores and (m,) labels, in descending order of score; and the (n,) index of
-        the 3D box that each 2D box belongs to.
+        the 3D box that each 2D box belongs to, -1 for those left out.
     """
-    tracks = link_boxes(boxes, scores, slices, labels, iou_thr)
-    num_tracks = tracks.max(initial=-1) + 1
+    linked = link_boxes(boxes, scores, slices, labels, iou_thr)
+    num_tracks = linked.max(initial=-1) + 1
+    kept = _within_ends(linked, scores, slices, num_tracks, end_share)
+    tracks, boxes, scores, slices = linked[kept], boxes[kept], scores[kept], slices[kept]
     boxes_3d = np.zeros((num_tracks, 6))
     weights = np.maximum(scores, np.finfo(float).tiny)  # boxes of score 0 still have an average
     total = np.bincount(tracks, weights, num_tracks)
@@ -145,7 +153,21 @@ def stack_boxes(
     np.maximum.at(boxes_3d[:, 5], tracks, slices + 1)
     scores_3d, labels_3d = np.zeros(num_tracks), np.zeros(num_tracks, int)
     np.maximum.at(scores_3d, tracks, scores)
-    labels_3d[tracks] = labels
+    labels_3d[linked] = labels
     # The tracks move to their place in `order`; its inverse says where each track went.
     order = np.argsort(-scores_3d, kind='stable')
-    return boxes_3d[order], scores_3d[order], labels_3d[order], np.argsort(order)[tracks]
+    members = np.where(kept, np.argsort(order)[linked], -1)
+    return boxes_3d[order], scores_3d[order], labels_3d[order], members
+
+
+def _within_ends(
+    tracks: np.ndarray, scores: np.ndarray, slices: np.ndarray, num_tracks: int, share: float
+) -> np.ndarray:
+    """Return which boxes lie between the first and the last strong box of their track, (n,)."""
+    highest = np.zeros(num_tracks)
+    np.maximum.at(highest, tracks, scores)
+    strong = scores >= share * highest[tracks]
+    first, last = np.full(num_tracks, np.inf), np.full(num_tracks, -np.inf)
+    np.minimum.at(first, tracks[strong], slices[strong])
+    np.maximum.at(last, tracks[strong], slices[strong])
+    return (slices >= first[tracks]) & (slices <= last[tracks])

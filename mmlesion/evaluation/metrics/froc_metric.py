@@ -222,7 +222,7 @@ class FROCMetric(BaseMetric):
 
     def _warn(self, predictions: Predictions, categories: Mapping[int, str]) -> None:
         """Warn if predictions are missing or unknown, or if no lesion counts."""
-        for line in coverage_warnings(self.truth, predictions):
+        for line in coverage_warnings(self.truth, predictions) + self.task.warnings():
             print_log(line, 'current', logging.WARNING)
         if self._lesions(categories).ignore.all():
             print_log(

@@ -181,6 +181,10 @@ class FROCTask(ABC):
         """
         return [name for name in categories if name in classes]
 
+    def warnings(self) -> list[str]:
+        """Return warnings about the annotation file, one line each; here there are none."""
+        return []
+
     def parse_segments(self, sample: Mapping) -> list | None:
         """Return the segment of each detection of a sample; None where there are no masks."""
         return None

@@ -11,7 +11,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmlesion.io.coco import coco_ground_truth
+from mmlesion.io.coco import box_warnings, coco_ground_truth
 from mmlesion.io.json_files import write_json
 from mmlesion.structures import Detections, file_shift
 
@@ -45,6 +45,7 @@ class SliceTask(FROCTask):
 
     def __init__(self, content: dict, ann_file: str) -> None:
         self.content = content
+        self.ann_file = ann_file
         self.truth = coco_ground_truth(content, ann_file)
         self.images = {image['id']: image for image in content['images']}
 
@@ -55,6 +56,10 @@ class SliceTask(FROCTask):
         # files may place pixel centers at whole numbers; the detector has them at half ones
         boxes = original_boxes(detections, sample, image) - file_shift(image)
         return SampleDetections(image_id, image_id, replace(detections, geometry=boxes))
+
+    def warnings(self) -> list[str]:
+        """Return warnings about boxes that are none on their images."""
+        return box_warnings(self.content, self.truth, self.ann_file)
 
     def parse_segments(self, sample: Mapping) -> list | None:
         """Return the segments' fields of COCO results; None without a map of segments."""

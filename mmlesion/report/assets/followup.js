@@ -1,5 +1,7 @@
 const fixed = (value, digits) => (value === null ? '–' : value.toFixed(digits));
-const signed = (value) => (value === null ? '–' : `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(0)} %`);
+// rounded first: what rounds to 0 has no sign
+const sign = (whole) => (whole < 0 ? '−' : whole > 0 ? '+' : '');
+const signed = (value) => (value === null ? '–' : `${sign(Math.round(value))}${Math.abs(value).toFixed(0)} %`);
 
 // Lengths are in mm.
 function draw(picture, text) {
@@ -26,7 +28,7 @@ function cellOf(row, when) {
 }
 
 function rowOf(row) {
-  const distance = row.distance_mm === null ? '' : `, ${fixed(row.distance_mm, 1)} mm from where it is expected`;
+  const distance = row.distance_mm === null ? '' : `, ${fixed(row.distance_mm, 1)} mm from its earlier place after registration`;
   const [low, high] = row.window;
   const about = `${row.label}: ${row.status}${distance}; window ${low} to ${high} HU`;
   const node = element('tr', { 'data-status': row.status }, element('td', {}, about));
@@ -47,6 +49,9 @@ function fill() {
 
 const { earlier_mm: before, later_mm: after, change_percent: change, response } = data.total;
 byId('studies').textContent = `Earlier: ${data.studies.earlier}. Later: ${data.studies.later}.`;
+byId('warnings').replaceChildren(...data.warnings.map((text) => element('p', { class: 'warning' }, text)));
+// without a mask a lesion has its box alone
+byId('lines').hidden = !data.rows.some((row) => Object.values(row.pictures).some((picture) => picture.ends));
 byId('total').textContent =
   `Sum of long diameters: ${fixed(before, 1)} to ${fixed(after, 1)} mm (${signed(change)}), ${response} by RECIST 1.1's limits.`;
 byId('status').addEventListener('change', fill);

@@ -126,7 +126,6 @@ def test_compare_studies(case, refuses):
     Case(EXPORT, 'a full disk', 'cannot be written', fault=no_space),
 )
 def test_export_lesions(case, refuses):
-    pytest.importorskip('pydicom', reason='a DICOM series needs the extra "dicom"')
     refuses(case)
 
 

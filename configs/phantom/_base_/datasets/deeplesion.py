@@ -1,8 +1,8 @@
-# The synthetic data of tools/dataset_converters/make_phantom.py, at its native 256 x 256 px.
+# The synthetic data of tools/dataset_converters/make_phantom.py, at its native size.
 _base_ = '../../../_base_/datasets/deeplesion.py'
 
 data_root = 'data/phantom/'
-native_size = dict(type='Resize', scale=(256, 256), keep_ratio=True)
+native_size = dict(type='Resize', scale_factor=1.0, keep_ratio=True)
 train_pipeline = [*_base_.train_pipeline[:3], native_size, *_base_.train_pipeline[4:]]
 test_pipeline = [*_base_.test_pipeline[:2], native_size, *_base_.test_pipeline[3:]]
 tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
