@@ -33,7 +33,7 @@ from mmlesion.io.results import read_results
 from mmlesion.report.followup_content import Study, followup_content, study_warnings
 from mmlesion.report.page import check_html_name, write_page
 from mmlesion.structures.ct_volume import CTVolume
-from mmlesion.utils import UserError, check_range, cli
+from mmlesion.utils import UserError, check_range, cli, printable
 from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
 
@@ -129,8 +129,8 @@ def main(argv: list[str] | None = None) -> None:
     pairs = pair_lesions(*columns, expected, args.max_distance)
     total = sum_of_diameters(*columns, pairs)
     rows = followup_rows(earlier.lesions, later.lesions, pairs)
-    print(f'earlier: {earlier.title}\nlater: {later.title}\n')
-    print(followup_text(rows, total))
+    print(printable(f'earlier: {earlier.title}\nlater: {later.title}\n'))
+    print(printable(followup_text(rows, total)))
     for line in study_warnings(earlier, later):
         print(f'warning: {line}', file=sys.stderr)
     if args.out:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmlesion.apis.lesions import SCORE_THR, SLICE_BATCH
 from mmlesion.io.volume_list import list_volumes
-from mmlesion.utils import UserError, check_range, cli
+from mmlesion.utils import UserError, check_range, cli, printable
 from mmlesion.utils.freed_memory import keep_freed_memory
 
 
@@ -111,7 +111,7 @@ def report(lesions, out_dir):
         center = ', '.join(f'{value:.1f}' for value in lesion.center_mm)
         diameters = f'{lesion.diameter_mm:.1f} x {lesion.short_diameter_mm:.1f}'
         numbers = f'{lesion.id:4} {lesion.score:6.3f} {diameters:>13}'
-        print(f'{numbers}  {center:26}  {lesion.label}')
+        print(printable(f'{numbers}  {center:26}  {lesion.label}'))
 
 
 def report_many(statuses, out_dir):

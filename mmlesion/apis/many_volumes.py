@@ -11,9 +11,10 @@ from tqdm import tqdm
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.json_files import read_json, to_json
+from mmlesion.io.names import text_cell
 from mmlesion.io.resume import volume_digest
 from mmlesion.io.volume_list import ListedVolume
-from mmlesion.utils import UserError
+from mmlesion.utils import UserError, printable
 
 from .inferencer import LesionInferencer
 
@@ -78,7 +79,7 @@ def _detect_one(
     try:
         lesions = inferencer(path, out_dir=folder, **options)
     except UserError as error:
-        tqdm.write(f'error: {name}: {error}')
+        tqdm.write(printable(f'error: {name}: {error}'))
         return VolumeStatus(name, 'failed', None, path, str(error))
     return VolumeStatus(name, 'done', len(lesions), path)
 
@@ -113,7 +114,11 @@ def _write_statuses(statuses: Sequence[VolumeStatus], path: Path) -> None:
         with open(temporary, 'w', newline='', encoding='utf-8') as file:
             writer = csv.writer(file)
             writer.writerow(STATUS_COLUMNS)
-            writer.writerows(statuses)
+            for one in statuses:
+                # printable: a file's name need not be UTF-8
+                texts = map(printable, (one.name, one.volume, one.message))
+                name, volume, message = map(text_cell, texts)
+                writer.writerow([name, one.status, one.lesions, volume, message])
 
 
 def _join_lesions(statuses: Sequence[VolumeStatus], out_dir: Path) -> None:
@@ -132,4 +137,4 @@ def _join_lesions(statuses: Sequence[VolumeStatus], out_dir: Path) -> None:
                 if not header_written:
                     writer.writerow(['volume', *header])
                     header_written = True
-                writer.writerows([status.name, *row] for row in rows)
+                writer.writerows([text_cell(status.name), *row] for row in rows)

@@ -18,7 +18,7 @@ from terminaltables import AsciiTable
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.json_files import write_json_text
-from mmlesion.utils import UserError, check_range, run_parallel
+from mmlesion.utils import UserError, check_range, printable, run_parallel
 
 SPLITS = ('train', 'val', 'test')
 
@@ -146,7 +146,8 @@ class Run:
                 write_json_text(content, path)
             if skipped:
                 path = stack.enter_context(atomic_write(self.skipped_file))
-                path.write_text(''.join(f'{one.message}\n' for one in skipped), encoding='utf-8')
+                lines = (f'{printable(one.message)}\n' for one in skipped)
+                path.write_text(''.join(lines), encoding='utf-8')
         if not skipped:
             self.skipped_file.unlink(missing_ok=True)
 
@@ -328,7 +329,7 @@ def print_skipped(
     for one in skipped:
         kinds[one.kind] += 1
         if limit is None or kinds[one.kind] <= limit:
-            print(f'{what}: {one.message}', file=sys.stderr)
+            print(printable(f'{what}: {one.message}'), file=sys.stderr)
     if listed and limit is not None and max(kinds.values(), default=0) > limit:
         print(f'{what}: ... all are in {listed}', file=sys.stderr)
 

@@ -44,7 +44,7 @@ from .slices import SliceConverter, check_labels, read_scan, set_case_fields, sp
 
 FRAMES = ('voxel', 'LPS', 'RAS')
 # nnU-Net names the first channel of a scan <case>_0000
-_FILE = re.compile(r'(.+?)(?:_0000)?\.(?:nii|nii\.gz|mha|mhd|nrrd)')
+_FILE = re.compile(r'(.+?)(?:_0000)?\.(?:nii|nii\.gz|mha|mhd|nrrd)', re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """Atomic writing of files and folders.
 
-What is being written has a hidden name, and is locked. A process that is killed leaves it there
-without the lock, by which :func:`remove_partial` knows it.
+What is being written has a hidden name with the host's, and is locked. A process that is killed
+leaves it there without the lock, by which :func:`remove_partial` on the same host knows it. Locks
+of other hosts are not seen on every file system.
 """
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import tempfile
 import time
@@ -21,10 +24,13 @@ try:
 except ImportError:  # on Windows, where nothing is locked, nor removed
     fcntl = None  # type: ignore[assignment]
 
-PARTIAL = '.part-'
+PARTIAL = '.mmlesion-part-'
 """How the name of what is being written begins."""
+_HOST = re.sub(r'\W', '_', platform.node())[:20]
 _YOUNG = 0.5
 """Seconds in which what is being written may not be locked yet."""
+_OLD = 24 * 3600
+"""Seconds after which what another host has begun is no longer being written."""
 _CLEANED: set[Path] = set()
 
 
@@ -60,7 +66,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             remove_partial(path.parent)
         # writers choose the format by the ending, which may be a double one, as of .nii.gz
         suffix = ''.join(path.suffixes[-2:])
-        handle, temporary = tempfile.mkstemp(prefix=PARTIAL, suffix=suffix, dir=path.parent)
+        prefix = f'{PARTIAL}{_HOST}-'
+        handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
         try:
             _lock(handle)
             yield Path(temporary)
@@ -99,8 +106,8 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     What killed processes have left of the same ``path`` is removed first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f'{PARTIAL}{path.name}-'
-    remove_partial(path.parent, prefix)
+    remove_partial(path.parent, f'{path.name}-')
+    prefix = f'{PARTIAL}{_HOST}-{path.name}-'
     temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
     handle = os.open(temporary, os.O_RDONLY)
     try:
@@ -111,28 +118,30 @@ def temporary_folder(path: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def remove_partial(folder: str | Path, prefix: str = PARTIAL) -> None:
+def remove_partial(folder: str | Path, start: str = '') -> None:
     """Remove what processes that were killed had begun to write into a folder.
 
-    What another process still writes is left alone.
+    What another process still writes is left alone, and what another host has begun for a day.
 
     Args:
         folder (str | Path): The folder; those in it are not looked into.
-        prefix (str): Of the names. Defaults to that of all.
+        start (str): Of the names, behind the host's. Defaults to that of all.
     """
+    pattern = re.compile(rf'{re.escape(PARTIAL)}(\w*)-{re.escape(start)}')
     try:
         with os.scandir(folder) as entries:
-            left = [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
+            left = [(Path(entry.path), pattern.match(entry.name)) for entry in entries]
     except OSError:
         return
-    for path in left:
+    for path, match in left:
         try:
-            _remove_unlocked(path)
+            if match:
+                _remove_unlocked(path, _YOUNG if match[1] == _HOST else _OLD)
         except OSError:  # locked, gone, or not ours to remove: it does no harm
             continue
 
 
-def _remove_unlocked(path: Path) -> None:
+def _remove_unlocked(path: Path, age: float) -> None:
     if fcntl is None or path.is_symlink():
         return
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -140,7 +149,7 @@ def _remove_unlocked(path: Path) -> None:
         # raises BlockingIOError while the process that writes it lives
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # its process may be between making and locking it
-        if time.time() - os.fstat(handle).st_mtime < _YOUNG:
+        if time.time() - os.fstat(handle).st_mtime < age:
             return
         if path.is_dir():
             shutil.rmtree(path)

@@ -130,8 +130,14 @@ def box_warnings(data: dict, truth: GroundTruth, path: str | Path) -> list[str]:
 
 
 def _check_images(images: Sequence[Mapping], path: str | Path) -> None:
-    """Raise :class:`UserError` where ``file_name`` is no text, or ``spacing`` none, if given."""
+    """Raise :class:`UserError` where ``file_name`` is no text, or a number is none."""
     for image in images:
+        center = image.get('pixel_center', 0.5)
+        if not isinstance(center, (int, float)) or not np.isfinite(center):
+            raise UserError(
+                f'{path}: image {image["id"]} has the "pixel_center" {center!r:.80}, which is no '
+                'number: mend it'
+            )
         if 'spacing' in image:
             # published files also have one number for both directions
             spacing = image['spacing']

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,9 +14,15 @@ from mmlesion.utils import UserError
 
 from .checks import check_spacing
 from .dicom_series import read_series
-from .itk_reading import check_voxels, itk_errors_as_user_errors
-from .mhd import VOXEL_BYTES, image_files, mhd_header
-from .nifti_numbers import check_nifti_numbers
+from .itk_reading import check_voxels, itk_errors_as_user_errors, itk_path
+from .mhd import VOXEL_BYTES, check_geometry_given, image_files, mhd_header
+from .nifti_numbers import (
+    check_nifti_numbers,
+    check_whole_nifti,
+    is_nifti,
+    set_geometry,
+    shear_permitted,
+)
 
 # A CT shows fat or air (below -50 HU) and soft tissue or bone (above 0 HU), and 16 bits hold it.
 HU_LIMITS = (-32768, 32767)
@@ -44,6 +48,8 @@ def read_ct(path: str | Path, series: str | None = None) -> sitk.Image:
     if not path.exists():
         raise UserError(f'{path} does not exist: give a NIfTI, MHD or MHA file or a DICOM folder')
     if path.is_dir() or (path.is_file() and is_dicom(path)):
+        for one in path.iterdir() if path.is_dir() else (path,):
+            itk_path(one)
         image = read_series(path, series)
     elif series is not None:
         raise UserError(f'{path} is a file: a DICOM series is chosen only in a DICOM folder')
@@ -149,13 +155,18 @@ def read_image(path: str | Path) -> sitk.Image:
     path = Path(path)
     if not path.is_file():
         raise UserError(f'{path} does not exist')
+    name = itk_path(path)
     _check_data_files(path)
+    check_geometry_given(path)
     with itk_errors_as_user_errors(path):
-        check_voxels(path)
-        image = sitk.ReadImage(str(path))
-        if _is_nifti(path):
-            _check_whole_nifti(path, image)
+        nifti = is_nifti(path)
+        with shear_permitted():
+            check_voxels(path)
+            image = sitk.ReadImage(name)
+        if nifti:
+            check_whole_nifti(path)
             check_nifti_numbers(path)
+            set_geometry(image, path)
     return image
 
 
@@ -167,17 +178,10 @@ def check_whole(path: str | Path) -> None:
         RuntimeError: If a NIfTI file is truncated.
     """
     path = Path(path)
-    if not _is_nifti(path):
+    if is_nifti(path):
+        check_whole_nifti(path)
+    else:
         read_image(path)
-        return
-    header = sitk.ImageFileReader()
-    header.SetFileName(str(path))
-    header.ReadImageInformation()
-    _check_whole_nifti(path, header)
-
-
-def _is_nifti(path: Path) -> bool:
-    return path.name.endswith(('.nii', '.nii.gz'))
 
 
 def _check_data_files(path: Path) -> None:
@@ -212,22 +216,3 @@ def _expected_bytes(header: Mapping[str, str]) -> int:
         return int(header.get('CompressedDataSize', 1))
     size = math.prod(map(int, header.get('DimSize', '1').split()))
     return voxel * size * int(header.get('ElementNumberOfChannels', 1))
-
-
-def _check_whole_nifti(path: Path, image: sitk.Image | sitk.ImageFileReader) -> None:
-    """Compare the length of a NIfTI file with its header; ITK reads truncated ones as they are."""
-    # of the file's own type: ITK may have converted the image's
-    bits = int(image.GetMetaData('bitpix')) * math.prod(image.GetSize())
-    expected = int(float(image.GetMetaData('vox_offset'))) + bits // 8
-    length = path.stat().st_size
-    if path.suffix == '.gz':
-        try:
-            with gzip.open(path) as file:
-                length = 0
-                # not to the end of a stream that is longer than an image
-                while length <= expected and (block := file.read(1 << 24)):
-                    length += len(block)
-        except (EOFError, OSError, zlib.error) as error:
-            raise RuntimeError(str(error)) from error
-    if length < expected:
-        raise RuntimeError(f'it has {length} of the {expected} bytes that its header says')

@@ -13,6 +13,7 @@ from mmlesion.utils import UserError
 
 from .atomic import writing
 from .ct import check_whole
+from .itk_reading import itk_path
 
 
 def write_image(image: sitk.Image, path: str | Path, compress: bool = False) -> None:
@@ -24,10 +25,12 @@ def write_image(image: sitk.Image, path: str | Path, compress: bool = False) -> 
         compress (bool): Whether to compress it. Defaults to False.
 
     Raises:
+        UserError: If ITK cannot take its name.
         OutputError: If it is not there as a whole afterwards.
     """
+    name = itk_path(path)
     with writing_image(path):
-        sitk.WriteImage(image, str(path), useCompression=compress)
+        sitk.WriteImage(image, name, useCompression=compress)
         check_whole(path)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from mmlesion.utils import UserError
+from mmlesion.utils import UserError, printable
 
 from .mhd import image_files
 
@@ -17,6 +17,22 @@ MAX_VOXELS = 1 << 31
 """Of an image; 2,000 slices of 1024 x 1024 px."""
 MAX_DEFLATION = 1032
 """Voxels per byte of a file: what deflate unpacks at most."""
+
+
+def itk_path(path: str | Path) -> str:
+    """Return a path as SimpleITK takes it.
+
+    Raises:
+        UserError: If its name is not UTF-8, at which SimpleITK would abort the process.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f'{printable(str(path))} has a name that is not UTF-8, which ITK does not read: '
+            'rename it'
+        ) from None
+    return str(path)
 
 
 def check_voxels(path: Path) -> None:
@@ -30,7 +46,7 @@ def check_voxels(path: Path) -> None:
         RuntimeError: If ITK cannot read it.
     """
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(itk_path(path))
     reader.ReadImageInformation()
     voxels = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
     held = sum(data.stat().st_size for data in image_files(path))

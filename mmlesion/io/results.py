@@ -48,13 +48,13 @@ class DetectedLesion(NamedTuple):
         recist = entry['recist_voxel']
         lesion = cls(
             id=int(entry['id']),
-            label=str(entry['label']),
+            label=_text(entry['label']),
             score=float(entry['score']),
             center_mm=np.array(entry['center_mm'], dtype=float).reshape(3),
             bbox_voxel=np.array(entry['bbox_voxel'], dtype=float).reshape(6),
             diameter_mm=float(entry['diameter_mm']),
             short_diameter_mm=float(entry['short_diameter_mm']),
-            diameter_source=str(entry['diameter_source']),
+            diameter_source=_text(entry['diameter_source']),
             key_slice=int(entry['key_slice']),
             recist_voxel=None if recist is None else np.array(recist, dtype=float).reshape(4, 3),
         )
@@ -62,6 +62,8 @@ class DetectedLesion(NamedTuple):
         for name, value in lesion._asdict().items():
             if isinstance(value, (float, np.ndarray)) and not np.isfinite(value).all():
                 raise ValueError(f'{name} is not finite')
+        if not 0 < lesion.id < 2**31:
+            raise ValueError(f'the id {lesion.id:.3g} is none of a label map')
         if min(lesion.diameter_mm, lesion.short_diameter_mm) < 0:
             raise ValueError('a diameter_mm is negative')
         return lesion
@@ -97,18 +99,16 @@ def read_results(folder: str | Path, score_thr: float = 0.0) -> Results:
     content = read_json(path, advice='run infer.py again')
     try:
         lesions = [DetectedLesion.from_json(entry) for entry in content['lesions']]
-        volume, detector = dict(content['volume']), dict(content['detector'])
-        if volume['slice_axis'] not in ('i', 'j', 'k') or 'source' not in volume:
-            raise ValueError('volume')
+        volume, detector = _checked_volume(content['volume']), dict(content['detector'])
         num_slices = volume['size']['ijk'.index(volume['slice_axis'])]
         if any(not 0 <= lesion.key_slice < num_slices for lesion in lesions):
             raise ValueError(f'a key_slice is outside 0 to {num_slices - 1}')
         if len({lesion.id for lesion in lesions}) < len(lesions):
             raise ValueError('two lesions have one id')
-        for name in ('origin_mm', 'spacing_mm', 'direction'):
-            if not np.isfinite(np.array(volume[name], dtype=float)).all():
-                raise ValueError(f'{name} is not finite')
-    except (KeyError, TypeError, ValueError) as error:
+        for name in ('config', 'checkpoint'):
+            if detector.get(name) is not None:
+                _text(detector[name])
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(
             f'{path} is not what infer.py writes ({type(error).__name__}: {error}): run it again'
         ) from None
@@ -116,6 +116,50 @@ def read_results(folder: str | Path, score_thr: float = 0.0) -> Results:
     return Results(Path(folder), volume, detector, kept)
 
 
+def _checked_volume(entry: Mapping[str, Any]) -> dict:
+    """Return a volume's entry with lists of numbers.
+
+    Raises:
+        KeyError, OverflowError, TypeError, ValueError: If it is not as ``infer.py`` writes it.
+    """
+    volume = dict(entry)
+    _text(volume['source'])
+    if volume['slice_axis'] not in ('i', 'j', 'k'):
+        raise ValueError('the slice_axis of the volume')
+    for name, length in (('size', 3), ('spacing_mm', 3), ('origin_mm', 3), ('direction', 9)):
+        values = np.array(volume[name], dtype=float)
+        if values.shape != (length,) or not np.isfinite(values).all():
+            raise ValueError(f'{name} is not {length} finite numbers')
+        volume[name] = values.tolist()
+    volume['size'] = list(map(int, volume['size']))
+    return volume
+
+
+def _text(value: Any) -> str:
+    """Return text that files and pages take.
+
+    Raises:
+        TypeError, ValueError: If it is none, or has half of a character, as an escape in JSON may.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f'{value!r:.80} is no text')
+    value.encode()
+    return value
+
+
 def read_label_map(results: Results) -> np.ndarray:
-    """Return the label map, (k, j, i) int, of which voxels are lesion ids."""
-    return sitk.GetArrayFromImage(read_image(results.folder / 'lesions.nii.gz')).astype(int)
+    """Return the label map, (k, j, i) int, of which voxels are lesion ids.
+
+    Raises:
+        UserError: If it is missing or unreadable, or not of the volume of ``lesions.json``.
+    """
+    path = results.folder / 'lesions.nii.gz'
+    image = read_image(path)
+    labels = sitk.GetArrayFromImage(image)
+    same = list(image.GetSize()) == results.volume['size'] and labels.ndim == 3  # not of colors
+    if not same or labels.dtype.kind not in 'iu' or labels.min() < 0:
+        raise UserError(
+            f'{path} is not the label map of lesions.json, {results.volume["size"]} voxels of '
+            'whole numbers from 0: run infer.py again'
+        )
+    return labels.astype(int)

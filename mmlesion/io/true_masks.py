@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from mmlesion.structures import SliceBoxes, SubVolume
+from mmlesion.utils import UserError
 
 from .deeplesion import BOX_PADDING
 from .npz import read_arrays, write_arrays
@@ -64,7 +65,11 @@ def read_masks(folder: str | Path, series: str) -> TrueMasks:
     path = path_under(folder, f'{series}.npz')
     advice = "give a phantom's truth folder"
     arrays = read_arrays(path, TrueMasks._fields, 'the truth of a series', advice)
-    return TrueMasks(arrays['labels'], arrays['slices'])
+    labels, slices = arrays['labels'], arrays['slices']
+    whole = labels.dtype.kind in 'iu' and slices.dtype.kind in 'iu'
+    if not whole or labels.ndim != 3 or slices.shape != labels.shape[:1]:
+        raise UserError(f'{path} is not the truth of a series: {advice}')
+    return TrueMasks(labels, slices)
 
 
 def read_lesions(folder: str | Path, series: str) -> TrueLesions:

@@ -12,6 +12,12 @@ import SimpleITK as sitk
 
 from mmlesion.utils import UserError
 
+from .atomic import PARTIAL
+from .itk_reading import itk_path
+from .names import is_plain_name
+
+TABLES = ('volumes.csv', 'lesions.csv')
+"""What lies beside the folders of results."""
 SUFFIXES = ('.nii', '.nii.gz', '.mha', '.mhd', '.nrrd')
 
 
@@ -65,9 +71,16 @@ def list_volumes(source: str | Path) -> list[ListedVolume] | None:
 
 
 def _checked(volumes: Iterable[ListedVolume], source: str | Path) -> list[ListedVolume]:
-    """Raise UserError where two volumes have one name, which is that of their folder of results."""
+    """Raise UserError where a name cannot be that of a folder of results, or two have the same."""
     by_name: dict[str, ListedVolume] = {}
     for volume in volumes:
+        if not is_plain_name(volume.name) or volume.name.startswith(PARTIAL):
+            raise UserError(f'{source}: {volume.name!r} is no name of a folder: give another')
+        if volume.name in TABLES:
+            raise UserError(
+                f'{source}: a volume is called {volume.name}, as a table of all volumes is: give '
+                'it another name'
+            )
         other = by_name.setdefault(volume.name, volume)
         if other is not volume:
             raise UserError(
@@ -97,7 +110,16 @@ def _series_below(folder: Path) -> list[ListedVolume]:
 
 
 def _has_dicom(folder: Path) -> bool:
-    return bool(sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)))
+    try:
+        return bool(sitk.ImageSeriesReader.GetGDCMSeriesIDs(itk_path(folder)))
+    except UserError:
+        # to be listed if it holds a series, so that the error is its own
+        return any(_is_dicom(path) for path in folder.iterdir() if path.is_file())
+
+
+def _is_dicom(path: Path) -> bool:
+    with open(path, 'rb') as file:
+        return file.read(132).endswith(b'DICM')
 
 
 def _read_csv(path: Path) -> list[ListedVolume]:
@@ -116,8 +138,6 @@ def _read_csv(path: Path) -> list[ListedVolume]:
         # relative to the CSV file; an absolute path stays as it is
         volume = path.parent / row['volume']
         name = row.get('name') or _stem(volume)
-        if Path(name).name != name or name in ('.', '..'):
-            raise UserError(f'{path}, line {number}: {name!r} is no name of a folder: give one')
         volumes.append(ListedVolume(name, volume))
     if not volumes:
         raise UserError(f'{path} lists no volume: give a row for each')

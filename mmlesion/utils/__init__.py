@@ -1,6 +1,6 @@
 """Utilities: errors, parallel execution and mmdet's tools."""
 
-from .errors import OptionError, OutputError, UserError, cli
+from .errors import OptionError, OutputError, UserError, cli, printable
 from .options import check_draws, check_range
 from .parallel import run_parallel
 from .setup_env import register_all_modules
@@ -12,6 +12,7 @@ __all__ = [
     'check_draws',
     'check_range',
     'cli',
+    'printable',
     'register_all_modules',
     'run_parallel',
 ]

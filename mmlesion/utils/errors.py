@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import signal
 import sys
 import threading
@@ -51,6 +52,15 @@ class Terminated(KeyboardInterrupt):
 def printable(text: str) -> str:
     """Return text without the characters by which a file's names could control a terminal."""
     return ''.join(one if one.isprintable() or one in '\n\t' else ascii(one)[1:-1] for one in text)
+
+
+def _clean(record: logging.LogRecord) -> bool:
+    record.msg, record.args = printable(record.getMessage()), ()
+    return True
+
+
+# warnings name files, and quote what is in them
+logging.getLogger('mmlesion').addFilter(_clean)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
-"""Inference on many volumes takes up what an earlier run has left."""
+"""Inference on many volumes: what an earlier run has left, and tables of any names."""
 
+import csv
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from mmengine.config import Config
 from mmlesion.apis import LesionInferencer
 from mmlesion.apis.many_volumes import detect_many
 from mmlesion.apis.speed import Speed
+from mmlesion.io.ct import read_ct
 from mmlesion.io.volume_list import list_volumes
 
 REPO = Path(__file__).parents[2]
@@ -53,3 +56,24 @@ def test_results_of_other_files_or_options_are_not_kept(tmp_path, scan, weights)
     content['state_dict']['roi_head.bbox_head.fc_cls.bias'] += 1
     torch.save(content, weights)
     assert [run(), run()] == ['done', 'kept']
+
+
+def test_names_in_tables_are_text_and_a_bad_one_stops_no_other(tmp_path, scan, capsys):
+    """SimpleITK aborts at a name that is not UTF-8, and spreadsheets compute cells."""
+    for name in ('-1+1', '@SUM(1)', 'caf\udce9'):
+        shutil.copy(scan, scan.with_name(f'{name}.nii.gz'))
+
+    def detect(path, out_dir):
+        read_ct(path)
+        out_dir.mkdir(parents=True)
+        (out_dir / 'lesions.csv').write_text('id\n1\n')
+        return [None]
+
+    statuses = detect_many(detect, list_volumes(scan.parent), tmp_path / 'out')
+    assert [one.status for one in statuses] == ['done', 'done', 'done', 'failed']
+    assert 'error: caf\\udce9: ' in capsys.readouterr().out
+    rows = list(csv.DictReader(open(tmp_path / 'out' / 'volumes.csv', encoding='utf-8')))
+    assert [row['name'] for row in rows] == ["'-1+1", "'@SUM(1)", 'a', 'caf\\udce9']
+    assert 'not UTF-8' in rows[3]['message']
+    rows = list(csv.DictReader(open(tmp_path / 'out' / 'lesions.csv', encoding='utf-8')))
+    assert [row['volume'] for row in rows] == ["'-1+1", "'@SUM(1)", 'a']

@@ -1,6 +1,6 @@
 import pytest
 
-from mmlesion.converters.base import split_patients
+from mmlesion.converters.base import Run, Skipped, print_skipped, split_patients
 
 
 def test_split_by_patients():
@@ -26,3 +26,12 @@ def test_few_patients_are_tested_on_first():
         0,
         1,
     ]
+
+
+def test_skipped_names_cannot_control_a_terminal(tmp_path, capsys):
+    skipped = [Skipped('\x1b]0;owned\x07 caf\udce9 cannot be read')]
+    print_skipped(skipped)
+    Run(tmp_path).write({}, skipped)
+    told = r'\x1b]0;owned\x07 caf\udce9 cannot be read' + '\n'
+    assert capsys.readouterr().err == f'skipped: {told}'
+    assert (tmp_path / 'skipped.txt').read_text() == told

@@ -1,7 +1,9 @@
 """Scans of one's own, with boxes or masks, to slices and to volumes."""
 
 import csv
+import gzip
 import json
+import struct
 from itertools import chain
 from pathlib import Path
 
@@ -149,6 +151,27 @@ def test_boxes_of_the_world_are_those_of_the_voxels(root, frame):
     assert boxes_by_slice(convert(root, 'world', frame=frame)) == boxes_by_slice(expected)
     with pytest.raises(UserError, match='lies outside of its scan: check --world'):
         convert(root, 'strict', strict=True)
+
+
+def test_boxes_of_the_world_are_in_that_of_the_sform(root, caplog):
+    """Labels made with nibabel, of scans whose qform is of another frame."""
+
+    def to_world(name, corners):
+        image = scan_of(name)[0]
+        points = [image.TransformContinuousIndexToPhysicalPoint(c.tolist()) for c in corners]
+        return np.array(points) * (-1, -1, 1)
+
+    expected = convert(root)
+    write_boxes(root / 'boxes.csv', to_world)
+    for path in (root / 'images').iterdir():
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        struct.pack_into('<h', content, 254, 2)  # the sform's code
+        for offset in (268, 272):  # the qform's x and y, mm
+            (place,) = struct.unpack_from('<f', content, offset)
+            struct.pack_into('<f', content, offset, place + 4)
+        path.write_bytes(gzip.compress(content))
+    assert boxes_by_slice(convert(root, 'world', frame='RAS')) == boxes_by_slice(expected)
+    assert 'qform and sform of its header disagree by up to 5.7 mm' in caplog.text
 
 
 def test_masks_give_the_regions_of_the_boxes(root):

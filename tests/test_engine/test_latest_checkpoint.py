@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from mmlesion.engine import EpochSeedHook, ValidatedCheckpointHook, find_latest_checkpoint
 from mmlesion.engine import latest_checkpoint as module
+from mmlesion.io.atomic import _HOST, PARTIAL
 from mmlesion.utils import UserError
 
 
@@ -271,7 +272,7 @@ def test_after_any_write_a_whole_one_is_there(tmp_path, monkeypatch, number):
             train_with_scores(folder, SCORES)
     assert len(list(folder.glob('epoch_*.pth'))) >= (number > 1)
     assert len(list(folder.glob('best_*.pth'))) >= (number > 3)
-    half = folder / '.part-abcdefgh.pth'  # of a kill that leaves no time to clean up
+    half = folder / f'{PARTIAL}{_HOST}-abcdefgh.pth'  # of a kill that leaves no time to clean up
     half.write_bytes(b'half')
     os.utime(half, (0, 0))
     train_with_scores(folder, SCORES, resume=True)

@@ -1,11 +1,14 @@
 import errno
 import os
+import time
 
 import pytest
 
-from mmlesion.io.atomic import atomic_folder, atomic_write, remove_partial
+from mmlesion.io.atomic import _HOST, PARTIAL, atomic_folder, atomic_write, remove_partial
 from mmlesion.io.schema import path_under
 from mmlesion.utils import OutputError, UserError, cli
+
+MINE = f'{PARTIAL}{_HOST}-'
 
 
 def test_atomic_write_replaces_whole(tmp_path):
@@ -51,9 +54,9 @@ def test_atomic_folder_leaves_the_old_one_on_error(tmp_path):
 @pytest.fixture
 def left(tmp_path):
     """A file and a folder that killed processes have left, one of them still being written."""
-    (tmp_path / '.part-x.json').touch()
-    (tmp_path / '.part-data-1').mkdir()
-    (tmp_path / '.part-data-1' / 'half').touch()
+    (tmp_path / f'{MINE}x.json').touch()
+    (tmp_path / f'{MINE}data-1').mkdir()
+    (tmp_path / f'{MINE}data-1' / 'half').touch()
     (tmp_path / '.hidden').touch()
     for path in tmp_path.iterdir():
         os.utime(path, (0, 0))
@@ -71,13 +74,32 @@ def test_what_a_killed_process_left_is_removed(left):
 def test_a_folder_removes_what_was_left_of_itself_alone(left):
     with atomic_folder(left / 'data') as other, atomic_folder(left / 'data'):
         assert other.is_dir()
-    assert sorted(path.name for path in left.iterdir()) == ['.hidden', '.part-x.json', 'data']
+    assert sorted(path.name for path in left.iterdir()) == ['.hidden', f'{MINE}x.json', 'data']
 
 
 def test_what_was_made_just_now_is_not_removed(tmp_path):
-    (tmp_path / '.part-x.json').touch()
+    (tmp_path / f'{MINE}x.json').touch()
     remove_partial(tmp_path)
-    assert (tmp_path / '.part-x.json').exists()
+    assert (tmp_path / f'{MINE}x.json').exists()
+
+
+@pytest.mark.parametrize(
+    ('name', 'hours', 'kept'),
+    [
+        ('.part-mine', 1000, True),  # a user's
+        (f'{PARTIAL}thesis', 1000, True),  # nothing that this package has named
+        (f'{PARTIAL}other_host-x', 2, True),  # whose locks are not seen everywhere
+        (f'{PARTIAL}other_host-x', 30, False),
+        (f'{MINE}x', 2, False),
+    ],
+)
+def test_what_is_removed_is_known_by_its_name(tmp_path, name, hours, kept):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / 'thesis.tex').touch()
+    begun = time.time() - 3600 * hours
+    os.utime(tmp_path / name, (begun, begun))
+    remove_partial(tmp_path)
+    assert (tmp_path / name / 'thesis.tex').exists() == kept
 
 
 def test_path_under(tmp_path):

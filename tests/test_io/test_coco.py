@@ -1,4 +1,7 @@
-from mmlesion.io.coco import as_coco
+import pytest
+
+from mmlesion.io.coco import as_coco, coco_ground_truth
+from mmlesion.utils import UserError
 
 
 def test_ids_of_coco():
@@ -17,3 +20,11 @@ def test_ids_of_coco():
         'categories': [{'id': 1, 'name': 'lesion', 'supercategory': 'lesion'}],
     }
     assert 'annotations' in images[0]
+
+
+@pytest.mark.parametrize('center', ['0', None, [0.5], float('nan')])
+def test_a_pixel_center_that_is_no_number(center):
+    images = [dict(id=1, file_name='a/1.png'), dict(id=2, file_name='a/2.png', pixel_center=center)]
+    content = dict(images=images, annotations=[], categories=[dict(id=1, name='lesion')])
+    with pytest.raises(UserError, match='image 2 has the "pixel_center"'):
+        coco_ground_truth(content, 'a.json')

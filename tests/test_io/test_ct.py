@@ -1,11 +1,14 @@
 import gzip
+import shutil
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from mmlesion.io.ct import check_same_grid, read_ct, read_image, read_labels
+from mmlesion.io.ct import check_same_grid, check_whole, read_ct, read_image, read_labels
+from mmlesion.io.image_writing import write_image
 from mmlesion.io.mhd import image_files
+from mmlesion.io.volume_list import list_volumes
 from mmlesion.utils import UserError
 
 SOP_CLASSES = dict(CT='1.2.840.10008.5.1.4.1.1.2', MR='1.2.840.10008.5.1.4.1.1.4')
@@ -245,3 +248,33 @@ def test_files_of_other_images(tmp_path, ct):
     local = tmp_path / 'local.mhd'
     local.write_text('ObjectType = Image\nElementDataFile = LOCAL\n')
     assert image_files(local) == [local]
+
+
+BAD_NAME = 'caf\udce9'  # byte 0xE9, which is not UTF-8, as Python has it
+
+
+@pytest.mark.parametrize('name', [f'{BAD_NAME}.nii.gz', f'{BAD_NAME}.mhd', f'{BAD_NAME}/a.nii'])
+def test_a_name_that_is_not_utf8(tmp_path, ct, name):
+    """SimpleITK would abort the process."""
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    sitk.WriteImage(ct, str(tmp_path / 'a.nii'))
+    shutil.copy(tmp_path / 'a.nii', path)
+    for read in (read_ct, read_image, read_labels, check_whole):
+        with pytest.raises(UserError, match=r'caf\\udce9.* not UTF-8, .*rename it'):
+            read(path)
+    with pytest.raises(UserError, match='not UTF-8'):
+        write_image(ct, path)
+
+
+def test_a_slice_or_folder_whose_name_is_not_utf8(tmp_path, ct):
+    write_series(tmp_path / 'a', ct, '1.2.3.1')
+    (tmp_path / 'a').rename(tmp_path / BAD_NAME)
+    (listed,) = list_volumes(tmp_path)
+    with pytest.raises(UserError, match='not UTF-8'):
+        read_ct(listed.path)
+    (tmp_path / BAD_NAME).rename(tmp_path / 'a')
+    path = next((tmp_path / 'a').iterdir())
+    path.rename(path.with_name(BAD_NAME))
+    with pytest.raises(UserError, match='not UTF-8'):
+        read_ct(tmp_path / 'a')

@@ -1,10 +1,13 @@
+import gzip
+import re
 import struct
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from mmlesion.io.ct import read_image
+from mmlesion.io.ct import read_ct, read_image
+from mmlesion.io.mhd import image_files, nifti_pair
 from mmlesion.io.nifti_numbers import check_nifti_numbers
 from mmlesion.utils import UserError
 
@@ -60,3 +63,152 @@ def test_big_endian_header(tmp_path):
     path.write_bytes(header + np.array([1, np.nan], '>f4').tobytes())
     with pytest.raises(UserError, match='NaN or infinite'):
         check_nifti_numbers(path)
+
+
+SIZE = (24, 20, 12)  # voxels i, j, k
+SIDES = (0.8, 0.8, 2.5)
+FORM = np.array([[-0.8, 0, 0, 100], [0, -0.8, 0, 90], [0, 0, 2.5, 50]])  # RAS, mm
+LPS_ORIGIN = (-100, -90, 50)
+
+
+def write_nifti(path, qform=None, sform=None, pixdim=SIDES, unit=2, order='<', hu=40):
+    """Write int16 voxels with a header by hand: a turn of 180 degrees, qoffset and srow."""
+    header = bytearray(352)
+    struct.pack_into(f'{order}i', header, 0, 348)
+    struct.pack_into(f'{order}8h', header, 40, 3, *SIZE, 1, 1, 1, 1)
+    struct.pack_into(f'{order}2h', header, 70, 4, 16)  # int16
+    struct.pack_into(f'{order}4f', header, 76, 1, *pixdim)
+    struct.pack_into(f'{order}f', header, 108, 352)
+    struct.pack_into(f'{order}f', header, 112, 1)  # slope
+    header[123] = unit
+    if qform is not None:
+        struct.pack_into(f'{order}h', header, 252, 1)
+        struct.pack_into(f'{order}6f', header, 256, 0, 0, 1, *qform[:, 3])
+    if sform is not None:
+        struct.pack_into(f'{order}h', header, 254, 2)
+        struct.pack_into(f'{order}12f', header, 280, *sform.ravel())
+    header[344:348] = b'n+1\0'
+    voxels = np.full(SIZE[::-1], hu, f'{order}i2')
+    voxels[:, :4] = -1000
+    path.write_bytes(bytes(header) + voxels.tobytes())
+    return path
+
+
+def shifted(x, y, z):
+    return FORM + np.array([[0, 0, 0, x], [0, 0, 0, y], [0, 0, 0, z]])
+
+
+def scaled(*factors):
+    return FORM * (*factors, 1)
+
+
+def sheared(share):
+    """Slices shifted along y by a share of their distance."""
+    return FORM + np.array([[0, 0, 0, 0], [0, 0, 2.5 * share, 0], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ('forms', 'origin', 'spacing', 'told'),
+    [
+        (dict(qform=FORM, sform=FORM), LPS_ORIGIN, SIDES, ''),
+        (dict(qform=FORM), LPS_ORIGIN, SIDES, ''),
+        (dict(sform=FORM), LPS_ORIGIN, SIDES, ''),
+        (dict(sform=FORM, order='>'), LPS_ORIGIN, SIDES, ''),
+        (dict(qform=FORM, sform=shifted(0.05, 0, 0)), (-100.05, -90, 50), SIDES, ''),
+        (dict(qform=FORM, sform=shifted(4, -3, 0)), (-104, -87, 50), SIDES, 'qform.*5.0 mm'),
+        # 24 and 20 voxels of 0.96 instead of 0.8 mm: the far corner is hypot(23, 19) x 0.16 mm off
+        (
+            dict(qform=FORM, sform=scaled(1.2, 1.2, 1)),
+            LPS_ORIGIN,
+            (0.96, 0.96, 2.5),
+            'qform and sform .* disagree by up to 4.8 mm',
+        ),
+        (dict(sform=scaled(1, 1, 2)), LPS_ORIGIN, (0.8, 0.8, 5), 'pixdim and sform.*27.5 mm'),
+        (dict(), (0, 0, 0), SIDES, 'neither qform nor sform'),
+        # each axis turns by half of the angle about the volume's center: hypot(13.75, 7.6) / 2000
+        (dict(sform=sheared(0.001)), (-100, -90, 50), SIDES, 'sheared sform.* 0.0079 mm'),
+        (dict(sform=sheared(0.001), qform=FORM), (-100, -90, 50), SIDES, 'sheared sform'),
+        # of meters and micrometers
+        (
+            dict(sform=FORM / 1000, pixdim=np.array(SIDES) / 1000, unit=1),
+            LPS_ORIGIN,
+            SIDES,
+            '',
+        ),
+        (dict(qform=FORM * 1000, pixdim=np.array(SIDES) * 1e3, unit=3), LPS_ORIGIN, SIDES, ''),
+    ],
+)
+def test_the_sform_counts_and_what_contradicts_it_is_said(
+    tmp_path, caplog, forms, origin, spacing, told
+):
+    image = read_ct(write_nifti(tmp_path / 'scan.nii', **forms))
+    np.testing.assert_allclose(image.GetOrigin(), origin, atol=0.03)
+    np.testing.assert_allclose(image.GetSpacing(), spacing, atol=1e-5)
+    np.testing.assert_allclose(image.GetDirection(), np.eye(3).ravel(), atol=1e-3)
+    messages = ' '.join(caplog.messages)
+    assert re.search(told, messages) if told else not messages
+
+
+def test_a_form_of_an_oblique_scan_is_that_of_nibabel(tmp_path, caplog):
+    nibabel = pytest.importorskip('nibabel', reason='nibabel computes the affine to compare with')
+    rng = np.random.default_rng(0)
+    for codes in ((1, 0), (0, 1), (1, 2), (3, 4)):
+        image = nibabel.Nifti1Image(np.zeros(SIZE, np.int16), None)
+        for code, set_form in zip(codes, (image.set_qform, image.set_sform)):
+            affine = np.eye(4)
+            # columns of any handedness
+            affine[:3, :3] = np.linalg.qr(rng.normal(size=(3, 3)))[0] * rng.uniform(0.5, 3, 3)
+            affine[:3, 3] = rng.uniform(-200, 200, 3)
+            set_form(affine, code)
+        path = tmp_path / 'scan.nii.gz'
+        image.to_filename(path)
+        read = read_image(path)
+        axes = np.reshape(read.GetDirection(), (3, 3)) * read.GetSpacing()
+        expected = np.diag([-1, -1, 1]) @ nibabel.load(path).affine[:3]
+        np.testing.assert_allclose(np.column_stack([axes, read.GetOrigin()]), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('form', 'message'),
+    [
+        (sheared(0.2), 'a sheared sform, by .* mm at its corners'),
+        (FORM * np.nan, 'a sform that is not finite'),
+        (scaled(0, 1, 1), 'a sform in which voxels have no size'),
+    ],
+)
+def test_forms_that_are_no_grid(tmp_path, form, message):
+    with pytest.raises(UserError, match=message):
+        read_image(write_nifti(tmp_path / 'scan.nii', qform=FORM, sform=form))
+
+
+@pytest.mark.parametrize('name', ['SCAN.NII.GZ', 'SCAN.NII', 'scan.hdr', 'scan.img.gz'])
+@pytest.mark.parametrize('fault', ['none', 'truncated', 'nan'])
+def test_checks_go_by_content_not_by_the_name(tmp_path, name, fault):
+    array = np.full((3, 8, 8), 40, np.float32)
+    array[:, :4] = -1000
+    if fault == 'nan':
+        array[1, 2, 3] = np.nan
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / name.lower()))
+    (tmp_path / name.lower()).rename(tmp_path / name)
+    header, voxels = nifti_pair(tmp_path / name)
+    if fault == 'truncated':
+        packed = voxels.name.lower().endswith('.gz')
+        content = gzip.decompress(voxels.read_bytes()) if packed else voxels.read_bytes()
+        voxels.write_bytes(gzip.compress(content[:-8]) if packed else content[:-8])
+    assert set(image_files(tmp_path / name)) == {header, voxels}
+    if fault == 'none':
+        assert read_ct(tmp_path / name).GetSize() == (8, 8, 3)
+        return
+    with pytest.raises(UserError, match=dict(truncated='of the .* bytes', nan='holds NaN')[fault]):
+        read_image(tmp_path / name)
+
+
+def test_a_plain_file_named_as_a_compressed_one(tmp_path):
+    path = write_nifti(tmp_path / 'scan.nii.gz', sform=FORM)
+    assert read_ct(path).GetSize() == SIZE
+
+
+def test_nifti_2_is_named(tmp_path):
+    (tmp_path / 'scan.nii').write_bytes(struct.pack('<i8s', 540, b'n+2\0\r\n\x1a\n') + bytes(600))
+    with pytest.raises(UserError, match='is NIfTI-2, .* save it as NIfTI-1'):
+        read_image(tmp_path / 'scan.nii')

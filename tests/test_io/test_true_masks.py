@@ -38,3 +38,18 @@ def test_what_is_no_truth(tmp_path, series):
     (truth / 'broken.npz').write_text('no archive')
     with pytest.raises(UserError, match='is not the truth of a series|leads outside'):
         read_masks(truth, series)
+
+
+@pytest.mark.parametrize(
+    ('labels', 'slices'),
+    [
+        (np.zeros((1, 2, 2)), np.array([1])),  # of floats
+        (np.zeros((1, 1, 1, 2, 2), int), np.array([1])),
+        (np.zeros((1, 2, 2), 'V8'), np.array([1])),
+        (np.zeros((1, 2, 2), int), np.array([1, 2])),
+    ],
+)
+def test_arrays_that_are_no_masks(tmp_path, labels, slices):
+    np.savez(tmp_path / 's.npz', labels=labels, slices=slices)
+    with pytest.raises(UserError, match='is not the truth of a series'):
+        read_masks(tmp_path, 's')

@@ -50,6 +50,9 @@ def test_csv(folder):
         ('name,volume\nx,\n', 'line 2: the volume is missing'),
         ('name,volume\n../x,a.mha\n', "'../x' is no name of a folder"),
         ('name,volume\nx,a.mha\nx,b.nii.gz\n', 'are both called x'),
+        ('name,volume\nx\0y,a.mha\n', 'is no name of a folder|cannot be read as CSV'),
+        ('name,volume\n.mmlesion-part-x,a.mha\n', 'is no name of a folder'),
+        ('name,volume\nlesions.csv,a.mha\n', 'as a table of all volumes is'),
     ],
 )
 def test_bad_csv(folder, text, message):

@@ -78,14 +78,14 @@ def test_train_leaves_a_checkpoint_and_finite_losses(trained):
 
 def test_two_processes_give_the_same_froc_as_one(data, trained, tmp_path):
     checkpoint = trained / 'epoch_1.pth'
-    one, two = tmp_path / 'one', tmp_path / 'two'
-    settings = options(data, **{'test_evaluator.outfile_prefix': one})
+    # mmengine would remove the blank from an option
+    one, two = tmp_path / 'a a' / 'report', tmp_path / 'two'
     done = python(
-        *('test.py', CONFIG, checkpoint, '--work-dir', tmp_path / 'a'),
-        *('--report', '--groups', 'diameter', *settings),
+        *('test.py', CONFIG, checkpoint, '--work-dir', tmp_path / 'a a'),
+        *('--report', '--groups', 'diameter', *options(data)),
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    page = (tmp_path / 'a' / 'report.html').read_text(encoding='utf-8')
+    page = (tmp_path / 'a a' / 'report.html').read_text(encoding='utf-8')
     assert '"groups":{"<10 mm"' in page.replace('\\u003c', '<')
     assert f'"name":"{CONFIG.stem}"' in page and '"source":"data:image/jpeg' in page
     settings = options(data, **{'test_evaluator.outfile_prefix': two})
@@ -94,17 +94,6 @@ def test_two_processes_give_the_same_froc_as_one(data, trained, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert _froc(one) == _froc(two)
     assert json.loads(Path(f'{one}.bbox.json').read_text())  # there was something to compare
-
-
-def test_a_prefix_keeps_its_blanks(load_tool):
-    class Described(Runner):
-        def __init__(self, cfg, **options):
-            self.prefix = cfg.test_evaluator.outfile_prefix
-
-    cfg = Config(dict(model={}, work_dir='a b', test_evaluator={}))
-    with load_tool('test.py').options_of_config({'test_evaluator.outfile_prefix': 'a b/report'}):
-        assert Described.from_cfg(cfg).prefix == 'a b/report'
-    assert Described.from_cfg(Config(dict(cfg, test_evaluator=dict(outfile_prefix=1)))).prefix == 1
 
 
 def _froc(prefix):

@@ -1,3 +1,4 @@
+import logging
 import pickle
 
 import pytest
@@ -39,3 +40,8 @@ def test_it_comes_back_from_another_process():
 def test_components_name_themselves_and_the_option(registry, cfg, option):
     with pytest.raises(OptionError, match=f'{cfg["type"]}: .*{option}'):
         registry.build(cfg)
+
+
+def test_warnings_cannot_control_a_terminal(caplog):
+    logging.getLogger('mmlesion').warning('taking %s', '\x1b]0;owned\x07 \u202e\udce9')
+    assert caplog.messages == ['taking \\x1b]0;owned\\x07 \\u202e\\udce9']
