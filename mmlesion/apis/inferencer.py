@@ -70,7 +70,8 @@ class FoundLesions(NamedTuple):
     def at_least(self, score_thr: float) -> FoundLesions:
         """Return those whose score is not below a threshold."""
         count = int((self.scores >= score_thr).sum())
-        return FoundLesions(*(None if column is None else column[:count] for column in self))
+        segments = None if self.segments is None else self.segments[:count]
+        return FoundLesions(self.boxes[:count], self.scores[:count], self.labels[:count], segments)
 
 
 class LesionInferencer:

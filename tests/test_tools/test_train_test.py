@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 from forked_programs import run_script
-from mmengine.config import Config
-from mmengine.runner import Runner
 
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
