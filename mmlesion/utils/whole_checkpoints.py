@@ -41,9 +41,9 @@ def check_fit(model: nn.Module, checkpoint: Mapping, path: str, whole: bool = Tr
             f' or of another shape, the first {wrong[0]}; give the config it was trained with'
         )
     loaded = {name: state[name] for name in parameters if name not in wrong and name in state}
-    if infinite := not_finite(loaded):
+    if bad := not_finite(loaded):
         raise UserError(
-            f'the checkpoint {path} has weights that are no finite numbers, the first {infinite}: its '
+            f'the checkpoint {path} has weights that are no finite numbers, the first {bad}: its '
             'training has diverged, or the file is damaged; give another one'
         )
     for name, value in loaded.items():
