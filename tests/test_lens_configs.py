@@ -69,8 +69,23 @@ def test_the_papers_recipe():
     assert cfg.train_dataloader.batch_size == 4 and cfg.train_cfg.max_epochs == 8
     assert cfg.train_dataloader.sampler.positive_ratio == 2
     assert cfg.optim_wrapper.optimizer == dict(type='RAdam', lr=1e-4)
+    # what MULAN's config adds
+    assert pipeline['LoadCTSlices']['key_reach'] == 0.5
+    assert pipeline['NormalizeSpacing']['max_size'] == 512
+    test = {step['type']: step for step in cfg.test_dataloader.dataset.pipeline}
+    assert 'key_reach' not in test['LoadCTSlices'] and test['NormalizeSpacing']['max_size'] == 512
     steps = [step['type'] for step in training_sets(cfg)[0]['pipeline']]
     assert steps.index('ClipBlackBorder') < steps.index('WindowHU'), 'its threshold is in HU'
+
+
+@pytest.mark.parametrize('size, width', [('densenet121', 2048), ('small', 512)])
+def test_mulans_values(size, width):
+    model = load(size, 2).model
+    assert 'fusion_indices' not in model.backbone.backbone  # TruncatedDenseNet's default
+    assert model.roi_head.shared_head.fc_out_channels == width
+    sampler, test = model.train_cfg.rcnn.sampler, model.test_cfg.rcnn
+    assert (sampler.num, sampler.pos_fraction) == (64, 0.25)
+    assert (test.score_thr, test.max_per_img) == (0.05, 50)
 
 
 @pytest.mark.parametrize('size', ROWS)

@@ -22,12 +22,10 @@ model = dict(
     rpn_head=dict(in_channels=128, feat_channels=128),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=128),
-        shared_head=dict(in_channels=128, fc_out_channels=256),
-        bbox_head=dict(in_channels=256),
+        shared_head=dict(in_channels=128, fc_out_channels=512),
+        bbox_head=dict(in_channels=512),
     ),
-    train_cfg=dict(
-        rpn_proposal=dict(nms_pre=300, max_per_img=100), rcnn=dict(sampler=dict(num=64))
-    ),
+    train_cfg=dict(rpn_proposal=dict(nms_pre=300, max_per_img=100)),
     test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=100)),
 )
 
@@ -37,7 +35,7 @@ param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], en
 
 load = dict(type='LoadCTSlices', num_slices=9, slice_interval=2.0)
 pack = dict(type='PackDetInputs', meta_keys=(*_base_.train_pipeline[-1].meta_keys, 'dataset_name'))
-train_pipeline = [load, *_base_.train_pipeline[1:-1], pack]
+train_pipeline = [dict(load, key_reach=0.5), *_base_.train_pipeline[1:-1], pack]
 test_pipeline = [load, *_base_.test_pipeline[1:-1], pack]
 flip_tta = dict(_base_.flip_tta, transforms=[_base_.flip_tta.transforms[0], [pack]])
 tta_pipeline = [*test_pipeline[:-1], flip_tta]

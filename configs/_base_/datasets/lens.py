@@ -1,6 +1,7 @@
 # LENS, section Data: four datasets, nine slices at 2 mm, 0.8 mm per px, one window, black borders
-# clipped, slices scaled by 0.8 to 1.2 and shifted by up to 8 px. Another dataset is another entry
-# of the list, of which each batch has one.
+# clipped, slices scaled by 0.8 to 1.2 and shifted by up to 8 px. MULAN's config, of which the paper
+# takes its preprocessing and augmentation, adds the limit of 512 px and the exchange of the key
+# slice for a neighbor. Another dataset is another entry of the list, of which each batch has one.
 dataset_type = 'CTSliceDataset'
 backend_args = None
 meta_keys = (
@@ -22,11 +23,11 @@ window = dict(type='WindowHU', windows=((-1024, 3071),), output_range=(0.0, 255.
 load = dict(type='LoadCTSlices', num_slices=9, slice_interval=2.0, backend_args=backend_args)
 
 train_pipeline = [
-    load,
+    dict(load, key_reach=0.5),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='ClipBlackBorder'),
     window,
-    dict(type='NormalizeSpacing', spacing=0.8, ratio_range=(0.8, 1.2)),
+    dict(type='NormalizeSpacing', spacing=0.8, ratio_range=(0.8, 1.2), max_size=512),
     dict(
         type='RandomCTAffine',
         max_rotate_degree=0.0,
@@ -41,7 +42,7 @@ test_pipeline = [
     load,
     dict(type='ClipBlackBorder'),
     window,
-    dict(type='NormalizeSpacing', spacing=0.8),
+    dict(type='NormalizeSpacing', spacing=0.8, max_size=512),
     # After the resize: predictions are compared with the truth in the original image's pixels.
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=meta_keys),
@@ -50,7 +51,7 @@ test_pipeline = [
 # test.py --tta: each slice and its mirror image. A config that changes test_pipeline changes this.
 tta_model = dict(
     type='DetTTAModel',
-    tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100),
+    tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=50),
 )
 flip_tta = dict(
     type='TestTimeAug',

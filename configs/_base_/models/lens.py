@@ -1,7 +1,9 @@
 # LENS, section Multi-Dataset Lesion Detection. Another dataset is another name in `datasets`.
 #
-# Not in the paper, and taken from maskrcnn-benchmark's and mmdet's Faster R-CNN: numbers of
-# proposals and sampled regions, thresholds of the assignment and of NMS, samples of RoIAlign.
+# What the paper leaves out is that of MULAN's published config, on which it builds: where groups
+# are fused, fully connected layers, sampled regions, undivided box offsets, thresholds of the
+# assignment and of NMS, samples of RoIAlign, detections that are kept. configs/lens/README.md has
+# the table. Numbers of proposals are mmdet's.
 datasets = ['deeplesion', 'luna16', 'lits', 'nih_ln']
 
 model = dict(
@@ -31,16 +33,16 @@ model = dict(
             out_channels=512,
             featmap_strides=[4],
         ),
-        shared_head=dict(type='FCEncoder', in_channels=512, roi_feat_size=7, fc_out_channels=1024),
+        shared_head=dict(type='FCEncoder', in_channels=512, roi_feat_size=7, fc_out_channels=2048),
         bbox_head=dict(
             type='BBoxHead',
-            in_channels=1024,
+            in_channels=2048,
             roi_feat_size=1,
             num_classes=1,
             bbox_coder=dict(
                 type='DeltaXYWHBBoxCoder',
                 target_means=[0.0, 0.0, 0.0, 0.0],
-                # not 0.1 and 0.2, by which mmdet divides them: configs/lens/README.md
+                # MULAN's; mmdet divides them by 0.1 and 0.2: configs/lens/README.md
                 target_stds=[1.0, 1.0, 1.0, 1.0],
             ),
             loss_cls=dict(type='CrossEntropyLoss'),
@@ -67,7 +69,7 @@ model = dict(
             ),
             sampler=dict(
                 type='RandomSampler',
-                num=512,
+                num=64,
                 pos_fraction=0.25,
                 neg_pos_ub=-1,
                 add_gt_as_proposals=True,
@@ -85,9 +87,9 @@ model = dict(
         # experts=['deeplesion'] takes one expert's detections alone; keep_experts=True also puts
         # every expert's own ones into each sample
         rcnn=dict(
-            score_thr=0.01,
+            score_thr=0.05,
             nms=dict(type='nms', iou_threshold=0.5),
-            max_per_img=100,
+            max_per_img=50,
             experts=None,
             keep_experts=False,
         ),

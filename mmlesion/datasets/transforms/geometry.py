@@ -35,6 +35,8 @@ class NormalizeSpacing(Resize):
         spacing (float): mm/px. Defaults to 0.8 (LENS, section VI-A).
         ratio_range (tuple[float]): Least and largest factor on the size, drawn at random for each
             sample. Defaults to (1.0, 1.0); LENS trains with (0.8, 1.2).
+        max_size (int, optional): Images whose longer side would have more px are shrunk to it, to
+            a coarser spacing; 512 in MULAN's config. Defaults to None, no limit.
         clip_object_border (bool): Whether to clip boxes to the image. Defaults to True.
         interpolation (str): As in mmdet's ``Resize``. Defaults to 'bilinear'.
 
@@ -48,6 +50,7 @@ class NormalizeSpacing(Resize):
         ratio_range: tuple[float, float] = (1.0, 1.0),
         clip_object_border: bool = True,
         interpolation: str = 'bilinear',
+        max_size: int | None = None,
     ) -> None:
         if spacing <= 0:
             raise OptionError(f'spacing must be positive, but got {spacing} mm/px', self)
@@ -58,6 +61,7 @@ class NormalizeSpacing(Resize):
         )
         self.spacing = spacing
         self.ratio_range = ratio_range
+        self.max_size = max_size
 
     @cache_randomness
     def _random_ratio(self) -> float:
@@ -81,14 +85,18 @@ class NormalizeSpacing(Resize):
             )
         # px of the resized image per px of the original one, along x and y
         ratio = self._random_ratio()
-        self.scale_factor = tuple(ratio * mm / self.spacing for mm in original)
+        scale = np.array(original) * ratio / self.spacing
+        if self.max_size is not None:
+            height, width = results['img'].shape[:2]
+            scale *= min(1, self.max_size / (scale * (width, height)).max())
+        self.scale_factor = tuple(scale.tolist())
         return super().transform(results)
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(spacing={self.spacing}, ratio_range={self.ratio_range}, '
             f'clip_object_border={self.clip_object_border}, '
-            f'interpolation={self.interpolation!r})'
+            f'interpolation={self.interpolation!r}, max_size={self.max_size})'
         )
 
 

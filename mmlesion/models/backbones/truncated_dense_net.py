@@ -103,8 +103,9 @@ class TruncatedDenseNet(BaseModule):
     ``backbone`` of a :class:`~mmlesion.models.GroupedSliceBackbone` with as many groups, and 1x1
     convolutions fuse the groups on the way: at a stage of ``fusion_indices`` the central group's
     features become those of all groups fused, and the other groups pass unchanged. The papers name
-    no stages; after both transitions is assumed. The last fusion, which leaves one feature map, is
-    that of :class:`~mmlesion.models.SliceFusionFPN`.
+    no stages; the default is that of MULAN's published config, after the second transition alone.
+    The last fusion, which leaves one feature map, is that of
+    :class:`~mmlesion.models.SliceFusionFPN`.
 
     Its outputs are those of the three dense blocks, 256, 512 and 1024 channels at strides 4, 8 and
     16. The names of the weights are torchvision's, so that ``init_cfg=dict(type='Pretrained',
@@ -119,7 +120,7 @@ class TruncatedDenseNet(BaseModule):
         bottleneck_ratio (int): Channels of a bottleneck over the growth rate. Defaults to 4.
         num_groups (int): Number of slice groups, consecutive in the batch. Defaults to 1.
         fusion_indices (Sequence[int]): Positions at which groups are fused: 0 is after the first
-            pooling, i after transition i. Defaults to (1, 2).
+            pooling, i after transition i. Defaults to (2,).
         norm_eval (bool): Whether batch normalization uses its running statistics in training.
             Defaults to False.
         init_cfg (dict | list[dict], optional): Initialization config. Defaults to Kaiming
@@ -137,7 +138,7 @@ class TruncatedDenseNet(BaseModule):
         stem_channels: int = 64,
         bottleneck_ratio: int = 4,
         num_groups: int = 1,
-        fusion_indices: Sequence[int] = (1, 2),
+        fusion_indices: Sequence[int] = (2,),
         norm_eval: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:

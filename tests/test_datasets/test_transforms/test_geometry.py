@@ -267,6 +267,17 @@ def test_normalize_spacing_by_a_random_ratio():
         NormalizeSpacing(ratio_range=(1.2, 0.8))
 
 
+@pytest.mark.parametrize('size, expected', [(1000, 512), (600, 450)])
+def test_normalize_spacing_up_to_a_size(size, expected):
+    img = np.zeros((size // 2, size, 1), np.float32)
+    sample = sample_of(img, [[10, 20, 30, 60]], spacing=[0.6, 0.6])
+    out = NormalizeSpacing(0.8, max_size=512)(sample)
+    assert out['img'].shape[:2] == (expected // 2, expected)
+    factor = expected / size
+    assert boxes_of(out) == [pytest.approx([10 * factor, 20 * factor, 30 * factor, 60 * factor])]
+    assert out['scale_factor'] == pytest.approx((factor, factor))
+
+
 @pytest.mark.parametrize('spacing', [None, [0, 0.8]])
 def test_normalize_spacing_needs_spacing(spacing):
     with pytest.raises(UserError, match='spacing'):

@@ -235,3 +235,22 @@ def test_the_cache_is_bounded(ramp_dataset, monkeypatch):
 def test_a_cache_of_fewer_than_no_slices():
     with pytest.raises(UserError, match='cache_size must be 0 or more slices, but got -1'):
         LoadCTSlices(cache_size=-1)
+
+
+def test_key_slice_exchanged_for_a_neighbor(ramp_dataset, ramp):
+    """A short radius of 16 mm: slices nearer than 8 mm, of which near ones are likelier."""
+    sample = ramp_dataset.sample(ramp_dataset.add_image(first=1, last=11, missing=[8]))
+    lesion = dict(bbox=[0, 0, 90, 90], ignore_flag=0)
+    sample['instances'] = [lesion, dict(bbox=[5, 5, 7, 7], ignore_flag=1)]
+    sample['recist'] = [[10, 10, 80, 10, 40, 0, 40, 40]]
+    load = LoadCTSlices(3, key_reach=0.5)
+    np.random.seed(0)
+    middles = [round(positions_of(load(dict(sample))['img'], ramp)[1]) for _ in range(400)]
+    share = {key: middles.count(key) / 400 for key in set(middles)}
+    assert set(share) == {3, 4, 5, 6, 7, 9}  # 8 is missing: the annotated slice stays
+    # 4, 3, 2 and 1 of 10 at distances of 0 to 3, half of a distance to either side
+    expected = {3: 0.05, 4: 0.1, 5: 0.15, 6: 0.5, 7: 0.15, 9: 0.05}
+    assert share == pytest.approx(expected, abs=0.06)
+    for without in ([], [dict(lesion, bbox=[0, 0, 4, 4])]):
+        still = load(dict(sample, instances=without))
+        assert positions_of(still['img'], ramp) == [5, 6, 7]

@@ -17,12 +17,10 @@ model = dict(
     rpn_head=dict(in_channels=64, feat_channels=64),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=64),
-        shared_head=dict(in_channels=64, fc_out_channels=256),
-        bbox_head=dict(in_channels=256),
+        shared_head=dict(in_channels=64, fc_out_channels=512),
+        bbox_head=dict(in_channels=512),
     ),
     # NMS of so many proposals as in the paper's model takes over half of a step on a CPU.
-    train_cfg=dict(
-        rpn_proposal=dict(nms_pre=300, max_per_img=100), rcnn=dict(sampler=dict(num=64))
-    ),
+    train_cfg=dict(rpn_proposal=dict(nms_pre=300, max_per_img=100)),
     test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=100)),
 )
