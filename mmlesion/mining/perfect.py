@@ -23,7 +23,8 @@ def add_true_boxes(
     """Add the true boxes that no annotation matches, with 'truth' as their ``source``.
 
     The boxes of an annotated lesion share its ``lesion_id``, those of another have a new one.
-    Slices of lesions that are not listed yet are added to the images.
+    All slices of the series are listed then, also those without a lesion: in a training they are
+    the negative ones.
 
     Args:
         coco (dict): COCO content of partially annotated series, modified in place.
@@ -48,3 +49,5 @@ def add_true_boxes(
                 owners[label] = dict(category, lesion_id=adder.new_lesion())
             lesion = owners[label]
             adder.add(volume, truth.boxes, i, 'truth', lesion, lesion['lesion_id'])
+        for place in range(len(volume.slices)):
+            adder.list_image(volume, place)

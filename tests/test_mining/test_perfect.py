@@ -50,7 +50,7 @@ def test_lesions_that_are_annotated_and_others(two_studies):
         ('000001_02_01/006.png', 4, 'truth', large),
     ]
     assert coco['annotations'][3]['lesion_type'] == 4
-    assert len({image['id'] for image in coco['images']}) == len(coco['images']) == 7
+    assert len({image['id'] for image in coco['images']}) == len(coco['images']) == 20, 'all slices'
     for annotation in coco['annotations']:
         if annotation['source'] == 'truth':
             annotation['source'] = 'propagation'
@@ -66,4 +66,4 @@ def test_tool(load_tool, two_studies, capsys):
     load_tool(SCRIPT).main([*words.split(), '--out', str(out)])
     complete = json.loads(out.read_text())
     assert len(complete['annotations']) == 8 and 'sub_volumes' not in complete
-    assert '7 images, 5 of them added\n8 annotations, 6 of them added' in capsys.readouterr().out
+    assert '20 images, 18 of them added\n8 annotations, 6 of them added' in capsys.readouterr().out
