@@ -26,6 +26,7 @@ ROWS = {
                     '_1xb4-8e_4datasets', '_mined_1xb4-8e_4datasets'],
     'small': ['_deeplesion-phantom', '_deeplesion-expert_phantom', '_phantom', '_mined_phantom'],
 }  # fmt: skip
+POOLED = '_data-pooling_1xb4-8e_4datasets.py'
 SMALL = PatientOptions(size=128, slice_intervals=(5.0,))
 
 
@@ -86,6 +87,37 @@ def test_mulans_values(size, width):
     sampler, test = model.train_cfg.rcnn.sampler, model.test_cfg.rcnn
     assert (sampler.num, sampler.pos_fraction) == (64, 0.25)
     assert (test.score_thr, test.max_per_img) == (0.05, 50)
+
+
+@pytest.mark.parametrize('head', ['fcos', 'rpn'])
+def test_other_proposal_networks_take_a_step(data, head):
+    """Table II, at the size of the phantom's configs."""
+    row = CONFIGS / f'lens/lens_densenet121_mined_{head}-proposals_1xb4-8e_4datasets.py'
+    own, cfg = Config.fromfile(row).model, load('small', 2)
+    settings = dict(own.rpn_head, in_channels=64, feat_channels=32)
+    cfg.model.update(rpn_head=settings, train_cfg=dict(cfg.model.train_cfg, rpn=own.train_cfg.rpn))
+    model = MODELS.build(cfg.model)
+    cfg.train_dataloader.update(num_workers=0, batch_size=2)
+    batch = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
+    losses = model(**model.data_preprocessor(batch, True), mode='loss')
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    assert torch.isfinite(total)
+    (name,) = {sample.dataset_name for sample in batch['data_samples']}
+    trained = {n for n, p in model.rpn_head.named_parameters() if p.grad is not None}
+    assert trained and all(n.startswith(f'heads.{name}.') for n in trained)
+
+
+def test_pooled_data_are_one_task():
+    pooled, c = (
+        Config.fromfile(FOLDERS['densenet121'] / f'lens_densenet121{POOLED}'),
+        load('densenet121', 2),
+    )
+    assert {one['dataset_name'] for one in training_sets(pooled)} == {'deeplesion'}
+    assert [one['data_root'] for one in training_sets(pooled)] == [
+        one['data_root'] for one in training_sets(c)
+    ]
+    assert list(pooled.model.datasets) == ['deeplesion']
 
 
 @pytest.mark.parametrize('size', ROWS)

@@ -1,4 +1,4 @@
-"""Write a phantom's annotation file with all its slices and their lesions: what perfect mining gives.
+"""Write a phantom's annotation file with all slices and lesions: what perfect mining gives.
 
     complete_annotations.py data/phantom/train.json --images data/phantom/Images_png \\
         --truth data/phantom/truth --out data/phantom/train_complete.json

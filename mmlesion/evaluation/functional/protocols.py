@@ -13,7 +13,7 @@ def deeplesion_protocol(overlap: str = 'iou', threshold: float = 0.5) -> Protoco
 
 
 def lens_protocol(overlap: str = 'iobb', threshold: float = 0.3) -> Protocol:
-    """Return the rules of LENS, section IV-A, for 3D boxes in DeepLesion's sub-volumes."""
+    """Return the rules of LENS, section VI-C, for 3D boxes in DeepLesion's sub-volumes."""
     return Protocol(OverlapCriterion(overlap, threshold), PER_SCAN_FP_RATES)
 
 
