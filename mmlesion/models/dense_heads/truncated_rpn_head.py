@@ -109,7 +109,8 @@ class TruncatedRPNHead(RPNHead):
     def loss(self, x: tuple[Tensor, ...], batch_data_samples: SampleList) -> dict:
         """Compute the losses, see :meth:`mmdet.models.RPNHead.loss`."""
         gt_instances, ignored, metas = unpack_gt_instances(batch_data_samples)
-        return self.loss_by_feat(*self(x, metas), gt_instances, metas, ignored)
+        scores, deltas, confidences = self(x, metas)
+        return self.loss_by_feat(scores, deltas, confidences, gt_instances, metas, ignored)
 
     def predict(
         self, x: tuple[Tensor, ...], batch_data_samples: SampleList, rescale: bool = False
@@ -126,9 +127,10 @@ class TruncatedRPNHead(RPNHead):
     ) -> tuple[dict, list[InstanceData]]:
         """Do both with one forward, see :meth:`mmdet.models.RPNHead.loss_and_predict`."""
         gt_instances, ignored, metas = unpack_gt_instances(batch_data_samples)
-        outputs = self(x, metas)
-        losses = self.loss_by_feat(*outputs, gt_instances, metas, ignored)
-        return losses, self.predict_by_feat(*outputs, batch_img_metas=metas, cfg=proposal_cfg)
+        scores, deltas, confidences = self(x, metas)
+        losses = self.loss_by_feat(scores, deltas, confidences, gt_instances, metas, ignored)
+        proposals = self.predict_by_feat(scores, deltas, confidences, metas, proposal_cfg)
+        return losses, proposals
 
     def forward(
         self, x: tuple[Tensor, ...], batch_img_metas: list[dict] | None = None
