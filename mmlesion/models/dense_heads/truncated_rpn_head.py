@@ -145,12 +145,9 @@ class TruncatedRPNHead(RPNHead):
         Returns:
             tuple[list[Tensor]]: The results of :meth:`forward_single` for each level.
         """
-        strides = self.prior_generator.strides
         insides = [
-            torch.ones_like(level[:, :1])
-            if batch_img_metas is None
-            else torch.stack([_inside(level[0, :1], meta, stride) for meta in batch_img_metas])
-            for level, stride in zip(x, strides)
+            _inside(level, batch_img_metas, stride)
+            for level, stride in zip(x, self.prior_generator.strides)
         ]
         return multi_apply(self.forward_single, x, insides)
 
@@ -199,7 +196,7 @@ class TruncatedRPNHead(RPNHead):
             list[Tensor]: Mask (H * W,) of each level, row by row; true where anchors remain.
         """
         return [
-            self._keep(confidence, _inside(confidence, img_meta, stride)).flatten()
+            self._keep(confidence, _inside(confidence[None], [img_meta], stride)).flatten()
             for confidence, stride in zip(confidences, self.prior_generator.strides)
         ]
 
@@ -422,11 +419,17 @@ class TruncatedRPNHead(RPNHead):
         )
 
 
-def _inside(level: Tensor, img_meta: dict, stride: tuple[int, int]) -> Tensor:
-    """Return 1 where a level (1, H, W) shows its image, in the upper left, and 0 in the padding."""
-    height, width = img_meta['img_shape'][:2]
-    inside = torch.zeros_like(level)
-    inside[:, : math.ceil(height / stride[1]), : math.ceil(width / stride[0])] = 1
+def _inside(level: Tensor, img_metas: list[dict] | None, stride: tuple[int, int]) -> Tensor:
+    """Return a map (N, 1, H, W) of a level (N, C, H, W): 1 in its images and 0 in what pads them.
+
+    Images lie in the upper left. Without ``img_metas`` they fill the level.
+    """
+    if img_metas is None:
+        return torch.ones_like(level[:, :1])
+    inside = torch.zeros_like(level[:, :1])
+    for image, meta in zip(inside, img_metas):
+        height, width = meta['img_shape'][:2]
+        image[:, : math.ceil(height / stride[1]), : math.ceil(width / stride[0])] = 1
     return inside
 
 
