@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmdet.models.losses import FocalLoss
+from mmdet.models.task_modules import PseudoSampler
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
@@ -25,7 +27,18 @@ BASELINES = {
     'lidc2d': 'faster-rcnn_r18_fpn_lidc2d',
 }
 # variables that are not read by a Runner
-PARTS = ('trpn', 'alb', 'rtm', 'two_fc', 'alb_head', 'rtm_head', 'alb_rtm_head', 'load')
+PARTS = (
+    'trpn',
+    'focal_rpn',
+    'all_anchors',
+    'alb',
+    'rtm',
+    'two_fc',
+    'alb_head',
+    'rtm_head',
+    'alb_rtm_head',
+    'load',
+)
 ROWS = [
     pytest.param(name.format(backbone), backbone, parts, id=name.format(backbone))
     for backbone, name_end in (('r50_fpn', '4xb2-1x_deeplesion'), ('r18_fpn', 'phantom'))
@@ -112,6 +125,41 @@ def test_a_row_is_the_baseline_with_its_parts(name, backbone, parts):
     assert without_parts(cfg) == without_parts(baseline)
 
 
+FOCAL = {
+    'faster-rcnn_r50_fpn_focal-rpn_4xb2-1x_deeplesion': 'r50_fpn',
+    'faster-rcnn_r18_fpn_focal-rpn_lidc2d': 'lidc2d',
+}
+
+
+@pytest.mark.parametrize('name, backbone', FOCAL.items())
+def test_the_focal_row_is_the_baseline_with_another_loss(name, backbone):
+    cfg, baseline = read(name), read(BASELINES[backbone], 'baselines')
+    head = MODELS.build(copy.deepcopy(cfg.model)).rpn_head
+    head.init_weights()
+    assert type(head.loss_cls) is FocalLoss and isinstance(head.sampler, PseudoSampler)
+    torch.testing.assert_close(
+        head.rpn_cls.bias.sigmoid(), torch.full_like(head.rpn_cls.bias, 0.01)
+    )
+    assert cfg.model.rpn_head.pop('loss_cls').use_sigmoid
+    cfg.model.rpn_head.pop('init_cfg')
+    baseline.model.rpn_head.pop('loss_cls')
+    for model in (cfg.model, baseline.model):
+        model.train_cfg.rpn.pop('sampler')
+    assert cfg.model == baseline.model
+    assert cfg.train_dataloader == baseline.train_dataloader
+
+
+@pytest.mark.parametrize('data', ['deeplesion', 'kits19'])
+def test_deformable_rows_differ_in_the_backbone_alone(data):
+    plain = 'baselines' if data == 'deeplesion' else 'elixirnet'
+    for detector, folder in (('faster-rcnn', plain), ('elixirnet', 'elixirnet')):
+        deformable = read(f'{detector}_r50-mdconv-c3-c5_fpn_4xb2-1x_{data}')
+        assert deformable.model.backbone.pop('dcn').type == 'DCNv2'
+        assert deformable.model.backbone.pop('stage_with_dcn') == (False, True, True, True)
+        expected = read(f'{detector}_r50_fpn_4xb2-1x_{data}', folder)
+        assert deformable.to_dict() == expected.to_dict()
+
+
 def test_every_phantom_row_has_the_baselines_truncated_rpn():
     expected = read('faster-rcnn_r18_fpn_trpn_phantom', 'baselines')
     for path in PHANTOM.glob('elixirnet_r18_fpn*_phantom.py'):
@@ -165,6 +213,7 @@ def one_step(model, channels, classes=1):
     'name, channels',
     [
         ('elixirnet_r18_fpn_phantom', 3),
+        ('faster-rcnn_r18_fpn_focal-rpn_lidc2d', 3),
         ('elixirnet_r18_fpn_9slices_phantom', 9),
         ('faster-rcnn_r18_fpn_trpn-rtm_phantom', 3),
         ('elixirnet_r50_c4_4xb2-1x_deeplesion', 3),

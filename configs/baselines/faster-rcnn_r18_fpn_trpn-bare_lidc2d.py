@@ -1,4 +1,4 @@
-# TruncatedRPN to the letter of the paper: p * I alone.
+# TruncatedRPN with nothing that the paper does not mention: p * I alone.
 _base_ = './faster-rcnn_r18_fpn_trpn_lidc2d.py'
 
 model = dict(

@@ -216,6 +216,8 @@ def test_published_anchors_on_the_validation_set(val_shapes):
     paper = overlap.best_iou([3.27, 1.78], [0.425, 0.540, 0.680])
     assert before.mean() == pytest.approx(0.636, abs=5e-4)
     assert paper.mean() == pytest.approx(0.851, abs=5e-4)
+    squared = overlap.best_iou([3.27**0.5, 1.78**0.5], [0.425, 0.540, 0.680])
+    assert squared.mean() == pytest.approx(0.878, abs=5e-4)
     assert before == pytest.approx(
         plain_aligned(val_shapes, RETINANET_RATIO_PAIRS, RETINANET_SCALES, SIZES)
     )

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 
 from mmlesion.apis.inferencer import load_detector
+from mmlesion.models import RelationBBoxHead
 from mmlesion.utils.configs import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +54,8 @@ def load(tool, config, checkpoint):
 
 def test_relations_of_the_proposals(tool, write_config):
     model, item = load(tool, *write_config(RELATIONS))
-    boxes, relation = tool.find_relations(model, item)
+    boxes, relation, binary_score = tool.find_relations(model, item)
+    assert binary_score.shape == (len(boxes), 2)
     assert relation.shape == (len(boxes), len(boxes)) and len(boxes) > 50
     torch.testing.assert_close(relation.sum(1), torch.ones(len(boxes)))
     # resized from 80 x 60 to 256 x 192 px; back in the original's px
@@ -82,13 +85,40 @@ def test_pictures(write_config, run_tool, tmp_path, capsys):
     # a px of the slice itself: HU 100 * 5 + 2 * y + x - 1000 in the window
     gray = picture[10, 10]
     assert gray == pytest.approx((500 - 1000 + 600) / 800 * 255, abs=2)
-    assert '1/1' in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert '1/1' in told.err
+    assert re.search(r'same region: [\d.]+% of', told.out)
+    assert re.search(r'f_E .* [\d.]+% of the mean', told.out)
+    assert re.search(r'deviation 0\.\d+, after E 0\.\d+', told.out)
 
 
 def test_relations_of_a_head_without_non_local(tool, write_config):
     model, item = load(tool, *write_config('phantom/elixirnet/faster-rcnn_r18_fpn_rtm_phantom.py'))
-    boxes, relation = tool.find_relations(model, item)
+    boxes, relation, _ = tool.find_relations(model, item)
     assert relation.shape == (len(boxes), len(boxes))
+
+
+def test_what_relations_tell_apart(tool):
+    head = RelationBBoxHead(
+        dict(type='FCEncoder'),
+        dict(type='RelationTransferModule', out_channels=3),
+        in_channels=2,
+        roi_feat_size=1,
+        fc_out_channels=4,
+        num_classes=1,
+    )
+    score = torch.tensor([[3.0, 0], [0, 1], [0, 2]])
+    with torch.no_grad():
+        own = tool.tell_apart(head, torch.eye(3), score)
+        shared = tool.tell_apart(head, torch.tensor([[0.1, 0.8, 0.1]] * 3), score)
+    probability = score.softmax(1)[:, 0]
+    assert own['same_region'] == pytest.approx(1 / 3)
+    assert own['before'] == own['after'] == pytest.approx(probability.std().item())
+    assert own['transferred'] > 0.01
+    # three equal rows leave nothing that differs
+    assert shared['same_region'] == 1 and shared['before'] == own['before']
+    assert shared['transferred'] < 1e-6 and shared['after'] < 1e-6
+    assert tool.tell_apart(head, torch.eye(3), None) == dict(same_region=pytest.approx(1 / 3))
 
 
 NO_GRAPH = (

@@ -1,4 +1,4 @@
-# TruncatedRPN to the letter of the paper: p * I alone, of which the README has the figures.
+# TruncatedRPN with nothing that the paper does not mention: p * I alone. The README has figures.
 _base_ = './faster-rcnn_r18_fpn_trpn_phantom.py'
 
 model = dict(

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.task_modules.prior_generators import anchor_inside_flags
-from mmdet.models.utils import select_single_mlvl
+from mmdet.models.utils import multi_apply, select_single_mlvl, unpack_gt_instances
 from mmdet.registry import MODELS
+from mmdet.structures import SampleList
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -44,18 +45,26 @@ class TruncatedRPNHead(RPNHead):
     it decreases where features are strong, a truncated lesion has no positive anchors left to raise
     it again, and small p shrink the features. Three options therefore depart from the paper by
     default (see ``configs/baselines/README.md`` for measurements); with
-    ``normalize_confidence=False, truncate_positives=True, loss_confidence=None`` the head is the
-    paper's.
+    ``normalize_confidence=False, truncate_positives=True, loss_confidence=None`` the head has
+    nothing that the paper does not mention. mmdet's ``GuidedAnchorHead`` is the precedent of the
+    separate loss: its location branch, likewise a 1x1 convolution and a sigmoid, is trained by one.
 
-    The threshold's mean is taken over the image itself, not over what pads it to its batch's size.
+    The paper leaves open whether the RPN's 3x3 convolution sees truncated neighbors. By default it
+    does, and only their anchors are gone; with ``truncate_features`` it sees zeros there, as
+    equation 1 reads to the letter.
+
+    What pads an image to its batch's size has no part in any mean, and features of 0: given the
+    same features, an image's scores do not depend on the images beside it.
 
     Args:
         in_channels (int): Channels of the feature maps.
         threshold (str | float): ``'mean'``, the mean of p for each image and level, or a number
             that p must exceed. Defaults to ``'mean'``.
-        normalize_confidence (bool): Whether the features are scaled by p over its mean on the whole
-            map (a constant for the gradient), so that they keep their magnitude, instead of by p
+        normalize_confidence (bool): Whether the features are scaled by p over its mean in the image
+            (a constant for the gradient), so that they keep their magnitude, instead of by p
             itself. Defaults to True; the paper's is False.
+        truncate_features (bool): Whether the features of truncated locations are 0 in the RPN, in
+            training and in test. Defaults to False.
         truncate_positives (bool): Whether training also truncates anchors that match a lesion,
             instead of only negatives. Defaults to False; the paper's is True.
         loss_confidence (dict, optional): Loss that trains p on which locations have an anchor that
@@ -73,6 +82,7 @@ class TruncatedRPNHead(RPNHead):
         in_channels: int,
         threshold: str | float = 'mean',
         normalize_confidence: bool = True,
+        truncate_features: bool = False,
         truncate_positives: bool = False,
         loss_confidence: dict | None = dict(type='CrossEntropyLoss', use_sigmoid=True),
         anchor_generator: dict = dict(
@@ -87,6 +97,7 @@ class TruncatedRPNHead(RPNHead):
             raise OptionError(f"threshold must be 'mean' or a number, not {threshold!r}", self)
         self.threshold = threshold
         self.normalize_confidence = normalize_confidence
+        self.truncate_features = truncate_features
         self.truncate_positives = truncate_positives
         super().__init__(in_channels=in_channels, anchor_generator=anchor_generator, **kwargs)
         self.loss_confidence = MODELS.build(loss_confidence) if loss_confidence else None
@@ -95,52 +106,99 @@ class TruncatedRPNHead(RPNHead):
         super()._init_layers()
         self.rpn_confidence = nn.Conv2d(self.in_channels, 1, 1)
 
-    def forward_single(self, x: Tensor) -> tuple[Tensor, ...]:
+    def loss(self, x: tuple[Tensor, ...], batch_data_samples: SampleList) -> dict:
+        """Compute the losses, see :meth:`mmdet.models.RPNHead.loss`."""
+        gt_instances, ignored, metas = unpack_gt_instances(batch_data_samples)
+        scores, deltas, confidences = self(x, metas)
+        return self.loss_by_feat(scores, deltas, confidences, gt_instances, metas, ignored)
+
+    def predict(
+        self, x: tuple[Tensor, ...], batch_data_samples: SampleList, rescale: bool = False
+    ) -> list[InstanceData]:
+        """Propose boxes, see :meth:`mmdet.models.RPNHead.predict`."""
+        metas = [sample.metainfo for sample in batch_data_samples]
+        return self.predict_by_feat(*self(x, metas), batch_img_metas=metas, rescale=rescale)
+
+    def loss_and_predict(
+        self,
+        x: tuple[Tensor, ...],
+        batch_data_samples: SampleList,
+        proposal_cfg: ConfigDict | None = None,
+    ) -> tuple[dict, list[InstanceData]]:
+        """Do both with one forward, see :meth:`mmdet.models.RPNHead.loss_and_predict`."""
+        gt_instances, ignored, metas = unpack_gt_instances(batch_data_samples)
+        scores, deltas, confidences = self(x, metas)
+        losses = self.loss_by_feat(scores, deltas, confidences, gt_instances, metas, ignored)
+        proposals = self.predict_by_feat(scores, deltas, confidences, metas, proposal_cfg)
+        return losses, proposals
+
+    def forward(
+        self, x: tuple[Tensor, ...], batch_img_metas: list[dict] | None = None
+    ) -> tuple[list[Tensor], ...]:
+        """Predict on all feature levels.
+
+        Args:
+            x (tuple[Tensor]): Features (N, C, H, W) of each level.
+            batch_img_metas (list[dict], optional): ``img_shape`` of each image, in px. Defaults to
+                None: the images fill the maps.
+
+        Returns:
+            tuple[list[Tensor]]: The results of :meth:`forward_single` for each level.
+        """
+        insides = [
+            _inside(level, batch_img_metas, stride)
+            for level, stride in zip(x, self.prior_generator.strides)
+        ]
+        return multi_apply(self.forward_single, x, insides)
+
+    def forward_single(self, x: Tensor, inside: Tensor) -> tuple[Tensor, ...]:
         """Predict on one feature level.
 
         Args:
             x (Tensor): Features (N, C, H, W).
+            inside (Tensor): (N, 1, H, W), 1 in the images and 0 in what pads them.
 
         Returns:
             tuple[Tensor]: Scores (N, A, H, W) and box deltas (N, A * 4, H, W) of the A anchors of
             every location, and the confidence (N, 1, H, W) of the location, before the sigmoid.
         """
         confidence = self.rpn_confidence(x)
-        return *super().forward_single(self._feature_scale(confidence) * x), confidence
+        scale = self._feature_scale(confidence, inside)
+        return *super().forward_single(scale * x), confidence
 
-    def _feature_scale(self, confidence: Tensor) -> Tensor:
-        """Return the factor for a level's features: p (N, 1, H, W), or p over its mean per map."""
-        p = confidence.sigmoid()
-        if not self.normalize_confidence:
-            return p
-        p = p.float()  # in half precision the mean would be rounded
-        # detached: the mean normalizes, and is not trained against
-        mean = p.detach().mean((2, 3), keepdim=True).clamp(min=torch.finfo(p.dtype).tiny)
-        return (p / mean).to(confidence.dtype)
+    def _feature_scale(self, confidence: Tensor, inside: Tensor) -> Tensor:
+        """Return the factor (N, 1, H, W) for a level's features: p, or p over its mean."""
+        scale = confidence.sigmoid() * inside
+        if self.normalize_confidence:
+            p = scale.float()  # in half precision the mean would be rounded
+            # detached: the mean normalizes, and is not trained against
+            mean = _mean(p.detach(), inside).clamp(min=torch.finfo(p.dtype).tiny)
+            scale = (p / mean).to(confidence.dtype)
+        if self.truncate_features:
+            scale = scale * self._keep(confidence, inside)
+        return scale
 
     @torch.no_grad()
+    def _keep(self, confidence: Tensor, inside: Tensor) -> Tensor:
+        """Return a mask (N, 1, H, W) of the locations that are not truncated."""
+        p = confidence.float().sigmoid()  # in half precision the mean would be rounded
+        threshold = _mean(p, inside) if self.threshold == 'mean' else float(self.threshold)
+        return (p > threshold) & inside.bool()
+
     def keep_locations(self, confidences: list[Tensor], img_meta: dict) -> list[Tensor]:
         """Return the locations of an image that are not truncated.
 
         Args:
             confidences (list[Tensor]): Confidence (1, H, W) of each level, before the sigmoid.
-            img_meta (dict): ``pad_shape`` of the image, or else ``img_shape``, in px.
+            img_meta (dict): ``img_shape`` of the image, in px.
 
         Returns:
             list[Tensor]: Mask (H * W,) of each level, row by row; true where anchors remain.
         """
-        height, width = img_meta.get('pad_shape', img_meta['img_shape'])[:2]
-        keeps = []
-        for confidence, (stride_x, stride_y) in zip(confidences, self.prior_generator.strides):
-            p = confidence[0].float().sigmoid()  # in half precision the mean would be rounded
-            # The image is in the upper left corner of the map; the rest is padding.
-            rows, columns = math.ceil(height / stride_y), math.ceil(width / stride_x)
-            inside = p[:rows, :columns]
-            threshold = inside.mean() if self.threshold == 'mean' else float(self.threshold)
-            keep = torch.zeros_like(p, dtype=torch.bool)
-            keep[:rows, :columns] = inside > threshold
-            keeps.append(keep.flatten())
-        return keeps
+        return [
+            self._keep(confidence, _inside(confidence[None], [img_meta], stride)).flatten()
+            for confidence, stride in zip(confidences, self.prior_generator.strides)
+        ]
 
     def loss_by_feat(
         self,
@@ -359,6 +417,26 @@ class TruncatedRPNHead(RPNHead):
             deltas=bbox_pred.flatten(1)[:, None, index],
             priors=priors[anchors.flatten()],
         )
+
+
+def _inside(level: Tensor, img_metas: list[dict] | None, stride: tuple[int, int]) -> Tensor:
+    """Return a map (N, 1, H, W) of a level (N, C, H, W): 1 in its images and 0 in what pads them.
+
+    Images lie in the upper left. Without ``img_metas`` they fill the level.
+    """
+    if img_metas is None:
+        return torch.ones_like(level[:, :1])
+    inside = torch.zeros_like(level[:, :1])
+    for image, meta in zip(inside, img_metas):
+        height, width = meta['img_shape'][:2]
+        image[:, : math.ceil(height / stride[1]), : math.ceil(width / stride[0])] = 1
+    return inside
+
+
+def _mean(p: Tensor, inside: Tensor) -> Tensor:
+    """Return the mean of p (..., H, W) inside of each image."""
+    sums = (p * inside).sum((-2, -1), keepdim=True)
+    return sums / inside.sum((-2, -1), keepdim=True, dtype=p.dtype)
 
 
 def _mean_weights(chosen: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -14,12 +15,19 @@ class RegionGraph(nn.Module):
     The nodes are the regions, with self-loops; the weights of a region's incoming edges sum to 1.
     There are no edges between the regions of different images.
 
+    As phi is not negative, the product is large for a region with large features, whatever region
+    it is compared with: rows of E then resemble each other. With a ``temperature`` the features
+    phi(X) are divided by their lengths, and a region receives from those that resemble it.
+
     Args:
         in_channels (int): Channels of the regions' features.
+        temperature (float, optional): Factor of the product of normalized features, as in mmdet's
+            ``NormedLinear``. Defaults to None, equation 2: features as they are.
     """
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, temperature: float | None = None) -> None:
         super().__init__()
+        self.temperature = temperature
         self.phi = nn.Linear(in_channels, max(in_channels // 2, 1))
 
     def forward(self, features: Tensor, num_regions: list[int]) -> list[Tensor]:
@@ -36,8 +44,10 @@ class RegionGraph(nn.Module):
         nodes = self.phi(features).relu()
         # in half precision the products could overflow
         with torch.autocast(nodes.device.type, enabled=False):
-            nodes = nodes.to(self.phi.weight.dtype).split(num_regions)
-            return [(node @ node.T).softmax(-1) for node in nodes]
+            nodes = nodes.to(self.phi.weight.dtype)
+            if self.temperature is not None:
+                nodes = self.temperature**0.5 * F.normalize(nodes, dim=1)
+            return [(node @ node.T).softmax(-1) for node in nodes.split(num_regions)]
 
 
 class NonLocalRelation(nn.Module):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 from mmdet.registry import MODELS
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 
 @MODELS.register_module()
-class RelationTransferModule(nn.Module):
+class RelationTransferModule(BaseModule):
     """Transfer lesion semantics along the relations of the regions.
 
     ElixirNet, section "Relation Transfer Module": f_E = E Gamma M W_E. M, the weights and biases of
@@ -19,10 +20,16 @@ class RelationTransferModule(nn.Module):
     Args:
         in_channels (int): Channels P of the binary classifier's input features.
         out_channels (int): Channels of f_E. Defaults to 128.
+        init_cfg (dict | list[dict], optional): Initialization config.
     """
 
-    def __init__(self, in_channels: int, out_channels: int = 128) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int = 128,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
         self.out_channels = out_channels
         self.transform = nn.Linear(in_channels + 1, out_channels, bias=False)
 

@@ -63,7 +63,8 @@ def check_strides(image: Tensor, c1: Tensor | None, p2: Tensor) -> None:
     Raises:
         UserError: If not, with what to change.
     """
-    p2_stride = round(image.shape[2] / p2.shape[2])
+    # a trace's sizes are tensors, which round() does not know; the check is not part of its graph
+    p2_stride = round(int(image.shape[2]) / int(p2.shape[2]))
     if c1 is None:
         if p2_stride == 4:
             return
@@ -71,7 +72,7 @@ def check_strides(image: Tensor, c1: Tensor | None, p2: Tensor) -> None:
             f'dense supervision needs P2 at stride 4, but the first output of the neck is at '
             f"stride {p2_stride}: set the neck's start_level to the backbone's output at stride 4"
         )
-    c1_stride = round(image.shape[2] / c1.shape[2])
+    c1_stride = round(int(image.shape[2]) / int(c1.shape[2]))
     if (c1_stride, p2_stride) != (2, 4):
         raise UserError(
             f'dense supervision needs C1 at stride 2 and P2 at stride 4, but the first output of '

@@ -101,9 +101,66 @@ def test_number_threshold_must_be_exceeded():
 def test_padding_of_the_batch_neither_counts_nor_is_kept():
     head = make_head()
     confidence = torch.tensor([[[0.2, 0.4, 0.99], [0.3, 0.5, 0.99]]]).logit()
-    keep = head.keep_locations([confidence], dict(img_shape=(7, 8), pad_shape=(8, 8)))
-    # mean of the four inside is 0.35
-    assert keep[0].tolist() == [False, True, False, False, True, False]
+    # neither the batch's nor the divisor's, which is in pad_shape
+    for pad_shape in ((8, 8), (8, 12)):
+        keep = head.keep_locations([confidence], dict(img_shape=(7, 8), pad_shape=pad_shape))
+        # mean of the four inside is 0.35
+        assert keep[0].tolist() == [False, True, False, False, True, False]
+
+
+OPTIONS = {
+    'default': {},
+    'truncated features': dict(truncate_features=True),
+    'number': dict(threshold=0.5, truncate_features=True),
+    'paper': PAPER,
+}
+
+
+@pytest.mark.parametrize('options', OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize('fill', [0.0, 9.0])
+def test_an_image_is_scored_alone_as_beside_a_larger_one(options, fill):
+    head = make_head(**options)
+    torch.nn.init.normal_(head.rpn_confidence.weight, std=0.5)
+    alone = make_features()
+    larger = [torch.randn(1, 4, 2 * side, 3 * side) for side in (8, 4)]
+    batch = []
+    for small, large in zip(alone, larger):
+        padded = torch.full_like(large, fill)  # what a backbone makes of the padding
+        padded[..., : small.shape[2], : small.shape[3]] = small
+        batch.append(torch.cat([padded, large]))
+    small, large = make_sample([[4, 4, 14, 12]]), make_sample([[40, 20, 56, 36]])
+    large.set_metainfo(dict(img_shape=(64, 96), pad_shape=(64, 96)))
+    beside = head(batch, [small.metainfo, large.metainfo])
+    for expected, both in zip(head(alone, [small.metainfo]), beside):
+        for level, level_of_both in zip(expected, both):
+            own = level_of_both[:1, :, : level.shape[2], : level.shape[3]]
+            torch.testing.assert_close(own, level, atol=1e-6, rtol=1e-5)
+    # the same through the methods that a detector calls
+    expected, other = head.predict(alone, [small]), head.predict(larger, [large])
+    _, proposals = head.loss_and_predict(batch, [small, large], TEST_CFG)
+    for found in (head.predict(batch, [small, large]), proposals):
+        for one, alone_one in zip(found, [*expected, *other]):
+            torch.testing.assert_close(one.bboxes, alone_one.bboxes, atol=1e-4, rtol=1e-5)
+            torch.testing.assert_close(one.scores, alone_one.scores, atol=1e-6, rtol=1e-5)
+            assert len(one) > 5
+    both = head.loss(batch, [small, large])
+    assert torch.isfinite(total_loss(both))
+
+
+def test_equation_1_to_the_letter():
+    """The RPN sees p * I where p exceeds its mean, and nothing elsewhere."""
+    paper = dict(PAPER, truncate_features=True)
+    head, features = make_head(**paper), make_features(2)
+    cls_scores, bbox_preds, confidences = head(features)
+    for x, cls_score, bbox_pred, confidence in zip(features, cls_scores, bbox_preds, confidences):
+        p = 1 / (1 + torch.exp(-confidence))
+        kept = torch.stack([image > image.mean() for image in p])
+        assert 0 < kept.float().mean() < 1
+        expected = RPNHead.forward_single(head, torch.where(kept, p * x, torch.zeros(())))
+        torch.testing.assert_close((cls_score, bbox_pred), expected)
+        # anchors are truncated at the same locations
+        keep = head.keep_locations([confidence[0]], META)[0]
+        assert torch.equal(keep, kept[0].flatten())
 
 
 @pytest.mark.parametrize('threshold', ['median', None])
@@ -168,7 +225,7 @@ def test_scaled_features_keep_their_mean_size(bias):
 def test_the_mean_is_a_constant_to_the_gradient():
     head = make_head()
     logit = torch.tensor([[[[0.0, 1.0], [-1.0, 2.0]]]], requires_grad=True)
-    head._feature_scale(logit).sum().backward()
+    head._feature_scale(logit, torch.ones(1, 1, 2, 2)).sum().backward()
     p = logit.detach().sigmoid()
     # with a mean that is differentiated the gradients would sum to nothing
     torch.testing.assert_close(logit.grad, p * (1 - p) / p.mean())

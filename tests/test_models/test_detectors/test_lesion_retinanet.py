@@ -95,6 +95,17 @@ def test_anchors_of_the_rows():
     assert scales.tolist() == [4250, 5400, 6800]
 
 
+def test_anchors_read_as_squares():
+    squared, plain = (
+        Config.fromfile(FOLDER / f'retinanet_vgg19_fpn_{name}_1xb4_deeplesion.py').model
+        for name in ('anchors-squared', 'anchors')
+    )
+    ratios = np.array(squared.bbox_head.anchor_generator.pop('ratios'))
+    expected = plain.bbox_head.anchor_generator.pop('ratios')
+    np.testing.assert_allclose(ratios**2, expected, rtol=1e-3)
+    assert squared == plain
+
+
 @pytest.mark.parametrize('name', [name for name in CONFIGS if 'dense' in name])
 def test_one_weight_for_the_masks_loss(name):
     cfg = Config.fromfile(ROOT / name)

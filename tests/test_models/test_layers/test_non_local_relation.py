@@ -21,6 +21,20 @@ def test_known_relations():
     assert second.tolist() == [[1.0]]
 
 
+def test_normalized_relations():
+    graph = RegionGraph(2, temperature=2.0)
+    graph.phi = torch.nn.Linear(2, 2, bias=False)
+    graph.phi.weight.data = torch.eye(2)
+    # two regions of one direction, the second ten times as large, and one at right angles
+    features = torch.tensor([[3.0, 0], [30, 0], [0, 5], [-1, -1]])
+    (relation,) = graph(features, [4])
+    cosines = [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+    torch.testing.assert_close(relation, (2.0 * torch.tensor(cosines)).softmax(-1))
+    # by equation 2 the large one wins wherever there is any likeness
+    graph.temperature = None
+    assert graph(features + 1, [4])[0][:3].argmax(1).tolist() == [1, 1, 1]
+
+
 def plain_non_local(module, x):
     """The operation on the regions of one image, region by region and position by position."""
 

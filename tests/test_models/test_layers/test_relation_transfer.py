@@ -41,3 +41,10 @@ def test_embeddings_are_read_only():
 def test_size_from_a_config():
     transfer = MODELS.build(dict(type='RelationTransferModule', in_channels=512))
     assert sum(parameter.numel() for parameter in transfer.parameters()) == 513 * 128
+
+
+def test_initialization_from_a_config():
+    init_cfg = dict(type='Constant', layer='Linear', val=2)
+    transfer = MODELS.build(dict(type='RelationTransferModule', in_channels=5, init_cfg=init_cfg))
+    transfer.init_weights()
+    assert transfer.transform.weight.eq(2).all()

@@ -5,6 +5,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import PixelData
 
 from mmlesion.models import LesionSegHead
+from mmlesion.models.seg_heads.lesion_seg_head import check_strides
 from mmlesion.utils import UserError
 
 
@@ -50,6 +51,16 @@ def test_both_steps_upsample_and_add_their_skip():
     torch.testing.assert_close(outs['feats'], p0)
     torch.testing.assert_close(outs['seg_preds'], head.segmentation(p0))
     assert outs['seg_preds'].shape == (2, 1, 32, 32)
+
+
+@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
+def test_strides_are_checked_in_a_trace():
+    def check(image):
+        check_strides(image, image[..., ::2, ::2], image[..., ::4, ::4])
+        return image + 1
+
+    traced = torch.jit.trace(check, torch.zeros(1, 3, 32, 32))
+    assert traced(torch.ones(1, 3, 64, 64)).eq(2).all()
 
 
 def test_open_gates_change_nothing():

@@ -57,6 +57,9 @@ class RelationBBoxHead(BBoxHead):
     Args:
         encoder (dict): Encoder of regions, ``ALBEncoder`` or ``FCEncoder``.
         relation_transfer (dict, optional): ``RelationTransferModule``. Defaults to None, without.
+        relation_temperature (float, optional): ``temperature`` of every
+            :class:`~mmlesion.models.layers.RegionGraph`, the encoder's and the head's own. Defaults
+            to None, the paper's equation 2.
         loss_binary (dict): Loss of the binary classifier, over two scores. Defaults to
             cross-entropy.
         in_channels (int): Channels of the regions' features. Defaults to 256.
@@ -70,6 +73,7 @@ class RelationBBoxHead(BBoxHead):
         self,
         encoder: dict,
         relation_transfer: dict | None = None,
+        relation_temperature: float | None = None,
         loss_binary: dict = dict(type='CrossEntropyLoss'),
         in_channels: int = 256,
         roi_feat_size: int = 7,
@@ -94,6 +98,9 @@ class RelationBBoxHead(BBoxHead):
         self.relation_transfer = transfer
         if transfer:
             self._init_transfer(loss_binary, default_init=init_cfg is None)
+        for module in self.modules():
+            if isinstance(module, RegionGraph):
+                module.temperature = relation_temperature
 
     def _init_transfer(self, loss_binary: dict, default_init: bool) -> None:
         channels = self.encoder.out_channels

@@ -6,7 +6,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 
-from mmlesion.models.layers import DEFAULT_GENOTYPES
+from mmlesion.models.layers import DEFAULT_GENOTYPES, RegionGraph
 
 ALB = dict(type='ALBEncoder', channels=4)
 NO_RELATIONS = dict(ALB, genotypes=dict(DEFAULT_GENOTYPES, alb=DEFAULT_GENOTYPES['reduction']))
@@ -49,6 +49,14 @@ def test_predictions_with_transfer(encoder, num_classes):
     both = torch.cat([features, transferred], 1)
     torch.testing.assert_close(cls_score, head.fc_cls(both))
     torch.testing.assert_close(bbox_pred, head.fc_reg(both))
+
+
+@pytest.mark.parametrize('encoder', [ALB, FC])
+def test_temperature_of_every_graph(encoder):
+    for options, expected in (({}, None), (dict(relation_temperature=20.0), 20.0)):
+        modules = make_head(encoder, **options).modules()
+        graphs = [module for module in modules if isinstance(module, RegionGraph)]
+        assert [graph.temperature for graph in graphs] == [expected]
 
 
 def test_predictions_without_transfer():
