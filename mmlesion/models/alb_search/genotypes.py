@@ -56,13 +56,11 @@ def derive_genotype(weights: np.ndarray, operations: Sequence[str] = OPERATIONS)
     genotype = []
     for branch in range(1, NUM_BRANCHES + 1):
         edges = [edge for edge, (_, target) in enumerate(EDGES) if target == branch]
-        first, second = sorted(edges, key=lambda edge: -best[edge])[:2]
-        genotype.append(
-            (
-                *(EDGES[first][0], operations[1 + choices[first].argmax()]),
-                *(EDGES[second][0], operations[1 + choices[second].argmax()]),
-            )
+        strongest = sorted(edges, key=lambda edge: -best[edge])[:2]
+        first, second = (
+            (EDGES[edge][0], operations[1 + choices[edge].argmax()]) for edge in strongest
         )
+        genotype.append(first + second)
     return genotype
 
 
