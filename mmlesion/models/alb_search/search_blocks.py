@@ -78,6 +78,23 @@ def _remove_scales(module: nn.Module) -> None:
             norm.affine, norm.weight, norm.bias = False, None, None
 
 
+class NormalizedOperation(nn.Sequential):
+    """An operation without batch normalization of its own, and one behind it.
+
+    Args:
+        operation (nn.Module): See :func:`~mmlesion.models.layers.build_operation`.
+        norm (nn.Module): The normalization.
+    """
+
+    # an operation is called with the regions' numbers too
+    def forward(  # type: ignore[override]
+        self, x: Tensor, num_regions: list[int]
+    ) -> Tensor:
+        """Normalize what the operation makes of features ``x`` (N, D, h, w)."""
+        operation, norm = self
+        return norm(operation(x, num_regions))
+
+
 class MixedOperation(nn.Module):
     """Weighted sum of all operations on one input (ElixirNet, equation 3).
 
@@ -92,11 +109,12 @@ class MixedOperation(nn.Module):
 
     def __init__(self, channels: int, operations: Sequence[str] = OPERATIONS) -> None:
         super().__init__()
-        self.operations, self.norms = nn.ModuleList(), nn.ModuleList()
+        self.operations = nn.ModuleList()
         for name in operations[1:]:
-            self.operations.append(build_operation(name, channels))
-            bare = 'pool' in name or name == 'non_local'
-            self.norms.append(nn.BatchNorm2d(channels) if bare else nn.Identity())
+            operation = build_operation(name, channels)
+            if 'pool' in name or name == 'non_local':
+                operation = NormalizedOperation(operation, nn.BatchNorm2d(channels))
+            self.operations.append(operation)
         _remove_scales(self)
 
     def forward(
@@ -114,9 +132,9 @@ class MixedOperation(nn.Module):
         """
         total: Tensor | int = 0
         # gates[0] is that of 'none', whose output is 0
-        for gate, operation, norm in zip(gates[1:], self.operations, self.norms):
+        for gate, operation in zip(gates[1:], self.operations):
             if gate is not None:
-                total = total + gate * norm(operation(x, num_regions))
+                total = total + gate * operation(x, num_regions)
         return total
 
 

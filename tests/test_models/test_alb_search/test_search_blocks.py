@@ -36,8 +36,8 @@ def test_mixed_operation_is_the_weighted_sum(features):
     mixed = MixedOperation(8)
     weights = torch.rand(9)
     expected = torch.zeros_like(features)
-    for weight, operation, norm in zip(weights[1:], mixed.operations, mixed.norms):
-        expected += weight * norm(operation(features, NUM_REGIONS))
+    for weight, operation in zip(weights[1:], mixed.operations):
+        expected += weight * operation(features, NUM_REGIONS)
     torch.testing.assert_close(mixed(features, NUM_REGIONS, weights.unbind()), expected)
 
 
@@ -61,12 +61,12 @@ def test_batch_normalization_has_no_parameters_of_its_own():
 def test_no_operation_has_a_scale_of_its_own(names, features):
     """Ten times the weights of an operation's layers leave its output as it is."""
     mixed = MixedOperation(8, names)
-    for name, operation, norm in zip(names[1:], mixed.operations, mixed.norms):
-        before = norm(operation(features, NUM_REGIONS)).std()
+    for name, operation in zip(names[1:], mixed.operations):
+        before = operation(features, NUM_REGIONS).std()
         with torch.no_grad():
             for parameter in operation.parameters():
                 parameter.mul_(10)
-        after = norm(operation(features, NUM_REGIONS)).std()
+        after = operation(features, NUM_REGIONS).std()
         torch.testing.assert_close(after, before, rtol=0.05, atol=0, msg=name)
         torch.testing.assert_close(after, torch.tensor(1.0), rtol=0.05, atol=0, msg=name)
 
