@@ -1,6 +1,8 @@
 # Auto-lesion blocks that random search found on LIDC's windows at the cost of the differentiable
 # search: alb-search_r18_fpn_lidc2d.py with --strategy random --num-samples 100, 40 batches for the
 # scores, seed 0.
+# Found when a block had the last block's output as its only input (docs/search_alb.md, "In the
+# smaller space").
 _base_ = './faster-rcnn_r18_fpn_alb_lidc2d.py'
 
 genotypes = dict(

@@ -1,5 +1,7 @@
 # Auto-lesion blocks that the differentiable search found on LIDC's windows with seed 0:
 # alb-search_r18_fpn_lidc2d.py.
+# Found when a block had the last block's output as its only input (docs/search_alb.md, "In the
+# smaller space").
 _base_ = './faster-rcnn_r18_fpn_alb_lidc2d.py'
 
 genotypes = dict(

@@ -25,13 +25,13 @@ def draw_genotypes(
 ) -> None:
     """Draw the cells of genotypes as graphs, one above the other.
 
-    The nodes are a block's input, its branches in their order and its output, the concatenation of
-    all branches. An arc is an edge with its operation: above the nodes a branch's first one, below
-    them its second.
+    The nodes are the outputs of the two blocks before, a block's branches in their order and its
+    output, the concatenation of all branches. An arc is an edge with its operation: above the nodes
+    a branch's first one, below them its second.
 
     Args:
         genotypes (dict[str, list[tuple]]): Of each kind of block, for each branch ``(input1,
-            operation1, input2, operation2)``; input 0 is the block's, k the k-th branch.
+            operation1, input2, operation2)``, see :func:`mmlesion.models.layers.check_genotype`.
         strengths (dict[str, list[float]] | None): Weights of these operations in a search, two for
             each branch; None where there are none.
         path (str | Path): Output file; its suffix determines the format.
@@ -69,8 +69,8 @@ def _draw_cell(axes: Axes, genotype: Sequence[tuple], strengths: Sequence[float]
         _draw_edge(axes, source1, branch, operation1, first, upwards=True)
         _draw_edge(axes, source2, branch, operation2, second, upwards=False)
     _draw_nodes(axes, output)
-    top = CURVE / 2 * (output - 1) + 0.3
-    axes.set(xlim=(-0.4, output + 0.4), ylim=(-top, top), aspect='equal')
+    top = CURVE / 2 * output + 0.3
+    axes.set(xlim=(-1.4, output + 0.4), ylim=(-top, top), aspect='equal')
     axes.set_axis_off()
 
 
@@ -103,7 +103,7 @@ def _draw_nodes(axes: Axes, output: int) -> None:
     axes.add_patch(around)
     axes.annotate('', (output - 0.25, 0), (output - 0.66, 0), arrowprops=dict(arrowstyle='-|>'))
     branches = [f'branch {branch}' for branch in range(1, output)]
-    names = ['input'] + branches + ['output']
+    names = ['block before\nthe last', 'last block'] + branches + ['output']
     box = dict(boxstyle='round', facecolor='white', edgecolor='black')
-    for position, name in enumerate(names):
+    for position, name in enumerate(names, -1):
         axes.text(position, 0, name, ha='center', va='center', fontsize=9, bbox=box, zorder=3)

@@ -17,7 +17,7 @@ def test_every_node_and_operation_is_named_with_its_weight():
         for branch, (_, operation1, _, operation2) in enumerate(DEFAULT_GENOTYPES[kind]):
             assert f'{operation1}\n{0.1 + 0.02 * branch:.3f}' in found
             assert f'{operation2}\n{0.11 + 0.02 * branch:.3f}' in found
-        assert {'input', 'branch 1', 'branch 4', 'output'} <= set(found)
+        assert {'last block', 'branch 1', 'branch 4', 'output'} <= set(found)
     assert 'non_local' in texts(_figure(DEFAULT_GENOTYPES, None))[0]
 
 

@@ -1,7 +1,7 @@
 """Search of ElixirNet's auto-lesion blocks: the encoder that is searched and its training loop."""
 
-from .genotypes import derive_genotype, sample_genotype, write_genotypes
-from .search_blocks import Architecture, MixedOperation, SearchBlock, SearchReductionBlock
+from .genotypes import count_genotypes, derive_genotype, sample_genotype, write_genotypes
+from .search_blocks import Architecture, MixedOperation, SearchBlock
 from .search_encoder import SearchALBEncoder
 from .search_loop import ALBSearchLoop
 from .search_optimizers import SearchOptimWrapperConstructor
@@ -13,7 +13,7 @@ __all__ = [
     'SearchALBEncoder',
     'SearchBlock',
     'SearchOptimWrapperConstructor',
-    'SearchReductionBlock',
+    'count_genotypes',
     'derive_genotype',
     'sample_genotype',
     'write_genotypes',

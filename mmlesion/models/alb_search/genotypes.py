@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,80 +15,83 @@ from ..layers import OPERATIONS
 NUM_BRANCHES = 4
 """B of ElixirNet, section "Implementation Details"."""
 
-EDGES = tuple((source, branch) for branch in range(1, NUM_BRANCHES + 1) for source in range(branch))
-"""(input, branch) of each edge of a block: input 0 is the block's own, input k the k-th branch."""
-
-CHOICES = OPERATIONS[1:]
-"""Operations that a genotype may have: all but the first, 'none'."""
-
-
-class _Candidate(NamedTuple):
-    """An operation on an input of a branch, and its architecture weight."""
-
-    weight: float
-    source: int
-    operation: str
+EDGES = tuple(
+    (source, branch) for branch in range(1, NUM_BRANCHES + 1) for source in range(-1, branch)
+)
+"""(input, branch) of each of the 14 edges of a block, numbered as in
+:func:`~mmlesion.models.layers.check_genotype`."""
 
 
-def derive_genotype(weights: np.ndarray) -> list[tuple]:
+def count_genotypes(operations: Sequence[str] = OPERATIONS) -> int:
+    """Count the genotypes of a block that :func:`derive_genotype` can return.
+
+    Args:
+        operations (Sequence[str]): Operations of an edge, the first of which is 'none'.
+
+    Returns:
+        int: 3.02e9 for ElixirNet's nine, the paper's 3 x 10^9.
+    """
+    # branch k takes two of its k + 1 inputs, and for each an operation other than 'none'
+    choices = (math.comb(k + 1, 2) * (len(operations) - 1) ** 2 for k in range(1, NUM_BRANCHES + 1))
+    return math.prod(choices)
+
+
+def derive_genotype(weights: np.ndarray, operations: Sequence[str] = OPERATIONS) -> list[tuple]:
     """Derive the strongest genotype from a block's architecture weights.
 
     ElixirNet, section "Differentiable Search Strategy", takes the most likely operation of each
     edge, and a branch has two inputs. As in DARTS, those are the two edges with the strongest
-    operation other than 'none'. The first branch has one edge, and takes its two best operations.
+    operation other than 'none'.
 
     Args:
-        weights (ndarray): (10, 9) weights of the operations of each edge, in the order of
-            :data:`EDGES` and :data:`~mmlesion.models.layers.OPERATIONS`.
+        weights (ndarray): (14, O) weights of the operations of each edge, in the order of
+            :data:`EDGES` and ``operations``.
+        operations (Sequence[str]): Operations of an edge, the first of which is 'none'.
 
     Returns:
         list[tuple]: Of each branch ``(input1, operation1, input2, operation2)``, strongest first.
     """
+    choices = weights[:, 1:]
+    best = choices.max(1)
     genotype = []
     for branch in range(1, NUM_BRANCHES + 1):
-        candidates = []
-        for edge, (source, target) in enumerate(EDGES):
-            if target == branch:
-                # of two different inputs; the first branch has one, and takes two operations of it
-                candidates += _best_operations(weights[edge], source, 2 if branch == 1 else 1)
-        first, second = sorted(candidates, key=lambda candidate: -candidate.weight)[:2]
-        genotype.append((first.source, first.operation, second.source, second.operation))
+        edges = [edge for edge, (_, target) in enumerate(EDGES) if target == branch]
+        strongest = sorted(edges, key=lambda edge: -best[edge])[:2]
+        first, second = (
+            (EDGES[edge][0], operations[1 + choices[edge].argmax()]) for edge in strongest
+        )
+        genotype.append(first + second)
     return genotype
 
 
-def _best_operations(weights: np.ndarray, source: int, number: int) -> list[_Candidate]:
-    """Return the best operations of an edge with the input ``source``, 'none' left out."""
-    # weights without 'none', so that index i is that of CHOICES[i]
-    best = np.argsort(-weights[1:], kind='stable')[:number]
-    return [_Candidate(weights[1 + choice], source, CHOICES[choice]) for choice in best]
-
-
-def sample_genotype(generator: np.random.Generator) -> list[tuple]:
+def sample_genotype(
+    generator: np.random.Generator, operations: Sequence[str] = OPERATIONS
+) -> list[tuple]:
     """Draw a genotype uniformly from those that :func:`derive_genotype` can return.
 
     Args:
         generator (numpy.random.Generator): The source of randomness.
+        operations (Sequence[str]): Operations of an edge, the first of which is 'none'.
 
     Returns:
         list[tuple]: As :func:`derive_genotype` does.
     """
     genotype = []
     for branch in range(1, NUM_BRANCHES + 1):
-        # the first branch takes two different operations on the only input there is
-        only_edge = branch == 1
-        sources = [0, 0] if only_edge else generator.choice(branch, 2, replace=False).tolist()
-        first, second = generator.choice(CHOICES, 2, replace=not only_edge).tolist()
-        genotype.append((sources[0], first, sources[1], second))
+        input1, input2 = generator.choice(range(-1, branch), 2, replace=False).tolist()
+        operation1, operation2 = generator.choice(operations[1:], 2).tolist()
+        genotype.append((input1, operation1, input2, operation2))
     return genotype
 
 
-def chosen_operations(genotype: Sequence[tuple]) -> list[tuple[int, int]]:
+def chosen_operations(
+    genotype: Sequence[tuple], operations: Sequence[str] = OPERATIONS
+) -> list[tuple[int, int]]:
     """Return the (edge, operation) index pairs of a genotype, two per branch."""
     pairs = []
     for branch, (source1, operation1, source2, operation2) in enumerate(genotype, 1):
-        # branches count from 1, as 0 is the block's input
-        pairs.append((EDGES.index((source1, branch)), OPERATIONS.index(operation1)))
-        pairs.append((EDGES.index((source2, branch)), OPERATIONS.index(operation2)))
+        pairs.append((EDGES.index((source1, branch)), operations.index(operation1)))
+        pairs.append((EDGES.index((source2, branch)), operations.index(operation2)))
     return pairs
 
 

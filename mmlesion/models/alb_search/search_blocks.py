@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from mmcv.cnn import ConvModule
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
 from ..layers import OPERATIONS, build_operation
-from ..layers.alb_operations import RELU_CONV_BN
+from ..layers.alb import preprocess_input
 from .genotypes import EDGES, NUM_BRANCHES, chosen_operations
 
 
@@ -21,20 +20,24 @@ class Architecture(nn.Module):
     each edge, which a softmax turns into weights. They begin near zero, as in DARTS.
 
     Attributes:
-        alphas (nn.ParameterDict): ``alb`` and ``reduction``, (10, 9) each.
+        alphas (nn.ParameterDict): ``alb`` and ``reduction``, (14, 9) each for nine operations.
         genotypes (dict | None): If set, the blocks compute only these genotypes.
+
+    Args:
+        operations (Sequence[str]): Operations of an edge, the first of which is 'none'.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, operations: Sequence[str] = OPERATIONS) -> None:
         super().__init__()
-        shape = len(EDGES), len(OPERATIONS)
+        self.operations = tuple(operations)
+        shape = len(EDGES), len(self.operations)
         self.alphas = nn.ParameterDict()
         for kind in ('alb', 'reduction'):
             self.alphas[kind] = nn.Parameter(1e-3 * torch.randn(shape))
         self.genotypes: dict[str, list[tuple]] | None = None
 
     def weights(self) -> dict[str, Tensor]:
-        """Return weights (10, 9) of the operations of each edge, by kind of block."""
+        """Return weights (14, 9) of the operations of each edge, by kind of block."""
         return {kind: alpha.softmax(-1) for kind, alpha in self.alphas.items()}
 
     def gates(self) -> dict[str, list[list]]:
@@ -46,7 +49,7 @@ class Architecture(nn.Module):
         gates = {}
         if self.genotypes is not None:
             for kind, genotype in self.genotypes.items():
-                gates[kind] = _genotype_gates(genotype)
+                gates[kind] = self._genotype_gates(genotype)
             return gates
         for kind, weights in self.weights().items():
             gates[kind] = [edge.unbind() for edge in weights]
@@ -56,35 +59,63 @@ class Architecture(nn.Module):
         """Return the mean entropy of the edges' operations, in nats, by kind of block."""
         entropies = {}
         for kind, weights in self.weights().items():
-            of_edges = torch.special.entr(weights).sum(-1)  # (10,)
+            of_edges = torch.special.entr(weights).sum(-1)  # (14,)
             entropies[kind] = of_edges.mean().item()
         return entropies
 
+    def _genotype_gates(self, genotype: Sequence[tuple]) -> list[list[float | None]]:
+        gates: list[list[float | None]] = [[None] * len(self.operations) for _ in EDGES]
+        for edge, operation in chosen_operations(genotype, self.operations):
+            gates[edge][operation] = 1.0
+        return gates
 
-def _genotype_gates(genotype: Sequence[tuple]) -> list[list[float | None]]:
-    gates: list[list[float | None]] = [[None] * len(OPERATIONS) for _ in EDGES]
-    for edge, operation in chosen_operations(genotype):
-        gates[edge][operation] = 1.0
-    return gates
+
+def _remove_scales(module: nn.Module) -> None:
+    """Take scale and shift from all batch normalization, as DARTS does while searching."""
+    for norm in module.modules():
+        # a learned scale could make up for an operation's weight, which then says nothing
+        if isinstance(norm, _BatchNorm):
+            norm.affine, norm.weight, norm.bias = False, None, None
+
+
+class NormalizedOperation(nn.Sequential):
+    """An operation without batch normalization of its own, and one behind it.
+
+    Args:
+        operation (nn.Module): See :func:`~mmlesion.models.layers.build_operation`.
+        norm (nn.Module): The normalization.
+    """
+
+    # an operation is called with the regions' numbers too
+    def forward(  # type: ignore[override]
+        self, x: Tensor, num_regions: list[int]
+    ) -> Tensor:
+        """Normalize what the operation makes of features ``x`` (N, D, h, w)."""
+        operation, norm = self
+        return norm(operation(x, num_regions))
 
 
 class MixedOperation(nn.Module):
     """Weighted sum of all operations on one input (ElixirNet, equation 3).
 
     'none' is not computed: it adds nothing, and takes weight from the others. As in DARTS, batch
-    normalization has no scale and shift here, which could replace the weights.
+    normalization has no scale and shift here, which could replace the weights, and stands behind
+    pooling, too. Non-local, whose layers have none, is treated as pooling is.
 
     Args:
         channels (int): Channels D of the features.
+        operations (Sequence[str]): The operations, the first of which is 'none'.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, operations: Sequence[str] = OPERATIONS) -> None:
         super().__init__()
-        self.operations = nn.ModuleList(build_operation(name, channels) for name in OPERATIONS[1:])
-        for module in self.modules():
-            # a learned scale could make up for an operation's weight, which then says nothing
-            if isinstance(module, _BatchNorm):
-                module.affine, module.weight, module.bias = False, None, None
+        self.operations = nn.ModuleList()
+        for name in operations[1:]:
+            operation = build_operation(name, channels)
+            if 'pool' in name or name == 'non_local':
+                operation = NormalizedOperation(operation, nn.BatchNorm2d(channels))
+            self.operations.append(operation)
+        _remove_scales(self)
 
     def forward(
         self, x: Tensor, num_regions: list[int], gates: Sequence[Tensor | float | None]
@@ -94,7 +125,7 @@ class MixedOperation(nn.Module):
         Args:
             x (Tensor): Features (N, D, h, w) of the regions, image after image.
             num_regions (list[int]): Regions of each image.
-            gates (Sequence[Tensor | float | None]): Weights of the nine operations.
+            gates (Sequence[Tensor | float | None]): Weights of the operations.
 
         Returns:
             Tensor | int: (N, D, h, w), or 0 where no operation has part.
@@ -113,49 +144,50 @@ class SearchBlock(nn.Module):
     It is :class:`~mmlesion.models.layers.AutoLesionBlock` before the choice.
 
     Args:
-        in_channels (int): Channels of the input.
+        in_channels (Sequence[int]): Channels of the inputs -1 and 0.
         channels (int): Channels D of each branch.
+        halvings (Sequence[int]): How many times either input is halved. Defaults to (0, 0).
+        operations (Sequence[str]): Operations of an edge, the first of which is 'none'.
 
     Attributes:
         out_channels (int): 4 * D.
     """
 
-    def __init__(self, in_channels: int, channels: int) -> None:
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        channels: int,
+        halvings: Sequence[int] = (0, 0),
+        operations: Sequence[str] = OPERATIONS,
+    ) -> None:
         super().__init__()
-        self.preprocess = ConvModule(in_channels, channels, 1, **RELU_CONV_BN)
-        self.edges = nn.ModuleList(MixedOperation(channels) for _ in EDGES)
+        self.preprocess = nn.ModuleList(
+            preprocess_input(width, channels, number)
+            for width, number in zip(in_channels, halvings)
+        )
+        self.edges = nn.ModuleList(MixedOperation(channels, operations) for _ in EDGES)
         self.out_channels = NUM_BRANCHES * channels
+        _remove_scales(self)
 
-    def forward(self, x: Tensor, num_regions: list[int], gates: list[list]) -> Tensor:
+    def forward(
+        self, older: Tensor, previous: Tensor, num_regions: list[int], gates: list[list]
+    ) -> Tensor:
         """Compute the block.
 
         Args:
-            x (Tensor): Features (N, in_channels, h, w) of the regions, image after image.
+            older (Tensor): Output (N, C, h, w) of the block before the last one, of the regions,
+                image after image.
+            previous (Tensor): Output of the last block.
             num_regions (list[int]): Regions of each image.
             gates (list[list]): See :meth:`Architecture.gates`.
 
         Returns:
-            Tensor: (N, out_channels, h, w).
+            Tensor: (N, out_channels, h, w), the size of the halved inputs.
         """
-        # State 0 is the input, state k what has been added up of the k-th branch. EDGES are in the
-        # order of their branches, so that a state is complete before it is used.
-        states = [self.preprocess(x)] + [0] * NUM_BRANCHES
+        # State 0 is the input -1; behind the inputs is what has been added up of each branch. EDGES
+        # are in the order of their branches, so that a state is complete before it is used.
+        inputs = [layer(x) for layer, x in zip(self.preprocess, (older, previous))]
+        states = inputs + [0] * NUM_BRANCHES
         for (source, branch), edge, gate in zip(EDGES, self.edges, gates):
-            states[branch] = states[branch] + edge(states[source], num_regions, gate)
-        return torch.cat(states[1:], 1)
-
-
-class SearchReductionBlock(SearchBlock):
-    """Search block that halves the resolution and doubles the channels.
-
-    As :class:`~mmlesion.models.layers.AutoLesionReductionBlock` does.
-
-    Args:
-        in_channels (int): Channels of the input.
-        channels (int): Channels D of each branch of the block before; this one's have 2 * D.
-    """
-
-    def __init__(self, in_channels: int, channels: int) -> None:
-        super().__init__(in_channels, 2 * channels)
-        # ceil_mode as in the block that is trained later: odd sides keep their last row
-        self.preprocess = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), self.preprocess)
+            states[branch + 1] = states[branch + 1] + edge(states[source + 1], num_regions, gate)
+        return torch.cat(states[2:], 1)

@@ -7,8 +7,14 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmlesion.utils import OptionError
+
+from ..layers import DARTS_OPERATIONS, OPERATIONS
+from ..layers.alb import plan_blocks
 from .genotypes import NUM_BRANCHES
-from .search_blocks import Architecture, SearchBlock, SearchReductionBlock
+from .search_blocks import Architecture, SearchBlock
+
+OPERATION_SETS = dict(elixirnet=OPERATIONS, darts=DARTS_OPERATIONS)
 
 
 @MODELS.register_module()
@@ -23,29 +29,47 @@ class SearchALBEncoder(BaseModule):
         channels (int): Channels D of each branch of the first block. Defaults to 16, half of what
             the blocks have when they are trained.
         num_reductions (int): Reduction blocks. Defaults to 2.
+        operations (str): Operations among which the search chooses, ``elixirnet`` or ``darts``
+            (Table 6, "w/o our search space"). Defaults to ``elixirnet``.
 
     Attributes:
         architecture (Architecture): The searched architecture.
         out_channels (int): Channels P of the result, 256 by default.
         with_relations (bool): False.
+
+    Raises:
+        UserError: If ``operations`` is neither.
     """
 
     with_relations = False
 
-    def __init__(self, in_channels: int = 256, channels: int = 16, num_reductions: int = 2) -> None:
+    def __init__(
+        self,
+        in_channels: int = 256,
+        channels: int = 16,
+        num_reductions: int = 2,
+        operations: str = 'elixirnet',
+    ) -> None:
         super().__init__()
-        width = NUM_BRANCHES * channels
+        if operations not in OPERATION_SETS:
+            raise OptionError(
+                f'operations={operations!r}: choose from {", ".join(OPERATION_SETS)}', self
+            )
+        self.architecture = Architecture(OPERATION_SETS[operations])
         self.conv = ConvModule(
-            in_channels, width, 3, padding=1, norm_cfg=dict(type='BN'), act_cfg=None
+            in_channels,
+            NUM_BRANCHES * channels,
+            3,
+            padding=1,
+            norm_cfg=dict(type='BN'),
+            act_cfg=None,
         )
-        self.alb = SearchBlock(width, channels)
-        self.reductions = nn.ModuleList()
-        for i in range(num_reductions):
-            block = SearchReductionBlock(width, channels * 2**i)
-            self.reductions.append(block)
-            width = block.out_channels
-        self.architecture = Architecture()
-        self.out_channels = width
+        plan = plan_blocks(channels, [NUM_BRANCHES] * (1 + num_reductions))
+        self.alb, *reductions = (
+            SearchBlock(**options, operations=self.architecture.operations) for options in plan
+        )
+        self.reductions = nn.ModuleList(reductions)
+        self.out_channels = [self.alb, *reductions][-1].out_channels
 
     def forward(self, x: Tensor, num_regions: list[int]) -> tuple[Tensor, None]:
         """Encode regions.
@@ -58,7 +82,9 @@ class SearchALBEncoder(BaseModule):
             tuple: Features (N, P), and None: there are no relations.
         """
         gates = self.architecture.gates()
-        x = self.alb(self.conv(x), num_regions, gates['alb'])
+        # as in DARTS, the first block has the same input twice
+        older = self.conv(x)
+        previous = self.alb(older, older, num_regions, gates['alb'])
         for block in self.reductions:
-            x = block(x, num_regions, gates['reduction'])
-        return x.relu().mean((2, 3)), None
+            older, previous = previous, block(older, previous, num_regions, gates['reduction'])
+        return previous.relu().mean((2, 3)), None

@@ -16,7 +16,6 @@ from mmlesion.io.json_files import write_json
 from mmlesion.utils import OptionError, UserError
 from mmlesion.visualization.genotype_graph import draw_genotypes
 
-from ..layers import OPERATIONS
 from .genotypes import EDGES, write_genotypes
 from .search_strategies import GradientStrategy, RandomStrategy, SearchResult, SearchStrategy
 
@@ -150,7 +149,8 @@ class ALBSearchLoop(EpochBasedTrainLoop):
             found.genotypes, path, f'Found by the search of auto-lesion blocks: {settings}.'
         )
         draw_genotypes(found.genotypes, found.strengths, folder / 'cells.png')
-        result = dict(**origin, genotypes=found.genotypes, operations=OPERATIONS, edges=EDGES)
+        operations = self.strategy.architecture.operations
+        result = dict(**origin, genotypes=found.genotypes, operations=operations, edges=EDGES)
         write_json(dict(**result, **found.details, seconds=seconds), folder / 'search.json')
         self.runner.logger.info(f'Genotypes are in {path}')
 

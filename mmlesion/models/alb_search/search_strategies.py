@@ -166,10 +166,11 @@ class GradientStrategy(SearchStrategy):
             SearchResult: With ``weights`` and ``entropies`` of the operations as details.
         """
         genotypes, strengths, weights = {}, {}, {}
+        names = self.architecture.operations
         for kind, tensor in self.architecture.weights().items():
             array = tensor.detach().cpu().numpy()
-            genotypes[kind] = derive_genotype(array)
-            edges, operations = zip(*chosen_operations(genotypes[kind]))
+            genotypes[kind] = derive_genotype(array, names)
+            edges, operations = zip(*chosen_operations(genotypes[kind], names))
             strengths[kind] = array[edges, operations].astype(float).tolist()
             weights[kind] = array.tolist()
         details = dict(weights=weights, entropies=self.architecture.entropies())
@@ -237,7 +238,8 @@ class RandomStrategy(SearchStrategy):
     def _draw(self, number: int) -> dict[str, list[tuple]]:
         # by number alone, so that all processes and a resumed run draw the same
         generator = np.random.default_rng((self.loop.runner.seed, number))
-        return {kind: sample_genotype(generator) for kind in self.architecture.alphas}
+        names = self.architecture.operations
+        return {kind: sample_genotype(generator, names) for kind in self.architecture.alphas}
 
     @torch.no_grad()
     def _score(self, candidates: Sequence[dict[str, list[tuple]]]) -> list[float]:

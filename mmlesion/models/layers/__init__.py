@@ -5,10 +5,9 @@ from .acs_conv import ACSConv
 from .alb import (
     DEFAULT_GENOTYPES,
     AutoLesionBlock,
-    AutoLesionReductionBlock,
     check_genotype,
 )
-from .alb_operations import OPERATIONS, build_operation
+from .alb_operations import DARTS_OPERATIONS, OPERATIONS, build_operation
 from .align_shift_conv import AlignShiftConv
 from .attention_gate import AttentionGate
 from .dense_block_3d import DenseBlock3D, pre_act_conv3d
@@ -24,6 +23,7 @@ from .slice_fusions import CenterSlice, ConcatSlices, MeanSlice, SliceAttention
 from .tsm_conv import TSMConv
 
 __all__ = [
+    'DARTS_OPERATIONS',
     'DEFAULT_GENOTYPES',
     'OPERATIONS',
     'A3DConv',
@@ -31,7 +31,6 @@ __all__ = [
     'AlignShiftConv',
     'AttentionGate',
     'AutoLesionBlock',
-    'AutoLesionReductionBlock',
     'CenterSlice',
     'ConcatSlices',
     'DenseBlock3D',

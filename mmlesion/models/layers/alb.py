@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from mmcv.cnn import ConvModule
@@ -10,27 +10,27 @@ from torch import Tensor, nn
 
 from mmlesion.utils import UserError
 
-from .alb_operations import OPERATIONS, RELU_CONV_BN, build_operation
+from .alb_operations import DARTS_OPERATIONS, OPERATIONS, RELU_CONV_BN, build_operation
 from .non_local_relation import NonLocalRelation
 
 DEFAULT_GENOTYPES = dict(
     alb=[
-        (0, 'non_local', 0, 'atrous_conv_3x3_r3'),
+        (0, 'non_local', -1, 'atrous_conv_3x3_r3'),
         (0, 'atrous_conv_3x3_r5', 1, 'skip_connect'),
         (1, 'atrous_conv_3x3_r3', 2, 'skip_connect'),
-        (0, 'skip_connect', 3, 'atrous_conv_3x3_r5'),
+        (-1, 'skip_connect', 3, 'atrous_conv_3x3_r5'),
     ],
     reduction=[
-        (0, 'sep_conv_1x3_3x1', 0, 'avg_pool_3x3'),
+        (0, 'sep_conv_1x3_3x1', -1, 'avg_pool_3x3'),
         (0, 'sep_conv_5x5', 1, 'skip_connect'),
-        (0, 'avg_pool_3x3', 2, 'sep_conv_1x3_3x1'),
+        (-1, 'avg_pool_3x3', 2, 'sep_conv_1x3_3x1'),
         (1, 'sep_conv_5x5', 0, 'skip_connect'),
     ],
 )
-"""Genotypes of the two blocks. The paper's are in a figure (Figure 3); these are an assumption that
-agrees with its words, section "Auto-lesion Block": dilated convolutions of mixed receptive fields
-and Non-local in ALB; asymmetric 1x3 and 3x1, large-kernel depthwise convolutions and average
-pooling in ALBr."""
+"""Genotypes of the two blocks. The paper's are in a figure (Figure 3), of which the text has these
+operations alone, section "Auto-lesion Block": dilated convolutions of mixed receptive fields and
+Non-local in ALB; asymmetric 1x3 and 3x1, large-kernel depthwise convolutions and average pooling in
+ALBr. Which inputs they have is an assumption, and neither of them has been found by a search."""
 
 
 def check_genotype(genotype: Sequence[tuple]) -> None:
@@ -38,8 +38,9 @@ def check_genotype(genotype: Sequence[tuple]) -> None:
 
     Args:
         genotype (Sequence[tuple]): Of each branch ``(input1, operation1, input2, operation2)``.
-            Input 0 is the block's own, input k the output of the k-th branch, counted from 1; a
-            branch takes inputs from before it. The paper has four branches.
+            Input 0 is the output of the block before, input -1 of the block before that, and input
+            k the output of the k-th branch, counted from 1; a branch takes inputs from before it.
+            The paper has four branches, each with two different inputs.
 
     Raises:
         UserError: If it is anything else, naming the branch.
@@ -51,24 +52,67 @@ def check_genotype(genotype: Sequence[tuple]) -> None:
         if not isinstance(branch, (list, tuple)) or len(branch) != 4:
             raise UserError(f'{where}: write (input1, operation1, input2, operation2)')
         for source, operation in (branch[:2], branch[2:]):
-            if not isinstance(source, int) or not 0 <= source < number:
-                raise UserError(f'{where}: input {source!r} is not one of 0 to {number - 1}')
-            if operation not in OPERATIONS:
+            if not isinstance(source, int) or not -1 <= source < number:
+                raise UserError(f'{where}: input {source!r} is not one of -1 to {number - 1}')
+            if operation not in OPERATIONS + DARTS_OPERATIONS:
                 raise UserError(
                     f'{where}: no operation {operation!r}; choose from {", ".join(OPERATIONS)}'
                 )
 
 
-class AutoLesionBlock(nn.Module):
-    """Auto-lesion block (ALB) of ElixirNet, section "Search Space for ALB".
+def preprocess_input(in_channels: int, channels: int, halvings: int) -> nn.Module:
+    """Build what brings an input of a block to the size and the D channels of its branches.
 
-    A 1x1 convolution (in the order ReLU, convolution, BN) brings the input to D channels. A branch
-    adds two operations on earlier results; the outputs of all B branches are concatenated.
+    Average pooling 2x2, where an odd size is rounded up, and a 1x1 convolution (in the order ReLU,
+    convolution, BN). DARTS reduces by strided convolutions that an odd size, as the 7 x 7 positions
+    of a region, does not fit.
 
     Args:
         in_channels (int): Channels of the input.
+        channels (int): Channels D.
+        halvings (int): How many times the input is pooled.
+    """
+    pools = [nn.AvgPool2d(2, ceil_mode=True) for _ in range(halvings)]
+    return nn.Sequential(*pools, ConvModule(in_channels, channels, 1, **RELU_CONV_BN))
+
+
+def plan_blocks(channels: int, branches: Sequence[int]) -> Iterator[dict]:
+    """Yield the options of an ALB and the reduction blocks behind it.
+
+    All operations have stride 1, so what reduces is not in the paper's text. Assumed here: both
+    inputs of a reduction block are halved before its operations, and the one from before another
+    reduction is halved once more, as in DARTS. The first block has the same input twice.
+
+    Args:
+        channels (int): Channels D of each branch of the first block; each further block has twice
+            as many.
+        branches (Sequence[int]): Number of branches of each block, B.
+
+    Yields:
+        dict: ``channels``, and of the inputs -1 and 0 ``in_channels`` and ``halvings``, for
+        :class:`AutoLesionBlock`.
+    """
+    older = previous = branches[0] * channels
+    for number, width in enumerate(branches):
+        halvings = min(number, 2), min(number, 1)
+        yield dict(in_channels=(older, previous), channels=channels, halvings=halvings)
+        older, previous = previous, width * channels
+        channels *= 2
+
+
+class AutoLesionBlock(nn.Module):
+    """Auto-lesion block of ElixirNet, section "Search Space for ALB", with the inputs of DARTS.
+
+    A branch adds two operations on earlier results: the outputs of the two blocks before, or of
+    branches. The outputs of all B branches are concatenated. With ``halvings`` it is the reduction
+    block, ALBr.
+
+    Args:
+        in_channels (Sequence[int]): Channels of the inputs -1 and 0.
         channels (int): Channels D of each branch.
         genotype (list[tuple]): See :func:`check_genotype`.
+        halvings (Sequence[int]): How many times either input is halved, see
+            :func:`preprocess_input`. Defaults to (0, 0).
 
     Attributes:
         out_channels (int): B * D.
@@ -77,11 +121,23 @@ class AutoLesionBlock(nn.Module):
         UserError: If the genotype is wrong.
     """
 
-    def __init__(self, in_channels: int, channels: int, genotype: list[tuple]) -> None:
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        channels: int,
+        genotype: list[tuple],
+        halvings: Sequence[int] = (0, 0),
+    ) -> None:
         super().__init__()
         check_genotype(genotype)
-        self.preprocess = ConvModule(in_channels, channels, 1, **RELU_CONV_BN)
         self.inputs = [(branch[0], branch[2]) for branch in genotype]
+        self.preprocess = nn.ModuleList()
+        for source, width, number in zip((-1, 0), in_channels, halvings):
+            # weights that lead to no branch would never have a gradient
+            used = any(source in pair for pair in self.inputs)
+            self.preprocess.append(
+                preprocess_input(width, channels, number) if used else nn.Identity()
+            )
         self.operations = nn.ModuleList()
         for _, operation1, _, operation2 in genotype:
             pair = build_operation(operation1, channels), build_operation(operation2, channels)
@@ -105,42 +161,24 @@ class AutoLesionBlock(nn.Module):
         by_image = zip(*(module.relations for module in modules))
         return [torch.stack(relations).mean(0) for relations in by_image]
 
-    def forward(self, x: Tensor, num_regions: list[int]) -> Tensor:
+    def forward(self, older: Tensor, previous: Tensor, num_regions: list[int]) -> Tensor:
         """Compute the block.
 
         Args:
-            x (Tensor): Features (N, in_channels, h, w) of the regions, image after image.
+            older (Tensor): Output (N, C, h, w) of the block before the last one, input -1, of the
+                regions, image after image.
+            previous (Tensor): Output of the last block, input 0. After ``halvings`` both have the
+                same size.
             num_regions (list[int]): Regions of each image; they sum to N.
 
         Returns:
-            Tensor: (N, out_channels, h, w); from a reduction block half of h and w, rounded up.
+            Tensor: (N, out_channels, h, w), the size of the halved inputs.
         """
-        # State 0 is the input, state k the output of the k-th branch, as genotypes number them.
-        states = [self.preprocess(x)]
+        # state 0 is the input -1, so that the state of a genotype's input is one further
+        states = [layer(x) for layer, x in zip(self.preprocess, (older, previous))]
         for (source1, source2), pair in zip(self.inputs, self.operations):
             operation1, operation2 = pair.children()
-            first = operation1(states[source1], num_regions)
-            second = operation2(states[source2], num_regions)
+            first = operation1(states[source1 + 1], num_regions)
+            second = operation2(states[source2 + 1], num_regions)
             states.append(first + second)
-        return torch.cat(states[1:], 1)
-
-
-class AutoLesionReductionBlock(AutoLesionBlock):
-    """Auto-lesion block that halves the resolution and doubles the channels (ALBr of ElixirNet).
-
-    All of its operations have stride 1, so what reduces is not in the paper's text. Assumed here:
-    average pooling 2x2 (an odd size is rounded up) of the block's input, which the 1x1 convolution
-    then brings to 2 * D channels.
-
-    Args:
-        in_channels (int): Channels of the input.
-        channels (int): Channels D of each branch of the block before; this one's have 2 * D.
-        genotype (list[tuple]): See :func:`check_genotype`.
-
-    Attributes:
-        out_channels (int): B * 2 * D.
-    """
-
-    def __init__(self, in_channels: int, channels: int, genotype: list[tuple]) -> None:
-        super().__init__(in_channels, 2 * channels, genotype)
-        self.preprocess = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), self.preprocess)
+        return torch.cat(states[2:], 1)

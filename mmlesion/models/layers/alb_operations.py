@@ -41,13 +41,14 @@ class NoConnection(nn.Module):
         return torch.zeros_like(x)
 
 
-def _separable_conv(channels: int, kernel_size: tuple[int, int]) -> nn.Module:
+def _separable_conv(channels: int, kernel_size: tuple[int, int], dilation: int = 1) -> nn.Module:
     """Build ReLU, a depthwise and a pointwise convolution and BN, padded to keep the size."""
     return DepthwiseSeparableConvModule(
         channels,
         channels,
         kernel_size,
-        padding=tuple(size // 2 for size in kernel_size),
+        padding=tuple(dilation * (size // 2) for size in kernel_size),
+        dilation=dilation,
         bias=False,
         dw_norm_cfg=None,
         pw_act_cfg=None,
@@ -55,8 +56,14 @@ def _separable_conv(channels: int, kernel_size: tuple[int, int]) -> nn.Module:
     )
 
 
-def _separable(channels: int, kernel_size: tuple[int, int]) -> nn.Module:
-    return RegionSequential(_separable_conv(channels, kernel_size))
+def _separable(channels: int, kernel_size: tuple[int, int], dilation: int = 1) -> nn.Module:
+    return RegionSequential(_separable_conv(channels, kernel_size, dilation))
+
+
+def _separable_twice(channels: int, kernel_size: tuple[int, int]) -> nn.Module:
+    # DARTS applies its separable convolutions twice
+    convs = [_separable_conv(channels, kernel_size) for _ in range(2)]
+    return RegionSequential(*convs)
 
 
 def _separable_asymmetric(channels: int) -> nn.Module:
@@ -77,16 +84,44 @@ _BUILDERS: dict[str, Callable[[int], nn.Module]] = {
     'none': lambda channels: NoConnection(),
     'skip_connect': lambda channels: RegionSequential(),
     'avg_pool_3x3': _average_pool,
+    'max_pool_3x3': lambda channels: RegionSequential(nn.MaxPool2d(3, stride=1, padding=1)),
     'sep_conv_3x3': partial(_separable, kernel_size=(3, 3)),
     'sep_conv_5x5': partial(_separable, kernel_size=(5, 5)),
     'sep_conv_1x3_3x1': _separable_asymmetric,
     'atrous_conv_3x3_r3': partial(_atrous, rate=3),
     'atrous_conv_3x3_r5': partial(_atrous, rate=5),
     'non_local': NonLocalRelation,
+    'double_sep_conv_3x3': partial(_separable_twice, kernel_size=(3, 3)),
+    'double_sep_conv_5x5': partial(_separable_twice, kernel_size=(5, 5)),
+    'dil_sep_conv_3x3': partial(_separable, kernel_size=(3, 3), dilation=2),
+    'dil_sep_conv_5x5': partial(_separable, kernel_size=(5, 5), dilation=2),
 }
 
-OPERATIONS = tuple(_BUILDERS)
+OPERATIONS = (
+    'none',
+    'skip_connect',
+    'avg_pool_3x3',
+    'sep_conv_3x3',
+    'sep_conv_5x5',
+    'sep_conv_1x3_3x1',
+    'atrous_conv_3x3_r3',
+    'atrous_conv_3x3_r5',
+    'non_local',
+)
 """The nine candidate operations of ElixirNet, section "Search Space for ALB"."""
+
+DARTS_OPERATIONS = (
+    'none',
+    'skip_connect',
+    'avg_pool_3x3',
+    'max_pool_3x3',
+    'double_sep_conv_3x3',
+    'double_sep_conv_5x5',
+    'dil_sep_conv_3x3',
+    'dil_sep_conv_5x5',
+)
+"""The eight candidate operations of DARTS (Liu, Simonyan and Yang, ICLR 2019), the paper's Table 6,
+"w/o our search space": its separable convolutions are applied twice, and dilated by 2 once."""
 
 
 def build_operation(name: str, channels: int) -> nn.Module:
@@ -107,6 +142,6 @@ def build_operation(name: str, channels: int) -> nn.Module:
     Raises:
         UserError: If there is no such operation.
     """
-    if name not in OPERATIONS:
-        raise UserError(f'no operation {name!r}; an operation is one of {", ".join(OPERATIONS)}')
+    if name not in _BUILDERS:
+        raise UserError(f'no operation {name!r}; an operation is one of {", ".join(_BUILDERS)}')
     return _BUILDERS[name](channels)

@@ -3,7 +3,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmlesion.models.layers import OPERATIONS, NonLocalRelation, build_operation
+from mmlesion.models.layers import (
+    DARTS_OPERATIONS,
+    OPERATIONS,
+    NonLocalRelation,
+    build_operation,
+)
 from mmlesion.utils import UserError
 
 CHANNELS = 6
@@ -52,7 +57,20 @@ def test_the_nine_operations():
     )
 
 
-@pytest.mark.parametrize('name', OPERATIONS)
+def test_the_eight_operations_of_darts():
+    assert DARTS_OPERATIONS == (
+        'none',
+        'skip_connect',
+        'avg_pool_3x3',
+        'max_pool_3x3',
+        'double_sep_conv_3x3',
+        'double_sep_conv_5x5',
+        'dil_sep_conv_3x3',
+        'dil_sep_conv_5x5',
+    )
+
+
+@pytest.mark.parametrize('name', dict.fromkeys(OPERATIONS + DARTS_OPERATIONS))
 def test_keeps_shape_and_input(name, x):
     before = x.clone()
     for size in (7, 4, 2, 1):
@@ -70,6 +88,32 @@ def test_average_pool(x):
     out = build_operation('avg_pool_3x3', CHANNELS)(x, [5])
     torch.testing.assert_close(out[..., 3, 2], x[..., 2:5, 1:4].mean((2, 3)))
     torch.testing.assert_close(out[..., 0, 6], x[..., :2, 5:].mean((2, 3)))  # no padding in it
+
+
+def test_max_pool(x):
+    out = build_operation('max_pool_3x3', CHANNELS)(x, [5])
+    assert torch.equal(out[..., 3, 2], x[..., 2:5, 1:4].amax((2, 3)))
+    assert torch.equal(out[..., 0, 6], x[..., :2, 5:].amax((2, 3)))
+
+
+@pytest.mark.parametrize('size', [3, 5])
+def test_separable_twice(size, x):
+    operation = build_operation(f'double_sep_conv_{size}x{size}', CHANNELS)
+    weights, norms = parts(operation)
+    assert [weight.shape for weight in weights] == [(6, 1, size, size), (6, 6, 1, 1)] * 2
+    middle = relu_conv_bn(x, weights[:2], norms[0])
+    torch.testing.assert_close(operation(x, [5]), relu_conv_bn(middle, weights[2:], norms[1]))
+
+
+@pytest.mark.parametrize('size', [3, 5])
+def test_dilated_separable(size, x):
+    operation = build_operation(f'dil_sep_conv_{size}x{size}', CHANNELS)
+    (depthwise, pointwise), (norm,) = parts(operation)
+    # the dilation spreads the depthwise kernel alone
+    spread = torch.zeros(CHANNELS, 1, 2 * size - 1, 2 * size - 1)
+    spread[..., ::2, ::2] = depthwise
+    expected = relu_conv_bn(x, [spread, pointwise], norm)
+    torch.testing.assert_close(operation(x, [5]), expected)
 
 
 @pytest.mark.parametrize('size', [3, 5])
@@ -121,5 +165,5 @@ def test_non_local():
 
 
 def test_unknown_operation():
-    with pytest.raises(UserError, match="no operation 'max_pool'.*none, skip_connect, avg_pool"):
-        build_operation('max_pool', CHANNELS)
+    with pytest.raises(UserError, match="no operation 'pool'.*none, skip_connect, avg_pool"):
+        build_operation('pool', CHANNELS)

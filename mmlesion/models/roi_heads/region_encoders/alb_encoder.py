@@ -10,7 +10,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmlesion.models.layers import DEFAULT_GENOTYPES, AutoLesionBlock, AutoLesionReductionBlock
+from mmlesion.models.layers import DEFAULT_GENOTYPES, AutoLesionBlock
+from mmlesion.models.layers.alb import plan_blocks
 from mmlesion.models.layers.alb_operations import CONV_BN
 from mmlesion.utils import OptionError, UserError
 
@@ -63,15 +64,16 @@ class ALBEncoder(BaseModule):
         genotypes = DEFAULT_GENOTYPES if genotypes is None else genotypes
         if set(genotypes) != set(DEFAULT_GENOTYPES):
             raise OptionError(f"genotypes are 'alb' and 'reduction', not {genotypes}", self)
+        kinds = ['alb'] + ['reduction'] * num_reductions
+        plan = plan_blocks(channels, [len(genotypes[kind]) for kind in kinds])
+        self.alb, *reductions = (
+            AutoLesionBlock(**options, genotype=genotypes[kind])
+            for kind, options in zip(kinds, plan)
+        )
+        self.reductions = nn.ModuleList(reductions)
         width = len(genotypes['alb']) * channels
         self.conv = ConvModule(in_channels, width, 3, padding=1, act_cfg=None, **CONV_BN)
-        self.alb = AutoLesionBlock(width, channels, genotypes['alb'])
-        self.reductions = nn.ModuleList()
-        for i in range(num_reductions):
-            block = AutoLesionReductionBlock(width, channels * 2**i, genotypes['reduction'])
-            self.reductions.append(block)
-            width = block.out_channels
-        self.out_channels = width
+        self.out_channels = [self.alb, *self.reductions][-1].out_channels
         self.pool = self._build_pool(pool, roi_feat_size)
         # otherwise a tenth of the time on a CPU goes into reordering the many small regions
         self.to(memory_format=torch.channels_last)
@@ -89,10 +91,11 @@ class ALBEncoder(BaseModule):
             list[Tensor], the mean where it has several Non-local operations; None where it has
             none.
         """
-        x = self.alb(self._reduce_channels(x), num_regions)
-        for block in self.reductions:
-            x = block(x, num_regions)
-        return self.pool(x.relu()).flatten(1), self.alb.relations
+        # as in DARTS, the first block has the same input twice
+        older = previous = self._reduce_channels(x)
+        for block in (self.alb, *self.reductions):
+            older, previous = previous, block(older, previous, num_regions)
+        return self.pool(previous.relu()).flatten(1), self.alb.relations
 
     def _reduce_channels(self, x: Tensor) -> Tensor:
         if self.training:  # batch normalization needs all regions

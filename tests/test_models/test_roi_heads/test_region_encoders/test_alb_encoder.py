@@ -14,7 +14,7 @@ NO_RELATIONS = dict(DEFAULT_GENOTYPES, alb=[(0, 'skip_connect', 0, 'sep_conv_3x3
 def test_sizes_of_the_paper():
     encoder = MODELS.build(dict(type='ALBEncoder'))
     assert encoder.conv.conv.weight.shape == (128, 256, 3, 3)
-    assert encoder.alb.preprocess.conv.weight.shape == (32, 128, 1, 1)
+    assert encoder.alb.preprocess[0][0].conv.weight.shape == (32, 128, 1, 1)
     assert len(encoder.reductions) == 2
     assert encoder.out_channels == 512
     features, relations = encoder(torch.randn(5, 256, 7, 7), [2, 3])
@@ -26,9 +26,10 @@ def test_the_blocks_in_a_row():
     torch.manual_seed(0)
     encoder = ALBEncoder(in_channels=6, channels=4).eval()
     x, num_regions = torch.randn(5, 6, 7, 7), [2, 3]
-    block = encoder.alb(encoder.conv.norm(encoder.conv.conv(x)), num_regions)
-    first = encoder.reductions[0](block, num_regions)
-    second = encoder.reductions[1](first, num_regions)
+    start = encoder.conv.norm(encoder.conv.conv(x))
+    block = encoder.alb(start, start, num_regions)
+    first = encoder.reductions[0](start, block, num_regions)
+    second = encoder.reductions[1](block, first, num_regions)
     shapes = [value.shape[1:] for value in (block, first, second)]
     assert shapes == [(16, 7, 7), (32, 4, 4), (64, 2, 2)]
     features, relations = encoder(x, num_regions)
@@ -98,5 +99,5 @@ def test_wrong_genotypes():
     with pytest.raises(UserError, match=r"'alb' and 'reduction', not {'alb': "):
         ALBEncoder(genotypes=dict(alb=DEFAULT_GENOTYPES['alb']))
     wrong = dict(DEFAULT_GENOTYPES, reduction=[(0, 'none', 3, 'none')])
-    with pytest.raises(UserError, match='input 3 is not one of 0 to 0'):
+    with pytest.raises(UserError, match='input 3 is not one of -1 to 0'):
         MODELS.build(dict(type='ALBEncoder', genotypes=wrong))
