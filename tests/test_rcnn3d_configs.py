@@ -147,6 +147,14 @@ def test_rpn_rows_take_a_training_step(name):
     assert not [name for name, weight in before.items() if weight.equal(after[name])]
 
 
+@pytest.mark.parametrize('name', ['rpn3d_dense-unet', 'aggregated-rcnn3d_dense-unet_da-lm'])
+def test_deeplesion_is_tested_in_windows_as_deep_as_the_crops(name):
+    cfg = read(f'{name}_4xb2-50e', 'deeplesion-3d')
+    (crop,) = [s for s in cfg.train_dataloader.dataset.pipeline if s.type == 'RandomLesionCrop']
+    assert tuple(cfg.model.test_cfg.window.size) == tuple(crop.crop_size) == (64, 128, 128)
+    assert MODELS.build(cfg.model).windows.size.tolist() == [64, 128, 128]
+
+
 def test_phantom_scans_are_tested_in_windows():
     for name in ('rpn3d_dense-unet', 'aggregated-rcnn3d_dense-unet_da'):
         window = read(name, 'luna16-phantom').model.test_cfg.window
