@@ -95,8 +95,9 @@ def test_data(cfg):
             assert getattr(loader, 'num_slices', 1) == trained.get('num_slices', 1)
     accepts(METRICS, cfg.val_evaluator)
     accepts(METRICS, cfg.test_evaluator)
-    # cross-validation has no third part, nor have LIDC's windows
-    if cfg.val_evaluator.get('fold') is None and '/lidc' not in cfg.val_evaluator.ann_file:
+    # cross-validation has no third part, nor have LIDC's windows and cubes
+    two_parts = any(name in cfg.val_evaluator.ann_file for name in ('/lidc', '/nodule_cubes'))
+    if cfg.val_evaluator.get('fold') is None and not two_parts:
         assert cfg.val_evaluator.ann_file != cfg.test_evaluator.ann_file
 
 

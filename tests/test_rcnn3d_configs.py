@@ -147,6 +147,27 @@ def test_rpn_rows_take_a_training_step(name):
     assert not [name for name, weight in before.items() if weight.equal(after[name])]
 
 
+@pytest.mark.parametrize('name', ['rpn3d_dense-unet', 'aggregated-rcnn3d_dense-unet_da-lm'])
+def test_deeplesion_is_tested_in_windows_as_deep_as_the_crops(name):
+    cfg = read(f'{name}_4xb2-50e', 'deeplesion-3d')
+    (crop,) = [s for s in cfg.train_dataloader.dataset.pipeline if s.type == 'RandomLesionCrop']
+    assert tuple(cfg.model.test_cfg.window.size) == tuple(crop.crop_size) == (64, 128, 128)
+    assert MODELS.build(cfg.model).windows.size == (64, 128, 128)
+
+
+def test_near_misses_are_negatives():
+    model = read('aggregated-rcnn3d_dense-unet_da_near-negatives_4xb2-50e').model
+    head = MODELS.build(model).roi_head
+    spheres = [[20.0, 20, 20, 10], [20, 20, 22, 8], [20, 20, 26, 10], [90, 90, 90, 10]]
+    proposals = InstanceData(priors=torch.tensor(spheres))
+    truth = InstanceData(bboxes=proposals.priors[:1], labels=torch.zeros(1).long())
+    assert head.bbox_assigner.assign(proposals, truth).gt_inds.tolist() == [1, 0, 0, 0]
+    # by the paper's thresholds the second and the third are ignored
+    model.train_cfg.rcnn.assigner.neg_iou_thr = 0.02
+    head = MODELS.build(model).roi_head
+    assert head.bbox_assigner.assign(proposals, truth).gt_inds.tolist() == [1, -1, -1, 0]
+
+
 def test_phantom_scans_are_tested_in_windows():
     for name in ('rpn3d_dense-unet', 'aggregated-rcnn3d_dense-unet_da'):
         window = read(name, 'luna16-phantom').model.test_cfg.window

@@ -14,6 +14,9 @@ ROWS is a YAML file (docs/rows.md):
       other window:
         of: FPN                         # tests the checkpoints of that row
         test_options: {...}
+      trained on:
+        config: configs/...
+        load_from: FPN                  # begins with that row's checkpoint of the same seed
 
 A run that is finished is kept, one that was broken off goes on from its last checkpoint.
 """
@@ -74,13 +77,13 @@ class Run:
 
     Args:
         row (Row): The row.
-        trained_as (Row): The row whose checkpoint is tested, mostly itself.
+        source (Run | None): The run whose checkpoint is tested, or that the training begins with.
         seed (int): Of the training.
         work_dir (Path): Folder of all runs.
     """
 
     row: Row
-    trained_as: Row
+    source: Run | None
     seed: int
     work_dir: Path
 
@@ -91,20 +94,26 @@ class Run:
     @property
     def training(self) -> Run:
         """The run that trains the checkpoint: itself, but for a row "of" another."""
-        return Run(self.trained_as, self.trained_as, self.seed, self.work_dir)
+        return self if self.row.trained_as == self.row.name else self.source
+
+    @property
+    def stage(self) -> int:
+        """How many runs must be finished before this one, one after the other."""
+        return 0 if self.source is None else 1 + self.source.stage
 
 
-def runs_of(rows: dict, row: Row, seeds: list, work_dir: Path) -> list:
-    """Return the runs of a row.
+def run_of(rows: dict, name: str, seed: int, work_dir: Path) -> Run:
+    """Return a row's run, with those that it needs.
 
     Args:
         rows (dict[str, Row]): All rows of the file.
-        row (Row): One of them.
-        seeds (list[int]): Of the runs.
+        name (str): Of one of them.
+        seed (int): Of the training.
         work_dir (Path): Folder of all runs.
     """
-    trained_as = rows[row.trained_as]
-    return [Run(row, trained_as, seed, work_dir) for seed in seeds]
+    row = rows[name]
+    source = run_of(rows, row.needs, seed, work_dir) if row.needs else None
+    return Run(row, source, seed, work_dir)
 
 
 class Runner:
@@ -167,7 +176,8 @@ def made_of(run: Run) -> str:
     # the text with all bases, so that a change in one of them makes another run
     text = config_text(run.row.config)
     options = to_json([run.row.options, run.row.test_options, run.seed], sort_keys=True)
-    return hashlib.sha256(f'{text}\n{options}'.encode()).hexdigest()
+    begun_with = f'\n{made_of(run.source)}' if run.row.load_from else ''
+    return hashlib.sha256(f'{text}\n{options}{begun_with}'.encode()).hexdigest()
 
 
 def record_of(run: Run) -> Record:
@@ -200,20 +210,20 @@ def carry_out(run: Run, runner: Runner) -> float | None:
     record_of_begin(run).save()
     log = run.folder / 'run.log'
     times = {}
-    training = run.training
+    begin = None if run.source is None else checkpoint_of(run.source)
     # a row that is "of" another only tests that row's checkpoint
-    if run == training:
+    if run == run.training:
         options = {'default_hooks.checkpoint.max_keep_ckpts': 1, **run.row.options}
         options['randomness.seed'] = run.seed
-        work = ['--work-dir', run.folder, '--resume']
+        work = ['--work-dir', run.folder]
         times['resumed'] = (run.folder / 'last_checkpoint').is_file()
+        if times['resumed']:
+            work.append('--resume')
+        elif begin is not None:
+            options['load_from'] = begin
         command = [TOOLS / 'train.py', run.row.config, *work, *options_of(options)]
         times['train'] = runner.call(list(map(str, command)), log)
-    elif not is_finished(training):
-        raise UserError(f'{training.folder} is not finished: run row {training.row.name!r} first')
-    # a path from where it was trained, while the work folder may have been moved since
-    named = Path((training.folder / 'last_checkpoint').read_text(encoding='utf-8').strip())
-    checkpoint = training.folder / named.name
+    checkpoint = last_checkpoint(run.training)
     options = {**run.row.options, **run.row.test_options}
     options['test_evaluator.outfile_prefix'] = run.folder / 'froc'
     command = [TOOLS / 'test.py', run.row.config, checkpoint]
@@ -222,6 +232,24 @@ def carry_out(run: Run, runner: Runner) -> float | None:
     result = read_json(run.folder / 'froc.json')
     record_of(run).save(config=run.row.config, seed=run.seed, **times, machine=machine())
     return result['mean']
+
+
+def checkpoint_of(run: Run) -> Path:
+    """Return the last checkpoint of a run that others need.
+
+    Raises:
+        UserError: If the run is not finished.
+    """
+    if not is_finished(run):
+        raise UserError(f'{run.folder} is not finished: run row {run.row.name!r} first')
+    return last_checkpoint(run)
+
+
+def last_checkpoint(run: Run) -> Path:
+    """Return the file that a training's ``last_checkpoint`` names."""
+    # a path from where it was trained, while the work folder may have been moved since
+    named = (run.folder / 'last_checkpoint').read_text(encoding='utf-8').strip()
+    return run.folder / Path(named).name
 
 
 @functools.cache
@@ -237,7 +265,7 @@ def machine() -> str:
 def carry_out_all(runs: list, jobs: int) -> dict:
     """Run what is not finished, and return what went wrong by the run's folder.
 
-    Rows that test the checkpoints of others come after these.
+    Rows that test, or begin with, the checkpoints of others come after these.
     """
     runner = Runner(max(1, (os.cpu_count() or 1) // jobs))
     failures = {}
@@ -252,16 +280,11 @@ def carry_out_all(runs: list, jobs: int) -> dict:
         told = 'undefined' if mean is None else f'{mean:.4f}'
         print(f'{run.folder}: mean sensitivity {told}', file=sys.stderr, flush=True)
 
-    # rows "of" another need its checkpoints: they come after all trainings
-    own, others = [], []
-    for run in runs:
-        if not is_finished(run):
-            stage = own if run == run.training else others
-            stage.append(run)
-    for stage in (own, others):
+    left = [run for run in runs if not is_finished(run)]
+    for stage in sorted({run.stage for run in left}):
         with ThreadPoolExecutor(jobs) as pool:
             try:
-                list(pool.map(attempt, stage))
+                list(pool.map(attempt, [run for run in left if run.stage == stage]))
             except BaseException:
                 runner.stop()  # inside of the block, which waits for the commands
                 raise
@@ -344,7 +367,7 @@ def main(argv=None):
     if not are_seeds(seeds):
         raise UserError(f'--seeds {" ".join(map(str, seeds))}: give different numbers from 0 on')
     work_dir = Path(args.work_dir)
-    by_row = {name: runs_of(rows, row, seeds, work_dir) for name, row in chosen.items()}
+    by_row = {name: [run_of(rows, name, seed, work_dir) for seed in seeds] for name in chosen}
     # seed by seed, so that the rows can be compared before all seeds are done
     runs = list(chain.from_iterable(zip(*by_row.values())))
     failures = carry_out_all(runs, args.jobs)

@@ -7,5 +7,6 @@ _base_ = [
 
 # section V-B
 model = dict(
-    rpn_head=dict(anchor_generator=dict(diameters=[[3, 5, 7], [10, 13, 17], [22, 30, 40]]))
+    rpn_head=dict(anchor_generator=dict(diameters=[[3, 5, 7], [10, 13, 17], [22, 30, 40]])),
+    test_cfg=dict(window=dict(size=(64, 128, 128))),  # as the crops of training
 )

@@ -156,6 +156,12 @@ def _deeplesion_3d(parser: argparse.ArgumentParser) -> None:
         default=48.0,
         help='mm from which on lesions are left out of training (48)',
     )
+    parser.add_argument(
+        '--small',
+        type=float,
+        default=20.0,
+        help='mm below which the long diameter, if smaller, replaces the long side of a box (20)',
+    )
     _add_workers(parser)
     _add_skip_options(parser, 'volume')
 

@@ -13,7 +13,7 @@ import yaml
 from mmlesion.utils import UserError
 
 _FILE_KEYS = {'seeds', 'reference', 'options', 'test_options', 'rows'}
-_ROW_KEYS = {'config', 'of', 'options', 'test_options'}
+_ROW_KEYS = {'config', 'of', 'load_from', 'options', 'test_options'}
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Row:
         trained_as (str): The row whose checkpoints are tested, mostly itself.
         options (dict): ``--cfg-options`` of training and test.
         test_options (dict): Those of the test alone.
+        load_from (str, optional): The row whose checkpoints, of the same seeds, its trainings begin
+            with. Defaults to None, none.
     """
 
     name: str
@@ -33,6 +35,12 @@ class Row:
     trained_as: str
     options: dict = field(default_factory=dict)
     test_options: dict = field(default_factory=dict)
+    load_from: str | None = None
+
+    @property
+    def needs(self) -> str | None:
+        """str: The row that must be trained before, if there is one."""
+        return self.load_from if self.trained_as == self.name else self.trained_as
 
 
 class RowFile(NamedTuple):
@@ -137,6 +145,12 @@ def _row(
             f'{path}: row {name} is "of" {other!r}: that must be a row before it, whose options '
             'it has; give test_options alone'
         )
+    load_from = entry.get('load_from')
+    if load_from is not None and (load_from not in rows or other is not None):
+        raise UserError(
+            f'{path}: row {name} has load_from {load_from!r}: that must be a row before it, and '
+            'the row must have a config of its own'
+        )
     base = rows[other] if other else None
     config = base.config if base else entry['config']
     if not Path(config).is_file():
@@ -144,4 +158,5 @@ def _row(
     # later ones win: a row's own options override those of all rows
     options = base.options if base else {**content.get('options', {}), **entry.get('options', {})}
     tested = {**content.get('test_options', {}), **entry.get('test_options', {})}
-    return Row(name, config, base.trained_as if base else name, options, tested)
+    trained_as = base.trained_as if base else name
+    return Row(name, config, trained_as, options, tested, load_from)

@@ -1,4 +1,6 @@
+import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,14 +48,15 @@ def lesion(bbox, long_mm):
 
 
 def test_sphere():
-    # the smaller of the box's long side, 24 mm, and the long diameter
-    bbox = [100, 50, 20, 30]
-    expected = [88.0, 52.0, -45.0, 17.0]
-    np.testing.assert_allclose(deeplesion_3d.sphere(image(), lesion(bbox, 17.0)), expected)
-    assert deeplesion_3d.sphere(image(), lesion(bbox, 30.0))[3] == 24.0
+    # the box's long side, 16 mm, of small lesions the smaller of it and the long diameter
+    bbox = [105, 55, 10, 20]
+    expected = [88.0, 52.0, -45.0, 12.0]
+    np.testing.assert_allclose(deeplesion_3d.sphere(image(), lesion(bbox, 12.0)), expected)
+    assert deeplesion_3d.sphere(image(), lesion(bbox, 30.0))[3] == 16.0
+    assert deeplesion_3d.sphere(image(), lesion(bbox, 12.0), small=16.0)[3] == 16.0
     # in a file whose boxes run from edge to edge of pixels, the first center is at 0.5
     in_edges = dict(image(), pixel_center=0.5)
-    moved = deeplesion_3d.sphere(in_edges, lesion([100.5, 50.5, 20, 30], 17.0))
+    moved = deeplesion_3d.sphere(in_edges, lesion([105.5, 55.5, 10, 20], 12.0))
     np.testing.assert_allclose(moved, expected)
 
 
@@ -62,15 +65,18 @@ def test_annotations_of_one_lesion_are_merged():
     merged = deeplesion_3d.merge_spheres(np.array(one, float))
     np.testing.assert_allclose(merged, [[1, 0, 2, 10], [0, 30, 0, 8]])
     # a small one that a large one's center is not in, but that lies in the large one
-    nested = deeplesion_3d.merge_spheres(np.array([[0, 0, 0, 20.0], [8, 0, 0, 4.0]]))
-    np.testing.assert_allclose(nested, [[4, 0, 0, 20]])
+    nested = np.array([[0, 0, 0, 20.0], [8, 0, 4, 4.0]])
+    np.testing.assert_allclose(deeplesion_3d.merge_spheres(nested), [[4, 0, 2, 20]])
+    # of one slice they are two lesions
+    nested[:, 2] = 0
+    np.testing.assert_allclose(deeplesion_3d.merge_spheres(nested), nested)
     apart = np.array([[0, 0, 0, 10.0], [5.5, 0, 0, 10.0]])
     np.testing.assert_allclose(deeplesion_3d.merge_spheres(apart), apart)
     assert deeplesion_3d.merge_spheres(np.empty((0, 4))).shape == (0, 4)
 
 
 def test_types_of_merged_lesions():
-    near = np.array([[0, 0, 0, 10.0], [2, 0, 0, 6.0], [0, 60, 0, 8.0], [0, 62, 0, 8.0]])
+    near = np.array([[0, 0, 0, 10.0], [2, 0, 1, 6.0], [0, 60, 0, 8.0], [0, 62, 1, 8.0]])
     assert deeplesion_3d.merge_types(near, [5, -1, 4, 4]) == [5, 4]
     assert deeplesion_3d.merge_types(near, [5, 4, -1, -1]) == [-1, -1]  # they disagree; unknown
     assert deeplesion_3d.merge_types(np.empty((0, 4)), []) == []
@@ -85,6 +91,36 @@ def test_types_are_kept(convert, phantom):
         after = {annotation['lesion_type'] for annotation in found[split]['annotations']}
         assert after == ({-1} if split == 'train' else before)
         assert (split == 'train') == (before == {-1})
+
+
+def test_noisy_lesions_are_left_out(phantom, tmp_path):
+    content = json.loads((phantom / 'test.json').read_text())
+    before = sum(len(run.lesions) for run in deeplesion_3d.read_split(phantom / 'test.json'))
+    for annotation in content['annotations']:
+        annotation['noisy'] = 1
+    (tmp_path / 'test.json').write_text(json.dumps(content))
+    noisy = deeplesion_3d.read_split(tmp_path / 'test.json')
+    assert before > 0 and sum(len(run.lesions) for run in noisy) == 0
+
+
+def test_the_official_validation_split():
+    """The paper's 4,887 lesions, about 11 % of which have 48 mm or more."""
+    table = Path(__file__).parents[2] / '..' / 'shared' / 'data' / 'deeplesion' / 'DL_info_val.csv'
+    if not table.is_file():
+        pytest.skip("DeepLesion's official table is not here")
+    diameters = []
+    with open(table, newline='') as file:
+        for row in csv.DictReader(file):
+            if row['Possibly_noisy'] == '1':
+                continue
+            spacing = float(row['Spacing_mm_px_'].split(',')[0])
+            x1, y1, x2, y2 = map(float, row['Bounding_boxes'].split(','))
+            long_px = float(row['Lesion_diameters_Pixel_'].split(',')[0])
+            at = dict(image(), spacing=[spacing, spacing])
+            one = lesion([x1, y1, x2 - x1, y2 - y1], long_px * spacing)
+            diameters.append(deeplesion_3d.sphere(at, one)[3])
+    assert len(diameters) == 4887
+    assert np.mean(np.array(diameters) >= 48) == pytest.approx(0.107, abs=5e-4)
 
 
 def test_key_slices_whose_ranges_meet_share_a_volume():

@@ -105,6 +105,25 @@ def test_a_table_is_made_once(rows, tmp_path, capsys):
     assert capsys.readouterr().out == table
 
 
+def test_a_row_begins_with_the_checkpoints_of_another(rows):
+    on = {'config': 'b.py', 'load_from': 'plain', 'options': {'lr': 0.2}}
+    content = {**CONTENT, 'rows': {'plain': 'a.py', 'on': on, 'on, again': {'of': 'on'}}}
+    with pytest.raises(SystemExit, match="work/plain/seed0 is not finished: run row 'plain'"):
+        rows(content, '--only', 'on', '--seeds', 0)
+    rows(content, '--jobs', 2)
+    for seed in (0, 1):
+        calls = Path(f'work/on/seed{seed}/calls').read_text()
+        assert f"'load_from': 'work/plain/seed{seed}/{seed}.pth'" in calls
+        assert 'load_from' not in Path(f'work/plain/seed{seed}/calls').read_text()
+        assert Path(f'work/on-again/seed{seed}/run.json').exists()
+    # of another beginning it is another run
+    content['rows']['other'] = {'config': 'a.py', 'options': {'lr': 0.3}}
+    content['rows'] = {name: content['rows'][name] for name in ('plain', 'other', 'on')}
+    content['rows']['on'] = {**on, 'load_from': 'other'}
+    with pytest.raises(SystemExit, match='work/on/seed0 holds a run of another config'):
+        rows(content)
+
+
 def test_another_config_is_not_taken_for_the_same(rows):
     rows(CONTENT)
     Path('b.py').write_text(config_of(3))
@@ -182,6 +201,7 @@ def test_bad_seeds(rows, seeds):
         ({'seeds': [True]}, 'seeds must be a list of different numbers'),
         ({'rows': {'a': 'none.py'}}, 'row a: there is no config none.py'),
         ({'rows': {'a': {'of': 'b'}}}, 'row a is "of" \'b\': that must be a row before it'),
+        ({'rows': {'a': {'config': 'a.py', 'load_from': 'b'}}}, "row a has load_from 'b'"),
         ({'rows': {'a': {}}}, 'row a must have keys'),
         ({'rows': {'a': 'a.py', 'a ': 'a.py'}}, "row 'a ' becomes a folder"),
     ],

@@ -30,7 +30,8 @@ class LocalMagnification(BaseModule):
         crop_size (int): Side of the crops, voxels of the feature map. Defaults to 3.
         output_size (int): Side of the results, magnified voxels; odd. Defaults to 5.
         norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming
+            initialization, as in ``DenseUNet3D``.
 
     Raises:
         OptionError: If the output is even or has no margins in the crop, or channels are odd.
@@ -44,7 +45,9 @@ class LocalMagnification(BaseModule):
         norm_cfg: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__(
+            init_cfg or dict(type='Kaiming', layer=['Conv3d', 'ConvTranspose3d'], mode='fan_in')
+        )
         self.crop_size, self.output_size = crop_size, output_size
         # Of the magnified crop, which has an even number of voxels, the first voxel of the result,
         # which has an odd one: its middle is the last voxel before the crop's center.

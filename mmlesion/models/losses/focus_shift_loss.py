@@ -14,7 +14,7 @@ from torch import Tensor, nn
 class FocusShiftLoss(nn.Module):
     """Classification loss of an RPN whose focus moves from negatives to positives.
 
-    Equation 3 of 3D Aggregated Faster R-CNN, section III-B:
+    Equation 3 of 3D Aggregated Faster R-CNN, section III-B, the paper's "adaptive focal loss":
 
         T log(N_TN) / N_TN * sum over negatives of L_F + 1 / N_pos * sum over positives of L_CE
 

@@ -60,6 +60,16 @@ def test_a_gradient_for_every_weight():
     assert sizes == [(True, 2), (False, 1), (False, 3), (False, 1), (False, 3)] * 2
 
 
+def test_it_is_initialized_like_the_backbone():
+    torch.manual_seed(0)
+    magnify = LocalMagnification()
+    magnify.init_weights()
+    for layer in magnify.modules():
+        if isinstance(layer, (nn.Conv3d, nn.ConvTranspose3d)):
+            fan_in, _ = nn.init._calculate_fan_in_and_fan_out(layer.weight)
+            assert layer.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.1)
+
+
 @pytest.mark.parametrize('options', [dict(output_size=4), dict(output_size=9), dict(channels=3)])
 def test_bad_sizes(options):
     with pytest.raises(ValueError, match='odd output_size of at most 7'):

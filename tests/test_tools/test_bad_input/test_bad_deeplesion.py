@@ -180,6 +180,7 @@ def annotations(tool, name):
         VOLUMES,
         ('--max-diameter 0', 'the largest diameter is 0'),
         ('--max-diameter nan', 'the largest diameter is nan'),
+        ('--small nan', 'small lesions are those below nan mm'),
         ('--workers 0', '--workers'),
     ),
 )

@@ -22,7 +22,7 @@ def _ceil_div(number: float, divisor: float) -> int:
 
 @TASK_UTILS.register_module()
 class SphereAnchorGenerator:
-    """Spheres around the voxels of feature maps (3D Aggregated Faster R-CNN, section III-A).
+    """Spheres around the voxels of feature maps (3D Aggregated Faster R-CNN, section III-B).
 
     A voxel of a map of stride s covers s voxels of the input along an axis, and its anchors are in
     the middle of them: those of voxel i at (i + 0.5) s, where voxel 0 of the input extends from 0
