@@ -71,6 +71,7 @@ BUT = (
     'mmlesion.utils.channels_last',
     'mmlesion.utils.configs',
     'mmlesion.utils.distributed',
+    'mmlesion.utils.finite_scores',
     'mmlesion.utils.mmdet_tools',
 )
 

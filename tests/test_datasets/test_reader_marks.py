@@ -99,11 +99,11 @@ def grid_about(findings, spacing, reach):
     return Grid(size.tolist(), spacing, low.tolist(), DIRECTION)
 
 
-def volume_entry(findings):
+def volume_entry(number, findings):
     grid = grid_about(findings, (1.0, 1.0, 1.0), 80)
     names = ('size', 'spacing', 'origin', 'direction')
     fields = {name: np.asarray(getattr(grid, name)).tolist() for name in names}
-    return dict(fields, file_name='volumes/none.npy', series_uid='none')
+    return dict(fields, file_name='volumes/none.npy', series_uid=f'scan {number}')
 
 
 def targets(sample):
@@ -122,7 +122,13 @@ def test_official_nodules_have_positives_in_crops(official, tmp_path):
     cfg = Config.fromfile(
         ROOT / 'configs/aggregated_rcnn3d/aggregated-rcnn3d_dense-unet_da_4xb2-50e_luna16.py'
     )
-    write_annotations(tmp_path / 'a.json', map(volume_entry, official), official, 'nodule', 'Test')
+    write_annotations(
+        tmp_path / 'a.json',
+        map(volume_entry, range(len(official)), official),
+        official,
+        'nodule',
+        'Test',
+    )
     dataset = VolumeDataset(
         ann_file='a.json', data_root=str(tmp_path), metainfo=dict(classes=('nodule',))
     )
