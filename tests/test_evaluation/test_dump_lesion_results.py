@@ -71,6 +71,6 @@ def test_the_out_option_takes_it(load_tool, monkeypatch):
         prepare()
         loaded.append(runpy.run_path(str(MMDET_TOOL)))  # what it imports, without running it
 
-    monkeypatch.setattr(tool, 'run_mmdet_tool', load)
+    monkeypatch.setattr('mmlesion.utils.mmdet_tools.run_mmdet_tool', load)
     tool.main()
     assert loaded[0]['DumpDetResults'] is DumpLesionResults

@@ -2,7 +2,8 @@
 dataset_type = 'CTSliceDataset'
 data_root = 'data/deeplesion/'
 backend_args = None
-# mm by which a box exceeds its lesion on each side: 5 px of about 0.8 mm. Tight boxes have 0.
+# mm by which a box exceeds its lesion on each side: 5 px of about 0.8 mm. Tight boxes have 0. Not of
+# the training set: mmdet wants one metainfo of datasets that are trained on together.
 metainfo = dict(box_margin=4.0)
 meta_keys = (
     'img_id',
@@ -65,7 +66,6 @@ train_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        metainfo=metainfo,
         ann_file='train.json',
         data_prefix=dict(img='Images_png/'),
         filter_cfg=dict(filter_empty_gt=True),

@@ -4,7 +4,7 @@ _base_ = './deeplesion.py'
 
 data_root = 'data/kits19/'
 metainfo = dict(box_margin=0.0)  # boxes of masks are tight
-train_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo))
+train_dataloader = dict(dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo))
 test_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo))
 

@@ -73,9 +73,7 @@ train_set = dict(
 )
 # mm by which a box exceeds its lesion on each side; those of the other datasets are tight
 padded = dict(box_margin=4.0)
-deeplesion = dict(
-    train_set, dataset_name='deeplesion', data_root='data/deeplesion/', metainfo=padded
-)
+deeplesion = dict(train_set, dataset_name='deeplesion', data_root='data/deeplesion/')
 luna16 = dict(train_set, dataset_name='luna16', data_root='data/luna16_slices/')
 lits = dict(train_set, dataset_name='lits', data_root='data/lits/')
 nih_ln = dict(train_set, dataset_name='nih_ln', data_root='data/nih_ln/')

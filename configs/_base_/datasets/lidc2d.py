@@ -26,7 +26,7 @@ tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
 train_dataloader = dict(
     batch_size=8,
     sampler=dict(_delete_=True, type='LesionSliceSampler'),
-    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline),
+    dataset=dict(data_root=data_root, pipeline=train_pipeline),
 )
 val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline))
 test_dataloader = dict(

@@ -3,7 +3,7 @@ _base_ = './deeplesion_soft_tissue.py'
 
 data_root = 'data/kits19_phantom/'
 metainfo = dict(box_margin=0.0)  # boxes of masks are tight
-train_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo))
+train_dataloader = dict(dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo))
 test_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo))
 

@@ -8,9 +8,7 @@ test_pipeline = [*_base_.test_pipeline[:2], window, *_base_.test_pipeline[3:]]
 tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
 
 train_set = dict(_base_.train_set, pipeline=train_pipeline)
-deeplesion = dict(
-    train_set, dataset_name='deeplesion', data_root='data/phantom/', metainfo=_base_.padded
-)
+deeplesion = dict(train_set, dataset_name='deeplesion', data_root='data/phantom/')
 luna16 = dict(train_set, dataset_name='luna16', data_root='data/luna16_slices_phantom/')
 lits = dict(train_set, dataset_name='lits', data_root='data/lits_phantom/')
 nih_ln = dict(train_set, dataset_name='nih_ln', data_root='data/nih_ln_phantom/')
