@@ -235,3 +235,11 @@ def test_the_cache_is_bounded(ramp_dataset, monkeypatch):
 def test_a_cache_of_fewer_than_no_slices():
     with pytest.raises(UserError, match='cache_size must be 0 or more slices, but got -1'):
         LoadCTSlices(cache_size=-1)
+
+
+@pytest.mark.parametrize('num_slices, expected', [(1, [6.25]), (3, [5.85, 6.25, 6.65])])
+def test_a_key_slice_between_two(ramp_dataset, ramp, num_slices, expected):
+    sample = ramp_dataset.sample(ramp_dataset.add_image(interval=5.0))
+    sample['slice_index'] = 6.25
+    load = LoadCTSlices(num_slices)
+    assert positions_of(load(sample)['img'], ramp) == pytest.approx(expected, abs=1e-4)
