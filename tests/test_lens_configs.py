@@ -56,6 +56,11 @@ def test_rows(size):
     assert others == training_sets(c)[1:]
     for one in (a, b, d):
         assert one.test_dataloader == c.test_dataloader and one.val_evaluator == c.val_evaluator
+    for tested in (c.val_dataloader.dataset, c.test_dataloader.dataset):
+        assert tested.max_interval == 2.0
+        assert {'slice_index', 'grid_steps'} <= set(tested.pipeline[-1].meta_keys)
+    # of the test with flips
+    assert 'grid_steps' in c.tta_pipeline[-1].transforms[-1][0].meta_keys
 
 
 def test_the_papers_recipe():

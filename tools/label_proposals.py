@@ -57,7 +57,7 @@ def main():
     store = VolumeStore.open(Path(args.work_dir) / 'proposals')
     rows = {}
     for volume in tqdm(volumes, 'volumes', delay=3):
-        rows.update(label(volume, read_pooled(store, volume), args))
+        rows.update(label(volume, read_proposals(store, volume), args))
     write_json(rows, args.out)
     # a row is a box (6), its score, and 1 for a lesion or 0 for a false positive
     labels = [row[-1] for row in chain.from_iterable(rows.values())]
@@ -67,19 +67,19 @@ def main():
     )
 
 
-def read_pooled(store, volume):
-    """Return the detector's 2D boxes on the slices of a volume."""
+def read_proposals(store, volume):
+    """Return the proposals of a volume."""
     if not store.path(volume.name).exists():
         raise UserError(
             f'{store.folder} has no proposals of {volume.name}: run mine_annotations.py to its '
             'end, on the same images'
         )
-    return Proposals.from_arrays(store.load(volume.name)).pooled
+    return Proposals.from_arrays(store.load(volume.name))
 
 
-def label(volume, pooled, args):
+def label(volume, proposals, args):
     """Return the rows of the output file for each run of consecutive slices."""
-    found = label_volume(volume, pooled, args.theta, args.theta_fp)
+    found = label_volume(volume, proposals.pooled, args.theta, args.theta_fp, proposals.grid_steps)
     return {run.name: found.rows(run) for run in volume.sub_volumes}
 
 

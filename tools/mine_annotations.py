@@ -29,7 +29,7 @@ from mmlesion.utils.freed_memory import keep_freed_memory
 from mmlesion.utils.lost_processes import end_with_parent, lost_process
 from mmlesion.utils.mmdet_tools import without_worker_traceback
 
-META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'border_offset')
+META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'grid_steps', 'border_offset')
 
 
 def parse_args():
@@ -132,7 +132,12 @@ def main():
     read_truth = truth_reader(args.truth, volumes) if args.truth else None
     # what proposals depend on: a later run with other files or options does not take these up
     fingerprint = digest(
-        args.checkpoint, cfg.model, test_pipeline(cfg), args.score_thr, listing(volumes, 'images')
+        args.checkpoint,
+        cfg.model,
+        test_pipeline(cfg),
+        max_interval(cfg),
+        args.score_thr,
+        listing(volumes, 'images'),
     )
     # all processes take part in the passes; the rules are applied by one
     stores = [VolumeStore(Path(args.work_dir) / 'proposals', fingerprint)]
@@ -268,6 +273,11 @@ def test_pipeline(cfg):
     return steps
 
 
+def max_interval(cfg):
+    """Return how far apart in mm slices may be, where the config says so."""
+    return cfg.test_dataloader.dataset.get('max_interval')
+
+
 def digest(checkpoint, *parts):
     """Return a digest of a checkpoint's content and of the text of anything else."""
     if not os.path.isfile(checkpoint):  # a pipe would be waited for
@@ -298,7 +308,7 @@ def find_proposals(args, cfg, device, source, store, volumes):
     keep_freed_memory()
     model = load_detector(cfg, args.checkpoint, device)
     Speed().prepare(model)
-    steps = detection_steps(model, source['images'], args.score_thr)
+    steps = detection_steps(model, source['images'], args.score_thr, max_interval(cfg))
     # of the volumes that the workers take turns with
     with shared_features(model, args.feature_cache * max(args.num_workers, 1)):
         run_pass(args, store, steps, test_pipeline(cfg), volumes, 'proposals')

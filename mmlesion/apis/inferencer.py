@@ -30,7 +30,7 @@ from mmlesion.io.ct import check_ct, read_ct
 from mmlesion.io.resume import volume_digest
 
 from ..evaluation.functional import stack_boxes
-from ..structures import Segment, reverse_axes
+from ..structures import Segment, grid_steps, reverse_axes
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..utils.configs import load_config
@@ -79,9 +79,11 @@ class LesionInferencer:
 
     With a slice-based detector, a volume is reoriented to the training orientation, its slices are
     passed through the config's test pipeline and the detector, and the boxes of neighboring slices
-    are stacked into 3D lesions in the coordinates of the original volume. If the detector predicts
-    masks, as :class:`~mmlesion.models.detectors.LesionRetinaNet` does, lesions have masks and are
-    measured by them.
+    are stacked into 3D lesions in the coordinates of the original volume. Where slices are further
+    apart than the ``max_interval`` of the config's test dataset, the detector also sees those
+    between them. If the detector predicts masks, as
+    :class:`~mmlesion.models.detectors.LesionRetinaNet` does, lesions have masks and are measured by
+    them.
 
     With a volumetric detector, whose test pipeline starts with ``LoadVolume``, a volume is
     resampled to 1 mm and processed in overlapping windows
@@ -132,6 +134,7 @@ class LesionInferencer:
         pipeline = get_test_pipeline_cfg(cfg)
         self.takes_volumes = loads_volumes(pipeline)
         self.preparation = self.model.dataset_meta.get('preparation') or {}
+        self.max_interval = cfg.test_dataloader.dataset.get('max_interval')
         hooks = cfg.get('default_hooks') or {}
         # what the training's pictures show is what results show by default
         self.score_thr = (hooks.get('visualization') or {}).get('score_thr', SCORE_THR)
@@ -263,13 +266,19 @@ class LesionInferencer:
         """Return the stacked boxes of a slice-based detector, with their segments by slice."""
         found = self.detect_slices(volume, batch_size or SLICE_BATCH, LINK_SCORE_THR)
         boxes, scores, labels, lesion_of = stack_boxes(
-            found.boxes, found.scores, found.slices, found.labels, iou_thr=iou_thr
+            found.boxes,
+            found.scores,
+            found.slices,
+            found.labels,
+            iou_thr=iou_thr,
+            grid_steps=self._grid_steps(volume),
         )
         # Of each 3D box the segments of its 2D boxes, by the index of their slice.
         segments: list[dict[int, Segment]] = [{} for _ in boxes]
-        for lesion, index, segment in zip(lesion_of, found.slices.tolist(), found.segments):
-            if segment is not None and lesion >= 0:
-                segments[lesion][index] = segment
+        for lesion, position, segment in zip(lesion_of, found.slices.tolist(), found.segments):
+            # the volume has no place for those between its slices
+            if segment is not None and lesion >= 0 and position % 1 == 0:
+                segments[lesion][int(position)] = segment
         return FoundLesions(boxes, scores, labels, segments)
 
     @torch.no_grad()
@@ -282,21 +291,25 @@ class LesionInferencer:
             score_thr (float): Boxes below this score are dropped.
 
         Returns:
-            SliceDetections: By slices.
+            SliceDetections: By slices, and positions between them.
         """
-        found: dict[int, SliceDetections] = {}
-        num_slices = len(volume.array)
-        order = np.arange(num_slices)
+        found: dict[float, SliceDetections] = {}
+        steps = self._grid_steps(volume)
+        positions = np.arange((len(volume.array) - 1) * steps + 1) / steps
+        order = np.arange(len(positions))
         if self.feature_cache:
-            order = chained_order(num_slices, self._sharing_distance(volume))
-        bar = tqdm(total=num_slices, desc='slices', disable=not self.show_progress)
+            order = chained_order(len(positions), self._sharing_distance(volume) * steps)
+        bar = tqdm(total=len(positions), desc='slices', disable=not self.show_progress)
         with bar, shared_features(self.model, self.feature_cache), self.speed.applied(self.model):
-            for indices, data in load_batches(volume, self.pipeline, order, batch_size):
-                for index, sample in zip(indices, self.model.test_step(data)):
-                    found[index] = slice_detections(sample, index, score_thr)
+            for indices, data in load_batches(volume, self.pipeline, positions[order], batch_size):
+                for position, sample in zip(indices, self.model.test_step(data)):
+                    found[position] = slice_detections(sample, position, score_thr)
                 bar.update(len(indices))
         # back from the order of computation to that of the slices
-        return SliceDetections.concat([found[index] for index in range(num_slices)])
+        return SliceDetections.concat([found[position] for position in positions.tolist()])
+
+    def _grid_steps(self, volume: CTVolume) -> int:
+        return grid_steps(volume.spacing[2], self.max_interval)
 
     def _sharing_distance(self, volume: CTVolume) -> float:
         """Return the distance of key slices with features in common, in slices."""

@@ -17,11 +17,11 @@ class SliceBatch(NamedTuple):
     """Some key slices of a volume.
 
     Args:
-        indices (list[int]): Of the key slices.
+        indices (list[float]): Of the key slices.
         data (dict): Their collated inputs, as ``test_step`` takes them.
     """
 
-    indices: list[int]
+    indices: list[float]
     data: dict
 
 
@@ -57,7 +57,7 @@ def load_batches(
     Args:
         volume (CTVolume): The volume.
         pipeline (Compose): Begins with ``LoadCTSlicesFromVolume``.
-        order (ndarray): (n,) indices of key slices.
+        order (ndarray): (n,) indices of key slices, or positions between two.
         batch_size (int): Most slices of a batch.
     """
     # batch_size slices each, the last chunk perhaps fewer
@@ -65,7 +65,7 @@ def load_batches(
     return prefetch(partial(_load, volume, pipeline), chunks)
 
 
-def slice_sample(volume: CTVolume, index: int) -> dict:
+def slice_sample(volume: CTVolume, index: float) -> dict:
     """Return the sample of a slice that the pipeline of :func:`load_batches` takes."""
     return dict(
         volume=volume.array,
@@ -75,7 +75,7 @@ def slice_sample(volume: CTVolume, index: int) -> dict:
         width=volume.array.shape[2],
         slice_index=index,
         img_id=index,
-        img_path=f'slice {index}',
+        img_path=f'slice {index:g}',
     )
 
 

@@ -18,7 +18,7 @@ class SliceDetections(Columns):
     Attributes:
         boxes (ndarray): (n, 4) x1, y1, x2, y2 in px of ``CTVolume.array``.
         scores (ndarray): (n,).
-        slices (ndarray): (n,) slice indices.
+        slices (ndarray): (n,) slice indices, or positions between two slices.
         labels (ndarray): (n,).
         segments (list[Segment | None]): Segments of the n detections, clipped to their boxes; None
             for a detection without one, or if the model predicts no masks.
@@ -31,8 +31,8 @@ class SliceDetections(Columns):
     segments: list
 
 
-def slice_detections(sample: DetDataSample, index: int, score_thr: float) -> SliceDetections:
-    """Return the detections on one slice, whose index is given."""
+def slice_detections(sample: DetDataSample, index: float, score_thr: float) -> SliceDetections:
+    """Return the detections on one slice, whose index or position is given."""
     found = sample.pred_instances
     found = found[found.scores >= score_thr]
     boxes = to_original_frame(found.bboxes, sample.metainfo).cpu().numpy()

@@ -19,7 +19,7 @@ from mmengine.logging import print_log
 from mmlesion.io.coco import box_faults, coco_ground_truth
 from mmlesion.io.json_files import parse_json
 from mmlesion.io.schema import CT_FIELDS, is_target, path_under
-from mmlesion.structures import GroundTruth, file_shift, usable_segmentation
+from mmlesion.structures import GroundTruth, file_shift, grid_samples, usable_segmentation
 from mmlesion.utils import UserError
 
 from .reader_marks import without_marks
@@ -52,6 +52,10 @@ class CTSliceDataset(CocoDataset):
         *args: Those of :class:`mmdet.datasets.CocoDataset`.
         dataset_name (str, optional): Value of ``dataset_name`` in each sample, by which a model of
             several datasets tells them apart. Defaults to None, for samples without it.
+        max_interval (float, optional): mm. In ``test_mode`` sub-volumes whose slices are further
+            apart have samples between them, too (:func:`~mmlesion.structures.grid_samples`), for
+            which ``PackDetInputs`` needs 'slice_index' and 'grid_steps' in its ``meta_keys``.
+            Mining and inference of volumes go by it as well. Defaults to None, the slices alone.
         **kwargs: Those of :class:`mmdet.datasets.CocoDataset`, which rejects unknown ones.
 
     Raises:
@@ -76,15 +80,22 @@ class CTSliceDataset(CocoDataset):
         ],
     )
 
-    def __init__(self, *args: Any, dataset_name: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        dataset_name: str | None = None,
+        max_interval: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         self.dataset_name = dataset_name
+        self.max_interval = max_interval
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Load the annotation file.
 
         Returns:
-            list[dict]: One sample per slice.
+            list[dict]: One sample per slice, and those between the slices of sub-volumes.
         """
         if 'img' not in self.data_prefix:
             raise UserError("set data_prefix=dict(img=...) to the folder of the dataset's slices")
@@ -101,7 +112,18 @@ class CTSliceDataset(CocoDataset):
                 f'({type(error).__name__}: {error}): convert the dataset again'
             ) from error
         self._check(data_list)
-        return data_list
+        return self._with_slices_between(data_list) if self.test_mode else data_list
+
+    def _with_slices_between(self, data_list: list[dict]) -> list[dict]:
+        if self.max_interval is None:
+            return data_list
+        sub_volumes: dict[str, list[dict]] = {}
+        for info in data_list:
+            # a slice of no sub-volume is alone
+            name = info.get('sub_volume', f'slice {info["img_id"]}')
+            sub_volumes.setdefault(name, []).append(info)
+        grids = [grid_samples(infos, self.max_interval) for infos in sub_volumes.values()]
+        return list(chain.from_iterable(grids))
 
     def COCOAPI(self, path: str) -> COCO:
         """Read the annotation file for mmdet, by the rules of evaluation, and check what is left.
@@ -224,7 +246,8 @@ class CTSliceDataset(CocoDataset):
         if not self.test_mode:
             # only in training, where a mark would hide its lesion: test samples have all findings
             data_info['instances'] = _to_train(data_info['instances'])
-        data_info.update({key: img_info[key] for key in CT_FIELDS if key in img_info})
+        fields = (*CT_FIELDS, 'sub_volume')
+        data_info.update({key: img_info[key] for key in fields if key in img_info})
         data_info['recist'] = [ann['recist'] for ann in ann_info if ann.get('recist')]
         lesion_ids: dict[Any, None] = {}  # each lesion once, in the order of the annotations
         for ann in ann_info:

@@ -31,7 +31,8 @@ class VolumeLesions:
         theta (float): The IoU above which boxes match, or are linked to a tracklet.
 
     Attributes:
-        proposals (Proposals): All of them.
+        proposals (Proposals): All of them, but the pooled ones between slices, which have linked
+            those on them.
         tracklets (ndarray): (n,) index of the tracklet of each pooled proposal.
         lesions (list[dict]): The m certain annotations.
         annotated (SliceBoxes): Their boxes.
@@ -42,8 +43,12 @@ class VolumeLesions:
 
     def __init__(self, volume: SliceSeries, arrays: Mapping[str, np.ndarray], theta: float) -> None:
         self.volume = volume
-        self.proposals = Proposals.from_arrays(arrays)
-        self.tracklets = build_tracklets(self.proposals.pooled, theta)
+        found = Proposals.from_arrays(arrays)
+        linked = build_tracklets(found.pooled, theta, found.grid_steps)
+        on_slices = found.pooled.slices % 1 == 0
+        self.proposals = found._replace(pooled=found.pooled.take(on_slices))
+        # numbered anew, as tracklets between two slices have no box left
+        self.tracklets = np.unique(linked[on_slices], return_inverse=True)[1]
         self.lesions = list(filter(is_target, volume.annotations))
         self.annotated = annotated_boxes(volume, self.lesions)
         self.all_annotated = annotated_boxes(volume, volume.annotations)

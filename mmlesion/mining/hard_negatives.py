@@ -82,23 +82,33 @@ def _highest_overlaps(
 
 
 def label_volume(
-    volume: SliceSeries, proposals: SliceBoxes, theta: float = 0.5, theta_fp: float = 0.3
+    volume: SliceSeries,
+    proposals: SliceBoxes,
+    theta: float = 0.5,
+    theta_fp: float = 0.3,
+    grid_steps: int = 1,
 ) -> Proposals3D:
     """Stack a volume's 2D boxes to 3D boxes, as LENS does for its result, and label these.
 
     Args:
         volume (SliceSeries): A series with its annotations.
-        proposals (SliceBoxes): n boxes on its slices.
+        proposals (SliceBoxes): n boxes on its slices and between them.
         theta (float): See :func:`label_tracklets`; boxes of consecutive slices are joined over it
             too. Defaults to 0.5.
         theta_fp (float): See :func:`label_tracklets`. Defaults to 0.3.
+        grid_steps (int): Positions of boxes from a slice to the next. Defaults to 1, the slices.
 
     Returns:
         Proposals3D: In descending order of score.
     """
     one_class = np.zeros(len(proposals.scores), int)
     boxes, scores, _, tracklets = stack_boxes(
-        proposals.boxes, proposals.scores, proposals.slices, one_class, theta
+        proposals.boxes,
+        proposals.scores,
+        proposals.slices,
+        one_class,
+        theta,
+        grid_steps=grid_steps,
     )
     # of each proposal its 3D box, so that the tracklets' labels are those of the 3D boxes
     stacked = tracklets >= 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 
 import numpy as np
 
-from mmlesion.structures import SliceBoxes, SliceSeries, to_original_frame
+from mmlesion.structures import SliceBoxes, SliceSeries, grid_samples, to_original_frame
 from mmlesion.utils import UserError
 
 from .samples import pipeline_sample
@@ -21,23 +21,26 @@ if TYPE_CHECKING:
 
 
 class Proposals(NamedTuple):
-    """2D boxes on the slices of a volume, in px of its images.
+    """2D boxes on the slices of a volume and between them, in px of its images.
 
     Args:
         pooled (SliceBoxes): n boxes after merging.
         experts (SliceBoxes): m boxes by each expert of LENS; empty for other detectors.
         expert (ndarray): (m,) int, which expert's.
+        grid_steps (int): Positions from a slice to the next. Defaults to 1, the slices alone.
     """
 
     pooled: SliceBoxes
     experts: SliceBoxes
     expert: np.ndarray
+    grid_steps: int = 1
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Proposals:
         """Construct from the arrays of :func:`detect` in a :class:`VolumeStore`."""
         expert = arrays.get('expert_index', np.zeros(0, int))
-        return cls(_read_boxes(arrays, 'pooled'), _read_boxes(arrays, 'expert'), expert)
+        steps = int(arrays.get('grid_steps', np.ones(1, int)).max(initial=1))
+        return cls(_read_boxes(arrays, 'pooled'), _read_boxes(arrays, 'expert'), expert, steps)
 
 
 def _read_boxes(arrays: Mapping[str, np.ndarray], group: str) -> SliceBoxes:
@@ -56,10 +59,24 @@ def _read_boxes(arrays: Mapping[str, np.ndarray], group: str) -> SliceBoxes:
         ) from None
 
 
-def slice_samples(volume: SliceSeries, root: Path | str) -> list[dict]:
-    """Return the inputs of a test pipeline, one for each slice of a :class:`SliceSeries`."""
+def slice_samples(
+    volume: SliceSeries, root: Path | str, max_interval: float | None = None
+) -> list[dict]:
+    """Return the inputs of a test pipeline.
+
+    Args:
+        volume (SliceSeries): A series.
+        root (str | Path): The folder of the images.
+        max_interval (float, optional): mm, see :func:`~mmlesion.structures.grid_samples`. Defaults
+            to None.
+
+    Returns:
+        list[dict]: One for each slice, and one for each position between them.
+    """
     indices = range(len(volume.slices))
-    return [pipeline_sample(volume.image(index), root) for index in indices]
+    return grid_samples(
+        [pipeline_sample(volume.image(index), root) for index in indices], max_interval
+    )
 
 
 def detect(model: BaseDetector, score_thr: float, batch: dict) -> list[dict[str, np.ndarray]]:
@@ -69,16 +86,19 @@ def detect(model: BaseDetector, score_thr: float, batch: dict) -> list[dict[str,
         model (BaseDetector): Any of mmdet; for a LENS with ``keep_experts`` the detections of
             its experts are returned, too.
         score_thr (float): Boxes below this score are dropped.
-        batch (dict): Collated outputs of a test pipeline, with ``slice_index`` among the meta keys.
+        batch (dict): Collated outputs of a test pipeline, with ``slice_index`` and
+            ``grid_steps`` among the meta keys.
 
     Returns:
-        list[dict]: Arrays ``pooled_*`` of each slice, and ``expert_*`` if the detector has experts.
+        list[dict]: Arrays ``pooled_*`` and ``grid_steps`` of each slice, and ``expert_*`` if the
+        detector has experts.
     """
     return [_arrays(sample, score_thr) for sample in model.test_step(batch)]
 
 
 def _arrays(sample: DetDataSample, score_thr: float) -> dict[str, np.ndarray]:
     arrays = _columns('pooled', sample.pred_instances, sample.metainfo, score_thr)
+    arrays['grid_steps'] = np.full(1, sample.metainfo.get('grid_steps', 1))
     if 'expert_instances' in sample:
         own = sample.expert_instances
         arrays.update(_columns('expert', own, sample.metainfo, score_thr))
@@ -100,17 +120,21 @@ def _columns(
     }
 
 
-def detection_steps(model: BaseDetector, root: Path | str, score_thr: float) -> dict[str, Callable]:
+def detection_steps(
+    model: BaseDetector, root: Path | str, score_thr: float, max_interval: float | None = None
+) -> dict[str, Callable]:
     """Return the model-specific steps of a :class:`VolumePass` for a detector.
 
     Args:
         model (BaseDetector): A detector.
         root (str | Path): The folder of the images.
         score_thr (float): Boxes below this score are dropped.
+        max_interval (float, optional): See :func:`slice_samples`. Defaults to None.
 
     Returns:
         dict: ``samples_of`` and ``predict``.
     """
     return dict(
-        samples_of=partial(slice_samples, root=root), predict=partial(detect, model, score_thr)
+        samples_of=partial(slice_samples, root=root, max_interval=max_interval),
+        predict=partial(detect, model, score_thr),
     )

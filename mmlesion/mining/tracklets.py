@@ -9,18 +9,21 @@ from mmlesion.evaluation.functional import box_overlaps, link_boxes
 from mmlesion.structures import SliceBoxes
 
 
-def build_tracklets(proposals: SliceBoxes, theta: float = 0.5) -> np.ndarray:
+def build_tracklets(proposals: SliceBoxes, theta: float = 0.5, grid_steps: int = 1) -> np.ndarray:
     """Link the boxes of consecutive slices (LENS, section Cross-Slice Box Propagation).
 
     Args:
         proposals (SliceBoxes): n boxes.
         theta (float): Two boxes are joined if their IoU is greater. Defaults to 0.5.
+        grid_steps (int): Positions of boxes from a slice to the next. Defaults to 1, the slices.
 
     Returns:
         ndarray: (n,) index of each box's tracklet, from 0.
     """
     labels = np.zeros(len(proposals.scores), int)
-    return link_boxes(proposals.boxes, proposals.scores, proposals.slices, labels, theta)
+    return link_boxes(
+        proposals.boxes, proposals.scores, proposals.slices, labels, theta, grid_steps
+    )
 
 
 def representatives(proposals: SliceBoxes, tracklets: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from .segments import (
     usable_segmentation,
 )
 from .series import SliceRun, SliceSeries, SubVolume, consecutive_runs
+from .slice_grid import grid_samples, grid_steps
 
 __all__ = [
     'Columns',
@@ -45,6 +46,8 @@ __all__ = [
     'encode_mask',
     'file_box',
     'file_shift',
+    'grid_samples',
+    'grid_steps',
     'measure_recist',
     'reverse_axes',
     'shares_in_boxes',

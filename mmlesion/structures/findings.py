@@ -163,7 +163,7 @@ class SliceBoxes(Columns):
 
     Attributes:
         boxes (ndarray): (n, 4) x1, y1, x2, y2 px.
-        slices (ndarray): (n,) int.
+        slices (ndarray): (n,) numbers of slices, or positions between two of them.
         scores (ndarray): (n,).
     """
 

@@ -384,3 +384,40 @@ def test_real_volume(inferencer, tmp_path):
         np.testing.assert_allclose(read(labels), read(image), atol=1e-5)
     centers = np.array([lesion.center_voxel for lesion in lesions])
     assert ((centers > -0.5) & (centers < np.array(image.GetSize()) - 0.5)).all()
+
+
+def test_slices_that_are_far_apart_are_joined_by_those_between_them():
+    """A lesion's section shrinks by half from a slice 5 mm apart to the next."""
+    r = np.abs(np.mgrid[:60, :50] - np.array([30, 25]).reshape(2, 1, 1)).max(axis=0)
+    array = np.full((8, 60, 50), -1000, np.int16)
+    array[:, 4:56, 4:46] = 0
+    for index, radius in ((3, 5), (4, 10), (5, 5)):
+        array[index, 4:56, 4:46] = (550 + 100 * (radius - r)).clip(0, 700)[4:56, 4:46]
+    image = sitk.GetImageFromArray(array[::-1])
+    image.SetSpacing((1.6, 1.6, 5.0))
+    cfg = threshold_config(dict(type='NormalizeSpacing', spacing=1.6))
+    found = {}
+    for max_interval in (None, 2.0):
+        cfg.test_dataloader.dataset.max_interval = max_interval
+        with pytest.warns(UserWarning, match='random'):
+            detect = LesionInferencer(cfg, device='cpu', show_progress=False)
+        found[max_interval] = detect(image)
+    # from superior to inferior slices 3 to 5, of which the first is the last of the image
+    assert sorted(lesion.slice_range for lesion in found[None]) == [(2, 2), (3, 3), (4, 4)]
+    (lesion,) = found[2.0]
+    assert lesion.slice_range == (2, 4) and lesion.key_slice == 3
+    assert lesion.center_voxel == pytest.approx((25, 30, 3), abs=0.5)
+
+
+def test_masks_are_those_of_the_volumes_own_slices(body):
+    cfg = threshold_config(
+        dict(type='NormalizeSpacing', spacing=1.6), detector='ThresholdSegmenter'
+    )
+    plain, between = [], []
+    for lesions, max_interval in ((plain, None), (between, 1.5)):
+        cfg.test_dataloader.dataset.max_interval = max_interval
+        with pytest.warns(UserWarning, match='random'):
+            lesions += LesionInferencer(cfg, device='cpu', show_progress=False)(body)
+    volume = CTVolume(body)
+    assert [lesion.slice_range for lesion in between] == [one.slice_range for one in plain]
+    np.testing.assert_array_equal(label_map(volume, between), label_map(volume, plain))

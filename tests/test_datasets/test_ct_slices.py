@@ -70,6 +70,30 @@ def test_filter_indices_and_test_mode(two_images):
     assert [d['img_id'] for d in build(two_images, test_mode=True, indices=[1])] == [2]
 
 
+def test_sub_volumes_have_slices_between_those_that_are_far_apart(ramp_dataset):
+    for key, name, interval in (
+        (5, 'thick', 5.0),
+        (6, 'thick', 5.0),
+        (7, 'other', 5.0),
+        (8, 'thin', 2.0),
+        (9, 'thin', 2.0),
+    ):
+        ramp_dataset.add_image(key=key, interval=interval)['sub_volume'] = name
+    ramp_dataset.add_lesion(1, [4, 5, 10, 8])
+    options = dict(test_mode=True, max_interval=2.0)
+    infos = list(build(ramp_dataset, **options))
+    positions = [5, 5 + 1 / 3, 5 + 2 / 3, 6, 7, 8, 9]
+    assert [info['slice_index'] for info in infos] == pytest.approx(positions)
+    assert [info['img_id'] for info in infos] == [1, 1, 1, 2, 3, 4, 5]
+    assert [info['grid_steps'] for info in infos] == [3, 3, 3, 3, 3, 1, 1]
+    assert [len(info['instances']) for info in infos] == [1, 0, 0, 0, 0, 0, 0]
+    # neither in training nor where slices are tested one by one
+    assert len(build(ramp_dataset, max_interval=2.0)) == 5
+    for image in ramp_dataset.content['images']:
+        del image['sub_volume']
+    assert len(build(ramp_dataset, **options)) == 5
+
+
 def test_multi_type(two_images):
     names = ['bone', 'abdomen', 'liver']
     two_images.content['categories'] = [dict(id=i + 1, name=n) for i, n in enumerate(names)]

@@ -163,3 +163,30 @@ def test_scored_3d_boxes_are_taken_as_they_are(ann_file, tmp_path):
     assert result['froc/sens@0.5'] == pytest.approx(2 / 3)
     detail = json.loads((tmp_path / 'fpr.json').read_text())
     assert detail['unknown_items'] == 1 and detail['num_detections'] == 3
+
+
+def test_boxes_between_slices_join_those_on_them(ann_file, tmp_path):
+    """Boxes of two slices have an IoU of 0.4, and of 0.6 and more with that in between."""
+    metric = METRICS.build(
+        dict(
+            type='FROCMetric',
+            ann_file=str(ann_file),
+            outfile_prefix=str(tmp_path / 'froc'),
+            format_only=True,
+        )
+    )
+    metric.dataset_meta = {'classes': ('lesion',)}
+    # images 1 and 2 are slices 3 and 4; what is between them has the image of the lower one
+    for image, position, side in ((1, 3, 20), (1, 3.5, 16), (2, 4, 12.7), (2, 4.5, 8)):
+        pred = InstanceData(
+            bboxes=torch.tensor([[10.0, 10, 10 + side, 10 + side]]),
+            scores=torch.ones(1),
+            labels=torch.zeros(1, dtype=torch.long),
+        )
+        meta = dict(img_id=image, border_offset=(0, 0), slice_index=position, grid_steps=2)
+        metric.process({}, [DetDataSample(metainfo=meta, pred_instances=pred).to_dict()])
+    metric.evaluate(4)
+    written = json.loads((tmp_path / 'froc.boxes3d.json').read_text())
+    rows = written['000001_01_01_003-006']
+    assert [[row[2], row[5]] for row in rows] == [[3, 4], [5, 5]]
+    assert rows[0][3] == pytest.approx(10 + (20 + 16 + 12.7) / 3 - 1, abs=1e-4)

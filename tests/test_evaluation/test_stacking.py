@@ -138,3 +138,52 @@ def test_faint_ends_are_left_out(share, z, members):
     boxes, scores, _, found = stack(rows, end_share=share)
     np.testing.assert_allclose(boxes[0, [2, 5]], z)
     assert scores.tolist() == [0.9] and found.tolist() == members
+
+
+def ball_boxes(positions, radius=12, center=3.2, interval=5.0, margin=4):
+    """Return a ball's boxes (n, 4), in px of 1 mm, at those positions in slices that cut it."""
+    half = np.sqrt(np.maximum(radius**2 - ((positions - center) * interval) ** 2, 0))
+    cut = half > 0
+    half += margin
+    corners = np.stack([-half, -half, half, half], axis=1) + 50
+    return corners[cut], positions[cut]
+
+
+def test_a_ball_on_a_grid_between_slices_is_one_box():
+    """At 5 mm its sections differ too much to be linked, at a third of it they do not."""
+    found = {}
+    for steps in (1, 3):
+        boxes, positions = ball_boxes(np.arange(6 * steps + 1) / steps)
+        ones = np.ones(len(boxes))
+        found[steps], *_ = stack_boxes(boxes, ones, positions, ones.astype(int), grid_steps=steps)
+    # the ball lies between 0.8 and 5.6: slices 1 to 5
+    assert len(found[1]) > 1 and len(found[3]) == 1
+    np.testing.assert_allclose(found[3][0, [2, 5]], [1, 6])
+    assert found[3][0, :2].min() > 34 and found[3][0, 3:5].max() < 66
+
+
+@pytest.mark.parametrize(
+    'positions, z',
+    [
+        ([2, 7 / 3, 8 / 3, 3], [2, 4]),  # from slice to slice
+        ([5 / 3, 2, 7 / 3], [2, 3]),
+        ([7 / 3, 8 / 3, 3, 10 / 3, 11 / 3], [3, 4]),
+        ([7 / 3], [2, 3]),  # between two slices, nearer to the lower one
+        ([8 / 3], [3, 4]),
+        ([7 / 3, 8 / 3], [3, 4]),  # and to neither
+    ],
+)
+def test_boxes_on_a_grid_have_whole_slices(positions, z):
+    rows = np.array([[0, 0, 10, 10]] * len(positions), float)
+    ones = np.ones(len(rows))
+    boxes, _, _, members = stack_boxes(
+        rows, ones, np.array(positions), ones.astype(int), grid_steps=3
+    )
+    np.testing.assert_allclose(boxes, [[0, 0, z[0], 10, 10, z[1]]])
+    assert members.tolist() == [0] * len(rows)
+
+
+def test_a_missing_position_separates():
+    rows = np.array([[0, 0, 10, 10]] * 3, float)
+    tracks = link_boxes(rows, np.ones(3), np.array([1, 4 / 3, 2]), np.zeros(3, int), grid_steps=3)
+    assert tracks.tolist() == [0, 0, 1]

@@ -198,3 +198,22 @@ def test_matching_needs_embeddings(mined):
     with pytest.raises(UserError, match="'matching' compares embeddings"):
         mined(embeddings=None)
     assert mined(rules=['propagation'], embeddings=None)['annotations']
+
+
+def test_propagation_between_slices_that_are_far_apart(two_studies):
+    """A ball's sections at 5 mm are linked by those between them; the file gets its own slices."""
+    coco = json.loads((two_studies / 'train.json').read_text())
+    half = [3.0, 4.0, 5.0, 4.0, 3.0, 2.3]  # px, at 4, 4.5, 5 and so on
+    positions = 4 + np.arange(6) / 2
+    boxes = [[15 - side, 15 - side, 15 + side, 15 + side] for side in half]
+    # the last one, between slices 6 and 7 alone, is another's
+    rows = [*zip(boxes, positions, [0.9] * 6), ([40, 40, 50, 50], 6.5, 0.8)]
+    proposals = VolumeStore(two_studies / 'proposals', 'a')
+    proposals.save('000001_01_01', arrays(rows) | dict(grid_steps=np.array([2, 2])))
+    proposals.save('000001_02_01', {})
+    AnnotationMiner(coco, proposals, ('propagation',)).run(
+        list_series(coco, two_studies / 'images')
+    )
+    mined = found(coco, 'propagation')
+    assert [name[-7:-4] for name, _ in mined] == ['004', '006']
+    assert [annotation['bbox'] for _, annotation in mined] == [[12, 12, 6, 6]] * 2

@@ -91,6 +91,24 @@ def test_whole_and_again(run, data, detector, embedder, capsys):
     assert json.loads((data / 'mined.json').read_text()) == coco
 
 
+def test_slices_that_are_far_apart(run, data, detector):
+    """A step of the config's at most: 2 mm are two of 1 mm, and other proposals than before."""
+    rules = ['--rules', 'propagation']
+    run(*detector, *rules)
+    (data / 'mined.json').unlink()
+    finer = ['--cfg-options', 'test_dataloader.dataset.max_interval=1.0']
+    with pytest.raises(SystemExit, match='results of another model, other options'):
+        run(*detector, *rules, *finer)
+    run(*detector, *rules, *finer, '--work-dir', data / 'finer')
+    stored = next((data / 'finer/proposals').glob('*.npz'))
+    with np.load(stored) as arrays:
+        assert set(arrays['grid_steps']) == {2}
+        # seven slices and six positions between them, of which the untrained detector fills each
+        assert len(np.unique(arrays['pooled_slices'])) == 13
+    coco = json.loads((data / 'mined.json').read_text())
+    assert all(isinstance(image['slice_index'], int) for image in coco['images'])
+
+
 def test_truth_in_an_annotation_file(run, data, detector, capsys):
     rules = ['--rules', 'propagation', '--truth']
     run(*detector, *rules, data / 'train.json')

@@ -15,6 +15,7 @@ meta_keys = (
     'spacing',
     'slice_interval',
     'slice_index',
+    'grid_steps',
     'windows',
     'border_offset',
     'dataset_name',
@@ -86,7 +87,9 @@ train_dataloader = dict(
     batch_sampler=dict(type='SingleDatasetBatchSampler'),
     dataset=dict(type='ConcatDataset', datasets=[deeplesion, luna16, lits, nih_ln]),
 )
-# Every slice of fully annotated sub-volumes of DeepLesion.
+# Every slice of fully annotated sub-volumes of DeepLesion, and positions between those that are
+# further apart than 2 mm, to which the paper resamples; mining and inference have them, too.
+max_interval = 2.0
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
@@ -101,6 +104,7 @@ val_dataloader = dict(
         ann_file='manual_val.json',
         data_prefix=dict(img='Images_png/'),
         test_mode=True,
+        max_interval=max_interval,
         pipeline=test_pipeline,
         backend_args=backend_args,
     ),
@@ -119,6 +123,7 @@ test_dataloader = dict(
         ann_file='manual_test.json',
         data_prefix=dict(img='Images_png/'),
         test_mode=True,
+        max_interval=max_interval,
         pipeline=test_pipeline,
         backend_args=backend_args,
     ),

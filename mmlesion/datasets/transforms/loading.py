@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Callable
@@ -32,7 +33,8 @@ class LoadCTSlices(BaseTransform):
     Required Keys:
 
     - img_path: ends in the slice's number, e.g. ``000089_01_01/037.png``
-    - slice_index, slice_range, slice_interval (only where ``num_slices`` is over 1)
+    - slice_index, slice_range, slice_interval (only where ``num_slices`` is over 1); a fraction as
+      ``slice_index`` is a key slice between two, interpolated as its neighbors are
 
     Added Keys:
 
@@ -106,7 +108,7 @@ class LoadCTSlices(BaseTransform):
         # neighbors at a fraction of a slice share the slices that they are interpolated from
         read = functools.lru_cache(maxsize=None)(functools.partial(self._read, results))
         key, key_range = self._key_and_range(results)
-        key_slice = read(key)
+        key_slice = read(int(key))
         if key_slice is None:
             raise UserError(f'key slice {results["img_path"]} does not exist: check data_prefix')
         results.setdefault('height', key_slice.shape[0])
@@ -150,7 +152,7 @@ class LoadCTSlices(BaseTransform):
         step = self.slice_interval / interval
         return step if self.upsample else max(step, 1.0)
 
-    def _positions(self, results: dict, key: int, key_range: Sequence[int]) -> list[float]:
+    def _positions(self, results: dict, key: float, key_range: Sequence[int]) -> list[float]:
         """Return the fractional slice indices of the channels."""
         step = self.step(results)
         # the key slice is the middle channel; whole numbers are exact, so that one slice is read
@@ -158,15 +160,14 @@ class LoadCTSlices(BaseTransform):
         first, last = key_range
         return np.round(key + offsets * step, 6).clip(first, last).tolist()
 
-    def _key_and_range(self, results: dict) -> tuple[int, tuple[int, int]]:
+    def _key_and_range(self, results: dict) -> tuple[float, tuple[int, int]]:
         if self.num_slices == 1:
             key = results.get('slice_index', 0)
-            return key, (key, key)
+            return key, (math.floor(key), math.ceil(key))
         key = _ct_field(results, 'slice_index')
         numbers = (*self._slice_range(results), key)
-        if len(numbers) != 3 or not all(
-            isinstance(number, (int, np.integer)) for number in numbers
-        ):
+        whole = all(isinstance(number, (int, np.integer)) for number in numbers[:-1])
+        if len(numbers) != 3 or not whole or not isinstance(key, (int, float, np.integer)):
             raise UserError(
                 f'{results.get("img_path")}: slice_range and slice_index are {numbers!r:.80}: '
                 'convert the dataset again'
@@ -182,7 +183,7 @@ class LoadCTSlices(BaseTransform):
                 f'{results.get("img_path")}: slice_index {key} lies outside its slice_range '
                 f'{first} to {last}: convert the dataset again'
             )
-        return key, (first, last)
+        return float(key), (first, last)
 
     def _slice_range(self, results: dict) -> Sequence[int]:
         return _ct_field(results, 'slice_range')
@@ -248,7 +249,7 @@ class LoadCTSlicesFromVolume(LoadCTSlices):
     Required Keys:
 
     - volume (np.ndarray): (z, y, x) HU, z from superior to inferior
-    - slice_index: position in the volume, 0-based
+    - slice_index: position in the volume, 0-based, or between two slices
     - slice_interval: mm
     """
 
@@ -282,7 +283,7 @@ def _short_radius(results: dict) -> float:
 
 
 def _nearest_existing(
-    read: Callable[[int], np.ndarray | None], key: int, key_range: Sequence[int], index: int
+    read: Callable[[int], np.ndarray | None], key: float, key_range: Sequence[int], index: int
 ) -> np.ndarray:
     """Return a slice or, if it is missing, the nearest one of the range that exists."""
     img = read(index)

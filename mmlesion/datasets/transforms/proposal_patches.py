@@ -176,7 +176,7 @@ class LoadProposalPatch(LoadCTSlices):
             )
         return np.array([z, y, x])
 
-    def _positions(self, results: dict, key: int, key_range: Sequence[int]) -> list[float]:
+    def _positions(self, results: dict, key: float, key_range: Sequence[int]) -> list[float]:
         first, last = key_range
         return np.round(results['patch_frame'].slices(), 6).clip(first, last).tolist()
 

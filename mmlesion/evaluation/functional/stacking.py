@@ -18,6 +18,7 @@ def link_boxes(
     slices: np.ndarray,
     labels: np.ndarray,
     iou_thr: float = 0.5,
+    grid_steps: int = 1,
 ) -> np.ndarray:
     """Link the boxes of consecutive slices into tracks.
 
@@ -28,13 +29,17 @@ def link_boxes(
     Args:
         boxes (ndarray): (n, 4) boxes x1, y1, x2, y2.
         scores (ndarray): (n,) scores.
-        slices (ndarray): (n,) slice indices.
+        slices (ndarray): (n,) slice indices, or positions between slices.
         labels (ndarray): (n,) class labels.
         iou_thr (float): Two boxes are linked if their IoU is greater.
+        grid_steps (int): Positions from a slice to the next, of which boxes on consecutive ones are
+            linked (:mod:`mmlesion.structures.slice_grid`). Defaults to 1, the slices.
 
     Returns:
         ndarray: (n,) index of each box's track, from 0.
     """
+    # whole numbers, of which consecutive ones are linked
+    slices = np.rint(slices * grid_steps).astype(int)
     # boxes of a slice are neighbors in order: cut where the next slice begins
     order = np.argsort(slices, kind='stable')
     bounds = np.flatnonzero(np.diff(slices[order])) + 1
@@ -111,6 +116,7 @@ def stack_boxes(
     labels: np.ndarray,
     iou_thr: float = 0.5,
     end_share: float = 0.3,
+    grid_steps: int = 1,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Stack the 2D boxes of neighboring slices into 3D boxes, as LENS does with its proposals.
 
@@ -122,21 +128,25 @@ def stack_boxes(
     Faint boxes at either end of a track are left out, unlike in the paper: they would have next to
     no weight in x and y, but full weight in z.
 
+    On a grid with positions between slices a 3D box has the slices from the first to the last of
+    its track; of a track between two slices, the nearer of them.
+
     Args:
         boxes (ndarray): (n, 4) boxes x1, y1, x2, y2 in px.
         scores (ndarray): (n,) scores.
-        slices (ndarray): (n,) slice indices, 0-based.
+        slices (ndarray): (n,) slice indices, 0-based, or positions between slices.
         labels (ndarray): (n,) class labels.
         iou_thr (float): Defaults to 0.5.
         end_share (float): A track begins and ends with boxes whose score is at least this share of
             its highest. Defaults to 0.3; 0 keeps all boxes, as the paper does.
+        grid_steps (int): See :func:`link_boxes`. Defaults to 1.
 
     Returns:
         tuple[ndarray]: (m, 6) boxes x1, y1, z1, x2, y2, z2, where slice n extends from n to n + 1,
         with their (m,) scores and (m,) labels, in descending order of score; and the (n,) index of
         the 3D box that each 2D box belongs to, -1 for those left out.
     """
-    linked = link_boxes(boxes, scores, slices, labels, iou_thr)
+    linked = link_boxes(boxes, scores, slices, labels, iou_thr, grid_steps)
     num_tracks = linked.max(initial=-1) + 1
     kept = _within_ends(linked, scores, slices, num_tracks, end_share)
     tracks, boxes, scores, slices = linked[kept], boxes[kept], scores[kept], slices[kept]
@@ -148,9 +158,8 @@ def stack_boxes(
         summed = np.bincount(tracks, weights / total[tracks] * boxes[:, column], num_tracks)
         boxes_3d[:, column_3d] = summed
     # Extent in z, half-open: from the first slice of the track to the one after the last.
-    boxes_3d[:, 2] = np.inf
-    np.minimum.at(boxes_3d[:, 2], tracks, slices)
-    np.maximum.at(boxes_3d[:, 5], tracks, slices + 1)
+    low, high = _covered_slices(tracks, slices, num_tracks)
+    boxes_3d[:, 2], boxes_3d[:, 5] = low, high + 1
     scores_3d, labels_3d = np.zeros(num_tracks), np.zeros(num_tracks, int)
     np.maximum.at(scores_3d, tracks, scores)
     labels_3d[linked] = labels
@@ -158,6 +167,19 @@ def stack_boxes(
     order = np.argsort(-scores_3d, kind='stable')
     members = np.where(kept, np.argsort(order)[linked], -1)
     return boxes_3d[order], scores_3d[order], labels_3d[order], members
+
+
+def _covered_slices(
+    tracks: np.ndarray, positions: np.ndarray, num_tracks: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and the last slice (T,) that the boxes of each track cover."""
+    first, last = np.full(num_tracks, np.inf), np.full(num_tracks, -np.inf)
+    np.minimum.at(first, tracks, positions)
+    np.maximum.at(last, tracks, positions)
+    low, high = np.ceil(first), np.floor(last)
+    nearest = np.floor((first + last) / 2 + 0.5)
+    between = low > high
+    return np.where(between, nearest, low), np.where(between, nearest, high)
 
 
 def _within_ends(

@@ -41,16 +41,19 @@ class SampleDetections:
         sample_id (Hashable): What the sample shows; of two samples with the same id one counts.
         case (Hashable): The image, volume or sub-volume that it belongs to.
         detections (CaseDetections): On or in it.
-        slice_index (int, optional): Of a slice, its number in its sub-volume.
+        slice_index (float, optional): Of a slice, its number in its sub-volume; of a position
+            between two, a fraction.
         segments (list[dict | None], optional): Of each detection its own segment as COCO results
             have it; None of a sample without masks.
+        grid_steps (int): Positions from a slice to the next.
     """
 
     sample_id: Hashable
     case: Hashable
     detections: CaseDetections
-    slice_index: int | None = None
+    slice_index: float | None = None
     segments: list | None = None
+    grid_steps: int = 1
 
 
 class CollectedRun(NamedTuple):

@@ -19,9 +19,9 @@ class SubVolumeTask(FROCTask):
     """Score 3D boxes in sub-volumes, x1, y1, z1, x2, y2, z2 in px and slice numbers, inclusive.
 
     The annotation file is COCO of every slice, with ``sub_volume`` on its images and the true boxes
-    as ``sub_volumes`` beside them. Boxes on consecutive slices are stacked to 3D ones (LENS,
-    section Lesion Ensemble); 3D boxes, such as ``ProposalClassifier3D`` scores, are taken as they
-    are.
+    as ``sub_volumes`` beside them. Boxes on consecutive slices, and between those that are far
+    apart, are stacked to 3D ones (LENS, section Lesion Ensemble); 3D boxes, such as
+    ``ProposalClassifier3D`` scores, are taken as they are.
 
     Args:
         content (dict): Of the annotation file.
@@ -60,7 +60,15 @@ class SubVolumeTask(FROCTask):
         image = self.images.get(image_id, {'sub_volume': image_id, 'slice_index': 0})
         boxes = original_boxes(detections, sample, image)
         detections = replace(detections, geometry=boxes)
-        return SampleDetections(image_id, image['sub_volume'], detections, image['slice_index'])
+        # a sample between two slices has the image of the lower one
+        position = sample.get('slice_index', image['slice_index'])
+        return SampleDetections(
+            (image_id, position),
+            image['sub_volume'],
+            detections,
+            position,
+            grid_steps=sample.get('grid_steps', 1),
+        )
 
     def merge_samples(self, samples: Iterable[SampleDetections]) -> dict[Hashable, CaseDetections]:
         """Stack the boxes of each sub-volume's slices; 3D boxes stay as they are.
@@ -94,9 +102,12 @@ def _stack(slices: list[SampleDetections]) -> CaseDetections:
     """Stack the boxes on the slices of a sub-volume to 3D boxes."""
     on_slices = [one.detections for one in slices]
     flat = CaseDetections.concat(on_slices)
-    numbers = np.array([one.slice_index for one in slices], int)
-    # (n,): the slice's number once for each of its boxes
-    slice_of_box = np.repeat(numbers, list(map(len, on_slices)))
-    boxes, scores, labels, _ = stack_boxes(flat.geometry, flat.score, slice_of_box, flat.label)
+    positions = np.array([one.slice_index for one in slices])
+    steps = max(one.grid_steps for one in slices)
+    # (n,): the slice's position once for each of its boxes
+    slice_of_box = np.repeat(positions, list(map(len, on_slices)))
+    boxes, scores, labels, _ = stack_boxes(
+        flat.geometry, flat.score, slice_of_box, flat.label, grid_steps=steps
+    )
     # The manual annotation names the last px and slice.
     return CaseDetections(to_inclusive(boxes), scores, labels)

@@ -254,3 +254,11 @@ def test_key_slice_exchanged_for_a_neighbor(ramp_dataset, ramp):
     for without in ([], [dict(lesion, bbox=[0, 0, 4, 4])]):
         still = load(dict(sample, instances=without))
         assert positions_of(still['img'], ramp) == [5, 6, 7]
+
+
+@pytest.mark.parametrize('num_slices, expected', [(1, [6.25]), (3, [5.85, 6.25, 6.65])])
+def test_a_key_slice_between_two(ramp_dataset, ramp, num_slices, expected):
+    sample = ramp_dataset.sample(ramp_dataset.add_image(interval=5.0))
+    sample['slice_index'] = 6.25
+    load = LoadCTSlices(num_slices)
+    assert positions_of(load(sample)['img'], ramp) == pytest.approx(expected, abs=1e-4)
