@@ -2,8 +2,8 @@
 dataset_type = 'CTSliceDataset'
 data_root = 'data/deeplesion/'
 backend_args = None
-# mm by which a box exceeds its lesion on each side: 5 px of about 0.8 mm. Tight boxes have 0. Not of
-# the training set: mmdet wants one metainfo of datasets that are trained on together.
+# mm by which a box exceeds its lesion on each side: 5 px of about 0.8 mm. Tight boxes have 0.
+# Not of the training set: mmdet wants one metainfo of datasets that are trained on together.
 metainfo = dict(box_margin=4.0)
 meta_keys = (
     'img_id',

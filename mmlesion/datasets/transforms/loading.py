@@ -113,9 +113,10 @@ class LoadCTSlices(BaseTransform):
             raise UserError(f'key slice {results["img_path"]} does not exist: check data_prefix')
         results.setdefault('height', key_slice.shape[0])
         results.setdefault('width', key_slice.shape[1])
-        other = key + self._draw_shift(results) if self.key_reach else key
-        if key_range[0] <= other <= key_range[1] and read(other) is not None:
-            key = other
+        if self.key_reach:
+            other = key + self._draw_shift(results)
+            if key_range[0] <= other <= key_range[1] and read(other) is not None:
+                key = other
         nearest = functools.partial(_nearest_existing, read, key, key_range)
         slices = [_interpolate(nearest, z) for z in self._positions(results, key, key_range)]
         if self.num_slices > 1 and results.get('slice_interval'):
