@@ -114,7 +114,7 @@ class LoadCTSlices(BaseTransform):
         results.setdefault('height', key_slice.shape[0])
         results.setdefault('width', key_slice.shape[1])
         if self.key_reach:
-            other = key + self._draw_shift(results)
+            other = int(key) + self._draw_shift(results)
             if key_range[0] <= other <= key_range[1] and read(other) is not None:
                 key = other
         nearest = functools.partial(_nearest_existing, read, key, key_range)
