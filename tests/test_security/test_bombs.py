@@ -93,7 +93,7 @@ def test_json(tmp_path, text):
     with pytest.raises(UserError, match='is not valid JSON') as raised:
         read_json(path)
     assert '\n' not in str(raised.value) and len(str(raised.value)) < 600
-    with pytest.raises(UserError, match='is not JSON') as raised:
+    with pytest.raises(UserError, match='is not valid JSON') as raised:
         CTSliceDataset(ann_file=str(path), data_prefix=dict(img=str(tmp_path)))
     assert '\n' not in str(raised.value)
 
