@@ -147,8 +147,8 @@ def header(name, offset, code, *values):
 
 
 def nifti_spacing(name, value):
-    """Set the size of a voxel along z in a NIfTI file's header."""
-    return header(name, 88, '<f', value)
+    """Set the size of a voxel along z in a NIfTI file's header: pixdim, and the sform's last row."""
+    return both(header(name, 88, '<f', value), header(name, 320, '<f', value))
 
 
 def png(name, change):
