@@ -119,7 +119,10 @@ def test_run_rows(case, refuses, no_runs):
         'out',
         fault=file_in_place,
     ),
-    Case(CHECKPOINT._replace(arguments='{data}/old.pth {out}'), 'no trust', '--trust'),
+    *of_tool(
+        CHECKPOINT._replace(arguments='{data}/old.pth {out}'),
+        ('no trust', '--trust', binary('old.pth')),
+    ),
     Case(CHECKPOINT._replace(arguments='{data}/list.pth {out} --trust'), 'a list', 'list'),
 )
 def test_convert_checkpoint(case, refuses):
