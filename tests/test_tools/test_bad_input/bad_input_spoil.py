@@ -147,7 +147,7 @@ def header(name, offset, code, *values):
 
 
 def nifti_spacing(name, value):
-    """Set the size of a voxel along z in a NIfTI file's header: pixdim, and the sform's last row."""
+    """Set the size of a voxel along z in the header of a NIfTI file: pixdim, and the sform."""
     return both(header(name, 88, '<f', value), header(name, 320, '<f', value))
 
 
