@@ -254,7 +254,7 @@ class LesionInferencer:
         prepared = prepare_volume(volume, self.preparation, lungs)
         with self.speed.applied(self.model):
             found = detect_volume(
-                self.model, self.pipeline, prepared, batch_size, 0.0, self.show_progress
+                self.model, self.pipeline, prepared, batch_size, self.show_progress
             )
         # from z, y, x of the grid to x, y, z
         boxes = reverse_axes(volume.grid.boxes_around(found.spheres))

@@ -97,7 +97,6 @@ def detect_volume(
     pipeline: Sequence[dict],
     prepared: tuple[np.ndarray, Grid],
     batch_size: int | None = None,
-    score_thr: float = 0.0,
     show_progress: bool = False,
 ) -> SphereDetections:
     """Detect lesions in a CT volume as spheres, in sliding windows at 1 mm.
@@ -108,7 +107,6 @@ def detect_volume(
             omitted.
         prepared (tuple[ndarray, Grid]): The volume, by :func:`prepare_volume`.
         batch_size (int, optional): Windows per batch. Defaults to None, the config's value.
-        score_thr (float): Detections below this score are dropped.
         show_progress (bool): Show a progress bar of the windows.
 
     Returns:
@@ -118,7 +116,6 @@ def detect_volume(
     sample = _pack(pipeline, hu, grid)
     progress = partial(tqdm, desc='windows', disable=not show_progress)
     found = model.detect_scan(sample['inputs'], batch_size, progress)
-    found = found[found.scores >= score_thr]
     spheres = grid.spheres_to_world(found.bboxes.cpu().numpy())
     scores = found.scores.cpu().numpy().astype(float)
     return SphereDetections(spheres, scores, found.labels.cpu().numpy())
