@@ -5,9 +5,8 @@ already, else when it is first asked for one. Packages without components, such 
 :mod:`mmlesion.structures` and :mod:`mmlesion.evaluation.functional`, import no framework.
 """
 
-from .lazy_registration import register_when_used
-from .utils.early_signals import tell_early_end
-from .utils.import_hooks import lazy_exports
+from .registration import register_when_used
+from .utils.lazy_exports import lazy_exports
 from .version import __version__
 
 _PACKAGES = (
@@ -28,5 +27,4 @@ _PACKAGES = (
 __all__ = ['__version__', *_PACKAGES]
 __getattr__ = lazy_exports(__name__, dict.fromkeys(_PACKAGES, '.'))
 
-tell_early_end()
 register_when_used()

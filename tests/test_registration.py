@@ -19,7 +19,7 @@ from mmengine.config import Config
 
 import mmlesion
 from mmlesion.engine import load_from_local
-from mmlesion.lazy_registration import register_when_used
+from mmlesion.registration import register_when_used
 
 CONFIG = """
 _base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
@@ -124,24 +124,14 @@ assert 'TruncatedRPNHead' in MODELS.module_dict
 """,
     a_registry_that_was_used_before="""
 from mmengine.registry import RUNNERS
-assert RUNNERS.get('CPURunner') is None
+assert RUNNERS.get('LesionRunner') is None
 import mmlesion
-assert RUNNERS.get('CPURunner') is mmlesion.engine.CPURunner
+assert RUNNERS.get('LesionRunner') is mmlesion.engine.LesionRunner
 """,
     a_room_first="""
 from mmlesion.datasets import CTSliceDataset
 from mmdet.registry import DATASETS, MODELS
 assert DATASETS.get('CTSliceDataset') is CTSliceDataset and MODELS.get('LENS')
-""",
-    a_checkpoint_first="""
-import mmlesion
-from mmengine.runner.checkpoint import CheckpointLoader
-try:
-    CheckpointLoader.load_checkpoint('hostile.pth')
-except mmlesion.utils.UserError as error:
-    assert 'hostile.pth cannot be read' in str(error), error
-else:
-    raise AssertionError('it was loaded')
 """,
     a_config_after_a_light_import=LIGHT
     + """
@@ -188,7 +178,6 @@ loss = dict(type='FocusShiftLoss')
 def test_components_are_there_when_they_are_looked_for(name, tmp_path):
     (tmp_path / 'program.py').write_text(PROGRAMS[name])
     (tmp_path / 'config.py').write_text(CONFIG_OF_A_LOSS)
-    (tmp_path / 'hostile.pth').write_bytes(b'cos\nsystem\n(S"touch run"\ntR.')
     done = subprocess.run(
         [sys.executable, 'program.py'],
         capture_output=True,
@@ -198,7 +187,6 @@ def test_components_are_there_when_they_are_looked_for(name, tmp_path):
         env=_environment(),
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.parametrize('version, fits', [('3.2.0', False), ('3.3.0', True), ('4.0.0', False)])

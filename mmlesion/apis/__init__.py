@@ -1,6 +1,6 @@
 """High-level inference API."""
 
-from mmlesion.utils.import_hooks import lazy_exports
+from mmlesion.utils.lazy_exports import lazy_exports
 
 from .lesions import Lesion
 

@@ -1,6 +1,6 @@
 """Evaluation: FROC by the rules of the public benchmarks, as functions and mmdet metrics."""
 
-from mmlesion.utils.import_hooks import lazy_exports
+from mmlesion.utils.lazy_exports import lazy_exports
 
 _METRICS = ('DumpLesionResults', 'FROCMetric', 'LesionRetrievalMetric')
 __all__ = [*_METRICS]

@@ -1,6 +1,6 @@
 """Mining of missing annotations and generation of masks from RECIST."""
 
-from mmlesion.utils.import_hooks import lazy_exports
+from mmlesion.utils.lazy_exports import lazy_exports
 
 from .cross_dataset import uncertain_regions
 from .hard_negatives import label_tracklets, label_volume

@@ -1,6 +1,6 @@
 """Images and plots of lesions, detections and evaluations."""
 
-from mmlesion.utils.import_hooks import lazy_exports
+from mmlesion.utils.lazy_exports import lazy_exports
 
 from .froc_curve import draw_froc
 
