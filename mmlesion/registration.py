@@ -1,7 +1,7 @@
 """Register mmlesion's components when mmdet first looks for one.
 
-``import mmlesion`` must suffice for a config that names a component of mmlesion, and must stay light
-where no framework is needed. So it adds :mod:`mmlesion.register` to the locations from which
+``import mmlesion`` must suffice for a config that names a component of mmlesion, and must stay
+light where no framework is needed. So it adds :mod:`mmlesion.register` to the locations from which
 mmengine's and mmdet's registries import their components on first use. Where these registries are
 not imported yet, one import hook waits for them.
 """

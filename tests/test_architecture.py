@@ -72,7 +72,6 @@ BUT = (
     'mmlesion.utils.configs',
     'mmlesion.utils.distributed',
     'mmlesion.utils.finite_scores',
-    'mmlesion.utils.mmdet_tools',
 )
 
 # The same idea in several rooms: a file's format, what it holds in memory, who makes it.

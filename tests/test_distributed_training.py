@@ -15,7 +15,7 @@ from mmengine.registry import RUNNERS
 from torch import distributed
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.engine import CPURunner
+from mmlesion.engine import LesionRunner
 from mmlesion.phantom import PatientOptions, make_deeplesion_phantom, make_luna16_phantom
 from mmlesion.utils.distributed import leave_process_group
 
@@ -176,7 +176,7 @@ def train(name):
         experiment_name=name,
         launcher='pytorch',
         randomness=dict(seed=0),
-        runner_type='CPURunner',
+        runner_type='LesionRunner',
     )
     cfg.default_hooks.checkpoint = None
     for part in ('cfg', 'dataloader', 'evaluator'):
@@ -192,7 +192,9 @@ def train(name):
 def wrapper(name, extra):
     """What a config wraps its model in: the type, and whether unused parameters are looked for."""
     cfg = Config(dict(work_dir='work/wrappers', **extra))
-    runner = CPURunner(OneLayer(), cfg.work_dir, launcher='pytorch', cfg=cfg, experiment_name=name)
+    runner = LesionRunner(
+        OneLayer(), cfg.work_dir, launcher='pytorch', cfg=cfg, experiment_name=name
+    )
     model = runner.model
     inner = model.module.layer if 'Separate' in type(model).__name__ else model
     return [type(model).__name__, inner.find_unused_parameters]

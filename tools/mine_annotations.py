@@ -27,7 +27,6 @@ from mmlesion.utils import UserError, check_range, cli
 from mmlesion.utils.configs import load_config
 from mmlesion.utils.freed_memory import keep_freed_memory
 from mmlesion.utils.lost_processes import end_with_parent, lost_process
-from mmlesion.utils.mmdet_tools import without_worker_traceback
 
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'grid_steps', 'border_offset')
 
@@ -145,8 +144,6 @@ def main():
         find_proposals(args, cfg, device, source, stores[0], volumes)
         if 'matching' in args.rules:
             stores.append(embed(args, device, source, stores[0], volumes, fingerprint))
-    except UserError as error:
-        raise UserError(without_worker_traceback(str(error))) from error
     except RuntimeError as error:
         if (line := lost_process(error)) is None:
             raise

@@ -1,24 +1,21 @@
 """Search the auto-lesion blocks of ElixirNet: writes genotypes.py, a config fragment.
 
-Every other option is one of mmdet's tools/train.py: --resume, --amp, --launcher, --cfg-options.
+Every other option is one of tools/train.py.
 """
 
 import argparse
-import sys
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.utils import cli
-from mmlesion.utils.mmdet_tools import run_mmdet_tool
 
 
 def parse_args(argv=None):
+    from mmlesion.apis.runs import add_training_options
+
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='config with an ALBSearchLoop')
-    parser.add_argument('--work-dir', help='folder for logs, checkpoints and the genotypes')
+    add_training_options(parser)
     parser.add_argument(
         '--strategy',
         choices=['gradient', 'random'],
@@ -28,29 +25,22 @@ def parse_args(argv=None):
     parser.add_argument(
         '--num-samples', type=int, help='number of genotypes that random search scores'
     )
-    return parser.parse_known_args(argv)
-
-
-def train_arguments(argv=None):
-    """Turn this tool's options into those of mmdet's tools/train.py."""
-    args, others = parse_args(argv)
-    arguments = [args.config]
-    if args.work_dir:
-        arguments += ['--work-dir', args.work_dir]
-    arguments += others
-    settings = []
-    if args.strategy is not None:
-        settings.append(f'train_cfg.strategy={args.strategy}')
-    if args.num_samples is not None:
-        settings.append(f'train_cfg.num_samples={args.num_samples}')
-    # last: --cfg-options takes whatever follows it
-    return arguments + ['--cfg-options'] + settings if settings else arguments
+    args = parser.parse_args(argv)
+    chosen = {
+        'train_cfg.strategy': args.strategy,
+        'train_cfg.num_samples': args.num_samples,
+    }
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    args.cfg_options = {**(args.cfg_options or {}), **chosen}
+    return args
 
 
 @cli
 def main():
-    sys.argv[1:] = train_arguments()
-    run_mmdet_tool('train.py')
+    args = parse_args()
+    from mmlesion.apis.runs import train
+
+    train(args)
 
 
 if __name__ == '__main__':

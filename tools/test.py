@@ -1,99 +1,113 @@
-"""Test a detector: mmdet's tools/test.py, its options included, with mmlesion registered."""
+"""Test a detector, with the options of mmdet's tools/test.py, and write the page of its results."""
 
 import argparse
-import os
-import sys
+from copy import deepcopy
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.utils import UserError, cli
 
-REPORT_HELP = """  --report [HTML]       also write the page of report.py, for a detector of slices
-                        (default: report.html in the work dir)
-  --groups FIELD [FIELD ...]
-                        groups of lesions on that page, by fields of the annotations"""
 
+def parse_args():
+    from mmlesion.apis.runs import add_run_options
 
-def dump_lesion_results():
-    """Let ``--out`` write what :class:`~mmlesion.evaluation.DumpLesionResults` keeps.
-
-    What mmdet's tool takes would hold two full-size maps of each slice in memory.
-    """
-    import mmdet.evaluation
-
-    from mmlesion.evaluation import DumpLesionResults
-
-    mmdet.evaluation.DumpDetResults = DumpLesionResults
-
-
-def take_report_options():
-    """Take --report and --groups from the command line, which mmdet's tool does not know.
-
-    Returns:
-        Namespace: ``report``, the page, '' for the default, None without the option; ``groups``.
-    """
-    # without abbreviations, which might be options of mmdet's tool
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument('--report', nargs='?', const='')
-    parser.add_argument('--groups', nargs='+', default=[])
-    own, sys.argv[1:] = parser.parse_known_args()
-    if own.groups and own.report is None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_run_options(parser)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', help='pickle file for the predictions')
+    parser.add_argument('--show', action='store_true', help='show predictions in a window')
+    parser.add_argument('--show-dir', help='folder for pictures, in <work dir>/<timestamp>')
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds that --show shows each (default: 2)'
+    )
+    parser.add_argument('--tta', action='store_true', help='test with augmentation')
+    parser.add_argument(
+        '--report',
+        nargs='?',
+        const='',
+        metavar='HTML',
+        help='also write the page of report.py, for a detector of slices (default: report.html in '
+        'the work dir)',
+    )
+    parser.add_argument(
+        '--groups',
+        nargs='+',
+        default=[],
+        metavar='FIELD',
+        help='groups of lesions on that page, by fields of the annotations',
+    )
+    args = parser.parse_args()
+    if args.groups and args.report is None:
         raise UserError('--groups is of the page: give --report too')
-    return own
+    if args.out and not args.out.endswith(('.pkl', '.pickle')):
+        raise UserError(f'--out {args.out}: it must be a pkl file')
+    return args
 
 
-def prepare_report(report, groups, folder):
-    """Let the metric write its detections; return what the page needs, and the page's path.
+def augment(cfg):
+    """Test with the config's augmentation, or as mmdet's tool does with a flip."""
+    from mmengine.config import ConfigDict
 
-    mmdet's tool reads a copy of the config in a temporary folder, which says so:
-    --cfg-options would remove the blanks of a path.
-    """
+    nms = dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
+    model = cfg.get('tta_model', dict(type='DetTTAModel', tta_cfg=nms))
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:  # of a wrapper
+        dataset = dataset.dataset
+    pipeline = cfg.get('tta_pipeline')
+    if pipeline is None:
+        names = 'img_id img_path ori_shape img_shape scale_factor flip flip_direction'
+        flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
+        packed = [dict(type='PackDetInputs', meta_keys=tuple(names.split()))]
+        pipeline = deepcopy(dataset.pipeline)
+        pipeline[-1] = dict(type='TestTimeAug', transforms=[flips, packed])
+    cfg.model = ConfigDict(**model, module=cfg.model)
+    cfg.test_dataloader.dataset.pipeline = pipeline
+
+
+def prepare_report(args, cfg):
+    """Let the metric write its detections; return what the page needs, and the page's path."""
     from mmlesion.report.page import check_html_name
     from mmlesion.report.tested_config import read_tested_config
-    from mmlesion.utils.configs import load_config
-    from mmlesion.utils.mmdet_tools import tool_arguments
 
-    if report:
-        check_html_name('--report', report)
-    args = tool_arguments('test.py')
-    cfg = load_config(args.config, args.cfg_options, ['test_dataloader'])
-    stem = Path(args.config).stem
-    work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{stem}'
-    out = Path(report or f'{work_dir}/report.html')
-    tested = read_tested_config(cfg, stem, out, groups)
+    if args.report:
+        check_html_name('--report', args.report)
+    if not isinstance(cfg.get('test_dataloader'), dict):
+        raise UserError(f'the config {args.config} has no test_dataloader: give a whole config')
+    out = Path(args.report or f'{cfg.work_dir}/report.html')
+    tested = read_tested_config(cfg, Path(args.config).stem, out, args.groups)
     cfg.merge_from_dict(tested.options)
-    # of the same stem, by which mmdet names the work dir
-    copy = Path(folder, f'{stem}.py')
-    cfg.dump(copy)
-    sys.argv[sys.argv.index(args.config)] = str(copy)
     return tested, out
-
-
-def is_first_process():
-    return int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))) == 0
 
 
 @cli
 def main():
-    asks_for_help = {'-h', '--help'} & set(sys.argv[1:])
-    own = take_report_options()
-    prepared = None
-    from mmlesion.utils.mmdet_tools import run_mmdet_tool
+    args = parse_args()
+    from mmlesion.apis.runs import build_runner, load_run_config
 
-    with TemporaryDirectory() as folder:
-        if own.report is not None and not asks_for_help:
-            prepared = prepare_report(own.report, own.groups, folder)
-        try:
-            run_mmdet_tool('test.py', dump_lesion_results)
-        finally:
-            if asks_for_help:  # mmdet's parser has ended the process
-                print(REPORT_HELP)
-    if prepared is not None and is_first_process():
+    cfg = load_run_config(args)
+    cfg.load_from = args.checkpoint
+    report = None if args.report is None else prepare_report(args, cfg)
+    if args.show or args.show_dir:
+        from mmdet.engine.hooks.utils import trigger_visualization_hook
+
+        cfg = trigger_visualization_hook(cfg, args)
+    if args.tta:
+        augment(cfg)
+    runner = build_runner(cfg)
+    if args.out:
+        from mmlesion.evaluation import DumpLesionResults
+
+        runner.test_evaluator.metrics.append(DumpLesionResults(out_file_path=args.out))
+    runner.test()
+    if report is not None and runner.rank == 0:
         from mmlesion.report.tested_config import write_tested_report
 
-        write_tested_report(*prepared)
-        print(f'report: {prepared[1]}')
+        write_tested_report(*report)
+        print(f'report: {report[1]}')
+    del runner
+    from mmlesion.utils.distributed import leave_process_group
+
+    leave_process_group()
 
 
 if __name__ == '__main__':

@@ -1,14 +1,25 @@
-"""Train a detector: mmdet's tools/train.py, its options included, with mmlesion registered."""
+"""Train a detector, with the options of mmdet's tools/train.py."""
+
+import argparse
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.utils import cli
 
 
+def parse_args():
+    from mmlesion.apis.runs import add_training_options
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_training_options(parser)
+    return parser.parse_args()
+
+
 @cli
 def main():
-    from mmlesion.utils.mmdet_tools import run_mmdet_tool
+    args = parse_args()
+    from mmlesion.apis.runs import train
 
-    run_mmdet_tool('train.py')
+    train(args)
 
 
 if __name__ == '__main__':

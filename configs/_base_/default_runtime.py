@@ -2,6 +2,7 @@ _base_ = 'mmdet::_base_/default_runtime.py'
 
 custom_imports = dict(imports=['mmlesion'], allow_failed_imports=False)
 
+runner_type = 'LesionRunner'
 default_hooks = dict(
     checkpoint=dict(
         type='ValidatedCheckpointHook',

@@ -29,6 +29,7 @@ from tqdm import tqdm
 from mmlesion.io.ct import check_ct, read_ct
 from mmlesion.io.resume import volume_digest
 
+from ..engine.checkpoint_fit import check_fit
 from ..evaluation.functional import stack_boxes
 from ..structures import Segment, grid_steps, reverse_axes
 from ..structures.ct_volume import CTVolume
@@ -36,7 +37,6 @@ from ..utils import UserError
 from ..utils.configs import load_config
 from ..utils.finite_scores import check_scores
 from ..utils.freed_memory import trim_freed_memory
-from ..utils.whole_checkpoints import check_fit
 from .feature_sharing import shared_features, sharing_distance
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import LINK_SCORE_THR, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions

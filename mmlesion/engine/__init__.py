@@ -1,4 +1,4 @@
-"""Hooks, runners and checkpoint handling."""
+"""Hooks, the runner and checkpoint handling."""
 
 from .atomic_local_backend import AtomicLocalBackend
 from .checkpoint import load_from_local
@@ -17,20 +17,19 @@ from .hooks import (
     ValidatedCheckpointHook,
 )
 from .latest_checkpoint import find_latest_checkpoint
-from .runner import CPURunner, FoldRunner
+from .runner import LesionRunner
 
 __all__ = [
     'AutocastModulesHook',
     'AtomicLocalBackend',
     'BranchScheduleHook',
     'CheckFiniteHook',
-    'CPURunner',
     'EpochSeedHook',
     'FoldHook',
-    'FoldRunner',
     'FreezeModulesHook',
     'HardCropHook',
     'KeepFreedMemoryHook',
+    'LesionRunner',
     'LesionVisualizationHook',
     'ResumableEarlyStoppingHook',
     'SharedMemoryHook',

@@ -1,7 +1,7 @@
 """The checkpoint that ``--resume`` continues from: the newest one that is whole.
 
 mmengine continues from whatever ``last_checkpoint`` names, and fails for ever if that file was cut
-off, deleted or moved. Importing :mod:`mmlesion` puts :func:`find_latest_checkpoint` in its place.
+off, deleted or moved. :class:`~mmlesion.engine.LesionRunner` asks :func:`find_latest_checkpoint`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import mmengine.runner
 from mmengine import dist
 from mmengine.logging import print_log
-from mmengine.runner import _flexible_runner, checkpoint, runner
 
 from ..utils import UserError
 from .checkpoint_file import read_checkpoint
@@ -60,10 +58,6 @@ def find_latest_checkpoint(path: str) -> str | None:
     if notice:
         print_log(notice, logger='current', level=logging.WARNING)
     return found
-
-
-for _module in (mmengine.runner, checkpoint, runner, _flexible_runner):
-    _module.find_latest_checkpoint = find_latest_checkpoint
 
 
 def search_checkpoint(folder: Path) -> Search:

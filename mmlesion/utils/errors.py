@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Callable, NoReturn
 
+from .lost_processes import lost_process
 from .openmp import let_threads_sleep
 
 FRAMEWORKS = ('torch', 'mmcv', 'mmengine', 'mmdet')
@@ -81,6 +82,32 @@ def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated
 
 
+def explain(error: Exception) -> str | None:
+    """Return an error of the user's in one line, or None of any other, whose traceback helps.
+
+    These are errors of files, names that no registry has, and processes that are gone. What a
+    component raises about its options stays a traceback, as in mmdet.
+    """
+    if lost := lost_process(error):
+        return lost
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    message = _without_worker_traceback(text)
+    if isinstance(error, UserError):
+        return message
+    unknown = isinstance(error, KeyError) and 'registry. Please check' in message
+    return ' '.join(message.split()) if isinstance(error, OSError) or unknown else None
+
+
+def _without_worker_traceback(message: str) -> str:
+    """Cut what torch puts before the message of an exception from a data loader's worker."""
+    if not message.startswith('Caught ') or 'Original Traceback' not in message:
+        return message
+    # the worker's exception is in the lines after its last frame, as "Kind: message"
+    lines = message.splitlines()
+    last_frame = max(i for i, line in enumerate(lines) if line.startswith('  '))
+    return '\n'.join(lines[last_frame + 1 :]).split(': ', 1)[1]
+
+
 def cli(main: Callable[..., Any]) -> Callable[..., Any]:
     """Run a command-line ``main`` as a program, and report errors of the user in one line.
 
@@ -98,8 +125,6 @@ def cli(main: Callable[..., Any]) -> Callable[..., Any]:
             with terminable():
                 refuse_blanks(sys.argv)
                 return main(*args)
-        except (UserError, OutputError) as error:
-            sys.exit(f'error: {printable(str(error))}')
         except RecursionError:
             sys.exit('error: an input file is nested too deeply')
         except MemoryError as error:
@@ -114,9 +139,6 @@ def cli(main: Callable[..., Any]) -> Callable[..., Any]:
                 'install them by tools/setup_env.sh, or by pip as docs/installation.md says'
             )
         except Exception as error:
-            from .mmdet_tools import explain  # with mmengine, which not every tool needs
-
-            # None of a defect of the program, whose traceback is to be seen
             message = explain(error)
             if message is None:
                 raise

@@ -1,4 +1,4 @@
-"""FoldHook and FoldRunner: the fold in checkpoints and in the work folder."""
+"""FoldHook and LesionRunner: the fold in checkpoints and in the work folder."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS, MODELS, RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
-from mmlesion.engine.folds import fold_of
+from mmlesion.engine.runner import fold_of
 from mmlesion.utils import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def make_cfg(tmp_path, fold, **options):
         collate_fn=dict(type='pseudo_collate'),
     )
     cfg = dict(
-        runner_type='FoldRunner',
+        runner_type='LesionRunner',
         model=dict(type='FoldModel'),
         work_dir=str(tmp_path / 'run'),
         train_dataloader=loader,
@@ -140,5 +140,5 @@ def test_configs_of_luna16_name_their_fold(monkeypatch):
         assert fold_of(Config.fromfile(ROOT / 'configs' / name)) == default
         monkeypatch.setenv('LUNA16_FOLD', '7')
         cfg = Config.fromfile(ROOT / 'configs' / name)
-        assert fold_of(cfg) == [7] and cfg.runner_type == 'FoldRunner'
+        assert fold_of(cfg) == [7] and cfg.runner_type == 'LesionRunner'
         assert cfg.default_hooks.checkpoint.save_best is None

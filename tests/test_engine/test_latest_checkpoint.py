@@ -4,16 +4,19 @@ import os
 import shutil
 from pathlib import Path
 
-import mmengine.runner
 import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmlesion.engine import EpochSeedHook, ValidatedCheckpointHook, find_latest_checkpoint
+from mmlesion.engine import (
+    EpochSeedHook,
+    LesionRunner,
+    ValidatedCheckpointHook,
+    find_latest_checkpoint,
+)
 from mmlesion.engine import latest_checkpoint as module
 from mmlesion.io.atomic import _HOST, PARTIAL
 from mmlesion.utils import UserError
@@ -37,7 +40,7 @@ class Kill(Hook):
 def make_runner(work_dir, hooks=(), checkpoint=None, **options):
     torch.manual_seed(0)
     data = [dict(x=torch.full((1,), float(i))) for i in range(8)]
-    return Runner(
+    return LesionRunner(
         model=Line(),
         work_dir=str(work_dir),
         train_dataloader=DataLoader(data, batch_size=4),
@@ -192,11 +195,6 @@ def test_a_new_folder_starts_from_the_beginning(tmp_path):
     assert find_latest_checkpoint(str(tmp_path)) is None
     torch.save(dict(state_dict={}), tmp_path / 'pretrained.pth')
     assert find_latest_checkpoint(str(tmp_path)) is None
-
-
-def test_it_is_mmengine_s():
-    runner_modules = [mmengine.runner, mmengine.runner.runner, mmengine.runner.checkpoint]
-    assert {each.find_latest_checkpoint for each in runner_modules} == {find_latest_checkpoint}
 
 
 def test_one_process_searches_and_all_raise(run, monkeypatch):

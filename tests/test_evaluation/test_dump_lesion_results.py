@@ -1,5 +1,4 @@
 import pickle
-import runpy
 from pathlib import Path
 
 import mmdet.evaluation
@@ -60,17 +59,3 @@ def test_results_without_maps_stay(sample):
     sample['pred_sem_seg'] = dict(sem_seg=torch.zeros(1, 4, 4))
     metric.process({}, [sample])
     assert metric.results[1]['pred_sem_seg']['sem_seg'].shape == (1, 4, 4)
-
-
-def test_the_out_option_takes_it(load_tool, monkeypatch):
-    tool = load_tool('test.py')
-    monkeypatch.setattr(mmdet.evaluation, 'DumpDetResults', mmdet.evaluation.DumpDetResults)
-    loaded = []
-
-    def load(name, prepare):
-        prepare()
-        loaded.append(runpy.run_path(str(MMDET_TOOL)))  # what it imports, without running it
-
-    monkeypatch.setattr('mmlesion.utils.mmdet_tools.run_mmdet_tool', load)
-    tool.main()
-    assert loaded[0]['DumpDetResults'] is DumpLesionResults

@@ -3,8 +3,10 @@ import pickle
 
 import pytest
 from mmdet.registry import DATA_SAMPLERS, MODELS, TRANSFORMS, VISUALIZERS
+from torch._utils import ExceptionWrapper
 
 from mmlesion.utils import OptionError, UserError
+from mmlesion.utils.errors import explain
 
 
 class Component:
@@ -45,3 +47,31 @@ def test_components_name_themselves_and_the_option(registry, cfg, option):
 def test_warnings_cannot_control_a_terminal(caplog):
     logging.getLogger('mmlesion').warning('taking %s', '\x1b]0;owned\x07 \u202e\udce9')
     assert caplog.messages == ['taking \\x1b]0;owned\\x07 \\u202e\\udce9']
+
+
+def caught(function, *args, **kwargs):
+    with pytest.raises(Exception) as info:
+        function(*args, **kwargs)
+    return info.value
+
+
+def test_message_from_a_worker_keeps_its_own_lines():
+    try:
+        raise UserError('a.png: bad\nsee b: c')
+    except UserError:
+        wrapper = ExceptionWrapper(where='in DataLoader worker process 0')
+    assert explain(caught(wrapper.reraise)) == 'a.png: bad\nsee b: c'
+
+
+def test_missing_file():
+    assert 'no/such.json' in explain(caught(open, 'no/such.json'))
+
+
+def test_an_unknown_component():
+    assert explain(caught(MODELS.build, dict(type='NoHead'))).startswith('NoHead is not in')
+
+
+def test_other_errors_are_not_the_users():
+    for error in (caught([].index, 1), caught({}.__getitem__, 'key'), caught(int, 'a')):
+        assert explain(error) is None
+    assert explain(caught(MODELS.build, dict(type='TruncatedRPNHead', treshold=1))) is None

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mmlesion.utils.errors import explain
 from mmlesion.utils.lost_processes import FOLLOW, end_with_parent, lost_process
-from mmlesion.utils.mmdet_tools import explain
 
 LOADER = "a data loader's worker process was killed"
 PEER = 'another process of this run ended'
@@ -24,7 +24,7 @@ MESSAGES = {
 def test_a_lost_process_is_told(message):
     line = lost_process(RuntimeError(message))
     assert line.startswith(MESSAGES[message]) and 'run the same command again' in line
-    assert explain(RuntimeError(message), Path('train.py')) == line
+    assert explain(RuntimeError(message)) == line
 
 
 def test_other_errors_are_not():

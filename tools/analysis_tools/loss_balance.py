@@ -18,10 +18,10 @@ from terminaltables import AsciiTable
 from tqdm import tqdm
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
+from mmlesion.engine.checkpoint_fit import check_fit
 from mmlesion.io.json_files import write_json
 from mmlesion.utils import UserError, check_range, cli
 from mmlesion.utils.configs import load_config
-from mmlesion.utils.whole_checkpoints import check_fit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -10,7 +10,8 @@ from mmengine.runner import Runner
 
 from mmlesion.utils import UserError
 from mmlesion.utils.finite_scores import check_scores
-from mmlesion.utils.whole_checkpoints import not_finite
+
+from ..checkpoint_fit import not_finite
 
 ADVICE = 'resume from an earlier checkpoint with a lower learning rate, or clip gradients'
 

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from mmlesion.utils import UserError
 
-from ..folds import fold_name, fold_of
+from ..runner import fold_name, fold_of
 
 
 @HOOKS.register_module()

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from mmlesion.engine.checkpoint_fit import check_fit
 from mmlesion.utils import UserError
-from mmlesion.utils.whole_checkpoints import check_fit
 
 
 def make_model():
