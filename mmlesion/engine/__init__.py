@@ -1,7 +1,6 @@
 """Hooks, the runner and checkpoint handling."""
 
-from .atomic_local_backend import AtomicLocalBackend
-from .checkpoint import load_from_local
+from .checkpoints import load_from_local
 from .hooks import (
     AutocastModulesHook,
     BranchScheduleHook,
@@ -21,7 +20,6 @@ from .runner import LesionRunner
 
 __all__ = [
     'AutocastModulesHook',
-    'AtomicLocalBackend',
     'BranchScheduleHook',
     'CheckFiniteHook',
     'EpochSeedHook',

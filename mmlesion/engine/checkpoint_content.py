@@ -1,4 +1,4 @@
-"""What of a checkpoint's content is obeyed: what resuming needs, of the types that it has there.
+"""Filter a checkpoint to what resuming needs, of the types that it has there.
 
 A checkpoint of plain data can still do harm by what is done with it. mmengine deletes what the
 message hub names as the best checkpoint of an earlier run, be it a folder, and runs a config that
@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-
-from mmlesion.io.restricted_pickle import shown
 
 from ..utils import UserError
 
@@ -56,7 +54,7 @@ def _check_state_dict(weights: Any, name: str, _: str) -> None:
         if type(key) is not str:
             raise UserError(f'its {name} has a {type(key).__name__} as a name')
         if not isinstance(value, torch.Tensor) and not key.endswith('_extra_state'):
-            raise UserError(f'{shown(key)} of its {name} is a {type(value).__name__}, not a tensor')
+            raise UserError(f'{key!a:.80} of its {name} is a {type(value).__name__}, not a tensor')
     _keep_versions(weights)
 
 
@@ -143,7 +141,7 @@ def _check_optimizer(states: Any, name: str, _: str) -> None:
     if groups is None:
         for key, value in states.items():
             if isinstance(value, dict) and 'param_groups' in value:
-                _check_optimizer(value, f'{name} {shown(key)}', '')
+                _check_optimizer(value, f'{name} {key!a:.80}', '')
         return
     _require(states.get('state'), dict, f'{name} (state)')
     if type(groups) is not list or not all(_is_group(group) for group in groups):

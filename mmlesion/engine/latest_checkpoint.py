@@ -16,7 +16,7 @@ from mmengine import dist
 from mmengine.logging import print_log
 
 from ..utils import UserError
-from .checkpoint_file import read_checkpoint
+from .checkpoints import read_checkpoint
 
 LAST = 'last_checkpoint'
 

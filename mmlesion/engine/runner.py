@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import master_only
+from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import distributed, nn
 
+from mmlesion.io.atomic import atomic_write
 from mmlesion.utils import UserError
 
 from .checkpoint_fit import check_fit
@@ -24,12 +28,13 @@ PARTS = ('train', 'val', 'test')
 
 @RUNNERS.register_module(name=['LesionRunner', 'CPURunner', 'FoldRunner'])
 class LesionRunner(Runner):
-    """mmengine's runner with four differences.
+    """mmengine's runner with five differences.
 
     - Several processes work without a GPU, by gloo. ``model_wrapper_cfg`` and
       ``find_unused_parameters`` of the config mean the same as on GPUs.
     - The work folder that the tools name after a config becomes ``work_dirs/<config>/fold<k>``
       where the config tests a fold, so that folds do not overwrite each other's checkpoints.
+    - Checkpoints are written atomically.
     - ``--resume`` continues from the newest checkpoint that is whole.
     - A checkpoint of another model is refused: always where a model is tested or a training
       resumed. A training may begin with part of another model's weights, but not with none.
@@ -110,6 +115,23 @@ class LesionRunner(Runner):
             super().resume(filename, *args, **kwargs)
         finally:
             self._resumes = False
+
+    @master_only
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint; under its name there is never a part of one.
+
+        Raises:
+            OutputError: If it cannot be written; what was there before stays.
+        """
+        backend = get_file_backend(out_dir, backend_args=kwargs.get('backend_args'))
+        if not isinstance(backend, LocalBackend):
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
+        with atomic_write(Path(out_dir, filename)) as path:
+            super().save_checkpoint(out_dir, path.name, *args, **kwargs)
+            with path.open('rb') as file:
+                # else a power cut may keep the new name and lose what it stands for
+                os.fsync(file.fileno())
 
     def _check_training(self, checkpoint: dict, path: str) -> None:
         meta = checkpoint.get('meta') or {}

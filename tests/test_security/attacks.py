@@ -1,7 +1,6 @@
 """Attacks on whoever loads files: made by code, counted, and run in processes of their own.
 
 python tests/test_security/attacks.py --count   # each attack on checkpoints, and how it ended
-python tests/test_security/attacks.py --torch   # the same files given to torch.load instead
 """
 
 import argparse
@@ -87,19 +86,6 @@ def outcomes(load, files, folder, seconds=SECONDS):
     return said
 
 
-def load_by_torch(path):
-    """Load a checkpoint as torch does, with what mmengine's checkpoints need on its list."""
-    import numpy as np
-    import torch
-    from mmengine.logging import HistoryBuffer
-
-    core = attack_checkpoints.multiarray
-    dtypes = [type(np.dtype(code)) for code in ('f8', 'f4', 'i8', 'i4', 'u1', '?', 'O')]
-    needed = [HistoryBuffer, getattr, core._reconstruct, core.scalar, np.ndarray, np.dtype, *dtypes]
-    with torch.serialization.safe_globals(needed):
-        return torch.load(path, map_location='cpu', weights_only=True)
-
-
 def kind_of(outcome):
     """Name the kind of an outcome."""
     return outcome.split(':')[0]
@@ -109,15 +95,13 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--count', action='store_true', help="mmlesion's loader")
-    parser.add_argument('--torch', action='store_true', help='torch.load(weights_only=True)')
-    args = parser.parse_args()
+    parser.add_argument('--count', action='store_true', help='the default')
+    parser.parse_args()
     from mmlesion.engine import load_from_local
 
-    load = load_by_torch if args.torch else load_from_local
     with tempfile.TemporaryDirectory() as folder:
         corpus = Corpus.write(Path(folder))
-        said = outcomes(load, corpus.files, corpus.effects)
+        said = outcomes(load_from_local, corpus.files, corpus.effects)
         for name, outcome in said.items():
             print(f'{name:40} {ascii(outcome)[1:120]}')
         for kind, count in Counter(map(kind_of, said.values())).most_common():

@@ -1,8 +1,8 @@
-"""Convert a checkpoint that mmlesion refuses: from before torch 1.6, or TorchScript.
+"""Convert a checkpoint that mmlesion refuses, such as a whole module or TorchScript, to its weights.
 
-A file that holds tensors alone, as torchvision's old ones do, is read without running anything. Any
-other needs --trust: torch.load then RUNS WHATEVER THE FILE SAYS. Give it only for a file whose
-maker you trust, and which came to you unchanged.
+A file of tensors alone is read without running anything. Any other needs --trust: torch.load then
+RUNS WHATEVER THE FILE SAYS. Give it only for a file whose maker you trust, and which came to you
+unchanged.
 """
 
 import argparse
@@ -63,8 +63,6 @@ def load_data(path):
     """Return the content of a checkpoint that is data alone; None of any other."""
     import torch
 
-    if torch.__version__ < (2, 6):
-        return None  # code in a file could run nevertheless (CVE-2025-32434)
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
     except OSError:
