@@ -2,29 +2,29 @@
 
 ``import mmlesion`` makes mmdet know this package's components: at once where mmdet is imported
 already, else when it is first asked for one. Packages without components, such as
-:mod:`mmlesion.structures` and :mod:`mmlesion.evaluation.functional`, import no framework.
+:mod:`mmlesion.structures` and :mod:`mmlesion.froc`, import no framework.
 """
 
 from .registration import register_when_used
 from .utils.lazy_exports import lazy_exports
 from .version import __version__
 
-_PACKAGES = (
-    'analysis',
+_PARTS = (
+    'anchors',
     'apis',
     'converters',
     'datasets',
     'engine',
     'evaluation',
+    'froc',
     'io',
     'mining',
     'models',
-    'phantom',
     'structures',
     'utils',
     'visualization',
 )
-__all__ = ['__version__', *_PACKAGES]
-__getattr__ = lazy_exports(__name__, dict.fromkeys(_PACKAGES, '.'))
+__all__ = ['__version__', *_PARTS]
+__getattr__ = lazy_exports(__name__, dict.fromkeys(_PARTS, '.'))
 
 register_when_used()

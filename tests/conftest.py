@@ -12,6 +12,9 @@ from mmengine.registry import init_default_scope
 
 # helpers of tests, which importlib's mode of importing does not find
 sys.path.insert(0, str(Path(__file__).parent / 'helpers'))
+# packages beside tools, as where these run as scripts
+for folder in ('dataset_converters', 'benchmarks'):
+    sys.path.append(str(Path(__file__).parents[1] / 'tools' / folder))
 
 import forked_programs  # noqa: E402
 import parsed_configs  # noqa: E402

@@ -17,22 +17,20 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / 'mmlesion'
 FRAMEWORKS = {'torch', 'torchvision', 'mmcv', 'mmdet', 'mmengine'}
 
-PLAIN = {'structures', 'io', 'evaluation.functional'}
+PLAIN = {'structures', 'io', 'froc'}
 # What each room may import of the others; ``utils`` is for all.
 MAY_IMPORT = {
     'utils': set(),
     'structures': set(),
-    'evaluation.functional': {'structures'},
-    'io': {'structures', 'evaluation.functional'},
+    'froc': {'structures'},
+    'io': {'structures', 'froc'},
     'visualization': {'structures', 'io'},
     'models': PLAIN | {'visualization'},
     'datasets': PLAIN,
     'evaluation': PLAIN | {'visualization'},
     'mining': PLAIN | {'visualization'},
-    'phantom': PLAIN,
     'engine': PLAIN | {'visualization'},
-    'analysis': PLAIN | {'visualization'},
-    'apis': PLAIN | {'converters', 'report', 'visualization'},
+    'apis': PLAIN | {'converters', 'engine', 'report', 'visualization'},
     'converters': PLAIN | {'visualization'},
     'export': PLAIN,
     'followup': PLAIN,
@@ -42,14 +40,14 @@ MAY_IMPORT = {
 # Modules that import no framework, nor what does; a prefix stands for all below it.
 WITHOUT_FRAMEWORK = (
     'mmlesion',
-    'mmlesion.analysis',
+    'mmlesion.anchors',
     'mmlesion.converters',
     'mmlesion.evaluation',
     'mmlesion.export',
     'mmlesion.followup',
+    'mmlesion.froc',
     'mmlesion.io',
     'mmlesion.mining',
-    'mmlesion.phantom',
     'mmlesion.registration',
     'mmlesion.report',
     'mmlesion.structures',
@@ -64,7 +62,6 @@ WITHOUT_FRAMEWORK = (
     'mmlesion.visualization.windows',
 )
 BUT = (
-    'mmlesion.analysis.detectors',
     'mmlesion.evaluation.metrics',
     'mmlesion.mining.volume_pass',
     'mmlesion.structures.spheres',
@@ -149,8 +146,6 @@ def loaded_modules(name: str) -> set[str]:
 
 
 def room_of(name: str) -> str:
-    if name.startswith('mmlesion.evaluation.functional'):
-        return 'evaluation.functional'
     return name.split('.')[1] if name.count('.') else ''
 
 
@@ -199,10 +194,6 @@ def test_modules_import_each_other_in_no_circle():
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(' -> '.join(error.args[1]))
-
-
-def test_nothing_imports_the_phantom():
-    assert not [room for room, others in MAY_IMPORT.items() if 'phantom' in others]
 
 
 def test_json_is_read_and_written_by_io_alone():

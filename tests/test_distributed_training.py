@@ -12,11 +12,11 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object
 from mmengine.model import BaseModel
 from mmengine.registry import RUNNERS
+from phantom import PatientOptions, make_deeplesion_phantom, make_luna16_phantom
 from torch import distributed
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.engine import LesionRunner
-from mmlesion.phantom import PatientOptions, make_deeplesion_phantom, make_luna16_phantom
 from mmlesion.utils.distributed import leave_process_group
 
 ROOT = Path(__file__).parents[1]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness.detectors import random_image
 from mmdet.models.losses import FocalLoss
 from mmdet.models.task_modules import PseudoSampler
 from mmdet.registry import MODELS
@@ -16,7 +17,6 @@ from mmengine.runner import load_checkpoint
 from mmengine.structures import InstanceData
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.analysis.detectors import random_image
 
 ROOT = Path(__file__).parents[1] / 'configs'
 FOLDER = ROOT / 'elixirnet'

@@ -10,8 +10,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
-
-from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
+from phantom import PatientOptions, make_deeplesion_phantom
 
 ROOT = Path(__file__).parents[1]
 PAPER, SMALL = (

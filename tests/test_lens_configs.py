@@ -8,8 +8,7 @@ import torch
 from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.config import Config
 from mmengine.runner import Runner
-
-from mmlesion.phantom import (
+from phantom import (
     PatientOptions,
     make_deeplesion_phantom,
     make_lits_phantom,

@@ -100,7 +100,7 @@ def _environment():
 LIGHT = """
 import sys
 import mmlesion
-import mmlesion.evaluation.functional
+import mmlesion.froc
 import mmlesion.io.schema
 import mmlesion.structures
 frameworks = {'torch', 'mmcv', 'mmdet', 'mmengine', 'matplotlib'} & set(sys.modules)

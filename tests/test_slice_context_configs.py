@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness.detectors import random_image, without_pretrained
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
@@ -12,7 +13,6 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.analysis.detectors import random_image, without_pretrained
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 FILES = sorted(CONFIGS.glob('slice_context/*.py')) + sorted(

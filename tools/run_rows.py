@@ -38,8 +38,8 @@ from itertools import chain
 from pathlib import Path
 
 from mmlesion.evaluation.comparison_files import comparison_table, write_comparison
-from mmlesion.evaluation.functional import compare_rows
 from mmlesion.evaluation.row_files import Row, are_seeds, folder_name, read_rows
+from mmlesion.froc import compare_rows
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.cases import check_same_cases, read_cases
 from mmlesion.io.json_files import read_json, to_json

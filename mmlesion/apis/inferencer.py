@@ -30,7 +30,7 @@ from mmlesion.io.ct import check_ct, read_ct
 from mmlesion.io.resume import volume_digest
 
 from ..engine.checkpoint_fit import check_fit
-from ..evaluation.functional import stack_boxes
+from ..froc import stack_boxes
 from ..structures import Segment, grid_steps, reverse_axes
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError

@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from scipy.sparse.csgraph import connected_components
 from terminaltables import AsciiTable
 
-from mmlesion.evaluation.functional import center_in_sphere
+from mmlesion.froc import center_in_sphere
 from mmlesion.io.checks import check_spacing
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from mmlesion.froc import Comparison
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.json_files import write_json
 from mmlesion.visualization.froc_bands import draw_comparison
-
-from .functional import Comparison
 
 
 def comparison_table(

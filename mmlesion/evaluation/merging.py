@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from mmlesion.froc import box_overlaps
 from mmlesion.structures import Detections
-
-from .functional import box_overlaps
 
 MODES = ('union', 'intersection')
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlesion.evaluation.functional.cases import Cases
+from mmlesion.froc.cases import Cases
 from mmlesion.utils import UserError
 
 from .json_files import read_json, write_json
@@ -36,7 +36,7 @@ def write_cases(cases: Cases, path: str | Path) -> None:
     """Write the cases of a FROC curve, whole or not at all.
 
     Args:
-        cases (Cases): What :func:`~mmlesion.evaluation.functional.froc_cases` returns.
+        cases (Cases): What :func:`~mmlesion.froc.froc_cases` returns.
         path (str | Path): The file.
     """
     fields = cases._asdict()

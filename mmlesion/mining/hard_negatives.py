@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmlesion.evaluation.functional import stack_boxes
+from mmlesion.froc import stack_boxes
 from mmlesion.io.schema import is_target
 from mmlesion.structures import Columns, SliceBoxes, SliceSeries, SubVolume, to_inclusive
 

@@ -5,7 +5,7 @@ Boxes are x1, y1, x2, y2 in px, slices are numbers as the files of a series have
 
 import numpy as np
 
-from mmlesion.evaluation.functional import box_overlaps, link_boxes
+from mmlesion.froc import box_overlaps, link_boxes
 from mmlesion.structures import SliceBoxes
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmlesion.evaluation.functional import Comparison, compare_rows
+from mmlesion.froc import Comparison, compare_rows
 from mmlesion.structures import GroundTruth, Lesions
 
 from .matched_run import MatchedRun

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmlesion.evaluation.functional import Protocol
+from mmlesion.froc import Protocol
 from mmlesion.structures import Detections, GroundTruth
 
 from .froc_content import froc_content

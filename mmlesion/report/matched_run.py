@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmlesion.evaluation.functional import (
+from mmlesion.froc import (
     Cases,
     MatchedDetections,
     OverlapCriterion,

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmlesion.evaluation.functional import PER_IMAGE_FP_RATES, OverlapCriterion, Protocol
 from mmlesion.evaluation.groups import group_lesions
+from mmlesion.froc import PER_IMAGE_FP_RATES, OverlapCriterion, Protocol
 from mmlesion.io.coco import coco_ground_truth, read_results_of
 from mmlesion.io.json_files import read_json
 from mmlesion.utils import UserError

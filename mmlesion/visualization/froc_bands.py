@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-    from mmlesion.evaluation.functional.comparison import Comparison
+    from mmlesion.froc.comparison import Comparison
 
 
 def draw_comparison(
@@ -25,7 +25,7 @@ def draw_comparison(
 
     Args:
         comparison (Comparison): The result of
-            :func:`~mmlesion.evaluation.functional.compare_rows`.
+            :func:`~mmlesion.froc.compare_rows`.
         fp_rates (Sequence[float]): (l,) false positives per case.
         path (str | Path): The plot to write; its suffix determines the format.
     """

@@ -25,7 +25,7 @@ def draw_froc(results: Mapping, path: str | Path) -> None:
 
     Args:
         results (dict | dict[str, dict]): What
-            :func:`~mmlesion.evaluation.functional.evaluate_froc` returns, or several by name.
+            :func:`~mmlesion.froc.evaluate_froc` returns, or several by name.
         path (str | Path): Output file; its suffix determines the format.
     """
     if 'fp_levels' in results:

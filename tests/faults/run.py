@@ -31,11 +31,11 @@ from commands import (
     write_rows,
     write_weights,
 )
+from harness.benchmark import format_table
 from processes import Ended, Program
 from snapshots import snapshot
 from tqdm import tqdm
 
-from mmlesion.analysis.benchmark import format_table
 from mmlesion.io.json_files import write_json
 from mmlesion.utils import UserError, cli
 

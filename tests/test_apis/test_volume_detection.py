@@ -8,6 +8,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.structures import InstanceData
+from phantom import make_luna16_phantom
 from scipy import ndimage
 from torch import nn
 
@@ -17,7 +18,6 @@ from mmlesion.converters.lungs import LungRegion, cut_to_lungs
 from mmlesion.io.luna16 import find_luna16_scans, read_luna16_scan, read_lung_mask
 from mmlesion.models import AggregatedRCNN3D
 from mmlesion.models.detectors.sliding_windows import SlidingWindows
-from mmlesion.phantom import make_luna16_phantom
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.structures.grid import Grid, from_index
 from mmlesion.utils import UserError

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from phantom import make_luna16_phantom
 
 from mmlesion.converters.lung_finder import find_lungs
 from mmlesion.io.luna16 import find_luna16_scans, read_luna16_scan, read_lung_mask
-from mmlesion.phantom import make_luna16_phantom
 from mmlesion.utils import UserError
 
 REAL_CT = Path(__file__).parents[3] / 'shared/data/ct/abdomen_ct_3mm.nii.gz'

@@ -7,10 +7,10 @@ import pytest
 import torch
 from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
+from phantom import PatientOptions, make_deeplesion_phantom
 
 from mmlesion.converters import deeplesion
 from mmlesion.io.schema import LESION_TYPES
-from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / 'configs' / '_base_'

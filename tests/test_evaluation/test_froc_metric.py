@@ -10,8 +10,8 @@ from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as mask_utils
 
 from mmlesion.evaluation import FROCMetric
-from mmlesion.evaluation.functional import froc, match
 from mmlesion.evaluation.metrics import froc_metric
+from mmlesion.froc import froc, match
 from mmlesion.io.cases import read_cases
 from mmlesion.utils import OptionError, UserError
 
@@ -259,7 +259,7 @@ def test_options_out_of_range(ann_file, options, message):
 
 
 def test_agrees_with_the_command_line(ann_file, tmp_path):
-    from mmlesion.evaluation.functional import deeplesion_protocol, evaluate_froc
+    from mmlesion.froc import deeplesion_protocol, evaluate_froc
     from mmlesion.io.coco import coco_ground_truth, read_coco_results
     from mmlesion.io.json_files import read_json
 

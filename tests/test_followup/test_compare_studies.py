@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from phantom.patient import PatientOptions, draw_patient
+from phantom.studies import move_image, study_image, study_lesions
 
 from mmlesion.followup.registration import register_rigid
-from mmlesion.phantom.patient import PatientOptions, draw_patient
-from mmlesion.phantom.studies import move_image, study_image, study_lesions
 from mmlesion.utils import UserError
 from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmlesion.evaluation.functional import (
+from mmlesion.froc import (
     PER_IMAGE_FP_RATES,
     PER_SCAN_FP_RATES,
     OverlapCriterion,

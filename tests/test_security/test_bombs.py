@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from mmdet.registry import TRANSFORMS
+from phantom.nih_ln_layout import write_dicom
 
 from mmlesion.converters.case_table import read_case_table
 from mmlesion.datasets import CTSliceDataset
@@ -18,7 +19,6 @@ from mmlesion.io.ct import read_ct, read_image
 from mmlesion.io.json_files import read_json
 from mmlesion.io.luna16 import read_csv
 from mmlesion.io.slices import read_slice
-from mmlesion.phantom.nih_ln_layout import write_dicom
 from mmlesion.structures import SubVolume, decode_mask, usable_segmentation
 from mmlesion.utils import UserError, cli
 

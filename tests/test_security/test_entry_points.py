@@ -12,8 +12,7 @@ import SimpleITK as sitk
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
-
-from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
+from phantom import PatientOptions, make_deeplesion_phantom
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 DETECTOR = CONFIGS / 'phantom/baselines/faster-rcnn_r18_fpn_phantom.py'

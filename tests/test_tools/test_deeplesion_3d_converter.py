@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from phantom import PatientOptions, make_deeplesion_phantom
 
 from mmlesion.converters import deeplesion_3d
-from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.structures import Grid
 
 TOOL = 'dataset_converters/deeplesion_3d.py'

@@ -7,13 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from phantom import PatientOptions, make_deeplesion_phantom
 
 from mmlesion.converters import deeplesion
 from mmlesion.converters.base import Run
 from mmlesion.converters.deeplesion_lesions import MeasuredLesions
 from mmlesion.io.deeplesion import DL_INFO_HEADER, read_lines
 from mmlesion.io.json_files import write_json_text
-from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.utils import UserError
 
 ROOT = Path(__file__).parents[2]

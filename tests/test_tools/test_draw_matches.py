@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmlesion.evaluation.functional import (
+from mmlesion.froc import (
     OverlapCriterion,
     outcomes_at,
     pick_in_turn,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from mmdet.registry import DATASETS
+from phantom import PatientOptions, make_kits19_phantom
 from scipy import ndimage
 
 from mmlesion.converters import kits19
-from mmlesion.phantom import PatientOptions, make_kits19_phantom
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'dataset_converters' / 'kits19.py'

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from phantom import make_luna16_phantom
 
 from mmlesion.converters import luna16
 from mmlesion.converters.base import Case
@@ -13,7 +14,6 @@ from mmlesion.converters.lungs import LungRegion
 from mmlesion.datasets import VolumeDataset
 from mmlesion.datasets.transforms import LoadSphereAnnotations, LoadVolume
 from mmlesion.io.luna16 import find_luna16_scans, read_luna16_findings, read_luna16_ground_truth
-from mmlesion.phantom import make_luna16_phantom
 from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 

@@ -13,7 +13,7 @@ from mmdet.structures.bbox import HorizontalBoxes, bbox_overlaps
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from mmlesion.analysis.anchors import GridOverlap
+from mmlesion.anchors import GridOverlap
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/optimize_anchors.py'
 QUICK = ['--popsize', '6', '--maxiter', '60']

@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from phantom import PatientOptions, make_deeplesion_phantom
 from pycocotools import mask as mask_utils
 
 from mmlesion.converters import recist_masks
 from mmlesion.converters.mask_run import MaskOptions, MaskRun
 from mmlesion.io.slices import read_hu
-from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 from mmlesion.utils import UserError
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,10 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
+from phantom import PatientOptions, make_deeplesion_phantom
 
 from mmlesion.engine import load_from_local
 from mmlesion.models.layers import check_genotype
-from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/phantom/elixirnet/alb-search_r18_fpn_phantom.py'

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from mmdet.registry import DATASETS
-from scipy import ndimage
-
-from mmlesion.io.ct import read_ct
-from mmlesion.phantom import (
+from phantom import (
     PatientOptions,
     make_lits_phantom,
     make_luna16_phantom,
     make_nih_ln_phantom,
 )
+from scipy import ndimage
+
+from mmlesion.io.ct import read_ct
 from mmlesion.structures.ct_volume import CTVolume
 
 SMALL = PatientOptions(size=128, slice_intervals=(2.5, 5.0))

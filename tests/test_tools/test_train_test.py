@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from forked_programs import run_script
-
-from mmlesion.phantom import PatientOptions, make_deeplesion_phantom
+from phantom import PatientOptions, make_deeplesion_phantom
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/phantom/baselines/faster-rcnn_r18_fpn_trpn_phantom.py'

@@ -10,7 +10,7 @@ import glob
 from pathlib import Path
 
 from mmlesion.evaluation.comparison_files import comparison_table, write_comparison
-from mmlesion.evaluation.functional import compare_rows
+from mmlesion.froc import compare_rows
 from mmlesion.io.cases import check_same_cases, read_cases
 from mmlesion.utils import UserError, check_draws, check_range, cli
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlesion.evaluation.functional import (
+from mmlesion.froc import (
     OVERLAPS,
     Outcomes,
     OverlapCriterion,

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from mmlesion.evaluation.coverage import coverage, coverage_warnings
 from mmlesion.evaluation.cross_validation import luna16_scan_warnings, pool_luna16_predictions
-from mmlesion.evaluation.functional import (
+from mmlesion.evaluation.groups import group_lesions
+from mmlesion.evaluation.tables import froc_table
+from mmlesion.froc import (
     OVERLAPS,
     TNP_SENSITIVITY,
     MatchedDetections,
@@ -17,8 +19,6 @@ from mmlesion.evaluation.functional import (
     summarize_froc,
     true_negative_patients,
 )
-from mmlesion.evaluation.groups import group_lesions
-from mmlesion.evaluation.tables import froc_table
 from mmlesion.io.cases import SUFFIX, write_cases
 from mmlesion.io.checks import some_names
 from mmlesion.io.coco import box_warnings, coco_ground_truth, read_coco_results

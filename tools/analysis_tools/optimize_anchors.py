@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from mmlesion.analysis.anchors import (
+from mmlesion.anchors import (
     OBJECTIVES,
     RETINANET_RATIO_PAIRS,
     RETINANET_SCALES,

@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmlesion.evaluation.functional import (
+from mmlesion.evaluation.groups import group_lesions
+from mmlesion.froc import (
     OVERLAPS,
     PER_IMAGE_FP_RATES,
     OverlapCriterion,
     Protocol,
 )
-from mmlesion.evaluation.groups import group_lesions
 from mmlesion.io.coco import coco_ground_truth, read_results_of
 from mmlesion.io.json_files import read_json
 from mmlesion.report.froc_report import write_froc_report

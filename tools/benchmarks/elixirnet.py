@@ -15,9 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmlesion.analysis.benchmark import BenchmarkParser, check_size, format_table
-from mmlesion.analysis.config_files import load_configs
-from mmlesion.analysis.timing import Rounds, interleave
+from harness.benchmark import BenchmarkParser, check_size, format_table
+from harness.config_files import load_configs
+from harness.timing import Rounds, interleave
+
 from mmlesion.utils import UserError, cli
 
 if TYPE_CHECKING:
@@ -69,9 +70,8 @@ def build(name: str, cfg: Config, args: argparse.Namespace) -> TwoStageDetector:
     Raises:
         UserError: If it is no two-stage detector.
     """
+    from harness.detectors import build_detector
     from mmdet.models.detectors import TwoStageDetector
-
-    from mmlesion.analysis.detectors import build_detector
 
     model = build_detector(cfg, seed=args.seed, device=args.device)
     if not isinstance(model, TwoStageDetector):
@@ -95,7 +95,7 @@ def compare(
         ``wall_ratio`` and ``processor_ratio``, the median over rounds of the total over the first
         detector's.
     """
-    from mmlesion.analysis.detectors import best_proposals, random_image, time_two_stage
+    from harness.detectors import best_proposals, random_image, time_two_stage
 
     image, meta = random_image(args.size, args.seed, args.device)
     # in place: later comparisons of the same models have another number
@@ -124,7 +124,7 @@ def compare(
 
 def parameters_of_parts(model: TwoStageDetector) -> dict[str, int]:
     """Count a two-stage detector's parameters, by part and in total."""
-    from mmlesion.analysis.detectors import count_parameters
+    from harness.detectors import count_parameters
 
     return dict(
         features=count_parameters(model.backbone, getattr(model, 'neck', None)),

@@ -9,23 +9,29 @@ along each axis, as breathing does, which the phantom does not.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from harness.benchmark import format_table
+from harness.timing import time_call
 from tqdm import tqdm
 
-from mmlesion.analysis.benchmark import format_table
-from mmlesion.analysis.timing import time_call
 from mmlesion.followup.pairing import StudyLesions, pair_lesions
 from mmlesion.followup.registration import register_rigid
 from mmlesion.io.results import DetectedLesion
-from mmlesion.phantom.lesions import Lesion
-from mmlesion.phantom.patient import PatientOptions, Study, draw_patient
-from mmlesion.phantom.studies import move_image, study_image, study_lesions
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
+
+# the phantom is beside the command that writes it
+sys.path.append(str(Path(__file__).parents[1] / 'dataset_converters'))
+
+from phantom.lesions import Lesion
+from phantom.patient import PatientOptions, Study, draw_patient
+from phantom.studies import move_image, study_image, study_lesions
 
 TURN, SHIFT_MM = 0.05, 40.0  # standard deviations of the pose: radians and mm
 

@@ -8,11 +8,11 @@ import argparse
 from functools import partial
 
 import numpy as np
+from harness.benchmark import BenchmarkParser, format_table
+from harness.timing import time_call
 from tqdm import tqdm
 
-from mmlesion.analysis.benchmark import BenchmarkParser, format_table
-from mmlesion.analysis.timing import time_call
-from mmlesion.evaluation.functional import (
+from mmlesion.froc import (
     deeplesion_protocol,
     evaluate_froc,
     lens_protocol,

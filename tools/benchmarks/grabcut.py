@@ -6,10 +6,10 @@ from itertools import repeat
 
 import cv2
 import numpy as np
+from harness.benchmark import BenchmarkParser
+from harness.timing import time_call
 from tqdm import tqdm
 
-from mmlesion.analysis.benchmark import BenchmarkParser
-from mmlesion.analysis.timing import time_call
 from mmlesion.converters.grabcut import recist_mask
 from mmlesion.converters.mask_run import MaskOptions, MaskRun, first_window
 from mmlesion.io.coco import coco_ground_truth

@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmlesion.analysis.benchmark import BenchmarkParser, check_size, format_table
-from mmlesion.analysis.config_files import load_configs
-from mmlesion.analysis.timing import interleave
+from harness.benchmark import BenchmarkParser, check_size, format_table
+from harness.config_files import load_configs
+from harness.timing import interleave
+
 from mmlesion.utils import UserError, cli
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def compare(models: Mapping[str, BaseDetector], args: argparse.Namespace) -> lis
         list[dict]: ``name, parameters, gigamacs, seconds`` (the median), ``ratio`` to the first
         (the median over rounds) and ``added``, the median of seconds beyond the one before.
     """
-    from mmlesion.analysis.detectors import count_parameters, gigamacs, random_image, time_detection
+    from harness.detectors import count_parameters, gigamacs, random_image, time_detection
 
     image, meta = random_image(args.size, args.seed, args.device)
     names = list(models)
@@ -89,7 +90,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
     for path in args.checkpoints:
         if not Path(path).is_file():
             raise UserError(f'{path} does not exist')
-    from mmlesion.analysis.detectors import build_detector
+    from harness.detectors import build_detector
 
     models = {}
     for i, (name, cfg) in enumerate(configs.items()):

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
 import SimpleITK as sitk
+from harness.benchmark import BenchmarkParser, format_table
+from harness.drawn_volume import add_volume_options, read_or_draw_volume
+from harness.memory import PeakMemory, check_memory
+from harness.stages import StageClock
 from mmengine.config import DictAction
 
-from mmlesion.analysis.benchmark import BenchmarkParser, format_table
-from mmlesion.analysis.drawn_volume import add_volume_options, read_or_draw_volume
-from mmlesion.analysis.memory import PeakMemory, check_memory
-from mmlesion.analysis.stages import StageClock
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
 from mmlesion.utils.freed_memory import keep_freed_memory

@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mmlesion.analysis.benchmark import BenchmarkParser, check_size, format_table
-from mmlesion.analysis.timing import Rounds, interleave
+from harness.benchmark import BenchmarkParser, check_size, format_table
+from harness.timing import Rounds, interleave
+
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
 
@@ -88,7 +89,7 @@ def measure(args: argparse.Namespace) -> dict[str, dict]:
 
 def time_variants(configs: dict[str, Config], args: argparse.Namespace) -> dict[str, dict]:
     """Time the detectors of some configs; figures as :func:`measure` returns them."""
-    from mmlesion.analysis.detectors import (
+    from harness.detectors import (
         build_detector,
         count_parameters,
         random_image,

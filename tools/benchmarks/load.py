@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from harness.benchmark import BenchmarkParser, format_table
 from tqdm import tqdm
 
-from mmlesion.analysis.benchmark import BenchmarkParser, format_table
 from mmlesion.io.deeplesion import DL_INFO_HEADER
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.utils import UserError, cli

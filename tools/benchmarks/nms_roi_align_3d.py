@@ -8,8 +8,9 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Callable
 
-from mmlesion.analysis.benchmark import BenchmarkParser
-from mmlesion.analysis.timing import Seconds, interleave, time_call
+from harness.benchmark import BenchmarkParser
+from harness.timing import Seconds, interleave, time_call
+
 from mmlesion.utils import UserError, check_range, cli
 
 if TYPE_CHECKING:

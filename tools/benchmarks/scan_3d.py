@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from harness.benchmark import BenchmarkParser
+from harness.memory import PeakMemory, check_memory
+from harness.timing import Seconds, interleave, time_call
 
-from mmlesion.analysis.benchmark import BenchmarkParser
-from mmlesion.analysis.memory import PeakMemory, check_memory
-from mmlesion.analysis.timing import Seconds, interleave, time_call
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
 
@@ -75,7 +75,7 @@ def draw_scan(folder: str, shape: Sequence[int], seed: int) -> Tensor:
 
 def build(cfg: Config, name: str, args: argparse.Namespace) -> AggregatedRCNN3D:
     """Build the detector of that name; parts shared with the others have the same weights."""
-    from mmlesion.analysis.detectors import build_detector
+    from harness.detectors import build_detector
 
     cfg = copy.deepcopy(cfg)
     if name != RPN:

@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmlesion.analysis.benchmark import BenchmarkParser, check_size, format_table
+from harness.benchmark import BenchmarkParser, check_size, format_table
+
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
 
@@ -33,9 +34,8 @@ TOLERANCE = 1e-4
 def build(cfg: Config, conv: str | None) -> nn.Module:
     """Build a config's backbone for inference; ``conv`` exchanges its operator."""
     import torch
+    from harness.detectors import without_pretrained
     from mmdet.registry import MODELS
-
-    from mmlesion.analysis.detectors import without_pretrained
 
     backbone = copy.deepcopy(without_pretrained(cfg.model.backbone))
     if conv is not None:

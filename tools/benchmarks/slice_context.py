@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmlesion.analysis.benchmark import BenchmarkParser, check_size, format_table
-from mmlesion.analysis.timing import Rounds, Seconds, interleave, time_call
+from harness.benchmark import BenchmarkParser, check_size, format_table
+from harness.timing import Rounds, Seconds, interleave, time_call
+
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
 
@@ -28,9 +29,8 @@ OPERATORS = (None, 'A3D', 'AlignShift', 'TSM', 'I3D', 'ACS')
 
 def build(cfg: Config, conv: str | None) -> nn.Module:
     """Build the backbone of a config with an operator; None converts nothing."""
+    from harness.detectors import without_pretrained
     from mmdet.registry import MODELS
-
-    from mmlesion.analysis.detectors import without_pretrained
 
     backbone = copy.deepcopy(without_pretrained(cfg.model.backbone))
     backbone.pop('conv')
@@ -59,9 +59,8 @@ def measure(args: argparse.Namespace) -> list[dict]:
     if cfg.get('model', {}).get('backbone', {}).get('type') != 'SliceContextBackbone':
         raise UserError(f'{args.config} has no SliceContextBackbone: give one that does')
     import torch
+    from harness.detectors import random_image
     from mmengine.registry import init_default_scope
-
-    from mmlesion.analysis.detectors import random_image
 
     init_default_scope('mmdet')
     torch.manual_seed(args.seed)
@@ -77,7 +76,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
 
 def summarize(rounds: Rounds, name: str, model: nn.Module) -> dict:
     """Return the figures of one operator, as :func:`measure` returns them."""
-    from mmlesion.analysis.detectors import count_parameters
+    from harness.detectors import count_parameters
 
     return dict(
         name=name,

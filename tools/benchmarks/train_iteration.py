@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import cv2
 import numpy as np
+from harness.benchmark import BenchmarkParser, format_table
+from harness.drawn_series import KeySlice, list_key_slices, write_series
+from harness.timing import Rounds, Seconds, interleave, time_call
 
-from mmlesion.analysis.benchmark import BenchmarkParser, format_table
-from mmlesion.analysis.drawn_series import KeySlice, list_key_slices, write_series
-from mmlesion.analysis.timing import Rounds, Seconds, interleave, time_call
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
 from mmlesion.utils.freed_memory import keep_freed_memory, return_freed_memory
@@ -102,10 +102,9 @@ def iterate(
 
 def prepare(cfg: Config, folder: Path, args: argparse.Namespace) -> dict[str, Callable]:
     """Return a function for each kind that runs an iteration."""
+    from harness.detectors import build_detector
     from mmengine.dataset import Compose
     from mmengine.optim import build_optim_wrapper
-
-    from mmlesion.analysis.detectors import build_detector
 
     steps = cfg.train_dataloader.dataset.pipeline
     write_series(folder, 1, args.batch + 8, args.size, args.seed)

@@ -9,8 +9,9 @@ import operator
 import resource
 from pathlib import Path
 
-from mmlesion.analysis.benchmark import BenchmarkParser, check_size
-from mmlesion.analysis.timing import interleave, time_call
+from harness.benchmark import BenchmarkParser, check_size
+from harness.timing import interleave, time_call
+
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
 
@@ -70,9 +71,8 @@ def measure(args: argparse.Namespace) -> dict:
     if args.batch < 1:
         raise UserError(f'--batch {args.batch} must be at least 1')
     cfg = load_config(args.config)
+    from harness.detectors import build_detector, count_parameters
     from mmengine.optim import build_optim_wrapper
-
-    from mmlesion.analysis.detectors import build_detector, count_parameters
 
     model = build_detector(cfg, seed=args.seed, device=args.device).train()
     model.branches = args.branches

@@ -7,8 +7,9 @@ import operator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mmlesion.analysis.benchmark import BenchmarkParser, check_size
-from mmlesion.analysis.timing import interleave, time_call
+from harness.benchmark import BenchmarkParser, check_size
+from harness.timing import interleave, time_call
+
 from mmlesion.utils import check_range, cli
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from harness.benchmark import BenchmarkParser, format_table
+from harness.drawn_volume import add_volume_options, read_or_draw_volume
+from harness.memory import PeakMemory, check_memory
+from harness.timing import Rounds, Seconds, interleave, time_call
 from mmengine.config import DictAction
 
-from mmlesion.analysis.benchmark import BenchmarkParser, format_table
-from mmlesion.analysis.drawn_volume import add_volume_options, read_or_draw_volume
-from mmlesion.analysis.memory import PeakMemory, check_memory
-from mmlesion.analysis.timing import Rounds, Seconds, interleave, time_call
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from mmlesion.analysis.benchmark import BenchmarkParser, format_table
-from mmlesion.analysis.timing import interleave, time_call
+from harness.benchmark import BenchmarkParser, format_table
+from harness.timing import interleave, time_call
+
 from mmlesion.io.json_files import parse_json, to_json
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.openmp import POLICY
@@ -26,8 +27,8 @@ POLICIES = {'default': None, 'passive': 'PASSIVE'}
 def take_steps(count, size):
     """Take steps after one that is not timed; print the wall s of each."""
     import torch
+    from harness.detectors import build_detector, random_image
 
-    from mmlesion.analysis.detectors import build_detector, random_image
     from mmlesion.utils.configs import load_config
 
     model = build_detector(load_config(CONFIG)).train()

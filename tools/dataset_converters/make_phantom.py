@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from typing import Callable, NamedTuple
 
-from mmlesion.phantom import (
+from phantom import (
     LUNA16_OPTIONS,
     PatientOptions,
     make_deeplesion_phantom,
@@ -14,6 +14,7 @@ from mmlesion.phantom import (
     make_luna16_phantom,
     make_nih_ln_phantom,
 )
+
 from mmlesion.utils import UserError, check_range, cli
 
 

@@ -1,4 +1,4 @@
-"""Convert a checkpoint that mmlesion refuses, such as a whole module or TorchScript, to its weights.
+"""Convert a checkpoint that mmlesion refuses, such as a module or TorchScript, to its weights.
 
 A file of tensors alone is read without running anything. Any other needs --trust: torch.load then
 RUNS WHATEVER THE FILE SAYS. Give it only for a file whose maker you trust, and which came to you

@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from tqdm import tqdm
 
-from mmlesion.evaluation.functional import center_in_sphere
+from mmlesion.froc import center_in_sphere
 from mmlesion.utils import UserError
 
 if TYPE_CHECKING:

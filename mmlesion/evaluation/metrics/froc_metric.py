@@ -14,6 +14,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
+from mmlesion.froc import MatchedDetections, Protocol, froc_cases, summarize_froc
 from mmlesion.io.cases import SUFFIX, write_cases
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.structures import Detections, Lesions, Predictions
@@ -21,7 +22,6 @@ from mmlesion.utils import UserError, check_draws, check_range
 from mmlesion.visualization.froc_curve import draw_froc
 
 from ..coverage import coverage, coverage_warnings
-from ..functional import MatchedDetections, Protocol, froc_cases, summarize_froc
 from ..groups import group_lesions
 from ..tables import froc_table
 from ..tasks import (

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from mmlesion.froc import MatchedDetections, OverlapCriterion, Protocol
 from mmlesion.io.json_files import write_json
 from mmlesion.structures import Columns, Detections, GroundTruth, Predictions, to_original_frame
 from mmlesion.utils import UserError
-
-from ..functional import MatchedDetections, OverlapCriterion, Protocol
 
 
 @dataclass(frozen=True, eq=False)

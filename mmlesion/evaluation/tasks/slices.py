@@ -11,11 +11,11 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmlesion.froc import deeplesion_protocol
 from mmlesion.io.coco import box_warnings, coco_ground_truth
 from mmlesion.io.json_files import write_json
 from mmlesion.structures import Detections, file_shift
 
-from ..functional import deeplesion_protocol
 from ..segments import segment_results
 from .froc_task import (
     CollectedRun,

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from mmlesion.froc import lens_protocol, stack_boxes
 from mmlesion.io.sub_volumes import sub_volume_ground_truth
 from mmlesion.structures import Detections, to_inclusive
 
-from ..functional import lens_protocol, stack_boxes
 from .froc_task import CaseDetections, FROCTask, SampleDetections, original_boxes, predicted_by
 
 

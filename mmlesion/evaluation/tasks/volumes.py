@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from mmlesion.froc import luna16_protocol, true_negative_patients
 from mmlesion.io.luna16 import write_luna16_predictions
 from mmlesion.io.volumes import volume_ground_truth
 from mmlesion.structures import Detections, Grid
 from mmlesion.utils import UserError
 
-from ..functional import luna16_protocol, true_negative_patients
 from .froc_task import (
     CollectedRun,
     FROCTask,

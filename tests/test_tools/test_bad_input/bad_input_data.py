@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from phantom.nih_ln_layout import write_dicom
 
 from mmlesion.io.deeplesion import DL_INFO_HEADER
 from mmlesion.io.slices import write_slice
-from mmlesion.phantom.nih_ln_layout import write_dicom
 
 CONFIGS = Path(__file__).parents[3] / 'configs' / 'phantom'
 SPACING = (0.8, 0.8, 2.0)

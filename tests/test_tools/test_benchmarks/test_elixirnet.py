@@ -2,8 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
+from harness.timing import PARTS
 
-from mmlesion.analysis.timing import PARTS
 from mmlesion.utils.configs import load_config
 
 ROOT = Path(__file__).parents[3]

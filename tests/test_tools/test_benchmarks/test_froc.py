@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmlesion.evaluation.functional import deeplesion_protocol, luna16_protocol
+from mmlesion.froc import deeplesion_protocol, luna16_protocol
 
 TOOL = 'benchmarks/froc.py'
 

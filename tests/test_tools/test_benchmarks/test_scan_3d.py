@@ -2,8 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-
-from mmlesion.analysis.memory import PeakMemory
+from harness.memory import PeakMemory
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / 'tools' / 'benchmarks' / 'scan_3d.py'

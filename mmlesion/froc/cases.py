@@ -79,7 +79,7 @@ def froc_cases(matched: MatchedDetections, names: Sequence, patients: Sequence) 
 
     Returns:
         Cases: They give the curve of
-        :func:`~mmlesion.evaluation.functional.summarize_froc` where each patient counts once.
+        :func:`~mmlesion.froc.summarize_froc` where each patient counts once.
     """
     detected = matched.detected
     # lesion -> first detection that matches it -> point of the curve of that detection

@@ -1,9 +1,8 @@
 import numpy as np
 import SimpleITK as sitk
+from phantom.nih_ln_layout import write_dicom
 from pydicom import dcmread
 from pydicom.uid import UID
-
-from mmlesion.phantom.nih_ln_layout import write_dicom
 
 
 def test_slices_have_what_dicom_objects_refer_to(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any, Callable, NamedTuple
 from tqdm import tqdm
 
 PARTS = ('features', 'rpn', 'roi_head', 'total')
-"""Of a two-stage detector, as ``time_two_stage`` of :mod:`mmlesion.analysis.detectors` has them."""
+"""Of a two-stage detector, as ``time_two_stage`` of :mod:`harness.detectors` has them."""
 
 
 class Seconds(NamedTuple):

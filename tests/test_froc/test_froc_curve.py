@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 
-from mmlesion.evaluation.functional import deeplesion_protocol, evaluate_froc
+from mmlesion.froc import deeplesion_protocol, evaluate_froc
 from mmlesion.structures import Detections, Lesions
 from mmlesion.visualization.froc_axes import look_of
 from mmlesion.visualization.froc_curve import draw_froc

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from folders import digests
+from phantom import PatientOptions, make_kits19_phantom
 from scipy import ndimage
 
-from mmlesion.phantom import PatientOptions, make_kits19_phantom
 from mmlesion.utils import UserError
 
 OPTIONS = PatientOptions(size=128)

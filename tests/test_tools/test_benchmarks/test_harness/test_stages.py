@@ -5,8 +5,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-
-from mmlesion.analysis.stages import StageClock
+from harness.stages import StageClock
 
 
 def make_program():

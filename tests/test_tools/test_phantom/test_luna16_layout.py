@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from folders import digests
+from phantom import make_luna16_phantom
 
 from mmlesion.io.luna16 import find_luna16_scans, read_luna16_scan, read_lung_mask
-from mmlesion.phantom import make_luna16_phantom
 from mmlesion.utils import UserError
 
 SCANS = (5, 2)

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-
-from mmlesion.phantom.patient import PatientOptions, draw_patient
-from mmlesion.phantom.studies import move_image, study_image, study_lesions
+from phantom.patient import PatientOptions, draw_patient
+from phantom.studies import move_image, study_image, study_lesions
 
 OPTIONS = PatientOptions(size=96, slice_intervals=(5.0,), studies=(0.0, 1.0), unannotated=0.0)
 

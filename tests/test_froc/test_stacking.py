@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmlesion.evaluation.functional import link_boxes, stack_boxes
+from mmlesion.froc import link_boxes, stack_boxes
 
 
 def stack(rows, **options):
@@ -122,7 +122,7 @@ def test_links_are_the_same_however_many_pairs_are_compared_at_once(monkeypatch)
     scores, slices = generator.integers(0, 5, 300) / 4, generator.integers(0, 30, 300)
     labels = generator.integers(0, 2, 300)
     whole = link_boxes(boxes, scores, slices, labels, 0.3)
-    monkeypatch.setattr('mmlesion.evaluation.functional.stacking._MAX_PAIRS', 50)
+    monkeypatch.setattr('mmlesion.froc.stacking._MAX_PAIRS', 50)
     assert (link_boxes(boxes, scores, slices, labels, 0.3) == whole).all()
     # a track has at most one box on a slice, and none is left out in between
     for track in range(whole.max() + 1):

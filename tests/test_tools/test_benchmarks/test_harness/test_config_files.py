@@ -1,6 +1,6 @@
 import pytest
+from harness.config_files import load_configs
 
-from mmlesion.analysis.config_files import load_configs
 from mmlesion.utils import UserError
 
 

@@ -1,4 +1,4 @@
-from mmlesion.analysis.timing import Rounds, Seconds, interleave, time_call
+from harness.timing import Rounds, Seconds, interleave, time_call
 
 
 def test_rounds_change_direction_and_leave_the_warm_up_out():

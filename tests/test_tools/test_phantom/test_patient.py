@@ -1,11 +1,10 @@
 """Patients that are put together by hand."""
 
 import numpy as np
-
-from mmlesion.phantom.anatomy import Organ, Rib, Trunk
-from mmlesion.phantom.lesions import Lesion, Profile
-from mmlesion.phantom.patient import Patient, PatientOptions, Site, Study, render
-from mmlesion.phantom.shapes import Lobes
+from phantom.anatomy import Organ, Rib, Trunk
+from phantom.lesions import Lesion, Profile
+from phantom.patient import Patient, PatientOptions, Site, Study, render
+from phantom.shapes import Lobes
 
 TABLE = Organ('table', (0, 0, 4), (1, 1, 1), 2, -150.0)
 

@@ -1,8 +1,7 @@
 import mmap
 
 import numpy as np
-
-from mmlesion.analysis.memory import PeakMemory
+from harness.memory import PeakMemory
 
 
 def test_memory_is_seen():

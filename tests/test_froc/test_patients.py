@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmlesion.evaluation.functional import (
+from mmlesion.froc import (
     MatchedDetections,
     luna16_protocol,
     true_negative_patients,

@@ -8,17 +8,17 @@ import cv2
 import numpy as np
 import pytest
 from folders import digests
-from scipy.stats import ks_2samp
-
-from mmlesion.io.deeplesion import DL_INFO_HEADER
-from mmlesion.io.slices import merge_ranges
-from mmlesion.phantom import (
+from phantom import (
     PatientOptions,
     draw_patient,
     make_deeplesion_phantom,
 )
-from mmlesion.phantom.lesions import LESION_LOOKS, draw_profile, recist, sample_extents
-from mmlesion.phantom.shapes import Grid, Lobes, Section, blend, coverage
+from phantom.lesions import LESION_LOOKS, draw_profile, recist, sample_extents
+from phantom.shapes import Grid, Lobes, Section, blend, coverage
+from scipy.stats import ks_2samp
+
+from mmlesion.io.deeplesion import DL_INFO_HEADER
+from mmlesion.io.slices import merge_ranges
 from mmlesion.utils import OutputError, UserError
 
 OPTIONS = PatientOptions(size=160)

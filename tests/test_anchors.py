@@ -7,7 +7,7 @@ import torch
 from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmdet.structures.bbox import bbox_overlaps
 
-from mmlesion.analysis.anchors import (
+from mmlesion.anchors import (
     OBJECTIVES,
     RETINANET_RATIO_PAIRS,
     RETINANET_SCALES,
@@ -153,7 +153,7 @@ def test_grid_overlap_where_levels_have_the_same_side():
     ],
 )
 def test_loss_of_a_population_is_that_of_each_set(name, plain, monkeypatch, shapes, population):
-    monkeypatch.setattr('mmlesion.analysis.anchors.BLOCK', 3 * len(shapes))
+    monkeypatch.setattr('mmlesion.anchors.BLOCK', 3 * len(shapes))
     losses = AlignedOverlap(shapes, SIZES).mean_loss(*population, OBJECTIVES[name])
     expected = [plain(plain_aligned(shapes, *values, SIZES)).mean() for values in zip(*population)]
     assert losses == pytest.approx(expected, rel=1e-12)

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmlesion.evaluation.functional import (
+from mmlesion.evaluation.groups import diameter_groups, lesion_type_groups
+from mmlesion.froc import (
     OverlapCriterion,
     Protocol,
     box_overlaps,
@@ -19,7 +20,6 @@ from mmlesion.evaluation.functional import (
     matching,
     slice_overlaps,
 )
-from mmlesion.evaluation.groups import diameter_groups, lesion_type_groups
 from mmlesion.structures import Detections, Lesions
 
 spec = importlib.util.spec_from_file_location(

@@ -3,8 +3,7 @@
 import hashlib
 
 import pytest
-
-from mmlesion.phantom import (
+from phantom import (
     LUNA16_OPTIONS,
     PatientOptions,
     make_kits19_phantom,

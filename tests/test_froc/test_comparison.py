@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmlesion.evaluation.functional import (
+from mmlesion.froc import (
     MatchedDetections,
     compare_rows,
     deeplesion_protocol,

@@ -1,6 +1,5 @@
+from harness.detectors import without_pretrained
 from mmengine.config import Config
-
-from mmlesion.analysis.detectors import without_pretrained
 
 
 def test_weights_to_download_are_left_out_everywhere():

@@ -1,8 +1,8 @@
 import json
 
 import pytest
+from harness.benchmark import BenchmarkParser, format_table
 
-from mmlesion.analysis.benchmark import BenchmarkParser, format_table
 from mmlesion.utils import UserError
 
 

@@ -1,0 +1,1 @@
+"""Timing and memory measurement of the benchmarks. Import its modules by name."""
