@@ -75,10 +75,10 @@ BUT = (
 SHARED_NAMES = {
     'cases',
     'deeplesion',
-    'lesions',
     'luna16',
     'matching',
     'proposal_patches',
+    'registration',
     'segments',
     'series',
     'slices',

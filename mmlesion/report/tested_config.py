@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmlesion.evaluation.groups import group_lesions
-from mmlesion.froc import PER_IMAGE_FP_RATES, OverlapCriterion, Protocol
+from mmlesion.evaluation.tasks import SliceTask
+from mmlesion.froc import Protocol
 from mmlesion.io.coco import coco_ground_truth, read_results_of
 from mmlesion.io.json_files import read_json
 from mmlesion.utils import UserError
 
 from .froc_report import write_froc_report
 from .shown_test_set import Slices
+
+_RULES = ('overlap', 'iou_thr', 'inclusive', 'fp_levels', 'max_per_item')
+"""Options of FROCMetric that the task makes a protocol of."""
 
 
 class TestedConfig(NamedTuple):
@@ -58,9 +62,9 @@ def read_tested_config(
     content = read_json(metric['ann_file'])
     if 'sub_volumes' in content or 'images' not in content:
         raise UserError(f'--report shows slices, but {metric["ann_file"]} has none: leave it out')
-    if groups:  # before the test, which takes long
-        lesions = coco_ground_truth(content, metric['ann_file']).lesions
-        group_lesions(lesions.attributes, groups, metric['ann_file'])
+    task = SliceTask(content, metric['ann_file'])
+    # before the test, which takes long
+    group_lesions(task.truth.lesions.attributes, groups, metric['ann_file'])
     # the innermost one: wrappers hold what they wrap as their own ``dataset``
     dataset = cfg['test_dataloader']['dataset']
     while 'dataset' in dataset:
@@ -74,14 +78,7 @@ def read_tested_config(
         images=os.path.join(
             dataset.get('data_root') or '', (dataset.get('data_prefix') or {}).get('img', '')
         ),
-        protocol=Protocol(
-            OverlapCriterion(
-                metric.get('overlap') or 'iou',
-                metric.get('iou_thr') or 0.5,
-                metric.get('inclusive', True),
-            ),
-            PER_IMAGE_FP_RATES,
-        ),
+        protocol=task.build_protocol(**{name: metric[name] for name in _RULES if name in metric}),
         groups=groups,
         outfile_prefix=chosen,
         options={} if prefix else {f'{place}.outfile_prefix': chosen},

@@ -72,12 +72,15 @@ class Detections(Columns):
         geometry (ndarray): (n, k) float, boxes or centers, as the criterion takes them.
         score (ndarray): (n,) float.
         label (ndarray, optional): (n,) int classes. Without them a detection may match any lesion.
+        segments (list[dict | None], optional): (n,) each one's own segment as COCO results have it;
+            None of a model without masks.
     """
 
     case: np.ndarray
     geometry: np.ndarray
     score: np.ndarray
     label: np.ndarray | None = None
+    segments: list | None = None
 
 
 @dataclass(frozen=True, eq=False)

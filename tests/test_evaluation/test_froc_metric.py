@@ -13,7 +13,7 @@ from mmlesion.evaluation import FROCMetric
 from mmlesion.evaluation.metrics import froc_metric
 from mmlesion.froc import froc, match
 from mmlesion.io.cases import read_cases
-from mmlesion.utils import OptionError, UserError
+from mmlesion.utils import UserError
 
 CLASSES = ('liver', 'lung')
 
@@ -232,7 +232,7 @@ def test_bad_input(ann_file, tmp_path):
     metric.dataset_meta = {'classes': ('nodule',)}
     with pytest.raises(UserError, match='none of the classes nodule'):
         evaluate(metric)
-    with pytest.raises(OptionError, match='iou_threshold'):
+    with pytest.raises(TypeError, match='iou_threshold'):
         build(ann_file, iou_threshold=0.5)
     with pytest.raises(ValueError, match='giou'):
         build(ann_file, overlap='giou')

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 from mmdet.registry import METRICS
@@ -14,7 +13,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
-from mmlesion.froc import MatchedDetections, Protocol, froc_cases, summarize_froc
+from mmlesion.froc import MatchedDetections, froc_cases, summarize_froc
 from mmlesion.io.cases import SUFFIX, write_cases
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.structures import Detections, Lesions, Predictions
@@ -24,17 +23,7 @@ from mmlesion.visualization.froc_curve import draw_froc
 from ..coverage import coverage, coverage_warnings
 from ..groups import group_lesions
 from ..tables import froc_table
-from ..tasks import (
-    CaseDetections,
-    CollectedRun,
-    FROCTask,
-    MatchedRun,
-    OverlapOptions,
-    SampleDetections,
-    SliceTask,
-    SubVolumeTask,
-    VolumeTask,
-)
+from ..tasks import FROCTask, SampleDetections, SliceTask, SubVolumeTask, VolumeTask
 
 
 @METRICS.register_module()
@@ -131,8 +120,9 @@ class FROCMetric(BaseMetric):
         self.task = _build_task(self.content, ann_file, fold)
         self.truth = self.task.truth
         # checked here, before a training begins, and not at its first validation
-        criterion = self.task.build_criterion(OverlapOptions(overlap, iou_thr, inclusive))
-        self.protocol = _build_protocol(self.task, criterion, fp_levels, max_per_item)
+        self.protocol = self.task.build_protocol(
+            overlap, iou_thr, inclusive, fp_levels, max_per_item
+        )
         self.groups = group_lesions(self.truth.lesions.attributes, groups, ann_file)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -147,7 +137,8 @@ class FROCMetric(BaseMetric):
         for sample in data_samples:
             parsed = self.task.parse_sample(sample)
             if self.outfile_prefix is not None:
-                parsed = replace(parsed, segments=self.task.parse_segments(sample))
+                segments = self.task.parse_segments(sample)
+                parsed = replace(parsed, detections=replace(parsed.detections, segments=segments))
             self.results.append(parsed)
 
     def compute_metrics(self, results: list[SampleDetections]) -> dict[str, float]:
@@ -160,17 +151,16 @@ class FROCMetric(BaseMetric):
             dict[str, float]: Names and values of the results.
         """
         categories = self._categories()
-        collected = self._collect(results, np.array(list(categories)))
+        predictions = self._collect(results, np.array(list(categories)))
         if self.outfile_prefix is not None:
-            self.task.write(self.outfile_prefix, collected)
+            self.task.write(self.outfile_prefix, predictions.detections)
         if self.format_only:
             return {}
-        self._warn(collected.predictions, categories)
-        detections = collected.predictions.detections
+        self._warn(predictions, categories)
+        detections = replace(predictions.detections, segments=None)
         matched = self._match(detections, self._lesions(categories))
-        run = MatchedRun(detections, matched, list(categories), self.class_agnostic)
-        result = self._evaluate(run, categories)
-        result.update(coverage(self.truth, collected.predictions))
+        result = self._evaluate(detections, matched, categories)
+        result.update(coverage(self.truth, predictions))
         self._report(result)
         if self.outfile_prefix is not None:
             cases = froc_cases(matched, self.truth.cases, self.truth.patients)
@@ -188,13 +178,12 @@ class FROCMetric(BaseMetric):
 
     def _collect(
         self, results: Sequence[SampleDetections], category_ids: np.ndarray
-    ) -> CollectedRun:
+    ) -> Predictions:
         """Bring the predictions of all processes into the order of the annotation file."""
         # Several processes may have seen the same sample, to give all of them equally many.
         samples = {sample.sample_id: sample for sample in results}
-        unlisted = self.task.merge_samples(samples.values())
-        listed = {case: unlisted.pop(case) for case in self.truth.cases if case in unlisted}
-        detections = self._concatenate(listed)
+        by_case = self.task.merge_samples(samples.values())
+        detections, unlisted = self._concatenate(by_case)
         assert detections.label is not None  # of the model's classes
         highest = int(detections.label.max(initial=0))
         if highest >= len(category_ids):
@@ -206,19 +195,22 @@ class FROCMetric(BaseMetric):
         # from the detector's labels to the ids of the annotation file
         detections = replace(detections, label=category_ids[detections.label])
         num_unknown = sum(map(len, unlisted.values()))
-        predictions = Predictions(detections, list(unlisted), num_unknown)
-        return CollectedRun(predictions, _collect_segments(samples, listed))
+        return Predictions(detections, list(unlisted), num_unknown)
 
-    def _concatenate(self, by_case: Mapping[Any, CaseDetections]) -> Detections:
-        """Return the detections of listed cases, with the index of each one's case in the file."""
-        nothing = CaseDetections(
-            np.empty((0, self.task.geometry_dim)), np.empty(0), np.empty(0, dtype=int)
-        )
-        # No detections at all still have the columns of detections.
-        joined = CaseDetections.concat([nothing, *by_case.values()])
-        counts = [len(by_case.get(case, ())) for case in self.truth.cases]
-        case = np.repeat(np.arange(len(counts)), counts)
-        return Detections(case, joined.geometry, joined.score, joined.label)
+    def _concatenate(
+        self, by_case: Mapping[Any, Detections]
+    ) -> tuple[Detections, dict[Any, Detections]]:
+        """Return the detections of the file's cases, in its order, and those of other cases."""
+        unlisted = dict(by_case)
+        # no detections at all still have the columns of detections
+        masked = any(part.segments is not None for part in by_case.values())
+        nothing, no_geometry = np.empty(0, dtype=int), np.empty((0, self.task.geometry_dim))
+        parts = [Detections(nothing, no_geometry, np.empty(0), nothing, [] if masked else None)]
+        for index, case in enumerate(self.truth.cases):
+            if case in unlisted:
+                part = unlisted.pop(case)
+                parts.append(replace(part, case=np.full(len(part), index)))
+        return Detections.concat(parts), unlisted
 
     def _warn(self, predictions: Predictions, categories: Mapping[int, str]) -> None:
         """Warn if predictions are missing or unknown, or if no lesion counts."""
@@ -232,17 +224,19 @@ class FROCMetric(BaseMetric):
                 logging.WARNING,
             )
 
-    def _evaluate(self, run: MatchedRun, categories: Mapping[int, str]) -> dict:
+    def _evaluate(
+        self, detections: Detections, matched: MatchedDetections, categories: Mapping[int, str]
+    ) -> dict:
         """Return the FROC over all classes, the task's own scores, and each class's FROC."""
         # Groups are of all lesions of the file; those of other categories are not evaluated.
         chosen = self._chosen(categories)
         member_of = {name: member[chosen] for name, member in self.groups.items()}
-        result = summarize_froc(run.matched, member_of, self.bootstrap, self.seed)
-        result.update(self.task.extra_scores(run))
+        result = summarize_froc(matched, member_of, self.bootstrap, self.seed)
+        result.update(self.task.extra_scores(detections, matched, list(categories)))
         if self.classwise and not self.class_agnostic:
             result['classwise'] = {}
             for category, name in categories.items():
-                result['classwise'][name] = self._class_froc(run.detections, category)
+                result['classwise'][name] = self._class_froc(detections, category)
         return result
 
     def _class_froc(self, detections: Detections, category: int) -> dict:
@@ -289,29 +283,6 @@ def _build_task(content: Any, ann_file: str, fold: int | Sequence[int] | None) -
     if isinstance(content, dict) and 'sub_volumes' in content:
         return SubVolumeTask(content, ann_file)
     return SliceTask(content, ann_file)
-
-
-def _build_protocol(
-    task: FROCTask,
-    criterion: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    fp_rates: Sequence[float] | None,
-    max_per_case: int | None,
-) -> Protocol:
-    """Return the rules: the task's own where an option is not given."""
-    default = task.default_rules
-    return replace(
-        default,
-        criterion=criterion,
-        fp_rates=tuple(fp_rates or default.fp_rates),
-        max_per_case=max_per_case or default.max_per_case,
-    )
-
-
-def _collect_segments(samples: Mapping[Any, SampleDetections], listed: Iterable) -> list | None:
-    """Return each detection's segment, in the order of the listed cases; None without masks."""
-    if all(sample.segments is None for sample in samples.values()):
-        return None
-    return list(chain.from_iterable(samples[case].segments or () for case in listed))
 
 
 def _scalars(result: dict) -> dict[str, float]:

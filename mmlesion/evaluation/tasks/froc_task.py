@@ -4,30 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 
 from mmlesion.froc import MatchedDetections, OverlapCriterion, Protocol
 from mmlesion.io.json_files import write_json
-from mmlesion.structures import Columns, Detections, GroundTruth, Predictions, to_original_frame
+from mmlesion.structures import Detections, GroundTruth, to_original_frame
 from mmlesion.utils import UserError
-
-
-@dataclass(frozen=True, eq=False)
-class CaseDetections(Columns):
-    """The n detections of a case: an image, a volume or a sub-volume, or of a part of it.
-
-    Attributes:
-        geometry (ndarray): (n, k) boxes or spheres.
-        score (ndarray): (n,) float.
-        label (ndarray): (n,) int, indices into the detector's classes.
-    """
-
-    geometry: np.ndarray
-    score: np.ndarray
-    label: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,80 +24,37 @@ class SampleDetections:
     Attributes:
         sample_id (Hashable): What the sample shows; of two samples with the same id one counts.
         case (Hashable): The image, volume or sub-volume that it belongs to.
-        detections (CaseDetections): On or in it.
+        detections (Detections): On or in it. The index of the case is not known yet, and 0.
+            Labels are indices into the detector's classes.
         slice_index (float, optional): Of a slice, its number in its sub-volume; of a position
             between two, a fraction.
-        segments (list[dict | None], optional): Of each detection its own segment as COCO results
-            have it; None of a sample without masks.
         grid_steps (int): Positions from a slice to the next.
     """
 
     sample_id: Hashable
     case: Hashable
-    detections: CaseDetections
+    detections: Detections
     slice_index: float | None = None
-    segments: list | None = None
     grid_steps: int = 1
 
 
-class CollectedRun(NamedTuple):
-    """The detections of a test run, in the order of the annotation file.
-
-    Args:
-        predictions (Predictions): Of all cases, labels are category ids.
-        segments (list[dict | None], optional): Of each detection its own segment as COCO results
-            have it; None of a model without masks.
-    """
-
-    predictions: Predictions
-    segments: list | None = None
-
-
-class OverlapOptions(NamedTuple):
-    """The options of :class:`~mmlesion.evaluation.FROCMetric` that say when a detection matches.
-
-    Args:
-        overlap (str, optional): The overlap of boxes, or 'center_in_sphere'; None for the task's.
-        iou_thr (float, optional): The least overlap of boxes that matches; None for the task's.
-        inclusive (bool): Whether a box covers its last pixel.
-    """
-
-    overlap: str | None = None
-    iou_thr: float | None = None
-    inclusive: bool = True
-
-
-class MatchedRun(NamedTuple):
-    """The result of matching all detections of a test run.
-
-    Args:
-        detections (Detections): Of all cases, labels are category ids.
-        matched (MatchedDetections): The same, matched with the lesions of these categories.
-        category_ids (Sequence[int]): The categories that are evaluated.
-        class_agnostic (bool): Whether a detection may match lesions of any class.
-    """
-
-    detections: Detections
-    matched: MatchedDetections
-    category_ids: Sequence[int]
-    class_agnostic: bool
-
-
-def predicted_by(sample: Mapping) -> CaseDetections:
-    """Return what a detector predicts for a sample, in the sample's frame."""
+def predicted_by(sample: Mapping) -> Detections:
+    """Return what a detector predicts for a sample, in the sample's frame, as of case 0."""
     predicted = sample['pred_instances']
-    return CaseDetections(
+    score = predicted['scores'].cpu().numpy()
+    return Detections(
+        case=np.zeros(len(score), dtype=int),
         geometry=predicted['bboxes'].cpu().numpy(),
-        score=predicted['scores'].cpu().numpy(),
+        score=score,
         label=predicted['labels'].cpu().numpy(),
     )
 
 
-def original_boxes(detections: CaseDetections, sample: Mapping, image: Mapping) -> np.ndarray:
+def original_boxes(detections: Detections, sample: Mapping, image: Mapping) -> np.ndarray:
     """Return the boxes on a slice in the frame of the original slice.
 
     Args:
-        detections (CaseDetections): Boxes (n, 4) x1, y1, x2, y2 in px.
+        detections (Detections): Boxes (n, 4) x1, y1, x2, y2 in px.
         sample (Mapping): The sample that they were predicted for.
         image (Mapping): What the annotation file says of the slice; empty if it is not listed.
 
@@ -163,13 +105,39 @@ class FROCTask(ABC):
     def to_records(self, detections: Detections) -> Any:
         """Return detections, whose labels are category ids, as lists and dicts for JSON."""
 
-    def build_criterion(self, options: OverlapOptions) -> Callable:
+    def build_protocol(
+        self,
+        overlap: str | None = None,
+        iou_thr: float | None = None,
+        inclusive: bool = True,
+        fp_levels: Sequence[float] | None = None,
+        max_per_item: int | None = None,
+    ) -> Protocol:
+        """Return the rules: :attr:`default_rules` where an option is not given.
+
+        Args:
+            overlap (str, optional): The overlap of boxes, or 'center_in_sphere'.
+            iou_thr (float, optional): The least overlap of boxes that matches.
+            inclusive (bool): Whether a box covers its last pixel.
+            fp_levels (Sequence[float], optional): False positives per case.
+            max_per_item (int, optional): The most detections of a case.
+        """
+        return replace(
+            self.default_rules,
+            criterion=self.build_criterion(overlap, iou_thr, inclusive),
+            fp_rates=tuple(fp_levels or self.default_rules.fp_rates),
+            max_per_case=max_per_item or self.default_rules.max_per_case,
+        )
+
+    def build_criterion(
+        self, overlap: str | None, iou_thr: float | None, inclusive: bool
+    ) -> Callable:
         """Return which pairs of a detection and a lesion match; of boxes, by their overlap."""
         default = cast('OverlapCriterion', self.default_rules.criterion)
         return OverlapCriterion(
-            options.overlap or default.metric,
-            default.threshold if options.iou_thr is None else options.iou_thr,
-            options.inclusive,
+            overlap or default.metric,
+            default.threshold if iou_thr is None else iou_thr,
+            inclusive,
         )
 
     def order_classes(self, classes: Sequence[str], categories: Sequence[str]) -> list[str]:
@@ -191,14 +159,23 @@ class FROCTask(ABC):
         """Return the segment of each detection of a sample; None where there are no masks."""
         return None
 
-    def merge_samples(self, samples: Iterable[SampleDetections]) -> dict[Hashable, CaseDetections]:
+    def merge_samples(self, samples: Iterable[SampleDetections]) -> dict[Hashable, Detections]:
         """Return the detections of each case; here a sample is a case."""
         return {sample.case: sample.detections for sample in samples}
 
-    def write(self, prefix: str, run: CollectedRun) -> None:
+    def write(self, prefix: str, detections: Detections) -> None:
         """Write the detections as files whose names begin with ``prefix``."""
-        write_json(self.to_records(run.predictions.detections), prefix + self.results_suffix)
+        write_json(self.to_records(detections), prefix + self.results_suffix)
 
-    def extra_scores(self, run: MatchedRun) -> dict:
-        """Return the scores beside the FROC by name; here there are none."""
+    def extra_scores(
+        self, detections: Detections, matched: MatchedDetections, category_ids: Sequence[int]
+    ) -> dict:
+        """Return the scores beside the FROC by name; here there are none.
+
+        Args:
+            detections (Detections): Of all cases, in their order; labels are category ids.
+            matched (MatchedDetections): The same, matched with the lesions of these categories;
+                without labels where a detection may match lesions of any class.
+            category_ids (Sequence[int]): The categories that are evaluated.
+        """
         return {}

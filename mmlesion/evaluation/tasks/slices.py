@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
@@ -11,20 +11,13 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmlesion.froc import deeplesion_protocol
+from mmlesion.froc import MatchedDetections, deeplesion_protocol
 from mmlesion.io.coco import box_warnings, coco_ground_truth
 from mmlesion.io.json_files import write_json
 from mmlesion.structures import Detections, file_shift
 
 from ..segments import segment_results
-from .froc_task import (
-    CollectedRun,
-    FROCTask,
-    MatchedRun,
-    SampleDetections,
-    original_boxes,
-    predicted_by,
-)
+from .froc_task import FROCTask, SampleDetections, original_boxes, predicted_by
 
 MAP_THRESHOLDS = np.linspace(0.5, 0.9, 9)
 
@@ -81,26 +74,28 @@ class SliceTask(FROCTask):
             for image_id, box, score, category in zip(image_ids, *columns)
         ]
 
-    def write(self, prefix: str, run: CollectedRun) -> None:
+    def write(self, prefix: str, detections: Detections) -> None:
         """Write ``<prefix>.bbox.json`` and, of a model with masks, ``<prefix>.segm.json``."""
-        records = self.to_records(run.predictions.detections)
+        records = self.to_records(detections)
         write_json(records, prefix + self.results_suffix)
-        if run.segments is not None:
-            pairs = zip(records, run.segments)
+        if detections.segments is not None:
+            pairs = zip(records, detections.segments)
             segmented = [{**record, **segment} for record, segment in pairs if segment]
             write_json(segmented, f'{prefix}.segm.json')
 
-    def extra_scores(self, run: MatchedRun) -> dict:
+    def extra_scores(
+        self, detections: Detections, matched: MatchedDetections, category_ids: Sequence[int]
+    ) -> dict:
         """Return COCO's ``mAP`` over IoU 0.5:0.05:0.9, at most 100 detections per image.
 
         It is NaN if there are no lesions.
         """
         truth = self._coco_api(self._coco_lesions())
-        detected = self._coco_api(_as_annotations(self.to_records(run.detections)))
+        detected = self._coco_api(_as_annotations(self.to_records(detections)))
         with redirect_stdout(StringIO()):
             evaluation = COCOeval(truth, detected, 'bbox')
-            evaluation.params.catIds = list(run.category_ids)
-            evaluation.params.useCats = int(not run.class_agnostic)
+            evaluation.params.catIds = list(category_ids)
+            evaluation.params.useCats = int(matched.detections.label is not None)
             evaluation.params.iouThrs = MAP_THRESHOLDS
             evaluation.params.maxDets = [100]
             evaluation.params.areaRng = [[0, 1e10]]

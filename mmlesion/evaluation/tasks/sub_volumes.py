@@ -12,7 +12,7 @@ from mmlesion.froc import lens_protocol, stack_boxes
 from mmlesion.io.sub_volumes import sub_volume_ground_truth
 from mmlesion.structures import Detections, to_inclusive
 
-from .froc_task import CaseDetections, FROCTask, SampleDetections, original_boxes, predicted_by
+from .froc_task import FROCTask, SampleDetections, original_boxes, predicted_by
 
 
 class SubVolumeTask(FROCTask):
@@ -70,7 +70,7 @@ class SubVolumeTask(FROCTask):
             grid_steps=sample.get('grid_steps', 1),
         )
 
-    def merge_samples(self, samples: Iterable[SampleDetections]) -> dict[Hashable, CaseDetections]:
+    def merge_samples(self, samples: Iterable[SampleDetections]) -> dict[Hashable, Detections]:
         """Stack the boxes of each sub-volume's slices; 3D boxes stay as they are.
 
         Returns:
@@ -78,7 +78,7 @@ class SubVolumeTask(FROCTask):
             annotation, scores and labels.
         """
         slices: dict[Hashable, list[SampleDetections]] = defaultdict(list)
-        proposals: dict[Hashable, list[CaseDetections]] = defaultdict(list)
+        proposals: dict[Hashable, list[Detections]] = defaultdict(list)
         for sample in samples:
             if sample.slice_index is None:
                 proposals[sample.case].append(sample.detections)
@@ -86,7 +86,7 @@ class SubVolumeTask(FROCTask):
                 slices[sample.case].append(sample)
         merged = {name: _stack(parts) for name, parts in slices.items()}
         for name, boxes in proposals.items():
-            merged[name] = CaseDetections.concat(boxes)
+            merged[name] = Detections.concat(boxes)
         return merged
 
     def to_records(self, detections: Detections) -> dict[str, list]:
@@ -98,10 +98,11 @@ class SubVolumeTask(FROCTask):
         return records
 
 
-def _stack(slices: list[SampleDetections]) -> CaseDetections:
+def _stack(slices: list[SampleDetections]) -> Detections:
     """Stack the boxes on the slices of a sub-volume to 3D boxes."""
     on_slices = [one.detections for one in slices]
-    flat = CaseDetections.concat(on_slices)
+    flat = Detections.concat(on_slices)
+    assert flat.label is not None  # of the detector's classes
     positions = np.array([one.slice_index for one in slices])
     steps = max(one.grid_steps for one in slices)
     # (n,): the slice's position once for each of its boxes
@@ -110,4 +111,4 @@ def _stack(slices: list[SampleDetections]) -> CaseDetections:
         flat.geometry, flat.score, slice_of_box, flat.label, grid_steps=steps
     )
     # The manual annotation names the last px and slice.
-    return CaseDetections(to_inclusive(boxes), scores, labels)
+    return Detections(np.zeros(len(scores), int), to_inclusive(boxes), scores, labels)

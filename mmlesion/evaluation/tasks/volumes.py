@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from mmlesion.froc import luna16_protocol, true_negative_patients
+from mmlesion.froc import MatchedDetections, luna16_protocol, true_negative_patients
 from mmlesion.io.luna16 import write_luna16_predictions
 from mmlesion.io.volumes import volume_ground_truth
 from mmlesion.structures import Detections, Grid
 from mmlesion.utils import UserError
 
-from .froc_task import (
-    CollectedRun,
-    FROCTask,
-    MatchedRun,
-    OverlapOptions,
-    SampleDetections,
-    predicted_by,
-)
+from .froc_task import FROCTask, SampleDetections, predicted_by
 
 CENTER_IN_SPHERE = 'center_in_sphere'
 
@@ -46,16 +39,17 @@ class VolumeTask(FROCTask):
     ) -> None:
         self.truth = volume_ground_truth(content, ann_file, fold)
 
-    def build_criterion(self, options: OverlapOptions) -> Callable:
+    def build_criterion(
+        self, overlap: str | None, iou_thr: float | None, inclusive: bool
+    ) -> Callable:
         """Return LUNA16's criterion, the only one.
 
         Raises:
             UserError: If the overlap is one of boxes.
         """
-        if options.overlap not in (None, CENTER_IN_SPHERE, 'centre_in_sphere'):
+        if overlap not in (None, CENTER_IN_SPHERE, 'centre_in_sphere'):
             raise UserError(
-                f'overlap={options.overlap!r} is for boxes: volumes are evaluated by '
-                f'{CENTER_IN_SPHERE}'
+                f'overlap={overlap!r} is for boxes: volumes are evaluated by {CENTER_IN_SPHERE}'
             )
         return self.default_rules.criterion
 
@@ -86,12 +80,13 @@ class VolumeTask(FROCTask):
             records.append(record)
         return records
 
-    def write(self, prefix: str, run: CollectedRun) -> None:
+    def write(self, prefix: str, detections: Detections) -> None:
         """Write ``<prefix>.bbox.json``, spheres, and ``<prefix>.csv``, a LUNA16 submission."""
-        super().write(prefix, run)
-        detections = run.predictions.detections
+        super().write(prefix, detections)
         write_luna16_predictions(f'{prefix}.csv', self.truth.cases, detections)
 
-    def extra_scores(self, run: MatchedRun) -> dict:
+    def extra_scores(
+        self, detections: Detections, matched: MatchedDetections, category_ids: Sequence[int]
+    ) -> dict:
         """Return the True Negative Patient score."""
-        return true_negative_patients(run.matched)
+        return true_negative_patients(matched)
