@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
+import msgspec
 import numpy as np
 
-from mmlesion.structures import Columns, GroundTruth, Lesions, Predictions, file_shift
+from mmlesion.structures import Detections, GroundTruth, Lesions, Predictions, file_shift
 from mmlesion.utils import UserError
 
 from .attributes import lesion_attributes
@@ -24,7 +25,6 @@ from .checks import (
     to_whole_numbers,
 )
 from .json_files import read_json, read_json_list
-from .number_columns import parse_number_columns
 from .schema import check_flags, is_ignored
 
 MIN_SIDE = 1
@@ -164,6 +164,20 @@ def _attributes(annotations: Sequence[Mapping], where: str) -> dict[str, np.ndar
     return attributes
 
 
+class Result(msgspec.Struct, gc=False):
+    """A detection, as COCO's results have it.
+
+    Attributes:
+        image_id (int | float | str): Its image.
+        bbox (tuple[float]): x, y, w, h px.
+        score (float): Its score.
+    """
+
+    image_id: Union[int, float, str]  # noqa: UP007 (evaluated, in Python 3.9 too)
+    bbox: tuple[float, float, float, float]
+    score: float
+
+
 def read_coco_results(path: str | Path, items: list) -> Predictions:
     """Read a COCO results file: a list of ``image_id, bbox, score``, as CocoMetric writes it.
 
@@ -175,20 +189,18 @@ def read_coco_results(path: str | Path, items: list) -> Predictions:
         Predictions: Boxes x, y, x + w, y + h in px; labels are category ids, where there are any.
     """
     index = dict(zip(items, range(len(items))))
-    parts: dict[str, list[np.ndarray]] = {'item': [], 'boxes': [], 'scores': []}
-    unknown: dict[Any, None] = {}
-    offset = 0
-    what = 'results, each with image_id, bbox and score'
-    for records in read_json_list(path, what, _fast_parser(items)):
-        if isinstance(records, list):
-            records = _parse_results(records, index, path, offset)
-        for name, column in parts.items():
-            column.append(getattr(records, name))
-        unknown.update(dict.fromkeys(records.unknown))
-        offset += len(records)
-    # one by one, each of which frees its parts
-    item, boxes, scores = (np.concatenate(parts.pop(name)) for name in ('item', 'boxes', 'scores'))
-    return Predictions.of_listed(item, boxes, scores, list(unknown))
+    parts: list[Predictions] = []
+    where, count = f'{path}: result', 0
+    for records in read_json_list(path, Result, 'result'):
+        found = look_up([record.image_id for record in records], index, path)
+        boxes = to_numbers([one.bbox for one in records], 4, f'{where}, "bbox"', offset=count)
+        scores = to_numbers([one.score for one in records], None, f'{where}, "score"', offset=count)
+        parts.append(Predictions.of_listed(found.item, _corners(boxes), scores, found.missing))
+        count += len(records)
+    unknown = dict.fromkeys(chain.from_iterable(part.unknown_cases for part in parts))
+    num_unknown = sum(part.num_unknown for part in parts)
+    detections = Detections.concat(part.detections for part in parts)
+    return Predictions(detections, list(unknown), num_unknown)
 
 
 def read_results_of(path: str | Path, truth: GroundTruth) -> Predictions:
@@ -209,59 +221,6 @@ def read_results_of(path: str | Path, truth: GroundTruth) -> Predictions:
             'images as --gt'
         )
     return predictions
-
-
-@dataclass(frozen=True, eq=False)
-class _Results(Columns):
-    """Columns of some results of a file, and the images among them that are not listed."""
-
-    item: np.ndarray
-    boxes: np.ndarray
-    scores: np.ndarray
-    unknown: list
-
-
-def _fast_parser(items: list) -> Callable[[bytes], _Results | None]:
-    """Return a parser of results that hold numbers alone, for images whose ids are numbers."""
-    if not items or not all(type(item) is int and abs(item) < 1 << 53 for item in items):
-        return lambda text: None
-    # ids[i] is the id of items[order[i]], in ascending order for searchsorted
-    order = np.argsort(items)
-    ids = np.array(items)[order]
-
-    def parse(text: bytes) -> _Results | None:
-        columns = parse_number_columns(text)
-        if columns is None or not {'image_id', 'bbox', 'score'} <= columns.keys():
-            return None
-        image_id, boxes, scores = columns['image_id'], columns['bbox'], columns['score']
-        if boxes.shape[1:] != (4,) or image_id.ndim > 1 or scores.ndim > 1:
-            return None
-        # where each id would be inserted: it is listed only if the id there is its own
-        place = np.searchsorted(ids, image_id).clip(max=len(ids) - 1)
-        item = np.where(ids[place] == image_id, order[place], -1)
-        unknown = dict.fromkeys(image_id[item < 0].tolist())
-        return _Results(item, _corners(boxes), scores.copy(), [_whole(one) for one in unknown])
-
-    return parse
-
-
-def _whole(number: float) -> int | float:
-    return int(number) if number.is_integer() else number
-
-
-def _parse_results(
-    records: list, index: Mapping[Any, int], path: str | Path, offset: int
-) -> _Results:
-    """Check records of a results file, of which ``offset`` come before them."""
-    where = f'{path}: result'
-
-    def column(key: str) -> list:
-        return get_column(records, key, where, offset)
-
-    boxes = to_numbers(column('bbox'), 4, f'{where}, "bbox"', offset=offset)
-    scores = to_numbers(column('score'), None, f'{where}, "score"', offset=offset)
-    found = look_up(column('image_id'), index, path)
-    return _Results(found.item, _corners(boxes), scores, found.missing)
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from mmlesion.utils import UserError
-from mmlesion.utils.collector import collector_paused
 
 from .atomic import atomic_write
+
+Record = TypeVar('Record')
 
 _BLOCK = 1 << 24  # bytes of a list that are parsed at once
 _PART = 10_000  # elements of a list that are written at once
@@ -60,43 +63,49 @@ def parse_json(text: str | bytes, path: str | Path, advice: str = 'write it anew
         raise UserError(f'{path} is not valid JSON ({error}); {advice}') from None
 
 
-def read_json_list(
-    path: str | Path, what: str, parse: Callable[[bytes], Sized | None] = lambda text: None
-) -> Iterator[Any]:
+def read_json_list(path: str | Path, kind: type[Record], what: str) -> Iterator[list[Record]]:
     """Read a list of records some at a time, so that only those are in memory as Python's objects.
 
     Args:
         path (str | Path): The file.
-        what (str): What the list must be of, for the error message.
-        parse (Callable): Takes the text of some of the list, and returns these records in another
-            form, or None for the list itself. Defaults to the latter.
+        kind (type): Such as a ``msgspec.Struct``: decoding a record checks it.
+        what (str): What a record is, for error messages, such as 'result'.
 
     Yields:
         list: The next records, of about 16 MiB of text.
 
     Raises:
-        UserError: If the file cannot be read, is not JSON, or is not a list.
+        UserError: If the file cannot be read, is not JSON, or is not a list of such records.
     """
+    decoder = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
     count = 0
     for piece in _split_list(path):
-        records: Any = parse(piece)
-        if records is None:
-            try:
-                with collector_paused():
-                    records = json.loads(piece)
-            except NOT_JSON:
-                break  # cut inside of a record, or not JSON
-            if not isinstance(records, list):
-                break
+        try:
+            records = decoder.decode(piece)
+        except msgspec.ValidationError as error:
+            raise UserError(f'{path}{_bad_record(error, what, count)}') from None
+        except NOT_JSON:
+            break  # cut inside of a record, or not JSON
         yield records
         count += len(records)
     else:
         return
-    # A piece that is a list on its own ends where a record does, so what was yielded is right.
-    records = read_json(path)
-    if not isinstance(records, list):
-        raise UserError(f'{path} must be a list of {what}')
-    yield records[count:]
+    # A piece that is a list on its own ends where a record does, so what was yielded is right. The
+    # standard library takes more of what is not JSON, such as NaN.
+    try:
+        yield msgspec.convert(read_json(path), list[kind])[count:]  # type: ignore[valid-type]
+    except msgspec.ValidationError as error:
+        raise UserError(f'{path}{_bad_record(error, what, 0)}') from None
+
+
+def _bad_record(error: Exception, what: str, before: int) -> str:
+    """Return msgspec's message with the record's number in the file, ``before`` come before it."""
+    message, _, place = str(error).partition(' - at `$')
+    if not (found := re.match(r'\[(\d+)\]\.?(.*)`', place)):
+        return f' must be a list of {what}s: {message}'
+    field = found[2] and f', {found[2]}'
+    number = int(found[1]) + before
+    return f': {what} {number} (the first is 0){field}: {message}; mend or drop it'
 
 
 def _split_list(path: str | Path) -> Iterator[bytes]:

@@ -1,6 +1,8 @@
 import json
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 
 from mmlesion.io import json_files
@@ -17,7 +19,7 @@ def small_blocks(monkeypatch):
 
 
 def read_all(path):
-    parts = list(read_json_list(path, 'results'))
+    parts = list(read_json_list(path, Any, 'result'))
     return parts, [record for part in parts for record in part]
 
 
@@ -71,12 +73,42 @@ def test_a_bad_result_is_named_by_its_number_in_the_file(tmp_path, small_blocks)
     records[41]['bbox'] = [1, 2]
     path = tmp_path / 'a.json'
     path.write_text(json.dumps(records))
-    with pytest.raises(UserError, match=r'result, "bbox" 41 \(the first is 0\)'):
+    with pytest.raises(
+        UserError, match=r'result 41 \(the first is 0\), bbox: Expected `array` of length 4'
+    ):
         read_coco_results(path, [1])
     del records[41]['bbox']
     path.write_text(json.dumps(records))
-    with pytest.raises(UserError, match=r'result 41 \(the first is 0\) has no "bbox"'):
+    with pytest.raises(
+        UserError, match=r'result 41 \(the first is 0\): .* missing required field `bbox`'
+    ):
         read_coco_results(path, [1])
+
+
+def records_of(count, generator):
+    """COCO results, every tenth of an image that is not listed."""
+    made = []
+    for number in range(count):
+        box = generator.uniform(-1e3, 1e3, 4).round(int(generator.integers(0, 16))).tolist()
+        score = float(generator.random() ** 20)  # most with an exponent
+        image_id = int(generator.integers(100)) + 1000 * (number % 10 == 0)
+        made.append({'image_id': image_id, 'bbox': box, 'score': score, 'category_id': 1})
+    return made
+
+
+@pytest.mark.parametrize('ids', [range(100), [*range(99), 'text']])
+def test_results_are_those_of_json(tmp_path, ids):
+    listed = records_of(300, np.random.default_rng(1))
+    path = tmp_path / 'results.json'
+    path.write_text(json.dumps(listed))
+    found = read_coco_results(path, list(ids))
+    known = [one for one in listed if one['image_id'] < len(ids) - ('text' in ids)]
+    assert found.detections.case.tolist() == [one['image_id'] for one in known]
+    assert found.detections.score.tolist() == [one['score'] for one in known]
+    boxes = [[x, y, x + w, y + h] for x, y, w, h in (one['bbox'] for one in known)]
+    assert found.detections.geometry.tolist() == boxes
+    unknown = dict.fromkeys(one['image_id'] for one in listed if one not in known)
+    assert found.unknown_cases == list(unknown)
 
 
 def test_results_of_several_parts(tmp_path, small_blocks):

@@ -122,11 +122,11 @@ def test_unknown_images_are_left_out_aloud(tmp_path, coco, capsys):
     ('change', 'message'),
     [
         (lambda r: r[2].update(score=float('nan')), '"score" 2 (the first is 0) is nan'),
-        (lambda r: r[1].update(score=None), '"score" 1 (the first is 0) is None'),
-        (lambda r: r[1].update(score=[0.5]), '"score" 1'),
-        (lambda r: r[3].pop('bbox'), 'result 3 (the first is 0) has no "bbox"'),
-        (lambda r: r[3].update(bbox=[1, 2, 3]), '"bbox" 3 (the first is 0) is [1, 2, 3], not 4'),
-        (lambda r: r.append(5), 'result 4 (the first is 0) has no "bbox"'),
+        (lambda r: r[1].update(score=None), 'result 1 (the first is 0), score: Expected `float`'),
+        (lambda r: r[1].update(score=[0.5]), '1 (the first is 0), score: '),
+        (lambda r: r[3].pop('bbox'), '3 (the first is 0): Object missing required field `bbox`'),
+        (lambda r: r[3].update(bbox=[1, 2, 3]), '3 (the first is 0), bbox: Expected `array` of'),
+        (lambda r: r.append(5), 'result 4 (the first is 0): Expected `object`, got `int`'),
         (lambda r: r[0].update(image_id=[1]), 'image_id'),
     ],
 )
