@@ -64,8 +64,8 @@ class _AnchorSides(NamedTuple):
     """The anchors of P sets, in ascending order of side.
 
     Args:
-        sides (ndarray): (P, k) px.
-        levels (ndarray): (P, k) index of each one's level.
+        sides: (P, k) px.
+        levels: (P, k) index of each one's level.
     """
 
     sides: np.ndarray
@@ -78,8 +78,8 @@ class _Overlap:
     Lesions are sorted by side, so that those nearest to an anchor's side are consecutive.
 
     Args:
-        shapes (ndarray): (n, 2) width and height of lesions, px.
-        sizes (Sequence[float]): (L,) anchor size of each level, px.
+        shapes: (n, 2) width and height of lesions, px.
+        sizes: (L,) anchor size of each level, px.
 
     Raises:
         UserError: If there are no lesions, or a shape or size is not a positive number.
@@ -145,8 +145,8 @@ class AlignedOverlap(_Overlap):
     set contains the reciprocal of each ratio, so that all lesions may be treated as wide ones.
 
     Args:
-        shapes (ndarray): (n, 2) width and height of lesions, px.
-        sizes (Sequence[float]): (L,) anchor size of each level, px.
+        shapes: (n, 2) width and height of lesions, px.
+        sizes: (L,) anchor size of each level, px.
 
     Raises:
         UserError: If there are no lesions, or a shape or size is not a positive number.
@@ -178,11 +178,11 @@ class GridOverlap(_Overlap):
     from the nearest one outwards until no other can be better.
 
     Args:
-        corners (ndarray): (n, 4) lesions x1, y1, x2, y2, px.
-        extents (ndarray): (n, 2) width and height of each lesion's image, px.
-        sizes (Sequence[float]): (L,) anchor size of each level, px.
-        strides (Sequence[int]): (L,) stride of each level, px.
-        first (float): Center of a level's first anchor, in strides: 0, or SSD's 0.5.
+        corners: (n, 4) lesions x1, y1, x2, y2, px.
+        extents: (n, 2) width and height of each lesion's image, px.
+        sizes: (L,) anchor size of each level, px.
+        strides: (L,) stride of each level, px.
+        first: Center of a level's first anchor, in strides: 0, or SSD's 0.5.
 
     Raises:
         UserError: As :class:`AlignedOverlap` does, and if sizes and strides differ in number.
@@ -258,12 +258,12 @@ class AnchorSearch(NamedTuple):
     """Result of :func:`search_anchors`.
 
     Args:
-        ratio_pairs (list[float]): gamma of each pair, ascending.
-        scales (list[float]): Scales, ascending.
-        num_evaluations (int): Number of anchor sets evaluated in the search.
-        seconds (float): Wall time of the search.
-        converged (bool): Whether the population converged before ``maxiter``.
-        doubts (list[str]): Scales and pairs on their bounds, or which the lesions do not decide.
+        ratio_pairs: gamma of each pair, ascending.
+        scales: Scales, ascending.
+        num_evaluations: Number of anchor sets evaluated in the search.
+        seconds: Wall time of the search.
+        converged: Whether the population converged before ``maxiter``.
+        doubts: Scales and pairs on their bounds, or which the lesions do not decide.
     """
 
     ratio_pairs: list
@@ -290,14 +290,14 @@ def search_anchors(
     SciPy's own, one set at a time, would; what is not named here is SciPy's default.
 
     Args:
-        overlap (AlignedOverlap | GridOverlap): The lesions and anchor sizes.
-        ratio_bounds (Sequence): (p, 2) minimum and maximum gamma >= 1 of each ratio pair.
-        scale_bounds (Sequence): (s, 2) minimum and maximum of each scale.
-        objective (str): One of :data:`OBJECTIVES`.
-        seed (int): Random seed.
-        popsize (int): Members of the population for each of the p + s variables.
-        maxiter (int): Largest number of generations.
-        callback (callable, optional): SciPy's, called after each generation.
+        overlap: The lesions and anchor sizes.
+        ratio_bounds: (p, 2) minimum and maximum gamma >= 1 of each ratio pair.
+        scale_bounds: (s, 2) minimum and maximum of each scale.
+        objective: One of :data:`OBJECTIVES`.
+        seed: Random seed.
+        popsize: Members of the population for each of the p + s variables.
+        maxiter: Largest number of generations.
+        callback: SciPy's, called after each generation.
 
     Returns:
         AnchorSearch: The best set found.
@@ -352,10 +352,10 @@ def _doubts(
     The best set is a minimum: a variable that it depends on makes others worse somewhere.
 
     Args:
-        best (ndarray): (v,) the best set's variables.
-        bounds (list[tuple[float, float]]): Minimum and maximum of each.
-        names (list[str]): Name of each.
-        evaluate (callable): Takes sets (m, v); returns their losses (m,).
+        best: (v,) the best set's variables.
+        bounds: Minimum and maximum of each.
+        names: Name of each.
+        evaluate: Takes sets (m, v); returns their losses (m,).
 
     Returns:
         list[str]: A sentence for each doubt.

@@ -344,7 +344,7 @@ def run_pass(args, store, steps, pipeline, volumes, desc):
 
 def mine(args, coco, volumes, stores, experts, read_truth):
     """Apply the rules, write the file and print the report."""
-    options = dict(theta=args.theta, delta=args.delta, sigma=args.sigma)
+    options = dict(iou_thr=args.theta, max_distance=args.delta, score_thr=args.sigma)
     rules = [rule for rule in RULES if rule in args.rules]
     miner = AnnotationMiner(
         coco,

@@ -200,8 +200,8 @@ def is_finished(run: Run) -> bool:
         f'{run.folder} holds a run of another config or other options: delete the folder to run '
         'it again, or name another --work-dir'
     )
-    record_of_begin(run).take_up(refusal)
-    return record_of(run).take_up(refusal) is not None
+    record_of_begin(run).resume_from(refusal)
+    return record_of(run).resume_from(refusal) is not None
 
 
 def carry_out(run: Run, runner: Runner) -> float | None:

@@ -28,9 +28,9 @@ class EmbeddingInferencer:
     """Embed lesions with a :class:`~mmlesion.models.LesionEmbedding`.
 
     Args:
-        model (str | Path | Config): The config of the embedding or its path.
-        weights (str | Path): A checkpoint.
-        device (str, optional): As in :class:`torch.device`. By default an accelerator, if there is.
+        model: The config of the embedding or its path.
+        weights: A checkpoint.
+        device: As in :class:`torch.device`. By default an accelerator, if there is.
 
     Raises:
         UserError: If the config, the checkpoint or the device cannot be used.
@@ -57,8 +57,8 @@ class EmbeddingInferencer:
         """Embed the box of each lesion on its key slice, and what surrounds it.
 
         Args:
-            volume (CTVolume): The volume.
-            lesions (Sequence[DetectedLesion]): n lesions in it.
+            volume: The volume.
+            lesions: n lesions in it.
 
         Returns:
             ndarray: (n, D) of length 1.

@@ -14,8 +14,8 @@ def shared_features(model: nn.Module, size: int) -> Iterator[None]:
     """Let a detector keep features for the next key slices, where its parts can.
 
     Args:
-        model (nn.Module): The detector.
-        size (int): Most images whose features a part keeps; 0 computes each anew.
+        model: The detector.
+        size: Most images whose features a part keeps; 0 computes each anew.
     """
     parts: list[Any] = [part for part in model.modules() if hasattr(part, 'share_features')]
     try:
@@ -32,7 +32,7 @@ def sharing_distance(model: nn.Module) -> int:
     """Return how many channels of the input two key slices that share features are apart.
 
     Args:
-        model (nn.Module): The detector.
+        model: The detector.
 
     Returns:
         int: ``sharing_distance`` of its part that shares features, 1 without such a part.

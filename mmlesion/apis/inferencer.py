@@ -55,10 +55,10 @@ class FoundLesions(NamedTuple):
     """Detections of lesions in a volume, in descending order of score.
 
     Args:
-        boxes (ndarray): (n, 6) x1, y1, z1, x2, y2, z2 in voxels of ``CTVolume.array``.
-        scores (ndarray): (n,).
-        labels (ndarray): (n,).
-        segments (list[dict[int, Segment]], optional): The n lesions' masks by slices; None if the
+        boxes: (n, 6) x1, y1, z1, x2, y2, z2 in voxels of ``CTVolume.array``.
+        scores: (n,).
+        labels: (n,).
+        segments: The n lesions' masks by slices; None if the
             detector is volumetric.
     """
 
@@ -92,20 +92,20 @@ class LesionInferencer:
     dataset, the volume is cropped to them first.
 
     Args:
-        model (str | Path | Config): The detector's config or its path.
-        weights (str | Path, optional): A checkpoint. By default the model has random weights.
-        device (str, optional): As in :class:`torch.device`. By default an accelerator, if there is.
-        cfg_options (dict, optional): Overrides of the config.
-        box_margin (float, optional): mm by which the detector's boxes exceed the lesions on each
+        model: The detector's config or its path.
+        weights: A checkpoint. By default the model has random weights.
+        device: As in :class:`torch.device`. By default an accelerator, if there is.
+        cfg_options: Overrides of the config.
+        box_margin: mm by which the detector's boxes exceed the lesions on each
             side in the slice plane, subtracted for the diameter. Defaults to None, ``box_margin``
             in the ``metainfo`` of the config's dataset (4 for DeepLesion), or 0 if it has none.
-        any_scan (bool): Whether to take volumes whose slices or pixels are unlike those that the
+        any_scan: Whether to take volumes whose slices or pixels are unlike those that the
             detector was trained on, too; see :func:`check_scan`. Defaults to False.
-        show_progress (bool): Show progress bars. Defaults to True.
-        feature_cache (int): Groups of slices, or slices, whose features a ``GroupedSliceBackbone``
+        show_progress: Show progress bars. Defaults to True.
+        feature_cache: Groups of slices, or slices, whose features a ``GroupedSliceBackbone``
             or ``SliceContextBackbone`` keeps for the next key slices (docs/inference.md); 0
             computes each anew. Defaults to 16.
-        speed (Speed, optional): Mixed precision, memory format and fusion of batch normalization
+        speed: Mixed precision, memory format and fusion of batch normalization
             (docs/speed.md). Defaults to None, none of them.
 
     Raises:
@@ -170,23 +170,23 @@ class LesionInferencer:
         """Detect the lesions in a volume.
 
         Args:
-            inputs (str | Path | sitk.Image): A NIfTI, MHD or MHA file, a DICOM folder, or an image
+            inputs: A NIfTI, MHD or MHA file, a DICOM folder, or an image
                 in HU.
-            out_dir (str | Path, optional): Where :func:`write_lesions` writes the results.
-            batch_size (int, optional): Slices or windows per batch. Defaults to None, 4 slices or
+            out_dir: Where :func:`write_lesions` writes the results.
+            batch_size: Slices or windows per batch. Defaults to None, 4 slices or
                 the config's number of windows.
-            pred_score_thr (float, optional): Lesions below this score are dropped. Boxes on slices
+            pred_score_thr: Lesions below this score are dropped. Boxes on slices
                 are stacked before, all from :data:`LINK_SCORE_THR` on, so that a lesion does not
                 depend on it. Defaults to None, the config's threshold for visualization
                 (``default_hooks.visualization.score_thr``), or 0.3 if it has none.
-            iou_thr (float): Boxes of consecutive slices are one lesion if their IoU is greater; not
+            iou_thr: Boxes of consecutive slices are one lesion if their IoU is greater; not
                 used by volumetric detectors.
-            max_overlays (int): Maximum number of overlay images.
-            series (str, optional): The Series Instance UID to take from a DICOM folder.
-            lungs (str | Path | sitk.Image, optional): A mask of the lungs on the volume's grid, for
+            max_overlays: Maximum number of overlay images.
+            series: The Series Instance UID to take from a DICOM folder.
+            lungs: A mask of the lungs on the volume's grid, for
                 a detector trained on lungs: LUNA16's labels 3 and 4, or any labels of lungs only.
                 Defaults to None: the lungs are segmented by thresholds.
-            report (bool): Whether the results have a page, ``report.html``.
+            report: Whether the results have a page, ``report.html``.
 
         Returns:
             list[Lesion]: In descending order of score.
@@ -286,9 +286,9 @@ class LesionInferencer:
         """Run the detector over the slices of a volume.
 
         Args:
-            volume (CTVolume): The volume.
-            batch_size (int): Slices per batch.
-            score_thr (float): Boxes below this score are dropped.
+            volume: The volume.
+            batch_size: Slices per batch.
+            score_thr: Boxes below this score are dropped.
 
         Returns:
             SliceDetections: By slices, and positions between them.
@@ -323,7 +323,7 @@ def volume_pipeline(pipeline: Sequence[dict]) -> list[dict]:
     """Convert a config's test pipeline to one that reads its slices from a volume in memory.
 
     Args:
-        pipeline (list[dict]): Transforms that begin with ``LoadCTSlices``.
+        pipeline: Transforms that begin with ``LoadCTSlices``.
 
     Returns:
         list[dict]: The same with ``LoadCTSlicesFromVolume`` and without annotations.
@@ -349,11 +349,11 @@ def check_scan(volume: CTVolume, trained_on: Mapping, any_scan: bool = False) ->
     nodules of so many px finds no others.
 
     Args:
-        volume (CTVolume): The volume.
-        trained_on (Mapping): ``trained_on`` in the ``metainfo`` of the config's dataset: with
+        volume: The volume.
+        trained_on: ``trained_on`` in the ``metainfo`` of the config's dataset: with
             ``max_size``, the longest side of its slices in px, and ``spacing``, the least and the
             largest mm per px. Nothing is checked that it does not have.
-        any_scan (bool): Whether to warn instead of refusing.
+        any_scan: Whether to warn instead of refusing.
 
     Raises:
         UserError: If the slices are larger, or the pixels smaller or larger by more than a tenth.
@@ -400,10 +400,10 @@ def load_detector(cfg: Config, weights: str | Path | None, device: str) -> BaseD
     """Build a detector for inference.
 
     Args:
-        cfg (Config): The detector's config.
-        weights (str, optional): A checkpoint, which must have every parameter; None warns and
+        cfg: The detector's config.
+        weights: A checkpoint, which must have every parameter; None warns and
             leaves random ones.
-        device (str): As in :class:`torch.device`.
+        device: As in :class:`torch.device`.
 
     Returns:
         BaseDetector: The detector, in evaluation mode, with the class names of the config's test

@@ -86,14 +86,14 @@ def write_lesions(
     those of an earlier run in the same folder.
 
     Args:
-        out_dir (str | Path): The folder, made if missing.
-        volume (CTVolume): The volume.
-        lesions (list[Lesion]): In descending order of score.
-        provenance (dict): The JSON's entries ``source`` (the volume's path), ``source_digest`` (of
+        out_dir: The folder, made if missing.
+        volume: The volume.
+        lesions: In descending order of score.
+        provenance: The JSON's entries ``source`` (the volume's path), ``source_digest`` (of
             the states of its files, optional) and ``detector``.
-        max_overlays (int): Number of highest-scoring lesions for which overlay images are drawn.
-        show_progress (bool): Show a progress bar over the images.
-        report (bool): Whether the page is written.
+        max_overlays: Number of highest-scoring lesions for which overlay images are drawn.
+        show_progress: Show a progress bar over the images.
+        report: Whether the page is written.
 
     Raises:
         UserError: If the folder cannot be written.

@@ -26,26 +26,26 @@ class Lesion:
     """A lesion detected in a CT volume.
 
     Attributes:
-        id (int): From 1, in descending order of score; the lesion's value in the label map.
-        label (str): Class name.
-        score (float): The detector's confidence, 0 to 1; up to 2 if it calibrates scores.
-        center_mm (tuple[float]): World point x, y, z in mm, LPS.
-        center_voxel (tuple[float]): The same point as voxel coordinates i, j, k of the original
+        id: From 1, in descending order of score; the lesion's value in the label map.
+        label: Class name.
+        score: The detector's confidence, 0 to 1; up to 2 if it calibrates scores.
+        center_mm: World point x, y, z in mm, LPS.
+        center_voxel: The same point as voxel coordinates i, j, k of the original
             volume; integers are voxel centers.
-        bbox_voxel (tuple[float]): The box i1, j1, k1, i2, j2, k2 in voxel coordinates of the
+        bbox_voxel: The box i1, j1, k1, i2, j2, k2 in voxel coordinates of the
             original volume; its faces lie between voxels, where voxel n extends from n - 0.5 to
             n + 0.5.
-        diameter_mm (float): The long RECIST diameter of the lesion's mask on its key slice. Without
+        diameter_mm: The long RECIST diameter of the lesion's mask on its key slice. Without
             a mask: the longer in-plane side of the box minus the margin on both sides, at least one
             pixel.
-        short_diameter_mm (float): The short diameter, or likewise that of the shorter side.
-        diameter_source (str): 'mask' or 'box'.
-        slice_range (tuple[int]): First and last slice, 0-based and inclusive, along the original
+        short_diameter_mm: The short diameter, or likewise that of the shorter side.
+        diameter_source: 'mask' or 'box'.
+        slice_range: First and last slice, 0-based and inclusive, along the original
             volume's slice axis.
-        key_slice (int): The slice where the mask's long diameter is longest, or the middle one.
-        recist_voxel (tuple[tuple[float]], optional): The ends i, j, k of the long diameter, then of
+        key_slice: The slice where the mask's long diameter is longest, or the middle one.
+        recist_voxel: The ends i, j, k of the long diameter, then of
             the short one, in voxel coordinates of the original volume; None without a mask.
-        segments (dict[int, Segment]): The lesion's mask within its box on the slices of
+        segments: The lesion's mask within its box on the slices of
             ``CTVolume.array`` by their index; empty without a mask.
     """
 
@@ -76,14 +76,14 @@ def describe_lesions(
     """Convert detected 3D boxes to the coordinates of the original volume.
 
     Args:
-        volume (CTVolume): The volume.
-        boxes (ndarray): (n, 6) boxes x1, y1, z1, x2, y2, z2 in voxels of ``volume.array``, in
+        volume: The volume.
+        boxes: (n, 6) boxes x1, y1, z1, x2, y2, z2 in voxels of ``volume.array``, in
             descending order of score.
-        scores (ndarray): (n,) scores.
-        labels (ndarray): (n,) class labels.
-        classes (Sequence[str]): Class names.
-        box_margin (float): mm by which boxes exceed lesions on each side in the slice plane.
-        segments (Sequence[dict[int, Segment]], optional): The n lesions' masks by slices of
+        scores: (n,) scores.
+        labels: (n,) class labels.
+        classes: Class names.
+        box_margin: mm by which boxes exceed lesions on each side in the slice plane.
+        segments: The n lesions' masks by slices of
             ``volume.array``.
 
     Returns:
@@ -123,8 +123,8 @@ def label_map(volume: CTVolume, lesions: Sequence[Lesion]) -> np.ndarray:
     least the voxel at its center. Where lesions overlap, the one with the higher score is on top.
 
     Args:
-        volume (CTVolume): The volume.
-        lesions (list[Lesion]): In descending order of score.
+        volume: The volume.
+        lesions: In descending order of score.
 
     Returns:
         ndarray: (k, j, i) array of the original volume with the lesions' ids, 0 elsewhere, of the

@@ -25,11 +25,11 @@ class VolumeStatus(NamedTuple):
     """What became of a volume.
 
     Args:
-        name (str): Of the volume, and of its folder.
-        status (str): 'done', 'kept' from an earlier run, or 'failed'.
-        lesions (int | None): Their number; None if it failed.
-        volume (str): Its path.
-        message (str): Why it failed.
+        name: Of the volume, and of its folder.
+        status: 'done', 'kept' from an earlier run, or 'failed'.
+        lesions: Their number; None if it failed.
+        volume: Its path.
+        message: Why it failed.
     """
 
     name: str
@@ -51,9 +51,9 @@ def detect_many(
     and files are kept. ``volumes.csv`` has a row for each volume, ``lesions.csv`` all lesions.
 
     Args:
-        inferencer (LesionInferencer): The detector.
-        volumes (Sequence[ListedVolume]): The volumes.
-        out_dir (str | Path): Folder of the results.
+        inferencer: The detector.
+        volumes: The volumes.
+        out_dir: Folder of the results.
         **options: Of the inferencer's call.
 
     Returns:

@@ -17,8 +17,8 @@ class SliceBatch(NamedTuple):
     """Some key slices of a volume.
 
     Args:
-        indices (list[float]): Of the key slices.
-        data (dict): Their collated inputs, as ``test_step`` takes them.
+        indices: Of the key slices.
+        data: Their collated inputs, as ``test_step`` takes them.
     """
 
     indices: list[float]
@@ -33,8 +33,8 @@ def chained_order(num_slices: int, distance: float) -> np.ndarray:
     slice interval, instead of all that are computed on the way to it.
 
     Args:
-        num_slices (int): Slices of the volume.
-        distance (float): From a key slice to the next one with a common group, in slices. If it is
+        num_slices: Slices of the volume.
+        distance: From a key slice to the next one with a common group, in slices. If it is
             no whole number there is none.
 
     Returns:
@@ -55,10 +55,10 @@ def load_batches(
     """Iterate over the slices of a volume; the next batch is loaded while one is used.
 
     Args:
-        volume (CTVolume): The volume.
-        pipeline (Compose): Begins with ``LoadCTSlicesFromVolume``.
-        order (ndarray): (n,) indices of key slices, or positions between two.
-        batch_size (int): Most slices of a batch.
+        volume: The volume.
+        pipeline: Begins with ``LoadCTSlicesFromVolume``.
+        order: (n,) indices of key slices, or positions between two.
+        batch_size: Most slices of a batch.
     """
     # batch_size slices each, the last chunk perhaps fewer
     chunks = np.split(order, range(batch_size, len(order), batch_size))

@@ -26,11 +26,11 @@ def inference_slice(
     As mmdet's ``inference_detector``, which reads 8-bit images, for the pipelines of CT slices.
 
     Args:
-        model (nn.Module): Of mmdet's ``init_detector``.
-        path (str | Path): The slice, whose name is its number: ``000089_01_01/037.png``.
-        slice_interval (float, optional): Distance of the slices in mm; needed where the pipeline
+        model: Of mmdet's ``init_detector``.
+        path: The slice, whose name is its number: ``000089_01_01/037.png``.
+        slice_interval: Distance of the slices in mm; needed where the pipeline
             loads neighbors at a distance in mm. Defaults to None.
-        spacing (tuple[float], optional): x, y mm per px; needed for ``NormalizeSpacing``. Defaults
+        spacing: x, y mm per px; needed for ``NormalizeSpacing``. Defaults
             to None.
 
     Returns:

@@ -16,11 +16,11 @@ class SliceDetections(Columns):
     """Detections on the slices of a volume.
 
     Attributes:
-        boxes (ndarray): (n, 4) x1, y1, x2, y2 in px of ``CTVolume.array``.
-        scores (ndarray): (n,).
-        slices (ndarray): (n,) slice indices, or positions between two slices.
-        labels (ndarray): (n,).
-        segments (list[Segment | None]): Segments of the n detections, clipped to their boxes; None
+        boxes: (n, 4) x1, y1, x2, y2 in px of ``CTVolume.array``.
+        scores: (n,).
+        slices: (n,) slice indices, or positions between two slices.
+        labels: (n,).
+        segments: Segments of the n detections, clipped to their boxes; None
             for a detection without one, or if the model predicts no masks.
     """
 

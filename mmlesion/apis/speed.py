@@ -22,17 +22,17 @@ class Speed:
     """What is done to a detector for speed (docs/speed.md says what each brings).
 
     Attributes:
-        amp (bool): Whether backbone and neck compute in half precision, float16 on a GPU and
+        amp: Whether backbone and neck compute in half precision, float16 on a GPU and
             bfloat16 on a processor; heads stay in single precision, as half of it does not hold the
             coordinates of a box to a px. Scores change in the second or third digit.
-        channels_last (bool): Whether weights of the convolutions of backbone and neck, 2D and 3D,
+        channels_last: Whether weights of the convolutions of backbone and neck, 2D and 3D,
             and with them feature maps, have the channels last in memory. Heads get maps with
             channels first: mmcv's RoIAlign reads others as if they were so, without a word. Scores
             change by rounding alone.
-        fuse_conv_bn (bool): Whether batch normalization becomes part of the convolution before it
+        fuse_conv_bn: Whether batch normalization becomes part of the convolution before it
             (mmcv's ``fuse_conv_bn``), for backbones that register the two in the order in which
             they compute, as mmdet's do. Scores change by rounding alone.
-        merge_fusion (bool): Whether a :class:`~mmlesion.models.SliceGroupFusion` becomes part of
+        merge_fusion: Whether a :class:`~mmlesion.models.SliceGroupFusion` becomes part of
             the pyramid behind it. Scores change by rounding alone. Defaults to True, unlike the
             others: it is faster wherever there is one.
     """
@@ -46,7 +46,7 @@ class Speed:
         """Change a detector for good, in place.
 
         Args:
-            model (BaseDetector): In evaluation mode, on its device.
+            model: In evaluation mode, on its device.
         """
         # before channels_last, as fusing makes new weights
         if self.merge_fusion:
@@ -63,7 +63,7 @@ class Speed:
         """Compute features with ``amp`` and ``channels_last`` within a block.
 
         Args:
-            model (BaseDetector): Any of mmdet.
+            model: Any of mmdet.
         """
         if not (self.amp or self.channels_last):
             yield

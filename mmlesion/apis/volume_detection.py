@@ -29,9 +29,9 @@ class SphereDetections(NamedTuple):
     """Detections of spheres in a volume, in descending order of score.
 
     Args:
-        spheres (ndarray): (n, 4) x, y, z and diameter in world mm.
-        scores (ndarray): (n,).
-        labels (ndarray): (n,).
+        spheres: (n, 4) x, y, z and diameter in world mm.
+        scores: (n,).
+        labels: (n,).
     """
 
     spheres: np.ndarray
@@ -46,7 +46,7 @@ def loads_volumes(pipeline: Sequence[dict]) -> bool:
     """Return whether a config's test pipeline is that of a volumetric detector.
 
     Args:
-        pipeline (list[dict]): The pipeline.
+        pipeline: The pipeline.
 
     Returns:
         bool: True if it begins with ``LoadVolume``.
@@ -60,11 +60,11 @@ def prepare_volume(
     """Resample a CT volume to 1 mm in the training orientation, as the converters do.
 
     Args:
-        volume (CTVolume): The volume.
-        preparation (dict): Preparation of the training volumes, ``preparation`` in a dataset's
+        volume: The volume.
+        preparation: Preparation of the training volumes, ``preparation`` in a dataset's
             ``metainfo``: with ``lungs``, the options of :class:`LungRegion`, the volume is cropped
             to them.
-        lungs (str | Path | sitk.Image, optional): A mask of the lungs on the volume's grid.
+        lungs: A mask of the lungs on the volume's grid.
             Defaults to None: they are segmented by :func:`find_lungs`.
 
     Returns:
@@ -102,12 +102,12 @@ def detect_volume(
     """Detect lesions in a CT volume as spheres, in sliding windows at 1 mm.
 
     Args:
-        model (AggregatedRCNN3D): The detector.
-        pipeline (list[dict]): The config's test pipeline, of which steps that read files are
+        model: The detector.
+        pipeline: The config's test pipeline, of which steps that read files are
             omitted.
-        prepared (tuple[ndarray, Grid]): The volume, by :func:`prepare_volume`.
-        batch_size (int, optional): Windows per batch. Defaults to None, the config's value.
-        show_progress (bool): Show a progress bar of the windows.
+        prepared: The volume, by :func:`prepare_volume`.
+        batch_size: Windows per batch. Defaults to None, the config's value.
+        show_progress: Show a progress bar of the windows.
 
     Returns:
         SphereDetections: In descending order of score.

@@ -77,7 +77,7 @@ class Run:
         workers (int): Processes.
         strict (bool): Whether the first unit that cannot be used is an error.
         allow_skipped (int): How many units may be skipped without an error at the end.
-        fate (str): What becomes of units that cannot be used, for messages.
+        consequence (str): What becomes of units that cannot be used, for messages.
     """
 
     out: str | Path
@@ -85,7 +85,7 @@ class Run:
     workers: int = 1
     strict: bool = False
     allow_skipped: int = 0
-    fate: str = 'are skipped'
+    consequence: str = 'are skipped'
 
     def __post_init__(self) -> None:
         check_range('--workers', self.workers, 1)
@@ -103,7 +103,7 @@ class Run:
             UserError: With ``strict``.
         """
         if self.strict:
-            raise UserError(f'{message}. Without --strict such {self.unit}s {self.fate}')
+            raise UserError(f'{message}. Without --strict such {self.unit}s {self.consequence}')
         return Skipped(message, kind)
 
     def convert(self, convert: Callable, cases: Sequence, name: str) -> list[Converted]:

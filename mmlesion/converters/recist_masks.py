@@ -67,7 +67,7 @@ def convert(
     Raises:
         UserError: If the input cannot be used, or more lesions get no mask than allowed.
     """
-    policy = Run(Path(out).parent, 'lesion', workers, fate='get no mask', **run_options)
+    policy = Run(Path(out).parent, 'lesion', workers, consequence='get no mask', **run_options)
     options = MaskOptions(tuple(window), from_box, box_padding)
     _check_paths(ann, out, images)
     _check_numbers(workers, num, options)

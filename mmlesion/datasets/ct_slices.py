@@ -50,9 +50,9 @@ class CTSliceDataset(CocoDataset):
 
     Args:
         *args: Those of :class:`mmdet.datasets.CocoDataset`.
-        dataset_name (str, optional): Value of ``dataset_name`` in each sample, by which a model of
+        dataset_name: Value of ``dataset_name`` in each sample, by which a model of
             several datasets tells them apart. Defaults to None, for samples without it.
-        max_interval (float, optional): mm. In ``test_mode`` sub-volumes whose slices are further
+        max_interval: mm. In ``test_mode`` sub-volumes whose slices are further
             apart have samples between them, too (:func:`~mmlesion.structures.grid_samples`), for
             which ``PackDetInputs`` needs 'slice_index' and 'grid_steps' in its ``meta_keys``.
             Mining and inference of volumes go by it as well. Defaults to None, the slices alone.
@@ -129,7 +129,7 @@ class CTSliceDataset(CocoDataset):
         """Read the annotation file for mmdet, by the rules of evaluation, and check what is left.
 
         Args:
-            path (str): The file, or a local copy of it.
+            path: The file, or a local copy of it.
 
         Returns:
             COCO: mmdet's API of it.
@@ -231,7 +231,7 @@ class CTSliceDataset(CocoDataset):
         """Parse one slice's annotations.
 
         Args:
-            raw_data_info (dict): ``raw_img_info`` and ``raw_ann_info`` of the annotation file.
+            raw_data_info: ``raw_img_info`` and ``raw_ann_info`` of the annotation file.
 
         Returns:
             dict: mmdet's sample and the CT fields.

@@ -24,7 +24,7 @@ class LesionPatchDataset(CTSliceDataset):
 
     Args:
         *args: Those of :class:`CTSliceDataset`.
-        max_distance (float): See :func:`~mmlesion.datasets.repeated_lesions.group_lesions`.
+        max_distance: See :func:`~mmlesion.datasets.repeated_lesions.group_lesions`.
             Defaults to 0.03.
         **kwargs: Those of :class:`CTSliceDataset`, which rejects unknown ones.
     """
@@ -49,7 +49,7 @@ class LesionPatchDataset(CTSliceDataset):
         """Parse one slice's annotations.
 
         Args:
-            raw_data_info (dict): ``raw_img_info`` and ``raw_ann_info`` of the annotation file.
+            raw_data_info: ``raw_img_info`` and ``raw_ann_info`` of the annotation file.
 
         Returns:
             list[dict]: A sample for each lesion.

@@ -36,7 +36,7 @@ class ProposalPatchDataset(CTSliceDataset):
 
     Args:
         *args: Those of :class:`CTSliceDataset`.
-        proposal_file (str): The proposals, relative to ``data_root``.
+        proposal_file: The proposals, relative to ``data_root``.
         **kwargs: Those of :class:`CTSliceDataset`, which rejects unknown ones.
 
     Raises:
@@ -83,10 +83,10 @@ def _samples(name: str, sub_volume: SubVolume, series: Mapping, rows: np.ndarray
     """Return a sample for each of a sub-volume's proposals.
 
     Args:
-        name (str): Of the sub-volume, as the file has it.
-        sub_volume (SubVolume): Its series and slices.
-        series (dict): The sample of any of its series' slices.
-        rows (ndarray): (n, 7) or (n, 8).
+        name: Of the sub-volume, as the file has it.
+        sub_volume: Its series and slices.
+        series: The sample of any of its series' slices.
+        rows: (n, 7) or (n, 8).
     """
     fields = {key: series[key] for key in SERIES_FIELDS if key in series}
     fields.update(sub_volume=name, slice_range=[sub_volume.first, sub_volume.last])

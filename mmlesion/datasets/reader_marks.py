@@ -14,9 +14,9 @@ def without_marks(instances: list[dict], centers: np.ndarray, sizes: np.ndarray)
     however near, is another one.
 
     Args:
-        instances (list[dict]): n findings of a scan or a slice, with ``ignore_flag``.
-        centers (ndarray): (n, d), in mm or px.
-        sizes (ndarray): (n, d) or (n, 1) diameters along the axes, likewise.
+        instances: n findings of a scan or a slice, with ``ignore_flag``.
+        centers: (n, d), in mm or px.
+        sizes: (n, d) or (n, 1) diameters along the axes, likewise.
 
     Returns:
         list[dict]: The others, in their order.

@@ -18,10 +18,10 @@ def group_lesions(samples: Sequence[dict], max_distance: float = 0.03) -> list[s
     ``normalized_location`` is nearly the same and their types, where both are known, do not differ.
 
     Args:
-        samples (list[dict]): Annotations with ``img_path``, ``patient_id``, ``study_id``,
+        samples: Annotations with ``img_path``, ``patient_id``, ``study_id``,
             ``series_id``, ``lesion_type`` and, where there are, ``normalized_location`` (x, y as
             shares of the image, z of the body) and ``lesion_id``.
-        max_distance (float): L2 distance of normalized locations up to which they are nearly the
+        max_distance: L2 distance of normalized locations up to which they are nearly the
             same. Defaults to 0.03, which is 15 px in a slice.
 
     Returns:

@@ -43,12 +43,12 @@ class VolumeDataset(BaseDetDataset):
 
     Args:
         *args: Those of :class:`mmdet.datasets.BaseDetDataset`.
-        fold (int | Sequence[int], optional): The fold, or folds, of cross-validation whose volumes
+        fold: The fold, or folds, of cross-validation whose volumes
             are tested. Defaults to None, all volumes of ``ann_file``.
-        split (str): With ``fold``, 'train' takes the volumes of all other folds, 'test' its own.
+        split: With ``fold``, 'train' takes the volumes of all other folds, 'test' its own.
             Defaults to 'train'.
-        crops_per_volume (int): Crops of each volume in an epoch of training. Defaults to 1.
-        by_lesion (bool): Whether the training samples are lesions, then volumes, of which
+        crops_per_volume: Crops of each volume in an epoch of training. Defaults to 1.
+        by_lesion: Whether the training samples are lesions, then volumes, of which
             :class:`~mmlesion.datasets.samplers.LesionCropSampler` draws an epoch. A sample's
             ``crop_target`` is the lesion that its crop must contain, or None for a crop anywhere.
             Ignored lesions are no samples. Defaults to False.
@@ -59,7 +59,7 @@ class VolumeDataset(BaseDetDataset):
             volumes without lesions out of training.
 
     Attributes:
-        hard_spots (dict[int, list]): By volume id, the spheres where a detector was wrong, z, y, x
+        hard_spots: By volume id, the spheres where a detector was wrong, z, y, x
             and diameter in voxels; see ``HardCropHook``.
 
     Raises:

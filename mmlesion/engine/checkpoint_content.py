@@ -35,8 +35,8 @@ def keep_what_resumes(checkpoint: dict, path: str) -> None:
     """Drop from a checkpoint what nothing needs, and check the types of the rest.
 
     Args:
-        checkpoint (dict): The content of a file; changed in place. Weights alone stay as they are.
-        path (str): The file. Checkpoints that the message hub names are taken to lie beside it,
+        checkpoint: The content of a file; changed in place. Weights alone stay as they are.
+        path: The file. Checkpoints that the message hub names are taken to lie beside it,
             which also holds for a run whose folder was moved.
 
     Raises:

@@ -15,10 +15,10 @@ def check_fit(model: nn.Module, checkpoint: Mapping, path: str, whole: bool = Tr
     A network with one weight that is NaN finds nothing, in whoever it is.
 
     Args:
-        model (nn.Module): The model.
-        checkpoint (dict): What was loaded, a checkpoint or a state dict.
-        path (str): Its file, for the error message.
-        whole (bool): Whether it must have every parameter. Defaults to True.
+        model: The model.
+        checkpoint: What was loaded, a checkpoint or a state dict.
+        path: Its file, for the error message.
+        whole: Whether it must have every parameter. Defaults to True.
 
     Raises:
         UserError: If it lacks one, which would silently stay random, or all; or if one is not

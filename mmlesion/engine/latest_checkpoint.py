@@ -25,9 +25,9 @@ class Search(NamedTuple):
     """Outcome of a search, which one process makes for all.
 
     Args:
-        found (str, optional): The checkpoint.
-        notice (str): What is to be said of others that were passed over.
-        error (str): Why there is nothing to resume from although there should be.
+        found: The checkpoint.
+        notice: What is to be said of others that were passed over.
+        error: Why there is nothing to resume from although there should be.
     """
 
     found: str | None = None
@@ -39,7 +39,7 @@ def find_latest_checkpoint(path: str) -> str | None:
     """Find the checkpoint of a work folder that a training is to be resumed from.
 
     Args:
-        path (str): The work folder. It may have been moved or copied since.
+        path: The work folder. It may have been moved or copied since.
 
     Returns:
         str | None: The checkpoint that ``last_checkpoint`` names, or the newest one if that is not

@@ -153,7 +153,7 @@ def fold_of(cfg: Config) -> list[int] | None:
     """Return the cross-validation fold that a config tests.
 
     Args:
-        cfg (Config): With dataloaders and evaluators.
+        cfg: With dataloaders and evaluators.
 
     Returns:
         list[int]: The fold, or folds. None if the config has none.

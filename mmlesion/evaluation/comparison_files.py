@@ -23,10 +23,10 @@ def comparison_table(
     """Return a Markdown table of rows, with intervals and differences from the reference.
 
     Args:
-        comparison (Comparison): The rows.
-        fp_rates (Sequence[float]): (l,) false positives per case.
-        num_lesions (int): Lesions of the test set.
-        extra (dict[str, dict[str, str]], optional): Further columns: header to cells by row.
+        comparison: The rows.
+        fp_rates: (l,) false positives per case.
+        num_lesions: Lesions of the test set.
+        extra: Further columns: header to cells by row.
             Defaults to None.
 
     Returns:
@@ -77,9 +77,9 @@ def comparison_json(
     """Return the comparison as dicts and lists for JSON; NaN becomes null when it is written.
 
     Args:
-        comparison (Comparison): The rows.
-        fp_rates (Sequence[float]): (l,) false positives per case.
-        settings (dict): Further entries, such as the number of draws.
+        comparison: The rows.
+        fp_rates: (l,) false positives per case.
+        settings: Further entries, such as the number of draws.
 
     Returns:
         dict: ``fp_levels``, ``rows`` and ``differences`` by name; each list has the FP rates and,
@@ -114,11 +114,11 @@ def write_comparison(
     """Write ``comparison.md``, ``comparison.json`` and ``comparison.png``, each atomically.
 
     Args:
-        comparison (Comparison): The rows.
-        fp_rates (Sequence[float]): (l,) false positives per case.
-        table (str): What :func:`comparison_table` returns.
-        settings (dict): Of :func:`comparison_json`.
-        folder (str | Path): Where to.
+        comparison: The rows.
+        fp_rates: (l,) false positives per case.
+        table: What :func:`comparison_table` returns.
+        settings: Of :func:`comparison_json`.
+        folder: Where to.
 
     Raises:
         OutputError: If they cannot be written.

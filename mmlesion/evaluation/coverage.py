@@ -10,8 +10,8 @@ def coverage(truth: GroundTruth, predictions: Predictions) -> dict[str, int]:
     """Count which items have lesions, and which have predictions.
 
     Args:
-        truth (GroundTruth): The lesions.
-        predictions (Predictions): The detections.
+        truth: The lesions.
+        predictions: The detections.
 
     Returns:
         dict: ``items_with_lesions``, ``items_without_lesions``, ``items_without_predictions``,
@@ -37,8 +37,8 @@ def coverage_warnings(truth: GroundTruth, predictions: Predictions) -> list[str]
     """Return warnings about items without predictions, unknown ones, and lesions listed twice.
 
     Args:
-        truth (GroundTruth): The lesions.
-        predictions (Predictions): The detections.
+        truth: The lesions.
+        predictions: The detections.
 
     Returns:
         list[str]: A line for each, none if all is well.

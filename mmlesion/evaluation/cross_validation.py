@@ -17,8 +17,8 @@ def pool_luna16_predictions(paths: list, cases: list) -> Predictions:
     """Read the LUNA16 submissions of the folds of cross-validation as one.
 
     Args:
-        paths (list[str | Path]): CSV files, each with a header of its own.
-        cases (list): Series of the ground truth.
+        paths: CSV files, each with a header of its own.
+        cases: Series of the ground truth.
 
     Returns:
         Predictions: Of all files.
@@ -54,8 +54,8 @@ def luna16_scan_warnings(annotations: str, items: list) -> list:
     """Return warnings if not all of LUNA16's scans are evaluated.
 
     Args:
-        annotations (str | Path): ``annotations.csv``.
-        items (list): The series that are evaluated.
+        annotations: ``annotations.csv``.
+        items: The series that are evaluated.
 
     Returns:
         list[str]: A line for each, none if all is well.

@@ -21,13 +21,13 @@ def group_lesions(
     """Group lesions by fields of their annotations.
 
     Args:
-        attributes (Mapping[str, ndarray]): Fields of the annotations of m lesions by name, (m,)
+        attributes: Fields of the annotations of m lesions by name, (m,)
             each; None or NaN where a lesion has no value.
-        names (Sequence[str] | str): Fields. Each of its values becomes a group ``organ=liver``. A
+        names: Fields. Each of its values becomes a group ``organ=liver``. A
             field of numbers may have cut points, ``volume_ml:1,10``: the groups are
             ``volume_ml<1``, ``1<=volume_ml<10`` and ``volume_ml>=10``. ``lesion_type`` has the
             names of DeepLesion's types, ``diameter`` is cut at 10 and 30 mm.
-        path (str | Path): The annotation file, for error messages.
+        path: The annotation file, for error messages.
 
     Returns:
         dict[str, ndarray]: Name of the group to (m,) bool, which lesions belong to it; those
@@ -47,7 +47,7 @@ def lesion_type_groups(lesion_type: np.ndarray) -> dict[str, np.ndarray]:
     """Group lesions by DeepLesion's coarse type.
 
     Args:
-        lesion_type (ndarray): (m,) int, 1 to 8 as in DL_info.csv, -1 if unknown.
+        lesion_type: (m,) int, 1 to 8 as in DL_info.csv, -1 if unknown.
 
     Returns:
         dict[str, ndarray]: Name to (m,) bool, of the types that occur.
@@ -65,7 +65,7 @@ def diameter_groups(diameter_mm: np.ndarray) -> dict[str, np.ndarray]:
     """Group lesions by their long diameter: below 10, 10 to 30 and above 30 mm.
 
     Args:
-        diameter_mm (ndarray): (m,) float, NaN if unknown.
+        diameter_mm: (m,) float, NaN if unknown.
 
     Returns:
         dict[str, ndarray]: Name to (m,) bool.

@@ -27,13 +27,13 @@ def merge_detections(
     is the largest there is. Of a pair, place, size and score are averaged.
 
     Args:
-        first (Detections): The detections of one detector.
-        second (Detections): Those of the other.
-        boxes_of (callable): Takes geometry (n, k), returns boxes (n, 4) x1, y1, x2, y2 or (n, 6)
+        first: The detections of one detector.
+        second: Those of the other.
+        boxes_of: Takes geometry (n, k), returns boxes (n, 4) x1, y1, x2, y2 or (n, 6)
             with z.
-        mode (str): 'union' keeps detections without a partner as they are, 'intersection' drops
+        mode: 'union' keeps detections without a partner as they are, 'intersection' drops
             them. Defaults to 'union'.
-        iou_thr (float): A pair's IoU is greater than this. Defaults to 0.1, that of the detector's
+        iou_thr: A pair's IoU is greater than this. Defaults to 0.1, that of the detector's
             NMS.
 
     Returns:

@@ -21,12 +21,12 @@ class Row:
     """A row of the table: how its runs are trained and tested.
 
     Args:
-        name (str): Its name in the table.
-        config (str): Its config file.
-        trained_as (str): The row whose checkpoints are tested, mostly itself.
-        options (dict): ``--cfg-options`` of training and test.
-        test_options (dict): Those of the test alone.
-        load_from (str, optional): The row whose checkpoints, of the same seeds, its trainings begin
+        name: Its name in the table.
+        config: Its config file.
+        trained_as: The row whose checkpoints are tested, mostly itself.
+        options: ``--cfg-options`` of training and test.
+        test_options: Those of the test alone.
+        load_from: The row whose checkpoints, of the same seeds, its trainings begin
             with. Defaults to None, none.
     """
 
@@ -47,9 +47,9 @@ class RowFile(NamedTuple):
     """The content of a file of rows.
 
     Args:
-        rows (dict[str, Row]): By name, in the order of the file.
-        seeds (list[int]): Of each row's runs.
-        reference (str): Name of the row that the others are compared with.
+        rows: By name, in the order of the file.
+        seeds: Of each row's runs.
+        reference: Name of the row that the others are compared with.
     """
 
     rows: dict[str, Row]
@@ -66,7 +66,7 @@ def read_rows(path: str | Path) -> RowFile:
     """Read a file of rows.
 
     Args:
-        path (str | Path): The YAML file.
+        path: The YAML file.
 
     Returns:
         RowFile: Its rows, seeds and reference.

@@ -13,10 +13,10 @@ def segment_results(sample: Mapping, image: Mapping) -> list[dict | None]:
     """Describe the segment of each detection.
 
     Args:
-        sample (dict): Predictions: ``pred_instances`` with (n,) ``segment_ids``, ``pred_sem_seg``
+        sample: Predictions: ``pred_instances`` with (n,) ``segment_ids``, ``pred_sem_seg``
             with the (1, H, W) map ``segments``, as ``LesionRetinaNet`` has them, and
             ``border_offset`` where a border was clipped.
-        image (dict): The image of the annotation file: ``height``, ``width`` and ``spacing`` mm.
+        image: The image of the annotation file: ``height``, ``width`` and ``spacing`` mm.
 
     Returns:
         list[dict | None]: For each detection ``segmentation``, the segment's RLE in the original

@@ -7,8 +7,8 @@ def froc_table(result: dict, title: str = 'FROC') -> str:
     """Return sensitivity at each FP rate, over all lesions and by group, as a terminal table.
 
     Args:
-        result (dict): What :func:`~mmlesion.froc.summarize_froc` returns.
-        title (str): Name of the table.
+        result: What :func:`~mmlesion.froc.summarize_froc` returns.
+        title: Name of the table.
 
     Returns:
         str: Several lines.

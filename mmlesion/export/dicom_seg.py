@@ -29,10 +29,10 @@ def write_dicom_seg(
     tilt or uneven distances keeps its geometry.
 
     Args:
-        results (Results): One or more lesions.
-        label_map (ndarray): (k, j, i) int, voxels are lesion ids.
-        source (SourceSeries): The series of the n slices k.
-        path (str | Path): The file.
+        results: One or more lesions.
+        label_map: (k, j, i) int, voxels are lesion ids.
+        source: The series of the n slices k.
+        path: The file.
     """
     from highdicom.seg import Segmentation, SegmentationTypeValues
 

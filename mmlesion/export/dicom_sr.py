@@ -30,10 +30,10 @@ def write_dicom_sr(
     score in percent as certainty of the finding, and the tracking identifiers of the Segmentation.
 
     Args:
-        results (Results): One or more lesions.
-        label_map (ndarray): (k, j, i) int, voxels are lesion ids.
-        source (SourceSeries): The series of the n slices k.
-        path (str | Path): The file.
+        results: One or more lesions.
+        label_map: (k, j, i) int, voxels are lesion ids.
+        source: The series of the n slices k.
+        path: The file.
     """
     from highdicom.sr import ComprehensiveSR, MeasurementReport
     from pydicom.sr.codedict import codes
@@ -128,8 +128,8 @@ def outline(lesion: DetectedLesion, labels: np.ndarray) -> np.ndarray:
     """Return the closed outline of a lesion on its key slice.
 
     Args:
-        lesion (DetectedLesion): The lesion.
-        labels (ndarray): (j, i) lesion ids on that slice. Where other lesions cover it, the
+        lesion: The lesion.
+        labels: (j, i) lesion ids on that slice. Where other lesions cover it, the
             outline is that of its box.
 
     Returns:

@@ -23,9 +23,9 @@ def write_markups(
     """Write ``.mrk.json`` with a box (ROI) per lesion and a line per measured diameter.
 
     Args:
-        results (Results): The lesions.
-        to_world (Callable): Takes (..., 3) voxels i, j, k and returns x, y, z in mm, LPS.
-        path (Path): The file.
+        results: The lesions.
+        to_world: Takes (..., 3) voxels i, j, k and returns x, y, z in mm, LPS.
+        path: The file.
     """
     markups = []
     for lesion in results.lesions:
@@ -41,7 +41,7 @@ def grid_to_world(volume: dict) -> Callable[[np.ndarray], np.ndarray]:
     """Return the mapping of a volume's regular grid from voxels i, j, k to LPS mm.
 
     Args:
-        volume (dict): ``origin_mm``, ``spacing_mm`` and ``direction`` of ``lesions.json``.
+        volume: ``origin_mm``, ``spacing_mm`` and ``direction`` of ``lesions.json``.
     """
     # Columns are the directions of i, j and k in the world.
     direction = np.array(volume['direction'], dtype=float).reshape(3, 3)

@@ -41,8 +41,8 @@ class SourceSeries(NamedTuple):
     """The slices of a series, in the order of the volume's last axis k.
 
     Args:
-        slices (Sequence[Dataset]): n headers, without pixels.
-        stack (SliceStack): Where the n slices lie.
+        slices: n headers, without pixels.
+        stack: Where the n slices lie.
     """
 
     slices: Sequence[Dataset]
@@ -55,9 +55,9 @@ def read_source_series(
     """Read the headers of the series that results are about.
 
     Args:
-        results (Results): What ``infer.py`` has written.
-        folder (str | Path, optional): Of the series. Defaults to None, where ``infer.py`` read it.
-        series (str, optional): Series Instance UID, if the folder has several CT series.
+        results: What ``infer.py`` has written.
+        folder: Of the series. Defaults to None, where ``infer.py`` read it.
+        series: Series Instance UID, if the folder has several CT series.
 
     Raises:
         UserError: If it is not a DICOM series of single slices with the size of the volume.

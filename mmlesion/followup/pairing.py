@@ -16,9 +16,9 @@ class StudyLesions(NamedTuple):
     """The n lesions of a study.
 
     Args:
-        center_mm (ndarray): (n, 3) LPS.
-        diameter_mm (ndarray): (n,) long diameters.
-        embedding (ndarray, optional): (n, d) of length 1; similar lesions have similar ones.
+        center_mm: (n, 3) LPS.
+        diameter_mm: (n,) long diameters.
+        embedding: (n, d) of length 1; similar lesions have similar ones.
     """
 
     center_mm: np.ndarray
@@ -30,11 +30,11 @@ class Pairs(NamedTuple):
     """Lesions by index in their study.
 
     Args:
-        earlier (ndarray): (p,) int.
-        later (ndarray): (p,) int.
-        distance_mm (ndarray): (p,) of the centers after registration.
-        vanished (ndarray): (v,) int, of the earlier study, without a partner.
-        new (ndarray): (w,) int, of the later study.
+        earlier: (p,) int.
+        later: (p,) int.
+        distance_mm: (p,) of the centers after registration.
+        vanished: (v,) int, of the earlier study, without a partner.
+        new: (w,) int, of the later study.
     """
 
     earlier: np.ndarray
@@ -56,10 +56,10 @@ def pair_lesions(
     cosine distance of embeddings if both studies have them.
 
     Args:
-        earlier (StudyLesions): n lesions.
-        later (StudyLesions): m lesions.
-        expected_mm (ndarray): (n, 3) centers of the earlier lesions in the later study.
-        max_distance_mm (float): Centers farther apart are not paired; a lesion's own radius is
+        earlier: n lesions.
+        later: m lesions.
+        expected_mm: (n, 3) centers of the earlier lesions in the later study.
+        max_distance_mm: Centers farther apart are not paired; a lesion's own radius is
             added, as the center of a large one is less certain.
 
     Returns:
@@ -91,10 +91,10 @@ class SumOfDiameters(NamedTuple):
     """RECIST 1.1's sum of the long diameters of the lesions of the earlier study.
 
     Args:
-        earlier_mm (float): The sum.
-        later_mm (float): The sum of the same lesions; vanished ones count 0.
-        change_percent (float): Relative to ``earlier_mm``; NaN if that is 0.
-        response (str): Of these two studies alone, see :func:`sum_of_diameters`.
+        earlier_mm: The sum.
+        later_mm: The sum of the same lesions; vanished ones count 0.
+        change_percent: Relative to ``earlier_mm``; NaN if that is 0.
+        response: Of these two studies alone, see :func:`sum_of_diameters`.
     """
 
     earlier_mm: float
@@ -112,9 +112,9 @@ def sum_of_diameters(earlier: StudyLesions, later: StudyLesions, pairs: Pairs) -
     earlier one, and needs a reader who confirms that new lesions are lesions.
 
     Args:
-        earlier (StudyLesions): n lesions.
-        later (StudyLesions): m lesions.
-        pairs (Pairs): Of the two.
+        earlier: n lesions.
+        later: m lesions.
+        pairs: Of the two.
     """
     before = float(earlier.diameter_mm.sum())
     after = float(later.diameter_mm[pairs.later].sum())

@@ -24,8 +24,8 @@ def register_rigid(earlier: sitk.Image, later: sitk.Image) -> sitk.Euler3DTransf
     HU clipped to -1000 to 400, starts at the best of many shifts along z.
 
     Args:
-        earlier (sitk.Image): CT in HU.
-        later (sitk.Image): CT in HU.
+        earlier: CT in HU.
+        later: CT in HU.
 
     Returns:
         sitk.Euler3DTransform: From points of the earlier study, LPS mm, to those of the later one.

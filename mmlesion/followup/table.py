@@ -28,9 +28,9 @@ def followup_rows(
     """Return a row per lesion: paired ones in the earlier order, then vanished, then new ones.
 
     Args:
-        earlier (Sequence[DetectedLesion]): Lesions of the earlier study.
-        later (Sequence[DetectedLesion]): Those of the later study.
-        pairs (Pairs): Their pairs.
+        earlier: Lesions of the earlier study.
+        later: Those of the later study.
+        pairs: Their pairs.
 
     Returns:
         list[dict]: With :data:`COLUMNS`; None where a lesion has no partner.

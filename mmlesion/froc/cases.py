@@ -21,15 +21,15 @@ class Cases(NamedTuple):
     together.
 
     Args:
-        names (list): Names of the n cases: images or scans.
-        patient (ndarray): (n,) int, index of each case's patient.
-        fp_rates (ndarray): (l,) false positives per case at which sensitivity is read.
-        fp_case (ndarray): (f,) int, case of each false positive.
-        fp_point (ndarray): (f,) int, its point.
-        lesion_case (ndarray): (m,) int, case of each lesion that counts.
-        lesion_point (ndarray): (m,) int, the point at which it is detected, ``MISSED`` if never.
-        as_roc (bool): Whether counts become rates as LUNA16's program has it.
-        match_rules (str, optional): What decides on true positives. Defaults to None, not known.
+        names: Names of the n cases: images or scans.
+        patient: (n,) int, index of each case's patient.
+        fp_rates: (l,) false positives per case at which sensitivity is read.
+        fp_case: (f,) int, case of each false positive.
+        fp_point: (f,) int, its point.
+        lesion_case: (m,) int, case of each lesion that counts.
+        lesion_point: (m,) int, the point at which it is detected, ``MISSED`` if never.
+        as_roc: Whether counts become rates as LUNA16's program has it.
+        match_rules: What decides on true positives. Defaults to None, not known.
     """
 
     names: list
@@ -46,7 +46,7 @@ class Cases(NamedTuple):
         """Read the curve of a draw of patients.
 
         Args:
-            patient_weight (ndarray): (p,) how often each patient was drawn.
+            patient_weight: (p,) how often each patient was drawn.
 
         Returns:
             ndarray: (l,) sensitivities at the FP rates; NaN where no lesion was drawn.
@@ -73,9 +73,9 @@ def froc_cases(matched: MatchedDetections, names: Sequence, patients: Sequence) 
     """Return in which case each event of a FROC curve happens.
 
     Args:
-        matched (MatchedDetections): Of n cases.
-        names (Sequence): Names of the cases: images or scans.
-        patients (Sequence): Of each case its patient's name or id.
+        matched: Of n cases.
+        names: Names of the cases: images or scans.
+        patients: Of each case its patient's name or id.
 
     Returns:
         Cases: They give the curve of

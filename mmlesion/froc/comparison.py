@@ -16,11 +16,11 @@ class RowScore(NamedTuple):
     The columns of each array are the FP rates and, last, the mean over these.
 
     Args:
-        value (ndarray): (l + 1,) sensitivities, averaged over the runs.
-        lower (ndarray): (l + 1,) lower bounds of their confidence intervals.
-        upper (ndarray): (l + 1,) upper bounds.
-        run_means (ndarray): (r,) mean sensitivity of each run.
-        standard_error (float): Of ``value[-1]`` over the runs, NaN for a single one.
+        value: (l + 1,) sensitivities, averaged over the runs.
+        lower: (l + 1,) lower bounds of their confidence intervals.
+        upper: (l + 1,) upper bounds.
+        run_means: (r,) mean sensitivity of each run.
+        standard_error: Of ``value[-1]`` over the runs, NaN for a single one.
     """
 
     value: np.ndarray
@@ -34,10 +34,10 @@ class PairedDifference(NamedTuple):
     """Difference of a row from the reference; columns as in :class:`RowScore`.
 
     Args:
-        value (ndarray): (l + 1,) differences of sensitivity.
-        lower (ndarray): (l + 1,) lower bounds of their confidence intervals.
-        upper (ndarray): (l + 1,) upper bounds.
-        p (ndarray): (l + 1,) two-sided p-values of no difference.
+        value: (l + 1,) differences of sensitivity.
+        lower: (l + 1,) lower bounds of their confidence intervals.
+        upper: (l + 1,) upper bounds.
+        p: (l + 1,) two-sided p-values of no difference.
     """
 
     value: np.ndarray
@@ -50,10 +50,10 @@ class Comparison(NamedTuple):
     """The rows of a table, and their differences from the reference.
 
     Args:
-        rows (dict[str, RowScore]): By name, in the order given.
-        differences (dict[str, PairedDifference]): By name of the row that is compared.
-        reference (str): The row they are compared with.
-        training_noise (float): Standard deviation of the mean sensitivity over seeds, pooled over
+        rows: By name, in the order given.
+        differences: By name of the row that is compared.
+        reference: The row they are compared with.
+        training_noise: Standard deviation of the mean sensitivity over seeds, pooled over
             the rows; NaN if no row has two runs.
     """
 
@@ -80,12 +80,12 @@ def compare_rows(
     models, not of their training.
 
     Args:
-        rows (dict[str, list[Cases]]): The runs of each row, all on the same cases and lesions.
-        reference (str, optional): The row that the others are compared with. Defaults to None, the
+        rows: The runs of each row, all on the same cases and lesions.
+        reference: The row that the others are compared with. Defaults to None, the
             first.
-        draws (int): Number of draws. Defaults to 2000.
-        seed (int): Of the draws. Defaults to 0.
-        confidence (float): Of the intervals. Defaults to 0.95.
+        draws: Number of draws. Defaults to 2000.
+        seed: Of the draws. Defaults to 0.
+        confidence: Of the intervals. Defaults to 0.95.
 
     Returns:
         Comparison: Scores and differences with their intervals.

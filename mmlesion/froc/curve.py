@@ -11,8 +11,8 @@ class Curve(NamedTuple):
     """A FROC curve, from (0, 0).
 
     Args:
-        fp (ndarray): (p + 1,) ascending false positives per case.
-        sensitivity (ndarray): (p + 1,) sensitivities.
+        fp: (p + 1,) ascending false positives per case.
+        sensitivity: (p + 1,) sensitivities.
     """
 
     fp: np.ndarray
@@ -27,11 +27,11 @@ class CurveEvents(NamedTuple):
     """The false positives and first matches of lesions that make a FROC curve.
 
     Args:
-        num_points (int): Number of points p of the curve.
-        fp_point (ndarray): (f,) int, the point of each false positive.
-        fp_case (ndarray): (f,) int, its case.
-        hit_point (ndarray): (h,) int, the point at which each detected lesion is matched first.
-        hit_case (ndarray): (h,) int, the lesion's case.
+        num_points: Number of points p of the curve.
+        fp_point: (f,) int, the point of each false positive.
+        fp_case: (f,) int, its case.
+        hit_point: (h,) int, the point at which each detected lesion is matched first.
+        hit_case: (h,) int, the lesion's case.
     """
 
     num_points: int
@@ -48,9 +48,9 @@ def sensitivity_at(fp: np.ndarray, sensitivity: np.ndarray, fp_rates: np.ndarray
     sensitivity does.
 
     Args:
-        fp (ndarray): (p,) ascending false positives per case, from 0.
-        sensitivity (ndarray): (p,) sensitivities.
-        fp_rates (ndarray): (l,) false positives per case.
+        fp: (p,) ascending false positives per case, from 0.
+        sensitivity: (p,) sensitivities.
+        fp_rates: (l,) false positives per case.
 
     Returns:
         ndarray: (l,) sensitivities.
@@ -72,11 +72,11 @@ def curve_of(
     last bit decides which end of a vertical step is read.
 
     Args:
-        events (CurveEvents): At p points.
-        num_cases (float): Number of cases, or the sum of their weights.
-        num_lesions (float): Number of lesions, or the sum of their cases' weights.
-        as_roc (bool): Whether to divide as LUNA16's program does. Defaults to False.
-        weight (ndarray, optional): (num_cases,) how often each case counts. Defaults to None, once.
+        events: At p points.
+        num_cases: Number of cases, or the sum of their weights.
+        num_lesions: Number of lesions, or the sum of their cases' weights.
+        as_roc: Whether to divide as LUNA16's program does. Defaults to False.
+        weight: (num_cases,) how often each case counts. Defaults to None, once.
 
     Returns:
         Curve: Its p + 1 points, from (0, 0).
@@ -95,10 +95,10 @@ def _running_count(
     """Count the events up to each point of the curve, each as often as its case.
 
     Args:
-        point (ndarray): (e,) int, the point of each event.
-        case (ndarray): (e,) int, its case.
-        num_points (int): Number of points p.
-        weight (ndarray, optional): (num_cases,) how often each case counts.
+        point: (e,) int, the point of each event.
+        case: (e,) int, its case.
+        num_points: Number of points p.
+        weight: (num_cases,) how often each case counts.
 
     Returns:
         ndarray: (p + 1,) counts, from 0.

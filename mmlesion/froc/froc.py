@@ -20,11 +20,11 @@ class Protocol:
     """The rules of a benchmark.
 
     Args:
-        criterion (Callable): Says which pairs match, see :func:`~.matching.match`.
-        fp_rates (tuple[float]): False positives per case at which sensitivity is read.
-        merge_ties (bool): Whether detections of equal score make one point of the curve, as an ROC
+        criterion: Says which pairs match, see :func:`~.matching.match`.
+        fp_rates: False positives per case at which sensitivity is read.
+        merge_ties: Whether detections of equal score make one point of the curve, as an ROC
             curve has it, or one point each, in the order of the published DeepLesion program.
-        max_per_case (int, optional): The most detections that a case may have.
+        max_per_case: The most detections that a case may have.
     """
 
     criterion: Callable
@@ -51,24 +51,24 @@ class MatchedDetections:
     """The detections of a dataset after matching, ready to give the curve of any of its lesions.
 
     Args:
-        detections (Detections): Those of all cases, in the order of their file.
-        lesions (Lesions): Those of all cases.
-        num_cases (int): Number of images or scans, those without lesions included.
-        protocol (Protocol): The rules.
+        detections: Those of all cases, in the order of their file.
+        lesions: Those of all cases.
+        num_cases: Number of images or scans, those without lesions included.
+        protocol: The rules.
 
     Attributes:
-        detections (Detections): The n that count, in descending order of score.
-        false_positive (ndarray): (n,) bool.
-        point_of (ndarray): (n,) int, the point of the curve that each detection, in descending
+        detections: The n that count, in descending order of score.
+        false_positive: (n,) bool.
+        point_of: (n,) int, the point of the curve that each detection, in descending
             order of score, belongs to.
-        score (ndarray): (p,) float, the score of each point.
-        first_match (ndarray): (m,) int, the first detection to match each lesion, n if none does.
-        fp_case (ndarray): (f,) int, the case of each false positive.
-        fp_point (ndarray): (f,) int, its point.
-        lesion_case (ndarray): (m,) int, the case of each lesion.
-        counted (ndarray): (m,) bool, False for ignored ground truth.
-        match_rules (str): The protocol's.
-        seconds (float): What matching took.
+        score: (p,) float, the score of each point.
+        first_match: (m,) int, the first detection to match each lesion, n if none does.
+        fp_case: (f,) int, the case of each false positive.
+        fp_point: (f,) int, its point.
+        lesion_case: (m,) int, the case of each lesion.
+        counted: (m,) bool, False for ignored ground truth.
+        match_rules: The protocol's.
+        seconds: What matching took.
     """
 
     def __init__(
@@ -125,13 +125,13 @@ def evaluate_froc(
     of the same lesion counts neither way, nor does a detection that matches ignored lesions only.
 
     Args:
-        detections (Detections): Those of all cases, in the order of their file.
-        lesions (Lesions): Those of all cases.
-        num_cases (int): Number of images or scans, those without lesions included.
-        protocol (Protocol): The rules.
-        groups (dict[str, ndarray], optional): See :func:`summarize_froc`.
-        bootstrap (int): See :func:`summarize_froc`.
-        seed (int): See :func:`summarize_froc`.
+        detections: Those of all cases, in the order of their file.
+        lesions: Those of all cases.
+        num_cases: Number of images or scans, those without lesions included.
+        protocol: The rules.
+        groups: See :func:`summarize_froc`.
+        bootstrap: See :func:`summarize_froc`.
+        seed: See :func:`summarize_froc`.
 
     Returns:
         dict: What :func:`summarize_froc` returns.
@@ -149,12 +149,12 @@ def summarize_froc(
     """Summarize the FROC curve of matched detections.
 
     Args:
-        matched (MatchedDetections): Of m lesions.
-        groups (dict[str, ndarray], optional): Name to (m,) bool, which lesions belong to a group.
+        matched: Of m lesions.
+        groups: Name to (m,) bool, which lesions belong to a group.
             Their sensitivity is read at the false positives of the whole dataset.
-        bootstrap (int): Number of times the cases are drawn with replacement for 95 % confidence
+        bootstrap: Number of times the cases are drawn with replacement for 95 % confidence
             intervals; 0 for none.
-        seed (int): Random seed of these draws.
+        seed: Random seed of these draws.
 
     Returns:
         dict: ``fp_levels``, ``sensitivity`` and ``mean``; ``score_thresholds``, at each FP rate the
@@ -200,9 +200,9 @@ def score_thresholds(
     """Return operating points: the lowest score with no more false positives than allowed.
 
     Args:
-        false_positives (ndarray): (p,) ascending numbers of false positives of all cases.
-        score (ndarray): (p,) score of each point, descending.
-        allowed (ndarray): (l,) numbers of false positives.
+        false_positives: (p,) ascending numbers of false positives of all cases.
+        score: (p,) score of each point, descending.
+        allowed: (l,) numbers of false positives.
 
     Returns:
         list[float | None]: (l,) scores; None where even the highest makes more false positives.
@@ -222,8 +222,8 @@ def limit_per_case(detections: Detections, limit: int) -> Detections:
     that equal scores at the limit all go.
 
     Args:
-        detections (Detections): n detections in any order.
-        limit (int): The most that a case may have.
+        detections: n detections in any order.
+        limit: The most that a case may have.
 
     Returns:
         Detections: Those that stay, in their order.

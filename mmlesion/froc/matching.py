@@ -20,9 +20,9 @@ def match(
     """Match detections with lesions.
 
     Args:
-        detections (Detections): n detections in descending order of rank.
-        lesions (Lesions): m lesions.
-        criterion (Callable): Takes (p, k) detections and (p, k) lesions, says which of the p pairs
+        detections: n detections in descending order of rank.
+        lesions: m lesions.
+        criterion: Takes (p, k) detections and (p, k) lesions, says which of the p pairs
             match, (p,) bool.
 
     Returns:
@@ -78,7 +78,7 @@ def _block_bounds(candidates: np.ndarray) -> np.ndarray:
     """Return where to cut n detections, so that a block has about ``MAX_PAIRS`` candidates.
 
     Args:
-        candidates (ndarray): (n,) int, the number of lesions that each detection may match.
+        candidates: (n,) int, the number of lesions that each detection may match.
 
     Returns:
         ndarray: Ascending indices from 0 to n; a block lies between two neighbors.

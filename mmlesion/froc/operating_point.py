@@ -20,10 +20,10 @@ class Outcomes(NamedTuple):
     lesions that a detection of higher score matches too, or ignored ground truth.
 
     Args:
-        detections (Detections): In descending order of score.
-        true_positive (ndarray): (n,) bool, the first detection of a lesion.
-        false_positive (ndarray): (n,) bool, a detection that matches nothing.
-        missed (ndarray): (m,) bool, a lesion without a detection; False for ignored ones.
+        detections: In descending order of score.
+        true_positive: (n,) bool, the first detection of a lesion.
+        false_positive: (n,) bool, a detection that matches nothing.
+        missed: (m,) bool, a lesion without a detection; False for ignored ones.
     """
 
     detections: Detections
@@ -38,11 +38,11 @@ def threshold_at(
     """Return the lowest score with at most ``fp_rate`` false positives per image.
 
     Args:
-        detections (Detections): Those of all images.
-        lesions (Lesions): Those of all images.
-        num_images (int): Number of images, those without lesions included.
-        criterion (Callable): Says which pairs match, see :func:`~.matching.match`.
-        fp_rate (float): False positives per image.
+        detections: Those of all images.
+        lesions: Those of all images.
+        num_images: Number of images, those without lesions included.
+        criterion: Says which pairs match, see :func:`~.matching.match`.
+        fp_rate: False positives per image.
 
     Returns:
         float | None: The score; None where even the highest makes more false positives.
@@ -57,10 +57,10 @@ def outcomes_at(
     """Match the detections that reach a score threshold, as the FROC curve does.
 
     Args:
-        detections (Detections): Those of all images.
-        lesions (Lesions): Those of all images.
-        criterion (Callable): Says which pairs match, see :func:`~.matching.match`.
-        score_thr (float): The lowest score that counts.
+        detections: Those of all images.
+        lesions: Those of all images.
+        criterion: Says which pairs match, see :func:`~.matching.match`.
+        score_thr: The lowest score that counts.
 
     Returns:
         Outcomes: Of each detection and each lesion.
@@ -79,9 +79,9 @@ def pick_in_turn(rankings: Sequence[Sequence[int]], patients: list, num: int) ->
     """Pick images from the heads of several rankings in turn, one of each patient.
 
     Args:
-        rankings (Sequence[Sequence[int]]): Each has indices of images, the best first.
-        patients (list): Of each image its patient's name or id.
-        num (int): The most to pick.
+        rankings: Each has indices of images, the best first.
+        patients: Of each image its patient's name or id.
+        num: The most to pick.
 
     Returns:
         list[int]: Those of the first ranking, then those of the second, and so on.

@@ -18,11 +18,11 @@ def box_overlaps(
     gives the whole matrix.
 
     Args:
-        boxes (ndarray): (..., 4) x1, y1, x2, y2 or (..., 6) x1, y1, z1, x2, y2, z2, in px.
-        gts (ndarray): Likewise, the ground truth.
-        metric (str): 'iou', intersection over union; 'iobb', over the detected box; 'iogt', over
+        boxes: (..., 4) x1, y1, x2, y2 or (..., 6) x1, y1, z1, x2, y2, z2, in px.
+        gts: Likewise, the ground truth.
+        metric: 'iou', intersection over union; 'iobb', over the detected box; 'iogt', over
             the ground truth; 'max', the greater of 'iobb' and 'iogt', the loosest of them.
-        inclusive (bool): Whether a box covers its last pixel too, so that its extent is
+        inclusive: Whether a box covers its last pixel too, so that its extent is
             ``x2 - x1 + 1``, as in the published DeepLesion and LENS programs.
 
     Returns:
@@ -64,10 +64,10 @@ def slice_overlaps(
     Where the box covers the annotated slice it is the 2D overlap on it, elsewhere 0.
 
     Args:
-        boxes (ndarray): (..., 6) x1, y1, z1, x2, y2, z2 in px and slices.
-        gts (ndarray): (..., 6) likewise, with z1 = z2 the annotated slice.
-        metric (str): See :func:`box_overlaps`.
-        inclusive (bool): See :func:`box_overlaps`.
+        boxes: (..., 6) x1, y1, z1, x2, y2, z2 in px and slices.
+        gts: (..., 6) likewise, with z1 = z2 the annotated slice.
+        metric: See :func:`box_overlaps`.
+        inclusive: See :func:`box_overlaps`.
 
     Returns:
         ndarray: (...) overlaps.
@@ -83,10 +83,10 @@ class OverlapCriterion:
     """A detected box matches a lesion if their overlap is at least ``threshold``.
 
     Args:
-        metric (str): The overlap, see :func:`box_overlaps`.
-        threshold (float): The least overlap that counts.
-        inclusive (bool): Whether extents include the last pixel.
-        annotated_slice (bool): Whether lesions are annotated on one slice of a 3D box.
+        metric: The overlap, see :func:`box_overlaps`.
+        threshold: The least overlap that counts.
+        inclusive: Whether extents include the last pixel.
+        annotated_slice: Whether lesions are annotated on one slice of a 3D box.
     """
 
     metric: str = 'iou'
@@ -109,8 +109,8 @@ def center_in_sphere(centers: np.ndarray, spheres: np.ndarray) -> np.ndarray:
     """Return LUNA16's criterion: the mark is nearer to the nodule's center than its radius.
 
     Args:
-        centers (ndarray): (..., >=3) x, y, z of marks in mm; further columns are not used.
-        spheres (ndarray): (..., 4) x, y, z and diameter of nodules in mm.
+        centers: (..., >=3) x, y, z of marks in mm; further columns are not used.
+        spheres: (..., 4) x, y, z and diameter of nodules in mm.
 
     Returns:
         ndarray: (...) bool, False right on the sphere.

@@ -21,8 +21,8 @@ def true_negative_patients(
     have one scan per patient.
 
     Args:
-        matched (MatchedDetections): The detections of all scans.
-        sensitivity (float): The least sensitivity. Defaults to 0.95.
+        matched: The detections of all scans.
+        sensitivity: The least sensitivity. Defaults to 0.95.
 
     Returns:
         dict: ``TNP``, NaN if there are no negative scans or the sensitivity is never that high;

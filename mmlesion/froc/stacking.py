@@ -27,12 +27,12 @@ def link_boxes(
     box without a partner starts a track. Boxes of different labels are never linked.
 
     Args:
-        boxes (ndarray): (n, 4) boxes x1, y1, x2, y2.
-        scores (ndarray): (n,) scores.
-        slices (ndarray): (n,) slice indices, or positions between slices.
-        labels (ndarray): (n,) class labels.
-        iou_thr (float): Two boxes are linked if their IoU is greater.
-        grid_steps (int): Positions from a slice to the next, of which boxes on consecutive ones are
+        boxes: (n, 4) boxes x1, y1, x2, y2.
+        scores: (n,) scores.
+        slices: (n,) slice indices, or positions between slices.
+        labels: (n,) class labels.
+        iou_thr: Two boxes are linked if their IoU is greater.
+        grid_steps: Positions from a slice to the next, of which boxes on consecutive ones are
             linked (:mod:`mmlesion.structures.slice_grid`). Defaults to 1, the slices.
 
     Returns:
@@ -91,8 +91,8 @@ def _number_tracks(order: list[int], partner: list[int]) -> np.ndarray:
     """Return the track of each box, which is that of its partner; others begin one.
 
     Args:
-        order (list[int]): All n boxes, in the order of their slices.
-        partner (list[int]): Of each box, one on the slice before, or -1.
+        order: All n boxes, in the order of their slices.
+        partner: Of each box, one on the slice before, or -1.
 
     Returns:
         ndarray: (n,) int.
@@ -132,14 +132,14 @@ def stack_boxes(
     its track; of a track between two slices, the nearer of them.
 
     Args:
-        boxes (ndarray): (n, 4) boxes x1, y1, x2, y2 in px.
-        scores (ndarray): (n,) scores.
-        slices (ndarray): (n,) slice indices, 0-based, or positions between slices.
-        labels (ndarray): (n,) class labels.
-        iou_thr (float): Defaults to 0.5.
-        end_share (float): A track begins and ends with boxes whose score is at least this share of
+        boxes: (n, 4) boxes x1, y1, x2, y2 in px.
+        scores: (n,) scores.
+        slices: (n,) slice indices, 0-based, or positions between slices.
+        labels: (n,) class labels.
+        iou_thr: Defaults to 0.5.
+        end_share: A track begins and ends with boxes whose score is at least this share of
             its highest. Defaults to 0.3; 0 keeps all boxes, as the paper does.
-        grid_steps (int): See :func:`link_boxes`. Defaults to 1.
+        grid_steps: See :func:`link_boxes`. Defaults to 1.
 
     Returns:
         tuple[ndarray]: (m, 6) boxes x1, y1, z1, x2, y2, z2, where slice n extends from n to n + 1,

@@ -45,7 +45,7 @@ class Record:
             return None
         return content if isinstance(content, dict) and 'made_of' in content else None
 
-    def take_up(self, refusal: str | None = None) -> dict | None:
+    def resume_from(self, refusal: str | None = None) -> dict | None:
         """Return what an earlier run of the same work has recorded.
 
         Args:
@@ -130,7 +130,7 @@ class Store:
     def __init__(self, folder: str | Path, made_of: Any) -> None:
         self.folder = Path(folder)
         self.record = _record_of(folder, made_of)
-        if self.record.take_up(f'{folder} {self.refusal}') is not None:
+        if self.record.resume_from(f'{folder} {self.refusal}') is not None:
             return
         if any(self._paths()):
             raise UserError(
@@ -233,7 +233,7 @@ def convert_once(
     """
     # changed files or options make another record, so that the volume is converted again
     kept = Record(record, {**file_states(sources), 'options': asdict(options)})
-    done = kept.take_up()
+    done = kept.resume_from()
     if done is not None and 'images' in done and (is_whole is None or is_whole(done['images'])):
         return done['images']
     images = convert()

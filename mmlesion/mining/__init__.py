@@ -6,7 +6,7 @@ from .cross_dataset import uncertain_regions
 from .hard_negatives import label_tracklets, label_volume
 from .matching import match_embeddings
 from .miner import RULES, AnnotationMiner
-from .propagation import meet_annotations, propagate
+from .propagation import match_annotations, propagate
 from .tracklets import build_tracklets
 
 # these need torch and mmengine, which the rules do without
@@ -21,7 +21,7 @@ __all__ = [
     'label_tracklets',
     'label_volume',
     'match_embeddings',
-    'meet_annotations',
+    'match_annotations',
     'propagate',
     'uncertain_regions',
 ]

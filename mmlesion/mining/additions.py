@@ -19,7 +19,7 @@ class AnnotationAdder:
     ``lesion_id`` are added.
 
     Args:
-        coco (dict): The content, modified in place.
+        coco: The content, modified in place.
     """
 
     def __init__(self, coco: dict) -> None:
@@ -50,12 +50,12 @@ class AnnotationAdder:
         """Add a box to its slice's image, clipped to it.
 
         Args:
-            volume (SliceSeries): The series.
-            boxes (SliceBoxes): Boxes on its slices, in mmdet's frame.
-            index (int): Which of them to add.
-            source (str): What found it.
-            lesion (dict): An annotation with its category and type.
-            lesion_id (int | str): Shared by all boxes of a lesion in the series.
+            volume: The series.
+            boxes: Boxes on its slices, in mmdet's frame.
+            index: Which of them to add.
+            source: What found it.
+            lesion: An annotation with its category and type.
+            lesion_id: Shared by all boxes of a lesion in the series.
             **extra: More fields.
         """
         place = int(np.searchsorted(volume.slices, boxes.slices[index]))
@@ -84,8 +84,8 @@ class AnnotationAdder:
         """Return the id of a slice's image; add the image if it is not listed.
 
         Args:
-            volume (SliceSeries): The series.
-            place (int): Index of the slice in its ``slices``.
+            volume: The series.
+            place: Index of the slice in its ``slices``.
         """
         image = volume.image(place)
         if 'id' not in image:

@@ -11,10 +11,10 @@ import numpy as np
 from mmlesion.io.schema import is_target
 from mmlesion.structures import SliceBoxes, SliceSeries, file_box
 
-from .propagation import meet_annotations
+from .propagation import match_annotations
 from .proposals import Proposals
 from .samples import pipeline_sample
-from .tracklets import build_tracklets, representatives
+from .tracklets import best_boxes, build_tracklets
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -26,25 +26,27 @@ class VolumeLesions:
     """Annotations, proposals and tracklets of a volume.
 
     Args:
-        volume (SliceSeries): A series.
-        arrays (dict): Its proposals, as saved by the detection pass.
-        theta (float): The IoU above which boxes match, or are linked to a tracklet.
+        volume: A series.
+        arrays: Its proposals, as saved by the detection pass.
+        iou_thr: The IoU above which boxes match, or are linked to a tracklet.
 
     Attributes:
-        proposals (Proposals): All of them, but the pooled ones between slices, which have linked
+        proposals: All of them, but the pooled ones between slices, which have linked
             those on them.
-        tracklets (ndarray): (n,) index of the tracklet of each pooled proposal.
-        lesions (list[dict]): The m certain annotations.
-        annotated (SliceBoxes): Their boxes.
-        all_annotated (SliceBoxes): Boxes of all annotations, including ignored and noisy ones.
-        unknown (ndarray): (t,) tracklets that match none of the m annotations.
-        unknown_boxes (ndarray): (t,) the proposal of each of them with the highest score.
+        tracklets: (n,) index of the tracklet of each pooled proposal.
+        lesions: The m certain annotations.
+        annotated: Their boxes.
+        all_annotated: Boxes of all annotations, including ignored and noisy ones.
+        unknown: (t,) tracklets that match none of the m annotations.
+        unknown_boxes: (t,) the proposal of each of them with the highest score.
     """
 
-    def __init__(self, volume: SliceSeries, arrays: Mapping[str, np.ndarray], theta: float) -> None:
+    def __init__(
+        self, volume: SliceSeries, arrays: Mapping[str, np.ndarray], iou_thr: float
+    ) -> None:
         self.volume = volume
         found = Proposals.from_arrays(arrays)
-        linked = build_tracklets(found.pooled, theta, found.grid_steps)
+        linked = build_tracklets(found.pooled, iou_thr, found.grid_steps)
         on_slices = found.pooled.slices % 1 == 0
         self.proposals = found._replace(pooled=found.pooled.take(on_slices))
         # numbered anew, as tracklets between two slices have no box left
@@ -53,17 +55,17 @@ class VolumeLesions:
         self.annotated = annotated_boxes(volume, self.lesions)
         self.all_annotated = annotated_boxes(volume, volume.annotations)
         # (tracklets, m): uncertain annotations do not count, so that a tracklet on one is unknown
-        meets = meet_annotations(self.proposals.pooled, self.tracklets, self.annotated, theta)
+        meets = match_annotations(self.proposals.pooled, self.tracklets, self.annotated, iou_thr)
         self.unknown = np.flatnonzero(~meets.any(axis=1))
-        self.unknown_boxes = representatives(self.proposals.pooled, self.tracklets)[self.unknown]
+        self.unknown_boxes = best_boxes(self.proposals.pooled, self.tracklets)[self.unknown]
 
 
 def annotated_boxes(volume: SliceSeries, annotations: Sequence[dict]) -> SliceBoxes:
     """Return the boxes of a volume's COCO annotations.
 
     Args:
-        volume (SliceSeries): A series.
-        annotations (list[dict]): Some of its annotations.
+        volume: A series.
+        annotations: Some of its annotations.
 
     Returns:
         SliceBoxes: In their order, in mmdet's frame; the scores are 1.
@@ -83,23 +85,23 @@ class EmbeddingSteps:
     """Model-specific steps of a :class:`VolumePass` for an embedding.
 
     Args:
-        model (BaseModel): A model as :class:`~mmlesion.models.LesionEmbedding`.
-        root (str | Path): The folder of the images.
-        store (VolumeStore): Where the proposals are.
-        theta (float): See :class:`VolumeLesions`.
+        model: A model as :class:`~mmlesion.models.LesionEmbedding`.
+        root: The folder of the images.
+        store: Where the proposals are.
+        iou_thr: See :class:`VolumeLesions`.
     """
 
     def __init__(
-        self, model: BaseModel, root: Path | str, store: VolumeStore, theta: float
+        self, model: BaseModel, root: Path | str, store: VolumeStore, iou_thr: float
     ) -> None:
         self.model = model
         self.root = root
         self.store = store
-        self.theta = theta
+        self.iou_thr = iou_thr
 
     def samples_of(self, volume: SliceSeries) -> list[dict]:
         """Return pipeline inputs, one per lesion: annotations first, then unmatched tracklets."""
-        known = VolumeLesions(volume, self.store.load(volume.name), self.theta)
+        known = VolumeLesions(volume, self.store.load(volume.name), self.iou_thr)
         tracked = known.proposals.pooled.take(known.unknown_boxes)
         lesions = SliceBoxes.concat([known.annotated, tracked])
         # all slices of the series are listed, ascending: places are positions of their numbers
@@ -120,8 +122,8 @@ class SplitEmbeddings(NamedTuple):
     """Embeddings of a volume's lesions.
 
     Args:
-        annotated (ndarray): (m, D) of the certain annotations.
-        tracked (ndarray): (t, D) of the unknown tracklets.
+        annotated: (m, D) of the certain annotations.
+        tracked: (t, D) of the unknown tracklets.
     """
 
     annotated: np.ndarray
@@ -132,8 +134,8 @@ def split_embeddings(arrays: Mapping[str, np.ndarray], known: VolumeLesions) -> 
     """Split the embeddings that a pass of :class:`EmbeddingSteps` saved for a volume.
 
     Args:
-        arrays (dict): The volume's arrays.
-        known (VolumeLesions): Of the same volume.
+        arrays: The volume's arrays.
+        known: Of the same volume.
 
     Returns:
         SplitEmbeddings: In the order of ``known``.

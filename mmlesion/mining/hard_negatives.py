@@ -22,9 +22,9 @@ class Proposals3D(Columns):
     """n 3D proposals in a series.
 
     Attributes:
-        boxes (ndarray): (n, 6) x1, y1, z1, x2, y2, z2 in px and slice numbers, inclusive.
-        scores (ndarray): (n,).
-        labels (ndarray): (n,) int, 1 of a lesion, 0 of a false positive, or :data:`LEFT_OUT`.
+        boxes: (n, 6) x1, y1, z1, x2, y2, z2 in px and slice numbers, inclusive.
+        scores: (n,).
+        labels: (n,) int, 1 of a lesion, 0 of a false positive, or :data:`LEFT_OUT`.
     """
 
     boxes: np.ndarray
@@ -47,26 +47,27 @@ def label_tracklets(
     tracklets: np.ndarray,
     lesions: SliceBoxes,
     known: SliceBoxes,
-    theta: float = 0.5,
-    theta_fp: float = 0.3,
+    iou_thr: float = 0.5,
+    background_iou_thr: float = 0.3,
 ) -> np.ndarray:
     """Label linked 2D boxes by their maximum IoU with annotations on the annotations' slices.
 
     Args:
-        proposals (SliceBoxes): n boxes of a volume.
-        tracklets (ndarray): (n,) index of each box's tracklet.
-        lesions (SliceBoxes): Certain annotations, including mined ones.
-        known (SliceBoxes): All annotations, including uncertain and noisy ones.
-        theta (float): Lesions have a greater IoU with one of ``lesions``. Defaults to 0.5.
-        theta_fp (float): False positives have a smaller IoU with all of ``known``. Defaults to 0.3.
+        proposals: n boxes of a volume.
+        tracklets: (n,) index of each box's tracklet.
+        lesions: Certain annotations, including mined ones.
+        known: All annotations, including uncertain and noisy ones.
+        iou_thr: Lesions have a greater IoU with one of ``lesions``. Defaults to 0.5.
+        background_iou_thr: False positives have a smaller IoU with all of ``known``. Defaults to
+            0.3.
 
     Returns:
         ndarray: (T,) int, 1, 0 or :data:`LEFT_OUT`.
     """
     # In between the two thresholds, and on uncertain annotations, a tracklet is left out.
-    free = _highest_overlaps(proposals, tracklets, known) < theta_fp
+    free = _highest_overlaps(proposals, tracklets, known) < background_iou_thr
     labels = np.where(free, 0, LEFT_OUT)
-    labels[_highest_overlaps(proposals, tracklets, lesions) > theta] = 1
+    labels[_highest_overlaps(proposals, tracklets, lesions) > iou_thr] = 1
     return labels
 
 
@@ -84,19 +85,19 @@ def _highest_overlaps(
 def label_volume(
     volume: SliceSeries,
     proposals: SliceBoxes,
-    theta: float = 0.5,
-    theta_fp: float = 0.3,
+    iou_thr: float = 0.5,
+    background_iou_thr: float = 0.3,
     grid_steps: int = 1,
 ) -> Proposals3D:
     """Stack a volume's 2D boxes to 3D boxes, as LENS does for its result, and label these.
 
     Args:
-        volume (SliceSeries): A series with its annotations.
-        proposals (SliceBoxes): n boxes on its slices and between them.
-        theta (float): See :func:`label_tracklets`; boxes of consecutive slices are joined over it
+        volume: A series with its annotations.
+        proposals: n boxes on its slices and between them.
+        iou_thr: See :func:`label_tracklets`; boxes of consecutive slices are joined over it
             too. Defaults to 0.5.
-        theta_fp (float): See :func:`label_tracklets`. Defaults to 0.3.
-        grid_steps (int): Positions of boxes from a slice to the next. Defaults to 1, the slices.
+        background_iou_thr: See :func:`label_tracklets`. Defaults to 0.3.
+        grid_steps: Positions of boxes from a slice to the next. Defaults to 1, the slices.
 
     Returns:
         Proposals3D: In descending order of score.
@@ -107,7 +108,7 @@ def label_volume(
         proposals.scores,
         proposals.slices,
         one_class,
-        theta,
+        iou_thr,
         grid_steps=grid_steps,
     )
     # of each proposal its 3D box, so that the tracklets' labels are those of the 3D boxes
@@ -115,5 +116,5 @@ def label_volume(
     proposals, tracklets = proposals.take(stacked), tracklets[stacked]
     lesions = annotated_boxes(volume, list(filter(is_target, volume.annotations)))
     known = annotated_boxes(volume, volume.annotations)
-    labels = label_tracklets(proposals, tracklets, lesions, known, theta, theta_fp)
+    labels = label_tracklets(proposals, tracklets, lesions, known, iou_thr, background_iou_thr)
     return Proposals3D(to_inclusive(boxes), scores, labels)

@@ -7,15 +7,15 @@ from scipy.spatial.distance import cdist
 
 
 def match_embeddings(
-    tracklets: np.ndarray, annotations: np.ndarray, delta: float = 0.15
+    tracklets: np.ndarray, annotations: np.ndarray, max_distance: float = 0.15
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the annotation with the nearest embedding for each tracklet.
 
     Args:
-        tracklets (ndarray): (t, D) embeddings of the tracklets of a patient.
-        annotations (ndarray): (m, D) embeddings of the annotated lesions of the same patient, of
+        tracklets: (t, D) embeddings of the tracklets of a patient.
+        annotations: (m, D) embeddings of the annotated lesions of the same patient, of
             all studies and series.
-        delta (float): A pair matches if its L2 distance is smaller. Defaults to 0.15.
+        max_distance: A pair matches if its L2 distance is smaller. Defaults to 0.15.
 
     Returns:
         tuple[ndarray, ndarray]: (t,) index of the annotation, -1 where none is near enough, and
@@ -25,4 +25,4 @@ def match_embeddings(
         return np.full(len(tracklets), -1), np.full(len(tracklets), np.inf)
     distances = cdist(tracklets, annotations)
     nearest, least = distances.argmin(axis=1), distances.min(axis=1)
-    return np.where(least < delta, nearest, -1), least
+    return np.where(least < max_distance, nearest, -1), least

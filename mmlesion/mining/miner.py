@@ -17,7 +17,7 @@ from .cross_dataset import uncertain_regions
 from .embeddings import VolumeLesions, split_embeddings
 from .matching import match_embeddings
 from .propagation import propagate
-from .tracklets import free_of, suppress
+from .tracklets import suppress, without_overlap
 
 if TYPE_CHECKING:
     from .volume_pass import VolumeStore
@@ -30,9 +30,9 @@ class _Match(NamedTuple):
     """A tracklet whose lesion is annotated elsewhere in the patient.
 
     Args:
-        tracklet (int): Its index in the volume.
-        lesion (dict): The annotation with the nearest embedding.
-        distance (float): Of the two embeddings.
+        tracklet: Its index in the volume.
+        lesion: The annotation with the nearest embedding.
+        distance: Of the two embeddings.
     """
 
     tracklet: int
@@ -48,15 +48,15 @@ class AnnotationMiner:
     ``lesion_id`` of their tracklet's lesion; those of 'cross_dataset' have ``ignore`` 1.
 
     Args:
-        coco (dict): The COCO file's content, modified in place.
-        proposals (VolumeStore): Proposals of all volumes.
-        rules (Sequence[str]): Some of :data:`RULES`.
-        single_type (dict[int, str]): Numbers and names of the experts for 'cross_dataset'.
-        embeddings (VolumeStore, optional): Embeddings for 'matching'.
-        theta (float): The IoU above which boxes match. Defaults to 0.5.
-        delta (float): The distance of embeddings below which lesions match. Defaults to 0.15.
-        sigma (float): Minimum score of uncertain regions (exclusive). Defaults to 0.5.
-        unlabeled (bool): Whether slices without a lesion are also listed, with their uncertain
+        coco: The COCO file's content, modified in place.
+        proposals: Proposals of all volumes.
+        rules: Some of :data:`RULES`.
+        single_type: Numbers and names of the experts for 'cross_dataset'.
+        embeddings: Embeddings for 'matching'.
+        iou_thr: The IoU above which boxes match. Defaults to 0.5.
+        max_distance: The distance of embeddings below which lesions match. Defaults to 0.15.
+        score_thr: Minimum score of uncertain regions (exclusive). Defaults to 0.5.
+        unlabeled: Whether slices without a lesion are also listed, with their uncertain
             regions. Defaults to False.
 
     Raises:
@@ -70,9 +70,9 @@ class AnnotationMiner:
         rules: Sequence[str] = RULES,
         single_type: Mapping[int, str] | None = None,
         embeddings: VolumeStore | None = None,
-        theta: float = 0.5,
-        delta: float = 0.15,
-        sigma: float = 0.5,
+        iou_thr: float = 0.5,
+        max_distance: float = 0.15,
+        score_thr: float = 0.5,
         unlabeled: bool = False,
     ) -> None:
         if 'matching' in rules and embeddings is None:
@@ -84,7 +84,7 @@ class AnnotationMiner:
         self.rules = rules
         self.single_type = single_type or {}
         self.embeddings = embeddings
-        self.theta, self.delta, self.sigma = theta, delta, sigma
+        self.iou_thr, self.max_distance, self.score_thr = iou_thr, max_distance, score_thr
         self.unlabeled = unlabeled
         self._adder = AnnotationAdder(coco)
 
@@ -92,7 +92,7 @@ class AnnotationMiner:
         """Mine all volumes and add annotations and images to the COCO content.
 
         Args:
-            volumes (Iterable[SliceSeries]): Of the COCO content.
+            volumes: Of the COCO content.
         """
         # Matching looks at all studies of a patient, and at nothing else.
         for _, patient in groupby(sorted(volumes, key=_patient), _patient):
@@ -102,7 +102,7 @@ class AnnotationMiner:
         patient = []
         for volume in volumes:
             arrays = self.proposals.load(volume.name)
-            patient.append(VolumeLesions(volume, arrays, self.theta))
+            patient.append(VolumeLesions(volume, arrays, self.iou_thr))
         # the same empty list for each volume, which nobody appends to
         matches: list[list[_Match]] = [[]] * len(patient)
         if 'matching' in self.rules and self.embeddings is not None:
@@ -130,7 +130,7 @@ class AnnotationMiner:
         self, known: VolumeLesions, tracked: np.ndarray, annotated: np.ndarray, lesions: list[dict]
     ) -> list[_Match]:
         """Return a volume's tracklets that match one of the patient's lesions."""
-        nearest, distance = match_embeddings(tracked, annotated, self.delta)
+        nearest, distance = match_embeddings(tracked, annotated, self.max_distance)
         # rows of `tracked` that match, the nearest first; known.unknown has their tracklets
         hits = np.flatnonzero(nearest >= 0)
         hits = hits[np.argsort(distance[hits], kind='stable')]
@@ -155,7 +155,7 @@ class AnnotationMiner:
 
     def _propagate(self, known: VolumeLesions) -> SliceBoxes:
         pooled = known.proposals.pooled
-        mined, owners = propagate(pooled, known.tracklets, known.annotated, self.theta)
+        mined, owners = propagate(pooled, known.tracklets, known.annotated, self.iou_thr)
         for index, owner in zip(mined, owners):
             lesion = known.lesions[owner]
             self._adder.add(known.volume, pooled, index, 'propagation', lesion, lesion['lesion_id'])
@@ -165,8 +165,8 @@ class AnnotationMiner:
         pooled = known.proposals.pooled
         # the tracklet's boxes without those that repeat an accepted one, or one another
         index = np.flatnonzero(known.tracklets == match.tracklet)
-        index = index[free_of(pooled.take(index), accepted, self.theta)]
-        index = index[suppress(pooled.take(index), self.theta)]
+        index = index[without_overlap(pooled.take(index), accepted, self.iou_thr)]
+        index = index[suppress(pooled.take(index), self.iou_thr)]
         lesion_id = self._adder.new_lesion() if len(index) else None
         lesion = match.lesion
         extra = dict(matched_id=lesion['id'], distance=round(match.distance, 4))
@@ -182,7 +182,7 @@ class AnnotationMiner:
         # the expert of each box that is left: of one of the rule's, on a listed slice
         expert = known.proposals.expert[single][listed]
         category = dict(category_id=self.coco['categories'][0]['id'], lesion_type=-1)
-        for i in uncertain_regions(experts, accepted, self.sigma, self.theta):
+        for i in uncertain_regions(experts, accepted, self.score_thr, self.iou_thr):
             extra = dict(ignore=1, expert=self.single_type[int(expert[i])])
             lesion_id = self._adder.new_lesion()
             self._adder.add(known.volume, experts, i, 'cross_dataset', category, lesion_id, **extra)

@@ -18,7 +18,7 @@ def add_true_boxes(
     coco: dict,
     volumes: Iterable[SliceSeries],
     read_truth: Callable[[str], TrueLesions],
-    theta: float = 0.5,
+    iou_thr: float = 0.5,
 ) -> None:
     """Add the true boxes that no annotation matches, with 'truth' as their ``source``.
 
@@ -27,10 +27,10 @@ def add_true_boxes(
     the negative ones.
 
     Args:
-        coco (dict): COCO content of partially annotated series, modified in place.
-        volumes (Iterable[SliceSeries]): Of the COCO content.
-        read_truth (Callable): Takes the name of a series, returns its :class:`TrueLesions`.
-        theta (float): IoU above which boxes match. Defaults to 0.5.
+        coco: COCO content of partially annotated series, modified in place.
+        volumes: Of the COCO content.
+        read_truth: Takes the name of a series, returns its :class:`TrueLesions`.
+        iou_thr: IoU above which boxes match. Defaults to 0.5.
     """
     adder = AnnotationAdder(coco)
     category = dict(category_id=coco['categories'][0]['id'])
@@ -39,7 +39,7 @@ def add_true_boxes(
         annotated = annotated_boxes(volume, volume.annotations)
         rows, columns, ious = slice_overlap_pairs(annotated, truth.boxes)
         # indices of an annotation and of the true box that it matches
-        rows, columns = rows[ious > theta], columns[ious > theta]
+        rows, columns = rows[ious > iou_thr], columns[ious > iou_thr]
         owners: dict[int, dict] = {}
         for row, column in zip(rows, columns):
             owners.setdefault(int(truth.label[column]), volume.annotations[row])

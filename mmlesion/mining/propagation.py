@@ -6,19 +6,19 @@ import numpy as np
 
 from mmlesion.structures import SliceBoxes
 
-from .tracklets import free_of, slice_overlap_pairs, suppress
+from .tracklets import slice_overlap_pairs, suppress, without_overlap
 
 
-def meet_annotations(
-    proposals: SliceBoxes, tracklets: np.ndarray, annotations: SliceBoxes, theta: float = 0.5
+def match_annotations(
+    proposals: SliceBoxes, tracklets: np.ndarray, annotations: SliceBoxes, iou_thr: float = 0.5
 ) -> np.ndarray:
     """Match tracklets to annotations on their key slices ("key-slice IoU").
 
     Args:
-        proposals (SliceBoxes): n boxes of a volume.
-        tracklets (ndarray): (n,) index of each box's tracklet.
-        annotations (SliceBoxes): m annotated boxes of the same volume.
-        theta (float): A box matches an annotation if their IoU is greater. Defaults to 0.5.
+        proposals: n boxes of a volume.
+        tracklets: (n,) index of each box's tracklet.
+        annotations: m annotated boxes of the same volume.
+        iou_thr: A box matches an annotation if their IoU is greater. Defaults to 0.5.
 
     Returns:
         ndarray: (T, m) bool.
@@ -26,13 +26,13 @@ def meet_annotations(
     meets = np.zeros((tracklets.max(initial=-1) + 1, len(annotations.scores)), bool)
     rows, columns, ious = slice_overlap_pairs(proposals, annotations)
     # rows are boxes, of which each stands for its tracklet
-    hit = ious > theta
+    hit = ious > iou_thr
     meets[tracklets[rows[hit]], columns[hit]] = True
     return meets
 
 
 def propagate(
-    proposals: SliceBoxes, tracklets: np.ndarray, annotations: SliceBoxes, theta: float = 0.5
+    proposals: SliceBoxes, tracklets: np.ndarray, annotations: SliceBoxes, iou_thr: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the boxes of matched tracklets on slices other than the key slice.
 
@@ -41,10 +41,10 @@ def propagate(
     dropped; of two boxes that match each other, the one with the higher score is kept.
 
     Args:
-        proposals (SliceBoxes): n boxes of a volume.
-        tracklets (ndarray): (n,) index of each box's tracklet.
-        annotations (SliceBoxes): m annotated boxes of the same volume.
-        theta (float): The IoU above which boxes match. Defaults to 0.5.
+        proposals: n boxes of a volume.
+        tracklets: (n,) index of each box's tracklet.
+        annotations: m annotated boxes of the same volume.
+        iou_thr: The IoU above which boxes match. Defaults to 0.5.
 
     Returns:
         tuple[ndarray, ndarray]: (k,) indices of mined boxes in ``proposals``, ascending, and (k,)
@@ -52,12 +52,12 @@ def propagate(
     """
     if not len(annotations.scores) or not len(proposals.scores):
         return np.zeros(0, int), np.zeros(0, int)
-    allowed = meet_annotations(proposals, tracklets, annotations, theta)[tracklets]
+    allowed = match_annotations(proposals, tracklets, annotations, iou_thr)[tracklets]
     # (n, m) slices between a box and an annotation, infinite unless the tracklet matches it
     distance = np.abs(proposals.slices[:, None] - annotations.slices).astype(float)
     distance[~allowed] = np.inf
     nearest = distance.min(axis=1)
-    new = np.isfinite(nearest) & (nearest > 0) & free_of(proposals, annotations, theta)
+    new = np.isfinite(nearest) & (nearest > 0) & without_overlap(proposals, annotations, iou_thr)
     mined = np.flatnonzero(new)
-    mined = mined[suppress(proposals.take(mined), theta)]
+    mined = mined[suppress(proposals.take(mined), iou_thr)]
     return mined, distance[mined].argmin(axis=1)

@@ -24,10 +24,10 @@ class Proposals(NamedTuple):
     """2D boxes on the slices of a volume and between them, in px of its images.
 
     Args:
-        pooled (SliceBoxes): n boxes after merging.
-        experts (SliceBoxes): m boxes by each expert of LENS; empty for other detectors.
-        expert (ndarray): (m,) int, which expert's.
-        grid_steps (int): Positions from a slice to the next. Defaults to 1, the slices alone.
+        pooled: n boxes after merging.
+        experts: m boxes by each expert of LENS; empty for other detectors.
+        expert: (m,) int, which expert's.
+        grid_steps: Positions from a slice to the next. Defaults to 1, the slices alone.
     """
 
     pooled: SliceBoxes
@@ -65,9 +65,9 @@ def slice_samples(
     """Return the inputs of a test pipeline.
 
     Args:
-        volume (SliceSeries): A series.
-        root (str | Path): The folder of the images.
-        max_interval (float, optional): mm, see :func:`~mmlesion.structures.grid_samples`. Defaults
+        volume: A series.
+        root: The folder of the images.
+        max_interval: mm, see :func:`~mmlesion.structures.grid_samples`. Defaults
             to None.
 
     Returns:
@@ -83,10 +83,10 @@ def detect(model: BaseDetector, score_thr: float, batch: dict) -> list[dict[str,
     """Run a detector over slices.
 
     Args:
-        model (BaseDetector): Any of mmdet; for a LENS with ``keep_experts`` the detections of
+        model: Any of mmdet; for a LENS with ``keep_experts`` the detections of
             its experts are returned, too.
-        score_thr (float): Boxes below this score are dropped.
-        batch (dict): Collated outputs of a test pipeline, with ``slice_index`` and
+        score_thr: Boxes below this score are dropped.
+        batch: Collated outputs of a test pipeline, with ``slice_index`` and
             ``grid_steps`` among the meta keys.
 
     Returns:
@@ -126,10 +126,10 @@ def detection_steps(
     """Return the model-specific steps of a :class:`VolumePass` for a detector.
 
     Args:
-        model (BaseDetector): A detector.
-        root (str | Path): The folder of the images.
-        score_thr (float): Boxes below this score are dropped.
-        max_interval (float, optional): See :func:`slice_samples`. Defaults to None.
+        model: A detector.
+        root: The folder of the images.
+        score_thr: Boxes below this score are dropped.
+        max_interval: See :func:`slice_samples`. Defaults to None.
 
     Returns:
         dict: ``samples_of`` and ``predict``.

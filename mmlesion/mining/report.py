@@ -22,9 +22,9 @@ def count_rows(coco: Mapping, rules: Sequence[str], unlabeled: bool = False) -> 
     """Count lesions, boxes and slices after each rule, as in Table III of LENS.
 
     Args:
-        coco (dict): Mined COCO content.
-        rules (Sequence[str]): The rules that were applied.
-        unlabeled (bool): Whether slices without a lesion were listed.
+        coco: Mined COCO content.
+        rules: The rules that were applied.
+        unlabeled: Whether slices without a lesion were listed.
 
     Returns:
         list[dict]: ``rules``, lesions in 3D and 2D, uncertain regions and slices, with the rules
@@ -73,19 +73,19 @@ COUNTS = ('boxes', 'right', 'missing', 'found', 'withheld', 'withheld_found')
 
 
 def score_rows(
-    coco: dict, rules: Sequence[str], read_truth: Callable[[str], TrueLesions], theta: float = 0.5
+    coco: dict, rules: Sequence[str], read_truth: Callable[[str], TrueLesions], iou_thr: float = 0.5
 ) -> list[dict]:
     """Compare the annotations mined by each rule with the truth.
 
-    A box is correct if its IoU with a lesion's box on its slice is over ``theta``. Missing are the
-    lesions' boxes, on the slices of the truth, that no existing annotation matches; withheld are
-    the lesions without an annotation on any slice of their series.
+    A box is correct if its IoU with a lesion's box on its slice is over ``iou_thr``. Missing are
+    the lesions' boxes, on the slices of the truth, that no existing annotation matches; withheld
+    are the lesions without an annotation on any slice of their series.
 
     Args:
-        coco (dict): Mined COCO content.
-        rules (Sequence[str]): The rules that were applied.
-        read_truth (Callable): Takes the name of a series, returns its :class:`TrueLesions`.
-        theta (float): Defaults to 0.5.
+        coco: Mined COCO content.
+        rules: The rules that were applied.
+        read_truth: Takes the name of a series, returns its :class:`TrueLesions`.
+        iou_thr: Defaults to 0.5.
 
     Returns:
         list[dict]: For each rule: 2D ``boxes``, correct ones (``right``), ``missing`` and
@@ -97,11 +97,11 @@ def score_rows(
     for series, sources in _boxes_by_series(coco).items():
         truth = read_truth(series)
         existing = sources.pop('annotated', SliceBoxes.empty())
-        missing = ~_match(existing, truth.boxes, theta).truth
+        missing = ~_match(existing, truth.boxes, iou_thr).truth
         # lesions of which every box is missing
         withheld = np.setdiff1d(truth.label, truth.label[~missing])
         for rule in rules:
-            matched = _match(sources.get(rule, SliceBoxes.empty()), truth.boxes, theta)
+            matched = _match(sources.get(rule, SliceBoxes.empty()), truth.boxes, iou_thr)
             found = np.intersect1d(withheld, truth.label[matched.truth])
             totals[rule] += (
                 matched.boxes.size,
@@ -118,7 +118,7 @@ def annotated_lesions(coco: Mapping) -> dict[str, TrueLesions]:
     """Return the lesions of COCO content in which all are annotated, for :func:`score_rows`.
 
     Args:
-        coco (dict): COCO content; ignored annotations are no lesions. Annotations on several
+        coco: COCO content; ignored annotations are no lesions. Annotations on several
             slices of a series share their ``lesion_id``.
 
     Returns:
@@ -133,15 +133,15 @@ def annotated_lesions(coco: Mapping) -> dict[str, TrueLesions]:
     return lesions
 
 
-def keep_matched(truth: dict, coco: Mapping, theta: float = 0.5) -> dict:
+def keep_matched(truth: dict, coco: Mapping, iou_thr: float = 0.5) -> dict:
     """Keep the true boxes that match a mined or annotated one, for experiments on their errors.
 
     A detector that is trained on them has what mining found, without its wrong and inexact boxes.
 
     Args:
-        truth (dict): COCO content in which all lesions are annotated.
-        coco (dict): COCO content, such as mined one; ignored annotations match none.
-        theta (float): IoU above which boxes match. Defaults to 0.5.
+        truth: COCO content in which all lesions are annotated.
+        coco: COCO content, such as mined one; ignored annotations match none.
+        iou_thr: IoU above which boxes match. Defaults to 0.5.
 
     Returns:
         dict: COCO content of ``truth`` with fewer images and annotations.
@@ -149,7 +149,7 @@ def keep_matched(truth: dict, coco: Mapping, theta: float = 0.5) -> dict:
     others = _list_by_series(coco, is_target)
     kept: list[dict] = []
     for series, found in _list_by_series(truth, is_target).items():
-        matched = _match(_slice_boxes(others.get(series, [])), _slice_boxes(found), theta).truth
+        matched = _match(_slice_boxes(others.get(series, [])), _slice_boxes(found), iou_thr).truth
         kept.extend(found[i].annotation for i in np.flatnonzero(matched))
     return keep_annotations(truth, kept)
 
@@ -172,10 +172,10 @@ class _Matched(NamedTuple):
     truth: np.ndarray
 
 
-def _match(boxes: SliceBoxes, truth: SliceBoxes, theta: float) -> _Matched:
+def _match(boxes: SliceBoxes, truth: SliceBoxes, iou_thr: float) -> _Matched:
     # Every pair of a box and a true box on one slice: one box may match several, and vice versa.
     rows, columns, ious = slice_overlap_pairs(boxes, truth)
-    over = ious > theta
+    over = ious > iou_thr
     matched = _Matched(np.zeros(len(boxes), bool), np.zeros(len(truth), bool))
     matched.boxes[rows[over]] = True
     matched.truth[columns[over]] = True

@@ -12,9 +12,9 @@ def pipeline_sample(image: dict, root: str | Path, instances: Sequence[dict] = (
     """Return the sample of a slice that a pipeline takes.
 
     Args:
-        image (dict): A COCO image.
-        root (str | Path): The folder of the images.
-        instances (Sequence[dict]): mmdet's instances. Defaults to none.
+        image: A COCO image.
+        root: The folder of the images.
+        instances: mmdet's instances. Defaults to none.
 
     Returns:
         dict: As :class:`~mmlesion.datasets.CTSliceDataset` makes it.

@@ -9,29 +9,29 @@ from mmlesion.froc import box_overlaps, link_boxes
 from mmlesion.structures import SliceBoxes
 
 
-def build_tracklets(proposals: SliceBoxes, theta: float = 0.5, grid_steps: int = 1) -> np.ndarray:
+def build_tracklets(proposals: SliceBoxes, iou_thr: float = 0.5, grid_steps: int = 1) -> np.ndarray:
     """Link the boxes of consecutive slices (LENS, section Cross-Slice Box Propagation).
 
     Args:
-        proposals (SliceBoxes): n boxes.
-        theta (float): Two boxes are joined if their IoU is greater. Defaults to 0.5.
-        grid_steps (int): Positions of boxes from a slice to the next. Defaults to 1, the slices.
+        proposals: n boxes.
+        iou_thr: Two boxes are joined if their IoU is greater. Defaults to 0.5.
+        grid_steps: Positions of boxes from a slice to the next. Defaults to 1, the slices.
 
     Returns:
         ndarray: (n,) index of each box's tracklet, from 0.
     """
     labels = np.zeros(len(proposals.scores), int)
     return link_boxes(
-        proposals.boxes, proposals.scores, proposals.slices, labels, theta, grid_steps
+        proposals.boxes, proposals.scores, proposals.slices, labels, iou_thr, grid_steps
     )
 
 
-def representatives(proposals: SliceBoxes, tracklets: np.ndarray) -> np.ndarray:
+def best_boxes(proposals: SliceBoxes, tracklets: np.ndarray) -> np.ndarray:
     """Return the index of each tracklet's highest-scoring box, the first of equal ones.
 
     Args:
-        proposals (SliceBoxes): n boxes.
-        tracklets (ndarray): (n,) index of each box's tracklet.
+        proposals: n boxes.
+        tracklets: (n,) index of each box's tracklet.
 
     Returns:
         ndarray: (T,) indices into ``proposals``.
@@ -47,8 +47,8 @@ def slice_overlap_pairs(
     """Return the IoU of all pairs of boxes on the same slice.
 
     Args:
-        first (SliceBoxes): n boxes.
-        second (SliceBoxes): m boxes.
+        first: n boxes.
+        second: m boxes.
 
     Returns:
         tuple[ndarray]: (p,) indices into ``first``, ascending, (p,) into ``second``, and (p,) IoU.
@@ -58,29 +58,29 @@ def slice_overlap_pairs(
     return rows, columns, np.nan_to_num(ious)
 
 
-def free_of(boxes: SliceBoxes, known: SliceBoxes, theta: float) -> np.ndarray:
-    """Return which boxes have no reference box with an IoU over ``theta`` on their slice.
+def without_overlap(boxes: SliceBoxes, known: SliceBoxes, iou_thr: float) -> np.ndarray:
+    """Return which boxes have no reference box with an IoU over ``iou_thr`` on their slice.
 
     Args:
-        boxes (SliceBoxes): n boxes.
-        known (SliceBoxes): m boxes.
-        theta (float): 0 for those that do not even touch.
+        boxes: n boxes.
+        known: m boxes.
+        iou_thr: 0 for those that do not even touch.
 
     Returns:
         ndarray: (n,) bool.
     """
     rows, _, ious = slice_overlap_pairs(boxes, known)
     free = np.ones(len(boxes.scores), bool)
-    free[rows[ious > theta]] = False
+    free[rows[ious > iou_thr]] = False
     return free
 
 
-def suppress(boxes: SliceBoxes, theta: float = 0.5) -> np.ndarray:
+def suppress(boxes: SliceBoxes, iou_thr: float = 0.5) -> np.ndarray:
     """Suppress boxes that overlap one of a higher score on their slice.
 
     Args:
-        boxes (SliceBoxes): n boxes.
-        theta (float): Of two boxes with a greater IoU the one with the higher score stays.
+        boxes: n boxes.
+        iou_thr: Of two boxes with a greater IoU the one with the higher score stays.
 
     Returns:
         ndarray: (k,) indices of those that stay, ascending.
@@ -89,7 +89,7 @@ def suppress(boxes: SliceBoxes, theta: float = 0.5) -> np.ndarray:
     # that each winner's own fate is known when its turn comes.
     order = np.argsort(-boxes.scores, kind='stable')
     rows, columns, ious = slice_overlap_pairs(boxes.take(order), boxes.take(order))
-    conflict = (rows < columns) & (ious > theta)
+    conflict = (rows < columns) & (ious > iou_thr)
     kept = np.ones(len(order), bool)
     for winner, loser in zip(rows[conflict], columns[conflict]):
         if kept[winner]:

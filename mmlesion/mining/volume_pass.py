@@ -37,13 +37,13 @@ class VolumePass:
     size changes the rounding: results would depend on which volumes an earlier run has finished.
 
     Args:
-        store (VolumeStore): Store of the results.
-        samples_of (callable): Takes a :class:`SliceSeries`; gives a list, inputs of ``pipeline``.
-        pipeline (callable): Converts one of them to the model's input.
-        predict (callable): Returns, for collated inputs, a list with a dictionary of arrays each,
+        store: Store of the results.
+        samples_of: Takes a :class:`SliceSeries`; gives a list, inputs of ``pipeline``.
+        pipeline: Converts one of them to the model's input.
+        predict: Returns, for collated inputs, a list with a dictionary of arrays each,
             which are concatenated along the first axis over a volume. No gradients are kept of it.
-        batch_size (int): Inputs per batch, at most. Defaults to 4.
-        num_workers (int): Number of loading processes. Defaults to 2.
+        batch_size: Inputs per batch, at most. Defaults to 4.
+        num_workers: Number of loading processes. Defaults to 2.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class VolumePass:
         """Process the volumes that are not finished.
 
         Args:
-            volumes (list[SliceSeries]): All volumes.
-            desc (str): Label of the progress bar.
+            volumes: All volumes.
+            desc: Label of the progress bar.
         """
         rank, world_size = get_dist_info()
         left = [i for i, v in enumerate(volumes) if not self.store.is_finished(v.name)]
@@ -110,9 +110,9 @@ class _Loaded(NamedTuple):
     """A sample of a volume.
 
     Args:
-        volume (int): The volume's index.
-        num_samples (int): Of the volume.
-        data (dict, optional): What the pipeline made of the sample; None of a volume without any.
+        volume: The volume's index.
+        num_samples: Of the volume.
+        data: What the pipeline made of the sample; None of a volume without any.
     """
 
     volume: int

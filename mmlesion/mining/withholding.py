@@ -19,7 +19,7 @@ def withhold_slices(data: dict) -> dict:
     Slices without annotations are removed. Adding them again is propagation without an error.
 
     Args:
-        data (dict): COCO content. Annotations on several slices of a series share their
+        data: COCO content. Annotations on several slices of a series share their
             ``lesion_id``.
 
     Returns:
@@ -35,8 +35,8 @@ def keep_annotations(data: dict, kept: Sequence[dict]) -> dict:
     """Keep some annotations of lesions and their slices, with what is ignored there.
 
     Args:
-        data (dict): COCO content.
-        kept (list[dict]): Some of its annotations.
+        data: COCO content.
+        kept: Some of its annotations.
 
     Returns:
         dict: COCO content with fewer images and annotations.
@@ -52,10 +52,10 @@ def withhold_lesions(data: dict, fraction: float, seed: int = 0) -> dict:
     """Remove all annotations of randomly chosen lesions; their slices stay, as if without lesion.
 
     Args:
-        data (dict): COCO content. Annotations on several slices of a series share their
+        data: COCO content. Annotations on several slices of a series share their
             ``lesion_id``.
-        fraction (float): Share of the lesions that is removed, between 0 and 1.
-        seed (int): Random seed. Defaults to 0.
+        fraction: Share of the lesions that is removed, between 0 and 1.
+        seed: Random seed. Defaults to 0.
 
     Returns:
         dict: COCO content with fewer annotations.
@@ -93,8 +93,8 @@ class LesionKey(NamedTuple):
     """Identify a lesion in a file.
 
     Args:
-        series (str): The folder of its slices; lesions are numbered anew in each.
-        lesion (str): Its ``lesion_id``.
+        series: The folder of its slices; lesions are numbered anew in each.
+        lesion: Its ``lesion_id``.
     """
 
     series: str
@@ -105,7 +105,7 @@ def lesion_keys(data: Mapping) -> dict[int, LesionKey]:
     """Return each annotation's lesion, by the annotation's id.
 
     Args:
-        data (dict): COCO content. An annotation without ``lesion_id`` is a lesion by itself.
+        data: COCO content. An annotation without ``lesion_id`` is a lesion by itself.
     """
     series = {image['id']: series_of(image['file_name']) for image in data['images']}
     keys: dict[int, LesionKey] = {}

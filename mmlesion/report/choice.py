@@ -15,8 +15,8 @@ def lesion_areas(truth: GroundTruth, images: Sequence[dict]) -> np.ndarray:
     """Return the area of each lesion's box.
 
     Args:
-        truth (GroundTruth): Its m lesions have boxes x1, y1, x2, y2 in px.
-        images (Sequence[dict]): Of the COCO file; ``spacing`` is in mm per px.
+        truth: Its m lesions have boxes x1, y1, x2, y2 in px.
+        images: Of the COCO file; ``spacing`` is in mm per px.
 
     Returns:
         ndarray: (m,) mm², or px² where an image has no ``spacing``.
@@ -32,10 +32,10 @@ def choose_images(run: MatchedRun, truth: GroundTruth, area: np.ndarray, num: in
     """Choose the images on which a run is worth looking at.
 
     Args:
-        run (MatchedRun): The run.
-        truth (GroundTruth): Its test set.
-        area (ndarray): (m,) area of each lesion.
-        num (int): The most images for each of the three questions.
+        run: The run.
+        truth: Its test set.
+        area: (m,) area of each lesion.
+        num: The most images for each of the three questions.
 
     Returns:
         list[int]: Indices of images, without duplicates: first those of the false positives with

@@ -19,8 +19,8 @@ def binning_factor(shape: tuple[int, ...], most_voxels: int) -> int:
     """Return how many px along x and y are averaged to one, so that a volume is within a bound.
 
     Args:
-        shape (tuple[int]): Slices, rows and columns.
-        most_voxels (int): The bound.
+        shape: Slices, rows and columns.
+        most_voxels: The bound.
 
     Returns:
         int: 1 if the volume is small enough. All slices are kept.
@@ -34,8 +34,8 @@ def in_blocks(array: np.ndarray, factor: int) -> np.ndarray:
     """View each slice in squares of px; those that fill no square at the far edges are cut off.
 
     Args:
-        array (ndarray): (z, y, x).
-        factor (int): Px along each side of a square.
+        array: (z, y, x).
+        factor: Px along each side of a square.
 
     Returns:
         ndarray: (z, y // factor, factor, x // factor, factor).
@@ -49,10 +49,10 @@ def encode_volume(array: np.ndarray, spacing: tuple[float, ...]) -> str:
     """Return a volume as base64 of ``.nii.gz``, its first voxel at 0 mm, without rotation.
 
     Args:
-        array (ndarray): (z, y, x) with columns to the patient's left, rows to posterior, slices to
+        array: (z, y, x) with columns to the patient's left, rows to posterior, slices to
             inferior, as in :class:`~mmlesion.structures.ct_volume.CTVolume`; of a type that NIfTI
             has.
-        spacing (tuple[float]): x, y, z mm.
+        spacing: x, y, z mm.
     """
     # Turned round along all axes: NIfTI counts from left to right, posterior to anterior, inferior
     # to superior.

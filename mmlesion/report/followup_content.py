@@ -23,11 +23,11 @@ class Study(NamedTuple):
     """A volume and its lesions.
 
     Args:
-        source (str): Path of the volume.
-        volume (CTVolume): The volume.
-        lesions (Sequence[DetectedLesion]): Those that are compared.
-        patient (str, optional): By which studies of one patient are known.
-        date (str, optional): Of the study, YYYY-MM-DD.
+        source: Path of the volume.
+        volume: The volume.
+        lesions: Those that are compared.
+        patient: By which studies of one patient are known.
+        date: Of the study, YYYY-MM-DD.
     """
 
     source: str
@@ -60,12 +60,12 @@ def followup_content(
     """Return what the page of a follow-up shows.
 
     Args:
-        earlier (Study): The earlier study.
-        later (Study): The later study.
-        rows (Sequence[dict]): With ``status``, ``label``, ``change_percent``, and of both studies
+        earlier: The earlier study.
+        later: The later study.
+        rows: With ``status``, ``label``, ``change_percent``, and of both studies
             ``earlier_id`` and ``earlier_mm``, ``later_id`` and ``later_mm``; None without a
             partner.
-        total (dict): Of the sum of diameters: ``earlier_mm``, ``later_mm``, ``change_percent`` and
+        total: Of the sum of diameters: ``earlier_mm``, ``later_mm``, ``change_percent`` and
             ``response``.
 
     Returns:

@@ -29,12 +29,12 @@ def froc_content(
     """Return what the page of a FROC report shows.
 
     Args:
-        runs (Sequence[MatchedRun]): On the same test set; the first is the reference.
-        truth (GroundTruth): The test set.
-        test_set (Slices | Scans): What is shown of it.
-        groups (Mapping[str, ndarray]): (m,) bool of lesions by name.
-        title (str): Of the page.
-        draws (int): Bootstrap samples of patients.
+        runs: On the same test set; the first is the reference.
+        truth: The test set.
+        test_set: What is shown of it.
+        groups: (m,) bool of lesions by name.
+        title: Of the page.
+        draws: Bootstrap samples of patients.
 
     Returns:
         dict: JSON.

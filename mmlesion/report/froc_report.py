@@ -30,14 +30,14 @@ def write_froc_report(
     """Match the detections of runs on a test set, and write their page.
 
     Args:
-        runs (Mapping[str, Detections]): By name; the first is the reference.
-        truth (GroundTruth): The lesions, of which some count.
-        protocol (Protocol): The rules.
-        test_set (Slices | Scans): What is shown of it.
-        groups (Mapping[str, ndarray]): (m,) bool of lesions by name.
-        path (str | Path): The HTML file.
-        title (str): Of the page.
-        draws (int): Bootstrap samples of patients.
+        runs: By name; the first is the reference.
+        truth: The lesions, of which some count.
+        protocol: The rules.
+        test_set: What is shown of it.
+        groups: (m,) bool of lesions by name.
+        path: The HTML file.
+        title: Of the page.
+        draws: Bootstrap samples of patients.
 
     Returns:
         dict: What the page shows.

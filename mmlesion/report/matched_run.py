@@ -25,15 +25,15 @@ class MatchedRun(NamedTuple):
     """The n detections of a run and the m lesions of its test set.
 
     Args:
-        name (str): Of the run.
-        detections (Detections): In descending order of score.
-        kind (ndarray): (n,) int, index in :data:`KINDS`. A detection that is neutral matches only
+        name: Of the run.
+        detections: In descending order of score.
+        kind: (n,) int, index in :data:`KINDS`. A detection that is neutral matches only
             ignored ground truth or lesions that a higher score has matched.
-        found_score (ndarray): (m,) float, the highest score that matches each lesion, ``NEVER`` if
+        found_score: (m,) float, the highest score that matches each lesion, ``NEVER`` if
             none does.
-        found_overlap (ndarray): (m,) float, that detection's overlap, NaN without one, as for all
+        found_overlap: (m,) float, that detection's overlap, NaN without one, as for all
             lesions if detections have no extent.
-        cases (Cases): What a paired comparison needs.
+        cases: What a paired comparison needs.
     """
 
     name: str
@@ -53,10 +53,10 @@ def match_run(
     """Match the detections of a run as the FROC curve does.
 
     Args:
-        name (str): Of the run.
-        detections (Detections): Those of all images or scans.
-        truth (GroundTruth): The lesions of all images or scans.
-        protocol (Protocol): The rules.
+        name: Of the run.
+        detections: Those of all images or scans.
+        truth: The lesions of all images or scans.
+        protocol: The rules.
 
     Returns:
         MatchedRun: Of all detections that count, whatever their score.

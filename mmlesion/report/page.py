@@ -24,11 +24,11 @@ def write_page(name: str, data: Any, path: str | Path, library: str | None = Non
     A content security policy allows the page nothing but its own style, program and pictures.
 
     Args:
-        name (str): Of the page's body, style and program in ``assets``, which complete those of
+        name: Of the page's body, style and program in ``assets``, which complete those of
             all pages, ``page.*``. One of :data:`TITLES`.
-        data (Any): What the program shows; NaN and infinity become null.
-        path (str | Path): The HTML file.
-        library (str, optional): Path of a program in ``vendor`` that the page's own one uses, with
+        data: What the program shows; NaN and infinity become null.
+        path: The HTML file.
+        library: Path of a program in ``vendor`` that the page's own one uses, with
             its ``LICENSE`` and ``THIRD_PARTY_LICENSES.txt`` beside it.
     """
     style = _asset('page.css') + _asset(f'{name}.css')

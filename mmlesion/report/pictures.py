@@ -14,8 +14,8 @@ def encode_slice(slice_hu: np.ndarray, window: Sequence[float]) -> str:
     """Return a slice as the data URL of a gray JPEG.
 
     Args:
-        slice_hu (ndarray): (H, W) HU.
-        window (Sequence[float]): Lower and upper HU; these become black and white.
+        slice_hu: (H, W) HU.
+        window: Lower and upper HU; these become black and white.
 
     Returns:
         str: ``data:image/jpeg;base64,...``.

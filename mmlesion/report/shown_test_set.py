@@ -30,9 +30,9 @@ class Slices(NamedTuple):
     """A test set of slices, which the page has pictures of.
 
     Args:
-        images (Sequence[dict]): As in the COCO file.
-        root (str | Path): Folder of the slices.
-        num (int): The most images per run and question, see :func:`choose_images`.
+        images: As in the COCO file.
+        root: Folder of the slices.
+        num: The most images per run and question, see :func:`choose_images`.
     """
 
     images: Sequence[dict]
@@ -43,8 +43,8 @@ class Slices(NamedTuple):
         """Return the page's fields of the test set.
 
         Args:
-            runs (Sequence[MatchedRun]): The runs, the most important first.
-            truth (GroundTruth): The lesions.
+            runs: The runs, the most important first.
+            truth: The lesions.
 
         Raises:
             UserError: If a slice is missing or leads out of ``root``.
@@ -68,11 +68,11 @@ class Scans(NamedTuple):
     """A test set of scans or parts of them, of which the page has tables.
 
     Args:
-        item (str): What one is called.
-        unit (str): Of the lesions' sizes.
-        size_of (Callable): Takes lesions (m, k) and returns their sizes (m,).
-        place_of (Callable): Takes a lesion or detection (k,) and returns its place in words.
-        why (str): Why there are no pictures.
+        item: What one is called.
+        unit: Of the lesions' sizes.
+        size_of: Takes lesions (m, k) and returns their sizes (m,).
+        place_of: Takes a lesion or detection (k,) and returns its place in words.
+        why: Why there are no pictures.
     """
 
     item: str

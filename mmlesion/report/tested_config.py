@@ -25,13 +25,13 @@ class TestedConfig(NamedTuple):
     """A detector of slices, tested with FROCMetric.
 
     Args:
-        name (str): Of the run.
-        ann_file (str): COCO annotations of the test set.
-        images (str): Folder of the slices.
-        protocol (Protocol): Which pairs of boxes match.
-        groups (Sequence[str]): Fields of the annotations by which lesions are grouped.
-        outfile_prefix (str): Where the metric writes detections.
-        options (dict): What the config has to be given so that it does.
+        name: Of the run.
+        ann_file: COCO annotations of the test set.
+        images: Folder of the slices.
+        protocol: Which pairs of boxes match.
+        groups: Fields of the annotations by which lesions are grouped.
+        outfile_prefix: Where the metric writes detections.
+        options: What the config has to be given so that it does.
     """
 
     name: str
@@ -49,10 +49,10 @@ def read_tested_config(
     """Read what the page needs from a config.
 
     Args:
-        cfg (Config): The config.
-        name (str): Of the run.
-        out (Path): The page. Detections are written beside it, unless the config says where.
-        groups (Sequence[str]): Fields of the annotations by which lesions are grouped.
+        cfg: The config.
+        name: Of the run.
+        out: The page. Detections are written beside it, unless the config says where.
+        groups: Fields of the annotations by which lesions are grouped.
 
     Raises:
         UserError: If it does not test a detector of slices with FROCMetric, or lesions have no such

@@ -35,10 +35,10 @@ def volume_content(
     """Return what the page of a volume shows.
 
     Args:
-        volume (CTVolume): The volume.
-        results (Results): What was detected in it.
-        labels (ndarray): (k, j, i) label map of the lesions' ids, in the frame of the file.
-        most_voxels (int): Larger volumes are shown with averaged px.
+        volume: The volume.
+        results: What was detected in it.
+        labels: (k, j, i) label map of the lesions' ids, in the frame of the file.
+        most_voxels: Larger volumes are shown with averaged px.
 
     Returns:
         dict: JSON.

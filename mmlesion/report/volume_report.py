@@ -28,13 +28,13 @@ def write_volume_report(
     """Write the page of a volume: the lesions' table beside a viewer of its slices.
 
     Args:
-        folder (str | Path): Results of ``infer.py``.
-        path (str | Path, optional): The HTML file. Defaults to None, ``report.html`` in the folder.
-        volume (str | Path | CTVolume, optional): The volume. Defaults to None, where ``infer.py``
+        folder: Results of ``infer.py``.
+        path: The HTML file. Defaults to None, ``report.html`` in the folder.
+        volume: The volume. Defaults to None, where ``infer.py``
             has read it.
-        series (str, optional): Series Instance UID, if it is a folder of several.
-        score_thr (float): Lesions with a lower score are left out.
-        most_voxels (int): Larger volumes are shown with averaged px.
+        series: Series Instance UID, if it is a folder of several.
+        score_thr: Lesions with a lower score are left out.
+        most_voxels: Larger volumes are shown with averaged px.
 
     Returns:
         Path: The page.

@@ -12,9 +12,9 @@ def body_box(
     """Find the bounding rectangle of what is denser than air and thicker than 5 px.
 
     Args:
-        section (ndarray): (H, W) HU, or what ``threshold`` is in.
-        threshold (float): HU above which is body. Defaults to -800.
-        margin (int): px that are kept around it. Defaults to 10.
+        section: (H, W) HU, or what ``threshold`` is in.
+        threshold: HU above which is body. Defaults to -800.
+        margin: px that are kept around it. Defaults to 10.
 
     Returns:
         tuple[int]: x1, y1, x2, y2 px, within the slice; all of it where there is no body.

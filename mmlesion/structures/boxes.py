@@ -22,7 +22,7 @@ def file_shift(image: dict) -> float:
     the frames of files.
 
     Args:
-        image (dict): Of a COCO file.
+        image: Of a COCO file.
 
     Returns:
         float: px; 0 where the image has no ``pixel_center``.
@@ -34,8 +34,8 @@ def file_box(annotation: dict, image: dict) -> list[float]:
     """Return the box of an annotation in mmdet's frame.
 
     Args:
-        annotation (dict): Of a COCO file, with ``bbox`` x, y, w, h.
-        image (dict): Its image.
+        annotation: Of a COCO file, with ``bbox`` x, y, w, h.
+        image: Its image.
 
     Returns:
         list[float]: x1, y1, x2, y2 px, pixel n from n to n + 1.
@@ -53,8 +53,8 @@ def to_original_frame(bboxes: ArrayOrTensor, metainfo: Mapping) -> ArrayOrTensor
     :class:`~mmlesion.datasets.transforms.ClipBlackBorder` cut off at the top and left is added.
 
     Args:
-        bboxes (Tensor | ndarray): (n, 4) boxes x1, y1, x2, y2 in px, already rescaled by mmdet.
-        metainfo (Mapping): A sample's meta information, with ``border_offset`` (x, y) in px of the
+        bboxes: (n, 4) boxes x1, y1, x2, y2 in px, already rescaled by mmdet.
+        metainfo: A sample's meta information, with ``border_offset`` (x, y) in px of the
             original image where a border was clipped.
 
     Returns:
@@ -71,7 +71,7 @@ def to_half_open(boxes: np.ndarray) -> np.ndarray:
     """Convert 3D boxes that name their last voxel to ones that end after it.
 
     Args:
-        boxes (ndarray): (..., 6) first and last voxel, in any order of axes.
+        boxes: (..., 6) first and last voxel, in any order of axes.
 
     Returns:
         ndarray: (..., 6) first and last corner; voxel n extends from n to n + 1.
@@ -88,7 +88,7 @@ def reverse_axes(boxes: np.ndarray) -> np.ndarray:
     """Convert 3D boxes from x, y, z to z, y, x, or back.
 
     Args:
-        boxes (ndarray): (..., 6) two corners.
+        boxes: (..., 6) two corners.
 
     Returns:
         ndarray: (..., 6) the same corners, their axes in the other order.

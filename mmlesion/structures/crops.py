@@ -10,10 +10,10 @@ def crop_array(array: np.ndarray, start: ArrayLike, size: ArrayLike, fill: float
     """Copy a part of an array.
 
     Args:
-        array (ndarray): Of n axes.
-        start (Sequence[int]): (n,) index of the part's first element, perhaps before the array's.
-        size (Sequence[int]): (n,) its elements along each axis.
-        fill (float): Value of what lies beyond the array.
+        array: Of n axes.
+        start: (n,) index of the part's first element, perhaps before the array's.
+        size: (n,) its elements along each axis.
+        fill: Value of what lies beyond the array.
 
     Returns:
         ndarray: Of this size, of the array's type.

@@ -33,16 +33,16 @@ class CTVolume:
     voxel n extends from n - 0.5 to n + 0.5.
 
     Args:
-        image (sitk.Image): 3D volume in HU.
+        image: 3D volume in HU.
 
     Attributes:
-        image (sitk.Image): The volume as given.
-        orthogonal (sitk.Image): The same if its grid is orthogonal; else with its slices moved.
-        array (ndarray): (z, y, x) HU of ``orthogonal`` in the training orientation, to be read
+        image: The volume as given.
+        orthogonal: The same if its grid is orthogonal; else with its slices moved.
+        array: (z, y, x) HU of ``orthogonal`` in the training orientation, to be read
             alone: it may be a view of the image's voxels.
-        spacing (tuple[float]): (x, y, z) mm of ``array``.
-        grid (Grid): Where the voxels of ``array`` lie in the world.
-        slice_axis (int): Which axis (0, 1, 2 for i, j, k) of the original volume the slices of
+        spacing: (x, y, z) mm of ``array``.
+        grid: Where the voxels of ``array`` lie in the world.
+        slice_axis: Which axis (0, 1, 2 for i, j, k) of the original volume the slices of
             ``array`` were stacked along.
     """
 
@@ -80,7 +80,7 @@ class CTVolume:
         between slices.
 
         Args:
-            points (ArrayLike): (n, 3) z, y, x in voxels of ``array``.
+            points: (n, 3) z, y, x in voxels of ``array``.
 
         Returns:
             ndarray: (n, 3) x, y, z in mm, LPS.
@@ -96,7 +96,7 @@ class CTVolume:
         """Convert points from the training frame to the file.
 
         Args:
-            points (ArrayLike): (n, 3) z, y, x in voxels of ``array``.
+            points: (n, 3) z, y, x in voxels of ``array``.
 
         Returns:
             ndarray: (n, 3) index i, j, k of ``image``.
@@ -117,7 +117,7 @@ class CTVolume:
         """Convert boxes from the training frame to the file.
 
         Args:
-            boxes (ArrayLike): (n, 6) boxes z1, y1, x1, z2, y2, x2 in voxels of ``array``.
+            boxes: (n, 6) boxes z1, y1, x1, z2, y2, x2 in voxels of ``array``.
 
         Returns:
             ndarray: (n, 6) boxes i1, j1, k1, i2, j2, k2 in the index of ``image``.
@@ -147,7 +147,7 @@ class CTVolume:
         """Return an array of the original volume, such as a mask, in the training orientation.
 
         Args:
-            array (ndarray): (k, j, i) of ``image``'s size.
+            array: (k, j, i) of ``image``'s size.
 
         Returns:
             ndarray: (z, y, x) of the shape of the volume's ``array``, 0 around slices that are
@@ -159,7 +159,7 @@ class CTVolume:
         """Return an array in the training orientation as one of the original volume.
 
         Args:
-            array (ndarray): (z, y, x) of the shape of the volume's ``array``.
+            array: (z, y, x) of the shape of the volume's ``array``.
 
         Returns:
             ndarray: (k, j, i) of ``image``'s size, the inverse of :meth:`oriented`.

@@ -68,11 +68,11 @@ class Detections(Columns):
     """The n detections of a dataset.
 
     Attributes:
-        case (ndarray): (n,) int, index of the image or scan that each lies in.
-        geometry (ndarray): (n, k) float, boxes or centers, as the criterion takes them.
-        score (ndarray): (n,) float.
-        label (ndarray, optional): (n,) int classes. Without them a detection may match any lesion.
-        segments (list[dict | None], optional): (n,) each one's own segment as COCO results have it;
+        case: (n,) int, index of the image or scan that each lies in.
+        geometry: (n, k) float, boxes or centers, as the criterion takes them.
+        score: (n,) float.
+        label: (n,) int classes. Without them a detection may match any lesion.
+        segments: (n,) each one's own segment as COCO results have it;
             None of a model without masks.
     """
 
@@ -88,12 +88,12 @@ class Lesions(Columns):
     """The m lesions of a dataset.
 
     Attributes:
-        case (ndarray): (m,) int, index of the image or scan that each lies in.
-        geometry (ndarray): (m, k) float, boxes or spheres, as the criterion takes them.
-        ignore (ndarray): (m,) bool, True for lesions to ignore: neither detecting nor missing them
+        case: (m,) int, index of the image or scan that each lies in.
+        geometry: (m, k) float, boxes or spheres, as the criterion takes them.
+        ignore: (m,) bool, True for lesions to ignore: neither detecting nor missing them
             counts.
-        label (ndarray, optional): (m,) int classes.
-        attributes (dict[str, ndarray]): Further fields of the annotations by name, (m,) each; None
+        label: (m,) int classes.
+        attributes: Further fields of the annotations by name, (m,) each; None
             where a lesion has no value.
     """
 
@@ -118,9 +118,9 @@ class GroundTruth(NamedTuple):
     """The lesions to detect.
 
     Args:
-        cases (list): The n names or ids of the images or scans, in the order of their file.
-        lesions (Lesions): The m lesions; ``lesions.case`` points into ``cases``.
-        patients (list): The patient of each case; the bootstrap draws a patient's cases together.
+        cases: The n names or ids of the images or scans, in the order of their file.
+        lesions: The m lesions; ``lesions.case`` points into ``cases``.
+        patients: The patient of each case; the bootstrap draws a patient's cases together.
     """
 
     cases: list
@@ -132,9 +132,9 @@ class Predictions(NamedTuple):
     """The detections of a file or a test run.
 
     Args:
-        detections (Detections): Those in listed cases.
-        unknown_cases (list): Cases in the file that the ground truth does not list.
-        num_unknown (int): Number of detections in them.
+        detections: Those in listed cases.
+        unknown_cases: Cases in the file that the ground truth does not list.
+        num_unknown: Number of detections in them.
     """
 
     detections: Detections
@@ -148,10 +148,10 @@ class Predictions(NamedTuple):
         """Keep the detections in listed items.
 
         Args:
-            item (ndarray): (n,) int, -1 for detections in items that are not listed.
-            geometry (ndarray): (n, k) float.
-            score (ndarray): (n,) float.
-            unknown (list): The items that are not listed.
+            item: (n,) int, -1 for detections in items that are not listed.
+            geometry: (n, k) float.
+            score: (n,) float.
+            unknown: The items that are not listed.
         """
         detections = Detections(item, geometry, score)
         listed = item >= 0
@@ -165,9 +165,9 @@ class SliceBoxes(Columns):
     """n boxes on the slices of a series.
 
     Attributes:
-        boxes (ndarray): (n, 4) x1, y1, x2, y2 px.
-        slices (ndarray): (n,) numbers of slices, or positions between two of them.
-        scores (ndarray): (n,).
+        boxes: (n, 4) x1, y1, x2, y2 px.
+        slices: (n,) numbers of slices, or positions between two of them.
+        scores: (n,).
     """
 
     boxes: np.ndarray

@@ -30,10 +30,10 @@ class Grid:
     for ``size``.
 
     Attributes:
-        size (tuple[int]): Voxels z, y, x.
-        spacing (tuple[float]): mm per voxel along x, y, z.
-        origin (tuple[float]): World point of the first voxel's center.
-        direction (tuple[float]): Nine direction cosines, row by row; the columns are the world
+        size: Voxels z, y, x.
+        spacing: mm per voxel along x, y, z.
+        origin: World point of the first voxel's center.
+        direction: Nine direction cosines, row by row; the columns are the world
             directions of x, y, z.
     """
 
@@ -53,7 +53,7 @@ class Grid:
         """Construct from a volume's entry in an annotation file, or from a sample.
 
         Args:
-            volume (Mapping): With ``size``, ``spacing``, ``origin`` and ``direction``.
+            volume: With ``size``, ``spacing``, ``origin`` and ``direction``.
         """
         return cls(volume['size'], volume['spacing'], volume['origin'], volume['direction'])
 
@@ -61,7 +61,7 @@ class Grid:
         """Convert points from voxels to the world.
 
         Args:
-            points (ArrayLike): (n, 3) z, y, x voxels.
+            points: (n, 3) z, y, x voxels.
 
         Returns:
             ndarray: (n, 3) x, y, z in mm.
@@ -79,7 +79,7 @@ class Grid:
         """Find the points that lie in the volume.
 
         Args:
-            points (ArrayLike): (n, 3) x, y, z in mm of the world.
+            points: (n, 3) x, y, z in mm of the world.
 
         Returns:
             ndarray: (n,) bool.
@@ -91,7 +91,7 @@ class Grid:
         """Convert spheres from voxels, which must be cubes, to the world.
 
         Args:
-            spheres (ArrayLike): (n, 4) z, y, x and diameter in voxels.
+            spheres: (n, 4) z, y, x and diameter in voxels.
 
         Returns:
             ndarray: (n, 4) x, y, z and diameter in mm.
@@ -111,7 +111,7 @@ class Grid:
         """Return bounding boxes of world spheres in voxels, which may be anisotropic.
 
         Args:
-            spheres (ArrayLike): (n, 4) x, y, z and diameter in mm.
+            spheres: (n, 4) x, y, z and diameter in mm.
 
         Returns:
             ndarray: (n, 6) boxes z1, y1, x1, z2, y2, x2 in voxels.
@@ -139,7 +139,7 @@ def to_index(points: ArrayLike) -> np.ndarray:
     """Convert voxel coordinates to SimpleITK's index.
 
     Args:
-        points (ArrayLike): (n, 3) z, y, x; voxel 0 has its center at 0.5.
+        points: (n, 3) z, y, x; voxel 0 has its center at 0.5.
 
     Returns:
         ndarray: (n, 3) i, j, k; voxel 0 has its center at 0.

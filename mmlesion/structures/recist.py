@@ -20,8 +20,8 @@ class Recist(NamedTuple):
     """Two diameters at right angles.
 
     Args:
-        points (ndarray): (4, 2) ends of the long diameter, then of the short one, px.
-        diameters_mm (tuple[float]): Long and short.
+        points: (4, 2) ends of the long diameter, then of the short one, px.
+        diameters_mm: Long and short.
     """
 
     points: np.ndarray
@@ -40,9 +40,9 @@ def measure_recist(
     the mask, sought on lines a quarter of a px apart. They need not cross.
 
     Args:
-        mask (ndarray): (H, W) bool, with at least one px.
-        spacing (Sequence[float]): x, y mm per px.
-        corner (Sequence[int]): x, y that the mask's first px has in the image.
+        mask: (H, W) bool, with at least one px.
+        spacing: x, y mm per px.
+        corner: x, y that the mask's first px has in the image.
 
     Returns:
         Recist: Points in px of the image.
@@ -82,10 +82,10 @@ def _longest_chord_across(
     """Return the ends (2, 2) of the longest chord inside an outline at right angles to a line.
 
     Args:
-        outline (ndarray): (n, 2, 2) pieces, nothing of which reaches beyond ``start`` and ``end``.
-        start (ndarray): x, y where the line begins.
-        end (ndarray): x, y where it ends.
-        step (float): Greatest distance of the chords that are tried; one is in the middle.
+        outline: (n, 2, 2) pieces, nothing of which reaches beyond ``start`` and ``end``.
+        start: x, y where the line begins.
+        end: x, y where it ends.
+        step: Greatest distance of the chords that are tried; one is in the middle.
 
     Returns:
         ndarray: x, y of both ends.

@@ -22,8 +22,8 @@ class Segment(NamedTuple):
     """A lesion's mask on a slice, cropped.
 
     Args:
-        mask (ndarray): (h, w) bool.
-        corner (tuple[int]): x, y of its first px in the slice.
+        mask: (h, w) bool.
+        corner: x, y of its first px in the slice.
     """
 
     mask: np.ndarray
@@ -41,9 +41,9 @@ def cut_segments(
     """Cut segments out of their map.
 
     Args:
-        numbers (ndarray): (H, W) int, the number of the segment of each px.
-        wanted (ndarray): (n,) numbers, of which 0 is none.
-        offset (Sequence[int]): x, y of the map's first px in the slice.
+        numbers: (H, W) int, the number of the segment of each px.
+        wanted: (n,) numbers, of which 0 is none.
+        offset: x, y of the map's first px in the slice.
 
     Returns:
         dict[int, Segment]: The wanted segments by their numbers.
@@ -63,9 +63,9 @@ def shares_in_boxes(numbers: np.ndarray, wanted: np.ndarray, bboxes: np.ndarray)
     """Measure which share of its segment lies in each detection.
 
     Args:
-        numbers (ndarray): (H, W) int, the number of the segment of each px.
-        wanted (ndarray): (n,) number of each detection's segment, of which 0 is none.
-        bboxes (ndarray): (n, 4) detections, x1, y1, x2, y2 px of the map.
+        numbers: (H, W) int, the number of the segment of each px.
+        wanted: (n,) number of each detection's segment, of which 0 is none.
+        bboxes: (n, 4) detections, x1, y1, x2, y2 px of the map.
 
     Returns:
         ndarray: (n,) share of the segment's px whose centers lie in the box; 0 for no segment.
@@ -95,8 +95,8 @@ def clip_segment(segment: Segment, bbox: np.ndarray) -> Segment | None:
     """Keep the px of a segment whose centers lie in a box.
 
     Args:
-        segment (Segment): A segment.
-        bbox (ndarray): (4,) x1, y1, x2, y2 px.
+        segment: A segment.
+        bbox: (4,) x1, y1, x2, y2 px.
 
     Returns:
         Segment | None: None if nothing is left.
@@ -118,7 +118,7 @@ def usable_segmentation(segmentation: list | dict | None) -> list | dict | None:
     Files without masks often have the empty polygon ``[[]]``.
 
     Args:
-        segmentation (list | dict | None): Polygons, x1, y1, x2, y2, ... px each, or RLE.
+        segmentation: Polygons, x1, y1, x2, y2, ... px each, or RLE.
 
     Returns:
         list | dict | None: The RLE, or the polygons of three points or more that enclose an area.

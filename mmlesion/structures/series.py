@@ -25,8 +25,8 @@ class SliceRun(NamedTuple):
     """A run of consecutive slices.
 
     Args:
-        first (int): Number of its first slice.
-        last (int): Number of its last slice, inclusive.
+        first: Number of its first slice.
+        last: Number of its last slice, inclusive.
     """
 
     first: int
@@ -37,9 +37,9 @@ class SubVolume(NamedTuple):
     """A run of slices of a DeepLesion series, named as in LENS' manual test set.
 
     Args:
-        series (str): The folder of its slices.
-        first (int): Number of its first slice.
-        last (int): Number of its last slice, inclusive.
+        series: The folder of its slices.
+        first: Number of its first slice.
+        last: Number of its last slice, inclusive.
     """
 
     series: str
@@ -72,7 +72,7 @@ class SubVolume(NamedTuple):
         """Return which slices of the series lie in the sub-volume.
 
         Args:
-            numbers (ndarray): (n,) slice numbers.
+            numbers: (n,) slice numbers.
 
         Returns:
             ndarray: (n,) bool.
@@ -84,7 +84,7 @@ def consecutive_runs(numbers: ArrayLike) -> list[SliceRun]:
     """Cut slice numbers into runs of consecutive ones.
 
     Args:
-        numbers (ArrayLike): (n,) int, in ascending order.
+        numbers: (n,) int, in ascending order.
 
     Returns:
         list[SliceRun]: In their order.
@@ -100,11 +100,11 @@ class SliceSeries:
     """A series: its slices and their COCO records.
 
     Attributes:
-        name (str): Its folder under that of the images.
-        slices (ndarray): (n,) numbers of the slices that there are, ascending.
-        files (list[str]): (n,) names of their files, under the folder of the images.
-        images (dict[int, dict]): COCO images by the number of their slice.
-        annotations (list[dict]): COCO annotations of these images.
+        name: Its folder under that of the images.
+        slices: (n,) numbers of the slices that there are, ascending.
+        files: (n,) names of their files, under the folder of the images.
+        images: COCO images by the number of their slice.
+        annotations: COCO annotations of these images.
     """
 
     name: str
@@ -138,7 +138,7 @@ class SliceSeries:
         """Return the COCO image of a slice; of one that the file does not list, a new one.
 
         Args:
-            index (int): Its index in ``slices``.
+            index: Its index in ``slices``.
 
         Returns:
             dict: A new one has no id but its series' fields, and the run of consecutive slices that

@@ -15,8 +15,8 @@ def grid_steps(slice_interval: float | None, max_interval: float | None) -> int:
     """Return into how many steps the distance of two slices is divided.
 
     Args:
-        slice_interval (float, optional): Of the series, in mm; None if it is not known.
-        max_interval (float, optional): Largest step in mm; None for any.
+        slice_interval: Of the series, in mm; None if it is not known.
+        max_interval: Largest step in mm; None for any.
 
     Returns:
         int: The least number of steps that are no longer, 1 where either is None.
@@ -31,9 +31,9 @@ def grid_samples(samples: Iterable[dict], max_interval: float | None) -> list[di
     """Add samples of the positions between slices that follow one another.
 
     Args:
-        samples (Iterable[dict]): Of slices of one series, each with ``slice_index``, and with
+        samples: Of slices of one series, each with ``slice_index``, and with
             ``slice_interval`` where it is known.
-        max_interval (float, optional): Largest step in mm; None for no positions in between.
+        max_interval: Largest step in mm; None for no positions in between.
 
     Returns:
         list[dict]: Each sample with ``grid_steps``, and behind it those up to the next slice. These

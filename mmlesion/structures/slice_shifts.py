@@ -18,7 +18,7 @@ class SliceShifts(NamedTuple):
     """How far each of n slices is moved to lie straight below the others.
 
     Args:
-        px (ndarray): (n, 2) int along i and j, the least of each is 0.
+        px: (n, 2) int along i and j, the least of each is 0.
     """
 
     px: np.ndarray
@@ -32,8 +32,8 @@ class SliceShifts(NamedTuple):
         """Move the slices of a volume.
 
         Args:
-            array (ndarray): (n, j, i).
-            fill (float): Value around them.
+            array: (n, j, i).
+            fill: Value around them.
 
         Returns:
             ndarray: (n, j + most, i + most), larger by the largest shift along each axis.
@@ -62,8 +62,8 @@ def find_shifts(image: sitk.Image, positions: np.ndarray) -> SliceShifts | None:
     """Return how the slices of a series have to be moved.
 
     Args:
-        image (sitk.Image): The series; slices are stacked along k.
-        positions (ndarray): (n, 3) LPS mm of the center of each slice's first px.
+        image: The series; slices are stacked along k.
+        positions: (n, 3) LPS mm of the center of each slice's first px.
 
     Returns:
         SliceShifts | None: None if all lie within half a px, slices are not axial, or one would be
@@ -85,9 +85,9 @@ def move_slices(image: sitk.Image, positions: np.ndarray, shifts: SliceShifts) -
     """Return a series on an orthogonal grid: its slices moved within their planes.
 
     Args:
-        image (sitk.Image): The series in HU; slices are stacked along k.
-        positions (ndarray): (n, 3) LPS mm of the center of each slice's first px.
-        shifts (SliceShifts): How far.
+        image: The series in HU; slices are stacked along k.
+        positions: (n, 3) LPS mm of the center of each slice's first px.
+        shifts: How far.
 
     Returns:
         sitk.Image: Larger, by air, than the series. Slices are at their mean distance.

@@ -12,9 +12,9 @@ class SliceStack(NamedTuple):
     """Where each of n slices lies, whatever their distances or tilt.
 
     Args:
-        origin_mm (ndarray): (n, 3) LPS mm of the center of each slice's first pixel.
-        columns_mm (ndarray): (n, 3) step in mm from one column, i, to the next.
-        rows_mm (ndarray): (n, 3) step in mm from one row, j, to the next.
+        origin_mm: (n, 3) LPS mm of the center of each slice's first pixel.
+        columns_mm: (n, 3) step in mm from one column, i, to the next.
+        rows_mm: (n, 3) step in mm from one row, j, to the next.
     """
 
     origin_mm: np.ndarray
@@ -25,7 +25,7 @@ class SliceStack(NamedTuple):
         """Return world points from the slices' own positions.
 
         Args:
-            voxels (ArrayLike): (..., 3) i, j, k; integers are voxel centers. Between slices points
+            voxels: (..., 3) i, j, k; integers are voxel centers. Between slices points
                 are interpolated, beyond the ends extrapolated.
 
         Returns:

@@ -30,10 +30,10 @@ class SphereBoxes(BaseBoxes):
     anything but a sphere is not implemented.
 
     Args:
-        data (Tensor | ndarray | Sequence): (..., 4) z, y, x, diameter.
-        dtype (torch.dtype, optional): Defaults to None, that of the data.
-        device (str | torch.device, optional): Defaults to None, that of the data.
-        clone (bool): Whether to copy the data. Defaults to True.
+        data: (..., 4) z, y, x, diameter.
+        dtype: Defaults to None, that of the data.
+        device: Defaults to None, that of the data.
+        clone: Whether to copy the data. Defaults to True.
     """
 
     box_dim = 4
@@ -84,8 +84,8 @@ class SphereBoxes(BaseBoxes):
         """Flip in place.
 
         Args:
-            img_shape (Sequence[int]): Volume (D, H, W).
-            direction (str): Axis to flip along: ``'z'``, ``'y'`` or ``'x'``. Defaults to ``'x'``.
+            img_shape: Volume (D, H, W).
+            direction: Axis to flip along: ``'z'``, ``'y'`` or ``'x'``. Defaults to ``'x'``.
 
         Raises:
             ValueError: If there is no such axis.
@@ -99,7 +99,7 @@ class SphereBoxes(BaseBoxes):
         """Move in place.
 
         Args:
-            distances (Sequence[float]): Along z, y and x.
+            distances: Along z, y and x.
 
         Raises:
             ValueError: If there are not three.
@@ -113,14 +113,14 @@ class SphereBoxes(BaseBoxes):
         """Do nothing: a sphere that extends beyond the volume is not clipped.
 
         Args:
-            img_shape (Sequence[int]): Volume (D, H, W).
+            img_shape: Volume (D, H, W).
         """
 
     def rescale_(self, scale_factor: IsotropicFactor) -> None:
         """Scale centers and diameters in place.
 
         Args:
-            scale_factor (float | Sequence[float]): One factor, or the same for z, y and x.
+            scale_factor: One factor, or the same for z, y and x.
 
         Raises:
             ValueError: If the factors differ: that would make ellipsoids.
@@ -131,7 +131,7 @@ class SphereBoxes(BaseBoxes):
         """Scale diameters in place, around the centers.
 
         Args:
-            scale_factor (float | Sequence[float]): One factor, or the same for z, y and x.
+            scale_factor: One factor, or the same for z, y and x.
 
         Raises:
             ValueError: If the factors differ: that would make ellipsoids.
@@ -144,10 +144,10 @@ class SphereBoxes(BaseBoxes):
         """Find the spheres in a volume.
 
         Args:
-            img_shape (Sequence[int]): Volume (D, H, W).
-            all_inside (bool): Whether all of a sphere must be inside, and not a part. Defaults to
+            img_shape: Volume (D, H, W).
+            all_inside: Whether all of a sphere must be inside, and not a part. Defaults to
                 False.
-            allowed_border (float): By how much the volume is extended on every side, voxels.
+            allowed_border: By how much the volume is extended on every side, voxels.
                 Defaults to 0.
 
         Returns:
@@ -167,8 +167,8 @@ class SphereBoxes(BaseBoxes):
         """Find the points in spheres, their surfaces included. The spheres must be (n, 4).
 
         Args:
-            points (Tensor): (m, 3) z, y, x.
-            is_aligned (bool): Whether point i is compared with sphere i alone; m must then be n.
+            points: (m, 3) z, y, x.
+            is_aligned: Whether point i is compared with sphere i alone; m must then be n.
                 Defaults to False.
 
         Returns:
@@ -195,11 +195,11 @@ class SphereBoxes(BaseBoxes):
         """Measure overlaps of the bounding cubes.
 
         Args:
-            boxes1 (SphereBoxes): (m, 4).
-            boxes2 (SphereBoxes): (n, 4).
-            mode (str): ``'iou'`` or ``'iof'``, over the volume of the first. Defaults to ``'iou'``.
-            is_aligned (bool): Whether boxes of the same row are measured. Defaults to False.
-            eps (float): Least volume that is divided by. Defaults to 1e-6.
+            boxes1: (m, 4).
+            boxes2: (n, 4).
+            mode: ``'iou'`` or ``'iof'``, over the volume of the first. Defaults to ``'iou'``.
+            is_aligned: Whether boxes of the same row are measured. Defaults to False.
+            eps: Least volume that is divided by. Defaults to 1e-6.
 
         Returns:
             Tensor: (m, n), or (m,) if aligned.
@@ -244,14 +244,14 @@ def sphere_overlaps(
     """Measure how spheres overlap, by their bounding cubes or by themselves.
 
     Args:
-        spheres1 (Tensor): (m, 4) z, y, x, diameter.
-        spheres2 (Tensor): (n, 4); aligned, n must be m.
-        mode (str): ``'iou'``, intersection over union, or ``'iof'``, over the volume of the first.
+        spheres1: (m, 4) z, y, x, diameter.
+        spheres2: (n, 4); aligned, n must be m.
+        mode: ``'iou'``, intersection over union, or ``'iof'``, over the volume of the first.
             Defaults to ``'iou'``.
-        is_aligned (bool): Whether pairs of the same row are measured, and not all. Defaults to
+        is_aligned: Whether pairs of the same row are measured, and not all. Defaults to
             False.
-        eps (float): Least volume that is divided by. Defaults to 1e-6.
-        shape (str): ``'cube'``, the bounding cubes, or ``'sphere'``, in closed form. Defaults to
+        eps: Least volume that is divided by. Defaults to 1e-6.
+        shape: ``'cube'``, the bounding cubes, or ``'sphere'``, in closed form. Defaults to
             ``'cube'``.
 
     Returns:
@@ -270,7 +270,9 @@ def sphere_overlaps(
     spheres1, spheres2 = spheres1.to(dtype), spheres2.to(dtype)
     if not is_aligned:
         spheres1, spheres2 = spheres1[:, None], spheres2[None]
-    intersect, unit = (_meet_cubes, 1) if shape == 'cube' else (_meet_spheres, math.pi / 6)
+    intersect, unit = (
+        (_intersect_cubes, 1) if shape == 'cube' else (_intersect_spheres, math.pi / 6)
+    )
     inter = intersect(spheres1, spheres2)
     divisor = unit * spheres1[..., 3] ** 3
     if mode == 'iou':
@@ -282,9 +284,9 @@ def check_shape(option: str, shape: str, owner: object = None) -> None:
     """Check the name of a shape.
 
     Args:
-        option (str): The option's name, for the error message.
-        shape (str): The name of the shape.
-        owner (object, optional): The component whose option it is, for the error message.
+        option: The option's name, for the error message.
+        shape: The name of the shape.
+        owner: The component whose option it is, for the error message.
 
     Raises:
         OptionError: If it is none of ``SHAPES``.
@@ -293,7 +295,7 @@ def check_shape(option: str, shape: str, owner: object = None) -> None:
         raise OptionError(f'{option} must be one of {SHAPES}, not {shape!r}', owner)
 
 
-def _meet_cubes(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
+def _intersect_cubes(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
     """Return the intersection volume of the bounding cubes of spheres (..., 4)."""
     half1, half2 = spheres1[..., 3] / 2, spheres2[..., 3] / 2
     volume = spheres1.new_ones(())
@@ -305,11 +307,11 @@ def _meet_cubes(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
     return volume
 
 
-def _meet_spheres(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
+def _intersect_spheres(spheres1: torch.Tensor, spheres2: torch.Tensor) -> torch.Tensor:
     """Return the intersection volume of spheres (..., 4): a lens, the smaller one, or 0."""
     radius1, radius2 = spheres1[..., 3] / 2, spheres2[..., 3] / 2
     squared = spheres1.new_zeros(())
-    for axis in range(3):  # as in _meet_cubes
+    for axis in range(3):  # as in _intersect_cubes
         squared = squared + (spheres1[..., axis] - spheres2[..., axis]) ** 2
     distance = squared.sqrt()
     total, difference = radius1 + radius2, (radius1 - radius2).abs()

@@ -15,7 +15,7 @@ def store_channels_last(module: nn.Module) -> None:
     ``module.to(memory_format=torch.channels_last)`` ends in an error if there is a 3D convolution.
 
     Args:
-        module (nn.Module): Of 2D convolutions, 3D ones, or both.
+        module: Of 2D convolutions, 3D ones, or both.
     """
     for parameter in module.parameters():
         parameter.data = channels_last(parameter.data)
@@ -25,7 +25,7 @@ def channels_last(tensor: Tensor) -> Tensor:
     """Return images or volumes with channels last in memory, the same shape and values.
 
     Args:
-        tensor (Tensor): (N, C, H, W), (N, C, D, H, W), or of any other shape.
+        tensor: (N, C, H, W), (N, C, D, H, W), or of any other shape.
 
     Returns:
         Tensor: A tensor of another number of axes is returned as it is.

@@ -24,7 +24,7 @@ def refuse_blanks(arguments: Sequence[str]) -> None:
     Blanks beside commas and brackets, and around a value, mean nothing and may go.
 
     Args:
-        arguments (Sequence[str]): Of the command line.
+        arguments: Of the command line.
 
     Raises:
         UserError: If a value has one, such as a path.
@@ -48,10 +48,10 @@ def load_config(
     """Load a config file, or copy a config, and merge options into it.
 
     Args:
-        config (str | Path | Config): A config, a file, or one of mmdet's (:data:`SHIPPED`).
-        options (dict, optional): Values by their place, such as ``model.backbone.depth``, as of
+        config: A config, a file, or one of mmdet's (:data:`SHIPPED`).
+        options: Values by their place, such as ``model.backbone.depth``, as of
             ``--cfg-options``.
-        needed (Collection[str]): Parts that the config must have, such as 'test_dataloader'.
+        needed: Parts that the config must have, such as 'test_dataloader'.
 
     Returns:
         Config: With the options.

@@ -29,8 +29,8 @@ class OptionError(UserError, ValueError):
     It is the one kind that constructors raise, so that every tool tells it in one line.
 
     Args:
-        message (str): What is wrong, with the option's name.
-        owner (object, optional): The component, whose class is named first.
+        message: What is wrong, with the option's name.
+        owner: The component, whose class is named first.
     """
 
     def __init__(self, message: str, owner: object = None) -> None:

@@ -19,7 +19,7 @@ def check_scores(model: nn.Module) -> list[RemovableHandle]:
     whose class is called a Head, and linear layers, the last ones of classifiers and embeddings.
 
     Args:
-        model (nn.Module): The model.
+        model: The model.
 
     Returns:
         list[RemovableHandle]: Those of the hooks, by which they are removed.

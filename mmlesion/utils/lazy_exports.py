@@ -11,8 +11,8 @@ def lazy_exports(package: str, modules: dict[str, str]) -> Callable[[str], objec
     """Return a package's ``__getattr__`` that imports some of its names on first use (PEP 562).
 
     Args:
-        package (str): The package's ``__name__``.
-        modules (dict[str, str]): Of each name the module that has it, relative to the package.
+        package: The package's ``__name__``.
+        modules: Of each name the module that has it, relative to the package.
             A submodule itself is named by a dot: ``models='.'``.
 
     Returns:

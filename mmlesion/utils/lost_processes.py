@@ -25,8 +25,8 @@ def lost_process(error: Exception, again: str = RESUME) -> str | None:
     """Return a line about an error that comes from a process that is gone.
 
     Args:
-        error (Exception): Any error.
-        again (str): What a second run does.
+        error: Any error.
+        again: What a second run does.
 
     Returns:
         str | None: None if the error has another cause.
@@ -51,8 +51,8 @@ def end_with_parent(patience: float = 10, interval: float = 0.5) -> None:
     hear SIGTERM either, and is ended without a word.
 
     Args:
-        patience (float): Seconds between the signal and that.
-        interval (float): Seconds between two looks.
+        patience: Seconds between the signal and that.
+        interval: Seconds between two looks.
     """
     if FOLLOW in os.environ or 'TORCHELASTIC_RUN_ID' in os.environ:
         arguments = (os.getppid(), patience, interval)

@@ -14,10 +14,10 @@ def check_range(name: str, value: float, lowest: float, highest: float = math.in
     """Check an option's number.
 
     Args:
-        name (str): The option's, for the message.
-        value (float): What was given; NaN is in no range.
-        lowest (float): The least that it may be.
-        highest (float): The most that it may be. Defaults to infinity, anything finite.
+        name: The option's, for the message.
+        value: What was given; NaN is in no range.
+        lowest: The least that it may be.
+        highest: The most that it may be. Defaults to infinity, anything finite.
 
     Raises:
         UserError: If it is outside.

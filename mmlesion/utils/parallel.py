@@ -36,13 +36,13 @@ def run_parallel(
     """Call a function on each task, in processes and with a progress bar.
 
     Args:
-        function (Callable): Takes one task; it and the tasks are pickled if there are several
+        function: Takes one task; it and the tasks are pickled if there are several
             processes.
-        tasks (Sequence): The tasks.
-        workers (int): Processes. Defaults to 1, this one.
-        desc (str, optional): Label of the progress bar.
-        unit (str): What it calls a task.
-        resumable (bool): Whether a second run takes up what this one has finished; the error about
+        tasks: The tasks.
+        workers: Processes. Defaults to 1, this one.
+        desc: Label of the progress bar.
+        unit: What it calls a task.
+        resumable: Whether a second run takes up what this one has finished; the error about
             a worker that died says so.
 
     Returns:
@@ -69,10 +69,10 @@ def parallel_map(
     to the end of the ``finally`` clauses that they are in, so that no temporary file stays.
 
     Args:
-        workers (int): Processes; up to 1 is this one.
-        initializer (Callable, optional): What each process calls first.
-        chunksize (int): Tasks that a process takes at a time.
-        resumable (bool): As in :func:`run_parallel`.
+        workers: Processes; up to 1 is this one.
+        initializer: What each process calls first.
+        chunksize: Tasks that a process takes at a time.
+        resumable: As in :func:`run_parallel`.
 
     Raises:
         UserError: If a worker is killed.

@@ -16,8 +16,8 @@ def prefetch(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     Two results are in memory at most. What the function raises is raised where its result is due.
 
     Args:
-        function (callable): Takes an item; releases the GIL where it takes long, as copies do.
-        items (Iterable): In order.
+        function: Takes an item; releases the GIL where it takes long, as copies do.
+        items: In order.
 
     Yields:
         The function's results, in the order of the items.

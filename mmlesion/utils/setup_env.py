@@ -9,7 +9,7 @@ def register_all_modules(init_default_scope: bool = True) -> None:
     """Register all components of mmdet and of mmlesion.
 
     Args:
-        init_default_scope (bool): Whether to make mmdet's the default scope, in which configs
+        init_default_scope: Whether to make mmdet's the default scope, in which configs
             without one are built. Defaults to True.
     """
     import_module('mmdet.utils').register_all_modules(init_default_scope)

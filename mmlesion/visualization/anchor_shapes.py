@@ -22,9 +22,9 @@ class AnchorPanel(NamedTuple):
     """A set of anchors and the boxes to fit.
 
     Args:
-        title (str): Title of the set.
-        anchors (ndarray): (k, 2) width and height, px.
-        iou (ndarray): (n,) IoU of each box with its best anchor.
+        title: Title of the set.
+        anchors: (k, 2) width and height, px.
+        iou: (n,) IoU of each box with its best anchor.
     """
 
     title: str
@@ -38,9 +38,9 @@ def draw_anchor_shapes(shapes: np.ndarray, panels: Sequence[AnchorPanel], path: 
     Both axes are logarithmic. Boxes whose best anchor has an IoU below 0.5 are highlighted.
 
     Args:
-        shapes (ndarray): (n, 2) width and height of boxes, px.
-        panels (Sequence[AnchorPanel]): The sets of anchors.
-        path (str | Path): Output file; its suffix determines the format.
+        shapes: (n, 2) width and height of boxes, px.
+        panels: The sets of anchors.
+        path: Output file; its suffix determines the format.
     """
     # imported here for the reason that new_figure gives
     from matplotlib.ticker import NullFormatter, ScalarFormatter

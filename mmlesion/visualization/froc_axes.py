@@ -19,7 +19,7 @@ def look_of(number: int) -> dict[str, Any]:
     """Return color, line and marker of a run: no two of the first 28 have the same line and marker.
 
     Args:
-        number (int): Of the run, from 0.
+        number: Of the run, from 0.
     """
     return {
         'color': f'C{number % 10}',
@@ -39,11 +39,11 @@ def draw_band(
     """Fill the confidence interval of a curve, and mark it at each level.
 
     Args:
-        axes (Axes): Where.
-        fp_rates (Sequence[float]): (l,) false positives per case.
-        lower (Sequence[float]): (l,) lower bounds of sensitivity.
-        upper (Sequence[float]): (l,) upper bounds.
-        color (str): Of the curve.
+        axes: Where.
+        fp_rates: (l,) false positives per case.
+        lower: (l,) lower bounds of sensitivity.
+        upper: (l,) upper bounds.
+        color: Of the curve.
     """
     axes.fill_between(fp_rates, lower, upper, color=color, alpha=0.12, linewidth=0)
     axes.vlines(fp_rates, lower, upper, color=color, linewidth=1, alpha=0.5)
@@ -53,8 +53,8 @@ def set_up_axes(axes: Axes, fp_rates: Sequence[float] | np.ndarray) -> None:
     """Put the levels on a logarithmic axis of false positives, sensitivity from 0 to 1 beside it.
 
     Args:
-        axes (Axes): Where.
-        fp_rates (Sequence[float]): (l,) false positives per case, in ascending order.
+        axes: Where.
+        fp_rates: (l,) false positives per case, in ascending order.
     """
     axes.set_xscale('log', base=2)
     axes.set_xlim(fp_rates[0] / 1.5, fp_rates[-1] * 1.5)

@@ -24,10 +24,10 @@ def draw_comparison(
     """Draw sensitivity at each FP rate with a band for each row, and the differences beside it.
 
     Args:
-        comparison (Comparison): The result of
+        comparison: The result of
             :func:`~mmlesion.froc.compare_rows`.
-        fp_rates (Sequence[float]): (l,) false positives per case.
-        path (str | Path): The plot to write; its suffix determines the format.
+        fp_rates: (l,) false positives per case.
+        path: The plot to write; its suffix determines the format.
     """
     figure = new_figure(figsize=(11, 4.8), dpi=130, layout='constrained')
     curves, differences = figure.subplots(1, 2, width_ratios=(3, 2))

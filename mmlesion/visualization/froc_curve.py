@@ -24,9 +24,9 @@ def draw_froc(results: Mapping, path: str | Path) -> None:
     the legend below the axes has the means.
 
     Args:
-        results (dict | dict[str, dict]): What
+        results: What
             :func:`~mmlesion.froc.evaluate_froc` returns, or several by name.
-        path (str | Path): Output file; its suffix determines the format.
+        path: Output file; its suffix determines the format.
     """
     if 'fp_levels' in results:
         results = {'': results}

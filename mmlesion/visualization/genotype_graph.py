@@ -30,11 +30,11 @@ def draw_genotypes(
     a branch's first one, below them its second.
 
     Args:
-        genotypes (dict[str, list[tuple]]): Of each kind of block, for each branch ``(input1,
+        genotypes: Of each kind of block, for each branch ``(input1,
             operation1, input2, operation2)``, see :func:`mmlesion.models.layers.check_genotype`.
-        strengths (dict[str, list[float]] | None): Weights of these operations in a search, two for
+        strengths: Weights of these operations in a search, two for
             each branch; None where there are none.
-        path (str | Path): Output file; its suffix determines the format.
+        path: Output file; its suffix determines the format.
     """
     with atomic_write(path) as temporary:
         _figure(genotypes, strengths).savefig(temporary)

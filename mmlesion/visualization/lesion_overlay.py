@@ -21,8 +21,8 @@ def choose_window(slice_hu: np.ndarray, bbox: Sequence[float]) -> tuple[float, f
     """Choose the display window from the surroundings of a lesion.
 
     Args:
-        slice_hu (ndarray): (H, W) HU.
-        bbox (Sequence[float]): x1, y1, x2, y2 in px.
+        slice_hu: (H, W) HU.
+        bbox: x1, y1, x2, y2 in px.
 
     Returns:
         tuple[float]: The lung window where over a third of the box and half its size around it is
@@ -50,12 +50,12 @@ def draw_lesion(
     """Draw a lesion's box, mask and diameters over its slice, windowed and with square pixels.
 
     Args:
-        slice_hu (ndarray): (H, W) HU, rows to posterior and columns to the patient's left.
-        bbox (Sequence[float]): x1, y1, x2, y2 in px; pixel n extends from n to n + 1.
-        spacing (Sequence[float]): x, y mm per px.
-        text (str): Written over the picture, before the window.
-        segment (Segment, optional): The lesion's mask, drawn as a red contour.
-        recist (ndarray, optional): (4, 2) ends of the two diameters in px, pixel n with its center
+        slice_hu: (H, W) HU, rows to posterior and columns to the patient's left.
+        bbox: x1, y1, x2, y2 in px; pixel n extends from n to n + 1.
+        spacing: x, y mm per px.
+        text: Written over the picture, before the window.
+        segment: The lesion's mask, drawn as a red contour.
+        recist: (4, 2) ends of the two diameters in px, pixel n with its center
             at n, drawn as green lines.
 
     Returns:

@@ -30,10 +30,10 @@ def slice_to_rgb(
     """Convert the middle slice of an image to an 8-bit RGB image.
 
     Args:
-        image (ndarray): (H, W) or (H, W, C). uint8 is shown unchanged, uint16 is HU + 32768; other
+        image: (H, W) or (H, W, C). uint8 is shown unchanged, uint16 is HU + 32768; other
             types are HU, except that floats in the range 0 to 255 are assumed to be windowed
             already (HU values of a slice with air exceed this range).
-        window (tuple[float]): (low, high) HU. Defaults to that of the abdomen, -175 to 275.
+        window: (low, high) HU. Defaults to that of the abdomen, -175 to 275.
 
     Returns:
         ndarray: (H, W, 3) uint8.
@@ -65,11 +65,11 @@ class LesionLocalVisualizer(DetLocalVisualizer):
     Labels are drawn above their boxes, so that they do not cover small lesions.
 
     Args:
-        name (str): Name of the instance. Defaults to 'visualizer'.
-        window (tuple[float], optional): (low, high) HU. Defaults to None: the first of the
+        name: Name of the instance. Defaults to 'visualizer'.
+        window: (low, high) HU. Defaults to None: the first of the
             sample's own ``windows``, where it has them in its meta information, or that of
             the abdomen.
-        line_width (int | float): Defaults to 1.
+        line_width: Defaults to 1.
         **kwargs: mmdet's ``DetLocalVisualizer``'s options.
     """
 
@@ -97,9 +97,9 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         """Draw a sample and save or show it, like mmdet's visualizer.
 
         Args:
-            name (str): The picture's name.
-            image (ndarray): What :func:`slice_to_rgb` takes.
-            data_sample (DetDataSample, optional): Annotations and predictions, boxes in px.
+            name: The picture's name.
+            image: What :func:`slice_to_rgb` takes.
+            data_sample: Annotations and predictions, boxes in px.
             *args: As mmdet's ``DetLocalVisualizer.add_datasample``.
             **kwargs: As mmdet's ``DetLocalVisualizer.add_datasample``.
         """
@@ -123,11 +123,11 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         """Draw boxes and labels like mmdet, over their heat map, and diameters on top.
 
         Args:
-            image (ndarray): (H, W, 3) uint8 RGB.
-            instances (InstanceData): Instances, maybe with ``recist`` (m, 4, 2) px, NaN where
+            image: (H, W, 3) uint8 RGB.
+            instances: Instances, maybe with ``recist`` (m, 4, 2) px, NaN where
                 none, and in the meta information with ``heat_map``.
-            classes (list[str], optional): Names of the classes.
-            palette (list[tuple], optional): Colors of the classes.
+            classes: Names of the classes.
+            palette: Colors of the classes.
 
         Returns:
             ndarray: (H, W, 3) uint8 RGB.
@@ -155,11 +155,11 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         mmdet's own draws each value of the map as a label, which a probability is not.
 
         Args:
-            image (ndarray): (H, W, 3) uint8 RGB.
-            sem_seg (PixelData): ``sem_seg`` (1, H, W), probability in 0 to 1 or integer labels, 1
+            image: (H, W, 3) uint8 RGB.
+            sem_seg: ``sem_seg`` (1, H, W), probability in 0 to 1 or integer labels, 1
                 for lesion and 255 for unknown.
-            classes (tuple[str]): Not used.
-            palette (list): Not used.
+            classes: Not used.
+            palette: Not used.
 
         Returns:
             ndarray: (H, W, 3) uint8 RGB, opaque by half where the lesion is certain.
@@ -184,10 +184,10 @@ class LesionLocalVisualizer(DetLocalVisualizer):
         """Draw texts, by default bottom-aligned to their position.
 
         Args:
-            texts (str | list[str]): The texts.
-            positions (ndarray | Tensor): (2, ) or (n, 2) px.
-            font_sizes (int | list[int], optional): As mmengine's ``Visualizer.draw_texts``.
-            vertical_alignments (str | list[str]): Defaults to 'bottom'.
+            texts: The texts.
+            positions: (2, ) or (n, 2) px.
+            font_sizes: As mmengine's ``Visualizer.draw_texts``.
+            vertical_alignments: Defaults to 'bottom'.
             **kwargs: As mmengine's ``Visualizer.draw_texts``.
         """
         lifted = positions - 2.5 * self.line_width

@@ -23,12 +23,12 @@ def draw_mask(
     """Draw a lesion's mask next to the plain slice, both cropped to its box and magnified.
 
     Args:
-        slice_hu (ndarray): (H, W) HU.
-        mask (ndarray): (H, W) bool, drawn as a red contour.
-        recist (Sequence[float], optional): x1, y1, ..., x4, y4 px, pixel n with its center at n;
+        slice_hu: (H, W) HU.
+        mask: (H, W) bool, drawn as a red contour.
+        recist: x1, y1, ..., x4, y4 px, pixel n with its center at n;
             the quadrilateral of the long diameter's ends and the short one's is drawn in green.
-        bbox (Sequence[float]): x1, y1, x2, y2 px, drawn in yellow.
-        window (Sequence[float]): HU from and to.
+        bbox: x1, y1, x2, y2 px, drawn in yellow.
+        window: HU from and to.
 
     Returns:
         ndarray: (400, w, 3) BGR picture, uint8.
@@ -56,8 +56,8 @@ def draw_contour(picture: np.ndarray, mask: np.ndarray) -> None:
     """Draw a mask's contour in red over an image of the same field of view.
 
     Args:
-        picture (ndarray): (h, w, 3) BGR, uint8, which is changed.
-        mask (ndarray): (H, W) bool, of any size.
+        picture: (h, w, 3) BGR, uint8, which is changed.
+        mask: (H, W) bool, of any size.
     """
     size = picture.shape[1::-1]
     enlarged = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)

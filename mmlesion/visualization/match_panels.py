@@ -50,9 +50,9 @@ class PanelBox(NamedTuple):
     """A box to draw.
 
     Args:
-        kind (str): Of :data:`STYLES`.
-        bbox (ndarray): (4,) x1, y1, x2, y2 px; pixel n extends from n to n + 1.
-        score (float, optional): Of a detection.
+        kind: Of :data:`STYLES`.
+        bbox: (4,) x1, y1, x2, y2 px; pixel n extends from n to n + 1.
+        score: Of a detection.
     """
 
     kind: str
@@ -64,11 +64,11 @@ class Panel(NamedTuple):
     """A slice with the boxes on it.
 
     Args:
-        slice_hu (ndarray): (H, W) HU.
-        window (Sequence[float]): Lower and upper HU.
-        spacing (Sequence[float]): x, y mm per px.
-        title (str): Written above it.
-        boxes (list[PanelBox]): Its boxes.
+        slice_hu: (H, W) HU.
+        window: Lower and upper HU.
+        spacing: x, y mm per px.
+        title: Written above it.
+        boxes: Its boxes.
     """
 
     slice_hu: np.ndarray
@@ -84,10 +84,10 @@ def draw_match_panels(
     """Draw slices in a grid, each enlarged or reduced to the same length of its longer side.
 
     Args:
-        panels (Sequence[Panel]): One or more slices, by rows.
-        caption (str): Written below them, over the legend.
-        path (str | Path): Output file; its suffix determines the format.
-        size (int): px of a panel's longer side. Defaults to 300.
+        panels: One or more slices, by rows.
+        caption: Written below them, over the legend.
+        path: Output file; its suffix determines the format.
+        size: px of a panel's longer side. Defaults to 300.
     """
     columns = math.ceil(math.sqrt(len(panels)))
     rows = math.ceil(len(panels) / columns)
@@ -143,10 +143,10 @@ def _write_labels(
     """Write the labels next to their boxes, clear of other boxes and labels.
 
     Args:
-        axes (Axes): The panel's.
-        boxes (list[PanelBox]): Its boxes.
-        px_size (ndarray): (2,) x, y px of the picture per px of the slice.
-        slice_size (tuple): Its width and height, px.
+        axes: The panel's.
+        boxes: Its boxes.
+        px_size: (2,) x, y px of the picture per px of the slice.
+        slice_size: Its width and height, px.
     """
     from matplotlib.patheffects import withStroke
 

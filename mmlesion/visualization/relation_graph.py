@@ -24,8 +24,8 @@ class Edges(NamedTuple):
     """Edges of a graph of regions.
 
     Args:
-        regions (ndarray): (k, 2) the regions of each edge, the lesser index first.
-        weights (ndarray): (k,).
+        regions: (k, 2) the regions of each edge, the lesser index first.
+        weights: (k,).
     """
 
     regions: np.ndarray
@@ -40,8 +40,8 @@ def strongest_edges(relation: np.ndarray, num_edges: int) -> Edges:
     self-loops.
 
     Args:
-        relation (ndarray): E (n, n).
-        num_edges (int): At most so many.
+        relation: E (n, n).
+        num_edges: At most so many.
 
     Returns:
         Edges: k edges, in descending order of weight.
@@ -66,13 +66,13 @@ def draw_relations(
     The width of a line is proportional to its weight. ElixirNet, Figure 5.
 
     Args:
-        picture (ndarray): (H, W, 3) uint8 RGB slice.
-        boxes (ndarray): (n, 4) regions x1, y1, x2, y2 in px of the picture; pixel k extends from k
+        picture: (H, W, 3) uint8 RGB slice.
+        boxes: (n, 4) regions x1, y1, x2, y2 in px of the picture; pixel k extends from k
             to k + 1.
-        relation (ndarray): (n, n) their relations E.
-        truth (ndarray): (m, 4) boxes of lesions, drawn in red.
-        path (str | Path): Output file; its suffix determines the format.
-        num_edges (int): Maximum number of edges. Defaults to 100.
+        relation: (n, n) their relations E.
+        truth: (m, 4) boxes of lesions, drawn in red.
+        path: Output file; its suffix determines the format.
+        num_edges: Maximum number of edges. Defaults to 100.
     """
     height, width = picture.shape[:2]
     figure = Figure(figsize=(_SIDE, _SIDE * height / width), dpi=150)

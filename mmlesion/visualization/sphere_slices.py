@@ -17,9 +17,9 @@ class CutSlice(NamedTuple):
     """A slice through spheres.
 
     Args:
-        number (int): Its number.
-        hu (ndarray): (y, x) HU.
-        sample (DetDataSample): The spheres that it intersects, as squares around the circles, x1,
+        number: Its number.
+        hu: (y, x) HU.
+        sample: The spheres that it intersects, as squares around the circles, x1,
             y1, x2, y2 in px, with the window that suits the first of them.
     """
 
@@ -34,11 +34,11 @@ def sphere_slices(
     """Draw a volume's lesions and detections on the slices through their centers.
 
     Args:
-        volume (ndarray): (z, y, x) HU.
-        data_sample (DetDataSample): ``pred_instances`` with (n, 4) ``bboxes`` z, y, x, diameter in
+        volume: (z, y, x) HU.
+        data_sample: ``pred_instances`` with (n, 4) ``bboxes`` z, y, x, diameter in
             voxels, ``scores`` and ``labels``, and ``gt_instances``, if there are any.
-        score_thr (float): The least score of a detection. Defaults to 0.3.
-        max_slices (int): The most slices: those of lesions first, then of the best detections.
+        score_thr: The least score of a detection. Defaults to 0.3.
+        max_slices: The most slices: those of lesions first, then of the best detections.
             Defaults to 8.
 
     Yields:

@@ -14,8 +14,8 @@ def display_window(metainfo: Mapping, default: Sequence[float] = ABDOMEN_WINDOW)
     """Return the first of the ``windows`` of an image or a sample.
 
     Args:
-        metainfo (dict): With ``windows``, [[low, high], ...] or one [low, high], where it has any.
-        default (Sequence[float]): Taken where it has none. Defaults to that of the abdomen.
+        metainfo: With ``windows``, [[low, high], ...] or one [low, high], where it has any.
+        default: Taken where it has none. Defaults to that of the abdomen.
 
     Returns:
         ndarray: (2,) lower and upper HU.

@@ -15,7 +15,7 @@ from scipy import ndimage
 from mmlesion.apis import LesionInferencer
 from mmlesion.apis.inferencer import volume_pipeline
 from mmlesion.apis.lesions import label_map
-from mmlesion.models.utils import label_segments, meet_segments
+from mmlesion.models.utils import label_segments, overlap_with_segments
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
@@ -65,7 +65,7 @@ class ThresholdSegmenter(ThresholdDetector):
             sample.pred_sem_seg = PixelData(sem_seg=probability[None], segments=numbers[None])
             found = sample.pred_instances
             found.bboxes += torch.tensor([-2.0, -2, 2, 2])
-            found.segment_ids = meet_segments(found.bboxes, boxes)[1]
+            found.segment_ids = overlap_with_segments(found.bboxes, boxes)[1]
         return samples
 
 

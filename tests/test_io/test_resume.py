@@ -53,14 +53,14 @@ def test_a_damaged_record_is_made_again(tmp_path, content):
 
 def test_a_record_of_other_work_is_made_again_or_refused(tmp_path):
     record = Record(tmp_path / 'record.json', {'window': (1, 2)})
-    assert record.take_up('refused') is None
+    assert record.resume_from('refused') is None
     record.save(score=0.5)
     again = Record(record.path, {'window': [1, 2]})
-    assert again.take_up('refused')['score'] == 0.5
+    assert again.resume_from('refused')['score'] == 0.5
     other = Record(record.path, {'window': (1, 3)})
-    assert other.take_up() is None
+    assert other.resume_from() is None
     with pytest.raises(UserError, match='^refused$'):
-        other.take_up('refused')
+        other.resume_from('refused')
 
 
 class Arrays(Store):

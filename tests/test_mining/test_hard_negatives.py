@@ -33,8 +33,10 @@ def test_right_on_a_threshold_it_is_neither():
     half = boxes([5, 0, 0, 10, 5, 0.9])
     assert label_tracklets(half, np.array([0]), LESION, LESION).tolist() == [LEFT_OUT]
     third = boxes([5, 0, 0, 10, 3, 0.9])
-    theta_fp = 3 / 10
-    found = label_tracklets(third, np.array([0]), LESION, LESION, theta_fp=theta_fp)
+    background_iou_thr = 3 / 10
+    found = label_tracklets(
+        third, np.array([0]), LESION, LESION, background_iou_thr=background_iou_thr
+    )
     assert found.tolist() == [LEFT_OUT]
 
 
@@ -88,7 +90,7 @@ def test_a_volume_is_stacked_and_labeled(volume):
     assert false_positive == [60, 60, 4, 65, 65, 4, 0.3, 0]
     # the uncertain one is not there
     assert found.rows(last) == [[60, 60, 8, 65, 65, 8, 0.6, 0], [40, 40, 9, 49, 49, 9, 0.4, 1]]
-    strict = label_volume(volume, proposals, theta=0.95)
+    strict = label_volume(volume, proposals, iou_thr=0.95)
     assert sorted(row[-1] for row in strict.rows(first)) == [0, 0, 0]
 
 

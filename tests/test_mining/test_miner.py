@@ -93,7 +93,7 @@ def test_matching_across_studies(mined):
     assert len({a['lesion_id'] for a in annotations}) == 1
     assert annotations[0]['lesion_id'] not in {a['lesion_id'] for a in coco['annotations'][:2]}
     assert {(a['matched_id'], a['distance']) for a in annotations} == {(3, 0.05)}
-    assert not found(mined(rules=('matching',), delta=0.05), 'matching')
+    assert not found(mined(rules=('matching',), max_distance=0.05), 'matching')
 
 
 def test_lesions_with_names(two_studies):

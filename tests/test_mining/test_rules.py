@@ -3,12 +3,12 @@ import pytest
 
 from mmlesion.mining import (
     build_tracklets,
+    match_annotations,
     match_embeddings,
-    meet_annotations,
     propagate,
     uncertain_regions,
 )
-from mmlesion.mining.tracklets import free_of, representatives, slice_overlap_pairs, suppress
+from mmlesion.mining.tracklets import best_boxes, slice_overlap_pairs, suppress, without_overlap
 from mmlesion.structures import SliceBoxes
 
 
@@ -23,12 +23,12 @@ def test_tracklets_follow_a_lesion_and_end_at_a_gap():
     # shifted by 3 px squares have an IoU of 7 / 13, by 4 px one of 6 / 14
     proposals = boxes_of((0, 4, 0.9), (3, 5, 0.8), (50, 5, 0.7), (7, 6, 0.6), (50, 7, 0.5))
     assert build_tracklets(proposals).tolist() == [0, 0, 1, 2, 3]
-    assert build_tracklets(proposals, theta=0.4).tolist() == [0, 0, 1, 0, 2]
+    assert build_tracklets(proposals, iou_thr=0.4).tolist() == [0, 0, 1, 0, 2]
 
 
 def test_representative_has_the_highest_score():
     proposals = boxes_of((0, 1, 0.2), (0, 2, 0.9), (50, 1, 0.5), (0, 3, 0.9))
-    assert representatives(proposals, np.array([0, 0, 1, 0])).tolist() == [1, 2]
+    assert best_boxes(proposals, np.array([0, 0, 1, 0])).tolist() == [1, 2]
 
 
 def test_overlaps_are_those_of_a_loop_over_pairs():
@@ -57,8 +57,8 @@ def plain_iou(a, b):
 def test_free_of_asks_for_one_slice():
     known = boxes_of((0, 1, 1))
     boxes = boxes_of((0, 2, 0.5), (3, 1, 0.5), (4, 1, 0.5), (10, 1, 0.5))
-    assert free_of(boxes, known, 0.5).tolist() == [True, False, True, True]
-    assert free_of(boxes, known, 0).tolist() == [True, False, False, True]
+    assert without_overlap(boxes, known, 0.5).tolist() == [True, False, True, True]
+    assert without_overlap(boxes, known, 0).tolist() == [True, False, False, True]
 
 
 def test_suppression_is_greedy():
@@ -71,7 +71,7 @@ def test_propagation_takes_the_other_slices():
     proposals = boxes_of((0, 3, 0.4), (1, 4, 0.9), (2, 5, 0.5), (60, 4, 0.9), (60, 5, 0.9))
     tracklets = build_tracklets(proposals)
     annotations = boxes_of((0, 4, 1), (62, 9, 1))
-    assert meet_annotations(proposals, tracklets, annotations).tolist() == [
+    assert match_annotations(proposals, tracklets, annotations).tolist() == [
         [True, False],
         [False, False],
     ]
@@ -92,7 +92,7 @@ def test_propagation_needs_the_iou():
     tracklets = build_tracklets(proposals)
     annotation = boxes_of((4, 4, 1))
     assert propagate(proposals, tracklets, annotation)[0].tolist() == []
-    assert propagate(proposals, tracklets, annotation, theta=0.4)[0].tolist() == [0]
+    assert propagate(proposals, tracklets, annotation, iou_thr=0.4)[0].tolist() == [0]
 
 
 @pytest.mark.parametrize('empty', ['proposals', 'annotations'])
@@ -108,7 +108,7 @@ def test_matching_takes_the_nearest_below_delta():
     annotations = np.array([[1.0, 0.0], [0.0, 1.0]])
     tracklets = np.array([[0.9, 0.0], [0.0, 0.85], [0.05, 1.1], [1.0, 1.0]])
     nearest, distance = match_embeddings(tracklets, annotations)
-    # 0.15 itself is not smaller than delta
+    # 0.15 itself is not smaller than max_distance
     assert nearest.tolist() == [0, -1, 1, -1]
     np.testing.assert_allclose(distance, [0.1, 0.15, np.hypot(0.05, 0.1), 1])
 
@@ -121,11 +121,11 @@ def test_matching_without_annotations():
 def test_uncertain_regions_are_confident_new_and_apart():
     detections = boxes_of(
         (0, 1, 0.9),  # touches an annotation
-        (30, 1, 0.5),  # not over sigma
+        (30, 1, 0.5),  # not over score_thr
         (50, 1, 0.6),  # of a lesion that another expert finds too
         (52, 1, 0.8),
         (0, 2, 0.7),
     )
     known = boxes_of((9, 1, 1))
     assert uncertain_regions(detections, known).tolist() == [3, 4]
-    assert uncertain_regions(detections, known, sigma=0.4).tolist() == [1, 3, 4]
+    assert uncertain_regions(detections, known, score_thr=0.4).tolist() == [1, 3, 4]

@@ -14,7 +14,7 @@ class EpochSampler(Sampler):
     several processes divide the samples of a single process.
 
     Args:
-        seed (int, optional): Random seed, identical in every process. Defaults to None, for a seed
+        seed: Random seed, identical in every process. Defaults to None, for a seed
             shared by the processes.
     """
 

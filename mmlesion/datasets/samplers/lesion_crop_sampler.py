@@ -27,13 +27,13 @@ class LesionCropSampler(EpochSampler):
     several processes divide the samples of a single process.
 
     Args:
-        dataset (Dataset): :class:`~mmlesion.datasets.VolumeDataset` with ``by_lesion``, or a
+        dataset: :class:`~mmlesion.datasets.VolumeDataset` with ``by_lesion``, or a
             wrapper of it.
-        crops_per_lesion (Sequence[tuple]): Diameters in mm, ascending, and the crops in an epoch of
+        crops_per_lesion: Diameters in mm, ascending, and the crops in an epoch of
             a lesion that is larger. Defaults to ((0, 1), (10, 3), (20, 7)), which DeepLung has for
             LUNA16; [9], on another benchmark, has ((6, 1), (30, 3), (40, 7)).
-        random_share (float): Defaults to 0.3.
-        seed (int, optional): Random seed, identical in every process. Defaults to None, for a seed
+        random_share: Defaults to 0.3.
+        seed: Random seed, identical in every process. Defaults to None, for a seed
             shared by the processes.
 
     Raises:

@@ -18,10 +18,10 @@ class LesionPairSampler(DefaultSampler):
     positive pair for each sample. Samples depend only on the seed and the epoch.
 
     Args:
-        dataset (Dataset): :class:`~mmlesion.datasets.LesionPatchDataset`, or a ``ConcatDataset``.
-        shuffle (bool): As in mmengine. Defaults to True.
-        seed (int, optional): As in mmengine.
-        round_up (bool): As in mmengine. Defaults to True.
+        dataset: :class:`~mmlesion.datasets.LesionPatchDataset`, or a ``ConcatDataset``.
+        shuffle: As in mmengine. Defaults to True.
+        seed: As in mmengine.
+        round_up: As in mmengine. Defaults to True.
     """
 
     def __init__(

@@ -33,11 +33,11 @@ class LesionSliceSampler(EpochSampler):
     ``filter_cfg=dict(filter_empty_gt=False)`` in the datasets.
 
     Args:
-        dataset (Dataset): A dataset of mmdet, or a ``ConcatDataset`` of them.
-        positive_ratio (float): Slices with lesions for one without. Defaults to 2.
-        shuffle (bool): Whether new slices are drawn and shuffled before each epoch; otherwise the
+        dataset: A dataset of mmdet, or a ``ConcatDataset`` of them.
+        positive_ratio: Slices with lesions for one without. Defaults to 2.
+        shuffle: Whether new slices are drawn and shuffled before each epoch; otherwise the
             order is that of the dataset. Defaults to True.
-        seed (int, optional): Random seed, identical in every process. Defaults to None, for a seed
+        seed: Random seed, identical in every process. Defaults to None, for a seed
             shared by the processes.
 
     Raises:

@@ -21,13 +21,13 @@ class PatientHalfSampler(Sampler):
     nearest to one half. Shuffling and sharing between processes are mmengine's ``DefaultSampler``.
 
     Args:
-        dataset (Dataset): A dataset of mmdet, whose samples have ``patient_id``.
-        half (int): 0 or 1.
-        split_seed (int): Seed of the split. The same seed, the same halves. Defaults to 0.
-        shuffle (bool): Whether to shuffle the half before each epoch. Defaults to True.
-        seed (int, optional): Seed of the shuffling, the same in every process. Defaults to None,
+        dataset: A dataset of mmdet, whose samples have ``patient_id``.
+        half: 0 or 1.
+        split_seed: Seed of the split. The same seed, the same halves. Defaults to 0.
+        shuffle: Whether to shuffle the half before each epoch. Defaults to True.
+        seed: Seed of the shuffling, the same in every process. Defaults to None,
             for one that the processes agree on.
-        round_up (bool): Whether to repeat samples until every process has as many. Defaults to
+        round_up: Whether to repeat samples until every process has as many. Defaults to
             True.
 
     Raises:
@@ -83,8 +83,8 @@ def split_by_patient(patients: Sequence[int | str], seed: int) -> tuple[list[int
     """Randomly split samples into two halves, so that no patient is in both.
 
     Args:
-        patients (Sequence[int | str]): The patient of each sample.
-        seed (int): Random seed.
+        patients: The patient of each sample.
+        seed: Random seed.
 
     Returns:
         tuple[list[int], list[int]]: Indices of the samples of each half, in order.

@@ -24,10 +24,10 @@ class ProposalRatioSampler(EpochSampler):
     single process.
 
     Args:
-        dataset (Dataset): :class:`~mmlesion.datasets.ProposalPatchDataset`, labeled, or a
+        dataset: :class:`~mmlesion.datasets.ProposalPatchDataset`, labeled, or a
             ``ConcatDataset`` of such.
-        negative_ratio (float): False positives for one lesion. Defaults to 2.
-        seed (int, optional): Random seed, identical in every process. Defaults to None, for a seed
+        negative_ratio: False positives for one lesion. Defaults to 2.
+        seed: Random seed, identical in every process. Defaults to None, for a seed
             shared by the processes.
 
     Raises:

@@ -23,9 +23,9 @@ class SingleDatasetBatchSampler(BatchSampler):
     with as large a batch would have.
 
     Args:
-        sampler (LesionSliceSampler): Draws the slices of an epoch.
-        batch_size (int): Images in a batch of a process.
-        drop_last (bool): Whether to leave out a dataset's last batch if it is smaller. Defaults to
+        sampler: Draws the slices of an epoch.
+        batch_size: Images in a batch of a process.
+        drop_last: Whether to leave out a dataset's last batch if it is smaller. Defaults to
             False.
 
     Raises:

@@ -23,7 +23,7 @@ class LoadLesionAnnotations(LoadAnnotations):
 
     Args:
         *args: Those of mmdet's ``LoadAnnotations``.
-        ignore_unmasked (bool): Whether a lesion without a mask is ignored nevertheless, neither
+        ignore_unmasked: Whether a lesion without a mask is ignored nevertheless, neither
             a target nor background: a mask head would learn its empty mask. Defaults to False.
         **kwargs: Those of mmdet's ``LoadAnnotations``, which rejects unknown ones.
     """
@@ -64,7 +64,7 @@ class LesionMasksToSegMap(BaseTransform):
     - ignore_index
 
     Args:
-        ignore_index (int): Defaults to 255.
+        ignore_index: Defaults to 255.
     """
 
     def __init__(self, ignore_index: int = 255) -> None:
@@ -74,7 +74,7 @@ class LesionMasksToSegMap(BaseTransform):
         """Create the map.
 
         Args:
-            results (dict): A sample.
+            results: A sample.
 
         Returns:
             dict: The sample with ``gt_seg_map``.

@@ -32,13 +32,13 @@ class NormalizeSpacing(Resize):
     - gt_bboxes, gt_masks (optional)
 
     Args:
-        spacing (float): mm/px. Defaults to 0.8 (LENS, section VI-A).
-        ratio_range (tuple[float]): Least and largest factor on the size, drawn at random for each
+        spacing: mm/px. Defaults to 0.8 (LENS, section VI-A).
+        ratio_range: Least and largest factor on the size, drawn at random for each
             sample. Defaults to (1.0, 1.0); LENS trains with (0.8, 1.2).
-        max_size (int, optional): Images whose longer side would have more px are shrunk to it, to
+        max_size: Images whose longer side would have more px are shrunk to it, to
             a coarser spacing; 512 in MULAN's config. Defaults to None, no limit.
-        clip_object_border (bool): Whether to clip boxes to the image. Defaults to True.
-        interpolation (str): As in mmdet's ``Resize``. Defaults to 'bilinear'.
+        clip_object_border: Whether to clip boxes to the image. Defaults to True.
+        interpolation: As in mmdet's ``Resize``. Defaults to 'bilinear'.
 
     Raises:
         UserError: If a sample has no positive spacing.
@@ -72,7 +72,7 @@ class NormalizeSpacing(Resize):
         """Resize the image and its annotations.
 
         Args:
-            results (dict): A sample.
+            results: A sample.
 
         Returns:
             dict: The resized sample.
@@ -124,8 +124,8 @@ class ClipBlackBorder(BaseTransform):
     - img, img_shape, ori_shape, gt_bboxes, gt_masks
 
     Args:
-        threshold (float): In the image's unit: HU when put before ``WindowHU``. Defaults to -800.
-        margin (int): px. Defaults to 10.
+        threshold: In the image's unit: HU when put before ``WindowHU``. Defaults to -800.
+        margin: px. Defaults to 10.
     """
 
     def __init__(self, threshold: float = -800.0, margin: int = 10) -> None:
@@ -137,7 +137,7 @@ class ClipBlackBorder(BaseTransform):
         """Crop the image and its annotations.
 
         Args:
-            results (dict): A sample.
+            results: A sample.
 
         Returns:
             dict: The cropped sample.
@@ -189,17 +189,17 @@ class RandomCTAffine(RandomAffine):
     - homography_matrix
 
     Args:
-        max_rotate_degree (float): Defaults to 5.73 (0.1 rad).
-        max_translate_ratio (float): Fraction of the image's size. Defaults to 0.1.
-        max_translate_px (int): Shift by whole px in x and y, after everything else. Defaults to 0.
-        fit_boxes_to_masks (bool): Whether a box with a mask is reduced on each side by the margin
+        max_rotate_degree: Defaults to 5.73 (0.1 rad).
+        max_translate_ratio: Fraction of the image's size. Defaults to 0.1.
+        max_translate_px: Shift by whole px in x and y, after everything else. Defaults to 0.
+        fit_boxes_to_masks: Whether a box with a mask is reduced on each side by the margin
             between the mask and its own transformed bounding box, which preserves the box's margin
             around the lesion, and removed if its mask is outside the image. Defaults to False.
-        scaling_ratio_range (tuple[float]): Defaults to (0.9, 1.1).
-        max_shear_degree (float): Defaults to 5.73 (0.1 rad).
-        border_val (float, optional): Value beyond the border. Defaults to None, the image's
+        scaling_ratio_range: Defaults to (0.9, 1.1).
+        max_shear_degree: Defaults to 5.73 (0.1 rad).
+        border_val: Value beyond the border. Defaults to None, the image's
             lowest value, which is air before and after ``WindowHU``.
-        bbox_clip_border (bool): Whether to clip boxes to the image. Defaults to True.
+        bbox_clip_border: Whether to clip boxes to the image. Defaults to True.
     """
 
     def __init__(
@@ -237,7 +237,7 @@ class RandomCTAffine(RandomAffine):
         """Warp the image and its annotations.
 
         Args:
-            results (dict): A sample.
+            results: A sample.
 
         Returns:
             dict: The warped sample.
@@ -271,10 +271,10 @@ def warp_channels(
     """Warp an image with any number of channels (OpenCV fills the border of at most four).
 
     Args:
-        img (ndarray): (H, W, C) or (H, W).
-        matrix (ndarray): (3, 3) map of px coordinates in which the first px covers 0 to 1.
-        border (float): Value beyond the border.
-        interpolation (int): OpenCV's flag. Defaults to cv2.INTER_LINEAR.
+        img: (H, W, C) or (H, W).
+        matrix: (3, 3) map of px coordinates in which the first px covers 0 to 1.
+        border: Value beyond the border.
+        interpolation: OpenCV's flag. Defaults to cv2.INTER_LINEAR.
 
     Returns:
         ndarray: (H, W, C).

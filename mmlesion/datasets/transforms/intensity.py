@@ -26,9 +26,9 @@ class WindowHU(BaseTransform):
     - img (np.float32): (H, W, C * len(windows)) in ``output_range``
 
     Args:
-        windows (Sequence[tuple[float]]): (low, high) HU. Defaults to ((-1024, 3071), ), which
+        windows: (low, high) HU. Defaults to ((-1024, 3071), ), which
             covers lung, soft tissue and bone (LENS, section VI-A).
-        output_range (tuple[float]): Defaults to (0., 255.).
+        output_range: Defaults to (0., 255.).
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class WindowHU(BaseTransform):
         """Window the image.
 
         Args:
-            results (dict): A sample with ``img`` in HU.
+            results: A sample with ``img`` in HU.
 
         Returns:
             dict: The sample with ``img`` windowed.
@@ -72,7 +72,7 @@ class WindowHU(BaseTransform):
         """Undo the first window, for display.
 
         Args:
-            img (ndarray): (H, W, C * len(windows)) windowed.
+            img: (H, W, C * len(windows)) windowed.
 
         Returns:
             ndarray: (H, W, C) HU, within the first window.

@@ -44,18 +44,18 @@ class LoadCTSlices(BaseTransform):
     - slice_distance (float): mm between the channels, where there are several and it is known
 
     Args:
-        num_slices (int): Number of slices, odd. Defaults to 3.
-        slice_interval (float, optional): Distance of neighbors in mm; None takes the adjacent
+        num_slices: Number of slices, odd. Defaults to 3.
+        slice_interval: Distance of neighbors in mm; None takes the adjacent
             slices whatever their distance. Defaults to 2.0.
-        upsample (bool): Whether slices further apart than ``slice_interval`` are interpolated to
+        upsample: Whether slices further apart than ``slice_interval`` are interpolated to
             it. False takes adjacent ones, as AlignShift does, which weighs them by their distance.
             Defaults to True.
-        hu_scale (float): HU = hu_scale * stored value + hu_offset. Defaults to 1.0.
-        hu_offset (float): Defaults to -32768.0, as DeepLesion's 16-bit PNG have it.
-        backend_args (dict, optional): mmengine's file backend. Defaults to None.
-        cache_size (int): Decoded slices that each process keeps, those used last: 512 KiB for one
+        hu_scale: HU = hu_scale * stored value + hu_offset. Defaults to 1.0.
+        hu_offset: Defaults to -32768.0, as DeepLesion's 16-bit PNG have it.
+        backend_args: mmengine's file backend. Defaults to None.
+        cache_size: Decoded slices that each process keeps, those used last: 512 KiB for one
             of 512 px. For workers that see slices again (docs/speed.md). Defaults to 0.
-        key_reach (float): For training: the key slice is exchanged at random for a slice nearer
+        key_reach: For training: the key slice is exchanged at random for a slice nearer
             than this share of the lesion's short radius, the smallest of those on the slice; its
             boxes stay. Nearer slices are likelier, and one that does not exist is not taken. 0.5
             in MULAN's config, on which LENS builds. Needs ``spacing``, ``instances`` and, for short
@@ -100,7 +100,7 @@ class LoadCTSlices(BaseTransform):
         """Load the slices.
 
         Args:
-            results (dict): A sample.
+            results: A sample.
 
         Returns:
             dict: The sample with ``img``, ``img_shape`` and ``ori_shape``.
@@ -140,7 +140,7 @@ class LoadCTSlices(BaseTransform):
         """Return the distance of the channels in stored slices.
 
         Args:
-            results (dict): A sample, of which ``slice_interval`` is used.
+            results: A sample, of which ``slice_interval`` is used.
         """
         if self.slice_interval is None or self.num_slices == 1:
             return 1.0

@@ -29,7 +29,7 @@ class LoadNearbyCTSlices(LoadCTSlices):
     - spacing: [x, y] mm/px
 
     Args:
-        reach (float): Defaults to 0.3, where a ball still has 95 % of the width on its middle
+        reach: Defaults to 0.3, where a ball still has 95 % of the width on its middle
             slice.
         **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
     """
@@ -42,7 +42,7 @@ class LoadNearbyCTSlices(LoadCTSlices):
         """Load a slice and its neighbors.
 
         Args:
-            results (dict): A sample.
+            results: A sample.
 
         Returns:
             dict: The sample, of another slice.
@@ -79,7 +79,7 @@ class CropLesionPatch(BaseTransform):
     - img, img_shape, gt_bboxes
 
     Args:
-        size (int): Its side, px. Defaults to 120, which is 96 mm after ``NormalizeSpacing``.
+        size: Its side, px. Defaults to 120, which is 96 mm after ``NormalizeSpacing``.
     """
 
     def __init__(self, size: int = 120) -> None:
@@ -90,7 +90,7 @@ class CropLesionPatch(BaseTransform):
         """Crop the patch.
 
         Args:
-            results (dict): A sample.
+            results: A sample.
 
         Returns:
             dict: Its patch.

@@ -25,10 +25,10 @@ class PatchFrame(NamedTuple):
     number i extends from i to i + 1 in both.
 
     Args:
-        center (ndarray): (3,) point of the series at the patch's center.
-        step (ndarray): (3,) slices and px of the series from a voxel of the patch to the next;
+        center: (3,) point of the series at the patch's center.
+        step: (3,) slices and px of the series from a voxel of the patch to the next;
             negative along an axis that is flipped.
-        size (ndarray): (3,) voxels of the patch.
+        size: (3,) voxels of the patch.
     """
 
     center: np.ndarray
@@ -84,15 +84,15 @@ class LoadProposalPatch(LoadCTSlices):
       i extends from i to i + 1
 
     Args:
-        num_slices (int): Slices of the patch, odd. Defaults to 25, which are 50 mm.
-        size (int): Its side, px. Defaults to 96, which are 77 mm.
-        slice_interval (float): mm. Defaults to 2.0.
-        spacing (float): mm/px. Defaults to 0.8.
-        ratio_range (Sequence[float]): Minimum and maximum of the random scale; above 1 the patch
+        num_slices: Slices of the patch, odd. Defaults to 25, which are 50 mm.
+        size: Its side, px. Defaults to 96, which are 77 mm.
+        slice_interval: mm. Defaults to 2.0.
+        spacing: mm/px. Defaults to 0.8.
+        ratio_range: Minimum and maximum of the random scale; above 1 the patch
             shows less of the series, enlarged. Defaults to (1.0, 1.0).
-        max_shift_mm (float): Maximum random shift of the patch along each axis. Defaults to 0.
-        flip_prob (float): Probability of a flip along each axis. Defaults to 0.
-        pad_hu (int): HU beyond the slices' borders. Defaults to -1024.
+        max_shift_mm: Maximum random shift of the patch along each axis. Defaults to 0.
+        flip_prob: Probability of a flip along each axis. Defaults to 0.
+        pad_hu: HU beyond the slices' borders. Defaults to -1024.
         **kwargs: Those of :class:`LoadCTSlices`, which rejects unknown ones.
 
     Raises:
@@ -138,7 +138,7 @@ class LoadProposalPatch(LoadCTSlices):
         """Load the patch.
 
         Args:
-            results (dict): A sample.
+            results: A sample.
 
         Returns:
             dict: The sample with ``volume``, ``img_shape``, ``ori_shape`` and ``patch_box``.

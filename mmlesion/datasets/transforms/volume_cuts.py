@@ -19,11 +19,11 @@ def cut_volume(
     """Crop a volume at a scale; the crop may extend beyond the volume.
 
     Args:
-        volume (ndarray): (z, y, x) int16.
-        start (Sequence[int]): First voxel of the part, z, y, x, in the scaled volume.
-        size (Sequence[int]): Its voxels.
-        scale (float): Voxels of the part per voxel of the volume, with linear interpolation.
-        pad_hu (int): Value beyond the volume.
+        volume: (z, y, x) int16.
+        start: First voxel of the part, z, y, x, in the scaled volume.
+        size: Its voxels.
+        scale: Voxels of the part per voxel of the volume, with linear interpolation.
+        pad_hu: Value beyond the volume.
 
     Returns:
         ndarray: (z, y, x) of this size, int16, a copy.

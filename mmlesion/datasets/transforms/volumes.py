@@ -43,7 +43,7 @@ class LoadVolume(BaseTransform):
         """Open the volume.
 
         Args:
-            results (dict): A sample.
+            results: A sample.
 
         Returns:
             dict: The sample with ``volume``, ``img_shape`` and ``ori_shape``.
@@ -87,7 +87,7 @@ class LoadSphereAnnotations(BaseTransform):
     - gt_ignore_flags (bool): (n,)
 
     Args:
-        with_ignored (bool): Whether to keep findings that are ignored in the evaluation, such as
+        with_ignored: Whether to keep findings that are ignored in the evaluation, such as
             LUNA16's excluded ones, so that they are neither lesions nor background in training.
             Defaults to True; otherwise they are background. ``VolumeDataset`` already excludes
             those that mark a lesion from training.
@@ -100,7 +100,7 @@ class LoadSphereAnnotations(BaseTransform):
         """Load the annotations.
 
         Args:
-            results (dict): A sample.
+            results: A sample.
 
         Returns:
             dict: The sample with ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``.
@@ -152,13 +152,13 @@ class RandomLesionCrop(BaseTransform):
     Modified Keys: all of the required ones, img_shape
 
     Args:
-        crop_size (Sequence[int]): z, y, x. Defaults to (128, 128, 128).
-        lesion_share (float): Share of crops that contain a lesion, in volumes that have one, where
+        crop_size: z, y, x. Defaults to (128, 128, 128).
+        lesion_share: Share of crops that contain a lesion, in volumes that have one, where
             samples have no ``crop_target``. Defaults to 0.7.
-        hard_share (float): Share of the others that contain a hard spot, in volumes that have one.
+        hard_share: Share of the others that contain a hard spot, in volumes that have one.
             Defaults to 0.5.
-        scale_range (Sequence[float], optional): Least and largest scale. Defaults to None, none.
-        pad_hu (int): HU of what is outside of the volume. Defaults to 0, tissue, as the paper's
+        scale_range: Least and largest scale. Defaults to None, none.
+        pad_hu: HU of what is outside of the volume. Defaults to 0, tissue, as the paper's
             reference [9] pads; ``VolumeDataPreprocessor`` pads scans with the same.
 
     Raises:
@@ -192,7 +192,7 @@ class RandomLesionCrop(BaseTransform):
         """Take a crop.
 
         Args:
-            results (dict): A sample.
+            results: A sample.
 
         Returns:
             dict: The crop with its annotations.
@@ -288,7 +288,7 @@ class RandomFlip3D(BaseTransform):
     Modified Keys: volume, gt_bboxes
 
     Args:
-        prob (float | Sequence[float]): Chance of each axis, or of z, y and x. Defaults to 0.5.
+        prob: Chance of each axis, or of z, y and x. Defaults to 0.5.
     """
 
     def __init__(self, prob: float | Sequence[float] = 0.5) -> None:
@@ -298,7 +298,7 @@ class RandomFlip3D(BaseTransform):
         """Flip the volume.
 
         Args:
-            results (dict): A sample.
+            results: A sample.
 
         Returns:
             dict: The flipped sample.
@@ -332,7 +332,7 @@ class PackVolumeInputs(BaseTransform):
       (SphereBoxes) and ``labels``, and the meta information
 
     Args:
-        meta_keys (Sequence[str]): Fields of the sample to copy to the metainfo, if present.
+        meta_keys: Fields of the sample to copy to the metainfo, if present.
     """
 
     def __init__(
@@ -358,7 +358,7 @@ class PackVolumeInputs(BaseTransform):
         """Pack the sample.
 
         Args:
-            results (dict): A sample.
+            results: A sample.
 
         Returns:
             dict: ``inputs`` and ``data_samples``.

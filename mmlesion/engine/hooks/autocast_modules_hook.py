@@ -28,8 +28,8 @@ class AutocastModulesHook(Hook):
     other half precision, needs a gradient scaler, which ``--amp`` has.
 
     Args:
-        modules (Sequence[str]): Names of modules of the model; dots lead into them.
-        channels_last (bool): Whether their weights and images use the channels-last memory format,
+        modules: Names of modules of the model; dots lead into them.
+        channels_last: Whether their weights and images use the channels-last memory format,
             which oneDNN and cuDNN prefer, in 2D and 3D.
 
     Raises:

@@ -26,8 +26,8 @@ class BranchScheduleHook(Hook):
     of these epochs. Distributed training needs ``find_unused_parameters=True`` in the config.
 
     Args:
-        rpn_epochs (int): Epochs that train only the RPN. Defaults to 0.
-        alternate (int, optional): After these epochs, number of iterations after which the branches
+        rpn_epochs: Epochs that train only the RPN. Defaults to 0.
+        alternate: After these epochs, number of iterations after which the branches
             alternate, starting with the FPRN. Defaults to None, joint training.
 
     Raises:

@@ -27,7 +27,7 @@ class CheckFiniteHook(CheckInvalidLossHook):
     heads drop a score that is NaN as one below the threshold: a patient would be healthy.
 
     Args:
-        interval (int): Iterations from one look at the loss to the next. Defaults to 1: mmengine
+        interval: Iterations from one look at the loss to the next. Defaults to 1: mmengine
             copies each iteration's losses to the processor anyway.
     """
 

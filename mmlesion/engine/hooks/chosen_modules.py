@@ -15,9 +15,9 @@ def chosen_modules(runner: Runner, names: Sequence[str], hook: str) -> Iterator[
     """Yield modules of the runner's model, unwrapped, by name.
 
     Args:
-        runner (Runner): Its ``model`` may be wrapped for distributed training.
-        names (Sequence[str]): Names of the modules; dots lead into them.
-        hook (str): The hook's name, for the error message.
+        runner: Its ``model`` may be wrapped for distributed training.
+        names: Names of the modules; dots lead into them.
+        hook: The hook's name, for the error message.
 
     Raises:
         UserError: If the model has no such module.

@@ -24,7 +24,7 @@ class FreezeModulesHook(Hook):
     searches its blocks. Load the weights to keep with ``load_from``.
 
     Args:
-        modules (Sequence[str]): Names of modules of the model; dots lead into them, as in
+        modules: Names of modules of the model; dots lead into them, as in
             'roi_head.bbox_roi_extractor'.
 
     Raises:

@@ -34,12 +34,12 @@ class HardCropHook(Hook):
     the crops that are not around a lesion around them. They are saved in checkpoints for resuming.
 
     Args:
-        dataloader (dict): Of the training scans, whole, with their annotations: a test pipeline on
+        dataloader: Of the training scans, whole, with their annotations: a test pipeline on
             the volumes of the training split, in test mode.
-        epochs (Sequence[int]): After how many epochs the scans are run. The paper has one round,
+        epochs: After how many epochs the scans are run. The paper has one round,
             then 30 epochs more. Defaults to (50, ).
-        score_thr (float): The least score of a detection. Defaults to 0.5.
-        max_per_volume (int): The false positives of a volume that count, those with the highest
+        score_thr: The least score of a detection. Defaults to 0.5.
+        max_per_volume: The false positives of a volume that count, those with the highest
             scores. Defaults to 20.
 
     Raises:
@@ -87,7 +87,7 @@ class HardCropHook(Hook):
         """Run the detector on all training scans, in all processes.
 
         Args:
-            runner (Runner): The runner.
+            runner: The runner.
 
         Returns:
             dict[int, list]: Of each volume id where the detector was wrong (m, 4) z, y, x and
@@ -126,10 +126,10 @@ def find_errors(
     """Find the errors of a detector by the center-in-sphere criterion of LUNA16.
 
     Args:
-        found (ndarray): (n, 4) detected spheres, center and diameter, best first.
-        lesions (ndarray): (m, 4) ground truth spheres.
-        ignored (ndarray): (k, 4) ignored spheres.
-        max_false (int, optional): Maximum number of false positives. Defaults to None, all.
+        found: (n, 4) detected spheres, center and diameter, best first.
+        lesions: (m, 4) ground truth spheres.
+        ignored: (k, 4) ignored spheres.
+        max_false: Maximum number of false positives. Defaults to None, all.
 
     Returns:
         ndarray: (j, 4) lesions that no detection hits, then detections that hit nothing.

@@ -55,10 +55,10 @@ class LesionVisualizationHook(DetVisualizationHook):
         """Draw the first slice of a batch at every ``interval`` iterations.
 
         Args:
-            runner (Runner): The runner of the validation.
-            batch_idx (int): The batch's index in the validation loop.
-            data_batch (dict): Data from the dataloader.
-            outputs (Sequence[DetDataSample]): Annotations and predictions.
+            runner: The runner of the validation.
+            batch_idx: The batch's index in the validation loop.
+            data_batch: Data from the dataloader.
+            outputs: Annotations and predictions.
         """
         # not runner.iter alone, which stands still during validation
         step = runner.iter + batch_idx
@@ -72,10 +72,10 @@ class LesionVisualizationHook(DetVisualizationHook):
         """Draw every sample.
 
         Args:
-            runner (Runner): The runner of the test.
-            batch_idx (int): The batch's index in the test loop.
-            data_batch (dict): Data from the dataloader.
-            outputs (Sequence[DetDataSample]): Annotations and predictions.
+            runner: The runner of the test.
+            batch_idx: The batch's index in the test loop.
+            data_batch: Data from the dataloader.
+            outputs: Annotations and predictions.
         """
         if not self.draw:
             return
@@ -130,8 +130,8 @@ def in_original_frame(data_sample: DetDataSample, shape: tuple[int, int]) -> Det
     """Move a sample's predictions from the clipped to the original image.
 
     Args:
-        data_sample (DetDataSample): With ``border_offset`` where a border was clipped.
-        shape (tuple[int]): (H, W) of the original image.
+        data_sample: With ``border_offset`` where a border was clipped.
+        shape: (H, W) of the original image.
 
     Returns:
         DetDataSample: A copy, or the same where nothing was clipped.

@@ -19,16 +19,16 @@ class DumpLesionResults(DumpDetResults):
     probability goes. Other metrics and the visualizer see the samples as they were.
 
     Args:
-        out_file_path (str): The file, ``*.pkl`` or ``*.pickle``.
-        collect_device (str): 'cpu' or 'gpu', for results from several processes.
+        out_file_path: The file, ``*.pkl`` or ``*.pickle``.
+        collect_device: 'cpu' or 'gpu', for results from several processes.
     """
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the predictions of a batch.
 
         Args:
-            data_batch (dict): Of mmengine's interface.
-            data_samples (Sequence[dict]): Predictions as ``LesionRetinaNet`` has them, or others.
+            data_batch: Of mmengine's interface.
+            data_samples: Predictions as ``LesionRetinaNet`` has them, or others.
         """
         super().process(data_batch, list(map(_without_maps, data_samples)))
 

@@ -42,40 +42,40 @@ class FROCMetric(BaseMetric):
     ``<class>_sens@<level>`` and ``<class>_mean``.
 
     Args:
-        ann_file (str): COCO annotation file, annotation file of volumes, or the file of
+        ann_file: COCO annotation file, annotation file of volumes, or the file of
             tools/dataset_converters/deeplesion_subvolumes.py.
-        overlap (str, optional): Of boxes 'iou', 'iobb' (over the detected box), 'iogt' (over the
+        overlap: Of boxes 'iou', 'iobb' (over the detected box), 'iogt' (over the
             ground truth) or 'max' of these two; of spheres 'center_in_sphere'. Defaults to None,
             'iou', or 'center_in_sphere' in volumes and 'iobb' in sub-volumes.
-        iou_thr (float, optional): The least overlap of boxes that match. Defaults to None, 0.5, and
+        iou_thr: The least overlap of boxes that match. Defaults to None, 0.5, and
             0.3 in sub-volumes.
-        fp_levels (Sequence[float], optional): False positives per image or volume at which
+        fp_levels: False positives per image or volume at which
             sensitivity is read. Defaults to None, DeepLesion's, or LUNA16's in (sub-)volumes.
-        inclusive (bool): Whether a box covers its last pixel, as in the published programs.
+        inclusive: Whether a box covers its last pixel, as in the published programs.
             Defaults to True.
-        max_per_item (int, optional): The most detections of an image or volume that count.
+        max_per_item: The most detections of an image or volume that count.
             Defaults to None, all of an image and LUNA16's 100 of a volume.
-        fold (int | Sequence[int], optional): The fold, or folds, of ``ann_file`` whose volumes
+        fold: The fold, or folds, of ``ann_file`` whose volumes
             count. Defaults to None, all.
-        classwise (bool): Whether to evaluate each class apart too. Defaults to False.
-        class_agnostic (bool): Whether a detection may match lesions of any class. Defaults to
+        classwise: Whether to evaluate each class apart too. Defaults to False.
+        class_agnostic: Whether a detection may match lesions of any class. Defaults to
             False.
-        groups (Sequence[str]): Fields of the annotations by which lesions are grouped, such as
+        groups: Fields of the annotations by which lesions are grouped, such as
             'lesion_type', 'diameter' or 'organ'; numbers may have cut points, 'volume_ml:1,10'. See
             :func:`~mmlesion.evaluation.groups.group_lesions`. Defaults to (), none.
-        bootstrap (int): Draws of images for 95 % confidence intervals. Defaults to 0, none.
-        seed (int): Of these draws. Defaults to 0.
-        format_only (bool): Whether to write the predictions and evaluate nothing.
-        outfile_prefix (str, optional): Where to write: ``<prefix>.bbox.json``, the predictions as
+        bootstrap: Draws of images for 95 % confidence intervals. Defaults to 0, none.
+        seed: Of these draws. Defaults to 0.
+        format_only: Whether to write the predictions and evaluate nothing.
+        outfile_prefix: Where to write: ``<prefix>.bbox.json``, the predictions as
             COCO results or spheres; of volumes ``<prefix>.csv``, a LUNA16 submission; of
             sub-volumes ``<prefix>.boxes3d.json`` alone, as ``eval_froc.py lens`` reads it;
             ``<prefix>.segm.json``, those with a segment, if the model predicts masks, with the
             fields of :func:`~mmlesion.evaluation.segments.segment_results`; ``<prefix>.json``
             and ``<prefix>.png``, the FROC; ``<prefix>.cases.json``, its events by patient, for
             ``compare_froc.py``. Defaults to None.
-        backend_args (dict, optional): Arguments of the file backend of ``ann_file``.
-        collect_device (str): 'cpu' or 'gpu', for results from several processes.
-        prefix (str, optional): Put before the names of results; 'froc' by default.
+        backend_args: Arguments of the file backend of ``ann_file``.
+        collect_device: 'cpu' or 'gpu', for results from several processes.
+        prefix: Put before the names of results; 'froc' by default.
 
     Raises:
         UserError: If ``ann_file`` cannot be used, or an option is out of its range.
@@ -129,8 +129,8 @@ class FROCMetric(BaseMetric):
         """Keep the predictions of a batch, in the frame of the annotations.
 
         Args:
-            data_batch (dict): Not used; part of mmengine's interface.
-            data_samples (Sequence[dict]): Meta information and ``pred_instances`` with (n, 4)
+            data_batch: Not used; part of mmengine's interface.
+            data_samples: Meta information and ``pred_instances`` with (n, 4)
                 ``bboxes``, in px or spheres in voxels, (n,) ``scores`` and (n,) ``labels``, and
                 with masks what :func:`~mmlesion.evaluation.segments.segment_results` takes.
         """
@@ -145,7 +145,7 @@ class FROCMetric(BaseMetric):
         """Evaluate the predictions of all processes.
 
         Args:
-            results (list[SampleDetections]): The results of :meth:`process`.
+            results: The results of :meth:`process`.
 
         Returns:
             dict[str, float]: Names and values of the results.

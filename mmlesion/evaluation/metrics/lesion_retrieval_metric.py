@@ -18,10 +18,10 @@ class EmbeddedLesion:
     No NamedTuple: mmengine makes plain tuples of these on their way between processes.
 
     Attributes:
-        embedding (ndarray): (D,) float.
-        group (Hashable): The lesion; its annotations on several slices or scans share it.
-        patient (Hashable): The patient.
-        slice_path (Hashable): The slice that is annotated.
+        embedding: (D,) float.
+        group: The lesion; its annotations on several slices or scans share it.
+        patient: The patient.
+        slice_path: The slice that is annotated.
     """
 
     embedding: np.ndarray
@@ -40,9 +40,9 @@ class LesionRetrievalMetric(BaseMetric):
     A pair is right if it has one ``lesion_group``. NaN where there is nothing to count.
 
     Args:
-        delta (float): L2 distance. Defaults to 0.15 (LENS).
-        collect_device (str): As in mmengine.
-        prefix (str, optional): Put before the names of results; 'retrieval' by default.
+        delta: L2 distance. Defaults to 0.15 (LENS).
+        collect_device: As in mmengine.
+        prefix: Put before the names of results; 'retrieval' by default.
     """
 
     default_prefix = 'retrieval'
@@ -57,8 +57,8 @@ class LesionRetrievalMetric(BaseMetric):
         """Keep the embeddings of a batch.
 
         Args:
-            data_batch (dict): Not used; part of mmengine's interface.
-            data_samples (Sequence[dict]): With ``embedding`` (D,), ``lesion_group``,
+            data_batch: Not used; part of mmengine's interface.
+            data_samples: With ``embedding`` (D,), ``lesion_group``,
                 ``patient_id`` and ``img_path``.
         """
         for sample in data_samples:
@@ -72,7 +72,7 @@ class LesionRetrievalMetric(BaseMetric):
         """Compute ``top1``, ``precision`` and ``recall``.
 
         Args:
-            results (list[EmbeddedLesion]): Of all n samples.
+            results: Of all n samples.
 
         Returns:
             dict[str, float]: By name.

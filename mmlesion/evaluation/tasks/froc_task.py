@@ -22,13 +22,13 @@ class SampleDetections:
     No NamedTuple: mmengine makes plain tuples of these on their way between processes.
 
     Attributes:
-        sample_id (Hashable): What the sample shows; of two samples with the same id one counts.
-        case (Hashable): The image, volume or sub-volume that it belongs to.
-        detections (Detections): On or in it. The index of the case is not known yet, and 0.
+        sample_id: What the sample shows; of two samples with the same id one counts.
+        case: The image, volume or sub-volume that it belongs to.
+        detections: On or in it. The index of the case is not known yet, and 0.
             Labels are indices into the detector's classes.
-        slice_index (float, optional): Of a slice, its number in its sub-volume; of a position
+        slice_index: Of a slice, its number in its sub-volume; of a position
             between two, a fraction.
-        grid_steps (int): Positions from a slice to the next.
+        grid_steps: Positions from a slice to the next.
     """
 
     sample_id: Hashable
@@ -54,9 +54,9 @@ def original_boxes(detections: Detections, sample: Mapping, image: Mapping) -> n
     """Return the boxes on a slice in the frame of the original slice.
 
     Args:
-        detections (Detections): Boxes (n, 4) x1, y1, x2, y2 in px.
-        sample (Mapping): The sample that they were predicted for.
-        image (Mapping): What the annotation file says of the slice; empty if it is not listed.
+        detections: Boxes (n, 4) x1, y1, x2, y2 in px.
+        sample: The sample that they were predicted for.
+        image: What the annotation file says of the slice; empty if it is not listed.
 
     Returns:
         ndarray: (n, 4) boxes in px.
@@ -81,10 +81,10 @@ class FROCTask(ABC):
     """Base class for the scoring of one kind of annotation file.
 
     Attributes:
-        default_rules (Protocol): The rules where the metric's options leave them open.
-        geometry_dim (int): Numbers of a detected box or sphere.
-        results_suffix (str): Of the file of detections that :meth:`write` leaves.
-        truth (GroundTruth): The lesions of the annotation file.
+        default_rules: The rules where the metric's options leave them open.
+        geometry_dim: Numbers of a detected box or sphere.
+        results_suffix: Of the file of detections that :meth:`write` leaves.
+        truth: The lesions of the annotation file.
     """
 
     default_rules: Protocol
@@ -97,7 +97,7 @@ class FROCTask(ABC):
         """Return the detections of a sample, in the frame of the annotation file.
 
         Args:
-            sample (Mapping): Meta information and ``pred_instances``, as
+            sample: Meta information and ``pred_instances``, as
                 :meth:`~mmlesion.evaluation.FROCMetric.process` takes it.
         """
 
@@ -116,11 +116,11 @@ class FROCTask(ABC):
         """Return the rules: :attr:`default_rules` where an option is not given.
 
         Args:
-            overlap (str, optional): The overlap of boxes, or 'center_in_sphere'.
-            iou_thr (float, optional): The least overlap of boxes that matches.
-            inclusive (bool): Whether a box covers its last pixel.
-            fp_levels (Sequence[float], optional): False positives per case.
-            max_per_item (int, optional): The most detections of a case.
+            overlap: The overlap of boxes, or 'center_in_sphere'.
+            iou_thr: The least overlap of boxes that matches.
+            inclusive: Whether a box covers its last pixel.
+            fp_levels: False positives per case.
+            max_per_item: The most detections of a case.
         """
         return replace(
             self.default_rules,
@@ -146,8 +146,8 @@ class FROCTask(ABC):
         ``CocoDataset`` numbers them in the order of the annotation file.
 
         Args:
-            classes (Sequence[str]): Of the dataset.
-            categories (Sequence[str]): Of the annotation file, in its order.
+            classes: Of the dataset.
+            categories: Of the annotation file, in its order.
         """
         return [name for name in categories if name in classes]
 
@@ -173,9 +173,9 @@ class FROCTask(ABC):
         """Return the scores beside the FROC by name; here there are none.
 
         Args:
-            detections (Detections): Of all cases, in their order; labels are category ids.
-            matched (MatchedDetections): The same, matched with the lesions of these categories;
+            detections: Of all cases, in their order; labels are category ids.
+            matched: The same, matched with the lesions of these categories;
                 without labels where a detection may match lesions of any class.
-            category_ids (Sequence[int]): The categories that are evaluated.
+            category_ids: The categories that are evaluated.
         """
         return {}

@@ -26,8 +26,8 @@ class SliceTask(FROCTask):
     """Score boxes on images, x1, y1, x2, y2 in px; COCO's mAP stands beside the FROC.
 
     Args:
-        content (dict): Of the annotation file.
-        ann_file (str): Its name, for error messages.
+        content: Of the annotation file.
+        ann_file: Its name, for error messages.
 
     Raises:
         UserError: If it is not of that kind.

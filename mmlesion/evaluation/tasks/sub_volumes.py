@@ -24,8 +24,8 @@ class SubVolumeTask(FROCTask):
     ``ProposalClassifier3D`` scores, are taken as they are.
 
     Args:
-        content (dict): Of the annotation file.
-        ann_file (str): Its name, for error messages.
+        content: Of the annotation file.
+        ann_file: Its name, for error messages.
 
     Raises:
         UserError: If it is not of that kind.
@@ -43,7 +43,7 @@ class SubVolumeTask(FROCTask):
         """Return the boxes of a sample.
 
         Args:
-            sample (Mapping): A slice with (n, 4) boxes, or a proposal of the sub-volume
+            sample: A slice with (n, 4) boxes, or a proposal of the sub-volume
                 ``sub_volume`` with its (1, 6) box.
 
         Returns:

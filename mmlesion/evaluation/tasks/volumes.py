@@ -22,9 +22,9 @@ class VolumeTask(FROCTask):
     The True Negative Patient score stands beside the FROC.
 
     Args:
-        content (dict): Of the annotation file.
-        ann_file (str): Its name, for error messages.
-        fold (int | Sequence[int], optional): The fold, or folds, whose volumes count. Defaults to
+        content: Of the annotation file.
+        ann_file: Its name, for error messages.
+        fold: The fold, or folds, whose volumes count. Defaults to
             None, all.
 
     Raises:

@@ -26,7 +26,7 @@ def count_genotypes(operations: Sequence[str] = OPERATIONS) -> int:
     """Count the genotypes of a block that :func:`derive_genotype` can return.
 
     Args:
-        operations (Sequence[str]): Operations of an edge, the first of which is 'none'.
+        operations: Operations of an edge, the first of which is 'none'.
 
     Returns:
         int: 3.02e9 for ElixirNet's nine, the paper's 3 x 10^9.
@@ -44,9 +44,9 @@ def derive_genotype(weights: np.ndarray, operations: Sequence[str] = OPERATIONS)
     operation other than 'none'.
 
     Args:
-        weights (ndarray): (14, O) weights of the operations of each edge, in the order of
+        weights: (14, O) weights of the operations of each edge, in the order of
             :data:`EDGES` and ``operations``.
-        operations (Sequence[str]): Operations of an edge, the first of which is 'none'.
+        operations: Operations of an edge, the first of which is 'none'.
 
     Returns:
         list[tuple]: Of each branch ``(input1, operation1, input2, operation2)``, strongest first.
@@ -70,8 +70,8 @@ def sample_genotype(
     """Draw a genotype uniformly from those that :func:`derive_genotype` can return.
 
     Args:
-        generator (numpy.random.Generator): The source of randomness.
-        operations (Sequence[str]): Operations of an edge, the first of which is 'none'.
+        generator: The source of randomness.
+        operations: Operations of an edge, the first of which is 'none'.
 
     Returns:
         list[tuple]: As :func:`derive_genotype` does.
@@ -99,9 +99,9 @@ def write_genotypes(genotypes: dict[str, list[tuple]], path: str | Path, comment
     """Write genotypes as a config fragment, for the ``_base_`` of a training config.
 
     Args:
-        genotypes (dict[str, list[tuple]]): Genotypes ``alb`` and ``reduction``.
-        path (str | Path): The file.
-        comment (str): A line about where they are from.
+        genotypes: Genotypes ``alb`` and ``reduction``.
+        path: The file.
+        comment: A line about where they are from.
     """
     lines = [f'# {comment}', 'genotypes = dict(']
     for kind, genotype in genotypes.items():

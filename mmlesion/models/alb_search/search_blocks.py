@@ -20,11 +20,11 @@ class Architecture(nn.Module):
     each edge, which a softmax turns into weights. They begin near zero, as in DARTS.
 
     Attributes:
-        alphas (nn.ParameterDict): ``alb`` and ``reduction``, (14, 9) each for nine operations.
-        genotypes (dict | None): If set, the blocks compute only these genotypes.
+        alphas: ``alb`` and ``reduction``, (14, 9) each for nine operations.
+        genotypes: If set, the blocks compute only these genotypes.
 
     Args:
-        operations (Sequence[str]): Operations of an edge, the first of which is 'none'.
+        operations: Operations of an edge, the first of which is 'none'.
     """
 
     def __init__(self, operations: Sequence[str] = OPERATIONS) -> None:
@@ -82,8 +82,8 @@ class NormalizedOperation(nn.Sequential):
     """An operation without batch normalization of its own, and one behind it.
 
     Args:
-        operation (nn.Module): See :func:`~mmlesion.models.layers.build_operation`.
-        norm (nn.Module): The normalization.
+        operation: See :func:`~mmlesion.models.layers.build_operation`.
+        norm: The normalization.
     """
 
     # an operation is called with the regions' numbers too
@@ -103,8 +103,8 @@ class MixedOperation(nn.Module):
     pooling, too. Non-local, whose layers have none, is treated as pooling is.
 
     Args:
-        channels (int): Channels D of the features.
-        operations (Sequence[str]): The operations, the first of which is 'none'.
+        channels: Channels D of the features.
+        operations: The operations, the first of which is 'none'.
     """
 
     def __init__(self, channels: int, operations: Sequence[str] = OPERATIONS) -> None:
@@ -123,9 +123,9 @@ class MixedOperation(nn.Module):
         """Mix the operations.
 
         Args:
-            x (Tensor): Features (N, D, h, w) of the regions, image after image.
-            num_regions (list[int]): Regions of each image.
-            gates (Sequence[Tensor | float | None]): Weights of the operations.
+            x: Features (N, D, h, w) of the regions, image after image.
+            num_regions: Regions of each image.
+            gates: Weights of the operations.
 
         Returns:
             Tensor | int: (N, D, h, w), or 0 where no operation has part.
@@ -144,13 +144,13 @@ class SearchBlock(nn.Module):
     It is :class:`~mmlesion.models.layers.AutoLesionBlock` before the choice.
 
     Args:
-        in_channels (Sequence[int]): Channels of the inputs -1 and 0.
-        channels (int): Channels D of each branch.
-        halvings (Sequence[int]): How many times either input is halved. Defaults to (0, 0).
-        operations (Sequence[str]): Operations of an edge, the first of which is 'none'.
+        in_channels: Channels of the inputs -1 and 0.
+        channels: Channels D of each branch.
+        halvings: How many times either input is halved. Defaults to (0, 0).
+        operations: Operations of an edge, the first of which is 'none'.
 
     Attributes:
-        out_channels (int): 4 * D.
+        out_channels: 4 * D.
     """
 
     def __init__(
@@ -175,11 +175,11 @@ class SearchBlock(nn.Module):
         """Compute the block.
 
         Args:
-            older (Tensor): Output (N, C, h, w) of the block before the last one, of the regions,
+            older: Output (N, C, h, w) of the block before the last one, of the regions,
                 image after image.
-            previous (Tensor): Output of the last block.
-            num_regions (list[int]): Regions of each image.
-            gates (list[list]): See :meth:`Architecture.gates`.
+            previous: Output of the last block.
+            num_regions: Regions of each image.
+            gates: See :meth:`Architecture.gates`.
 
         Returns:
             Tensor: (N, out_channels, h, w), the size of the halved inputs.

@@ -25,17 +25,17 @@ class SearchALBEncoder(BaseModule):
     provides no relations: ElixirNet searches the blocks without the relation transfer module.
 
     Args:
-        in_channels (int): Channels of the regions' features. Defaults to 256.
-        channels (int): Channels D of each branch of the first block. Defaults to 16, half of what
+        in_channels: Channels of the regions' features. Defaults to 256.
+        channels: Channels D of each branch of the first block. Defaults to 16, half of what
             the blocks have when they are trained.
-        num_reductions (int): Reduction blocks. Defaults to 2.
-        operations (str): Operations among which the search chooses, ``elixirnet`` or ``darts``
+        num_reductions: Reduction blocks. Defaults to 2.
+        operations: Operations among which the search chooses, ``elixirnet`` or ``darts``
             (Table 6, "w/o our search space"). Defaults to ``elixirnet``.
 
     Attributes:
-        architecture (Architecture): The searched architecture.
-        out_channels (int): Channels P of the result, 256 by default.
-        with_relations (bool): False.
+        architecture: The searched architecture.
+        out_channels: Channels P of the result, 256 by default.
+        with_relations: False.
 
     Raises:
         UserError: If ``operations`` is neither.
@@ -75,8 +75,8 @@ class SearchALBEncoder(BaseModule):
         """Encode regions.
 
         Args:
-            x (Tensor): Features (N, in_channels, h, w) of the regions, image after image.
-            num_regions (list[int]): Regions of each image; they sum to N.
+            x: Features (N, in_channels, h, w) of the regions, image after image.
+            num_regions: Regions of each image; they sum to N.
 
         Returns:
             tuple: Features (N, P), and None: there are no relations.

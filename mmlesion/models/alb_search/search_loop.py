@@ -35,17 +35,17 @@ class ALBSearchLoop(EpochBasedTrainLoop):
     validation during the search.
 
     Args:
-        runner (Runner): The runner.
-        dataloader (dict): The loader of the half for the weights. The other half's loader differs
+        runner: The runner.
+        dataloader: The loader of the half for the weights. The other half's loader differs
             only in its sampler's ``half``.
-        max_epochs (int): Total number of epochs, which the paper does not specify.
-        strategy (str): ``gradient``, the paper's, or ``random``, its baseline. Defaults to
+        max_epochs: Total number of epochs, which the paper does not specify.
+        strategy: ``gradient``, the paper's, or ``random``, its baseline. Defaults to
             ``gradient``.
-        architecture_begin (int): Epochs that train only the weights, before ``gradient`` updates
+        architecture_begin: Epochs that train only the weights, before ``gradient`` updates
             the architecture. Defaults to 15, our interpretation of "network weights w is updated
             after training 15 epochs".
-        num_samples (int): Genotypes that ``random`` scores at its end. Defaults to 100.
-        num_score_batches (int, optional): Batches of the second half that it scores them on.
+        num_samples: Genotypes that ``random`` scores at its end. Defaults to 100.
+        num_score_batches: Batches of the second half that it scores them on.
             Defaults to None, for all.
 
     Raises:
@@ -118,8 +118,8 @@ class ALBSearchLoop(EpochBasedTrainLoop):
         """Take one step of the strategy.
 
         Args:
-            idx (int): Number of the batch.
-            data_batch (dict): Data of the first half.
+            idx: Number of the batch.
+            data_batch: Data of the first half.
         """
         batch = dict(batch_idx=idx, data_batch=data_batch)
         self.runner.call_hook('before_train_iter', **batch)

@@ -22,8 +22,8 @@ class SearchOptimWrapperConstructor:
     ``type='AmpOptimWrapper'``, apply to both.
 
     Args:
-        optim_wrapper_cfg (dict): That config.
-        paramwise_cfg (dict, optional): Must be None, there are no options by parameter.
+        optim_wrapper_cfg: That config.
+        paramwise_cfg: Must be None, there are no options by parameter.
 
     Raises:
         UserError: If one of both is missing, or there is a ``paramwise_cfg``.
@@ -43,7 +43,7 @@ class SearchOptimWrapperConstructor:
         """Build both.
 
         Args:
-            model (nn.Module): The detector, in mmengine's wrapper or not.
+            model: The detector, in mmengine's wrapper or not.
 
         Returns:
             OptimWrapperDict: ``weights`` and ``architecture``.

@@ -30,10 +30,10 @@ class SearchResult(NamedTuple):
     """The result of a search.
 
     Args:
-        genotypes (dict[str, list[tuple]]): Genotypes ``alb`` and ``reduction``.
-        strengths (dict[str, list[float]] | None): Weights of their operations, in the order of the
+        genotypes: Genotypes ``alb`` and ``reduction``.
+        strengths: Weights of their operations, in the order of the
             genotypes; None where operations have none.
-        details (dict): Further entries of ``search.json``.
+        details: Further entries of ``search.json``.
     """
 
     genotypes: dict[str, list[tuple]]
@@ -45,7 +45,7 @@ class SearchStrategy:
     """Base class of search strategies, which trains the weights.
 
     Args:
-        loop (ALBSearchLoop): The loop that runs it.
+        loop: The loop that runs it.
     """
 
     def __init__(self, loop: ALBSearchLoop) -> None:
@@ -59,7 +59,7 @@ class SearchStrategy:
         """Take a training step on a batch of the first half.
 
         Args:
-            data_batch (dict): Data from the dataloader.
+            data_batch: Data from the dataloader.
 
         Returns:
             dict[str, Tensor]: Losses.
@@ -77,8 +77,8 @@ class SearchStrategy:
         """Update either the weights or the architecture parameters.
 
         Args:
-            part (str): ``weights`` or ``architecture``.
-            data_batch (dict): Data from a dataloader.
+            part: ``weights`` or ``architecture``.
+            data_batch: Data from a dataloader.
 
         Returns:
             dict[str, Tensor]: Losses.
@@ -111,8 +111,8 @@ class GradientStrategy(SearchStrategy):
     of the other.
 
     Args:
-        loop (ALBSearchLoop): The loop that runs it.
-        architecture_begin (int): Epochs that train only the weights before that.
+        loop: The loop that runs it.
+        architecture_begin: Epochs that train only the weights before that.
     """
 
     def __init__(self, loop: ALBSearchLoop, architecture_begin: int) -> None:
@@ -135,7 +135,7 @@ class GradientStrategy(SearchStrategy):
         """Update the weights, then the architecture parameters.
 
         Args:
-            data_batch (dict): Data of the first half.
+            data_batch: Data of the first half.
 
         Returns:
             dict[str, Tensor]: Losses of the weights, and ``architecture_loss``.
@@ -191,9 +191,9 @@ class RandomStrategy(SearchStrategy):
     batch, since the running statistics mix all genotypes.
 
     Args:
-        loop (ALBSearchLoop): The loop that runs it.
-        num_samples (int): Genotypes scored at the end.
-        num_score_batches (int, optional): Batches that they are scored on, None for all.
+        loop: The loop that runs it.
+        num_samples: Genotypes scored at the end.
+        num_score_batches: Batches that they are scored on, None for all.
     """
 
     def __init__(
@@ -213,7 +213,7 @@ class RandomStrategy(SearchStrategy):
         """Update the weights of a genotype determined by the seed and the iteration.
 
         Args:
-            data_batch (dict): Data of the first half.
+            data_batch: Data of the first half.
 
         Returns:
             dict[str, Tensor]: Losses.

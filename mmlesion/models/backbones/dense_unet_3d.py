@@ -41,15 +41,15 @@ class DenseUNet3D(BaseModule):
     in DenseNet, and the first convolution, on HU, neither normalization nor ReLU before it.
 
     Args:
-        in_channels (int): Channels of the volumes. Defaults to 1.
-        growth_rate (int): Channels that a bottleneck adds. Defaults to 16.
-        num_bottlenecks (int): Bottlenecks of a dense block. Defaults to 2.
-        stem_channels (int): Channels of the PreBlock. Defaults to 32.
-        out_channels (int): Channels of transitions and levels. Defaults to 32.
-        out_indices (Sequence[int]): The levels that are returned, of strides 4, 8 and 16. Defaults
+        in_channels: Channels of the volumes. Defaults to 1.
+        growth_rate: Channels that a bottleneck adds. Defaults to 16.
+        num_bottlenecks: Bottlenecks of a dense block. Defaults to 2.
+        stem_channels: Channels of the PreBlock. Defaults to 32.
+        out_channels: Channels of transitions and levels. Defaults to 32.
+        out_indices: The levels that are returned, of strides 4, 8 and 16. Defaults
             to (0, 1, 2).
-        norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming
+        norm_cfg: Normalization. Defaults to None, ``dict(type='BN3d')``.
+        init_cfg: Initialization config. Defaults to None, Kaiming
             initialization.
     """
 
@@ -99,7 +99,7 @@ class DenseUNet3D(BaseModule):
         """Extract the pyramid.
 
         Args:
-            x (Tensor): Volumes (N, in_channels, D, H, W) with sides that are multiples of 16.
+            x: Volumes (N, in_channels, D, H, W) with sides that are multiples of 16.
 
         Returns:
             tuple[Tensor]: Levels (N, out_channels, D / s, H / s, W / s) of s = 4, 8, 16, or those

@@ -24,14 +24,14 @@ class GroupedSliceBackbone(SharedFeaturesBackbone):
     one mean and standard deviation for all of them and ``bgr_to_rgb=False``.
 
     Args:
-        backbone (dict): Config of the shared backbone, of mmdet or another; its ``in_channels`` are
+        backbone: Config of the shared backbone, of mmdet or another; its ``in_channels`` are
             the slices of a group, 3 by default.
-        num_groups (int): Number of groups. Defaults to 3, which makes nine slices.
-        feature_cache (int): Groups whose features are kept in evaluation, as by
+        num_groups: Number of groups. Defaults to 3, which makes nine slices.
+        feature_cache: Groups whose features are kept in evaluation, as by
             :meth:`share_features`: for tests of all slices of volumes, in their order. They are
             forgotten when the model changes to evaluation or training, or loads weights. Defaults
             to 0.
-        init_cfg (dict | list[dict], optional): Initialization config; the weights of ImageNet
+        init_cfg: Initialization config; the weights of ImageNet
             belong to that of ``backbone``. Defaults to None.
     """
 
@@ -66,7 +66,7 @@ class GroupedSliceBackbone(SharedFeaturesBackbone):
         """Extract features.
 
         Args:
-            x (Tensor): Images (N, num_groups * slices of a group, H, W).
+            x: Images (N, num_groups * slices of a group, H, W).
 
         Returns:
             tuple[Tensor]: For each level of the backbone (N, num_groups * C, h, w).

@@ -27,14 +27,14 @@ class InflatedResNet3D(ResNet):
     C_i, D, H / s, W / s) with s = 4, 8, 16, 32.
 
     Args:
-        depth (int): 18 or 34, or 50 and more of bottlenecks. Defaults to 18.
-        in_channels (int): Channels of the volumes. Defaults to 1.
-        base_channels (int): Channels of ResBlock 1 and of the stem. Defaults to 64.
-        kernel_depths (Sequence[int]): Slices that the filters of each ResBlock span. Defaults to
+        depth: 18 or 34, or 50 and more of bottlenecks. Defaults to 18.
+        in_channels: Channels of the volumes. Defaults to 1.
+        base_channels: Channels of ResBlock 1 and of the stem. Defaults to 64.
+        kernel_depths: Slices that the filters of each ResBlock span. Defaults to
             (1, 1, 1, 3).
-        norm_eval (bool): Whether batch normalization uses its running statistics in training.
+        norm_eval: Whether batch normalization uses its running statistics in training.
             Defaults to False.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming
+        init_cfg: Initialization config. Defaults to None, Kaiming
             initialization.
 
     Raises:
@@ -76,7 +76,7 @@ class InflatedResNet3D(ResNet):
         """Build the blocks of a stage, with filters of its depth.
 
         Args:
-            conv_cfg (dict): Config of the convolutions.
+            conv_cfg: Config of the convolutions.
             **kwargs: As of mmdet's ResNet.
 
         Returns:

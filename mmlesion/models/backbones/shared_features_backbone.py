@@ -20,13 +20,13 @@ class SharedFeaturesBackbone(BaseModule):
     """A backbone that computes once what consecutive key slices of a volume share.
 
     Args:
-        feature_cache (int): Groups or slices whose features are kept in evaluation, as by
+        feature_cache: Groups or slices whose features are kept in evaluation, as by
             :meth:`share_features`: for tests of all slices of volumes, in their order. They are
             forgotten when the model changes to evaluation or training, or loads weights.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        init_cfg: Initialization config.
 
     Attributes:
-        kept (str): What features are kept of, for messages.
+        kept: What features are kept of, for messages.
 
     Raises:
         OptionError: If ``feature_cache`` is negative.
@@ -60,7 +60,7 @@ class SharedFeaturesBackbone(BaseModule):
         They are used in evaluation without gradients; the weights must not change in the meantime.
 
         Args:
-            size (int): Most groups or slices that are kept; 0 goes back to ``feature_cache``.
+            size: Most groups or slices that are kept; 0 goes back to ``feature_cache``.
         """
         size = size or self.feature_cache
         extract = self.shared_part
@@ -70,7 +70,7 @@ class SharedFeaturesBackbone(BaseModule):
         """Set training mode, and forget features.
 
         Args:
-            mode (bool): Training or evaluation.
+            mode: Training or evaluation.
 
         Returns:
             SharedFeaturesBackbone: Itself.

@@ -56,26 +56,26 @@ class SliceContextBackbone(SharedFeaturesBackbone):
     AlignShift needs :class:`~mmlesion.models.SliceContextDataPreprocessor`.
 
     Args:
-        backbone (dict): Config of the 2D backbone, of mmdet or another.
-        conv (str | dict, optional): 'A3D', 'AlignShift', 'TSM', 'I3D' or 'ACS', or the config of
+        backbone: Config of the 2D backbone, of mmdet or another.
+        conv: 'A3D', 'AlignShift', 'TSM', 'I3D' or 'ACS', or the config of
             any conv layer that takes ``num_slices``, such as ``dict(type='A3DConv', noise=0.1)``.
             None converts nothing: slices meet in the fusion alone, A3D's "NoFusion" in the
             backbone. Defaults to 'A3D'.
-        num_slices (int): Slices of an image, odd. Defaults to 3.
-        fuse (str): How a level's slices become one map: 'center', the key slice; 'mean';
+        num_slices: Slices of an image, odd. Defaults to 3.
+        fuse: How a level's slices become one map: 'center', the key slice; 'mean';
             'attention' (:class:`~mmlesion.models.SliceAttention`); or 'concat', all of them in the
             channels for :class:`~mmlesion.models.SliceGroupFusion` with ``num_groups=num_slices``,
             which is AlignShift's and A3D's convolution over the slices. Defaults to 'center'.
-        convs (str, optional): Regular expression that is searched in the names of the backbone's
+        convs: Regular expression that is searched in the names of the backbone's
             convolutions; those that match are converted. Defaults to None, as above.
-        stem_input (str): What the channels of the stem are: 'slice', the slice in all of them, as
+        stem_input: What the channels of the stem are: 'slice', the slice in all of them, as
             in the papers, or 'neighbors', slices n - 1, n and n + 1 of slice n. The outermost ones
             have themselves beyond them. Defaults to 'slice'.
-        feature_cache (int): Slices whose features are kept in evaluation, as by
+        feature_cache: Slices whose features are kept in evaluation, as by
             :meth:`share_features`: for tests of all slices of volumes, in their order. They are
             forgotten when the model changes to evaluation or training, or loads weights. Defaults
             to 0.
-        init_cfg (dict | list[dict], optional): Initialization config; the weights of ImageNet
+        init_cfg: Initialization config; the weights of ImageNet
             belong to that of ``backbone``. Defaults to None.
 
     Raises:
@@ -125,7 +125,7 @@ class SliceContextBackbone(SharedFeaturesBackbone):
         """Extract features.
 
         Args:
-            x (Tensor): Images (N, num_slices, H, W); a further channel, constant, is the distance
+            x: Images (N, num_slices, H, W); a further channel, constant, is the distance
                 of their slices in mm.
 
         Returns:
@@ -167,7 +167,7 @@ class SliceContextBackbone(SharedFeaturesBackbone):
         window of a key slice.
 
         Args:
-            size (int): Most slices whose features are kept; 0 goes back to ``feature_cache``.
+            size: Most slices whose features are kept; 0 goes back to ``feature_cache``.
         """
         super().share_features(size)
         self.shares_batch = self.cache is None and max(size, self.feature_cache) > 0

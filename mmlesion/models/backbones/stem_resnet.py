@@ -20,7 +20,7 @@ class StemResNet(ResNet):
         """Extract features.
 
         Args:
-            x (Tensor): Images (N, in_channels, H, W).
+            x: Images (N, in_channels, H, W).
 
         Returns:
             tuple[Tensor]: C1 at stride 2, and the stages of ``out_indices``: C2 to C5 at strides 4

@@ -113,17 +113,17 @@ class TruncatedDenseNet(BaseModule):
     is ignored, as reported in mmengine's log.
 
     Args:
-        in_channels (int): Channels of the images. Defaults to 3.
-        block_layers (Sequence[int]): Layers of each dense block. Defaults to (6, 12, 24).
-        growth_rate (int): Channels that a layer adds. Defaults to 32.
-        stem_channels (int): Channels of the first convolution. Defaults to 64.
-        bottleneck_ratio (int): Channels of a bottleneck over the growth rate. Defaults to 4.
-        num_groups (int): Number of slice groups, consecutive in the batch. Defaults to 1.
-        fusion_indices (Sequence[int]): Positions at which groups are fused: 0 is after the first
+        in_channels: Channels of the images. Defaults to 3.
+        block_layers: Layers of each dense block. Defaults to (6, 12, 24).
+        growth_rate: Channels that a layer adds. Defaults to 32.
+        stem_channels: Channels of the first convolution. Defaults to 64.
+        bottleneck_ratio: Channels of a bottleneck over the growth rate. Defaults to 4.
+        num_groups: Number of slice groups, consecutive in the batch. Defaults to 1.
+        fusion_indices: Positions at which groups are fused: 0 is after the first
             pooling, i after transition i. Defaults to (2,).
-        norm_eval (bool): Whether batch normalization uses its running statistics in training.
+        norm_eval: Whether batch normalization uses its running statistics in training.
             Defaults to False.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Kaiming
+        init_cfg: Initialization config. Defaults to Kaiming
             initialization.
 
     Raises:
@@ -179,7 +179,7 @@ class TruncatedDenseNet(BaseModule):
         """Extract features.
 
         Args:
-            x (Tensor): Images (N * num_groups, in_channels, H, W), the groups of an image
+            x: Images (N * num_groups, in_channels, H, W), the groups of an image
                 consecutive in slice order.
 
         Returns:
@@ -199,7 +199,7 @@ class TruncatedDenseNet(BaseModule):
         """Extract what of a group's features does not depend on the other groups.
 
         Args:
-            x (Tensor): Groups (n, in_channels, H, W).
+            x: Groups (n, in_channels, H, W).
 
         Returns:
             tuple[Tensor]: Outputs (n, C_i, H_i, W_i) of the dense blocks without fusions, followed
@@ -219,7 +219,7 @@ class TruncatedDenseNet(BaseModule):
         """Fuse the groups: compute what depends on several of them, the path of the central one.
 
         Args:
-            alone (tuple[Tensor]): Of all groups of the images, as :meth:`forward_alone` returns it.
+            alone: Of all groups of the images, as :meth:`forward_alone` returns it.
 
         Returns:
             tuple[Tensor]: As of :meth:`forward`.
@@ -256,7 +256,7 @@ class TruncatedDenseNet(BaseModule):
         """Set training mode, except for batch normalization if ``norm_eval``.
 
         Args:
-            mode (bool): Training or evaluation.
+            mode: Training or evaluation.
 
         Returns:
             TruncatedDenseNet: Itself.

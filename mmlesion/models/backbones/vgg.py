@@ -20,9 +20,9 @@ def check_layout(state_dict: dict, prefix: str, features: nn.Sequential) -> None
     Of others only some tensors would fit, and those by accident.
 
     Args:
-        state_dict (dict): The weights; those without ``features`` in their name are ignored.
-        prefix (str): Prefix of the names of a VGG's weights.
-        features (Sequential): The layers that load them.
+        state_dict: The weights; those without ``features`` in their name are ignored.
+        prefix: Prefix of the names of a VGG's weights.
+        features: The layers that load them.
 
     Raises:
         UserError: If they are of another VGG.
@@ -63,14 +63,14 @@ class VGG(ClassifierVGG, BaseModule):
     ``UserError``.
 
     Args:
-        depth (int): 11, 13, 16 or 19. Defaults to 19.
-        in_channels (int): Channels of the images. Defaults to 3.
-        with_bn (bool): Whether batch normalization follows each convolution. Defaults to False.
-        out_indices (Sequence[int]): Which of C1 to C5 to return, from 0. Defaults to all.
-        frozen_stages (int): How many stages, from the first, are not trained. -1 freezes none.
-        norm_eval (bool): Whether batch normalization uses its running statistics in training.
+        depth: 11, 13, 16 or 19. Defaults to 19.
+        in_channels: Channels of the images. Defaults to 3.
+        with_bn: Whether batch normalization follows each convolution. Defaults to False.
+        out_indices: Which of C1 to C5 to return, from 0. Defaults to all.
+        frozen_stages: How many stages, from the first, are not trained. -1 freezes none.
+        norm_eval: Whether batch normalization uses its running statistics in training.
             Defaults to True.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming
+        init_cfg: Initialization config. Defaults to None, Kaiming
             initialization.
     """
 
@@ -114,7 +114,7 @@ class VGG(ClassifierVGG, BaseModule):
         """Extract features.
 
         Args:
-            x (Tensor): Images (N, in_channels, H, W).
+            x: Images (N, in_channels, H, W).
 
         Returns:
             tuple[Tensor]: The stages of ``out_indices``, C1 to C5 at strides 2 to 32.
@@ -126,7 +126,7 @@ class VGG(ClassifierVGG, BaseModule):
         """Set training mode, except for frozen layers.
 
         Args:
-            mode (bool): Training or evaluation.
+            mode: Training or evaluation.
 
         Returns:
             VGG: Itself.

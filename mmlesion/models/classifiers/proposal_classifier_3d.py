@@ -32,14 +32,14 @@ class ProposalClassifier3D(BaseModel):
     patch; ``proposal_label`` for a loss; ``proposal_box`` and ``proposal_score`` for a prediction.
 
     Args:
-        backbone (dict): Config of a 3D backbone, ``InflatedResNet3D``.
-        in_channels (Sequence[int]): Channels of the backbone's outputs.
-        roi_size (int | Sequence[int]): Bins of a region, along all axes or along z, y, x. Defaults
+        backbone: Config of a 3D backbone, ``InflatedResNet3D``.
+        in_channels: Channels of the backbone's outputs.
+        roi_size: Bins of a region, along all axes or along z, y, x. Defaults
             to 3.
-        fc_out_channels (int): Of the first fully connected layer. Defaults to 256.
-        loss_cls (dict): Of one class by a sigmoid. Defaults to mmdet's ``FocalLoss``.
-        data_preprocessor (dict, optional): As in mmdet.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        fc_out_channels: Of the first fully connected layer. Defaults to 256.
+        loss_cls: Of one class by a sigmoid. Defaults to mmdet's ``FocalLoss``.
+        data_preprocessor: As in mmdet.
+        init_cfg: Initialization config.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class ProposalClassifier3D(BaseModel):
         """Classify proposals.
 
         Args:
-            inputs (Tensor): (N, C, D, H, W) patches.
-            data_samples (list[DetDataSample]): N samples, one per proposal.
-            mode (str): 'tensor', 'predict' or 'loss'.
+            inputs: (N, C, D, H, W) patches.
+            data_samples: N samples, one per proposal.
+            mode: 'tensor', 'predict' or 'loss'.
 
         Returns:
             Tensor | list[DetDataSample] | dict[str, Tensor]: (N, 1) logits; the samples with

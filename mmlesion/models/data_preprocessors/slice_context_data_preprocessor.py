@@ -26,8 +26,8 @@ class SliceContextDataPreprocessor(DetDataPreprocessor):
         """Normalize, pad and batch the images.
 
         Args:
-            data (dict): ``inputs``, images (num_slices, H, W), and ``data_samples``.
-            training (bool): Whether the batch is for training. Defaults to False.
+            data: ``inputs``, images (num_slices, H, W), and ``data_samples``.
+            training: Whether the batch is for training. Defaults to False.
 
         Returns:
             dict: ``inputs`` (N, num_slices + 1, H, W) and ``data_samples``.

@@ -22,13 +22,13 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
     unequal size are padded at their ends.
 
     Args:
-        hu_window (Sequence[float]): Lower and upper bound, HU. Defaults to (-1200, 600).
-        value_range (Sequence[float]): Values to which the bounds are mapped. Defaults to (-1, 1).
-        pad_size_divisor (int): Sides are padded to multiples of it. Defaults to 16, as required by
+        hu_window: Lower and upper bound, HU. Defaults to (-1200, 600).
+        value_range: Values to which the bounds are mapped. Defaults to (-1, 1).
+        pad_size_divisor: Sides are padded to multiples of it. Defaults to 16, as required by
             ``DenseUNet3D``.
-        pad_hu (float): HU of the padding. Defaults to 0, tissue, as the paper's reference [9] pads;
+        pad_hu: HU of the padding. Defaults to 0, tissue, as the paper's reference [9] pads;
             ``RandomLesionCrop`` pads crops with the same.
-        non_blocking (bool): Whether the transfer to the device is asynchronous. Defaults to False.
+        non_blocking: Whether the transfer to the device is asynchronous. Defaults to False.
 
     Raises:
         OptionError: If the window has no width.
@@ -57,9 +57,9 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
         """Prepare a batch.
 
         Args:
-            data (dict): ``inputs``, volumes (1, D, H, W) in HU, and ``data_samples``, if there are
+            data: ``inputs``, volumes (1, D, H, W) in HU, and ``data_samples``, if there are
                 any.
-            training (bool): Not used.
+            training: Not used.
 
         Returns:
             dict: ``inputs`` (N, 1, D, H, W), windowed, and ``data_samples`` with ``pad_shape``, the
@@ -82,7 +82,7 @@ class VolumeDataPreprocessor(BaseDataPreprocessor):
         """Map the window linearly to ``value_range``, with clipping.
 
         Args:
-            volumes (Tensor): HU, of any shape and type.
+            volumes: HU, of any shape and type.
 
         Returns:
             Tensor: Of the same shape, float32.

@@ -59,20 +59,20 @@ class AnchorFreeProposalHead(BaseDenseHead):
     It replaces an RPN in mmdet's two-stage detectors.
 
     Args:
-        in_channels (int): Channels of the feature maps.
-        feat_channels (int): Channels in the branches. Defaults to 128.
-        center_ratio (float): The paper's r_c. Defaults to 0.2.
-        ignore_ratio (float): The paper's r_i. Defaults to 0.5.
-        num_classes (int): Must be 1.
-        prior_generator (dict): Config of locations. Defaults to those of one level of stride 4.
-        bbox_coder (dict): Config of distances and boxes, in px.
-        loss_cls (dict): Loss of the centerness, equation 1's L center. Defaults to focal loss.
-        loss_bbox (dict): Loss of the distances, equation 1's L size. Defaults to L1 of weight 0.1,
+        in_channels: Channels of the feature maps.
+        feat_channels: Channels in the branches. Defaults to 128.
+        center_ratio: The paper's r_c. Defaults to 0.2.
+        ignore_ratio: The paper's r_i. Defaults to 0.5.
+        num_classes: Must be 1.
+        prior_generator: Config of locations. Defaults to those of one level of stride 4.
+        bbox_coder: Config of distances and boxes, in px.
+        loss_cls: Loss of the centerness, equation 1's L center. Defaults to focal loss.
+        loss_bbox: Loss of the distances, equation 1's L size. Defaults to L1 of weight 0.1,
             its lambda 1.
-        train_cfg (ConfigDict, optional): Not used; mmdet's detectors pass it.
-        test_cfg (ConfigDict, optional): ``nms_pre``, ``nms``, ``max_per_img``, ``min_bbox_size``
+        train_cfg: Not used; mmdet's detectors pass it.
+        test_cfg: ``nms_pre``, ``nms``, ``max_per_img``, ``min_bbox_size``
             (0, which leaves out boxes turned inside out) and ``score_thr`` as in mmdet.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        init_cfg: Initialization config.
 
     Raises:
         OptionError: If not ``0 < center_ratio <= ignore_ratio <= 1``, or there are several classes.
@@ -128,7 +128,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
         """Predict on each level.
 
         Args:
-            x (tuple[Tensor]): Feature maps (N, in_channels, H, W).
+            x: Feature maps (N, in_channels, H, W).
 
         Returns:
             tuple[list[Tensor]]: Of each level, centerness (N, 1, H, W) before the sigmoid and
@@ -154,9 +154,9 @@ class AnchorFreeProposalHead(BaseDenseHead):
         512 px this takes two fifths of the time.
 
         Args:
-            x (tuple[Tensor]): Feature maps (N, in_channels, H, W).
-            batch_data_samples (list[DetDataSample]): With meta information.
-            rescale (bool): Whether to return boxes of the original image. Defaults to False.
+            x: Feature maps (N, in_channels, H, W).
+            batch_data_samples: With meta information.
+            rescale: Whether to return boxes of the original image. Defaults to False.
 
         Returns:
             list[InstanceData]: ``bboxes`` (n, 4), ``scores`` and ``labels`` of each image.
@@ -214,11 +214,11 @@ class AnchorFreeProposalHead(BaseDenseHead):
         """Compute the losses.
 
         Args:
-            centerness (list[Tensor]): (N, 1, H, W) of each level, before the sigmoid.
-            sizes (list[Tensor]): Distances (N, 4, H, W) of each level, px.
-            batch_gt_instances (list[InstanceData]): ``bboxes`` of each image.
-            batch_img_metas (list[dict]): Not used.
-            batch_gt_instances_ignore (list[InstanceData], optional): Uncertain ``bboxes``.
+            centerness: (N, 1, H, W) of each level, before the sigmoid.
+            sizes: Distances (N, 4, H, W) of each level, px.
+            batch_gt_instances: ``bboxes`` of each image.
+            batch_img_metas: Not used.
+            batch_gt_instances_ignore: Uncertain ``bboxes``.
 
         Returns:
             dict[str, Tensor]: ``loss_rpn_cls`` and ``loss_rpn_bbox``.
@@ -260,9 +260,9 @@ class AnchorFreeProposalHead(BaseDenseHead):
         """Compute the targets of an image's locations.
 
         Args:
-            gt_instances (InstanceData): ``bboxes`` (k, 4), x1, y1, x2, y2 in px.
-            gt_instances_ignore (InstanceData | None): Uncertain ``bboxes`` (m, 4).
-            points (Tensor): Locations (P, 2), x and y in px.
+            gt_instances: ``bboxes`` (k, 4), x1, y1, x2, y2 in px.
+            gt_instances_ignore: Uncertain ``bboxes`` (m, 4).
+            points: Locations (P, 2), x and y in px.
 
         Returns:
             tuple[Tensor]: Labels (P,), 0 in the central region of a lesion and 1 elsewhere, weights

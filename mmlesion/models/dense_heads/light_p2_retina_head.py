@@ -17,10 +17,10 @@ class LightP2RetinaHead(RetinaHead):
     and depth, while the other levels share the full one.
 
     Args:
-        num_classes (int): Classes without background.
-        in_channels (int): Channels of the feature maps.
-        fine_feat_channels (int): Channels of the finest level's subnet. Defaults to 128.
-        fine_stacked_convs (int): Convolutions of the finest level's subnet. Defaults to 2.
+        num_classes: Classes without background.
+        in_channels: Channels of the feature maps.
+        fine_feat_channels: Channels of the finest level's subnet. Defaults to 128.
+        fine_stacked_convs: Convolutions of the finest level's subnet. Defaults to 2.
         **kwargs: The other arguments of :class:`mmdet.models.RetinaHead`, which rejects unknown
         ones.
     """
@@ -43,7 +43,7 @@ class LightP2RetinaHead(RetinaHead):
         """Predict on all levels.
 
         Args:
-            x (tuple[Tensor]): Features (N, in_channels, H, W) of each level, the finest first.
+            x: Features (N, in_channels, H, W) of each level, the finest first.
 
         Returns:
             tuple[list[Tensor]]: Scores (N, A * num_classes, H, W) and box deltas (N, A * 4, H, W)

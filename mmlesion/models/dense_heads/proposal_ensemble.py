@@ -26,13 +26,13 @@ class ProposalEnsemble(BaseModule):
     testing. The proposals of each network first go through a separate NMS, as in mmdet's heads.
 
     Args:
-        datasets (Sequence[str]): Names of the datasets, one network each.
-        head (dict): Config of a proposal network, ``AnchorFreeProposalHead`` or one of mmdet's.
-        num_classes (int): 1.
-        train_cfg (ConfigDict, optional): That of ``head``.
-        test_cfg (ConfigDict, optional): That of ``head``; ``nms`` and ``max_per_img`` are those of
+        datasets: Names of the datasets, one network each.
+        head: Config of a proposal network, ``AnchorFreeProposalHead`` or one of mmdet's.
+        num_classes: 1.
+        train_cfg: That of ``head``.
+        test_cfg: That of ``head``; ``nms`` and ``max_per_img`` are those of
             the pooled proposals too.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        init_cfg: Initialization config.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class ProposalEnsemble(BaseModule):
         """Compute the losses of the batch's dataset and pool the proposals of all networks.
 
         Args:
-            x (tuple[Tensor]): Feature maps (N, C, H, W).
-            batch_data_samples (list[DetDataSample]): With ``dataset_name`` in the meta information.
-            proposal_cfg (ConfigDict, optional): Settings of the proposals in training. Defaults to
+            x: Feature maps (N, C, H, W).
+            batch_data_samples: With ``dataset_name`` in the meta information.
+            proposal_cfg: Settings of the proposals in training. Defaults to
                 ``test_cfg``.
 
         Returns:
@@ -87,9 +87,9 @@ class ProposalEnsemble(BaseModule):
         """Pool the proposals of all networks.
 
         Args:
-            x (tuple[Tensor]): Feature maps (N, C, H, W).
-            batch_data_samples (list[DetDataSample]): With meta information.
-            rescale (bool): Whether to return boxes of the original image. Defaults to False.
+            x: Feature maps (N, C, H, W).
+            batch_data_samples: With meta information.
+            rescale: Whether to return boxes of the original image. Defaults to False.
 
         Returns:
             list[InstanceData]: ``bboxes`` (n, 4), ``scores`` and ``labels`` of each image.

@@ -39,16 +39,16 @@ class SphereRPNHead(RPNHead):
     and so is NMS, as a lesion may be detected on two levels.
 
     Args:
-        in_channels (int): Channels of each level. Defaults to 32.
-        growth_rate (int): Channels that a bottleneck adds. Defaults to 16.
-        num_bottlenecks (int): Bottlenecks of a head. Defaults to 2.
-        shared (bool): Whether the levels share a head. Defaults to False.
-        norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
-        anchor_generator (dict): Defaults to the paper's anchors for LUNA16.
-        bbox_coder (dict): Defaults to ``SphereDeltaCoder``.
-        loss_cls (dict): Defaults to ``FocusShiftLoss``.
-        loss_bbox (dict): Defaults to smooth L1.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None: Kaiming
+        in_channels: Channels of each level. Defaults to 32.
+        growth_rate: Channels that a bottleneck adds. Defaults to 16.
+        num_bottlenecks: Bottlenecks of a head. Defaults to 2.
+        shared: Whether the levels share a head. Defaults to False.
+        norm_cfg: Normalization. Defaults to None, ``dict(type='BN3d')``.
+        anchor_generator: Defaults to the paper's anchors for LUNA16.
+        bbox_coder: Defaults to ``SphereDeltaCoder``.
+        loss_cls: Defaults to ``FocusShiftLoss``.
+        loss_bbox: Defaults to smooth L1.
+        init_cfg: Initialization config. Defaults to None: Kaiming
             initialization, and a standard deviation of 0.01 for the prediction layers.
         **kwargs: ``num_classes``, which must be 1, ``train_cfg`` and ``test_cfg`` of
             :class:`mmdet.models.RPNHead`, which rejects unknown ones. Test settings are ``nms_pre``
@@ -116,7 +116,7 @@ class SphereRPNHead(RPNHead):
         """Predict on each level.
 
         Args:
-            x (tuple[Tensor]): Levels (N, in_channels, D, H, W), the finest first.
+            x: Levels (N, in_channels, D, H, W), the finest first.
 
         Returns:
             tuple[list[Tensor]]: Of each level, scores (N, A, D, H, W) before the sigmoid and deltas
@@ -142,12 +142,12 @@ class SphereRPNHead(RPNHead):
         """Compute the losses of all levels.
 
         Args:
-            cls_scores (list[Tensor]): Scores (N, A, D, H, W) of each level.
-            bbox_preds (list[Tensor]): Deltas (N, A * 4, D, H, W) of each level.
-            batch_gt_instances (list[InstanceData]): ``bboxes`` (n, 4) and ``labels`` (n,) of each
+            cls_scores: Scores (N, A, D, H, W) of each level.
+            bbox_preds: Deltas (N, A * 4, D, H, W) of each level.
+            batch_gt_instances: ``bboxes`` (n, 4) and ``labels`` (n,) of each
                 volume.
-            batch_img_metas (list[dict]): ``pad_shape`` (D, H, W) and ``img_shape`` of each volume.
-            batch_gt_instances_ignore (list[InstanceData], optional): Spheres to ignore.
+            batch_img_metas: ``pad_shape`` (D, H, W) and ``img_shape`` of each volume.
+            batch_gt_instances_ignore: Spheres to ignore.
 
         Returns:
             dict[str, Tensor]: ``loss_rpn_cls`` and ``loss_rpn_bbox``.
@@ -183,12 +183,12 @@ class SphereRPNHead(RPNHead):
         """Propose spheres in all volumes of a batch at once.
 
         Args:
-            cls_scores (list[Tensor]): Scores (N, A, D, H, W) of each level.
-            bbox_preds (list[Tensor]): Deltas (N, A * 4, D, H, W) of each level.
-            batch_img_metas (list[dict], optional): Not used; a prediction has the voxels of its
+            cls_scores: Scores (N, A, D, H, W) of each level.
+            bbox_preds: Deltas (N, A * 4, D, H, W) of each level.
+            batch_img_metas: Not used; a prediction has the voxels of its
                 input.
-            cfg (ConfigDict, optional): Test settings. Defaults to None, those of the head.
-            rescale (bool): Not used; volumes are not resized on their way.
+            cfg: Test settings. Defaults to None, those of the head.
+            rescale: Not used; volumes are not resized on their way.
 
         Returns:
             list[InstanceData]: Of each volume ``bboxes`` (n, 4), ``scores`` (n,), highest first,

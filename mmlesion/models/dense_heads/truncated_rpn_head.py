@@ -22,9 +22,9 @@ class LevelPredictions(NamedTuple):
     """The predictions at K locations of a level, as a feature map with one row.
 
     Args:
-        scores (Tensor): (A, 1, K) of the A anchors of a location.
-        deltas (Tensor): (A * 4, 1, K).
-        priors (Tensor): (K * A, 4) the anchors, location after location.
+        scores: (A, 1, K) of the A anchors of a location.
+        deltas: (A * 4, 1, K).
+        priors: (K * A, 4) the anchors, location after location.
     """
 
     scores: Tensor
@@ -57,20 +57,20 @@ class TruncatedRPNHead(RPNHead):
     same features, an image's scores do not depend on the images beside it.
 
     Args:
-        in_channels (int): Channels of the feature maps.
-        threshold (str | float): ``'mean'``, the mean of p for each image and level, or a number
+        in_channels: Channels of the feature maps.
+        threshold: ``'mean'``, the mean of p for each image and level, or a number
             that p must exceed. Defaults to ``'mean'``.
-        normalize_confidence (bool): Whether the features are scaled by p over its mean in the image
+        normalize_confidence: Whether the features are scaled by p over its mean in the image
             (a constant for the gradient), so that they keep their magnitude, instead of by p
             itself. Defaults to True; the paper's is False.
-        truncate_features (bool): Whether the features of truncated locations are 0 in the RPN, in
+        truncate_features: Whether the features of truncated locations are 0 in the RPN, in
             training and in test. Defaults to False.
-        truncate_positives (bool): Whether training also truncates anchors that match a lesion,
+        truncate_positives: Whether training also truncates anchors that match a lesion,
             instead of only negatives. Defaults to False; the paper's is True.
-        loss_confidence (dict, optional): Loss that trains p on which locations have an anchor that
+        loss_confidence: Loss that trains p on which locations have an anchor that
             matches a lesion, truncated or not: half of its weight is assigned to these, half to the
             others. Defaults to binary cross-entropy; the paper's is None.
-        anchor_generator (dict): Defaults to the paper's five scales and three ratios.
+        anchor_generator: Defaults to the paper's five scales and three ratios.
         **kwargs: The other arguments of :class:`mmdet.models.RPNHead`, which rejects unknown ones.
 
     Raises:
@@ -138,8 +138,8 @@ class TruncatedRPNHead(RPNHead):
         """Predict on all feature levels.
 
         Args:
-            x (tuple[Tensor]): Features (N, C, H, W) of each level.
-            batch_img_metas (list[dict], optional): ``img_shape`` of each image, in px. Defaults to
+            x: Features (N, C, H, W) of each level.
+            batch_img_metas: ``img_shape`` of each image, in px. Defaults to
                 None: the images fill the maps.
 
         Returns:
@@ -155,8 +155,8 @@ class TruncatedRPNHead(RPNHead):
         """Predict on one feature level.
 
         Args:
-            x (Tensor): Features (N, C, H, W).
-            inside (Tensor): (N, 1, H, W), 1 in the images and 0 in what pads them.
+            x: Features (N, C, H, W).
+            inside: (N, 1, H, W), 1 in the images and 0 in what pads them.
 
         Returns:
             tuple[Tensor]: Scores (N, A, H, W) and box deltas (N, A * 4, H, W) of the A anchors of
@@ -189,8 +189,8 @@ class TruncatedRPNHead(RPNHead):
         """Return the locations of an image that are not truncated.
 
         Args:
-            confidences (list[Tensor]): Confidence (1, H, W) of each level, before the sigmoid.
-            img_meta (dict): ``img_shape`` of the image, in px.
+            confidences: Confidence (1, H, W) of each level, before the sigmoid.
+            img_meta: ``img_shape`` of the image, in px.
 
         Returns:
             list[Tensor]: Mask (H * W,) of each level, row by row; true where anchors remain.
@@ -212,12 +212,12 @@ class TruncatedRPNHead(RPNHead):
         """Compute the RPN's losses on the remaining anchors, and the loss of the confidence.
 
         Args:
-            cls_scores (list[Tensor]): Scores (N, A, H, W) of each level.
-            bbox_preds (list[Tensor]): Box deltas (N, A * 4, H, W) of each level.
-            confidences (list[Tensor]): Confidence (N, 1, H, W) of each level, before the sigmoid.
-            batch_gt_instances (list[InstanceData]): ``bboxes`` and ``labels`` of each image.
-            batch_img_metas (list[dict]): Meta information of each image.
-            batch_gt_instances_ignore (list[InstanceData], optional): Boxes to ignore.
+            cls_scores: Scores (N, A, H, W) of each level.
+            bbox_preds: Box deltas (N, A * 4, H, W) of each level.
+            confidences: Confidence (N, 1, H, W) of each level, before the sigmoid.
+            batch_gt_instances: ``bboxes`` and ``labels`` of each image.
+            batch_img_metas: Meta information of each image.
+            batch_gt_instances_ignore: Boxes to ignore.
 
         Returns:
             dict[str, list[Tensor]]: ``loss_rpn_cls`` and ``loss_rpn_bbox`` of each level, and with
@@ -324,9 +324,9 @@ class TruncatedRPNHead(RPNHead):
         """Generate anchors, with truncated ones flagged as invalid.
 
         Args:
-            featmap_sizes (list[tuple]): Size (H, W) of each level.
-            batch_img_metas (list[dict]): Meta information of each image with ``kept_anchors``.
-            device (torch.device | str): Device of the anchors.
+            featmap_sizes: Size (H, W) of each level.
+            batch_img_metas: Meta information of each image with ``kept_anchors``.
+            device: Device of the anchors.
 
         Returns:
             tuple: Anchors (H * W * A, 4) and flags (H * W * A,), for each image and level.

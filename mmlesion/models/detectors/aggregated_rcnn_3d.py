@@ -35,18 +35,18 @@ class AggregatedRCNN3D(TwoStageDetector):
     batch of windows at a time.
 
     Args:
-        backbone (dict): Config of the backbone, ``DenseUNet3D``.
-        rpn_head (dict): ``SphereRPNHead``.
-        roi_head (dict, optional): ``AggregatedRoIHead``. Defaults to None: detections are those of
+        backbone: Config of the backbone, ``DenseUNet3D``.
+        rpn_head: ``SphereRPNHead``.
+        roi_head: ``AggregatedRoIHead``. Defaults to None: detections are those of
             the RPN.
-        neck (dict, optional): Config of a neck. Defaults to None.
-        train_cfg (dict, optional): ``rpn``, ``rpn_proposal`` and ``rcnn``, as in mmdet.
-        test_cfg (dict, optional): ``rpn`` and ``rcnn``, as in mmdet, and ``window``, the options of
+        neck: Config of a neck. Defaults to None.
+        train_cfg: ``rpn``, ``rpn_proposal`` and ``rcnn``, as in mmdet.
+        test_cfg: ``rpn`` and ``rcnn``, as in mmdet, and ``window``, the options of
             :class:`~mmlesion.models.detectors.sliding_windows.SlidingWindows`, whose ``divisor``
             defaults to the multiple to which ``data_preprocessor`` pads; without it a scan is
             processed as a whole.
-        data_preprocessor (dict, optional): ``VolumeDataPreprocessor``.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        data_preprocessor: ``VolumeDataPreprocessor``.
+        init_cfg: Initialization config.
     """
 
     def __init__(
@@ -106,8 +106,8 @@ class AggregatedRCNN3D(TwoStageDetector):
         """Compute the losses of the branches that are trained.
 
         Args:
-            batch_inputs (Tensor): Volumes (N, 1, D, H, W).
-            batch_data_samples (list[DetDataSample]): With ``gt_instances``.
+            batch_inputs: Volumes (N, 1, D, H, W).
+            batch_data_samples: With ``gt_instances``.
 
         Returns:
             dict[str, Tensor]: ``loss_rpn_cls`` and ``loss_rpn_bbox`` of the RPN, ``loss_cls`` of
@@ -128,9 +128,9 @@ class AggregatedRCNN3D(TwoStageDetector):
         """Detect lesions.
 
         Args:
-            batch_inputs (Tensor): Volumes (N, 1, D, H, W).
-            batch_data_samples (list[DetDataSample]): With meta information.
-            rescale (bool): Not used; volumes are not resized on their way.
+            batch_inputs: Volumes (N, 1, D, H, W).
+            batch_data_samples: With meta information.
+            rescale: Not used; volumes are not resized on their way.
 
         Returns:
             list[DetDataSample]: With ``pred_instances``: ``bboxes`` (n, 4), z, y, x and diameter in
@@ -143,7 +143,7 @@ class AggregatedRCNN3D(TwoStageDetector):
         """Detect the lesions in whole scans, in windows if configured.
 
         Args:
-            data (dict): ``inputs``, scans (1, D, H, W) in HU, and ``data_samples``.
+            data: ``inputs``, scans (1, D, H, W) in HU, and ``data_samples``.
 
         Returns:
             list[DetDataSample]: As :meth:`predict` has them.
@@ -165,9 +165,9 @@ class AggregatedRCNN3D(TwoStageDetector):
         """Detect the lesions in a scan, in windows if configured.
 
         Args:
-            volume (Tensor): (1, D, H, W) HU, of any type; not changed.
-            batch_size (int, optional): Windows at once. Defaults to None, that of the config.
-            progress (callable): Takes the list of batches and iterates over it, as tqdm does.
+            volume: (1, D, H, W) HU, of any type; not changed.
+            batch_size: Windows at once. Defaults to None, that of the config.
+            progress: Takes the list of batches and iterates over it, as tqdm does.
 
         Returns:
             InstanceData: As :meth:`predict` has it, in voxels of the scan.
@@ -228,8 +228,8 @@ class AggregatedRCNN3D(TwoStageDetector):
         """Run the network without post-processing, except that of proposals.
 
         Args:
-            batch_inputs (Tensor): Volumes (N, 1, D, H, W).
-            batch_data_samples (list[DetDataSample], optional): Not used.
+            batch_inputs: Volumes (N, 1, D, H, W).
+            batch_data_samples: Not used.
 
         Returns:
             tuple: Scores and deltas of each level, and the FPRN's scores of all proposals (n,) if

@@ -25,15 +25,15 @@ class LENS(TwoStageDetector):
     needs ``find_unused_parameters=True``.
 
     Args:
-        datasets (Sequence[str]): Names of the datasets.
-        backbone (dict): As in mmdet.
-        neck (dict): As in mmdet.
-        rpn_head (dict): A dataset's proposal network, ``AnchorFreeProposalHead`` or one of mmdet's.
-        roi_head (dict): ``LENSRoIHead`` without its ``datasets``.
-        train_cfg (dict, optional): ``rpn``, ``rpn_proposal`` and ``rcnn``, as in mmdet.
-        test_cfg (dict, optional): ``rpn``, as in mmdet, and ``rcnn``, that of ``LENSRoIHead``.
-        data_preprocessor (dict, optional): As in mmdet.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        datasets: Names of the datasets.
+        backbone: As in mmdet.
+        neck: As in mmdet.
+        rpn_head: A dataset's proposal network, ``AnchorFreeProposalHead`` or one of mmdet's.
+        roi_head: ``LENSRoIHead`` without its ``datasets``.
+        train_cfg: ``rpn``, ``rpn_proposal`` and ``rcnn``, as in mmdet.
+        test_cfg: ``rpn``, as in mmdet, and ``rcnn``, that of ``LENSRoIHead``.
+        data_preprocessor: As in mmdet.
+        init_cfg: Initialization config.
     """
 
     def __init__(

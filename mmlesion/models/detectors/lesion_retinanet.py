@@ -9,7 +9,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
-from mmlesion.models.utils import label_segments, meet_segments
+from mmlesion.models.utils import label_segments, overlap_with_segments
 from mmlesion.structures import shares_in_boxes
 
 
@@ -19,23 +19,23 @@ def calibrated_scores(scores: Tensor, bboxes: Tensor, segments: Tensor) -> Tenso
     Boxes are x1, y1, x2, y2 in px, and px n extends from n to n + 1.
 
     Args:
-        scores (Tensor): (n,) probabilities p.
-        bboxes (Tensor): (n, 4) detections.
-        segments (Tensor): (S, 4) bounding boxes of the segments; the one with the largest IoU with
+        scores: (n,) probabilities p.
+        bboxes: (n, 4) detections.
+        segments: (S, 4) bounding boxes of the segments; the one with the largest IoU with
             a detection is used. Without overlap its score is not changed.
 
     Returns:
         Tensor: (n,), up to 2.
     """
-    return scores * (1 + meet_segments(bboxes, segments)[0])
+    return scores * (1 + overlap_with_segments(bboxes, segments)[0])
 
 
 def calibrate(instances: InstanceData, segments: Tensor) -> InstanceData:
     """Calibrate detections and sort them by their new scores.
 
     Args:
-        instances (InstanceData): (n, 4) ``bboxes``, (n,) ``scores`` and any other fields.
-        segments (Tensor): (S, 4) boxes around the segments, in the frame of ``bboxes``.
+        instances: (n, 4) ``bboxes``, (n,) ``scores`` and any other fields.
+        segments: (S, 4) boxes around the segments, in the frame of ``bboxes``.
 
     Returns:
         InstanceData: The detections, the highest score first.
@@ -60,23 +60,23 @@ class LesionRetinaNet(RetinaNet):
     where enough of the segment lies in its box, ``min_segment_share``.
 
     Args:
-        backbone (dict): Config of a backbone; its first output is C1 (stride 2) where ``seg_head``
+        backbone: Config of a backbone; its first output is C1 (stride 2) where ``seg_head``
             has ``c1_channels``.
-        neck (dict): Config of a neck whose first output is P2 (stride 4).
-        bbox_head (dict): Config of the detection head.
-        seg_head (dict): Config of the segmentation head.
-        calibrate (bool): Whether scores are calibrated. Defaults to True.
-        segment_padding (float): Padding of a segment's box on every side before the IoU is
+        neck: Config of a neck whose first output is P2 (stride 4).
+        bbox_head: Config of the detection head.
+        seg_head: Config of the segmentation head.
+        calibrate: Whether scores are calibrated. Defaults to True.
+        segment_padding: Padding of a segment's box on every side before the IoU is
             computed, px of the original image. DeepLesion's boxes have a margin of 5 px around the
             lesion, which lowers the IoU of small lesions most. Defaults to 0, as in the paper.
-        min_segment_share (float): Minimum fraction of a segment's px in a detection's box for the
+        min_segment_share: Minimum fraction of a segment's px in a detection's box for the
             segment to be reported as that detection's. Defaults to 0.5; with 0 any overlapping
             segment is reported. Scores do not depend on it.
-        train_cfg (dict, optional): Training config.
-        test_cfg (dict, optional): Test config.
-        data_preprocessor (dict, optional): Config of the data preprocessor; for batches of images
+        train_cfg: Training config.
+        test_cfg: Test config.
+        data_preprocessor: Config of the data preprocessor; for batches of images
             of unequal size with ``pad_seg=True``.
-        init_cfg (dict, optional): Initialization config.
+        init_cfg: Initialization config.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class LesionRetinaNet(RetinaNet):
         """Extract the features of both heads.
 
         Args:
-            batch_inputs (Tensor): Images (N, C, H, W).
+            batch_inputs: Images (N, C, H, W).
 
         Returns:
             tuple[tuple[Tensor], tuple[Tensor]]: The pyramid for the detection head, and the
@@ -123,8 +123,8 @@ class LesionRetinaNet(RetinaNet):
         """Compute RetinaNet's losses and the loss of the dense masks.
 
         Args:
-            batch_inputs (Tensor): Images (N, C, H, W).
-            batch_data_samples (list[DetDataSample]): With ``gt_instances`` and ``gt_sem_seg``.
+            batch_inputs: Images (N, C, H, W).
+            batch_data_samples: With ``gt_instances`` and ``gt_sem_seg``.
 
         Returns:
             dict: ``loss_cls``, ``loss_bbox`` and ``loss_seg``.
@@ -140,9 +140,9 @@ class LesionRetinaNet(RetinaNet):
         """Detect and segment lesions.
 
         Args:
-            batch_inputs (Tensor): Images (N, C, H, W).
-            batch_data_samples (list[DetDataSample]): With meta information.
-            rescale (bool): Whether predictions go back to the original image. Defaults to True.
+            batch_inputs: Images (N, C, H, W).
+            batch_data_samples: With meta information.
+            rescale: Whether predictions go back to the original image. Defaults to True.
 
         Returns:
             list[DetDataSample]: With ``pred_instances`` as RetinaNet has them, and
@@ -176,7 +176,7 @@ class LesionRetinaNet(RetinaNet):
     def _own_segments(self, bboxes: Tensor, segments: Tensor, numbers: Tensor) -> Tensor:
         """Return the number (n,) of each detection's own segment, or 0 if there is none."""
         # (n,) numbers of segments, 0 where a detection meets none
-        met = meet_segments(bboxes, segments)[1]
+        met = overlap_with_segments(bboxes, segments)[1]
         # Any overlap counts for the score, but a mask is reported only with its larger part in.
         shares = shares_in_boxes(
             numbers.cpu().numpy(), met.cpu().numpy(), bboxes.float().cpu().numpy()
@@ -190,8 +190,8 @@ class LesionRetinaNet(RetinaNet):
         """Run the network without post-processing.
 
         Args:
-            batch_inputs (Tensor): Images (N, C, H, W).
-            batch_data_samples (list[DetDataSample], optional): Not used.
+            batch_inputs: Images (N, C, H, W).
+            batch_data_samples: Not used.
 
         Returns:
             tuple: Scores and box deltas of each level, and the segmentation's logits (N, 1, H, W).

@@ -22,9 +22,9 @@ def centered_within(
     """Return the detections whose center is in a cuboid.
 
     Args:
-        results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter.
-        low (Tensor | float): (3,) z, y, x of its first corner, which is within.
-        high (Tensor | float): (3,) of its last one, which is not.
+        results: ``bboxes`` (n, 4) z, y, x, diameter.
+        low: (3,) z, y, x of its first corner, which is within.
+        high: (3,) of its last one, which is not.
 
     Returns:
         InstanceData: Those of ``results``.
@@ -49,17 +49,17 @@ class SlidingWindows:
     window, which contains all of it.
 
     Args:
-        size (Sequence[int]): z, y, x of a window; less where the volume is smaller. Defaults to
+        size: z, y, x of a window; less where the volume is smaller. Defaults to
             (128, 128, 128).
-        overlap (int): Minimum overlap of neighbors along an axis, voxels. Defaults to 32.
-        batch_size (int): Windows per batch. Defaults to 1.
-        border (int, optional): Distance from a face in voxels within which detections are left to
+        overlap: Minimum overlap of neighbors along an axis, voxels. Defaults to 32.
+        batch_size: Windows per batch. Defaults to 1.
+        border: Distance from a face in voxels within which detections are left to
             the neighbor. Defaults to None, a quarter of ``overlap``: in the remaining half of the
             overlap, both windows' detections are kept and merged.
-        iou_threshold (float): IoU threshold of the bounding cubes, for NMS of the detections of all
+        iou_threshold: IoU threshold of the bounding cubes, for NMS of the detections of all
             windows. Defaults to 0.1.
-        max_per_img (int): Maximum number of detections per volume. Defaults to 100, LUNA16's limit.
-        divisor (int): Sizes are rounded up to its multiples; the detector's coarsest stride.
+        max_per_img: Maximum number of detections per volume. Defaults to 100, LUNA16's limit.
+        divisor: Sizes are rounded up to its multiples; the detector's coarsest stride.
             Defaults to 16.
 
     Raises:
@@ -103,7 +103,7 @@ class SlidingWindows:
         """Place windows over a volume.
 
         Args:
-            shape (Sequence[int]): Voxels z, y, x of the volume.
+            shape: Voxels z, y, x of the volume.
 
         Returns:
             tuple: First voxels (n, 3) z, y, x of the windows (Tensor), and their size (tuple). The
@@ -131,10 +131,10 @@ class SlidingWindows:
         """Copy a window from a volume.
 
         Args:
-            volume (Tensor): (1, D, H, W), possibly memory-mapped.
-            start (Sequence[int]): First voxel z, y, x.
-            size (Sequence[int]): z, y, x.
-            fill (float): Value beyond the volume's end.
+            volume: (1, D, H, W), possibly memory-mapped.
+            start: First voxel z, y, x.
+            size: z, y, x.
+            fill: Value beyond the volume's end.
 
         Returns:
             Tensor: (1, *size), of the volume's type.
@@ -154,10 +154,10 @@ class SlidingWindows:
         Those left to neighboring windows are dropped, and those whose center is not in the volume.
 
         Args:
-            results (InstanceData): ``bboxes`` (n, 4) z, y, x, diameter in voxels of the window.
-            start (Tensor): (3,) first voxel of the window, or (n, 3) of each detection's window.
-            size (Sequence[int]): z, y, x of the windows.
-            shape (Sequence[int]): z, y, x of the volume.
+            results: ``bboxes`` (n, 4) z, y, x, diameter in voxels of the window.
+            start: (3,) first voxel of the window, or (n, 3) of each detection's window.
+            size: z, y, x of the windows.
+            shape: z, y, x of the volume.
 
         Returns:
             InstanceData: In voxels of the volume.
@@ -180,7 +180,7 @@ class SlidingWindows:
         """Merge the detections of all windows.
 
         Args:
-            results (InstanceData): Detections of all windows, in voxels of the volume.
+            results: Detections of all windows, in voxels of the volume.
 
         Returns:
             InstanceData: The best ``max_per_img`` after NMS, highest ``scores`` first.

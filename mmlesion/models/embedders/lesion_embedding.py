@@ -25,16 +25,16 @@ class LesionEmbedding(BaseModel):
     each other than to other lesions, lesions of one type nearer than those of other types.
 
     Args:
-        backbone (dict): Config of a backbone.
-        bbox_roi_extractor (dict): Config of mmdet's extractor for the backbone's first output.
-        channels (int): Channels of the backbone's last output.
-        out_channels (int): Length D of the embedding. Defaults to 256.
-        loss_lesion (dict): Loss between the lesions of ``lesion_group``. Defaults to mmdet's
+        backbone: Config of a backbone.
+        bbox_roi_extractor: Config of mmdet's extractor for the backbone's first output.
+        channels: Channels of the backbone's last output.
+        out_channels: Length D of the embedding. Defaults to 256.
+        loss_lesion: Loss between the lesions of ``lesion_group``. Defaults to mmdet's
             ``TripletLoss`` with a margin of 0.1.
-        loss_type (dict): Loss between the lesions with a known ``lesion_type``. Defaults to the
+        loss_type: Loss between the lesions with a known ``lesion_type``. Defaults to the
             same with a weight of 0.5.
-        data_preprocessor (dict, optional): As in mmdet.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        data_preprocessor: As in mmdet.
+        init_cfg: Initialization config.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class LesionEmbedding(BaseModel):
         """Embed lesions.
 
         Args:
-            inputs (Tensor): (N, C, H, W) patches.
-            data_samples (list[DetDataSample]): N samples, each with the box of its lesion in
+            inputs: (N, C, H, W) patches.
+            data_samples: N samples, each with the box of its lesion in
                 ``gt_instances``; for a loss with ``lesion_group`` and ``lesion_type``.
-            mode (str): 'tensor', 'predict' or 'loss'.
+            mode: 'tensor', 'predict' or 'loss'.
 
         Returns:
             Tensor | list[DetDataSample] | dict[str, Tensor]: (N, D) embeddings of length 1, the

@@ -24,8 +24,8 @@ class A3DConv(SliceConv2d):
 
     Args:
         *args: Those of ``Conv2d``.
-        num_slices (int): Slices of a sample.
-        noise (float): Uniform noise of -noise to noise, added to the identity: the authors' program
+        num_slices: Slices of a sample.
+        noise: Uniform noise of -noise to noise, added to the identity: the authors' program
             has 0.1, with which the function is kept approximately. Defaults to 0.
         **kwargs: Those of ``Conv2d``.
     """
@@ -39,7 +39,7 @@ class A3DConv(SliceConv2d):
         """Mix the slices of each channel.
 
         Args:
-            x (Tensor): Features (n, num_slices, in_channels, h, w).
+            x: Features (n, num_slices, in_channels, h, w).
 
         Returns:
             Tensor: In the same shape.

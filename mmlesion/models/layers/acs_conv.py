@@ -32,7 +32,7 @@ class ACSConv(SliceConv2d):
 
     Args:
         *args: Those of ``Conv2d``; the filter is square and of odd size.
-        num_slices (int): Slices of a sample.
+        num_slices: Slices of a sample.
         **kwargs: Those of ``Conv2d``.
 
     Raises:
@@ -52,7 +52,7 @@ class ACSConv(SliceConv2d):
         """Convolve in three views.
 
         Args:
-            x (Tensor): Features (n * num_slices, in_channels, h, w).
+            x: Features (n * num_slices, in_channels, h, w).
 
         Returns:
             Tensor: (n * num_slices, out_channels, h', w').

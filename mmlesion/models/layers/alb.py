@@ -37,7 +37,7 @@ def check_genotype(genotype: Sequence[tuple]) -> None:
     """Check the genotype of a block.
 
     Args:
-        genotype (Sequence[tuple]): Of each branch ``(input1, operation1, input2, operation2)``.
+        genotype: Of each branch ``(input1, operation1, input2, operation2)``.
             Input 0 is the output of the block before, input -1 of the block before that, and input
             k the output of the k-th branch, counted from 1; a branch takes inputs from before it.
             The paper has four branches, each with two different inputs.
@@ -68,9 +68,9 @@ def preprocess_input(in_channels: int, channels: int, halvings: int) -> nn.Modul
     of a region, does not fit.
 
     Args:
-        in_channels (int): Channels of the input.
-        channels (int): Channels D.
-        halvings (int): How many times the input is pooled.
+        in_channels: Channels of the input.
+        channels: Channels D.
+        halvings: How many times the input is pooled.
     """
     pools = [nn.AvgPool2d(2, ceil_mode=True) for _ in range(halvings)]
     return nn.Sequential(*pools, ConvModule(in_channels, channels, 1, **RELU_CONV_BN))
@@ -84,9 +84,9 @@ def plan_blocks(channels: int, branches: Sequence[int]) -> Iterator[dict]:
     reduction is halved once more, as in DARTS. The first block has the same input twice.
 
     Args:
-        channels (int): Channels D of each branch of the first block; each further block has twice
+        channels: Channels D of each branch of the first block; each further block has twice
             as many.
-        branches (Sequence[int]): Number of branches of each block, B.
+        branches: Number of branches of each block, B.
 
     Yields:
         dict: ``channels``, and of the inputs -1 and 0 ``in_channels`` and ``halvings``, for
@@ -108,14 +108,14 @@ class AutoLesionBlock(nn.Module):
     block, ALBr.
 
     Args:
-        in_channels (Sequence[int]): Channels of the inputs -1 and 0.
-        channels (int): Channels D of each branch.
-        genotype (list[tuple]): See :func:`check_genotype`.
-        halvings (Sequence[int]): How many times either input is halved, see
+        in_channels: Channels of the inputs -1 and 0.
+        channels: Channels D of each branch.
+        genotype: See :func:`check_genotype`.
+        halvings: How many times either input is halved, see
             :func:`preprocess_input`. Defaults to (0, 0).
 
     Attributes:
-        out_channels (int): B * D.
+        out_channels: B * D.
 
     Raises:
         UserError: If the genotype is wrong.
@@ -165,11 +165,11 @@ class AutoLesionBlock(nn.Module):
         """Compute the block.
 
         Args:
-            older (Tensor): Output (N, C, h, w) of the block before the last one, input -1, of the
+            older: Output (N, C, h, w) of the block before the last one, input -1, of the
                 regions, image after image.
-            previous (Tensor): Output of the last block, input 0. After ``halvings`` both have the
+            previous: Output of the last block, input 0. After ``halvings`` both have the
                 same size.
-            num_regions (list[int]): Regions of each image; they sum to N.
+            num_regions: Regions of each image; they sum to N.
 
         Returns:
             Tensor: (N, out_channels, h, w), the size of the halved inputs.

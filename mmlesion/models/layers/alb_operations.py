@@ -22,7 +22,7 @@ class RegionSequential(nn.Sequential):
     """Layers applied to each region separately, with an operation's signature; identity if empty.
 
     Args:
-        *layers (nn.Module): Layers of one input.
+        *layers: Layers of one input.
     """
 
     # an operation is called with the regions' numbers too
@@ -132,8 +132,8 @@ def build_operation(name: str, channels: int) -> nn.Module:
     have stride 1 and keep the size.
 
     Args:
-        name (str): One of :data:`OPERATIONS`.
-        channels (int): Channels D of the features.
+        name: One of :data:`OPERATIONS`.
+        channels: Channels D of the features.
 
     Returns:
         nn.Module: Its ``forward(x, num_regions)`` takes features (N, D, h, w) of the regions, image

@@ -25,14 +25,14 @@ class AlignShiftConv(TSMConv):
 
     Args:
         *args: Those of ``Conv2d``.
-        num_slices (int): Slices of a sample.
-        ref_thickness (float): r in mm. Defaults to 2.0, as in the authors' program.
-        n_fold (int): As of :class:`TSMConv`. Defaults to 8.
-        zero_padding (bool): As of :class:`TSMConv`. Defaults to False, as in the program.
+        num_slices: Slices of a sample.
+        ref_thickness: r in mm. Defaults to 2.0, as in the authors' program.
+        n_fold: As of :class:`TSMConv`. Defaults to 8.
+        zero_padding: As of :class:`TSMConv`. Defaults to False, as in the program.
         **kwargs: Those of ``Conv2d``.
 
     Attributes:
-        slice_distance (Tensor | None): t in mm of each sample, (n, ). To be set before a forward
+        slice_distance: t in mm of each sample, (n, ). To be set before a forward
             pass; :class:`~mmlesion.models.SliceContextBackbone` does.
 
     Raises:

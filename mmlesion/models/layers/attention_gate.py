@@ -15,11 +15,11 @@ class AttentionGate(BaseModule):
     the skip's features.
 
     Args:
-        skip_channels (int): Channels of the skip connection.
-        gate_channels (int): Channels of the gating signal.
-        inter_channels (int, optional): Channels in which the two are added. Defaults to None, half
+        skip_channels: Channels of the skip connection.
+        gate_channels: Channels of the gating signal.
+        inter_channels: Channels in which the two are added. Defaults to None, half
             of ``skip_channels`` as in Schlemper et al.'s program.
-        init_cfg (dict, optional): Initialization config.
+        init_cfg: Initialization config.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class AttentionGate(BaseModule):
         """Compute the attention map.
 
         Args:
-            skip (Tensor): Features (N, skip_channels, H, W) of the skip connection.
-            gate (Tensor): Gating signal (N, gate_channels, H, W), the upsampled coarser level; a
+            skip: Features (N, skip_channels, H, W) of the skip connection.
+            gate: Gating signal (N, gate_channels, H, W), the upsampled coarser level; a
                 smaller size is upsampled to H x W by nearest neighbors.
 
         Returns:
@@ -57,8 +57,8 @@ class AttentionGate(BaseModule):
         """Gate a skip connection.
 
         Args:
-            skip (Tensor): Features (N, skip_channels, H, W) of the skip connection.
-            gate (Tensor): Gating signal (N, gate_channels, H, W), the upsampled coarser level; a
+            skip: Features (N, skip_channels, H, W) of the skip connection.
+            gate: Gating signal (N, gate_channels, H, W), the upsampled coarser level; a
                 smaller size is upsampled to H x W by nearest neighbors.
 
         Returns:

@@ -19,13 +19,13 @@ def pre_act_conv3d(
     """Build normalization, ReLU and a 3D convolution, in DenseNet's order.
 
     Args:
-        in_channels (int): Channels of the input.
-        out_channels (int): Channels of the output.
-        kernel_size (int): Odd, with padding that keeps the size; for a transposed convolution also
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Odd, with padding that keeps the size; for a transposed convolution also
             the stride, and thus the magnification.
-        norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
-        transposed (bool): Whether the convolution is transposed. Defaults to False.
-        bias (bool | str): Whether it has a bias. Defaults to 'auto', no bias.
+        norm_cfg: Normalization. Defaults to None, ``dict(type='BN3d')``.
+        transposed: Whether the convolution is transposed. Defaults to False.
+        bias: Whether it has a bias. Defaults to 'auto', no bias.
 
     Returns:
         ConvModule: Takes (N, in_channels, D, H, W).
@@ -50,16 +50,16 @@ class DenseBlock3D(BaseModule):
     growth, each after normalization and ReLU: the blocks of Table I of 3D Aggregated Faster R-CNN.
 
     Args:
-        in_channels (int): Channels of the input.
-        growth_rate (int): Channels that a bottleneck adds. Defaults to 16.
-        num_bottlenecks (int): How many. Defaults to 2.
-        keep_input (bool): Whether the input is part of the output. Defaults to True; if not, the
+        in_channels: Channels of the input.
+        growth_rate: Channels that a bottleneck adds. Defaults to 16.
+        num_bottlenecks: How many. Defaults to 2.
+        keep_input: Whether the input is part of the output. Defaults to True; if not, the
             output is the features added by the bottlenecks.
-        norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        norm_cfg: Normalization. Defaults to None, ``dict(type='BN3d')``.
+        init_cfg: Initialization config.
 
     Attributes:
-        out_channels (int): Channels of the output.
+        out_channels: Channels of the output.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class DenseBlock3D(BaseModule):
         """Add features.
 
         Args:
-            x (Tensor): (N, in_channels, D, H, W).
+            x: (N, in_channels, D, H, W).
 
         Returns:
             Tensor: (N, out_channels, D, H, W).

@@ -23,9 +23,9 @@ class I3DConv(InflatedConv3d):
 
     Args:
         *args: Those of :class:`InflatedConv3d`.
-        num_slices (int): Slices of a sample.
-        depth (int): Slices that a filter spans, odd. Defaults to 3.
-        zero_padding (bool): Whether slices beyond the outermost ones are zeros. Defaults to False:
+        num_slices: Slices of a sample.
+        depth: Slices that a filter spans, odd. Defaults to 3.
+        zero_padding: Whether slices beyond the outermost ones are zeros. Defaults to False:
             they are the outermost ones.
         **kwargs: Those of :class:`InflatedConv3d`.
     """
@@ -46,7 +46,7 @@ class I3DConv(InflatedConv3d):
         """Convolve.
 
         Args:
-            x (Tensor): Features (n * num_slices, in_channels, h, w).
+            x: Features (n * num_slices, in_channels, h, w).
 
         Returns:
             Tensor: (n * num_slices, out_channels, h', w').

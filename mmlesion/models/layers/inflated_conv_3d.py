@@ -23,16 +23,16 @@ class InflatedConv3d(nn.Conv3d):
     one input channel, the filters of the color channels are summed.
 
     Args:
-        in_channels (int): As of ``Conv2d``.
-        out_channels (int): As of ``Conv2d``.
-        kernel_size (int | tuple[int, int]): Sides of the filter in the slice.
-        stride (int | tuple[int, int]): In the slice; 1 from slice to slice. Defaults to 1.
-        padding (int | tuple[int, int]): In the slice; across slices as many come out as went in.
+        in_channels: As of ``Conv2d``.
+        out_channels: As of ``Conv2d``.
+        kernel_size: Sides of the filter in the slice.
+        stride: In the slice; 1 from slice to slice. Defaults to 1.
+        padding: In the slice; across slices as many come out as went in.
             Defaults to 0.
-        dilation (int | tuple[int, int]): In the slice. Defaults to 1.
-        groups (int): As of ``Conv2d``. Defaults to 1.
-        bias (bool): As of ``Conv2d``. Defaults to True.
-        depth (int): Slices that a filter spans, odd. Defaults to 1.
+        dilation: In the slice. Defaults to 1.
+        groups: As of ``Conv2d``. Defaults to 1.
+        bias: As of ``Conv2d``. Defaults to True.
+        depth: Slices that a filter spans, odd. Defaults to 1.
 
     Raises:
         OptionError: If the depth is not odd.

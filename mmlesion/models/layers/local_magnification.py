@@ -26,11 +26,11 @@ class LocalMagnification(BaseModule):
     classifier uses 32 from each level.
 
     Args:
-        channels (int): Channels of crops and results. Defaults to 32.
-        crop_size (int): Side of the crops, voxels of the feature map. Defaults to 3.
-        output_size (int): Side of the results, magnified voxels; odd. Defaults to 5.
-        norm_cfg (dict, optional): Normalization. Defaults to None, ``dict(type='BN3d')``.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None, Kaiming
+        channels: Channels of crops and results. Defaults to 32.
+        crop_size: Side of the crops, voxels of the feature map. Defaults to 3.
+        output_size: Side of the results, magnified voxels; odd. Defaults to 5.
+        norm_cfg: Normalization. Defaults to None, ``dict(type='BN3d')``.
+        init_cfg: Initialization config. Defaults to None, Kaiming
             initialization, as in ``DenseUNet3D``.
 
     Raises:
@@ -77,7 +77,7 @@ class LocalMagnification(BaseModule):
         """Magnify crops.
 
         Args:
-            x (Tensor): Crops (N, channels) + (crop_size,) * 3.
+            x: Crops (N, channels) + (crop_size,) * 3.
 
         Returns:
             Tensor: (N, channels) + (output_size,) * 3, four voxels for one of the crop's.

@@ -40,12 +40,12 @@ def nms_3d(
     """Keep the highest-scoring of overlapping spheres.
 
     Args:
-        boxes (Tensor | SphereBoxes): (n, 4) z, y, x, diameter.
-        scores (Tensor): (n,).
-        iou_threshold (float): IoU over which the sphere of the lower score is dropped; of equal
+        boxes: (n, 4) z, y, x, diameter.
+        scores: (n,).
+        iou_threshold: IoU over which the sphere of the lower score is dropped; of equal
             scores, the later one.
-        max_num (int): Most spheres to keep, or -1 for all. Defaults to -1.
-        mode (str): ``'cube'``, IoU of the bounding cubes, or ``'sphere'``, of the spheres
+        max_num: Most spheres to keep, or -1 for all. Defaults to -1.
+        mode: ``'cube'``, IoU of the bounding cubes, or ``'sphere'``, of the spheres
             themselves. Defaults to ``'cube'``.
 
     Returns:
@@ -67,14 +67,14 @@ def batched_nms_3d(
     """Keep the highest-scoring of overlapping spheres, separately in each group.
 
     Args:
-        boxes (Tensor | SphereBoxes): (n, 4) z, y, x, diameter. One that is not finite overlaps
+        boxes: (n, 4) z, y, x, diameter. One that is not finite overlaps
             nothing.
-        scores (Tensor): (n,).
-        idxs (Tensor): Groups (n,), integers from 0: indices of volumes or classes.
-        iou_threshold (float): IoU over which the sphere of the lower score is dropped; of equal
+        scores: (n,).
+        idxs: Groups (n,), integers from 0: indices of volumes or classes.
+        iou_threshold: IoU over which the sphere of the lower score is dropped; of equal
             scores, the later one.
-        max_num (int): Most spheres to keep in all groups together, or -1 for all. Defaults to -1.
-        mode (str): ``'cube'``, IoU of the bounding cubes, or ``'sphere'``, of the spheres
+        max_num: Most spheres to keep in all groups together, or -1 for all. Defaults to -1.
+        mode: ``'cube'``, IoU of the bounding cubes, or ``'sphere'``, of the spheres
             themselves. Defaults to ``'cube'``.
 
     Returns:
@@ -147,9 +147,9 @@ class _Cells:
     """Grid cells of spheres, numbered by group, size class, z, y and, consecutively, x.
 
     Args:
-        boxes (Tensor): (n, 4), finite.
-        groups (Tensor): (n,), integers from 0.
-        iou_threshold (float): Under 1.
+        boxes: (n, 4), finite.
+        groups: (n,), integers from 0.
+        iou_threshold: Under 1.
     """
 
     def __init__(self, boxes: Tensor, groups: Tensor, iou_threshold: float) -> None:
@@ -173,8 +173,8 @@ class _Cells:
         """Yield pairs that may overlap, at most about ``MAX_PAIRS`` at a time.
 
         Args:
-            queries (Tensor): Indices (m,) of spheres.
-            targets (Tensor): Indices (n,) of spheres.
+            queries: Indices (m,) of spheres.
+            targets: Indices (n,) of spheres.
 
         Yields:
             tuple[Tensor, Tensor]: Indices of a query and of a target.

@@ -20,8 +20,8 @@ class RegionGraph(nn.Module):
     phi(X) are divided by their lengths, and a region receives from those that resemble it.
 
     Args:
-        in_channels (int): Channels of the regions' features.
-        temperature (float, optional): Factor of the product of normalized features, as in mmdet's
+        in_channels: Channels of the regions' features.
+        temperature: Factor of the product of normalized features, as in mmdet's
             ``NormedLinear``. Defaults to None, equation 2: features as they are.
     """
 
@@ -34,8 +34,8 @@ class RegionGraph(nn.Module):
         """Compute the edges.
 
         Args:
-            features (Tensor): Features X (N, in_channels) of the regions, image after image.
-            num_regions (list[int]): Regions n of each image; they sum to N.
+            features: Features X (N, in_channels) of the regions, image after image.
+            num_regions: Regions n of each image; they sum to N.
 
         Returns:
             list[Tensor]: E (n, n) of each image; row i contains the weights with which region i
@@ -59,11 +59,11 @@ class NonLocalRelation(nn.Module):
     last layer act at each position, and E mixes the features of the regions at the same position.
 
     Attributes:
-        relations (list[Tensor]): E (n, n) of each image in the last forward, with its graph; not
+        relations: E (n, n) of each image in the last forward, with its graph; not
             copied or pickled with the module.
 
     Args:
-        channels (int): Channels D of the regions' features.
+        channels: Channels D of the regions' features.
     """
 
     def __init__(self, channels: int) -> None:
@@ -79,8 +79,8 @@ class NonLocalRelation(nn.Module):
         """Pass features along the edges.
 
         Args:
-            x (Tensor): Features (N, D, h, w) of the regions, image after image.
-            num_regions (list[int]): Regions of each image; they sum to N.
+            x: Features (N, D, h, w) of the regions, image after image.
+            num_regions: Regions of each image; they sum to N.
 
         Returns:
             Tensor: (N, D, h, w).

@@ -18,9 +18,9 @@ class RelationTransferModule(BaseModule):
     a learned matrix.
 
     Args:
-        in_channels (int): Channels P of the binary classifier's input features.
-        out_channels (int): Channels of f_E. Defaults to 128.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        in_channels: Channels P of the binary classifier's input features.
+        out_channels: Channels of f_E. Defaults to 128.
+        init_cfg: Initialization config.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class RelationTransferModule(BaseModule):
         """Compute the transferred features.
 
         Args:
-            relations (list[Tensor]): E (n, n) of each image.
-            binary_score (Tensor): Scores (N, 2) of the regions, image after image.
-            classifier (nn.Linear): The layer, P to 2, that computed the scores. Its parameters are
+            relations: E (n, n) of each image.
+            binary_score: Scores (N, 2) of the regions, image after image.
+            classifier: The layer, P to 2, that computed the scores. Its parameters are
                 detached: the transferred features do not train them through M.
 
         Returns:

@@ -21,10 +21,10 @@ class RoIAlign3D(nn.Module):
     border's value and those further out are zero.
 
     Args:
-        output_size (int | Sequence[int]): Bins along all axes, or along z, y, x.
-        spatial_scale (float): Voxels of the feature map over those that regions are in: one over
+        output_size: Bins along all axes, or along z, y, x.
+        spatial_scale: Voxels of the feature map over those that regions are in: one over
             the stride. Defaults to 1.
-        sampling_ratio (int): Samples of a bin along an axis, at least 1. Defaults to 2.
+        sampling_ratio: Samples of a bin along an axis, at least 1. Defaults to 2.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class RoIAlign3D(nn.Module):
         """Resample; see :func:`roi_align_3d`.
 
         Args:
-            features (Tensor): (B, C, D, H, W).
-            rois (Tensor): (n, 5) or (n, 7).
+            features: (B, C, D, H, W).
+            rois: (n, 5) or (n, 7).
 
         Returns:
             Tensor: (n, C) + ``output_size``.
@@ -74,14 +74,14 @@ def roi_align_3d(
     voxels are computed together.
 
     Args:
-        features (Tensor): (B, C, D, H, W).
-        rois (Tensor): (n, 5): index in the batch, center z, y, x and the side of a cube (a sphere's
+        features: (B, C, D, H, W).
+        rois: (n, 5): index in the batch, center z, y, x and the side of a cube (a sphere's
             diameter), or (n, 7): index, center z, y, x and sides z, y, x. Voxel i extends from i to
             i + 1.
-        output_size (int | Sequence[int]): Bins along all axes, or along z, y, x.
-        spatial_scale (float): Voxels of the feature map over those that regions are in. Defaults to
+        output_size: Bins along all axes, or along z, y, x.
+        spatial_scale: Voxels of the feature map over those that regions are in. Defaults to
             1.
-        sampling_ratio (int): Samples of a bin along an axis, at least 1. Defaults to 2.
+        sampling_ratio: Samples of a bin along an axis, at least 1. Defaults to 2.
 
     Returns:
         Tensor: (n, C) + ``output_size``, of the features' type.
@@ -127,9 +127,9 @@ class _Axis(NamedTuple):
     """Samples of n regions along an axis, in voxels of the map; voxel i is at i.
 
     Args:
-        positions (Tensor): (n, samples), rising, within the map.
-        inside (Tensor): (n, samples), whether they were within a voxel of the map.
-        size (int): Voxels of the map.
+        positions: (n, samples), rising, within the map.
+        inside: (n, samples), whether they were within a voxel of the map.
+        size: Voxels of the map.
     """
 
     positions: torch.Tensor
@@ -173,8 +173,8 @@ def _group_by_span(spans: Tensor, channels: int) -> list[Tensor]:
     """Group regions of similar size, within the memory limit.
 
     Args:
-        spans (Tensor): (n, 3) voxels along z, y, x that each region touches.
-        channels (int): Values of a voxel.
+        spans: (n, 3) voxels along z, y, x that each region touches.
+        channels: Values of a voxel.
 
     Returns:
         list[Tensor]: Indices of the regions of each group, in order of their size.
@@ -196,10 +196,10 @@ def _resample(
     """Resample regions of one group.
 
     Args:
-        table (Tensor): (B * D * H * W, C).
-        batch (Tensor): (n,) indices in the batch.
-        axes (list[_Axis]): Samples along z, y and x.
-        output_size (tuple[int]): Bins along z, y and x.
+        table: (B * D * H * W, C).
+        batch: (n,) indices in the batch.
+        axes: Samples along z, y and x.
+        output_size: Bins along z, y and x.
 
     Returns:
         Tensor: (n,) + ``output_size`` + (C,).

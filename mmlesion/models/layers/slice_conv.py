@@ -20,7 +20,7 @@ class SliceConv2d(nn.Conv2d):
 
     Args:
         *args: Those of ``Conv2d``.
-        num_slices (int): Slices of a sample.
+        num_slices: Slices of a sample.
         **kwargs: Those of ``Conv2d``.
 
     Raises:
@@ -37,7 +37,7 @@ class SliceConv2d(nn.Conv2d):
         """Exchange context between slices.
 
         Args:
-            x (Tensor): Features (n, num_slices, in_channels, h, w).
+            x: Features (n, num_slices, in_channels, h, w).
 
         Returns:
             Tensor: In the same shape.
@@ -48,7 +48,7 @@ class SliceConv2d(nn.Conv2d):
         """Mix the slices and convolve each.
 
         Args:
-            x (Tensor): Features (n * num_slices, in_channels, h, w).
+            x: Features (n * num_slices, in_channels, h, w).
 
         Returns:
             Tensor: (n * num_slices, out_channels, h', w').
@@ -64,8 +64,8 @@ def split_slices(x: Tensor, num_slices: int) -> Tensor:
     """Split the slices from the batch.
 
     Args:
-        x (Tensor): (n * num_slices, ...).
-        num_slices (int): Slices of a sample.
+        x: (n * num_slices, ...).
+        num_slices: Slices of a sample.
 
     Returns:
         Tensor: (n, num_slices, ...).
@@ -85,10 +85,10 @@ def pad_slices(x: Tensor, size: int, dim: int, zero_padding: bool) -> Tensor:
     """Pad slices at both ends of a stack.
 
     Args:
-        x (Tensor): Features with slices in one dimension.
-        size (int): Slices to add at each end.
-        dim (int): The dimension of the slices.
-        zero_padding (bool): Whether they are zeros; otherwise the outermost slice is repeated, so
+        x: Features with slices in one dimension.
+        size: Slices to add at each end.
+        dim: The dimension of the slices.
+        zero_padding: Whether they are zeros; otherwise the outermost slice is repeated, so
             that equal slices stay equal.
 
     Returns:

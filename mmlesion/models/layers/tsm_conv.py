@@ -24,9 +24,9 @@ class TSMConv(SliceConv2d):
 
     Args:
         *args: Those of ``Conv2d``.
-        num_slices (int): Slices of a sample.
-        n_fold (int): The divisor of the channels. Defaults to 8, as in the paper's offline network.
-        zero_padding (bool): Whether the outermost slices take zeros from beyond them, as in the
+        num_slices: Slices of a sample.
+        n_fold: The divisor of the channels. Defaults to 8, as in the paper's offline network.
+        zero_padding: Whether the outermost slices take zeros from beyond them, as in the
             paper. Defaults to False: they keep their own channels.
         **kwargs: Those of ``Conv2d``.
 
@@ -52,7 +52,7 @@ class TSMConv(SliceConv2d):
         """Shift the channels.
 
         Args:
-            x (Tensor): Features (n, num_slices, in_channels, h, w).
+            x: Features (n, num_slices, in_channels, h, w).
 
         Returns:
             Tensor: In the same shape.

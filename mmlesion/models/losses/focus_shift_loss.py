@@ -28,11 +28,11 @@ class FocusShiftLoss(nn.Module):
     is at least e, below which log(N) / N, and with it the loss, would decrease to zero.
 
     Args:
-        alpha (float): Weight of negatives. Defaults to 0.8.
-        gamma (float): Exponent that lowers the loss of easy negatives. Defaults to 5.
-        t_init (float): T at the first iteration. Defaults to 1.
-        t_final (float): T when training ends. Defaults to 30.
-        loss_weight (float): Of the whole. Defaults to 1.
+        alpha: Weight of negatives. Defaults to 0.8.
+        gamma: Exponent that lowers the loss of easy negatives. Defaults to 5.
+        t_init: T at the first iteration. Defaults to 1.
+        t_final: T when training ends. Defaults to 30.
+        loss_weight: Of the whole. Defaults to 1.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class FocusShiftLoss(nn.Module):
         """Compute the loss of all anchors of a batch.
 
         Args:
-            pred (Tensor): Scores (n, 1) before the sigmoid.
-            target (Tensor): Labels (n,) as in mmdet: 0 for a lesion, 1 for background.
-            weight (Tensor): (n,), zero for ignored anchors.
-            avg_factor (float, optional): Not used, as equation 3 has its own normalization; mmdet's
+            pred: Scores (n, 1) before the sigmoid.
+            target: Labels (n,) as in mmdet: 0 for a lesion, 1 for background.
+            weight: (n,), zero for ignored anchors.
+            avg_factor: Not used, as equation 3 has its own normalization; mmdet's
                 heads pass it to each loss.
 
         Returns:

@@ -20,9 +20,9 @@ class HardNegativeLoss(nn.Module):
     mmdet's ``OHEMSampler`` only supports RoI heads, from which it obtains the losses.
 
     Args:
-        num_drawn (int): Negatives of a batch that are drawn. Defaults to 1600.
-        num_hard (int): Those of them that count. Defaults to 4.
-        loss_weight (float): Of the whole. Defaults to 1.
+        num_drawn: Negatives of a batch that are drawn. Defaults to 1600.
+        num_hard: Those of them that count. Defaults to 4.
+        loss_weight: Of the whole. Defaults to 1.
     """
 
     def __init__(self, num_drawn: int = 1600, num_hard: int = 4, loss_weight: float = 1.0) -> None:
@@ -37,10 +37,10 @@ class HardNegativeLoss(nn.Module):
         """Compute the loss of the positives and the hard negatives of a batch.
 
         Args:
-            pred (Tensor): Scores (n, 1) before the sigmoid.
-            target (Tensor): Labels (n,) as in mmdet: 0 for a lesion, 1 for background.
-            weight (Tensor): (n,), zero for ignored anchors.
-            avg_factor (float, optional): Not used; mmdet's heads pass it to each loss.
+            pred: Scores (n, 1) before the sigmoid.
+            target: Labels (n,) as in mmdet: 0 for a lesion, 1 for background.
+            weight: (n,), zero for ignored anchors.
+            avg_factor: Not used; mmdet's heads pass it to each loss.
 
         Returns:
             Tensor: The loss, a scalar.

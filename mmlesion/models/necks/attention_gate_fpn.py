@@ -39,7 +39,7 @@ class AttentionGateFPN(FPN):
         """Build the pyramid.
 
         Args:
-            inputs (tuple[Tensor]): Features (N, C_i, H_i, W_i) of each level of the backbone.
+            inputs: Features (N, C_i, H_i, W_i) of each level of the backbone.
 
         Returns:
             tuple[Tensor]: ``num_outs`` levels (N, out_channels, H_i, W_i), the finest first.

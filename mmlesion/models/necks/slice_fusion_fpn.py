@@ -28,11 +28,11 @@ class SliceFusionFPN(BaseModule):
     once for all groups.
 
     Args:
-        in_channels (Sequence[int]): Channels of one group at each level, the finest first.
-        out_channels (int): Channels of the feature map. Defaults to 512.
-        num_groups (int): Number of groups, concatenated along the channels as in
+        in_channels: Channels of one group at each level, the finest first.
+        out_channels: Channels of the feature map. Defaults to 512.
+        num_groups: Number of groups, concatenated along the channels as in
             :class:`~mmlesion.models.GroupedSliceBackbone`. Defaults to 3.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Xavier
+        init_cfg: Initialization config. Defaults to Xavier
             initialization, as in FPN.
     """
 
@@ -57,7 +57,7 @@ class SliceFusionFPN(BaseModule):
         """Fuse levels and groups.
 
         Args:
-            inputs (tuple[Tensor]): Features (N, num_groups * C_i, h_i, w_i) of each level, the
+            inputs: Features (N, num_groups * C_i, h_i, w_i) of each level, the
                 finest first.
 
         Returns:

@@ -21,10 +21,10 @@ class SliceGroupFusion(BaseModule):
     alone in a detector without a pyramid. ElixirNet's rows with nine slices use it.
 
     Args:
-        in_channels (Sequence[int]): Channels of one group at each level of the backbone, which are
+        in_channels: Channels of one group at each level of the backbone, which are
             those of the output.
-        num_groups (int): Number of groups. Defaults to 3.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to Xavier
+        num_groups: Number of groups. Defaults to 3.
+        init_cfg: Initialization config. Defaults to Xavier
             initialization, as in FPN.
     """
 
@@ -46,7 +46,7 @@ class SliceGroupFusion(BaseModule):
         """Fuse each level.
 
         Args:
-            inputs (tuple[Tensor]): Features (N, num_groups * C_i, h_i, w_i) of each level.
+            inputs: Features (N, num_groups * C_i, h_i, w_i) of each level.
 
         Returns:
             tuple[Tensor]: Features (N, C_i, h_i, w_i) of each level.
@@ -72,7 +72,7 @@ class SliceGroupFusion(BaseModule):
         rounding, for less than half of their work. It is not for training: it has other weights.
 
         Args:
-            pyramid (nn.Module): The next part of the neck; mmdet's FPN and its subclasses can be
+            pyramid: The next part of the neck; mmdet's FPN and its subclasses can be
                 merged if no extra level takes the fused features themselves.
 
         Returns:

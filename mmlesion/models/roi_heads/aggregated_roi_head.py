@@ -30,17 +30,17 @@ class AggregatedRoIHead(StandardRoIHead):
     detection's score is the mean of both branches' probabilities.
 
     Args:
-        bbox_roi_extractor (dict): ``DiameterAlignedExtractor``.
-        bbox_head (dict): ``AggregatedBBoxHead``; its ``in_channels`` default to the output channels
+        bbox_roi_extractor: ``DiameterAlignedExtractor``.
+        bbox_head: ``AggregatedBBoxHead``; its ``in_channels`` default to the output channels
             of the extractor.
-        anchor_generator (dict): That of the RPN; its anchors determine the level of ground truth
+        anchor_generator: That of the RPN; its anchors determine the level of ground truth
             lesions that are added to the proposals. ``AggregatedRCNN3D`` sets it; defaults to the
             paper's for LUNA16.
-        score (str): The probability used as the score: 'mean' of both branches, 'rpn' or 'fprn',
+        score: The probability used as the score: 'mean' of both branches, 'rpn' or 'fprn',
             the columns of the paper's Table III. Defaults to 'mean'.
-        train_cfg (ConfigDict, optional): ``assigner`` and ``sampler`` of mmdet.
-        test_cfg (ConfigDict, optional): Not used; proposals are neither added nor moved.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        train_cfg: ``assigner`` and ``sampler`` of mmdet.
+        test_cfg: Not used; proposals are neither added nor moved.
+        init_cfg: Initialization config.
 
     Raises:
         OptionError: If ``score`` is none of these.
@@ -79,7 +79,7 @@ class AggregatedRoIHead(StandardRoIHead):
         """Return the level with the anchor nearest to each diameter, by their ratio.
 
         Args:
-            diameters (Tensor): (n,), voxels.
+            diameters: (n,), voxels.
 
         Returns:
             Tensor: Indices (n,) of the levels.
@@ -100,10 +100,10 @@ class AggregatedRoIHead(StandardRoIHead):
         """Compute the loss of sampled proposals.
 
         Args:
-            x (tuple[Tensor]): Levels (N, C, D, H, W) of the pyramid.
-            rpn_results_list (list[InstanceData]): ``bboxes`` (n, 4) and ``level`` (n,) of each
+            x: Levels (N, C, D, H, W) of the pyramid.
+            rpn_results_list: ``bboxes`` (n, 4) and ``level`` (n,) of each
                 volume's proposals.
-            batch_data_samples (list[DetDataSample]): With ``gt_instances``.
+            batch_data_samples: With ``gt_instances``.
 
         Returns:
             dict[str, Tensor]: ``loss_cls``.
@@ -145,10 +145,10 @@ class AggregatedRoIHead(StandardRoIHead):
         """Score proposals.
 
         Args:
-            x (tuple[Tensor]): Levels (N, C, D, H, W) of the pyramid.
-            rpn_results_list (list[InstanceData]): ``bboxes`` (n, 4) and ``level`` (n,) of each
+            x: Levels (N, C, D, H, W) of the pyramid.
+            rpn_results_list: ``bboxes`` (n, 4) and ``level`` (n,) of each
                 volume's proposals.
-            batch_data_samples (list[DetDataSample], optional): Not used.
+            batch_data_samples: Not used.
 
         Returns:
             Tensor: Scores (n,) of all volumes' proposals before the sigmoid.
@@ -167,11 +167,11 @@ class AggregatedRoIHead(StandardRoIHead):
         """Score proposals with both branches.
 
         Args:
-            x (tuple[Tensor]): Levels (N, C, D, H, W) of the pyramid.
-            batch_img_metas (list[dict]): Not used.
-            rpn_results_list (list[InstanceData]): Each volume's proposals.
-            rcnn_test_cfg (ConfigDict, optional): Not used.
-            rescale (bool): Not used; volumes are not resized on their way.
+            x: Levels (N, C, D, H, W) of the pyramid.
+            batch_img_metas: Not used.
+            rpn_results_list: Each volume's proposals.
+            rcnn_test_cfg: Not used.
+            rescale: Not used; volumes are not resized on their way.
 
         Returns:
             list[InstanceData]: The proposals, highest ``scores`` first, with ``rpn_scores`` and

@@ -27,8 +27,8 @@ class ExpertOutput(NamedTuple):
     """The predictions of an expert for the n proposals of an image.
 
     Args:
-        boxes (Tensor): (n, classes * 4) x1, y1, x2, y2, px.
-        scores (Tensor): (n, classes + 1) probabilities, the background's last.
+        boxes: (n, classes * 4) x1, y1, x2, y2, px.
+        scores: (n, classes + 1) probabilities, the background's last.
     """
 
     boxes: Tensor
@@ -44,18 +44,18 @@ class LENSRoIHead(StandardRoIHead):
     are pooled and merged by NMS.
 
     Args:
-        datasets (Sequence[str]): Names of the datasets, one expert each.
-        bbox_roi_extractor (dict): As in mmdet.
-        bbox_head (dict): Config of an expert, mmdet's ``BBoxHead``, on the features of
+        datasets: Names of the datasets, one expert each.
+        bbox_roi_extractor: As in mmdet.
+        bbox_head: Config of an expert, mmdet's ``BBoxHead``, on the features of
             ``shared_head``.
-        shared_head (dict): Encoder of regions that the experts share. Defaults to ``FCEncoder``,
+        shared_head: Encoder of regions that the experts share. Defaults to ``FCEncoder``,
             two fully connected layers.
-        train_cfg (ConfigDict, optional): ``assigner`` and ``sampler`` as in mmdet.
-        test_cfg (ConfigDict, optional): ``score_thr``, ``nms`` and ``max_per_img`` as in mmdet;
+        train_cfg: ``assigner`` and ``sampler`` as in mmdet.
+        test_cfg: ``score_thr``, ``nms`` and ``max_per_img`` as in mmdet;
             ``experts``, the names of those whose detections are pooled, by default all; and
             ``keep_experts``, whether every expert's own detections, each after NMS among its own,
             are put into each sample as ``expert_instances`` as well, by default not.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        init_cfg: Initialization config.
 
     Raises:
         UserError: If ``experts`` names an unknown dataset or none.
@@ -107,9 +107,9 @@ class LENSRoIHead(StandardRoIHead):
         """Run shared layers and experts.
 
         Args:
-            x (tuple[Tensor]): Feature maps (B, C, H, W) of each level.
-            rois (Tensor): Regions (n, 5): the image's index and x1, y1, x2, y2 in px.
-            experts (Sequence[str], optional): Which experts. Defaults to all.
+            x: Feature maps (B, C, H, W) of each level.
+            rois: Regions (n, 5): the image's index and x1, y1, x2, y2 in px.
+            experts: Which experts. Defaults to all.
 
         Returns:
             dict[str, Tensor]: ``cls_score`` (E, n, classes + 1), ``bbox_pred`` (E, n, classes * 4)
@@ -137,9 +137,9 @@ class LENSRoIHead(StandardRoIHead):
         """Compute the losses of the expert of the batch's dataset.
 
         Args:
-            x (tuple[Tensor]): Feature maps (N, C, H, W) of each level.
-            rpn_results_list (list[InstanceData]): Proposals of each image.
-            batch_data_samples (list[DetDataSample]): With ``dataset_name`` in the meta information.
+            x: Feature maps (N, C, H, W) of each level.
+            rpn_results_list: Proposals of each image.
+            batch_data_samples: With ``dataset_name`` in the meta information.
 
         Returns:
             dict[str, Tensor]: ``loss_cls``, ``acc`` and ``loss_bbox``.
@@ -182,11 +182,11 @@ class LENSRoIHead(StandardRoIHead):
         """Detect lesions.
 
         Args:
-            x (tuple[Tensor]): Feature maps (N, C, H, W) of each level.
-            rpn_results_list (list[InstanceData]): Proposals of each image.
-            batch_data_samples (list[DetDataSample]): With metainfo; ``expert_instances`` are added
+            x: Feature maps (N, C, H, W) of each level.
+            rpn_results_list: Proposals of each image.
+            batch_data_samples: With metainfo; ``expert_instances`` are added
                 to each if ``keep_experts``.
-            rescale (bool): Whether to return boxes of the original image. Defaults to False.
+            rescale: Whether to return boxes of the original image. Defaults to False.
 
         Returns:
             list[InstanceData]: ``bboxes`` (n, 4), ``scores``, ``labels`` and ``expert`` (n,), the

@@ -21,8 +21,8 @@ class RelationRoIHead(StandardRoIHead):
         """Run the box head.
 
         Args:
-            x (tuple[Tensor]): Feature maps (B, C, H, W) of each level.
-            rois (Tensor): Regions (N, 5), image after image: the image's index in the batch and the
+            x: Feature maps (B, C, H, W) of each level.
+            rois: Regions (N, 5), image after image: the image's index in the batch and the
                 corners (x1, y1, x2, y2) in px.
 
         Returns:
@@ -40,8 +40,8 @@ class RelationRoIHead(StandardRoIHead):
         """Run the box head on sampled regions and compute its losses, including the binary one.
 
         Args:
-            x (tuple[Tensor]): Feature maps (B, C, H, W) of each level.
-            sampling_results (list[SamplingResult]): Regions of each image.
+            x: Feature maps (B, C, H, W) of each level.
+            sampling_results: Regions of each image.
 
         Returns:
             dict: The results of the box head and its losses, ``loss_bbox``.

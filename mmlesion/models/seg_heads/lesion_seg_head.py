@@ -27,10 +27,10 @@ class UpsamplingStep(BaseModule):
     """Further top-down step: upsampling, addition of a skip connection, 3x3 convolution.
 
     Args:
-        in_channels (int): Channels of the coarser level.
-        out_channels (int): Channels of the skip connection and of the output.
-        attention (bool): Whether the coarser level gates the skip connection.
-        norm_cfg (dict, optional): Config of the normalization.
+        in_channels: Channels of the coarser level.
+        out_channels: Channels of the skip connection and of the output.
+        attention: Whether the coarser level gates the skip connection.
+        norm_cfg: Config of the normalization.
     """
 
     def __init__(
@@ -45,8 +45,8 @@ class UpsamplingStep(BaseModule):
         """Merge a level with the skip connection from the next finer one.
 
         Args:
-            coarser (Tensor): (N, in_channels, H / 2, W / 2).
-            skip (Tensor): (N, out_channels, H, W).
+            coarser: (N, in_channels, H / 2, W / 2).
+            skip: (N, out_channels, H, W).
 
         Returns:
             Tensor: (N, out_channels, H, W).
@@ -99,18 +99,18 @@ class LesionSegHead(BaseSemanticHead):
     of lesion px.
 
     Args:
-        in_channels (int): Channels of P2. Defaults to 256.
-        c1_channels (int, optional): Channels of C1; None for a backbone without C1. Defaults to 64.
-        image_channels (int): Channels of the image. Defaults to 3.
-        feat_channels (Sequence[int]): Channels at P1 and at the image's resolution.
-        attention (bool): Whether attention gates are on both skip connections, too.
+        in_channels: Channels of P2. Defaults to 256.
+        c1_channels: Channels of C1; None for a backbone without C1. Defaults to 64.
+        image_channels: Channels of the image. Defaults to 3.
+        feat_channels: Channels at P1 and at the image's resolution.
+        attention: Whether attention gates are on both skip connections, too.
             Defaults to False.
-        norm_cfg (dict, optional): Config of the normalization. Defaults to None.
-        ignore_index (int): Marks unknown px. Defaults to 255.
-        loss_seg (dict): Config of a sigmoid loss. Defaults to mmdet's FocalLoss with gamma 2 and,
+        norm_cfg: Config of the normalization. Defaults to None.
+        ignore_index: Marks unknown px. Defaults to 255.
+        loss_seg: Config of a sigmoid loss. Defaults to mmdet's FocalLoss with gamma 2 and,
             since px with a probability of 0.5 or more count as lesion, equal weights of both
             classes (alpha 0.5).
-        init_cfg (dict | list[dict], optional): Initialization config.
+        init_cfg: Initialization config.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class LesionSegHead(BaseSemanticHead):
         """Segment lesions.
 
         Args:
-            x (tuple[Tensor]): The images (N, image_channels, H, W), C1 (N, c1_channels, H / 2,
+            x: The images (N, image_channels, H, W), C1 (N, c1_channels, H / 2,
                 W / 2), None without ``c1_channels``, and P2 (N, in_channels, H / 4, W / 4).
 
         Returns:
@@ -177,8 +177,8 @@ class LesionSegHead(BaseSemanticHead):
         """Compute the loss against the dense masks.
 
         Args:
-            x (tuple[Tensor]): As for :meth:`forward`.
-            batch_data_samples (list[DetDataSample]): With ``gt_sem_seg.sem_seg`` (1, H, W): 1 in
+            x: As for :meth:`forward`.
+            batch_data_samples: With ``gt_sem_seg.sem_seg`` (1, H, W): 1 in
                 lesions, 0 outside, ``ignore_index`` where unknown.
 
         Returns:
@@ -206,9 +206,9 @@ class LesionSegHead(BaseSemanticHead):
         """Predict the probability of a lesion for each px.
 
         Args:
-            x (tuple[Tensor]): As for :meth:`forward`.
-            batch_img_metas (list[dict]): Meta information of each image.
-            rescale (bool): Whether to go back to the size of the original image, ``ori_shape``.
+            x: As for :meth:`forward`.
+            batch_img_metas: Meta information of each image.
+            rescale: Whether to go back to the size of the original image, ``ori_shape``.
 
         Returns:
             list[Tensor]: Probability map (1, H, W) of each image.

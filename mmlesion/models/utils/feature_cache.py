@@ -25,12 +25,12 @@ class FeatureCache:
     compared in full: features are those of the very same image.
 
     Args:
-        extract (callable): Computes of images (n, ...) their features, a tuple of (n, ...); those
+        extract: Computes of images (n, ...) their features, a tuple of (n, ...); those
             of an image must not depend on the others.
-        size (int): Most images whose features are kept from call to call.
+        size: Most images whose features are kept from call to call.
 
     Attributes:
-        computed (int): Images whose features were computed.
+        computed: Images whose features were computed.
     """
 
     def __init__(self, extract: Callable[[Tensor], Sequence[Tensor]], size: int) -> None:
@@ -82,7 +82,7 @@ def unique_images(images: Tensor) -> tuple[list[int], list[int]]:
     """Find equal images.
 
     Args:
-        images (Tensor): (n, ...).
+        images: (n, ...).
 
     Returns:
         tuple: Indices of the unique ones, the first of each in order, and for each of the n images

@@ -16,9 +16,9 @@ def label_segments(
     A segment is a connected part, diagonal neighbors included, of what exceeds the threshold.
 
     Args:
-        probability (Tensor): (H, W).
-        threshold (float): Defaults to 0.5.
-        padding (float): Added to each box on every side, px. Defaults to 0.
+        probability: (H, W).
+        threshold: Defaults to 0.5.
+        padding: Added to each box on every side, px. Defaults to 0.
 
     Returns:
         tuple[Tensor, Tensor]: Numbers (H, W), int32, from 1, and 0 outside all segments; and the
@@ -37,14 +37,14 @@ def label_segments(
     return torch.from_numpy(numbers).to(probability.device), corners
 
 
-def meet_segments(
+def overlap_with_segments(
     bboxes: torch.Tensor, segments: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Pair each detection with the segment whose box has the largest IoU with its own.
 
     Args:
-        bboxes (Tensor): (n, 4) detections.
-        segments (Tensor): (S, 4) boxes around the segments.
+        bboxes: (n, 4) detections.
+        segments: (S, 4) boxes around the segments.
 
     Returns:
         tuple[Tensor, Tensor]: (n,) IoU and (n,) number of the segment, both 0 where a detection

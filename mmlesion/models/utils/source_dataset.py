@@ -13,9 +13,9 @@ def batch_dataset(batch_data_samples: list[DetDataSample], datasets: Sequence[st
     """Find which dataset all samples of a batch are from.
 
     Args:
-        batch_data_samples (list[DetDataSample]): Samples with ``dataset_name`` in their meta
+        batch_data_samples: Samples with ``dataset_name`` in their meta
             information.
-        datasets (Sequence[str]): The datasets of the model.
+        datasets: The datasets of the model.
 
     Returns:
         str: The name of the dataset.

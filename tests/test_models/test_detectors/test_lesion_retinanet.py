@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 
 from mmlesion.models.detectors.lesion_retinanet import calibrate, calibrated_scores
-from mmlesion.models.utils import label_segments, meet_segments
+from mmlesion.models.utils import label_segments, overlap_with_segments
 from mmlesion.structures import shares_in_boxes
 from mmlesion.utils import UserError
 
@@ -148,7 +148,7 @@ def test_calibration_on_and_off(ori, rescale, padding):
     for sample in (plain, calibrated):
         assert torch.equal(sample.pred_sem_seg.segments[0], numbers)
         found = sample.pred_instances
-        met = meet_segments(found.bboxes, segments)[1]
+        met = overlap_with_segments(found.bboxes, segments)[1]
         held = shares_in_boxes(numbers.numpy(), met.numpy(), found.bboxes.numpy())
         expected = torch.where(torch.from_numpy(held >= 0.5), met, 0)
         assert torch.equal(found.segment_ids, expected)

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from mmlesion.models.utils import label_segments, meet_segments
+from mmlesion.models.utils import label_segments, overlap_with_segments
 
 
 def test_boxes_around_segments():
@@ -36,10 +36,10 @@ def test_boxes_against_scipy():
 def test_a_detection_meets_the_segment_of_the_largest_iou():
     segments = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [21, 1, 29, 9]])
     bboxes = torch.tensor([[5.0, 0, 15, 10], [20, 0, 30, 11], [10, 0, 20, 10], [21, 1, 29, 10]])
-    ious, numbers = meet_segments(bboxes, segments)
+    ious, numbers = overlap_with_segments(bboxes, segments)
     assert numbers.tolist() == [1, 2, 0, 3], 'boxes that only touch do not meet'
     np.testing.assert_allclose(ious, [50 / 150, 100 / 110, 0, 64 / 72], rtol=1e-6)
     for detections in (0, 2):
-        ious, numbers = meet_segments(bboxes[:detections], torch.zeros(0, 4))
+        ious, numbers = overlap_with_segments(bboxes[:detections], torch.zeros(0, 4))
         assert ious.tolist() == numbers.tolist() == [0] * detections
-    assert meet_segments(bboxes[:0], segments)[1].shape == (0,)
+    assert overlap_with_segments(bboxes[:0], segments)[1].shape == (0,)

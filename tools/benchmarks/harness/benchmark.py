@@ -18,11 +18,11 @@ class BenchmarkParser(argparse.ArgumentParser):
     """Parser with the options that benchmarks have in common.
 
     Args:
-        description (str): What is timed.
-        drawn (str, optional): What is drawn at random. Without it there is no ``--seed``.
-        runs (int, optional): Default of ``--runs``. Without it there are no ``--runs``,
+        description: What is timed.
+        drawn: What is drawn at random. Without it there is no ``--seed``.
+        runs: Default of ``--runs``. Without it there are no ``--runs``,
             ``--warmup`` and ``--device``.
-        warmup (int): Default of ``--warmup``.
+        warmup: Default of ``--warmup``.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class BenchmarkParser(argparse.ArgumentParser):
         """Measure what the command line asks for; print the figures and write them to ``--out``.
 
         Args:
-            measure (callable): Takes the options and returns figures that JSON can hold.
-            show (callable, optional): Makes a text of the figures. Defaults to JSON.
+            measure: Takes the options and returns figures that JSON can hold.
+            show: Makes a text of the figures. Defaults to JSON.
 
         Raises:
             UserError: If an option cannot be used.
@@ -113,8 +113,8 @@ def format_table(
     """Lay figures out as lines of text.
 
     Args:
-        rows (Iterable[dict]): The figures of each row.
-        columns (dict[str, callable]): By heading what a row shows there. The first column is
+        rows: The figures of each row.
+        columns: By heading what a row shows there. The first column is
             aligned to the left, the others to the right.
 
     Returns:

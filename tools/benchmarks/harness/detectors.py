@@ -30,11 +30,11 @@ def build_detector(
     """Build a detector for inference, with random weights if there is no checkpoint.
 
     Args:
-        cfg (Config): A config with ``model``; weights of ImageNet, which it may name, are not
+        cfg: A config with ``model``; weights of ImageNet, which it may name, are not
             loaded.
-        checkpoint (str | Path, optional): A checkpoint. Defaults to None.
-        seed (int): Of random weights.
-        device (str): Where to put it.
+        checkpoint: A checkpoint. Defaults to None.
+        seed: Of random weights.
+        device: Where to put it.
 
     Returns:
         BaseDetector: The detector, in evaluation mode.
@@ -53,7 +53,7 @@ def without_pretrained(cfg: Any) -> Any:
     """Remove weights to download from a model's config; modules are then randomly initialized.
 
     Args:
-        cfg (ConfigDict | list | object): The config, or a part of it.
+        cfg: The config, or a part of it.
 
     Returns:
         ConfigDict | list | object: A copy with ``init_cfg=None`` where its type was 'Pretrained'.
@@ -74,10 +74,10 @@ def random_image(
     """Draw an image with values between -1 and 1, as a detector's backbone takes it.
 
     Args:
-        size (int): Its side, px.
-        seed (int): Of its values.
-        device (str): Where to put it.
-        channels (int): Its channels.
+        size: Its side, px.
+        seed: Of its values.
+        device: Where to put it.
+        channels: Its channels.
 
     Returns:
         tuple: Image (1, channels, size, size) and the meta information of its sample.
@@ -98,8 +98,8 @@ def gigamacs(model: nn.Module, image: Tensor) -> float:
     """Count a network's multiply-adds, without post-processing, in thousand millions.
 
     Args:
-        model (nn.Module): A detector.
-        image (Tensor): (1, C, H, W).
+        model: A detector.
+        image: (1, C, H, W).
     """
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
@@ -112,9 +112,9 @@ def time_detection(model: BaseDetector, image: Tensor, meta: dict[str, Any]) -> 
     """Run a detector once.
 
     Args:
-        model (BaseDetector): The detector.
-        image (Tensor): (1, C, H, W).
-        meta (dict): Meta information of its sample.
+        model: The detector.
+        image: (1, C, H, W).
+        meta: Meta information of its sample.
     """
     samples = [DetDataSample(metainfo=meta)]
     return time_call(model.predict, image, samples, device=image.device)[1]
@@ -127,10 +127,10 @@ def best_proposals(
     """Return the best ``count`` proposals that a two-stage detector's RPN finds.
 
     Args:
-        model (TwoStageDetector): The detector.
-        image (Tensor): (1, C, H, W).
-        meta (dict): Meta information of its sample.
-        count (int): How many at most.
+        model: The detector.
+        image: (1, C, H, W).
+        meta: Meta information of its sample.
+        count: How many at most.
     """
     # The RPN's own settings but for the number, which NMS keeps in descending order of score.
     test_cfg = ConfigDict(model.rpn_head.test_cfg, max_per_img=count)
@@ -149,10 +149,10 @@ def time_two_stage(
     """Run a two-stage detector once, as its ``predict`` does.
 
     Args:
-        model (TwoStageDetector): The detector.
-        image (Tensor): (1, C, H, W).
-        meta (dict): Meta information of its sample.
-        regions (InstanceData, optional): Input of the RoI head, the best first: as many of these
+        model: The detector.
+        image: (1, C, H, W).
+        meta: Meta information of its sample.
+        regions: Input of the RoI head, the best first: as many of these
             as the RPN has found proposals. Defaults to the proposals themselves.
 
     Returns:

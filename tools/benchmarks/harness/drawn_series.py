@@ -15,9 +15,9 @@ class KeySlice(NamedTuple):
     """A key slice of a series 001.png and on.
 
     Args:
-        folder (Path): Its series.
-        number (int): Its number there.
-        last (int): The number of the last slice; the first is 1.
+        folder: Its series.
+        number: Its number there.
+        last: The number of the last slice; the first is 1.
     """
 
     folder: Path
@@ -43,11 +43,11 @@ def write_series(folder: Path, count: int, num_slices: int, size: int, seed: int
     """Draw series: an ellipse of tissue with noise in air.
 
     Args:
-        folder (Path): Where the folders of the series go.
-        count (int): Series.
-        num_slices (int): Of each.
-        size (int): Side of a slice, px.
-        seed (int): Of the noise.
+        folder: Where the folders of the series go.
+        count: Series.
+        num_slices: Of each.
+        size: Side of a slice, px.
+        seed: Of the noise.
     """
     drawn = np.random.default_rng(seed)
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]

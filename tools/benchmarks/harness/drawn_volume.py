@@ -22,7 +22,7 @@ def read_or_draw_volume(args: argparse.Namespace) -> sitk.Image:
     """Read the CT that is given, or draw noise, with as many slices as asked for.
 
     Args:
-        args (Namespace): Of :func:`add_volume_options`, and ``seed`` of the noise.
+        args: Of :func:`add_volume_options`, and ``seed`` of the noise.
 
     Returns:
         sitk.Image: int16 HU.

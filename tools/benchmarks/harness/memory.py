@@ -27,10 +27,10 @@ class PeakMemory:
     """The most memory that is added while a block runs.
 
     Args:
-        device (str): A GPU's allocations are its own count; a processor's are sampled.
+        device: A GPU's allocations are its own count; a processor's are sampled.
 
     Attributes:
-        mib (float): When the block has ended, MiB.
+        mib: When the block has ended, MiB.
     """
 
     def __init__(self, device: str) -> None:

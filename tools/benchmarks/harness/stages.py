@@ -20,12 +20,12 @@ class StageClock:
     thread does beside the one that runs the clock is no part of the time that this one takes.
 
     Args:
-        wait (callable): Called before each reading, to wait for a GPU. Defaults to nothing.
+        wait: Called before each reading, to wait for a GPU. Defaults to nothing.
 
     Attributes:
-        seconds (dict): By (stage, whether it is the clock's own thread).
-        calls (dict): As ``seconds``.
-        total (float): Seconds of the block.
+        seconds: By (stage, whether it is the clock's own thread).
+        calls: As ``seconds``.
+        total: Seconds of the block.
     """
 
     def __init__(self, wait: Callable[[], Any] = lambda: None) -> None:
@@ -40,9 +40,9 @@ class StageClock:
         """Time an attribute of an object, class or module as a stage.
 
         Args:
-            stage (str): Its name in the table.
-            owner (object): What has the attribute.
-            name (str): The function's name there.
+            stage: Its name in the table.
+            owner: What has the attribute.
+            name: The function's name there.
         """
         self._targets.append((owner, name, stage))
 
@@ -50,8 +50,8 @@ class StageClock:
         """Time a function as a stage wherever a loaded module has it by a name of its own.
 
         Args:
-            stage (str): Its name in the table.
-            function (callable): A function of a module.
+            stage: Its name in the table.
+            function: A function of a module.
         """
         name = function.__name__
         for module in list(sys.modules.values()):

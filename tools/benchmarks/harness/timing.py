@@ -17,8 +17,8 @@ class Seconds(NamedTuple):
     """Duration of a call.
 
     Args:
-        wall (float): Seconds by the clock on the wall.
-        processor (float): Seconds of all threads of this process on the processor, which other work
+        wall: Seconds by the clock on the wall.
+        processor: Seconds of all threads of this process on the processor, which other work
             on the machine does not count into. On a GPU they are not what it costs.
     """
 
@@ -33,9 +33,9 @@ def time_call(function: Callable, *args: Any, device: Any = 'cpu') -> tuple[Any,
     """Call a function and measure how long it takes.
 
     Args:
-        function (callable): What to call.
+        function: What to call.
         *args: Its arguments.
-        device (str | torch.device): Where it computes; a GPU is waited for.
+        device: Where it computes; a GPU is waited for.
 
     Returns:
         tuple: Its result, and :class:`Seconds`.
@@ -66,8 +66,8 @@ class Rounds(list[dict[str, Any]]):
         """Return the median over rounds of a number of what ``name`` returned.
 
         Args:
-            name (str): Name of a function.
-            value (callable, optional): Takes the number from what the function returned. Defaults
+            name: Name of a function.
+            value: Takes the number from what the function returned. Defaults
                 to that itself.
         """
         return statistics.median(value(results[name]) for results in self)
@@ -78,9 +78,9 @@ class Rounds(list[dict[str, Any]]):
         """Return the median over rounds of a number of ``name`` over that of ``reference``.
 
         Args:
-            name (str): Name of a function.
-            reference (str): Name of the one to compare it with.
-            value (callable, optional): As for :meth:`median`.
+            name: Name of a function.
+            reference: Name of the one to compare it with.
+            value: As for :meth:`median`.
         """
         # The median of ratios, and not the ratio of medians: what slows a round slows both.
         return statistics.median(value(r[name]) / value(r[reference]) for r in self)
@@ -89,8 +89,8 @@ class Rounds(list[dict[str, Any]]):
         """Return the median seconds of each of :data:`PARTS` of a two-stage detector.
 
         Args:
-            name (str): Name of a function that returns :class:`Seconds` by part.
-            clock (str): ``'wall'`` or ``'processor'``.
+            name: Name of a function that returns :class:`Seconds` by part.
+            clock: ``'wall'`` or ``'processor'``.
         """
         return {part: self.median(name, _seconds_of(part, clock)) for part in PARTS}
 
@@ -98,8 +98,8 @@ class Rounds(list[dict[str, Any]]):
         """Return the median ratios of the ``total`` of two detectors, ``wall`` and ``processor``.
 
         Args:
-            name (str): As for :meth:`part_medians`.
-            reference (str): Name of the one to compare it with.
+            name: As for :meth:`part_medians`.
+            reference: Name of the one to compare it with.
         """
         ratios = {}
         for clock in Seconds._fields:
@@ -119,9 +119,9 @@ def interleave(functions: Mapping[str, Callable[[], Any]], runs: int, warmup: in
     the same round are compared.
 
     Args:
-        functions (dict[str, callable]): By name, without arguments.
-        runs (int): Rounds that are returned.
-        warmup (int): Rounds before them that are not.
+        functions: By name, without arguments.
+        runs: Rounds that are returned.
+        warmup: Rounds before them that are not.
 
     Returns:
         Rounds: Those after the warm-up.

@@ -135,8 +135,8 @@ def draw_trunk(rng: np.random.Generator, scale: float) -> Trunk:
     """Draw a patient's anatomy.
 
     Args:
-        rng (numpy.random.Generator): Source of chance.
-        scale (float): Size of the trunk against an adult's, in all three directions.
+        rng: Source of chance.
+        scale: Size of the trunk against an adult's, in all three directions.
     """
     build = scale * rng.uniform([0.9, 0.88, 1.0], [1.06, 1.04, 1.0])
     organs: list[Organ | Rib] = [_vary(rng, organ, build) for organ in _ORGANS]

@@ -65,16 +65,16 @@ def make_deeplesion_phantom(
     is; a patient stays the same when others are added to another split or after it.
 
     Args:
-        out (str | Path): Folder to make; it appears when all is written.
-        patients (tuple[int]): Patients of the training, validation and test split.
-        seed (int): Of everything.
-        context_mm (float): Height of the slices kept above and below each key slice. DeepLesion
+        out: Folder to make; it appears when all is written.
+        patients: Patients of the training, validation and test split.
+        seed: Of everything.
+        context_mm: Height of the slices kept above and below each key slice. DeepLesion
             has 30 mm.
-        noisy (float): Chance of each level of the training split to get one more row, with a wrong
+        noisy: Chance of each level of the training split to get one more row, with a wrong
             box and marked ``Possibly_noisy``.
-        workers (int): Processes.
-        overwrite (bool): Whether to replace an existing folder that is not empty.
-        options (PatientOptions, optional): Image size, lesions, intervals.
+        workers: Processes.
+        overwrite: Whether to replace an existing folder that is not empty.
+        options: Image size, lesions, intervals.
 
     Raises:
         UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.

@@ -38,13 +38,13 @@ def make_kits19_phantom(
     options give the same volumes, whatever ``workers`` is.
 
     Args:
-        out (str | Path): Folder to make; it appears when all is written.
-        cases (tuple[int]): Cases with a segmentation and, after them, without one, as KiTS19's
+        out: Folder to make; it appears when all is written.
+        cases: Cases with a segmentation and, after them, without one, as KiTS19's
             test cases are published.
-        seed (int): Of everything.
-        workers (int): Processes.
-        overwrite (bool): Whether to replace an existing folder that is not empty.
-        options (PatientOptions, optional): Image size, lesion sizes, intervals. Which lesions there
+        seed: Of everything.
+        workers: Processes.
+        overwrite: Whether to replace an existing folder that is not empty.
+        options: Image size, lesion sizes, intervals. Which lesions there
             are, and how many scans of a patient, is KiTS19's.
 
     Raises:

@@ -43,14 +43,14 @@ def write_cases(
     """Write cases of one patient each, those with a segmentation first.
 
     Args:
-        write_case (Callable): Takes a case's number, and by keyword ``root``, ``seed``,
+        write_case: Takes a case's number, and by keyword ``root``, ``seed``,
             ``segmented`` (how many cases have a segmentation) and ``options``.
-        out (str | Path): Folder to make; it appears when all is written.
-        cases (Sequence[int]): Cases with a segmentation and without.
-        seed (int): Of everything.
-        workers (int): Processes.
-        overwrite (bool): Whether to replace an existing folder that is not empty.
-        options (PatientOptions): Of each patient.
+        out: Folder to make; it appears when all is written.
+        cases: Cases with a segmentation and without.
+        seed: Of everything.
+        workers: Processes.
+        overwrite: Whether to replace an existing folder that is not empty.
+        options: Of each patient.
 
     Raises:
         UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.

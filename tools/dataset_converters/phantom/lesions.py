@@ -27,14 +27,14 @@ class LesionType:
     """Appearance of one of DeepLesion's eight coarse lesion types.
 
     Attributes:
-        name (str): DeepLesion's name of the type.
-        share (float): How often it is drawn.
-        hosts (tuple[str]): Organs that it lies in.
-        hu (tuple[float]): Range of its HU.
-        edge (float): Width of its border in mm.
-        lobing (float): Largest ripple of its outline, relative to its radius.
-        rim (float): HU of its outer quarter above its inside.
-        window (tuple[float]): The display window, HU from and to.
+        name: DeepLesion's name of the type.
+        share: How often it is drawn.
+        hosts: Organs that it lies in.
+        hu: Range of its HU.
+        edge: Width of its border in mm.
+        lobing: Largest ripple of its outline, relative to its radius.
+        rim: HU of its outer quarter above its inside.
+        window: The display window, HU from and to.
     """
 
     name: str
@@ -64,11 +64,11 @@ class Profile:
     """Appearance of a lesion or a vessel in a single slice, which does not distinguish the two.
 
     Attributes:
-        type (int): DeepLesion's coarse lesion type, 1 to 8.
-        diameters (tuple[float]): The ellipse's diameters in mm along its first and second axis.
-        angle (float): Of the first axis against the image's x axis, radians.
-        lobes (Lobes): Ripple of the outline.
-        hu (float): Inside.
+        type: DeepLesion's coarse lesion type, 1 to 8.
+        diameters: The ellipse's diameters in mm along its first and second axis.
+        angle: Of the first axis against the image's x axis, radians.
+        lobes: Ripple of the outline.
+        hu: Inside.
     """
 
     type: int
@@ -97,11 +97,11 @@ class Lesion:
     """A finding that is compact in z: its section shrinks on both sides of the center slice.
 
     Attributes:
-        profile (Profile): The section through the center.
-        center (tuple[float]): x, y, z in mm.
-        depth (float): Half its length in z, mm.
-        annotated (bool): Whether the benchmark's file lists it.
-        number (int): The same for the same lesion in all studies of a patient.
+        profile: The section through the center.
+        center: x, y, z in mm.
+        depth: Half its length in z, mm.
+        annotated: Whether the benchmark's file lists it.
+        number: The same for the same lesion in all studies of a patient.
     """
 
     profile: Profile
@@ -122,11 +122,11 @@ class Vessel:
     """A finding that continues through the volume, winding obliquely to the slices.
 
     Attributes:
-        profile (Profile): The section in every slice.
-        center (tuple[float]): x, y, z in mm of the section that resembles a lesion.
-        slope (tuple[float]): dx/dz and dy/dz there, mm of shift per mm of height.
-        swing (float): The largest shift in mm that the winding reaches.
-        length (float): mm above and below the center at which the vessel ends.
+        profile: The section in every slice.
+        center: x, y, z in mm of the section that resembles a lesion.
+        slope: dx/dz and dy/dz there, mm of shift per mm of height.
+        swing: The largest shift in mm that the winding reaches.
+        length: mm above and below the center at which the vessel ends.
     """
 
     profile: Profile
@@ -155,10 +155,10 @@ def sample_extents(
     is shrunk to 0.3 of its side, shape kept.
 
     Args:
-        rng (numpy.random.Generator): Source of chance.
-        count (int): How many.
-        size (int): Side of the image, px.
-        scale (float): Factor on all extents.
+        rng: Source of chance.
+        count: How many.
+        size: Side of the image, px.
+        scale: Factor on all extents.
 
     Returns:
         ndarray: (count, 2) width and height in px.
@@ -218,8 +218,8 @@ def recist(profile: Profile, center: np.ndarray) -> np.ndarray:
     """Return the eight RECIST coordinates of a section: the long diameter, then the short one.
 
     Args:
-        profile (Profile): The section, in any unit.
-        center (ndarray): x, y in the same unit.
+        profile: The section, in any unit.
+        center: x, y in the same unit.
 
     Returns:
         ndarray: x1, y1, ..., x4, y4.

@@ -37,13 +37,13 @@ def make_lits_phantom(
     whatever ``workers`` is.
 
     Args:
-        out (str | Path): Folder to make; it appears when all is written.
-        cases (tuple[int]): Cases with a segmentation and, after them, without one, which are named
+        out: Folder to make; it appears when all is written.
+        cases: Cases with a segmentation and, after them, without one, which are named
             ``test-volume-<n>.nii``.
-        seed (int): Of everything.
-        workers (int): Processes.
-        overwrite (bool): Whether to replace an existing folder that is not empty.
-        options (PatientOptions, optional): Image size, lesion sizes, intervals. Which lesions there
+        seed: Of everything.
+        workers: Processes.
+        overwrite: Whether to replace an existing folder that is not empty.
+        options: Image size, lesion sizes, intervals. Which lesions there
             are, and how many scans of a patient, is LiTS'.
 
     Raises:
@@ -87,9 +87,9 @@ def upright_image(array: np.ndarray, study: Study, last: int) -> sitk.Image:
     """Return an image of a (z, y, x) array whose slices run from inferior to superior.
 
     Args:
-        array (ndarray): Of consecutive slices, as :func:`render` makes it.
-        study (Study): Of these slices.
-        last (int): Number of the lowest, 0-based.
+        array: Of consecutive slices, as :func:`render` makes it.
+        study: Of these slices.
+        last: Number of the lowest, 0-based.
 
     Returns:
         sitk.Image: Its voxel axes run to the left, to posterior and to superior.

@@ -90,13 +90,13 @@ def make_luna16_phantom(
     The same ``seed`` and options give the same bytes, whatever ``workers`` is.
 
     Args:
-        out (str | Path): Folder to make; it appears when all is written.
-        scans (tuple[int]): Scans with nodules and without; both are dealt out to the ten subsets.
+        out: Folder to make; it appears when all is written.
+        scans: Scans with nodules and without; both are dealt out to the ten subsets.
             A third of LUNA16's has none.
-        seed (int): Of everything.
-        workers (int): Processes.
-        overwrite (bool): Whether to replace an existing folder that is not empty.
-        options (PatientOptions, optional): Image size, slice intervals and more. Defaults to None,
+        seed: Of everything.
+        workers: Processes.
+        overwrite: Whether to replace an existing folder that is not empty.
+        options: Image size, slice intervals and more. Defaults to None,
             ``LUNA16_OPTIONS``.
 
     Raises:

@@ -61,12 +61,12 @@ def make_nih_ln_phantom(
     The same ``seed`` and options give the same bytes, whatever ``workers`` is.
 
     Args:
-        out (str | Path): Folder to make; it appears when all is written.
-        patients (tuple[int]): Patients ``ABD_LYMPH_*`` and ``MED_LYMPH_*``.
-        seed (int): Of everything.
-        workers (int): Processes.
-        overwrite (bool): Whether to replace an existing folder that is not empty.
-        options (PatientOptions, optional): Image size, lesion sizes, intervals. The kinds of
+        out: Folder to make; it appears when all is written.
+        patients: Patients ``ABD_LYMPH_*`` and ``MED_LYMPH_*``.
+        seed: Of everything.
+        workers: Processes.
+        overwrite: Whether to replace an existing folder that is not empty.
+        options: Image size, lesion sizes, intervals. The kinds of
             lesions and the number of scans per patient are those of NIH-LN.
 
     Raises:
@@ -110,10 +110,10 @@ def write_dicom(folder: Path, image: sitk.Image, uid: str, patient: str) -> None
     """Write a volume as a DICOM series.
 
     Args:
-        folder (Path): To make, for ``000000.dcm`` and so on.
-        image (sitk.Image): HU; its axes run to the left, to posterior and to superior.
-        uid (str): Of the series; study, frame and slices have longer ones.
-        patient (str): The patient's id.
+        folder: To make, for ``000000.dcm`` and so on.
+        image: HU; its axes run to the left, to posterior and to superior.
+        uid: Of the series; study, frame and slices have longer ones.
+        patient: The patient's id.
     """
     folder.mkdir(parents=True)
     writer = sitk.ImageFileWriter()

@@ -45,17 +45,17 @@ class PatientOptions:
     """Options of the patients.
 
     Attributes:
-        size (int): Rows and columns of a slice, px.
-        lesion_scale (float): Factor on DeepLesion's distribution of lesion sizes.
-        slice_intervals (tuple[float]): mm, drawn from with equal chances.
-        lesion_types (tuple[int]): DeepLesion's coarse types that occur.
-        sites (tuple[int]): Fewest and most levels with lesions.
-        lesions_per_site (tuple[float]): Chances of 1, 2, ... annotated lesions at a level.
-        vessels_per_lesion (float): Look-alike vessels at a level beside one for each lesion, mean.
-        unannotated (float): Chance that a level has one more lesion that is not annotated.
-        studies (tuple[float]): Chances of 1, 2, ... studies.
-        at_end (float): Chance that a scan begins, or ends, at its first, or last, level.
-        noise (float): Standard deviation of the scanner's noise, HU.
+        size: Rows and columns of a slice, px.
+        lesion_scale: Factor on DeepLesion's distribution of lesion sizes.
+        slice_intervals: mm, drawn from with equal chances.
+        lesion_types: DeepLesion's coarse types that occur.
+        sites: Fewest and most levels with lesions.
+        lesions_per_site: Chances of 1, 2, ... annotated lesions at a level.
+        vessels_per_lesion: Look-alike vessels at a level beside one for each lesion, mean.
+        unannotated: Chance that a level has one more lesion that is not annotated.
+        studies: Chances of 1, 2, ... studies.
+        at_end: Chance that a scan begins, or ends, at its first, or last, level.
+        noise: Standard deviation of the scanner's noise, HU.
     """
 
     size: int = 256
@@ -118,13 +118,13 @@ class Study:
     """One scan of a patient.
 
     Attributes:
-        spacing (float): In-plane mm per pixel.
-        interval (float): mm between slices.
-        top (float): Height of the first slice, mm.
-        num_slices (int): How many the scan has.
-        origin (tuple[float]): x, y in mm of pixel (0, 0).
-        sites (tuple[Site]): At this study's size, each on a slice.
-        seed (numpy.random.SeedSequence): Of noise and texture.
+        spacing: In-plane mm per pixel.
+        interval: mm between slices.
+        top: Height of the first slice, mm.
+        num_slices: How many the scan has.
+        origin: x, y in mm of pixel (0, 0).
+        sites: At this study's size, each on a slice.
+        seed: Of noise and texture.
     """
 
     spacing: float
@@ -159,8 +159,8 @@ def draw_patient(seed: np.random.SeedSequence, options: PatientOptions) -> Patie
     """Draw a patient; the same seed gives the same patient.
 
     Args:
-        seed (numpy.random.SeedSequence): Source of chance.
-        options (PatientOptions): Options of the patients.
+        seed: Source of chance.
+        options: Options of the patients.
     """
     seeds = seed.spawn(1 + len(options.studies))
     rng = np.random.default_rng(seeds[0])
@@ -207,10 +207,10 @@ def slices_around(
     """Return the first and last slice, 0-based, around organs and all findings of a scan.
 
     Args:
-        patient (Patient): The patient.
-        study (Study): One of its scans.
-        names (Sequence[str]): Of the organs.
-        margin (float): mm above and below.
+        patient: The patient.
+        study: One of its scans.
+        names: Of the organs.
+        margin: mm above and below.
     """
     organs = patient.trunk.named(names)
     ends = [site.z for site in study.sites]

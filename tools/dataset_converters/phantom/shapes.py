@@ -17,10 +17,10 @@ class Grid:
     """Position of the voxels of a stack of axial slices in the patient.
 
     Attributes:
-        size (int): Rows and columns of a slice, px.
-        spacing (float): In-plane mm per pixel.
-        origin (tuple[float]): x, y in mm of the center of pixel (0, 0).
-        z (ndarray): (n,) height of each slice in mm, growing from superior to inferior.
+        size: Rows and columns of a slice, px.
+        spacing: In-plane mm per pixel.
+        origin: x, y in mm of the center of pixel (0, 0).
+        z: (n,) height of each slice in mm, growing from superior to inferior.
     """
 
     size: int
@@ -82,10 +82,10 @@ def coverage(grid: Grid, section: Section, edge: float, lobes: Lobes | None = No
     """Return the fraction of each voxel covered by a shape, in the shape's bounding box.
 
     Args:
-        grid (Grid): The slices, n of them.
-        section (Section): What they cut of the shape.
-        edge (float): Width in mm over which the cover falls from 1 to 0, half of it outside.
-        lobes (Lobes, optional): Ripple of the outline.
+        grid: The slices, n of them.
+        section: What they cut of the shape.
+        edge: Width in mm over which the cover falls from 1 to 0, half of it outside.
+        lobes: Ripple of the outline.
 
     Returns:
         Cover | None: In the shape's bounding box; None where the shape lies outside the grid.

@@ -13,9 +13,9 @@ def study_image(patient: Patient, study: Study, options: PatientOptions) -> sitk
     """Render all slices of a study.
 
     Args:
-        patient (Patient): Whose study it is.
-        study (Study): One of the patient's.
-        options (PatientOptions): Those that the patient was drawn with.
+        patient: Whose study it is.
+        study: One of the patient's.
+        options: Those that the patient was drawn with.
 
     Returns:
         sitk.Image: HU, with spacing and origin in mm of the phantom's world.

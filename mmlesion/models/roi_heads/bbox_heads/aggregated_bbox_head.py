@@ -15,11 +15,11 @@ class AggregatedBBoxHead(BaseModule):
     are not regressed again.
 
     Args:
-        in_channels (int): Of all levels of the pyramid together. ``AggregatedRoIHead`` gives those
+        in_channels: Of all levels of the pyramid together. ``AggregatedRoIHead`` gives those
             of its extractor where a config names none.
-        fc_out_channels (int): Channels of the hidden layer. Defaults to 256.
-        loss_cls (dict): Loss of one score, by a sigmoid. Defaults to cross-entropy.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        fc_out_channels: Channels of the hidden layer. Defaults to 256.
+        loss_cls: Loss of one score, by a sigmoid. Defaults to cross-entropy.
+        init_cfg: Initialization config.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class AggregatedBBoxHead(BaseModule):
         """Classify regions.
 
         Args:
-            x (Tensor): Features (n, in_channels).
+            x: Features (n, in_channels).
 
         Returns:
             tuple: Scores (n, 1) before the sigmoid, and None, as there is no regression.
@@ -55,8 +55,8 @@ class AggregatedBBoxHead(BaseModule):
         """Compute the loss.
 
         Args:
-            cls_score (Tensor): Scores (n, 1) before the sigmoid.
-            labels (Tensor): (n,) as mmdet has them: 0 of a lesion, 1 of background.
+            cls_score: Scores (n, 1) before the sigmoid.
+            labels: (n,) as mmdet has them: 0 of a lesion, 1 of background.
 
         Returns:
             Tensor: The loss, a scalar.

@@ -27,12 +27,12 @@ class RegionOutputs(NamedTuple):
     """The predictions of :class:`RelationBBoxHead` for N regions.
 
     Args:
-        cls_score (Tensor | None): Scores (N, num_classes + 1).
-        bbox_pred (Tensor | None): Box deltas (N, 4 * num_classes), or (N, 4) if they are
+        cls_score: Scores (N, num_classes + 1).
+        bbox_pred: Box deltas (N, 4 * num_classes), or (N, 4) if they are
             class-agnostic.
-        binary_score (Tensor | None): Scores (N, 2), first lesion, then background; None without
+        binary_score: Scores (N, 2), first lesion, then background; None without
             relation transfer.
-        relations (list[Tensor] | None): E (n, n) of each image; None if there are none.
+        relations: E (n, n) of each image; None if there are none.
     """
 
     cls_score: Tensor | None
@@ -55,17 +55,17 @@ class RelationBBoxHead(BBoxHead):
     encoder that accepts them. Use it in a :class:`RelationRoIHead`.
 
     Args:
-        encoder (dict): Encoder of regions, ``ALBEncoder`` or ``FCEncoder``.
-        relation_transfer (dict, optional): ``RelationTransferModule``. Defaults to None, without.
-        relation_temperature (float, optional): ``temperature`` of every
+        encoder: Encoder of regions, ``ALBEncoder`` or ``FCEncoder``.
+        relation_transfer: ``RelationTransferModule``. Defaults to None, without.
+        relation_temperature: ``temperature`` of every
             :class:`~mmlesion.models.layers.RegionGraph`, the encoder's and the head's own. Defaults
             to None, the paper's equation 2.
-        loss_binary (dict): Loss of the binary classifier, over two scores. Defaults to
+        loss_binary: Loss of the binary classifier, over two scores. Defaults to
             cross-entropy.
-        in_channels (int): Channels of the regions' features. Defaults to 256.
-        roi_feat_size (int): Their height and width. Defaults to 7.
-        fc_out_channels (int): Channels of fully connected layers. Defaults to 1024.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        in_channels: Channels of the regions' features. Defaults to 256.
+        roi_feat_size: Their height and width. Defaults to 7.
+        fc_out_channels: Channels of fully connected layers. Defaults to 1024.
+        init_cfg: Initialization config.
         **kwargs: The other arguments of :class:`mmdet.models.BBoxHead`, which rejects unknown ones.
     """
 
@@ -114,8 +114,8 @@ class RelationBBoxHead(BBoxHead):
         """Classify and locate regions.
 
         Args:
-            x (Tensor): Features (N, in_channels, h, w) of the regions, image after image.
-            num_regions (list[int]): Regions n of each image; they sum to N.
+            x: Features (N, in_channels, h, w) of the regions, image after image.
+            num_regions: Regions n of each image; they sum to N.
 
         Returns:
             RegionOutputs: Of all N regions.

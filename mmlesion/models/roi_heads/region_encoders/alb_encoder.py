@@ -33,19 +33,19 @@ class ALBEncoder(BaseModule):
     (configs/elixirnet/README.md).
 
     Args:
-        in_channels (int): Channels of the regions' features. Defaults to 256.
-        channels (int): Channels D of each branch of the first block. Defaults to 32.
-        num_reductions (int): Reduction blocks. Defaults to 2.
-        genotypes (dict, optional): Genotypes ``alb`` and ``reduction``, see
+        in_channels: Channels of the regions' features. Defaults to 256.
+        channels: Channels D of each branch of the first block. Defaults to 32.
+        num_reductions: Reduction blocks. Defaults to 2.
+        genotypes: Genotypes ``alb`` and ``reduction``, see
             :func:`mmlesion.models.layers.check_genotype`. Defaults to None, for
             :data:`mmlesion.models.layers.DEFAULT_GENOTYPES`.
-        pool (str): 'mean', the mean of the last block's positions; or 'linear', a linear layer over
+        pool: 'mean', the mean of the last block's positions; or 'linear', a linear layer over
             its channels and positions, and ReLU. Defaults to 'mean'.
-        roi_feat_size (int): Height and width of the regions' features, for 'linear'. Defaults to 7.
+        roi_feat_size: Height and width of the regions' features, for 'linear'. Defaults to 7.
 
     Attributes:
-        out_channels (int): Channels P of the result, 512 by default.
-        with_relations (bool): Whether the first block has a Non-local operation.
+        out_channels: Channels P of the result, 512 by default.
+        with_relations: Whether the first block has a Non-local operation.
 
     Raises:
         UserError: If the genotypes are wrong, or ``pool`` is neither.
@@ -83,8 +83,8 @@ class ALBEncoder(BaseModule):
         """Encode regions.
 
         Args:
-            x (Tensor): Features (N, in_channels, h, w) of the regions, image after image.
-            num_regions (list[int]): Regions n of each image; they sum to N.
+            x: Features (N, in_channels, h, w) of the regions, image after image.
+            num_regions: Regions n of each image; they sum to N.
 
         Returns:
             tuple: Features (N, P), and of each image the relations E (n, n) of the first block,

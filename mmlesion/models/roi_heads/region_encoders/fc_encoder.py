@@ -14,14 +14,14 @@ class FCEncoder(BaseModule):
     For relation transfer without auto-lesion blocks.
 
     Args:
-        in_channels (int): Channels of the regions' features. Defaults to 256.
-        roi_feat_size (int): Their height and width. Defaults to 7.
-        fc_out_channels (int): Channels of both layers. Defaults to 1024.
-        init_cfg (dict): Initialization config. Defaults to mmdet's for such layers.
+        in_channels: Channels of the regions' features. Defaults to 256.
+        roi_feat_size: Their height and width. Defaults to 7.
+        fc_out_channels: Channels of both layers. Defaults to 1024.
+        init_cfg: Initialization config. Defaults to mmdet's for such layers.
 
     Attributes:
-        out_channels (int): ``fc_out_channels``.
-        with_relations (bool): False.
+        out_channels: ``fc_out_channels``.
+        with_relations: False.
     """
 
     with_relations = False
@@ -49,8 +49,8 @@ class FCEncoder(BaseModule):
         """Encode each region separately.
 
         Args:
-            x (Tensor): Features (N, in_channels, h, w) of the regions.
-            num_regions (list[int]): Regions of each image; they sum to N.
+            x: Features (N, in_channels, h, w) of the regions.
+            num_regions: Regions of each image; they sum to N.
 
         Returns:
             tuple: Features (N, fc_out_channels), and None: there are no relations.

@@ -29,16 +29,16 @@ class DiameterAlignedExtractor(BaseModule):
     With Local Magnification each level's crop is magnified, with the same weights, before RoIAlign.
 
     Args:
-        featmap_strides (Sequence[int]): Strides of the levels, voxels. Defaults to those of
+        featmap_strides: Strides of the levels, voxels. Defaults to those of
             ``DenseUNet3D``, (4, 8, 16).
-        out_channels (int): Channels of each level. Defaults to 32.
-        output_size (int): Side of the result of RoIAlign on a level. Defaults to 2.
-        sampling_ratio (int): Samples of RoIAlign along each side of a bin. Defaults to 2.
-        diameter_alignment (bool): Whether diameters are aligned. Defaults to True.
-        magnification (dict, optional): ``LocalMagnification``. Defaults to None, without. A crop
+        out_channels: Channels of each level. Defaults to 32.
+        output_size: Side of the result of RoIAlign on a level. Defaults to 2.
+        sampling_ratio: Samples of RoIAlign along each side of a bin. Defaults to 2.
+        diameter_alignment: Whether diameters are aligned. Defaults to True.
+        magnification: ``LocalMagnification``. Defaults to None, without. A crop
             has a fixed size: a region wider than what is magnified, 1.25 voxels of its level, is
             classified by its middle.
-        init_cfg (dict | list[dict], optional): Initialization config.
+        init_cfg: Initialization config.
 
     Raises:
         OptionError: If there is magnification without Diameter Alignment: on fine levels a large
@@ -83,8 +83,8 @@ class DiameterAlignedExtractor(BaseModule):
         """Extract the features of all regions.
 
         Args:
-            feats (tuple[Tensor]): Levels (B, C, D, H, W), the finest first.
-            rois (Tensor): Regions (n, 6): the volume's index in the batch, center z, y, x and
+            feats: Levels (B, C, D, H, W), the finest first.
+            rois: Regions (n, 6): the volume's index in the batch, center z, y, x and
                 diameter in voxels of the input, index of the level that proposed it.
 
         Returns:

@@ -17,7 +17,7 @@ class SphereOverlaps3D:
     detectors.
 
     Args:
-        mode (str): ``'cube'``, overlaps of the bounding cubes, or ``'sphere'``, of the spheres
+        mode: ``'cube'``, overlaps of the bounding cubes, or ``'sphere'``, of the spheres
             themselves. Defaults to ``'cube'``.
 
     Raises:
@@ -38,10 +38,10 @@ class SphereOverlaps3D:
         """Measure overlaps.
 
         Args:
-            bboxes1 (Tensor | SphereBoxes): (m, 4) z, y, x, diameter.
-            bboxes2 (Tensor | SphereBoxes): (n, 4).
-            mode (str): ``'iou'`` or ``'iof'``, over the volume of the first. Defaults to ``'iou'``.
-            is_aligned (bool): Whether spheres of the same row are measured. Defaults to False.
+            bboxes1: (m, 4) z, y, x, diameter.
+            bboxes2: (n, 4).
+            mode: ``'iou'`` or ``'iof'``, over the volume of the first. Defaults to ``'iou'``.
+            is_aligned: Whether spheres of the same row are measured. Defaults to False.
 
         Returns:
             Tensor: (m, n), or (m,) if aligned.

@@ -33,9 +33,9 @@ class UncertainIoUAssigner(MaxIoUAssigner):
         """Assign a ground truth box to each prior.
 
         Args:
-            pred_instances (InstanceData): ``priors`` (n, 4).
-            gt_instances (InstanceData): ``bboxes`` (k, 4) and ``labels`` (k,).
-            gt_instances_ignore (InstanceData, optional): Uncertain ``bboxes`` (m, 4).
+            pred_instances: ``priors`` (n, 4).
+            gt_instances: ``bboxes`` (k, 4) and ``labels`` (k,).
+            gt_instances_ignore: Uncertain ``bboxes`` (m, 4).
 
         Returns:
             AssignResult: ``gt_inds`` (n,): 0 for negatives, -1 for what is ignored.

@@ -22,11 +22,11 @@ class SphereDeltaCoder(BaseBBoxCoder):
     the diameters.
 
     Args:
-        target_means (Sequence[float]): Means of the four deltas, which are subtracted. Defaults to
+        target_means: Means of the four deltas, which are subtracted. Defaults to
             zeros.
-        target_stds (Sequence[float]): Standard deviations of the deltas, which they are divided by.
+        target_stds: Standard deviations of the deltas, which they are divided by.
             Defaults to ones.
-        use_box_type (bool): Whether decoded spheres are :class:`SphereBoxes`, and not a tensor.
+        use_box_type: Whether decoded spheres are :class:`SphereBoxes`, and not a tensor.
             Defaults to False.
     """
 
@@ -46,8 +46,8 @@ class SphereDeltaCoder(BaseBBoxCoder):
         """Compute the deltas from spheres to target spheres.
 
         Args:
-            bboxes (Tensor | SphereBoxes): (..., 4), anchors for instance.
-            gt_bboxes (Tensor | SphereBoxes): (..., 4), lesions for instance.
+            bboxes: (..., 4), anchors for instance.
+            gt_bboxes: (..., 4), lesions for instance.
 
         Returns:
             Tensor: Deltas (..., 4).
@@ -69,11 +69,11 @@ class SphereDeltaCoder(BaseBBoxCoder):
         """Apply deltas to spheres.
 
         Args:
-            bboxes (Tensor | SphereBoxes): (..., 4), anchors for instance.
-            pred_bboxes (Tensor): Deltas (..., 4).
-            max_shape (tuple[int], optional): Volume (D, H, W), passed by mmdet's heads. Not used: a
+            bboxes: (..., 4), anchors for instance.
+            pred_bboxes: Deltas (..., 4).
+            max_shape: Volume (D, H, W), passed by mmdet's heads. Not used: a
                 sphere that extends beyond the volume is not clipped.
-            diameter_ratio_clip (float): Minimum ratio of a decoded diameter to the original one;
+            diameter_ratio_clip: Minimum ratio of a decoded diameter to the original one;
                 its reciprocal is the maximum. Defaults to 16 / 1000, as in mmdet.
 
         Returns:

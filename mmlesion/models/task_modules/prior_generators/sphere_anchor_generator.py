@@ -29,11 +29,11 @@ class SphereAnchorGenerator:
     to 1. It has the interface that mmdet's heads use of their generators.
 
     Args:
-        strides (Sequence[int | tuple[int]]): Of each level, along all axes or z, y, x, voxels.
+        strides: Of each level, along all axes or z, y, x, voxels.
             Defaults to those of ``DenseUNet3D``, (4, 8, 16).
-        diameters (Sequence[Sequence[float]]): Of each level's anchors, voxels, which are mm in an
+        diameters: Of each level's anchors, voxels, which are mm in an
             input of 1 mm. Defaults to the paper's for LUNA16.
-        use_box_type (bool): Whether anchors are :class:`SphereBoxes`, and not a tensor. Defaults to
+        use_box_type: Whether anchors are :class:`SphereBoxes`, and not a tensor. Defaults to
             False.
 
     Raises:
@@ -77,9 +77,9 @@ class SphereAnchorGenerator:
         """Place the anchors of all levels.
 
         Args:
-            featmap_sizes (list[tuple[int]]): Size (D, H, W) of each level.
-            dtype (torch.dtype): Of the anchors. Defaults to torch.float32.
-            device (str | torch.device): Of the anchors. Defaults to ``'cuda'``, as in mmdet.
+            featmap_sizes: Size (D, H, W) of each level.
+            dtype: Of the anchors. Defaults to torch.float32.
+            device: Of the anchors. Defaults to ``'cuda'``, as in mmdet.
 
         Returns:
             list[Tensor | SphereBoxes]: (D * H * W * A, 4) of each level, the A anchors of a voxel
@@ -104,10 +104,10 @@ class SphereAnchorGenerator:
         """Place the anchors of one level.
 
         Args:
-            featmap_size (tuple[int]): Its size (D, H, W).
-            level_idx (int): Its index.
-            dtype (torch.dtype): Of the anchors. Defaults to torch.float32.
-            device (str | torch.device): Of the anchors. Defaults to ``'cuda'``, as in mmdet.
+            featmap_size: Its size (D, H, W).
+            level_idx: Its index.
+            dtype: Of the anchors. Defaults to torch.float32.
+            device: Of the anchors. Defaults to ``'cuda'``, as in mmdet.
 
         Returns:
             Tensor | SphereBoxes: (D * H * W * A, 4).
@@ -130,9 +130,9 @@ class SphereAnchorGenerator:
         """Flag the anchors of voxels within the padded volume, of all levels.
 
         Args:
-            featmap_sizes (list[tuple[int]]): Size (D, H, W) of each level.
-            pad_shape (tuple[int]): Size (D, H, W) of the padded volume.
-            device (str | torch.device): Of the flags. Defaults to ``'cuda'``, as in mmdet.
+            featmap_sizes: Size (D, H, W) of each level.
+            pad_shape: Size (D, H, W) of the padded volume.
+            device: Of the flags. Defaults to ``'cuda'``, as in mmdet.
 
         Returns:
             list[BoolTensor]: (D * H * W * A,) of each level.
