@@ -19,7 +19,7 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ImplicitVRLittle
 from mmlesion.utils import UserError
 
 from .checks import check_spacing
-from .itk_reading import check_size
+from .itk import check_size
 
 TAGS = (
     'SOPClassUID',

@@ -21,7 +21,7 @@ from mmlesion.utils.errors import printable
 
 from .checks import SPACING_LIMITS
 from .dicom_frames import Frame, frames_of, read_header, read_hu
-from .itk_reading import check_size
+from .itk import check_size
 from .slice_gaps import MOST_LISTED, TOLERANCE, describe_irregular
 
 SAME_PLANE_MM = 0.1
