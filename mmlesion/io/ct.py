@@ -12,7 +12,7 @@ from mmlesion.utils import UserError
 
 from . import nifti
 from .checks import check_spacing
-from .dicom_series import read_series
+from .dicom import read_series
 from .itk import itk_path, read_itk
 
 # A CT shows fat or air (below -50 HU) and soft tissue or bone (above 0 HU), and 16 bits hold it.

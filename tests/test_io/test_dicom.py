@@ -26,7 +26,7 @@ from pydicom.uid import (
 )
 
 from mmlesion.io.ct import read_ct
-from mmlesion.io.dicom_series import read_series
+from mmlesion.io.dicom import read_series
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
