@@ -20,7 +20,7 @@ from pydicom import Dataset, dcmread
 from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ImplicitVRLittleEndian
 
-from mmlesion.structures.ct_volume import PATIENT, SLICE_POSITIONS, STUDY_DATE
+from mmlesion.structures.ct_volume import GEOMETRY_ERROR, PATIENT, SLICE_POSITIONS, STUDY_DATE
 from mmlesion.structures.slice_shifts import find_shifts
 from mmlesion.utils import UserError
 from mmlesion.utils.errors import printable
@@ -300,14 +300,15 @@ def _one_stack(frames: Sequence[Frame], path: Path) -> list[Frame]:
 def _note_irregular(positions: np.ndarray, image: sitk.Image, path: Path) -> None:
     """Compare the slices' own positions (n, 3) in mm with the regular grid of their image.
 
-    Where one lies farther off than a tenth of their distance, the positions are put into the
-    image's metadata.
+    The largest deviation is put into the image's metadata and, where it is more than a tenth of
+    their distance, so are the positions.
     """
     direction = np.array(image.GetDirection()).reshape(3, 3)[:, 2]
     steps = np.arange(len(positions))[:, None] * image.GetSpacing()[2] * direction
     # (n,) mm between each slice and the place that the regular grid has for it
     errors = np.linalg.norm(positions - (np.array(image.GetOrigin()) + steps), axis=1)
     worst = int(errors.argmax())
+    image.SetMetaData(GEOMETRY_ERROR, repr(float(errors[worst])))
     if errors[worst] > TOLERANCE * image.GetSpacing()[2]:
         image.SetMetaData(SLICE_POSITIONS, ' '.join(map(repr, positions.ravel().tolist())))
         shifts = find_shifts(image, positions)
