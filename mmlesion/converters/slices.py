@@ -15,7 +15,7 @@ from terminaltables import AsciiTable
 
 from mmlesion.io.coco import as_coco
 from mmlesion.io.ct import read_ct
-from mmlesion.io.mhd import image_files
+from mmlesion.io.itk import image_files
 from mmlesion.io.resume import convert_once
 from mmlesion.utils import UserError
 

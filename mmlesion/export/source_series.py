@@ -13,8 +13,7 @@ from pydicom.config import RAISE
 from pydicom.uid import UID
 from pydicom.valuerep import DA, validate_value
 
-from mmlesion.io.dicom_frames import damage_as_user_error
-from mmlesion.io.dicom_series import series_frames
+from mmlesion.io.dicom import damage_as_user_error, series_frames
 from mmlesion.io.results import Results
 from mmlesion.structures.slice_stack import SliceStack
 from mmlesion.utils import UserError
@@ -68,7 +67,7 @@ def read_source_series(
             f'{folder} is not the folder of a DICOM series: name the one that infer.py has read '
             'as --dicom; other volumes have no DICOM to refer to'
         )
-    frames = series_frames(folder, series)
+    frames, _ = series_frames(folder, series)
     if len({one.path for one in frames}) < len(frames):
         raise UserError(f'{folder} has a multi-frame series: give a series of single slices')
     size = [*frames[0].size, len(frames)]

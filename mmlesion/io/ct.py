@@ -1,9 +1,7 @@
-"""Reading CT volumes with SimpleITK: NIfTI, MHD/MHA and DICOM folders."""
+"""Reading CT volumes as SimpleITK's images: NIfTI, MHD/MHA and DICOM folders."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +10,10 @@ from pydicom.misc import is_dicom
 
 from mmlesion.utils import UserError
 
+from . import nifti
 from .checks import check_spacing
-from .dicom_series import read_series
-from .itk_reading import check_voxels, itk_errors_as_user_errors, itk_path
-from .mhd import VOXEL_BYTES, check_geometry_given, image_files, mhd_header
-from .nifti_numbers import (
-    check_nifti_numbers,
-    check_whole_nifti,
-    is_nifti,
-    set_geometry,
-    shear_permitted,
-)
+from .dicom import read_series
+from .itk import itk_path, read_itk
 
 # A CT shows fat or air (below -50 HU) and soft tissue or bone (above 0 HU), and 16 bits hold it.
 HU_LIMITS = (-32768, 32767)
@@ -128,9 +119,9 @@ def check_ct(image: sitk.Image, source: str | Path) -> None:
 
 
 def _check_hu(array: np.ndarray, source: str | Path) -> None:
-    if array.dtype.kind == 'f' and not np.isfinite(array).all():
-        raise UserError(f'{source} holds NaN or infinite values: replace them, by -1024 for air')
     low, high = float(array.min()), float(array.max())
+    if not np.isfinite([low, high]).all():
+        raise UserError(f'{source} holds NaN or infinite values: replace them, by -1024 for air')
     # a range without air or without tissue is windowed, normalized or not rescaled to HU
     if low < HU_LIMITS[0] or high > HU_LIMITS[1] or low > -50 or high < 0:
         raise UserError(
@@ -141,7 +132,7 @@ def _check_hu(array: np.ndarray, source: str | Path) -> None:
 
 
 def read_image(path: str | Path) -> sitk.Image:
-    """Read a file that SimpleITK reads, of whatever kind; a mask, for instance.
+    """Read a file of whatever kind; a mask, for instance.
 
     Args:
         path (str | Path): The file.
@@ -153,66 +144,27 @@ def read_image(path: str | Path) -> sitk.Image:
         UserError: If it is missing, unreadable or truncated.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f'{path} does not exist')
-    name = itk_path(path)
-    _check_data_files(path)
-    check_geometry_given(path)
-    with itk_errors_as_user_errors(path):
-        nifti = is_nifti(path)
-        with shear_permitted():
-            check_voxels(path)
-            image = sitk.ReadImage(name)
-        if nifti:
-            check_whole_nifti(path)
-            check_nifti_numbers(path)
-            set_geometry(image, path)
-    return image
+    header = _nifti_header(path)
+    return read_itk(path) if header is None else nifti.read_nifti(path, header)
 
 
 def check_whole(path: str | Path) -> None:
     """Check that a file is whole; of a NIfTI file the voxels are not in memory at once.
 
     Raises:
-        UserError: If it is missing or unreadable.
-        RuntimeError: If a NIfTI file is truncated.
+        UserError: If it is missing, unreadable or truncated.
     """
     path = Path(path)
-    if is_nifti(path):
-        check_whole_nifti(path)
+    header = _nifti_header(path)
+    if header is None:
+        read_itk(path)
     else:
-        read_image(path)
+        nifti.check_whole(path, header)
 
 
-def _check_data_files(path: Path) -> None:
-    """Check that an MHD file's data are there and whole; ITK's messages name the header alone.
-
-    Raises:
-        UserError: If not.
-    """
-    for data in image_files(path)[1:]:
-        if not data.is_file():
-            raise UserError(f'{path} has its voxels in {data}, which does not exist: copy it too')
-        try:
-            expected = _expected_bytes(mhd_header(path))
-        except ValueError as error:
-            raise UserError(f'{path} has a damaged header ({error}): write it anew') from None
-        if data.stat().st_size < expected:
-            raise UserError(
-                f'{data} is truncated: it has {data.stat().st_size} of the {expected} bytes that '
-                f'{path.name} says. Copy it again'
-            )
-
-
-def _expected_bytes(header: Mapping[str, str]) -> int:
-    """Return the least bytes that the data of an MHD file have by its header.
-
-    Raises:
-        ValueError: If a field has no number.
-    """
-    # compressed data may be of any length but 0, unless the header says it
-    voxel = VOXEL_BYTES.get(header.get('ElementType', ''))
-    if header.get('CompressedData', 'False').lower() == 'true' or voxel is None:
-        return int(header.get('CompressedDataSize', 1))
-    size = math.prod(map(int, header.get('DimSize', '1').split()))
-    return voxel * size * int(header.get('ElementNumberOfChannels', 1))
+def _nifti_header(path: Path) -> np.void | None:
+    if not path.is_file():
+        raise UserError(f'{path} does not exist')
+    # every reader takes the names that ITK takes
+    itk_path(path)
+    return nifti.read_header(path)

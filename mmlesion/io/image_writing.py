@@ -13,7 +13,7 @@ from mmlesion.utils import UserError
 
 from .atomic import writing
 from .ct import check_whole
-from .itk_reading import itk_path
+from .itk import itk_path
 
 
 def write_image(image: sitk.Image, path: str | Path, compress: bool = False) -> None:

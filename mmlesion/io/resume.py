@@ -19,8 +19,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from mmlesion.utils import UserError
 
+from .itk import image_files
 from .json_files import parse_json, read_json, to_json, write_json
-from .mhd import image_files
 from .npz import read_arrays, write_arrays
 
 

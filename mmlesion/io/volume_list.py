@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from mmlesion.utils import UserError
 
 from .atomic import PARTIAL
-from .itk_reading import itk_path
+from .itk import itk_path
 from .names import is_plain_name
 
 TABLES = ('volumes.csv', 'lesions.csv')

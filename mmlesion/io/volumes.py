@@ -18,8 +18,8 @@ from .atomic import atomic_write
 from .attributes import lesion_attributes
 from .bbox_3d import with_sphere
 from .checks import find_names, get_column, some_names, to_numbers, to_whole_numbers
+from .itk import image_files
 from .json_files import write_json
-from .mhd import image_files
 from .resume import convert_once
 from .schema import check_flags, is_ignored
 

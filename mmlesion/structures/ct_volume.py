@@ -13,6 +13,8 @@ from .slice_stack import SliceStack
 SLICE_POSITIONS = 'mmlesion_slice_positions'
 """Key of an image's metadata: x, y, z in mm of the first voxel of each slice along k, one after the
 other, where a regular grid does not describe them."""
+GEOMETRY_ERROR = 'mmlesion_geometry_error_mm'
+"""Key of an image's metadata: how far slices lie from the image's grid, at most, in mm."""
 PATIENT, STUDY_DATE = '0010|0020', '0008|0020'
 """Keys of an image's metadata, as ITK names DICOM's tags, where its file says so."""
 
@@ -65,13 +67,9 @@ class CTVolume:
 
     @property
     def geometry_error_mm(self) -> float:
-        """How far slices of an irregular series lie from ``image``'s grid, at most, or 0."""
-        if self._positions is None:
-            return 0.0
-        corners = np.zeros((len(self._positions), 3))
-        corners[:, 2] = np.arange(len(corners))
-        on_grid = Grid.from_image(self.image).to_world(from_index(corners))
-        return float(np.linalg.norm(on_grid - self._positions, axis=1).max())
+        """How far slices of a DICOM series lie from ``image``'s regular grid, at most."""
+        has_error = self.image.HasMetaDataKey(GEOMETRY_ERROR)
+        return float(self.image.GetMetaData(GEOMETRY_ERROR)) if has_error else 0.0
 
     def to_world(self, points: ArrayLike) -> np.ndarray:
         """Convert points from the training frame to the world.

@@ -7,7 +7,7 @@ import SimpleITK as sitk
 
 from mmlesion.io.ct import check_same_grid, check_whole, read_ct, read_image, read_labels
 from mmlesion.io.image_writing import write_image
-from mmlesion.io.mhd import image_files
+from mmlesion.io.itk import image_files
 from mmlesion.io.volume_list import list_volumes
 from mmlesion.utils import UserError
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from mmlesion.io.slice_gaps import describe_irregular
+from mmlesion.io.dicom import describe_irregular
 
 UP = np.array([0.0, 0, 1])
 

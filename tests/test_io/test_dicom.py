@@ -26,7 +26,7 @@ from pydicom.uid import (
 )
 
 from mmlesion.io.ct import read_ct
-from mmlesion.io.dicom_series import read_series
+from mmlesion.io.dicom import read_series
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
@@ -498,6 +498,16 @@ def test_regular_series_has_no_error(tmp_path, hu):
     assert volume.geometry_error_mm == 0
     points = np.array([[0.5, 0.5, 0.5], [2, 3, 4]])
     assert volume.to_world(points) == pytest.approx(volume.grid.to_world(points))
+
+
+def test_a_small_deviation_is_an_error_too(tmp_path, hu, caplog):
+    """Below a tenth of the distance slices are taken as regular, but not as exact."""
+    positions = np.array([(-9.0, -8.0, 50 + GAP * number) for number in range(NUM)])
+    positions[2] += (0.12, 0, 0.16)
+    write_slices(tmp_path / 'a', hu, positions)
+    volume = CTVolume(read_ct(tmp_path / 'a'))
+    assert volume.geometry_error_mm == pytest.approx(0.2)
+    assert not caplog.messages
 
 
 def test_double_slices_are_refused(tmp_path, hu):

@@ -7,8 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from mmlesion.io.ct import read_ct, read_image
-from mmlesion.io.mhd import image_files, nifti_pair
-from mmlesion.io.nifti_numbers import check_nifti_numbers
+from mmlesion.io.itk import image_files, nifti_pair
 from mmlesion.utils import UserError
 
 
@@ -25,7 +24,6 @@ def write(request, tmp_path):
 @pytest.mark.parametrize('kind', [np.float32, np.float64, np.int16])
 def test_finite_voxels(write, kind):
     path = write(np.arange(24).reshape(2, 3, 4).astype(kind))
-    check_nifti_numbers(path)
     assert sitk.GetArrayFromImage(read_image(path)).max() == 23
 
 
@@ -51,35 +49,32 @@ def test_sizes_of_voxels_that_itk_makes_one(tmp_path, side):
         read_image(path)
 
 
-def test_big_endian_header(tmp_path):
-    header = bytearray(352)
-    struct.pack_into('>i', header, 0, 348)
-    struct.pack_into('>h', header, 70, 16)
-    struct.pack_into('>3f', header, 80, 1, 1, 2)
-    struct.pack_into('>f', header, 108, 352)
-    path = tmp_path / 'scan.nii'
-    path.write_bytes(header + np.ones(4, '>f4').tobytes())
-    check_nifti_numbers(path)
-    path.write_bytes(header + np.array([1, np.nan], '>f4').tobytes())
-    with pytest.raises(UserError, match='NaN or infinite'):
-        check_nifti_numbers(path)
-
-
 SIZE = (24, 20, 12)  # voxels i, j, k
 SIDES = (0.8, 0.8, 2.5)
 FORM = np.array([[-0.8, 0, 0, 100], [0, -0.8, 0, 90], [0, 0, 2.5, 50]])  # RAS, mm
 LPS_ORIGIN = (-100, -90, 50)
+KINDS = dict(u1=2, i2=4, i4=8, f4=16, f8=64, i1=256, u2=512, u4=768, i8=1024, u8=1280)
 
 
-def write_nifti(path, qform=None, sform=None, pixdim=SIDES, unit=2, order='<', hu=40):
-    """Write int16 voxels with a header by hand: a turn of 180 degrees, qoffset and srow."""
+def volume(hu, kind='i2'):
+    """Return voxels of one value, below air."""
+    voxels = np.full(SIZE[::-1], hu, kind)
+    voxels[:, :4] = -1000
+    return voxels
+
+
+def write_nifti(
+    path, qform=None, sform=None, pixdim=SIDES, unit=2, order='<', voxels=None, rescale=(1, 0)
+):
+    """Write voxels with a header by hand: a turn of 180 degrees, qoffset and srow."""
+    voxels = volume(40) if voxels is None else voxels
     header = bytearray(352)
     struct.pack_into(f'{order}i', header, 0, 348)
     struct.pack_into(f'{order}8h', header, 40, 3, *SIZE, 1, 1, 1, 1)
-    struct.pack_into(f'{order}2h', header, 70, 4, 16)  # int16
+    struct.pack_into(f'{order}2h', header, 70, KINDS[voxels.dtype.str[1:]], 8 * voxels.itemsize)
     struct.pack_into(f'{order}4f', header, 76, 1, *pixdim)
     struct.pack_into(f'{order}f', header, 108, 352)
-    struct.pack_into(f'{order}f', header, 112, 1)  # slope
+    struct.pack_into(f'{order}2f', header, 112, *rescale)
     header[123] = unit
     if qform is not None:
         struct.pack_into(f'{order}h', header, 252, 1)
@@ -88,9 +83,7 @@ def write_nifti(path, qform=None, sform=None, pixdim=SIDES, unit=2, order='<', h
         struct.pack_into(f'{order}h', header, 254, 2)
         struct.pack_into(f'{order}12f', header, 280, *sform.ravel())
     header[344:348] = b'n+1\0'
-    voxels = np.full(SIZE[::-1], hu, f'{order}i2')
-    voxels[:, :4] = -1000
-    path.write_bytes(bytes(header) + voxels.tobytes())
+    path.write_bytes(bytes(header) + voxels.astype(voxels.dtype.newbyteorder(order)).tobytes())
     return path
 
 
@@ -201,6 +194,48 @@ def test_checks_go_by_content_not_by_the_name(tmp_path, name, fault):
         return
     with pytest.raises(UserError, match=dict(truncated='of the .* bytes', nan='holds NaN')[fault]):
         read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize('order', ['<', '>'])
+@pytest.mark.parametrize('kind', KINDS)
+def test_types_and_rescale_are_those_of_itk(tmp_path, kind, order):
+    for number, rescale in enumerate([(1, 0), (0, 0), (0.3, 0.1), (1, -1000), (np.nan, 5)]):
+        path = tmp_path / f'{number}.nii'
+        voxels = (np.arange(np.prod(SIZE)) % 100).astype(kind)
+        write_nifti(path, sform=FORM, order=order, voxels=voxels, rescale=rescale)
+        read, by_itk = read_image(path), sitk.ReadImage(str(path))
+        assert read.GetPixelID() == by_itk.GetPixelID()
+        np.testing.assert_array_equal(*map(sitk.GetArrayFromImage, (read, by_itk)))
+
+
+def test_big_endian_floats(tmp_path):
+    path = write_nifti(tmp_path / 'scan.nii', sform=FORM, voxels=volume(40, 'f4'), order='>')
+    assert read_ct(path).GetSize() == SIZE
+    write_nifti(path, sform=FORM, voxels=volume(np.nan, 'f4'), order='>')
+    with pytest.raises(UserError, match='NaN or infinite'):
+        read_image(path)
+
+
+def test_a_compressed_file_beside_a_plain_one(tmp_path):
+    """ITK takes the voxels of the plain one for both."""
+    write_nifti(tmp_path / 'scan.nii', sform=FORM)
+    other = write_nifti(tmp_path / 'other.nii', sform=FORM, voxels=volume(80)).read_bytes()
+    (tmp_path / 'scan.nii.gz').write_bytes(gzip.compress(other))
+    assert read_ct(tmp_path / 'scan.nii.gz')[0, 19, 0] == 80
+
+
+@pytest.mark.parametrize('damage', [b'\x55', b'\xff' * 50, b'\0' * 50])
+def test_a_damaged_stream(tmp_path, damage):
+    """ITK reads it, with other voxels."""
+    path = tmp_path / 'scan.nii.gz'
+    rng = np.random.default_rng(0)
+    sitk.WriteImage(sitk.GetImageFromArray(rng.integers(-1000, 400, SIZE)), str(path))
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + len(damage)] = damage
+    path.write_bytes(content)
+    with pytest.raises(UserError, match='check that the file is whole'):
+        read_image(path)
 
 
 def test_a_plain_file_named_as_a_compressed_one(tmp_path):
