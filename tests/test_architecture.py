@@ -77,6 +77,7 @@ SHARED_NAMES = {
     'deeplesion',
     'luna16',
     'matching',
+    'nifti',
     'proposal_patches',
     'registration',
     'segments',
