@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-MIM_FILES = ('configs', 'tools', 'model-index.yml')
+MIM_FOLDERS = ('configs', 'tools')
 
 
 class BuildWithMim(build_py):
@@ -25,8 +25,25 @@ def fill_mim(folder, put):
     """Make the folder anew, so that no file of an earlier build stays in it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name in MIM_FILES:
+    for name in MIM_FOLDERS:
         put(ROOT / name, folder / name)
+    write_index(folder)
+
+
+def write_index(folder):
+    """List all configs, as mim searches for them."""
+    (folder / 'model-index.yml').write_text('Import:\n  - metafile.yml\n')
+    configs = sorted(path.relative_to(ROOT) for path in (ROOT / 'configs').rglob('*.py'))
+    configs = [path for path in configs if '_base_' not in path.parts]
+    pages = sorted(path.relative_to(ROOT) for path in (ROOT / 'configs').rglob('README.md'))
+    lines = ['Collections:']
+    lines += [f'  - Name: {page.parent.name}\n    README: {page.as_posix()}' for page in pages]
+    lines.append('Models:')
+    for path in configs:
+        collection = path.parent.name
+        lines.append(f'  - Name: {path.stem}\n    In Collection: {collection}')
+        lines.append(f'    Config: {path.as_posix()}')
+    (folder / 'metafile.yml').write_text('\n'.join(lines) + '\n')
 
 
 def link(source, target):

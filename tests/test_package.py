@@ -8,10 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PARTS = ('configs', 'mmlesion', 'requirements', 'tools')
-FILES = ('LICENSE', 'MANIFEST.in', 'README.md', 'model-index.yml', 'pyproject.toml', 'setup.py')
+FILES = ('LICENSE', 'MANIFEST.in', 'README.md', 'pyproject.toml', 'setup.py')
 
 pytestmark = pytest.mark.skipif(
     find_spec('setuptools') is None or find_spec('wheel') is None or find_spec('pip') is None,
@@ -89,7 +90,9 @@ def test_a_wheel_has_all_configs_and_tools(target):
     for name in ('configs', 'tools'):
         assert files_below(mim / name) == files_below(ROOT / name)
         assert len(files_below(ROOT / name)) > 30
-    assert (mim / 'model-index.yml').is_file()
+    assert yaml.safe_load((mim / 'model-index.yml').read_text()) == {'Import': ['metafile.yml']}
+    models = yaml.safe_load((mim / 'metafile.yml').read_text())['Models']
+    assert len(models) > 150 and all((mim / model['Config']).is_file() for model in models)
 
 
 def test_configs_inherit_and_build_from_a_wheel(target, tmp_path):
@@ -110,6 +113,6 @@ def test_an_editable_install_links_them(source, tmp_path):
     program = 'import sys; from setuptools.build_meta import build_editable as b; b(sys.argv[1])'
     run('-W', 'ignore', '-c', program, tmp_path, cwd=source)
     mim = source / 'mmlesion/.mim'
-    for name in ('configs', 'tools', 'model-index.yml'):
+    for name in ('configs', 'tools'):
         assert (mim / name).samefile(source / name)
     assert mim.joinpath('configs').is_symlink() and list(tmp_path.glob('*.whl'))
