@@ -155,9 +155,33 @@ class Runner:
         return {'wall_s': round(wall, 1), 'cpu_s': round(usage.ru_utime + usage.ru_stime, 1)}
 
 
-def options_of(options: dict) -> list:
-    """Return --cfg-options of a dictionary."""
-    return ['--cfg-options', *(f'{key}={_plain(value)}' for key, value in options.items())]
+def options_of(config: str, options: dict) -> list:
+    """Return --cfg-options of a dictionary, for a config.
+
+    What has a ``type`` in a list may be named by it: ``custom_hooks.EMAHook.momentum``.
+    """
+    cfg = load_config(config)
+    settings = {numbered(cfg, key): value for key, value in options.items()}
+    return ['--cfg-options', *(f'{key}={_plain(value)}' for key, value in settings.items())]
+
+
+def numbered(part: Any, key: str) -> str:
+    """Return an option's path with positions in lists in place of types.
+
+    Raises:
+        UserError: If a list has no part of that type, or several.
+    """
+    names = key.split('.')
+    for index, name in enumerate(names):
+        if isinstance(part, (list, tuple)) and not name.isdigit():
+            found = [i for i, one in enumerate(part) if one.get('type') == name]
+            if len(found) != 1:
+                raise UserError(f'the option {key}: the list has {len(found)} parts of that type')
+            names[index] = name = str(found[0])
+        part = part[int(name)] if isinstance(part, (list, tuple)) else (part or {}).get(name)
+        if not isinstance(part, (dict, list, tuple)):
+            break
+    return '.'.join(names)
 
 
 def _plain(value) -> str:
@@ -221,13 +245,13 @@ def carry_out(run: Run, runner: Runner) -> float | None:
             work.append('--resume')
         elif begin is not None:
             options['load_from'] = begin
-        command = [TOOLS / 'train.py', run.row.config, *work, *options_of(options)]
+        command = [TOOLS / 'train.py', run.row.config, *work, *options_of(run.row.config, options)]
         times['train'] = runner.call(list(map(str, command)), log)
     checkpoint = last_checkpoint(run.training)
     options = {**run.row.options, **run.row.test_options}
     options['test_evaluator.outfile_prefix'] = run.folder / 'froc'
     command = [TOOLS / 'test.py', run.row.config, checkpoint]
-    command += ['--work-dir', run.folder / 'test', *options_of(options)]
+    command += ['--work-dir', run.folder / 'test', *options_of(run.row.config, options)]
     times['test'] = runner.call(list(map(str, command)), log)
     result = read_json(run.folder / 'froc.json')
     record_of(run).save(config=run.row.config, seed=run.seed, **times, machine=machine())
