@@ -12,8 +12,7 @@ from tqdm import tqdm
 
 from mmlesion.io.coco import make_categories
 from mmlesion.io.deeplesion import Row, RowError, count_lines, read_lines
-from mmlesion.io.deeplesion_rows import parse_lines
-from mmlesion.io.schema import LESION_TYPES, Image, make_image
+from mmlesion.io.schema import LESION_TYPES, Annotation, Image, make_annotation, make_image
 from mmlesion.utils import UserError
 from mmlesion.utils.collector import collector_paused
 
@@ -26,7 +25,6 @@ from .base import (
     print_skipped,
     warn_of_empty,
 )
-from .deeplesion_lesions import MeasuredLesions
 
 # Of each kind of problem so many are printed; skipped.txt has all.
 PRINTED = 20
@@ -102,11 +100,9 @@ def read_splits(
     skipped: list[Skipped] = []
     left_out: Counter[str] = Counter()
     total = count_lines(path) - 1  # but for the header
-    rows = parse_lines(read_lines(path))
-    for row in tqdm(rows, desc=Path(path).name, total=total, unit='row'):
+    for line in tqdm(read_lines(path), desc=Path(path).name, total=total, unit='row'):
         try:
-            if isinstance(row, RowError):
-                raise row
+            row = line.parse()
             if row.noisy and row.split == 'train':
                 left_out['noisy'] += 1  # the published validation and test splits count them
             elif multi_type and row.lesion_type == -1:
@@ -124,12 +120,13 @@ class DeepLesionSplit:
 
     def __init__(self, name: str, source: str, multi_type: bool) -> None:
         names = LESION_TYPES if multi_type else ('lesion',)
+        self.multi_type = multi_type
         self.image_ids: dict[tuple[str, int], int] = {}
         self.image_fields: list[tuple] = []
         self.coco: dict[str, Any] = {
             'info': {'description': f'DeepLesion, {name} split', 'source': source},
             'images': [],
-            'annotations': MeasuredLesions(multi_type),
+            'annotations': [],
             'categories': make_categories(names),
         }
 
@@ -152,7 +149,9 @@ class DeepLesionSplit:
             self.image_fields.append(_image_fields(row))
         elif _image_fields(row) != self.image_fields[image_id - 1]:
             _check_same(row, self.coco['images'][image_id - 1], image_entry(row))
-        self.coco['annotations'].add(image_id, row)
+        category_id = row.lesion_type if self.multi_type else 1
+        ids = {'id': len(self.coco['annotations']) + 1, 'image_id': image_id}
+        self.coco['annotations'].append({**ids, **annotation_entry(row, category_id)})
 
 
 def check_box(row: Row) -> None:
@@ -187,6 +186,23 @@ def image_entry(row: Row) -> Image:
         study_id=row.study,
         series_id=row.series_id,
         pixel_center=0.0,
+    )
+
+
+def annotation_entry(row: Row, category_id: int) -> Annotation:
+    """Return the COCO annotation of a row, without ``id`` and ``image_id``."""
+    x1, y1, x2, y2 = row.box
+    # The file's six significant digits leave nothing to keep below 1e-6 px.
+    w, h = round(x2 - x1, 6), round(y2 - y1, 6)
+    return make_annotation(
+        [x1, y1, w, h],
+        round(w * h, 6),
+        noisy=row.noisy,
+        category_id=category_id,
+        recist=row.recist,
+        diameters_mm=[round(diameter * row.spacing[0], 6) for diameter in row.diameters],
+        normalized_location=row.location,
+        lesion_type=row.lesion_type,
     )
 
 

@@ -1,17 +1,18 @@
-"""The files of DeepLesion: its list of lesions, ``DL_info.csv``."""
+"""The list of lesions of DeepLesion, ``DL_info.csv``."""
 
 from __future__ import annotations
 
 import csv
-import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from mmlesion.utils import UserError
 
-from .checks import is_spacing
+from .checks import SPACING_LIMITS
 from .schema import LESION_TYPES
 from .slices import slice_file_name
 
@@ -65,7 +66,7 @@ class Line(NamedTuple):
         Raises:
             RowError: If a cell is missing or not what its column holds.
         """
-        return _parse(_Cells.of_line(self))
+        return _parse(self)
 
 
 class Row(NamedTuple):
@@ -158,95 +159,98 @@ def _header_complaint(path: str | Path, header: list[str]) -> str:
     return f"the header of {path} is not that of DeepLesion's DL_info.csv: {what}"
 
 
-class _Cells(NamedTuple):
-    """The cells of a line by their columns, read as numbers."""
-
-    line: Line
-    text: dict[str, str]
-
-    @classmethod
-    def of_line(cls, line: Line) -> _Cells:
-        try:
-            cells = next(csv.reader([line.text], strict=True))
-        except csv.Error as error:
-            raise line.error(str(error)) from None
-        if len(cells) != len(DL_INFO_HEADER):
-            raise line.error(f'{len(cells)} cells instead of {len(DL_INFO_HEADER)}')
-        return cls(line, dict(zip(DL_INFO_HEADER, cells)))
-
-    def floats(self, column: str, count: int) -> list[float]:
-        text = self.text[column]
-        try:
-            values = [float(part) for part in text.split(',')]
-        except ValueError:
-            values = []
-        if len(values) != count or not all(map(math.isfinite, values)):
-            expected = 'a number' if count == 1 else f'{count} numbers'
-            raise self.line.error(f'{column} is {text!r}, not {expected}')
-        return values
-
-    def coordinates(self, column: str, count: int) -> list[float]:
-        # The file counts pixels from 1, as MATLAB does; it has six digits, at most three decimals.
-        return [round(value - 1, 6) for value in self.floats(column, count)]
-
-    def integers(self, column: str, count: int) -> list[int]:
-        values = self.floats(column, count)
-        if not all(value.is_integer() for value in values):
-            raise self.line.error(f'{column} is {self.text[column]!r}, not whole')
-        return [int(value) for value in values]
-
-    def integer(self, column: str) -> int:
-        return self.integers(column, 1)[0]
-
-    def file_name(self) -> re.Match[str]:
-        name = self.text['File_name']
-        match = _FILE_NAME.fullmatch(name)
-        if match is None:
-            raise self.line.error(f'File_name {name!r} is not like 000001_01_01_109.png')
-        return match
-
-    def split(self) -> str:
-        code = self.integer('Train_Val_Test')
-        if code not in SPLIT_NAMES:
-            raise self.line.error(f'Train_Val_Test is {code}, not 1, 2 or 3', 'unknown split')
-        return SPLIT_NAMES[code]
+_Point, _Three, _Pair = tuple[float, float], tuple[float, float, float], tuple[int, int]
+_Four = tuple[float, float, float, float]
+_Eight = tuple[float, float, float, float, float, float, float, float]
+# what a cell of each column has that is read, as a JSON list
+_NUMBERS: dict[str, Any] = {
+    'Patient_index': tuple[int],
+    'Study_index': tuple[int],
+    'Series_ID': tuple[int],
+    'Key_slice_index': tuple[int],
+    'Measurement_coordinates': _Eight,
+    'Bounding_boxes': _Four,
+    'Lesion_diameters_Pixel_': _Point,
+    'Normalized_lesion_location': _Three,
+    'Coarse_lesion_type': tuple[int],
+    'Possibly_noisy': tuple[int],
+    'Slice_range': _Pair,
+    'Spacing_mm_px_': _Three,
+    'Image_size': _Pair,
+    'DICOM_windows': _Point,
+    'Train_Val_Test': tuple[int],
+}
+_ALL: Any = tuple.__class_getitem__(tuple(_NUMBERS.values()))
+# 1.0 is whole, too
+_DECODER = msgspec.json.Decoder(_ALL, strict=False)
 
 
-def _parse(cells: _Cells) -> Row:
-    name = cells.file_name()
+def _parse(line: Line) -> Row:
+    try:
+        cells = next(csv.reader([line.text], strict=True))
+    except csv.Error as error:
+        raise line.error(str(error)) from None
+    if len(cells) != len(DL_INFO_HEADER):
+        raise line.error(f'{len(cells)} cells instead of {len(DL_INFO_HEADER)}')
+    match = _FILE_NAME.fullmatch(cells[0])
+    if match is None:
+        raise line.error(f'File_name {cells[0]!r} is not like 000001_01_01_109.png')
+    # all but name, gender and age are numbers
+    texts = cells[1:15] + cells[17:]
+    try:
+        numbers = _DECODER.decode('[[' + '],['.join(texts) + ']]')
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        raise _wrong_cell(line, texts) from None
+    (patient,), (study,), (series_id,), (key_slice,), recist, box, *others = numbers
+    diameters, location, (lesion_type,), (noisy,), slices, spacing, size, window, (code,) = others
+    if code not in SPLIT_NAMES:
+        raise line.error(f'Train_Val_Test is {code}, not 1, 2 or 3', 'unknown split')
     row = Row(
-        line=cells.line,
-        series=name[1],
-        key_slice=cells.integer('Key_slice_index'),
-        patient=cells.integer('Patient_index'),
-        study=cells.integer('Study_index'),
-        series_id=cells.integer('Series_ID'),
-        recist=cells.coordinates('Measurement_coordinates', 8),
-        box=cells.coordinates('Bounding_boxes', 4),
-        diameters=cells.floats('Lesion_diameters_Pixel_', 2),
-        location=cells.floats('Normalized_lesion_location', 3),
-        lesion_type=cells.integer('Coarse_lesion_type'),
-        noisy=cells.integer('Possibly_noisy'),
-        slice_range=cells.integers('Slice_range', 2),
-        spacing=cells.floats('Spacing_mm_px_', 3),
-        size=cells.integers('Image_size', 2),
-        window=cells.floats('DICOM_windows', 2),
-        split=cells.split(),
+        line=line,
+        series=match[1],
+        key_slice=key_slice,
+        patient=patient,
+        study=study,
+        series_id=series_id,
+        # The file counts pixels from 1, as MATLAB does; it has at most three decimals.
+        recist=[round(number - 1, 6) for number in recist],
+        box=[round(number - 1, 6) for number in box],
+        diameters=list(diameters),
+        location=list(location),
+        lesion_type=lesion_type,
+        noisy=noisy,
+        slice_range=list(slices),
+        spacing=list(spacing),
+        size=list(size),
+        window=list(window),
+        split=SPLIT_NAMES[code],
     )
-    _check_name(row, int(name[2]))
+    name = f'{patient:06d}_{study:02d}_{series_id:02d}'
+    if (name, key_slice) != (row.series, int(match[2])):
+        raise line.error(
+            f'File_name {cells[0]} does not fit patient, study, series and key slice '
+            f'{name}_{key_slice:03d}'
+        )
     for complaint, is_broken in _RULES.items():
         if is_broken(row):
-            raise row.line.error(complaint.format(row=row))
+            raise line.error(complaint.format(row=row))
     return row
 
 
-def _check_name(row: Row, slice_in_name: int) -> None:
-    name = f'{row.patient:06d}_{row.study:02d}_{row.series_id:02d}'
-    if (name, row.key_slice) != (row.series, slice_in_name):
-        raise row.line.error(
-            f'File_name {row.series}_{slice_in_name:03d}.png does not fit patient, study, series '
-            f'and key slice {name}_{row.key_slice:03d}'
-        )
+def _wrong_cell(line: Line, texts: Sequence[str]) -> RowError:
+    """Return the error of the first cell that has not the numbers of its column."""
+    for (column, kind), text in zip(_NUMBERS.items(), texts):
+        count = len(kind.__args__)
+        expected = 'a number' if count == 1 else f'{count} numbers'
+        try:
+            if len(msgspec.json.decode(f'[{text}]', type=list[float])) == count:
+                expected = 'whole'
+                msgspec.json.decode(f'[{text}]', type=kind, strict=False)
+                continue
+        except (msgspec.DecodeError, UnicodeEncodeError):
+            pass
+        return line.error(f'{column} is {text!r}, not {expected}')
+    return line.error('its cells are not closed')
 
 
 def _misses_key_slice(row: Row) -> bool:
@@ -266,7 +270,9 @@ LARGEST_SIDE, LAST_SLICE = 10_000, 9999
 _RULES: dict[str, Callable[[Row], bool]] = {
     'Slice_range {row.slice_range[0]}, {row.slice_range[1]} does not hold the key slice '
     '{row.key_slice}': _misses_key_slice,
-    'Spacing_mm_px_ is not 0.01 to 100 mm': lambda row: not is_spacing(row.spacing, 3),
+    'Spacing_mm_px_ is not 0.01 to 100 mm': lambda row: (
+        not SPACING_LIMITS[0] <= min(row.spacing) <= max(row.spacing) <= SPACING_LIMITS[1]
+    ),
     f'Image_size is not 1 to {LARGEST_SIDE} px': lambda row: (
         not 1 <= min(row.size) <= max(row.size) <= LARGEST_SIDE
     ),

@@ -79,3 +79,46 @@ def test_another_header_is_told_of(tmp_path, header, message):
     path.write_text(','.join(reversed(DL_INFO_HEADER)) if header == 'order' else header)
     with pytest.raises(UserError, match=message):
         list(read_lines(path))
+
+
+@pytest.mark.parametrize(
+    'cells, message',
+    [
+        ({'File_name': '000089_01_01_038.png'}, 'does not fit patient, .*_037'),
+        ({'File_name': '../a.png'}, 'is not like 000001_01_01_109.png'),
+        ({'Patient_index': '1.5'}, "Patient_index is '1.5', not whole"),
+        ({'Patient_index': 'x'}, "Patient_index is 'x', not a number"),
+        ({'Patient_index': ''}, "Patient_index is '', not a number"),
+        ({'Patient_index': '"1],[2"'}, 'Patient_index is .*, not a number'),
+        ({'Patient_index': '-1'}, 'does not fit patient'),
+        ({'Patient_index': '1e300'}, 'Patient_index is .*, not whole'),
+        ({'Bounding_boxes': '"4, 4, 22"'}, 'Bounding_boxes is .*, not 4 numbers'),
+        ({'Bounding_boxes': '"4, , 22, 20"'}, 'Bounding_boxes is .*, not 4 numbers'),
+        ({'Bounding_boxes': '"4 4, 22, 20, 9"'}, 'Bounding_boxes is .*, not 4 numbers'),
+        ({'Bounding_boxes': '"22, 4, 4, 20"'}, 'Bounding_boxes is not x1 < x2'),
+        ({'Bounding_boxes': '"4, 4, nan, 20"'}, 'Bounding_boxes is .*, not 4 numbers'),
+        ({'Bounding_boxes': '"4, 4, 1e999, 20"'}, 'Bounding_boxes is .*, not 4 numbers'),
+        ({'Bounding_boxes': '"4, 4, \u0661\u0662, 20"'}, 'Bounding_boxes is .*, not 4 numbers'),
+        ({'Lesion_diameters_Pixel_': '"-8, 6"'}, 'Lesion_diameters_Pixel_ is negative'),
+        ({'Slice_range': '"31, 99999"'}, 'Slice_range goes beyond 9999'),
+        ({'Spacing_mm_px_': '"0, 0.8, 2"'}, 'Spacing_mm_px_ is not 0.01 to 100 mm'),
+        ({'Image_size': '"64, 10001"'}, 'Image_size is not 1 to 10000 px'),
+        ({'Patient_gender': '"F'}, 'unexpected end of data'),
+    ],
+)
+def test_odd_cells(cells, message):
+    with pytest.raises(RowError, match=f'^DL_info.csv, line 7: .*{message}'):
+        line(**cells).parse()
+
+
+def test_numbers_keep_their_digits():
+    row = line(Measurement_coordinates='"9.0000005, 1.0000015, 1.7e1, 11, 13, 9, 13, 15"').parse()
+    assert row.recist[:3] == [round(8.0000005, 6), round(1.0000015 - 1, 6), 16]
+    assert line(Slice_range='"31.0, 43"').parse().slice_range == [31, 43]
+
+
+def test_a_broken_quote_spoils_no_other_row(tmp_path):
+    path = tmp_path / 'DL_info.csv'
+    broken = [line(Patient_gender='"F').text, line(Patient_gender='F"').text]
+    path.write_text('\n'.join([','.join(DL_INFO_HEADER), *broken, line().text]) + '\n')
+    assert list(read_lines(path))[2].parse().split == 'val'
