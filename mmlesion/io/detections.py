@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
+import msgspec
 import numpy as np
 
 from mmlesion.structures import Detections
-from mmlesion.utils import UserError
 
-from .checks import check_names, get_column, to_numbers, to_whole_numbers
-from .json_files import read_json, write_json
+from .checks import to_numbers, to_whole_numbers
+from .coco import Result
+from .json_files import read_bytes, read_json_list, write_json
 from .luna16 import EXCLUDED_DIAMETER, MARK_COLUMNS, read_series_table, write_luna16_predictions
 
 
@@ -51,14 +53,15 @@ class Spheres(NamedTuple):
     label: np.ndarray
 
     @classmethod
-    def parse(cls, rows: list[dict], where: str) -> Spheres:
-        """Check the list of a JSON file."""
-        centers = to_numbers(get_column(rows, 'center_mm', where), 3, f'{where}, "center_mm"')
-        column = get_column(rows, 'diameter_mm', where)
-        diameters = to_numbers(column, None, f'{where}, "diameter_mm"')
-        geometry = np.column_stack([centers, diameters])
-        found = _scores(rows, where)
-        return cls(_names(rows, 'series_uid', where), geometry, found.score, found.label)
+    def read(cls, path: str | Path) -> Spheres:
+        """Read the JSON file."""
+        records, where = _records(path, _Sphere), f'{path}: result'
+        centers = to_numbers([one.center_mm for one in records], 3, f'{where}, "center_mm"')
+        diameters = to_numbers(
+            [one.diameter_mm for one in records], None, f'{where}, "diameter_mm"'
+        )
+        names = [one.series_uid for one in records]
+        return cls(names, np.column_stack([centers, diameters]), *_scores(records, where))
 
     @staticmethod
     def boxes(geometry: np.ndarray) -> np.ndarray:
@@ -83,11 +86,11 @@ class CocoBoxes(NamedTuple):
     label: np.ndarray
 
     @classmethod
-    def parse(cls, rows: list[dict], where: str) -> CocoBoxes:
-        """Check the list of a JSON file."""
-        boxes = to_numbers(get_column(rows, 'bbox', where), 4, f'{where}, "bbox"')
-        found = _scores(rows, where)
-        return cls(_names(rows, 'image_id', where), boxes, found.score, found.label)
+    def read(cls, path: str | Path) -> CocoBoxes:
+        """Read the JSON file."""
+        records, where = _records(path, _Box), f'{path}: result'
+        boxes = to_numbers([one.bbox for one in records], 4, f'{where}, "bbox"')
+        return cls([one.image_id for one in records], boxes, *_scores(records, where))
 
     @staticmethod
     def boxes(geometry: np.ndarray) -> np.ndarray:
@@ -115,12 +118,9 @@ def read_detections(path: str | Path) -> Marks | Spheres | CocoBoxes:
     """
     if Path(path).suffix == '.csv':
         return Marks.read(path)
-    rows = read_json(path)
-    if not isinstance(rows, list):
-        raise UserError(f'{path} must be a list of detections: give COCO results or spheres')
-    # the first record tells the kind; the parser refuses a list of both
-    is_sphere = bool(rows) and isinstance(rows[0], dict) and 'center_mm' in rows[0]
-    return (Spheres if is_sphere else CocoBoxes).parse(rows, f'{path}: result')
+    # the first record tells the kind; the reader refuses a list of both
+    is_sphere = b'"center_mm"' in read_bytes(path).partition(b'}')[0]
+    return (Spheres if is_sphere else CocoBoxes).read(path)
 
 
 def detections_of(files: Sequence[Marks | Spheres | CocoBoxes]) -> tuple[list, list[Detections]]:
@@ -142,23 +142,27 @@ def detections_of(files: Sequence[Marks | Spheres | CocoBoxes]) -> tuple[list, l
     return list(index), detections
 
 
-class _Scores(NamedTuple):
-    """Scores (n,) and class labels (n,) of detections."""
-
-    score: np.ndarray
-    label: np.ndarray
+class _Box(Result):
+    category_id: float = 1
 
 
-def _scores(rows: list[dict], where: str) -> _Scores:
-    scores = to_numbers(get_column(rows, 'score', where), None, f'{where}, "score"')
-    labels = [row.get('category_id', 1) for row in rows]
-    return _Scores(scores, to_whole_numbers(labels, f'{where}, "category_id"'))
+class _Sphere(msgspec.Struct, gc=False):
+    series_uid: Union[int, float, str]  # noqa: UP007 (evaluated, in Python 3.9 too)
+    center_mm: tuple[float, float, float]
+    diameter_mm: float
+    score: float
+    category_id: float = 1
 
 
-def _names(rows: list[dict], key: str, where: str) -> list:
-    names = get_column(rows, key, where)
-    check_names(names, f'{where}, "{key}"')
-    return names
+def _records(path: str | Path, kind: type) -> list:
+    return list(chain.from_iterable(read_json_list(path, kind, 'result')))
+
+
+def _scores(records: list, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores (n,) and class labels (n,) of detections."""
+    scores = to_numbers([one.score for one in records], None, f'{where}, "score"')
+    labels = to_whole_numbers([one.category_id for one in records], f'{where}, "category_id"')
+    return scores, labels
 
 
 def _write(
