@@ -62,7 +62,7 @@ def test_bad_input(merge, submissions, tmp_path):
     with pytest.raises(SystemExit, match='different kinds'):
         merge(tmp_path / 'boxes.json', submissions[1], '--out', out)
     (tmp_path / 'boxes.json').write_text('[{"image_id": 1, "bbox": [0, 0, 1, 1]}]')
-    with pytest.raises(SystemExit, match='result 0 .* has no "score"'):
+    with pytest.raises(SystemExit, match='result 0 .* missing required field `score`'):
         merge(tmp_path / 'boxes.json', tmp_path / 'boxes.json', '--out', out)
     with pytest.raises(SystemExit, match='--iou-thr is 1.0'):
         merge(*submissions, '--out', out, '--iou-thr', 1)
