@@ -111,35 +111,36 @@ def _add_overlap(parser, metric, threshold):
 
 
 def read(args):
-    """Return ground truth, predictions and rules of the chosen protocol."""
+    """Return ground truth, predictions and rules of the chosen protocol, and the COCO content."""
     if args.protocol == 'deeplesion':
-        truth = coco_ground_truth(read_json(args.gt), args.gt)
+        content = read_json(args.gt)
+        truth = coco_ground_truth(content, args.gt)
         rules = deeplesion_protocol(args.overlap, args.threshold)
-        return truth, read_coco_results(args.pred, truth.cases), rules
+        return truth, read_coco_results(args.pred, truth.cases), rules, content
     if args.protocol == 'lens':
         truth = read_lens_ground_truth(args.gt, args.split)
         rules = lens_protocol(args.overlap, args.threshold)
-        return truth, read_lens_predictions(args.pred, truth.cases), rules
+        return truth, read_lens_predictions(args.pred, truth.cases), rules, None
     if not 0 < args.tnp_sensitivity <= 1:
         raise UserError(f'--tnp-sensitivity {args.tnp_sensitivity} must be over 0, at most 1')
     truth = read_luna16_ground_truth(args.gt, args.excluded, args.series)
-    return truth, pool_luna16_predictions(args.pred, truth.cases), luna16_protocol()
+    return truth, pool_luna16_predictions(args.pred, truth.cases), luna16_protocol(), None
 
 
-def warnings(args, truth, predictions):
+def warnings(args, truth, predictions, content):
     """Return warnings about the ground truth and the predictions, one line each."""
     lines = coverage_warnings(truth, predictions)
     if args.protocol == 'deeplesion':
-        lines += box_warnings(read_json(args.gt), truth, args.gt)
+        lines += box_warnings(content, truth, args.gt)
     if args.protocol == 'luna16':
         lines += luna16_scan_warnings(args.gt, truth.cases)
     return lines
 
 
-def write_report(args, truth, predictions, rules, groups):
+def write_report(args, truth, predictions, rules, groups, content):
     """Write the page of the run."""
     if args.protocol == 'deeplesion':
-        test_set = Slices(read_json(args.gt)['images'], args.images)
+        test_set = Slices(content['images'], args.images)
     else:
         test_set = dict(lens=LENS_SUB_VOLUMES, luna16=LUNA16_SCANS)[args.protocol]
     first = args.pred[0] if args.protocol == 'luna16' else args.pred  # or several folds
@@ -154,7 +155,7 @@ def main(argv=None):
     args = parse_args(argv)
     check_draws('--bootstrap', args.bootstrap)
     check_range('--seed', args.seed, 0)
-    truth, predictions, rules = read(args)
+    truth, predictions, rules, content = read(args)
     if truth.lesions.ignore.all():
         raise UserError(f'{args.gt} has no lesions in the listed items, so there is no sensitivity')
     if predictions.unknown_cases and not len(predictions.detections):
@@ -163,12 +164,12 @@ def main(argv=None):
             f'({some_names(predictions.unknown_cases, truth.cases)}): give those of one test set'
         )
     groups = group_lesions(truth.lesions.attributes, args.groups, args.gt)
-    for line in warnings(args, truth, predictions):
+    for line in warnings(args, truth, predictions, content):
         print(f'warning: {line}', file=sys.stderr)
     covered = coverage(truth, predictions)
     matched = MatchedDetections(predictions.detections, truth.lesions, len(truth.cases), rules)
     if args.report is None:
-        del predictions  # half as large as the file; matched has a copy of its own
+        del predictions, content  # as large as the files; matched has a copy of its own
     result = summarize_froc(matched, groups, args.bootstrap, args.seed)
     # LUNA16 has no overlap and no threshold
     names = [name for name in ('protocol', 'overlap', 'threshold') if name in args]
@@ -193,7 +194,7 @@ def main(argv=None):
         level = args.tnp_sensitivity
         print(f'True Negative Patient score at sensitivity {level}: {result["TNP"]:.4f}')
     if args.report is not None:
-        write_report(args, truth, predictions, rules, groups)
+        write_report(args, truth, predictions, rules, groups, content)
 
 
 if __name__ == '__main__':
