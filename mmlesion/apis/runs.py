@@ -60,8 +60,12 @@ def add_training_options(parser: ArgumentParser) -> None:
 
 def load_run_config(args: Namespace) -> Config:
     """Load the config of a run, with what :func:`add_run_options` has read."""
+    # before the config is read, so that what is not installed is named first
+    from mmdet.utils import setup_cache_size_limit_of_dynamo
+
+    setup_cache_size_limit_of_dynamo()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options, ['model'])
     cfg.launcher = args.launcher
     default = f'./work_dirs/{Path(args.config).stem}'
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default
@@ -70,11 +74,9 @@ def load_run_config(args: Namespace) -> Config:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner of a config; of one that names none :class:`LesionRunner`."""
-    from mmdet.utils import setup_cache_size_limit_of_dynamo
     from mmengine.registry import RUNNERS
 
     end_with_parent()
-    setup_cache_size_limit_of_dynamo()
     cfg.setdefault('runner_type', 'LesionRunner')
     return RUNNERS.build(cfg)
 

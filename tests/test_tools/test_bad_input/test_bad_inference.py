@@ -70,11 +70,6 @@ def detectors(tool):
                 'NoModel',
                 replaced('config.py', 'model = dict(', "model = dict(type='NoModel',"),
             ),
-            (
-                'an unknown option',
-                'unknown',
-                replaced('config.py', 'neck=dict(', 'neck=dict(unknown=1,'),
-            ),
             ('truncated checkpoint', 'config.pth', truncate('config.pth')),
         ),
         another('wide.pth', 'does not fit the config'),
@@ -122,12 +117,7 @@ def detectors(tool):
         ('--iou-thr -1', 'iou'),
         ('--box-margin nan', 'margin'),
         ('--box-margin -1', 'margin'),
-        ('--cfg-options model.unknown=1', 'unknown'),
         ('--cfg-options test_dataloader.dataset.pipeline.0.num_slices=2', 'num_slices'),
-        (
-            '--cfg-options test_dataloader.dataset.pipeline.0.type=LoadImageFromFile',
-            'LoadImageFromFile',
-        ),
         ('--out {data}/test.json', 'test.json'),
         ('--out {data}/test.json/below', 'test.json'),
     ),
@@ -250,11 +240,6 @@ def inspected(tool):
         ('empty config', 'config.py', text('config.py', '')),
         ('a folder for the config', 'config.py', folder_for('config.py')),
         ('a NameError', 'nowhere', replaced('config.py', old, 'a = nowhere')),
-        (
-            'an unknown option',
-            'unknown',
-            replaced('config.py', 'dataset=dict(', 'dataset=dict(unknown=1,'),
-        ),
     )
 
 
@@ -282,7 +267,6 @@ def inspected(tool):
         ('--checkpoint {data}/missing.pth', 'missing.pth'),
         ('--checkpoint {data}/wide.pth', 'wide.pth'),
         ('--checkpoint {data}/empty.pth', 'empty.pth'),
-        ('--cfg-options model.unknown=1', 'unknown'),
     ),
     Case(BALANCE, 'no space', 'out', fault=disk_full(0)),
     *inspected(BROWSE),
