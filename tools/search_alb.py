@@ -6,7 +6,9 @@ Every other option is one of tools/train.py.
 import argparse
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.utils import cli
+from mmlesion.utils import UserError, cli
+
+LOOP = 'ALBSearchLoop'
 
 
 def parse_args(argv=None):
@@ -39,7 +41,10 @@ def parse_args(argv=None):
 def main():
     args = parse_args()
     from mmlesion.apis.runs import train
+    from mmlesion.utils.configs import load_config
 
+    if load_config(args.config, args.cfg_options).get('train_cfg', {}).get('type') != LOOP:
+        raise UserError(f'the config {args.config} has no {LOOP}: give one that searches')
     train(args)
 
 

@@ -234,7 +234,6 @@ def checkpoint(name, says):
         option('test_evaluator.format_only=True', 'outfile_prefix'),
         option('test_evaluator.type=NoMetric', 'NoMetric'),
         option('test_dataloader.dataset.pipeline.0.num_slices=2', 'num_slices'),
-        option('test_dataloader.dataset.pipeline.0.type=LoadImageFromFile', 'LoadImageFromFile'),
         option('test_dataloader.dataset.metainfo.classes="[a]"', 'classes'),
         option('model.roi_head.bbox_head.num_classes=8', 'config.pth'),
     ),
@@ -256,7 +255,7 @@ def test_test(case, refuses, short_logs):
     Case(
         SEARCH._replace(arguments='{data}/config.py --work-dir {out}'),
         'no search',
-        'strategy',
+        'no ALBSearchLoop',
         options='--strategy random',
     ),
     Case(SEARCH._replace(arguments='{data}/none.py --work-dir {out}'), 'no config', 'none.py'),
