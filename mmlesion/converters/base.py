@@ -27,11 +27,11 @@ class Case(NamedTuple):
     """A scan to convert.
 
     Args:
-        name (str): Of its files in the converted dataset.
-        sources (tuple[Path]): The files that it is made of.
-        findings (Sequence[dict]): Its lesions, where a list for all scans has them.
-        patient (str, optional): Whose scan it is. Defaults to None, its own.
-        split (str | int, optional): The official split, or fold. Defaults to None, there is none.
+        name: Of its files in the converted dataset.
+        sources: The files that it is made of.
+        findings: Its lesions, where a list for all scans has them.
+        patient: Whose scan it is. Defaults to None, its own.
+        split: The official split, or fold. Defaults to None, there is none.
     """
 
     name: str
@@ -45,8 +45,8 @@ class Skipped(NamedTuple):
     """Something that cannot be used.
 
     Args:
-        message (str): What is wrong with it.
-        kind (str): What it is counted under.
+        message: What is wrong with it.
+        kind: What it is counted under.
     """
 
     message: str
@@ -57,9 +57,9 @@ class Converted(NamedTuple):
     """Outcome of a case: its result, or the reason why there is none.
 
     Args:
-        name (str): The case's.
-        result (list[dict] | dict, optional): Its images, or its volume's entry.
-        skipped (Skipped, optional): Why it cannot be used.
+        name: The case's.
+        result: Its images, or its volume's entry.
+        skipped: Why it cannot be used.
     """
 
     name: str
@@ -72,12 +72,12 @@ class Run:
     """Options of a conversion run.
 
     Attributes:
-        out (str | Path): Folder of the converted dataset.
-        unit (str): What is converted one by one, such as 'case'.
-        workers (int): Processes.
-        strict (bool): Whether the first unit that cannot be used is an error.
-        allow_skipped (int): How many units may be skipped without an error at the end.
-        consequence (str): What becomes of units that cannot be used, for messages.
+        out: Folder of the converted dataset.
+        unit: What is converted one by one, such as 'case'.
+        workers: Processes.
+        strict: Whether the first unit that cannot be used is an error.
+        allow_skipped: How many units may be skipped without an error at the end.
+        consequence: What becomes of units that cannot be used, for messages.
     """
 
     out: str | Path
@@ -110,10 +110,10 @@ class Run:
         """Convert cases in several processes.
 
         Args:
-            convert (Callable): Takes a case and returns its result. Its :class:`UserError` is of
+            convert: Takes a case and returns its result. Its :class:`UserError` is of
                 this case alone.
-            cases (Sequence): Each has a ``name``.
-            name (str): The benchmark's, for the progress bar.
+            cases: Each has a ``name``.
+            name: The benchmark's, for the progress bar.
 
         Returns:
             list[Converted]: In the order of the cases.
@@ -136,8 +136,8 @@ class Run:
         """Write JSON files, all or none, and ``skipped.txt``, which names all that is skipped.
 
         Args:
-            files (dict[str, dict]): Contents by file name.
-            skipped (Sequence[Skipped]): If there is none, there is no ``skipped.txt``.
+            files: Contents by file name.
+            skipped: If there is none, there is no ``skipped.txt``.
         """
         # The stack renames the files to their names only when the last one is whole.
         with ExitStack() as stack:
@@ -155,9 +155,9 @@ class Run:
         """Raise an error if more cases were skipped than allowed.
 
         Args:
-            skipped (int): How many units could not be used.
-            total (int): Of how many.
-            named (str | Path, optional): Where they are named. Defaults to ``skipped.txt``.
+            skipped: How many units could not be used.
+            total: Of how many.
+            named: Where they are named. Defaults to ``skipped.txt``.
 
         Raises:
             UserError: If so. What could be converted has been written by then.
@@ -194,10 +194,10 @@ def split_patients(
     """Split patients at random; the test split does not depend on ``val_share``.
 
     Args:
-        patients (Sequence): They are sorted first.
-        seed (int): Random seed.
-        val_share (float): Of all patients, rounded up.
-        test_share (float): Of all patients, rounded up.
+        patients: They are sorted first.
+        seed: Random seed.
+        val_share: Of all patients, rounded up.
+        test_share: Of all patients, rounded up.
 
     Returns:
         dict[str, list]: Of 'train', 'val' and 'test'.
@@ -214,9 +214,9 @@ def split_folds(patients: Sequence, seed: int, folds: int) -> dict[int, list]:
     """Split patients at random into folds of nearly the same size.
 
     Args:
-        patients (Sequence): They are sorted first.
-        seed (int): Random seed.
-        folds (int): How many.
+        patients: They are sorted first.
+        seed: Random seed.
+        folds: How many.
 
     Returns:
         dict[int, list]: By the fold's number from 0.
@@ -239,10 +239,10 @@ class Split:
     """Assignment of cases to splits or folds, if the benchmark does not define it.
 
     Attributes:
-        seed (int): Random seed.
-        val_share (float): Of all patients, for validation.
-        test_share (float): Of all patients; 0 leaves the test split out.
-        folds (int): Folds of cross-validation instead; 0 for none.
+        seed: Random seed.
+        val_share: Of all patients, for validation.
+        test_share: Of all patients; 0 leaves the test split out.
+        folds: Folds of cross-validation instead; 0 for none.
 
     Raises:
         UserError: If an option makes no sense.
@@ -267,7 +267,7 @@ class Split:
         """Return the cases of each split; all scans of a patient are in the same one.
 
         Args:
-            cases (Sequence[Case]): The cases, all or none of which have an official ``split``.
+            cases: The cases, all or none of which have an official ``split``.
 
         Returns:
             dict[str | int, list[str]]: By split, or by fold.
@@ -320,10 +320,10 @@ def print_skipped(
     """Print the skipped cases to stderr.
 
     Args:
-        skipped (Sequence[Skipped]): What was skipped.
-        limit (int, optional): Of each kind so many are printed. Defaults to None, all.
-        what (str): How a line begins.
-        listed (Path, optional): Where all are named, which is said if some are not printed.
+        skipped: What was skipped.
+        limit: Of each kind so many are printed. Defaults to None, all.
+        what: How a line begins.
+        listed: Where all are named, which is said if some are not printed.
     """
     kinds: Counter[str] = Counter()
     for one in skipped:

@@ -21,8 +21,8 @@ class ListedBox(NamedTuple):
     """The box of a lesion in a table.
 
     Args:
-        class_name (str): Its class, 'lesion' where the table has none.
-        box (list[float]): x1, y1, z1, x2, y2, z2.
+        class_name: Its class, 'lesion' where the table has none.
+        box: x1, y1, z1, x2, y2, z2.
     """
 
     class_name: str
@@ -34,9 +34,9 @@ class ListedCase:
     """The rows of a table that are of one case.
 
     Attributes:
-        patient (str, optional): Whose scan it is.
-        split (str | int, optional): Its official split or, if it is a number, fold.
-        boxes (list[ListedBox]): Its lesions.
+        patient: Whose scan it is.
+        split: Its official split or, if it is a number, fold.
+        boxes: Its lesions.
     """
 
     patient: str | None = None
@@ -51,8 +51,8 @@ def read_case_table(path: str | Path, with_boxes: bool) -> dict[str, ListedCase]
     A row whose coordinates are empty names a case, and no lesion of it.
 
     Args:
-        path (str | Path): The file.
-        with_boxes (bool): Whether it must have the columns of boxes.
+        path: The file.
+        with_boxes: Whether it must have the columns of boxes.
 
     Returns:
         dict[str, ListedCase]: By case, in the order of the file.

@@ -22,9 +22,9 @@ class Command(NamedTuple):
     """A converter on the command line.
 
     Args:
-        description (str): Description for ``--help``.
-        add_options (Callable): Adds its options to an ``ArgumentParser``.
-        module (str): Under ``mmlesion.converters``; its ``convert`` takes the options.
+        description: Description for ``--help``.
+        add_options: Adds its options to an ``ArgumentParser``.
+        module: Under ``mmlesion.converters``; its ``convert`` takes the options.
     """
 
     description: str
@@ -37,8 +37,8 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> None:
     """Run one converter as a separate program.
 
     Args:
-        name (str): Of :data:`COMMANDS`.
-        arguments (Sequence[str], optional): Defaults to None, the command line's.
+        name: Of :data:`COMMANDS`.
+        arguments: Defaults to None, the command line's.
     """
     command = COMMANDS[name]
     parser = ArgumentParser(

@@ -41,10 +41,10 @@ def convert(
     """Convert DeepLesion's list to ``{train,val,test}.json``, all or none.
 
     Args:
-        table (str | Path): ``DL_info.csv``.
-        out (str | Path): Folder for the JSON files.
-        images (str | Path): The folder ``Images_png``.
-        multi_type (bool): Whether the lesion types become categories; untyped lesions are then
+        table: ``DL_info.csv``.
+        out: Folder for the JSON files.
+        images: The folder ``Images_png``.
+        multi_type: Whether the lesion types become categories; untyped lesions are then
             left out.
         **run_options: Of :class:`~mmlesion.converters.base.Run`: strict, allow_skipped.
 
@@ -83,10 +83,10 @@ def read_splits(
     """Read ``DL_info.csv``.
 
     Args:
-        path (str | Path): The CSV file.
-        images (str | Path): The folder ``Images_png``.
-        run (Run): Whether a row that cannot be used is an error.
-        multi_type (bool): Whether the lesion types become categories.
+        path: The CSV file.
+        images: The folder ``Images_png``.
+        run: Whether a row that cannot be used is an error.
+        multi_type: Whether the lesion types become categories.
 
     Returns:
         tuple: ``{split: COCO dict}``, what was skipped, and how many rows were left out although

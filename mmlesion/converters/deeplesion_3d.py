@@ -49,11 +49,11 @@ class AnnotatedSubVolume(NamedTuple):
     """A sub-volume with key slices, and its lesions in 3D.
 
     Args:
-        place (SubVolume): Series, first and last slice.
-        spacing (tuple[float]): mm along x, y, z.
-        lesions (ndarray): (n, 4) spheres x, y, z, diameter in mm; x = y = z = 0 is the center of
+        place: Series, first and last slice.
+        spacing: mm along x, y, z.
+        lesions: (n, 4) spheres x, y, z, diameter in mm; x = y = z = 0 is the center of
             the first pixel of slice 1.
-        types (list[int]): n lesion types, DeepLesion's 1 to 8, or -1.
+        types: n lesion types, DeepLesion's 1 to 8, or -1.
     """
 
     place: SubVolume
@@ -79,11 +79,11 @@ def convert(
     """Convert ``{train,val,test}.json`` of DeepLesion to volumes and their annotation files.
 
     Args:
-        annotations (str | Path): Folder of what the DeepLesion converter wrote.
-        out (str | Path): Folder for the volumes and the JSON files.
-        images (str | Path): The folder ``Images_png``.
-        max_diameter (float): mm from which on lesions are ignored in training.
-        small (float): mm below which the box's long side gives way to the long diameter, if that is
+        annotations: Folder of what the DeepLesion converter wrote.
+        out: Folder for the volumes and the JSON files.
+        images: The folder ``Images_png``.
+        max_diameter: mm from which on lesions are ignored in training.
+        small: mm below which the box's long side gives way to the long diameter, if that is
             smaller; see :func:`sphere`.
         **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
@@ -119,8 +119,8 @@ def read_split(path: Path, small: float = 20.0) -> list[AnnotatedSubVolume]:
     3D Aggregated Faster R-CNN, section V, removes these from validation and test, too.
 
     Args:
-        path (Path): What the DeepLesion converter wrote.
-        small (float): As :func:`sphere` takes it, mm. Defaults to 20.
+        path: What the DeepLesion converter wrote.
+        small: As :func:`sphere` takes it, mm. Defaults to 20.
 
     Returns:
         list[AnnotatedSubVolume]: In the order of their names.
@@ -170,9 +170,9 @@ def sub_volumes(
     """Cut a series into runs of slices, and take the key slices' lesions to 3D.
 
     Args:
-        series (str): The folder of its slices.
-        key_slices (list[tuple[dict, list[dict]]]): Images with their annotations.
-        small (float): As :func:`sphere` takes it, mm. Defaults to 20.
+        series: The folder of its slices.
+        key_slices: Images with their annotations.
+        small: As :func:`sphere` takes it, mm. Defaults to 20.
 
     Yields:
         AnnotatedSubVolume: Each run that key slices' ranges make together.
@@ -206,9 +206,9 @@ def sphere(image: dict, annotation: dict, small: float = 20.0) -> np.ndarray:
     lesions have 48 mm or more, as it says.
 
     Args:
-        image (dict): With ``spacing``, ``slice_interval``, ``slice_index``.
-        annotation (dict): With ``bbox`` and ``diameters_mm``.
-        small (float): Lesions whose box has a long side below it are small, mm. Defaults to 20.
+        image: With ``spacing``, ``slice_interval``, ``slice_index``.
+        annotation: With ``bbox`` and ``diameters_mm``.
+        small: Lesions whose box has a long side below it are small, mm. Defaults to 20.
 
     Returns:
         ndarray: (4,) x, y, z, diameter in mm, the frame of :class:`AnnotatedSubVolume`.
@@ -233,7 +233,7 @@ def merge_spheres(spheres: np.ndarray) -> np.ndarray:
     merged one has the mean center and the largest diameter.
 
     Args:
-        spheres (ndarray): (n, 4) center and diameter in mm.
+        spheres: (n, 4) center and diameter in mm.
 
     Returns:
         ndarray: (m, 4).
@@ -249,8 +249,8 @@ def merge_types(spheres: np.ndarray, types: Sequence[int]) -> list[int]:
     """Return the lesion types of merged spheres: what the known types of each agree on, or -1.
 
     Args:
-        spheres (ndarray): (n, 4) as :func:`merge_spheres` takes them.
-        types (Sequence[int]): n lesion types, -1 if unknown.
+        spheres: (n, 4) as :func:`merge_spheres` takes them.
+        types: n lesion types, -1 if unknown.
 
     Returns:
         list[int]: m lesion types.
@@ -276,9 +276,9 @@ def convert_run(run: AnnotatedSubVolume, images: str | Path, out: str | Path) ->
     """Make the volume of a run of slices, if that is not done.
 
     Args:
-        run (AnnotatedSubVolume): The run.
-        images (str | Path): The folder of the slices.
-        out (str | Path): The converted dataset's folder.
+        run: The run.
+        images: The folder of the slices.
+        out: The converted dataset's folder.
 
     Returns:
         dict: The volume's entry in the annotation file.

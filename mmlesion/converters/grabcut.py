@@ -48,12 +48,12 @@ def recist_mask(
     ellipse of the two diameters.
 
     Args:
-        image_hu (ndarray): (H, W) HU.
-        recist (Sequence[float]): x1, y1, ..., x4, y4 px.
-        bbox (Sequence[float]): x1, y1, x2, y2 px; DeepLesion's box, padded by 5 px.
-        window (Sequence[float]): HU window of GrabCut's 8-bit input.
-        margin (int, optional): Background around the box in GrabCut's input, px; None: all.
-        iterations (int): Number of GrabCut iterations.
+        image_hu: (H, W) HU.
+        recist: x1, y1, ..., x4, y4 px.
+        bbox: x1, y1, x2, y2 px; DeepLesion's box, padded by 5 px.
+        window: HU window of GrabCut's 8-bit input.
+        margin: Background around the box in GrabCut's input, px; None: all.
+        iterations: Number of GrabCut iterations.
 
     Returns:
         LesionMask: A mask of the image's size that contains the quadrilateral and lies in the box.
@@ -85,8 +85,8 @@ def quadrilateral_mask(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray
     """Return the pixels touched by the quadrilateral of the diameters' endpoints.
 
     Args:
-        points (ndarray): (4, 2) ends of the long diameter, then of the short one, px.
-        shape (tuple[int]): Height and width of the mask.
+        points: (4, 2) ends of the long diameter, then of the short one, px.
+        shape: Height and width of the mask.
 
     Returns:
         ndarray: (H, W) bool. Diameters that do not cross have no simple quadrilateral: the mask is
@@ -108,8 +108,8 @@ def ellipse_mask(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     than a pixel or both are parallel, the second is taken as one pixel long, at right angles.
 
     Args:
-        points (ndarray): (4, 2) ends of the long diameter, then of the short one, px.
-        shape (tuple[int]): Height and width of the mask.
+        points: (4, 2) ends of the long diameter, then of the short one, px.
+        shape: Height and width of the mask.
 
     Returns:
         ndarray: (H, W) bool.
@@ -134,8 +134,8 @@ def recist_from_box(bbox: Sequence[float], padding: float = BOX_PADDING) -> np.n
     """Replace missing RECIST by the axes of the ellipse inscribed in the box.
 
     Args:
-        bbox (Sequence[float]): x1, y1, x2, y2 px.
-        padding (float): Margin of the box around the RECIST extent on each side, px.
+        bbox: x1, y1, x2, y2 px.
+        padding: Margin of the box around the RECIST extent on each side, px.
 
     Returns:
         ndarray: x1, y1, ..., x4, y4 px; the long diameter along the longer side, at least 1 px.
@@ -189,10 +189,10 @@ def _grabcut(
     """Run GrabCut; return None if it fails or finds nothing beyond ``foreground``.
 
     Args:
-        picture (ndarray): (h, w, 3) uint8.
-        foreground (ndarray): (h, w) bool, surely lesion.
-        inside (ndarray): (h, w) bool, possibly lesion.
-        iterations (int): Number of GrabCut iterations.
+        picture: (h, w, 3) uint8.
+        foreground: (h, w) bool, surely lesion.
+        inside: (h, w) bool, possibly lesion.
+        iterations: Number of GrabCut iterations.
 
     Returns:
         ndarray | None: (h, w) bool.

@@ -35,13 +35,13 @@ def convert(
     """Convert KiTS19 to ``{train,val,test}.json`` and slices.
 
     Args:
-        root (str | Path): Its folder ``data``, of ``case_00000`` and so on.
-        out (str | Path): Folder for ``Images_png`` and the JSON files.
-        seed (int): Of the split of the patients.
-        val_share (float): Of all patients, for validation.
-        test_share (float): Of all patients, for testing. Defaults to 0.2, ElixirNet's.
-        min_area (float): mm² below which a region is ignored.
-        context_mm (float): Height of the slices kept above and below a tumor.
+        root: Its folder ``data``, of ``case_00000`` and so on.
+        out: Folder for ``Images_png`` and the JSON files.
+        seed: Of the split of the patients.
+        val_share: Of all patients, for validation.
+        test_share: Of all patients, for testing. Defaults to 0.2, ElixirNet's.
+        min_area: mm² below which a region is ignored.
+        context_mm: Height of the slices kept above and below a tumor.
         **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
     Returns:

@@ -35,12 +35,12 @@ def convert(
     """Convert LiTS to ``{train,val}.json`` and slices, all of them.
 
     Args:
-        root (str | Path): Folder with ``volume-*.nii`` and ``segmentation-*.nii``, or of theirs.
-        out (str | Path): Folder for ``Images_png`` and the JSON files.
-        seed (int): Of the split of the patients.
-        val_share (float): Of all patients, for validation.
-        test_share (float): Of all patients, for testing; 0 leaves ``test.json`` out.
-        min_area (float): mm² below which a region is ignored.
+        root: Folder with ``volume-*.nii`` and ``segmentation-*.nii``, or of theirs.
+        out: Folder for ``Images_png`` and the JSON files.
+        seed: Of the split of the patients.
+        val_share: Of all patients, for validation.
+        test_share: Of all patients, for testing; 0 leaves ``test.json`` out.
+        min_area: mm² below which a region is ignored.
         **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
     Returns:

@@ -45,14 +45,14 @@ def convert(
     Volumes of an earlier run are kept if their sources and options are unchanged.
 
     Args:
-        root (str | Path): The folder with ``subset0`` to ``subset9``.
-        out (str | Path): Folder for ``luna16.json`` and the volumes.
-        masks (str | Path, optional): Folder of lung masks. Defaults to
+        root: The folder with ``subset0`` to ``subset9``.
+        out: Folder for ``luna16.json`` and the volumes.
+        masks: Folder of lung masks. Defaults to
             ``<root>/seg-lungs-LUNA16``.
-        annotations (str | Path, optional): Defaults to ``<root>/annotations.csv``.
-        excluded (str | Path, optional): Defaults to ``<root>/annotations_excluded.csv``.
-        margin (float): mm that are kept around the lungs.
-        outside (str): See :class:`~mmlesion.converters.lungs.LungRegion`.
+        annotations: Defaults to ``<root>/annotations.csv``.
+        excluded: Defaults to ``<root>/annotations_excluded.csv``.
+        margin: mm that are kept around the lungs.
+        outside: See :class:`~mmlesion.converters.lungs.LungRegion`.
         **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
     Raises:
@@ -92,8 +92,8 @@ class FindingLists(NamedTuple):
     """LUNA16's lists of nodules, and of findings that are ignored.
 
     Args:
-        annotations (Path): ``annotations.csv``.
-        excluded (Path): ``annotations_excluded.csv``.
+        annotations: ``annotations.csv``.
+        excluded: ``annotations_excluded.csv``.
     """
 
     annotations: Path
@@ -118,9 +118,9 @@ def convert_scan(case: Case, out: str | Path, region: LungRegion) -> dict:
     """Make a scan's volume, if that is not done.
 
     Args:
-        case (Case): Its sources are the scan and the mask of its lungs.
-        out (str | Path): The converted dataset's folder.
-        region (LungRegion): What is kept of the scan.
+        case: Its sources are the scan and the mask of its lungs.
+        out: The converted dataset's folder.
+        region: What is kept of the scan.
 
     Returns:
         dict: The volume's entry in the annotation file.

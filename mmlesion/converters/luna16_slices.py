@@ -39,14 +39,14 @@ def convert(
     A nodule has a box on each slice that its sphere cuts.
 
     Args:
-        root (str | Path): The folder with ``subset0`` to ``subset9``.
-        out (str | Path): Folder for ``Images_png`` and the JSON files.
-        annotations (str | Path, optional): Defaults to ``<root>/annotations.csv``.
-        excluded (str | Path, optional): Defaults to ``<root>/annotations_excluded.csv``.
-        seed (int): Of the split of the patients.
-        val_share (float): Of all patients, for validation.
-        test_share (float): Of all patients, for testing; 0 leaves ``test.json`` out.
-        min_area (float): mm² below which a section is ignored.
+        root: The folder with ``subset0`` to ``subset9``.
+        out: Folder for ``Images_png`` and the JSON files.
+        annotations: Defaults to ``<root>/annotations.csv``.
+        excluded: Defaults to ``<root>/annotations_excluded.csv``.
+        seed: Of the split of the patients.
+        val_share: Of all patients, for validation.
+        test_share: Of all patients, for testing; 0 leaves ``test.json`` out.
+        min_area: mm² below which a section is ignored.
         **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
     Returns:

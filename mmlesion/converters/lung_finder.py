@@ -27,7 +27,7 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
     a lung encloses on a slice, vessels and nodules, is of it. Consolidated lung is not found.
 
     Args:
-        image (sitk.Image): HU, slices axial.
+        image: HU, slices axial.
 
     Returns:
         ndarray: (z, y, x) uint8 on its grid: 3 and 4 in the lungs, 0 elsewhere.

@@ -33,8 +33,8 @@ class LungRegion:
     """Options for cropping volumes to the lungs, in training and inference.
 
     Attributes:
-        margin (float): mm that are kept around the lungs' box.
-        outside (str): 'fill' replaces what is outside of the lungs and their rim by tissue, 'keep'
+        margin: mm that are kept around the lungs' box.
+        outside: 'fill' replaces what is outside of the lungs and their rim by tissue, 'keep'
             keeps it.
 
     Raises:
@@ -57,9 +57,9 @@ def cut_to_lungs(
     """Cut a scan to its lungs and resample it to 1 mm.
 
     Args:
-        image (sitk.Image): HU, slices axial.
-        lungs (ndarray): (z, y, x) on its grid, a number for each lung and 0 elsewhere.
-        region (LungRegion): What is kept.
+        image: HU, slices axial.
+        lungs: (z, y, x) on its grid, a number for each lung and 0 elsewhere.
+        region: What is kept.
 
     Returns:
         tuple[ndarray, Grid]: (z, y, x) int16 HU and where its voxels lie.
@@ -87,8 +87,8 @@ def fill_outside(hu: np.ndarray, lungs: np.ndarray) -> np.ndarray:
     """Replace everything that is neither lung nor near it, and bone near it, by tissue.
 
     Args:
-        hu (ndarray): (z, y, x) HU.
-        lungs (ndarray): (z, y, x) a number for each lung, 0 elsewhere.
+        hu: (z, y, x) HU.
+        lungs: (z, y, x) a number for each lung, 0 elsewhere.
 
     Returns:
         ndarray: (z, y, x) HU.
@@ -107,7 +107,7 @@ def convex_slices(mask: np.ndarray) -> np.ndarray:
     """Return the convex hull of each slice of a lung, where it is not much larger.
 
     Args:
-        mask (ndarray): (z, y, x) bool.
+        mask: (z, y, x) bool.
 
     Returns:
         ndarray: (z, y, x) bool; slices whose hull has over 1.5 times the area are as they were.
@@ -128,10 +128,10 @@ def number_lungs(labels: np.ndarray, spacing: tuple, source: str) -> np.ndarray:
     """Label the two lungs of a mask.
 
     Args:
-        labels (ndarray): (z, y, x) of a mask: LUNA16's, in which only labels 3 and 4 are lungs, one
+        labels: (z, y, x) of a mask: LUNA16's, in which only labels 3 and 4 are lungs, one
             with two labels, one per lung, or any other, whose labels are all of the lungs.
-        spacing (tuple[float]): mm along x, y, z.
-        source (str): What to call it in the error message.
+        spacing: mm along x, y, z.
+        source: What to call it in the error message.
 
     Returns:
         ndarray: (z, y, x) uint8, a number for each lung and 0 elsewhere.
@@ -153,8 +153,8 @@ def split_lungs(mask: np.ndarray, spacing: tuple) -> np.ndarray:
     """Split a mask of both lungs by eroding it until they come apart ([9]).
 
     Args:
-        mask (ndarray): (z, y, x) bool.
-        spacing (tuple[float]): mm along x, y, z.
+        mask: (z, y, x) bool.
+        spacing: mm along x, y, z.
 
     Returns:
         ndarray: (z, y, x) uint8, 3 and 4, the larger one first; 3 alone if it never falls into two

@@ -46,13 +46,13 @@ class MaskOptions:
     """Options of mask generation.
 
     Attributes:
-        window (tuple[float]): HU window of GrabCut's input for images without ``windows``; for
+        window: HU window of GrabCut's input for images without ``windows``; for
             others their first window is used.
-        from_box (bool): Whether the axes of the ellipse inscribed in the box replace missing
+        from_box: Whether the axes of the ellipse inscribed in the box replace missing
             RECIST.
-        box_padding (float): See :func:`recist_from_box`.
-        margin (int, optional): See :func:`recist_mask`.
-        iterations (int): See :func:`recist_mask`.
+        box_padding: See :func:`recist_from_box`.
+        margin: See :func:`recist_mask`.
+        iterations: See :func:`recist_mask`.
     """
 
     window: tuple = ABDOMEN_WINDOW
@@ -70,16 +70,16 @@ class MaskRun:
     """Generates the masks of a COCO dictionary's annotations.
 
     Args:
-        coco (dict): ``images`` and ``annotations`` with ``recist``.
-        images (str | Path): The folder that ``file_name`` is relative to.
-        options (MaskOptions): Options of mask generation.
-        policy (Run, optional): Whether a lesion that gets no mask is an error. Defaults to None,
+        coco: ``images`` and ``annotations`` with ``recist``.
+        images: The folder that ``file_name`` is relative to.
+        options: Options of mask generation.
+        policy: Whether a lesion that gets no mask is an error. Defaults to None,
             it is not.
 
     Attributes:
-        masks (dict[int, dict]): ``segmentation`` (RLE) and ``mask_source`` by the annotation's
+        masks: ``segmentation`` (RLE) and ``mask_source`` by the annotation's
             place in the file.
-        skipped (list[Skipped]): The lesions that got none.
+        skipped: The lesions that got none.
     """
 
     def __init__(
@@ -97,8 +97,8 @@ class MaskRun:
         """Fill ``masks`` and ``skipped``, independent of ``workers``.
 
         Args:
-            workers (int): Processes.
-            store (MaskStore, optional): Where finished masks are taken from, and new ones added.
+            workers: Processes.
+            store: Where finished masks are taken from, and new ones added.
 
         Raises:
             UserError: If a file name leads outside the folder, a worker dies, or with a strict
@@ -174,7 +174,7 @@ class MaskStore(Store):
         """Return the finished masks by index, without what is damaged or of another shape.
 
         Args:
-            count (int): Annotations in the file, below which indices are.
+            count: Annotations in the file, below which indices are.
         """
         found: dict[int, dict] = {}
         for entries in self.parts():

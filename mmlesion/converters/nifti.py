@@ -52,12 +52,12 @@ class NiftiOptions(SliceOptions):
     """Options for converting scans; lists, as a cached record in JSON has them.
 
     Attributes:
-        classes (list[str]): Names of the categories, ids from 1.
-        frame (str): What boxes are in: 'voxel', faces in voxels of the file, voxel n from n - 0.5
+        classes: Names of the categories, ids from 1.
+        frame: What boxes are in: 'voxel', faces in voxels of the file, voxel n from n - 0.5
             to n + 0.5, or 'LPS' or 'RAS', mm in the world.
-        boxed (bool): Whether lesions are boxes; else they are masks.
-        by_label (bool): Whether a mask's labels are the classes; else all labels are of the first.
-        window (list[float]): HU from and to, for pictures.
+        boxed: Whether lesions are boxes; else they are masks.
+        by_label: Whether a mask's labels are the classes; else all labels are of the first.
+        window: HU from and to, for pictures.
     """
 
     classes: list = field(default_factory=lambda: ['lesion'])
@@ -99,25 +99,25 @@ def convert(
     """Convert scans to slices and COCO files or, with ``volumes``, to volumes and their files.
 
     Args:
-        images (str | Path): Folder of the scans, ``<case>.nii.gz`` or another of SimpleITK's.
-        out (str | Path): Folder of the converted dataset.
-        masks (str | Path, optional): Folder of masks named like the scans, 0 where no lesion is.
-        boxes (str | Path, optional): CSV of boxes instead; see
+        images: Folder of the scans, ``<case>.nii.gz`` or another of SimpleITK's.
+        out: Folder of the converted dataset.
+        masks: Folder of masks named like the scans, 0 where no lesion is.
+        boxes: CSV of boxes instead; see
             :func:`~mmlesion.converters.case_table.read_case_table`.
-        cases (str | Path, optional): With ``masks``, CSV of the patient and split of each case.
-        frame (str): What boxes are in: see :class:`NiftiOptions`.
-        classes (Sequence[str], optional): Names of the classes: of the labels of masks from 1, or
+        cases: With ``masks``, CSV of the patient and split of each case.
+        frame: What boxes are in: see :class:`NiftiOptions`.
+        classes: Names of the classes: of the labels of masks from 1, or
             of the boxes in the order of the categories. Defaults to None: 'lesion' for all labels
             of masks, and the sorted class names of boxes.
-        volumes (bool): Whether volumes of 1 mm are made instead of slices.
-        seed (int): Of the split of the patients, where cases have no official one.
-        val_share (float): Of all patients, for validation.
-        test_share (float): Of all patients, for testing.
-        folds (int): Folds of cross-validation instead; 0 for none.
-        min_area (float): mm² below which a region of a slice is ignored.
-        context_mm (float): Height of the slices kept above and below a lesion.
-        every_slice (bool): Whether every slice is an image.
-        window (Sequence[float]): HU from and to, for pictures of slices.
+        volumes: Whether volumes of 1 mm are made instead of slices.
+        seed: Of the split of the patients, where cases have no official one.
+        val_share: Of all patients, for validation.
+        test_share: Of all patients, for testing.
+        folds: Folds of cross-validation instead; 0 for none.
+        min_area: mm² below which a region of a slice is ignored.
+        context_mm: Height of the slices kept above and below a lesion.
+        every_slice: Whether every slice is an image.
+        window: HU from and to, for pictures of slices.
         **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
     Returns:
@@ -200,11 +200,11 @@ def boxed_cases(
     """Make the cases of a table of boxes.
 
     Args:
-        scans (dict[str, Path]): Scans by case.
-        folder (str | Path): Where they are, for messages.
-        listed (dict[str, ListedCase]): The table.
-        table (str | Path): Its file.
-        classes (Sequence[str]): Names of the categories.
+        scans: Scans by case.
+        folder: Where they are, for messages.
+        listed: The table.
+        table: Its file.
+        classes: Names of the categories.
 
     Returns:
         list[Case]: Their findings have ``box`` and ``category_id``.
@@ -232,9 +232,9 @@ def masked_cases(
     """Make the cases that have a mask.
 
     Args:
-        scans (dict[str, Path]): Scans by case.
-        folder (str | Path): Of the masks.
-        listed (dict[str, ListedCase]): Patient and split of cases.
+        scans: Scans by case.
+        folder: Of the masks.
+        listed: Patient and split of cases.
 
     Returns:
         list[Case]: Their sources are scan and mask.
@@ -280,9 +280,9 @@ def boxes_of(case: Case, volume: CTVolume, frame: str) -> np.ndarray:
     """Convert the boxes of a case to voxels of its volume.
 
     Args:
-        case (Case): With ``box`` in its findings.
-        volume (CTVolume): Its scan.
-        frame (str): What they are in; see :class:`NiftiOptions`. A box of the world that is
+        case: With ``box`` in its findings.
+        volume: Its scan.
+        frame: What they are in; see :class:`NiftiOptions`. A box of the world that is
             oblique to the scan becomes the one around it.
 
     Returns:
@@ -328,9 +328,9 @@ def mask_lesions(
     """Number the lesions of a case's mask, which are connected in 3D.
 
     Args:
-        case (Case): Its sources are scan and mask.
-        volume (CTVolume): The scan.
-        options (NiftiOptions): Whether labels are classes.
+        case: Its sources are scan and mask.
+        volume: The scan.
+        options: Whether labels are classes.
 
     Returns:
         tuple[ndarray, list[int]]: (z, y, x) number from 1 of each voxel's lesion, 0 where there is
@@ -416,9 +416,9 @@ def convert_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
     """Make a case's volume of 1 mm, if that is not done.
 
     Args:
-        case (Case): The case.
-        out (str | Path): The converted dataset's folder.
-        options (NiftiOptions): How.
+        case: The case.
+        out: The converted dataset's folder.
+        options: How.
 
     Returns:
         dict: Its entry in the annotation file, and its ``lesions``, with ``bbox_3d``.

@@ -42,15 +42,15 @@ def convert(
     A patient's mask is taken or, where there is none, the list of centers and sizes.
 
     Args:
-        root (str | Path): Folder with the patients' DICOM series, however deep.
-        out (str | Path): Folder for ``Images_png`` and the JSON files.
-        masks (str | Path, optional): Defaults to ``<root>/MED_ABD_LYMPH_MASKS``.
-        markers (str | Path, optional): Folder of the lists. Defaults to
+        root: Folder with the patients' DICOM series, however deep.
+        out: Folder for ``Images_png`` and the JSON files.
+        masks: Defaults to ``<root>/MED_ABD_LYMPH_MASKS``.
+        markers: Folder of the lists. Defaults to
             ``<root>/MED_ABD_LYMPH_ANNOTATIONS``.
-        seed (int): Of the split of the patients.
-        val_share (float): Of all patients, for validation.
-        test_share (float): Of all patients, for testing; 0 leaves ``test.json`` out.
-        min_area (float): mm² below which a region is ignored.
+        seed: Of the split of the patients.
+        val_share: Of all patients, for validation.
+        test_share: Of all patients, for testing; 0 leaves ``test.json`` out.
+        min_area: mm² below which a region is ignored.
         **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
 
     Returns:
@@ -73,9 +73,9 @@ def find_cases(root: str | Path, masks: Path, markers: Path) -> list[Case]:
     """Find the patients with DICOM series.
 
     Args:
-        root (str | Path): The patients' folders are in it, or up to three levels below.
-        masks (Path): Has ``<patient>/<patient>_mask.nii.gz``.
-        markers (Path): Has ``<patient>/<patient>_lymphnodes_physicalPoints.txt`` and ``_sizes``.
+        root: The patients' folders are in it, or up to three levels below.
+        masks: Has ``<patient>/<patient>_mask.nii.gz``.
+        markers: Has ``<patient>/<patient>_lymphnodes_physicalPoints.txt`` and ``_sizes``.
 
     Returns:
         list[Case]: Their sources are the DICOM files and, last, the mask or the two lists.
@@ -162,10 +162,10 @@ def read_markers(points: Path, sizes: Path, grid: Grid) -> list[dict]:
     """Read lymph nodes as spheres.
 
     Args:
-        points (Path): x, y, z of a center in a line, world mm, LPS.
-        sizes (Path): Diameters in mm, a line each: the shortest or, in the abdomen, the longest and
+        points: x, y, z of a center in a line, world mm, LPS.
+        sizes: Diameters in mm, a line each: the shortest or, in the abdomen, the longest and
             the shortest. The longest one there is is the sphere's.
-        grid (Grid): The scan's.
+        grid: The scan's.
 
     Returns:
         list[dict]: ``center_mm``, ``diameter_mm``, ``ignore``.

@@ -50,15 +50,15 @@ def convert(
     is called again.
 
     Args:
-        ann (str | Path): COCO file with ``recist``.
-        out (str | Path): The COCO file to write.
-        images (str | Path): The folder that file names start from.
-        workers (int): Processes.
-        from_box (bool): Whether the axes of the ellipse in the box stand in for RECIST.
-        box_padding (float): px that a box has beyond its lesion on each side.
-        window (Sequence[float]): HU from and to that GrabCut sees of images without ``windows``.
-        picture (str | Path, optional): Folder for pictures of some masks.
-        num (int): How many pictures.
+        ann: COCO file with ``recist``.
+        out: The COCO file to write.
+        images: The folder that file names start from.
+        workers: Processes.
+        from_box: Whether the axes of the ellipse in the box stand in for RECIST.
+        box_padding: px that a box has beyond its lesion on each side.
+        window: HU from and to that GrabCut sees of images without ``windows``.
+        picture: Folder for pictures of some masks.
+        num: How many pictures.
         **run_options: Of :class:`~mmlesion.converters.base.Run`: strict, allow_skipped.
 
     Returns:
@@ -117,8 +117,8 @@ def read_annotations(path: str | Path, window: Sequence[float]) -> tuple[bytes, 
     """Read and check a COCO file.
 
     Args:
-        path (str | Path): The file.
-        window (Sequence[float]): HU from and to of images without ``windows``.
+        path: The file.
+        window: HU from and to of images without ``windows``.
 
     Returns:
         tuple[bytes, dict]: Its bytes and content.
@@ -175,11 +175,11 @@ def draw_pictures(
     """Draw masks, evenly picked, one PNG each, named by slice and annotation.
 
     Args:
-        coco (dict): With masks.
-        root (str | Path): The folder that file names start from.
-        options (MaskOptions): How masks were made.
-        folder (str | Path): Where pictures are written.
-        num (int): How many.
+        coco: With masks.
+        root: The folder that file names start from.
+        options: How masks were made.
+        folder: Where pictures are written.
+        num: How many.
 
     Raises:
         UserError: If the folder or a picture cannot be written.

@@ -26,9 +26,9 @@ class SliceOptions:
     """Options for the slices of a volume.
 
     Attributes:
-        min_area (float): mm² below which a region is ignored: neither a target nor background.
-        context_mm (float): Height of the slices kept above and below each slice with a lesion.
-        every_slice (bool): Whether every slice is an image, with lesions or not, and kept.
+        min_area: mm² below which a region is ignored: neither a target nor background.
+        context_mm: Height of the slices kept above and below each slice with a lesion.
+        every_slice: Whether every slice is an image, with lesions or not, and kept.
     """
 
     min_area: float = 10.0
@@ -47,9 +47,9 @@ def mask_regions(
     """Annotate each connected region of a slice's mask.
 
     Args:
-        mask (ndarray): (H, W) bool.
-        spacing (Sequence[float]): x, y mm per px.
-        min_area (float): mm² below which a region is marked ``ignore``.
+        mask: (H, W) bool.
+        spacing: x, y mm per px.
+        min_area: mm² below which a region is marked ``ignore``.
 
     Returns:
         list[dict]: For each region ``bbox`` in px, ``area`` in px², ``iscrowd``, ``ignore``,
@@ -85,7 +85,7 @@ def number_lesions(mask: np.ndarray) -> np.ndarray:
     """Number the lesions of a volume, which are connected in 3D.
 
     Args:
-        mask (ndarray): (z, y, x) bool.
+        mask: (z, y, x) bool.
 
     Returns:
         ndarray: (z, y, x) uint16, from 1, 0 where there is none.
@@ -105,9 +105,9 @@ def sphere_regions(
     between two slices.
 
     Args:
-        findings (list[dict]): ``center_mm`` x, y, z in the world, ``diameter_mm``, ``ignore``.
-        grid (Grid): The volume's.
-        min_area (float): mm² below which a section is marked ``ignore``.
+        findings: ``center_mm`` x, y, z in the world, ``diameter_mm``, ``ignore``.
+        grid: The volume's.
+        min_area: mm² below which a section is marked ``ignore``.
 
     Returns:
         dict[int, list[dict]]: By the slice's index from 0, for each section ``bbox`` in px, clipped
@@ -148,9 +148,9 @@ def box_regions(boxes: np.ndarray, grid: Grid, min_area: float = 0.0) -> dict[in
     slices.
 
     Args:
-        boxes (ndarray): (n, 6) z1, y1, x1, z2, y2, x2 in voxels, voxel i from i to i + 1.
-        grid (Grid): The volume's.
-        min_area (float): mm² below which a section is marked ``ignore``.
+        boxes: (n, 6) z1, y1, x1, z2, y2, x2 in voxels, voxel i from i to i + 1.
+        grid: The volume's.
+        min_area: mm² below which a section is marked ``ignore``.
 
     Returns:
         dict[int, list[dict]]: By the slice's index from 0, for each section ``bbox`` in px, clipped
@@ -189,10 +189,10 @@ def lesion_regions(
     """Annotate the regions of segmented lesions on each slice.
 
     Args:
-        lesions (ndarray): (z, y, x), bool or the number of each lesion; the connected parts of a
+        lesions: (z, y, x), bool or the number of each lesion; the connected parts of a
             bool mask are its lesions.
-        spacing (Sequence[float]): x, y mm per px.
-        min_area (float): mm² below which a region is marked ``ignore``.
+        spacing: x, y mm per px.
+        min_area: mm² below which a region is marked ``ignore``.
 
     Returns:
         dict[int, list[dict]]: By the slice's index from 0, what :func:`mask_regions` returns, with
@@ -221,10 +221,10 @@ def write_key_slices(
     """Write slices of a volume whose lesions are segmented.
 
     Args:
-        volume (CTVolume): The scan.
-        lesions (ndarray): (z, y, x) as ``volume.array``; see :func:`lesion_regions`.
-        folder (Path): See :func:`write_slices`.
-        options (SliceOptions): Which slices, and which regions.
+        volume: The scan.
+        lesions: (z, y, x) as ``volume.array``; see :func:`lesion_regions`.
+        folder: See :func:`write_slices`.
+        options: Which slices, and which regions.
 
     Returns:
         list[dict]: See :func:`write_slices`.
@@ -245,11 +245,11 @@ def write_slices(
     Slices are numbered from 1 by their place in the volume, from head to feet.
 
     Args:
-        volume (CTVolume): The scan.
-        regions (dict[int, list[dict]]): Annotations by the slice's index from 0.
-        folder (Path): Where the slices go; its name begins their ``file_name``. It is replaced.
-        options (SliceOptions): Which slices.
-        window (Sequence[float]): HU from and to, for pictures. Defaults to that of the abdomen.
+        volume: The scan.
+        regions: Annotations by the slice's index from 0.
+        folder: Where the slices go; its name begins their ``file_name``. It is replaced.
+        options: Which slices.
+        window: HU from and to, for pictures. Defaults to that of the abdomen.
 
     Returns:
         list[dict]: An image of the schema, with its ``annotations``, for every slice or for each

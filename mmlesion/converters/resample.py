@@ -22,10 +22,10 @@ def isotropic_grid(
     """Return a grid of cubes that is parallel to another grid.
 
     Args:
-        grid (Grid): The other one.
-        low (Sequence[float]): z, y, x in its voxels at which the new grid begins.
-        high (Sequence[float]): z, y, x near which it ends, to half a cube.
-        spacing (float): mm of the cubes' sides. Defaults to 1.
+        grid: The other one.
+        low: z, y, x in its voxels at which the new grid begins.
+        high: z, y, x near which it ends, to half a cube.
+        spacing: mm of the cubes' sides. Defaults to 1.
 
     Returns:
         Grid: Of at least one voxel along each axis.
@@ -42,9 +42,9 @@ def resample(image: sitk.Image, grid: Grid, outside: float = HU_RANGE[0]) -> np.
     """Resample an image to a grid with linear interpolation.
 
     Args:
-        image (sitk.Image): In HU.
-        grid (Grid): Where to sample.
-        outside (float): HU outside of the image. Defaults to -1024, air.
+        image: In HU.
+        grid: Where to sample.
+        outside: HU outside of the image. Defaults to -1024, air.
 
     Returns:
         ndarray: (z, y, x) int16 HU, clipped to -1024 to 3071.

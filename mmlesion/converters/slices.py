@@ -28,13 +28,13 @@ class SliceConverter:
     """Conversion of the volumes of a benchmark to slices.
 
     Attributes:
-        name (str): The benchmark's.
-        slice_case (Callable): Takes a case, the folder of its slices and the options; returns what
+        name: The benchmark's.
+        slice_case: Takes a case, the folder of its slices and the options; returns what
             :func:`~mmlesion.converters.regions.write_slices` does, its annotations with
             ``category_id``.
-        classes (Sequence[str]): Names of the categories, ids from 1.
-        missing (str): What to do where a source is missing.
-        warn (Callable, optional): Takes the list of :class:`Converted`, to print warnings.
+        classes: Names of the categories, ids from 1.
+        missing: What to do where a source is missing.
+        warn: Takes the list of :class:`Converted`, to print warnings.
     """
 
     name: str
@@ -56,11 +56,11 @@ class SliceConverter:
         Cases of an earlier run are kept if their sources and options are unchanged.
 
         Args:
-            cases (Sequence[Case]): The cases.
-            options (SliceOptions): Which slices and regions.
-            run (Run): How.
-            split (Split): Which split cases go to that have no official one.
-            left_out (dict[str, int], optional): Why, and how many cases were not listed.
+            cases: The cases.
+            options: Which slices and regions.
+            run: How.
+            split: Which split cases go to that have no official one.
+            left_out: Why, and how many cases were not listed.
 
         Returns:
             dict[str, dict]: COCO content by file name, such as ``train.json``.
@@ -150,9 +150,9 @@ def set_case_fields(
     """Set the fields shared by all slices of a case.
 
     Args:
-        images (list[dict]): The result of ``write_slices``; it is changed.
-        lesion_type (int): DeepLesion's coarse type, or -1.
-        category_id (int): Of the regions that have none. Defaults to 1.
+        images: The result of ``write_slices``; it is changed.
+        lesion_type: DeepLesion's coarse type, or -1.
+        category_id: Of the regions that have none. Defaults to 1.
         **ids: Fields of the images, such as ``patient_id``.
 
     Returns:
@@ -171,7 +171,7 @@ def read_scan(path: Path) -> sitk.Image:
     """Read a CT volume as whole HU, which some benchmarks store as floats.
 
     Args:
-        path (Path): What :func:`~mmlesion.io.ct.read_ct` takes.
+        path: What :func:`~mmlesion.io.ct.read_ct` takes.
 
     Returns:
         sitk.Image: The volume.
@@ -197,9 +197,9 @@ def copy_geometry(labels: sitk.Image, scan: sitk.Image, names: str) -> None:
     """Overwrite the segmentation's geometry with the scan's, voxel by voxel.
 
     Args:
-        labels (sitk.Image): The segmentation; it is changed.
-        scan (sitk.Image): The scan.
-        names (str): What to call them in the error message.
+        labels: The segmentation; it is changed.
+        scan: The scan.
+        names: What to call them in the error message.
 
     Raises:
         UserError: If their sizes differ.

@@ -36,15 +36,15 @@ def convert(
     """List the slices of sub-volumes as COCO, with their 3D boxes.
 
     Args:
-        annotations (str | Path): What the DeepLesion converter wrote, such as ``test.json``.
-        out (str | Path): The JSON file to write.
-        images (str | Path): The folder ``Images_png``.
-        gt (str | Path, optional): Manual annotation: the sub-volumes that it names, its boxes.
-        truth (str | Path, optional): Folder of true masks (:mod:`mmlesion.io.true_masks`), such as
+        annotations: What the DeepLesion converter wrote, such as ``test.json``.
+        out: The JSON file to write.
+        images: The folder ``Images_png``.
+        gt: Manual annotation: the sub-volumes that it names, its boxes.
+        truth: Folder of true masks (:mod:`mmlesion.io.true_masks`), such as
             a phantom's ``truth``: their boxes, which also become ``out`` with the suffix
             ``.boxes3d.json``. Without both, sub-volumes are all runs of consecutive slices, without
             boxes.
-        split (str, optional): Which part of the manual annotation, 'val' or 'test'.
+        split: Which part of the manual annotation, 'val' or 'test'.
         **run_options: Of :class:`~mmlesion.converters.base.Run`: strict, allow_skipped.
 
     Returns:
@@ -81,8 +81,8 @@ def read_runs(
     """Find all runs of consecutive slices, and the boxes of true masks in each, if given.
 
     Args:
-        volumes (dict[str, SliceSeries]): The series by name.
-        truth (str | Path, optional): Folder of true masks.
+        volumes: The series by name.
+        truth: Folder of true masks.
 
     Returns:
         dict[SubVolume, list]: Boxes by sub-volume; without ``truth`` there are none.

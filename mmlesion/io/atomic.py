@@ -124,8 +124,8 @@ def remove_partial(folder: str | Path, start: str = '') -> None:
     What another process still writes is left alone, and what another host has begun for a day.
 
     Args:
-        folder (str | Path): The folder; those in it are not looked into.
-        start (str): Of the names, behind the host's. Defaults to that of all.
+        folder: The folder; those in it are not looked into.
+        start: Of the names, behind the host's. Defaults to that of all.
     """
     pattern = re.compile(rf'{re.escape(PARTIAL)}(\w*)-{re.escape(start)}')
     try:

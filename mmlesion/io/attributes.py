@@ -12,7 +12,7 @@ def lesion_attributes(annotations: Sequence[Mapping]) -> dict[str, np.ndarray]:
     """Return the fields of annotations that hold strings or numbers.
 
     Args:
-        annotations (Sequence[Mapping]): Of m lesions.
+        annotations: Of m lesions.
 
     Returns:
         dict[str, ndarray]: Name to (m,) object; None where an annotation lacks the field. Fields

@@ -17,8 +17,8 @@ def to_bbox_3d(boxes: ArrayLike, grid: Grid) -> list[list[float]]:
     """Convert boxes from voxels to ``bbox_3d``.
 
     Args:
-        boxes (ArrayLike): (n, 6) z1, y1, x1, z2, y2, x2 in voxels, voxel i from i to i + 1.
-        grid (Grid): Where the voxels lie.
+        boxes: (n, 6) z1, y1, x1, z2, y2, x2 in voxels, voxel i from i to i + 1.
+        grid: Where the voxels lie.
 
     Returns:
         list[list[float]]: n times x, y, z, w, h, d in mm.
@@ -39,7 +39,7 @@ def with_sphere(annotation: dict) -> dict:
     spheres (3D Aggregated Faster R-CNN, section V).
 
     Args:
-        annotation (dict): Of an annotation file of volumes.
+        annotation: Of an annotation file of volumes.
 
     Returns:
         dict: With ``center_mm`` and ``diameter_mm``; what it has of them itself stays.

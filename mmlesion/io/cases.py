@@ -36,8 +36,8 @@ def write_cases(cases: Cases, path: str | Path) -> None:
     """Write the cases of a FROC curve, whole or not at all.
 
     Args:
-        cases (Cases): What :func:`~mmlesion.froc.froc_cases` returns.
-        path (str | Path): The file.
+        cases: What :func:`~mmlesion.froc.froc_cases` returns.
+        path: The file.
     """
     fields = cases._asdict()
     for name in (*_INDICES, 'fp_rates'):
@@ -49,7 +49,7 @@ def read_cases(path: str | Path) -> Cases:
     """Read the cases of a FROC curve.
 
     Args:
-        path (str | Path): The file, or the FROC score (``froc.json``) that it lies beside.
+        path: The file, or the FROC score (``froc.json``) that it lies beside.
 
     Returns:
         Cases: They have been checked.
@@ -112,7 +112,7 @@ def check_same_cases(runs: dict) -> None:
     """Refuse to compare runs on different cases, patients, lesions or FP rates, or other rules.
 
     Args:
-        runs (dict[str, Cases]): By the name of their file. What is matched is not compared where a
+        runs: By the name of their file. What is matched is not compared where a
             file does not say it.
 
     Raises:

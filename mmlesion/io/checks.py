@@ -20,10 +20,10 @@ def get_column(entries: Sequence[dict], key: str, where: str, offset: int = 0) -
     """Return a field of all records.
 
     Args:
-        entries (Sequence[dict]): The records.
-        key (str): The field's name.
-        where (str): What to call a record in the error message, before its number.
-        offset (int): How many records of the file come before these.
+        entries: The records.
+        key: The field's name.
+        where: What to call a record in the error message, before its number.
+        offset: How many records of the file come before these.
 
     Raises:
         UserError: If a record does not have it.
@@ -49,12 +49,12 @@ def to_numbers(
     """Return rows of numbers as an array.
 
     Args:
-        rows (Sequence): Numbers, or with ``width`` sequences of as many.
-        width (int, optional): Numbers in a row.
-        where (str): What to call a row in the error message, before its number.
-        finite (bool): Whether NaN and infinity are errors. Defaults to True.
-        first (int): The number of the file's first row in the error message. Defaults to 0.
-        offset (int): How many rows of the file come before these.
+        rows: Numbers, or with ``width`` sequences of as many.
+        width: Numbers in a row.
+        where: What to call a row in the error message, before its number.
+        finite: Whether NaN and infinity are errors. Defaults to True.
+        first: The number of the file's first row in the error message. Defaults to 0.
+        offset: How many rows of the file come before these.
 
     Returns:
         ndarray: (n, width) or, without ``width``, (n,) float.
@@ -94,8 +94,8 @@ def to_whole_numbers(values: Sequence, where: str) -> np.ndarray:
     """Return whole numbers, such as ids of categories, as an array.
 
     Args:
-        values (Sequence): n numbers.
-        where (str): As in :func:`to_numbers`.
+        values: n numbers.
+        where: As in :func:`to_numbers`.
 
     Returns:
         ndarray: (n,) int.
@@ -136,8 +136,8 @@ def check_names(values: Sequence, where: str) -> None:
     """Check that values can be ids: numbers or text.
 
     Args:
-        values (Sequence): Of all records.
-        where (str): What to call a record in the error message, before its number.
+        values: Of all records.
+        where: What to call a record in the error message, before its number.
 
     Raises:
         UserError: If one is a list, a dictionary or nothing.
@@ -154,8 +154,8 @@ class Found(NamedTuple):
     """Where names are in a list.
 
     Args:
-        item (ndarray): (n,) int index into the list, -1 for names that are not in it.
-        missing (list): These names, each once.
+        item: (n,) int index into the list, -1 for names that are not in it.
+        missing: These names, each once.
     """
 
     item: np.ndarray
@@ -166,9 +166,9 @@ def find_names(names: Sequence, items: list, path: str | Path) -> Found:
     """Find names in a list.
 
     Args:
-        names (Sequence): n names.
-        items (list): The listed ones.
-        path (str | Path): Where the names are from, for the error message.
+        names: n names.
+        items: The listed ones.
+        path: Where the names are from, for the error message.
 
     Returns:
         Found: Their places.
@@ -183,9 +183,9 @@ def look_up(names: Sequence, index: Mapping[Any, int], path: str | Path) -> Foun
     """Find names as :func:`find_names` does, in a list whose places are known.
 
     Args:
-        names (Sequence): n names.
-        index (Mapping): The place of each listed one.
-        path (str | Path): Where the names are from, for the error message.
+        names: n names.
+        index: The place of each listed one.
+        path: Where the names are from, for the error message.
     """
     try:
         # index.get(name, -1) of each name, without a step of Python per name
@@ -201,8 +201,8 @@ def some_names(names: Sequence, listed: Sequence = ()) -> str:
     """Return the first three names, and how many more there are, for a message.
 
     Args:
-        names (Sequence): The names.
-        listed (Sequence): Names among which these were not found, such as the number 1 for the text
+        names: The names.
+        listed: Names among which these were not found, such as the number 1 for the text
             '1': the message then says so.
     """
     shown = ', '.join(map(str, names[:3]))

@@ -35,7 +35,7 @@ def read_annotations(path: str | Path) -> dict:
     """Read a COCO annotation file whose annotations have ids, and check it.
 
     Args:
-        path (str | Path): The file.
+        path: The file.
 
     Returns:
         dict: Its content.
@@ -58,8 +58,8 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     ``diameters_mm``, where annotations have them.
 
     Args:
-        data (dict): The content of a COCO annotation file.
-        path (str | Path): Its name, for error messages.
+        data: The content of a COCO annotation file.
+        path: Its name, for error messages.
 
     Returns:
         GroundTruth: Items are image ids; labels are category ids.
@@ -94,9 +94,9 @@ def box_faults(data: dict, truth: GroundTruth, path: str | Path) -> dict[str, np
     """Say which boxes are none on their images: mmdet trains on no such box, and none is found.
 
     Args:
-        data (dict): The content of a COCO annotation file.
-        truth (GroundTruth): Its m lesions, by :func:`coco_ground_truth`.
-        path (str | Path): Its name, for error messages.
+        data: The content of a COCO annotation file.
+        truth: Its m lesions, by :func:`coco_ground_truth`.
+        path: Its name, for error messages.
 
     Returns:
         dict[str, ndarray]: (m,) bool by what is wrong; no box has two faults.
@@ -168,9 +168,9 @@ class Result(msgspec.Struct, gc=False):
     """A detection, as COCO's results have it.
 
     Attributes:
-        image_id (int | float | str): Its image.
-        bbox (tuple[float]): x, y, w, h px.
-        score (float): Its score.
+        image_id: Its image.
+        bbox: x, y, w, h px.
+        score: Its score.
     """
 
     image_id: Union[int, float, str]  # noqa: UP007 (evaluated, in Python 3.9 too)
@@ -182,8 +182,8 @@ def read_coco_results(path: str | Path, items: list) -> Predictions:
     """Read a COCO results file: a list of ``image_id, bbox, score``, as CocoMetric writes it.
 
     Args:
-        path (str | Path): The file.
-        items (list): Image ids of the ground truth.
+        path: The file.
+        items: Image ids of the ground truth.
 
     Returns:
         Predictions: Boxes x, y, x + w, y + h in px; labels are category ids, where there are any.
@@ -207,8 +207,8 @@ def read_results_of(path: str | Path, truth: GroundTruth) -> Predictions:
     """Read COCO results, all of which must be of listed images.
 
     Args:
-        path (str | Path): The file.
-        truth (GroundTruth): What lists the images.
+        path: The file.
+        truth: What lists the images.
 
     Raises:
         UserError: If a detection is of another image, or the file cannot be used.
@@ -241,10 +241,10 @@ def as_coco(images: Iterable[dict], categories: Sequence[str], info: dict) -> di
     """Make a COCO dictionary of described slices; ids count from 1 in their order.
 
     Args:
-        images (Iterable[dict]): Images of the schema without ``id``, each with its ``annotations``
+        images: Images of the schema without ``id``, each with its ``annotations``
             without ``id`` and ``image_id``.
-        categories (Sequence[str]): Their names, by id from 1.
-        info (dict): COCO's ``info``.
+        categories: Their names, by id from 1.
+        info: COCO's ``info``.
 
     Returns:
         dict: COCO's.

@@ -24,9 +24,9 @@ def read_ct(path: str | Path, series: str | None = None) -> sitk.Image:
     """Read a CT volume.
 
     Args:
-        path (str | Path): A NIfTI, MHD, MHA or other file that SimpleITK reads, a folder with one
+        path: A NIfTI, MHD, MHA or other file that SimpleITK reads, a folder with one
             or several DICOM series, or a multi-frame DICOM file.
-        series (str, optional): The Series Instance UID to take from a DICOM folder. By default its
+        series: The Series Instance UID to take from a DICOM folder. By default its
             only CT series.
 
     Returns:
@@ -54,7 +54,7 @@ def read_labels(path: str | Path) -> sitk.Image:
     """Read a segmentation of a volume.
 
     Args:
-        path (str | Path): A NIfTI, MHD, MHA or other file that SimpleITK reads.
+        path: A NIfTI, MHD, MHA or other file that SimpleITK reads.
 
     Returns:
         sitk.Image: Three-dimensional, of uint8 labels, with the file's own geometry.
@@ -76,9 +76,9 @@ def check_same_grid(image: sitk.Image, other: sitk.Image, names: str) -> None:
     """Check that the voxels of two volumes lie at the same places.
 
     Args:
-        image (sitk.Image): A volume.
-        other (sitk.Image): Another.
-        names (str): What to call them in the error message.
+        image: A volume.
+        other: Another.
+        names: What to call them in the error message.
 
     Raises:
         UserError: If sizes differ, or spacing, origin or direction by more than 0.01.
@@ -94,8 +94,8 @@ def check_ct(image: sitk.Image, source: str | Path) -> None:
     """Check that an image is a CT volume in HU.
 
     Args:
-        image (sitk.Image): The image.
-        source (str | Path): What to call it in the error message.
+        image: The image.
+        source: What to call it in the error message.
 
     Raises:
         UserError: If it is not 3D and scalar, does not lie in the world, or its values cannot be
@@ -135,7 +135,7 @@ def read_image(path: str | Path) -> sitk.Image:
     """Read a file of whatever kind; a mask, for instance.
 
     Args:
-        path (str | Path): The file.
+        path: The file.
 
     Returns:
         sitk.Image: The image.

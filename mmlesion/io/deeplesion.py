@@ -35,7 +35,7 @@ class RowError(UserError):
     """A row that cannot be used; the message names its file and line.
 
     Attributes:
-        kind (str): What it is counted under.
+        kind: What it is counted under.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -47,9 +47,9 @@ class Line(NamedTuple):
     """A line of ``DL_info.csv``.
 
     Args:
-        path (str | Path): The file.
-        number (int): Counts from 1, the header.
-        text (str): Its cells.
+        path: The file.
+        number: Counts from 1, the header.
+        text: Its cells.
     """
 
     path: str | Path
@@ -73,24 +73,24 @@ class Row(NamedTuple):
     """One measured lesion of ``DL_info.csv``.
 
     Args:
-        line (Line): Where it is from.
-        series (str): Name of its series, such as ``000001_01_01``.
-        key_slice (int): Number of the slice with the measurement; slices count from 1.
-        patient (int): Number of the patient.
-        study (int): Number of the patient's study.
-        series_id (int): Number of the study's series.
-        recist (list[float]): x1, y1, ..., x4, y4 px: ends of the long diameter, then of the short
+        line: Where it is from.
+        series: Name of its series, such as ``000001_01_01``.
+        key_slice: Number of the slice with the measurement; slices count from 1.
+        patient: Number of the patient.
+        study: Number of the patient's study.
+        series_id: Number of the study's series.
+        recist: x1, y1, ..., x4, y4 px: ends of the long diameter, then of the short
             one. The first pixel's center is at 0.
-        box (list[float]): x1, y1, x2, y2 px in the same coordinates.
-        diameters (list[float]): Long and short diameter, px.
-        location (list[float]): x, y, z relative to the body, 0 to 1.
-        lesion_type (int): One of :data:`LESION_TYPES` counted from 1, or -1.
-        noisy (int): 1 if the annotation may be wrong, or else 0.
-        slice_range (list[int]): First and last slice that there is around the key slice.
-        spacing (list[float]): mm per px along x and y, and from slice to slice.
-        size (list[int]): Height and width, px.
-        window (list[float]): Low and high, HU.
-        split (str): 'train', 'val' or 'test'.
+        box: x1, y1, x2, y2 px in the same coordinates.
+        diameters: Long and short diameter, px.
+        location: x, y, z relative to the body, 0 to 1.
+        lesion_type: One of :data:`LESION_TYPES` counted from 1, or -1.
+        noisy: 1 if the annotation may be wrong, or else 0.
+        slice_range: First and last slice that there is around the key slice.
+        spacing: mm per px along x and y, and from slice to slice.
+        size: Height and width, px.
+        window: Low and high, HU.
+        split: 'train', 'val' or 'test'.
     """
 
     line: Line

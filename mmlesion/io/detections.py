@@ -108,7 +108,7 @@ def read_detections(path: str | Path) -> Marks | Spheres | CocoBoxes:
     """Read detections, of the kind that the file has.
 
     Args:
-        path (str | Path): A LUNA16 submission (.csv), or COCO results or spheres (.json).
+        path: A LUNA16 submission (.csv), or COCO results or spheres (.json).
 
     Returns:
         Marks | Spheres | CocoBoxes: With the item's name, place, score and class of each.
@@ -127,7 +127,7 @@ def detections_of(files: Sequence[Marks | Spheres | CocoBoxes]) -> tuple[list, l
     """Number the items of several files alike.
 
     Args:
-        files (Sequence[Marks | Spheres | CocoBoxes]): What :func:`read_detections` returned.
+        files: What :func:`read_detections` returned.
 
     Returns:
         tuple: Names of all items, in the order in which they come, and Detections of each file.

@@ -88,16 +88,16 @@ class Frame(NamedTuple):
     """A slice of a series.
 
     Args:
-        path (Path): Its file.
-        number (int): Of the frame in the file, from 0.
-        name (str): For messages.
-        position (ndarray): (3,) LPS mm of the center of its first px.
-        axes (ndarray): (2, 3) LPS directions of a row and of a column, orthonormal.
-        spacing (ndarray): (2,) mm from column to column and from row to row.
-        size (tuple[int]): Columns and rows.
-        slope (float): HU of a stored value are slope times it plus intercept.
-        intercept (float): In HU.
-        unit (str): What the header says that this gives.
+        path: Its file.
+        number: Of the frame in the file, from 0.
+        name: For messages.
+        position: (3,) LPS mm of the center of its first px.
+        axes: (2, 3) LPS directions of a row and of a column, orthonormal.
+        spacing: (2,) mm from column to column and from row to row.
+        size: Columns and rows.
+        slope: HU of a stored value are slope times it plus intercept.
+        intercept: In HU.
+        unit: What the header says that this gives.
     """
 
     path: Path
@@ -130,8 +130,8 @@ def read_series(path: Path, wanted: str | None = None) -> sitk.Image:
     :data:`SLICE_POSITIONS`, by which :class:`~mmlesion.structures.ct_volume.CTVolume` moves them.
 
     Args:
-        path (Path): The folder or file.
-        wanted (str, optional): Series Instance UID. Defaults to None, its only CT series.
+        path: The folder or file.
+        wanted: Series Instance UID. Defaults to None, its only CT series.
 
     Returns:
         sitk.Image: HU, slices stacked along their normal.
@@ -165,8 +165,8 @@ def series_frames(path: Path, wanted: str | None = None) -> tuple[list[Frame], d
     size beside a regular stack; a warning names them.
 
     Args:
-        path (Path): A folder, or a file with one or all slices.
-        wanted (str, optional): Series Instance UID. Defaults to None, the only CT series.
+        path: A folder, or a file with one or all slices.
+        wanted: Series Instance UID. Defaults to None, the only CT series.
 
     Returns:
         tuple[list[Frame], dict[Path, Dataset]]: The slices, and the headers of their files.
@@ -332,8 +332,8 @@ def describe_irregular(positions: np.ndarray, normal: np.ndarray) -> str:
     """Say how slices deviate from a regular stack.
 
     Args:
-        positions (ndarray): (n, 3) mm of the first pixel of each slice, in their order.
-        normal (ndarray): (3,) of the slices, of length 1.
+        positions: (n, 3) mm of the first pixel of each slice, in their order.
+        normal: (3,) of the slices, of length 1.
 
     Returns:
         str: Such as 'the gantry is tilted by 15.0 degrees; 2 slices are missing (after slice 4)'.
@@ -396,8 +396,8 @@ def frames_of(header: Dataset, path: Path) -> list[Frame]:
     """Return the frames of a file.
 
     Args:
-        header (Dataset): Of :func:`read_header`.
-        path (Path): The file.
+        header: Of :func:`read_header`.
+        path: The file.
 
     Raises:
         UserError: If it has colors, or does not say all that a :class:`Frame` has.
@@ -420,8 +420,8 @@ def _read_hu(frames: Sequence[Frame], headers: dict[Path, Dataset]) -> np.ndarra
     """Read the pixels of frames of one size.
 
     Args:
-        frames (Sequence[Frame]): n frames; several of a file are read at once.
-        headers (dict[Path, Dataset]): Of their files. Each is taken out, as it keeps its pixels.
+        frames: n frames; several of a file are read at once.
+        headers: Of their files. Each is taken out, as it keeps its pixels.
 
     Returns:
         ndarray: (n, rows, columns) HU, int16 or, where a rescale is not whole, float32.

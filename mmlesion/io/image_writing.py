@@ -20,9 +20,9 @@ def write_image(image: sitk.Image, path: str | Path, compress: bool = False) -> 
     """Write a volume, and read it again: a full disk leaves half of a compressed one.
 
     Args:
-        image (sitk.Image): The volume.
-        path (str | Path): The file, of the format that its suffix says.
-        compress (bool): Whether to compress it. Defaults to False.
+        image: The volume.
+        path: The file, of the format that its suffix says.
+        compress: Whether to compress it. Defaults to False.
 
     Raises:
         UserError: If ITK cannot take its name.

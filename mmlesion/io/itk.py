@@ -35,7 +35,7 @@ def read_itk(path: Path) -> sitk.Image:
     """Read a file by SimpleITK, after a look at its header.
 
     Args:
-        path (Path): Of any format but NIfTI and DICOM (:mod:`mmlesion.io.ct`).
+        path: Of any format but NIfTI and DICOM (:mod:`mmlesion.io.ct`).
 
     Raises:
         UserError: If it is unreadable or truncated, declares more voxels than it can hold, or does
@@ -78,9 +78,9 @@ def check_size(path: Path, voxels: int, held: int) -> None:
     """Compare the number of voxels that a header declares with the bytes that are there.
 
     Args:
-        path (Path): The file or folder, for the message.
-        voxels (int): Declared.
-        held (int): Bytes.
+        path: The file or folder, for the message.
+        voxels: Declared.
+        held: Bytes.
 
     Raises:
         UserError: If there are more than :data:`MAX_VOXELS`, or than the bytes unpack to.
@@ -118,7 +118,7 @@ def image_files(path: str | Path) -> list[Path]:
     """Return the files of an image, including the data file that its header names or goes with.
 
     Args:
-        path (str | Path): What :func:`~mmlesion.io.ct.read_image` reads. It need not exist.
+        path: What :func:`~mmlesion.io.ct.read_image` reads. It need not exist.
 
     Returns:
         list[Path]: ``path`` first.
@@ -137,7 +137,7 @@ def nifti_pair(path: Path) -> tuple[Path, Path]:
     """Return the files that have the header and the voxels of a NIfTI image: .hdr and .img, or one.
 
     Args:
-        path (Path): The image, or either file of a pair.
+        path: The image, or either file of a pair.
     """
     match = re.fullmatch(r'(.+\.)(hdr|img)((?:\.gz)?)', path.name, re.IGNORECASE)
     if match is None:

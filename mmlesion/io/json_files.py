@@ -29,8 +29,8 @@ def read_json(path: str | Path, advice: str = 'write it anew') -> Any:
     """Read a JSON file.
 
     Args:
-        path (str | Path): The file.
-        advice (str): What to do about a file that is not JSON.
+        path: The file.
+        advice: What to do about a file that is not JSON.
 
     Raises:
         UserError: If the file cannot be read or is not JSON.
@@ -50,9 +50,9 @@ def parse_json(text: str | bytes, path: str | Path, advice: str = 'write it anew
     """Parse the content of a JSON file.
 
     Args:
-        text (str | bytes): The content; bytes are UTF-8.
-        path (str | Path): Its name, for the error message.
-        advice (str): What to do about content that is not JSON.
+        text: The content; bytes are UTF-8.
+        path: Its name, for the error message.
+        advice: What to do about content that is not JSON.
 
     Raises:
         UserError: If it is not JSON.
@@ -67,9 +67,9 @@ def read_json_list(path: str | Path, kind: type[Record], what: str) -> Iterator[
     """Read a list of records some at a time, so that only those are in memory as Python's objects.
 
     Args:
-        path (str | Path): The file.
-        kind (type): Such as a ``msgspec.Struct``: decoding a record checks it.
-        what (str): What a record is, for error messages, such as 'result'.
+        path: The file.
+        kind: Such as a ``msgspec.Struct``: decoding a record checks it.
+        what: What a record is, for error messages, such as 'result'.
 
     Yields:
         list: The next records, of about 16 MiB of text.
@@ -132,9 +132,9 @@ def to_json(value: Any, indent: int | None = None, sort_keys: bool = False) -> s
     """Return a value as JSON text.
 
     Args:
-        value (Any): Of dictionaries, sequences, strings, numbers and None.
-        indent (int, optional): Spaces of a level. Defaults to None, all on one line.
-        sort_keys (bool): Whether dictionaries are written in the order of their keys.
+        value: Of dictionaries, sequences, strings, numbers and None.
+        indent: Spaces of a level. Defaults to None, all on one line.
+        sort_keys: Whether dictionaries are written in the order of their keys.
     """
     return json.dumps(value, indent=indent, sort_keys=sort_keys)
 
@@ -145,10 +145,10 @@ def write_json(value: Any, path: str | Path, indent: int | None = None) -> None:
     What is not a finite number becomes null, since JSON has no NaN.
 
     Args:
-        value (Any): What to write. In place of a list that is the whole, or a value of the whole,
+        value: What to write. In place of a list that is the whole, or a value of the whole,
             there may be a sequence whose records are made when they are asked for.
-        path (str | Path): The file.
-        indent (int, optional): Spaces of a level. Defaults to None: a dictionary has a line for
+        path: The file.
+        indent: Spaces of a level. Defaults to None: a dictionary has a line for
             each key, for human readers, and anything else is on one line.
 
     Raises:

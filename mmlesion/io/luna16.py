@@ -31,9 +31,9 @@ class LunaScan(NamedTuple):
     """A scan of LUNA16.
 
     Args:
-        uid (str): Its series.
-        path (Path): The ``.mhd`` file.
-        fold (int): Its subset, 0 to 9.
+        uid: Its series.
+        path: The ``.mhd`` file.
+        fold: Its subset, 0 to 9.
     """
 
     uid: str
@@ -45,7 +45,7 @@ def find_luna16_scans(root: str | Path) -> list[LunaScan]:
     """Find the scans of all subsets that are there, in the order of their series.
 
     Args:
-        root (str | Path): The folder with ``subset0`` to ``subset9``.
+        root: The folder with ``subset0`` to ``subset9``.
 
     Returns:
         list[LunaScan]: The scans.
@@ -74,7 +74,7 @@ def read_luna16_scan(path: str | Path) -> sitk.Image:
     Scans whose rows and columns run the other way are thus flipped; a tilted one stays tilted.
 
     Args:
-        path (str | Path): The ``.mhd`` file.
+        path: The ``.mhd`` file.
 
     Returns:
         sitk.Image: HU.
@@ -91,11 +91,11 @@ def read_luna16_findings(
     """Read nodules and excluded findings of some scans, and write the list of these.
 
     Args:
-        annotations (str | Path): ``annotations.csv``.
-        excluded (str | Path): ``annotations_excluded.csv``.
-        out (str | Path): Folder of ``seriesuids.csv``, the scans that there are, as
+        annotations: ``annotations.csv``.
+        excluded: ``annotations_excluded.csv``.
+        out: Folder of ``seriesuids.csv``, the scans that there are, as
             ``eval_froc.py luna16`` reads it.
-        uids (list[str]): The scans.
+        uids: The scans.
 
     Returns:
         list[list[dict]]: Of each scan ``center_mm``, ``diameter_mm`` and ``ignore``.
@@ -119,8 +119,8 @@ def read_lung_mask(path: str | Path, image: sitk.Image) -> np.ndarray:
     """Read the lungs of a scan; mask and scan need not have the same grid.
 
     Args:
-        path (str | Path): The mask, ``seg-lungs-LUNA16/<uid>.mhd``.
-        image (sitk.Image): The scan.
+        path: The mask, ``seg-lungs-LUNA16/<uid>.mhd``.
+        image: The scan.
 
     Returns:
         ndarray: (z, y, x) uint8 on the scan's grid, 3 and 4 in the lungs and 0 elsewhere.
@@ -146,9 +146,9 @@ def read_luna16_ground_truth(
     """Read LUNA16's three lists.
 
     Args:
-        annotations (str | Path): ``annotations.csv``, the nodules to find.
-        excluded (str | Path): ``annotations_excluded.csv``, findings that are ignored.
-        series (str | Path): ``seriesuids.csv``, the scans; findings in others are left out.
+        annotations: ``annotations.csv``, the nodules to find.
+        excluded: ``annotations_excluded.csv``, findings that are ignored.
+        series: ``seriesuids.csv``, the scans; findings in others are left out.
 
     Returns:
         GroundTruth: Items are series; x, y, z and diameter in mm, 10 mm where it is negative.
@@ -181,8 +181,8 @@ def read_luna16_predictions(path: str | Path, items: list) -> Predictions:
     """Read a LUNA16 submission: ``seriesuid, coordX, coordY, coordZ, probability``.
 
     Args:
-        path (str | Path): The CSV file.
-        items (list): Series of the ground truth.
+        path: The CSV file.
+        items: Series of the ground truth.
 
     Returns:
         Predictions: Marks at x, y, z in mm.
@@ -198,9 +198,9 @@ def write_luna16_predictions(
     """Write a LUNA16 submission, in full precision.
 
     Args:
-        path (str | Path): The CSV file.
-        items (list[str]): Series.
-        detections (Detections): x, y, z in mm first; ``case`` points into ``items``.
+        path: The CSV file.
+        items: Series.
+        detections: x, y, z in mm first; ``case`` points into ``items``.
 
     Raises:
         OSError: If it cannot be written.
@@ -219,8 +219,8 @@ def read_series_table(path: str | Path, columns: Sequence[str]) -> tuple[list[st
     """Read columns of numbers of one of LUNA16's CSV files.
 
     Args:
-        path (str | Path): The file, with a header.
-        columns (Sequence[str]): Names of k columns beside ``seriesuid``.
+        path: The file, with a header.
+        columns: Names of k columns beside ``seriesuid``.
 
     Returns:
         tuple[list[str], ndarray]: Series of each of the n rows, and (n, k) float.

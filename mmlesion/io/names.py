@@ -22,8 +22,8 @@ def plain_name(name: object, where: str) -> str:
     """Return a name of an input file that an output file is to have.
 
     Args:
-        name (object): The name.
-        where (str): What has it, for the error message.
+        name: The name.
+        where: What has it, for the error message.
 
     Raises:
         UserError: If it leads to another folder, or is no name at all.
@@ -46,8 +46,8 @@ def name_cell(name: object, where: str) -> str:
     """Return a name for a cell of a CSV file that programs read, which need it unchanged.
 
     Args:
-        name (object): The name.
-        where (str): What has it, for the error message.
+        name: The name.
+        where: What has it, for the error message.
 
     Raises:
         UserError: If a spreadsheet would compute it.

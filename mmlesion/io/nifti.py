@@ -89,8 +89,8 @@ def read_nifti(path: Path, header: np.void) -> sitk.Image:
     """Read a volume with the geometry that nibabel, FSL and SPM take from its header.
 
     Args:
-        path (Path): The file.
-        header (np.void): Of :func:`read_header`.
+        path: The file.
+        header: Of :func:`read_header`.
 
     Returns:
         sitk.Image: Of the stored type or, where the header has a rescale, of floats.
@@ -250,7 +250,7 @@ def affines(header: np.void) -> dict[str, np.ndarray]:
     """Return the affines that a header declares, by name, the one that counts first.
 
     Args:
-        header (np.void): Of :func:`read_header`.
+        header: Of :func:`read_header`.
 
     Returns:
         dict[str, ndarray]: (3, 4), from i, j, k to x, y, z in mm, LPS.

@@ -38,10 +38,10 @@ def read_arrays(
     """Read arrays by name.
 
     Args:
-        path (str | Path): The file.
-        names (Collection[str]): Arrays that it must have.
-        what (str): What the file is, for the error message.
-        advice (str): What to do about one that cannot be used.
+        path: The file.
+        names: Arrays that it must have.
+        what: What the file is, for the error message.
+        advice: What to do about one that cannot be used.
 
     Raises:
         UserError: If the file is missing, damaged or of another format, or lacks an array.

@@ -19,16 +19,16 @@ class DetectedLesion(NamedTuple):
     """A lesion of ``lesions.json``; docs/inference.md describes its fields.
 
     Args:
-        id (int): Its value in the label map, from 1 in descending order of score.
-        label (str): Class.
-        score (float): Confidence.
-        center_mm (ndarray): (3,) x, y, z in mm, LPS.
-        bbox_voxel (ndarray): (6,) i1, j1, k1, i2, j2, k2; voxel n extends from n - 0.5 to n + 0.5.
-        diameter_mm (float): Long diameter.
-        short_diameter_mm (float): Short diameter.
-        diameter_source (str): 'mask' or 'box'.
-        key_slice (int): Where it is measured.
-        recist_voxel (ndarray, optional): (4, 3) ends i, j, k of the long and the short diameter.
+        id: Its value in the label map, from 1 in descending order of score.
+        label: Class.
+        score: Confidence.
+        center_mm: (3,) x, y, z in mm, LPS.
+        bbox_voxel: (6,) i1, j1, k1, i2, j2, k2; voxel n extends from n - 0.5 to n + 0.5.
+        diameter_mm: Long diameter.
+        short_diameter_mm: Short diameter.
+        diameter_source: 'mask' or 'box'.
+        key_slice: Where it is measured.
+        recist_voxel: (4, 3) ends i, j, k of the long and the short diameter.
     """
 
     id: int
@@ -73,10 +73,10 @@ class Results(NamedTuple):
     """The results for a volume.
 
     Args:
-        folder (Path): Where they lie.
-        volume (dict): The volume's ``source`` and geometry.
-        detector (dict): Config and checkpoint.
-        lesions (list[DetectedLesion]): In descending order of score.
+        folder: Where they lie.
+        volume: The volume's ``source`` and geometry.
+        detector: Config and checkpoint.
+        lesions: In descending order of score.
     """
 
     folder: Path
@@ -89,8 +89,8 @@ def read_results(folder: str | Path, score_thr: float = 0.0) -> Results:
     """Read the results of ``infer.py``.
 
     Args:
-        folder (str | Path): Its ``--out``.
-        score_thr (float): Lesions with a lower score are left out.
+        folder: Its ``--out``.
+        score_thr: Lesions with a lower score are left out.
 
     Raises:
         UserError: If it has no ``lesions.json``, or one of another form.

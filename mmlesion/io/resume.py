@@ -28,8 +28,8 @@ class Record:
     """JSON file of finished work: what it was made of, and what came of it.
 
     Args:
-        path (str | Path): The file.
-        made_of (Any): What identifies the work, as JSON can hold it.
+        path: The file.
+        made_of: What identifies the work, as JSON can hold it.
     """
 
     def __init__(self, path: str | Path, made_of: Any) -> None:
@@ -49,7 +49,7 @@ class Record:
         """Return what an earlier run of the same work has recorded.
 
         Args:
-            refusal (str, optional): Error message for a record of other work. Defaults to None:
+            refusal: Error message for a record of other work. Defaults to None:
                 it does not count, as if there were no record.
 
         Returns:
@@ -79,10 +79,10 @@ class Form(NamedTuple):
     """File format of the parts in a :class:`Store`.
 
     Args:
-        suffix (str): Of their names.
-        write (Callable): Takes a part and its path.
-        read (Callable): Takes a path and, for the :class:`UserError` of a damaged file, advice.
-        is_whole (Callable): Takes the path of a file that exists, and returns quickly.
+        suffix: Of their names.
+        write: Takes a part and its path.
+        read: Takes a path and, for the :class:`UserError` of a damaged file, advice.
+        is_whole: Takes the path of a file that exists, and returns quickly.
     """
 
     suffix: str
@@ -110,13 +110,13 @@ class Store:
     Several processes may save different parts.
 
     Args:
-        folder (str | Path): It is made, or taken up if it belongs to the same work.
-        made_of (Any): What identifies the work, as JSON can hold it.
+        folder: It is made, or taken up if it belongs to the same work.
+        made_of: What identifies the work, as JSON can hold it.
 
     Attributes:
-        form (Form): Of the parts.
-        holds (str): What the parts are, for messages.
-        refusal (str): What to tell of the folder of other work, after its name.
+        form: Of the parts.
+        holds: What the parts are, for messages.
+        refusal: What to tell of the folder of other work, after its name.
 
     Raises:
         UserError: If the folder is of other work, or does not tell.
@@ -220,12 +220,12 @@ def convert_once(
     """Convert a volume, or take what an earlier run has made of the same files and options.
 
     Args:
-        record (Path): JSON file of a :class:`Record`; it is written when ``convert`` is through.
-        sources (Sequence[Path]): The volume's files; of an MHD file the one with its voxels counts
+        record: JSON file of a :class:`Record`; it is written when ``convert`` is through.
+        sources: The volume's files; of an MHD file the one with its voxels counts
             too.
-        options (SliceOptions): How it is converted, a dataclass.
-        convert (Callable): Takes nothing, writes slices or a volume and returns their description.
-        is_whole (Callable, optional): Takes what a record has for such a description, and says
+        options: How it is converted, a dataclass.
+        convert: Takes nothing, writes slices or a volume and returns their description.
+        is_whole: Takes what a record has for such a description, and says
             whether it is one and what it describes still there. Defaults to None, it is.
 
     Returns:
@@ -255,7 +255,7 @@ def volume_digest(path: str | Path) -> str:
     """Return a digest of the names, sizes and times of change of a volume's files.
 
     Args:
-        path (str | Path): An image, or the folder of a DICOM series.
+        path: An image, or the folder of a DICOM series.
 
     Raises:
         UserError: If there is no such file.

@@ -51,21 +51,21 @@ class Image(TypedDict, total=False):
     """A slice, as ``images`` of an annotation file has it.
 
     Attributes:
-        id (int): COCO's.
-        file_name (str): ``<series>/<number>.png``, relative to the folder of the images.
-        height (int): px.
-        width (int): px.
-        spacing (list[float]): x, y mm per px.
-        slice_interval (float): mm from slice to slice.
-        slice_index (int): The slice's number, which its name ends in.
-        slice_range (list[int]): First and last slice, inclusive, that are on disk around it.
-        windows (list[list[float]]): Low and high HU of windows that show its lesions.
-        patient_id (int | str): Its patient.
-        study_id (int): The patient's study.
-        series_id (int): The study's series.
-        pixel_center (float): Coordinate of the first pixel's center in the file; 0.5 where it is
+        id: COCO's.
+        file_name: ``<series>/<number>.png``, relative to the folder of the images.
+        height: px.
+        width: px.
+        spacing: x, y mm per px.
+        slice_interval: mm from slice to slice.
+        slice_index: The slice's number, which its name ends in.
+        slice_range: First and last slice, inclusive, that are on disk around it.
+        windows: Low and high HU of windows that show its lesions.
+        patient_id: Its patient.
+        study_id: The patient's study.
+        series_id: The study's series.
+        pixel_center: Coordinate of the first pixel's center in the file; 0.5 where it is
             not given.
-        sub_volume (str): The sub-volume that it belongs to.
+        sub_volume: The sub-volume that it belongs to.
     """
 
     id: int
@@ -88,26 +88,26 @@ class Annotation(TypedDict, total=False):
     """A lesion on a slice, as ``annotations`` of an annotation file has it.
 
     Attributes:
-        id (int): COCO's.
-        image_id (int): Its image.
-        category_id (int): Its class.
-        bbox (list[float]): x, y, w, h px.
-        area (float): px².
-        iscrowd (int): 1 for a crowd, COCO's sign of what is ignored.
-        ignore (int): 1 for a finding that is neither a target nor background.
-        noisy (int): 1 where DeepLesion says so: not a training target, but one of evaluation.
-        source (str): 'annotated', or the rule that mined it.
-        recist (list[float]): x1, y1, ..., x4, y4 px, the ends of the long and short diameter.
-        diameters_mm (list[float]): Long and short.
-        segmentation (dict | list): COCO's RLE or polygons.
-        mask_source (str): What made ``segmentation`` from ``recist``.
-        lesion_type (int): One of :data:`LESION_TYPES` counted from 1, or -1.
-        normalized_location (list[float]): DeepLesion's x, y, z in the body, 0 to 1.
-        lesion_id (int): The lesion, where several slices of a series show it.
-        score (float): Of a mined lesion.
-        expert (str): The expert that found an uncertain region.
-        matched_id (int): The annotation whose embedding a mined lesion matches.
-        distance (float): Of these embeddings.
+        id: COCO's.
+        image_id: Its image.
+        category_id: Its class.
+        bbox: x, y, w, h px.
+        area: px².
+        iscrowd: 1 for a crowd, COCO's sign of what is ignored.
+        ignore: 1 for a finding that is neither a target nor background.
+        noisy: 1 where DeepLesion says so: not a training target, but one of evaluation.
+        source: 'annotated', or the rule that mined it.
+        recist: x1, y1, ..., x4, y4 px, the ends of the long and short diameter.
+        diameters_mm: Long and short.
+        segmentation: COCO's RLE or polygons.
+        mask_source: What made ``segmentation`` from ``recist``.
+        lesion_type: One of :data:`LESION_TYPES` counted from 1, or -1.
+        normalized_location: DeepLesion's x, y, z in the body, 0 to 1.
+        lesion_id: The lesion, where several slices of a series show it.
+        score: Of a mined lesion.
+        expert: The expert that found an uncertain region.
+        matched_id: The annotation whose embedding a mined lesion matches.
+        distance: Of these embeddings.
     """
 
     id: int
@@ -149,12 +149,12 @@ def make_image(
     """Make the image of a slice.
 
     Args:
-        file_name (str): Of the slice, under the folder of the images.
-        size (Sequence[int]): Height and width in px.
-        spacing (Sequence[float]): x, y mm per px and mm from slice to slice.
-        slice_index (int): The slice's number.
-        slice_range (Sequence[int]): First and last slice around it, inclusive.
-        windows (Iterable[Sequence[float]]): Low and high HU. Defaults to that of the abdomen.
+        file_name: Of the slice, under the folder of the images.
+        size: Height and width in px.
+        spacing: x, y mm per px and mm from slice to slice.
+        slice_index: The slice's number.
+        slice_range: First and last slice around it, inclusive.
+        windows: Low and high HU. Defaults to that of the abdomen.
         **fields: More of :class:`Image`.
 
     Raises:
@@ -186,10 +186,10 @@ def make_annotation(
     """Make the annotation of a lesion on a slice.
 
     Args:
-        bbox (Sequence[float]): x, y, w, h px.
-        area (float): px².
-        noisy (int): 1 for one that is not to be trained with. Defaults to 0.
-        source (str): What it is from. Defaults to 'annotated'.
+        bbox: x, y, w, h px.
+        area: px².
+        noisy: 1 for one that is not to be trained with. Defaults to 0.
+        source: What it is from. Defaults to 'annotated'.
         **fields: More of :class:`Annotation`.
 
     Raises:
@@ -211,8 +211,8 @@ def check_flags(annotations: Iterable[Mapping[str, Any]], where: str) -> None:
     """Check that the flags of annotations are numbers, not text, of which ``'0'`` would be true.
 
     Args:
-        annotations (Iterable[Mapping]): Of a file.
-        where (str): What to call an annotation in the error message, before its number.
+        annotations: Of a file.
+        where: What to call an annotation in the error message, before its number.
 
     Raises:
         UserError: If a flag is neither 0, 1, true, false nor null; the message names the first one.

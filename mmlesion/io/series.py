@@ -18,8 +18,8 @@ def list_series(coco: dict, root: str | Path) -> list[SliceSeries]:
     """List the series of a COCO file with all their slices.
 
     Args:
-        coco (dict): COCO content with mmlesion's fields; files are ``<series>/<slice>.png``.
-        root (str | Path): The folder of the images.
+        coco: COCO content with mmlesion's fields; files are ``<series>/<slice>.png``.
+        root: The folder of the images.
 
     Returns:
         list[SliceSeries]: By name.

@@ -31,8 +31,8 @@ def slice_file_name(number: int, last: int = 0) -> str:
     """Return a slice's file name: its number in three digits, or as many as the last one has.
 
     Args:
-        number (int): Of the slice.
-        last (int): The last slice's number of the series. Defaults to 0, of up to three digits.
+        number: Of the slice.
+        last: The last slice's number of the series. Defaults to 0, of up to three digits.
     """
     return f'{number:0{max(3, len(str(last)))}d}.png'
 
@@ -60,8 +60,8 @@ def slice_path(sample: Mapping[str, Any], number: int) -> str:
     """Return the path of another slice of a sample's series: the number in the name, exchanged.
 
     Args:
-        sample (dict): With ``img_path``, and ``slice_index`` where it is not the only slice.
-        number (int): Of the other slice.
+        sample: With ``img_path``, and ``slice_index`` where it is not the only slice.
+        number: Of the other slice.
 
     Raises:
         UserError: If the name has no number.
@@ -85,8 +85,8 @@ def read_slice(path: str, fetch: Callable[[str], bytes] | None = None) -> np.nda
     """Read one slice's stored values.
 
     Args:
-        path (str): A gray picture, of one channel or several equal ones.
-        fetch (callable, optional): Takes the path and returns the file's bytes. Defaults to None,
+        path: A gray picture, of one channel or several equal ones.
+        fetch: Takes the path and returns the file's bytes. Defaults to None,
             which reads a local file.
 
     Returns:
@@ -155,7 +155,7 @@ def read_hu(path: str | Path) -> np.ndarray:
     """Read a slice in HU.
 
     Args:
-        path (str | Path): 16 bits are HU + 32768, as in DeepLesion's PNG; 8 bits are
+        path: 16 bits are HU + 32768, as in DeepLesion's PNG; 8 bits are
             (HU + 1024) / 16, in one channel or in several that are equal.
 
     Returns:
@@ -178,8 +178,8 @@ def write_slice(path: str | Path, hu: np.ndarray) -> None:
     """Write a slice as DeepLesion has it: a 16-bit PNG of HU + 32768.
 
     Args:
-        path (str | Path): The file.
-        hu (ndarray): (H, W) whole HU, -32768 to 32767.
+        path: The file.
+        hu: (H, W) whole HU, -32768 to 32767.
 
     Raises:
         OSError: If it cannot be written.
@@ -197,7 +197,7 @@ def merge_ranges(ranges: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
     """Join slice ranges that overlap.
 
     Args:
-        ranges (Iterable[Sequence[int]]): First and last slice of each, inclusive.
+        ranges: First and last slice of each, inclusive.
 
     Returns:
         list[tuple[int, int]]: What is left, in ascending order.

@@ -28,10 +28,10 @@ def sub_volume_coco(
     """Return a COCO dictionary of every slice of sub-volumes, and their 3D boxes.
 
     Args:
-        coco (dict): The dataset's annotation file.
-        volumes (dict[str, SliceSeries]): Its series by name, with all their slices
+        coco: The dataset's annotation file.
+        volumes: Its series by name, with all their slices
             (:func:`mmlesion.io.series.list_series`).
-        boxes (dict[SubVolume, list]): Of each sub-volume x1, y1, z1, x2, y2, z2, inclusive.
+        boxes: Of each sub-volume x1, y1, z1, x2, y2, z2, inclusive.
 
     Returns:
         dict: With ``sub_volume`` in each image, whose ``slice_range`` is that of the sub-volume,
@@ -75,10 +75,10 @@ def read_lens_ground_truth(path: str | Path, split: str | None = None) -> Ground
     """Read the manual annotation of DeepLesion's sub-volumes, JSON or pickle.
 
     Args:
-        path (str | Path): ``{sub-volume: [[x1, y1, z1, x2, y2, z2], ...]}`` or such a dictionary
+        path: ``{sub-volume: [[x1, y1, z1, x2, y2, z2], ...]}`` or such a dictionary
             for each split. In place of a box may stand a dictionary with the box as ``box`` and
             further fields.
-        split (str, optional): Which split to take; needed if the file has several.
+        split: Which split to take; needed if the file has several.
 
     Returns:
         GroundTruth: Items are sub-volumes; inclusive boxes in px and slices.
@@ -121,9 +121,9 @@ def sub_volume_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     """Lesions of a COCO dictionary of every slice of sub-volumes (docs/datasets.md).
 
     Args:
-        data (dict): The content of the file: ``sub_volumes`` has the lesions of each, as the manual
+        data: The content of the file: ``sub_volumes`` has the lesions of each, as the manual
             annotation has them, and ``sub_volume`` of an image says where it belongs.
-        path (str | Path): Its name, for error messages.
+        path: Its name, for error messages.
 
     Returns:
         GroundTruth: Items are sub-volumes; inclusive boxes in px and slices; labels are the id of
@@ -162,8 +162,8 @@ def read_lens_predictions(path: str | Path, items: list) -> Predictions:
     """Read ``{sub-volume: [[x1, y1, z1, x2, y2, z2, score], ...]}``.
 
     Args:
-        path (str | Path): The JSON file.
-        items (list): Sub-volumes of the ground truth.
+        path: The JSON file.
+        items: Sub-volumes of the ground truth.
 
     Returns:
         Predictions: Inclusive boxes in px and slices.
@@ -180,9 +180,9 @@ def boxes_of_sub_volumes(data: dict, width: int, path: str | Path) -> dict[str, 
     """Boxes, with what else their rows have, as arrays.
 
     Args:
-        data (dict): ``{sub-volume: [[x1, y1, z1, x2, y2, z2, ...], ...]}``.
-        width (int): Numbers in a row.
-        path (str | Path): Where they are from, for error messages.
+        data: ``{sub-volume: [[x1, y1, z1, x2, y2, z2, ...], ...]}``.
+        width: Numbers in a row.
+        path: Where they are from, for error messages.
 
     Returns:
         dict[str, ndarray]: (n, width) of each sub-volume.
@@ -226,8 +226,8 @@ def read_proposals(path: str | Path, labeled: bool = False) -> dict[str, np.ndar
     """Read 3D proposals of sub-volumes.
 
     Args:
-        path (str | Path): JSON, ``{sub-volume: [[x1, y1, z1, x2, y2, z2, score], ...]}``.
-        labeled (bool): Whether rows have a label, 0 or 1, as an eighth number. Defaults to False.
+        path: JSON, ``{sub-volume: [[x1, y1, z1, x2, y2, z2, score], ...]}``.
+        labeled: Whether rows have a label, 0 or 1, as an eighth number. Defaults to False.
 
     Returns:
         dict[str, ndarray]: Of each sub-volume (n, 7), or (n, 8) with labels.

@@ -20,8 +20,8 @@ class TrueMasks(NamedTuple):
     """The true masks of a series.
 
     Args:
-        labels (ndarray): (z, y, x) number of the lesion, 0 where there is none.
-        slices (ndarray): (z,) slice number of each plane, ascending.
+        labels: (z, y, x) number of the lesion, 0 where there is none.
+        slices: (z,) slice number of each plane, ascending.
     """
 
     labels: np.ndarray
@@ -32,8 +32,8 @@ class TrueLesions(NamedTuple):
     """All lesions of a series on all its slices.
 
     Args:
-        boxes (SliceBoxes): n boxes, padded as DeepLesion pads its own.
-        label (ndarray): (n,) int, which lesion each is of.
+        boxes: n boxes, padded as DeepLesion pads its own.
+        label: (n,) int, which lesion each is of.
     """
 
     boxes: SliceBoxes

@@ -25,8 +25,8 @@ class ListedVolume(NamedTuple):
     """A volume of a list.
 
     Args:
-        name (str): Different for each volume of the list, and a valid name of a folder.
-        path (Path): The file, or the folder of a DICOM series.
+        name: Different for each volume of the list, and a valid name of a folder.
+        path: The file, or the folder of a DICOM series.
     """
 
     name: str
@@ -37,7 +37,7 @@ def list_volumes(source: str | Path) -> list[ListedVolume] | None:
     """List the volumes that a path stands for.
 
     Args:
-        source (str | Path): A CSV file with a column ``volume``, paths relative to it, and
+        source: A CSV file with a column ``volume``, paths relative to it, and
             optionally ``name``; a pattern with ``*``, ``?`` or ``[...]``; a folder of volume files;
             a folder whose subfolders, at any depth, hold DICOM series.
 

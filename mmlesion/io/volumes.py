@@ -30,10 +30,10 @@ def write_volume(root: str | Path, name: str, hu: np.ndarray, grid: Grid, **fiel
     """Write a volume.
 
     Args:
-        root (str | Path): Folder of the dataset.
-        name (str): The volume's file is ``volumes/<name>.npy``.
-        hu (ndarray): (z, y, x) int16.
-        grid (Grid): Its grid.
+        root: Folder of the dataset.
+        name: The volume's file is ``volumes/<name>.npy``.
+        hu: (z, y, x) int16.
+        grid: Its grid.
         **fields: More of the entry.
 
     Returns:
@@ -50,11 +50,11 @@ def store_volume(
     """Write a volume, or keep what an earlier run has made of the same files and options.
 
     Args:
-        root (str | Path): Folder of the dataset. ``volumes/<name>.json`` says what was made.
-        name (str): Of the volume.
-        sources (Sequence[Path]): The files that it is made of.
-        options (dataclass): How it is made.
-        convert (Callable): Takes nothing, and writes it by :func:`write_volume`.
+        root: Folder of the dataset. ``volumes/<name>.json`` says what was made.
+        name: Of the volume.
+        sources: The files that it is made of.
+        options: How it is made.
+        convert: Takes nothing, and writes it by :func:`write_volume`.
 
     Returns:
         dict: The volume's entry.
@@ -91,12 +91,12 @@ def write_annotations(
     """Write the annotation file of a 3D benchmark; see :func:`describe_volumes`.
 
     Args:
-        path (str | Path): The JSON file.
-        volumes (list[dict]): Entries of :func:`write_volume`.
-        annotations (list[list[dict]]): Of each volume.
-        category (str): What is annotated.
-        description (str): Of the dataset.
-        preparation (dict, optional): How volumes were made. Defaults to None, of all that is there.
+        path: The JSON file.
+        volumes: Entries of :func:`write_volume`.
+        annotations: Of each volume.
+        category: What is annotated.
+        description: Of the dataset.
+        preparation: How volumes were made. Defaults to None, of all that is there.
     """
     content = describe_volumes(volumes, annotations, (category,), description, preparation)
     write_json(content, path)
@@ -112,13 +112,13 @@ def describe_volumes(
     """Make the content of the annotation file of a 3D benchmark (see docs/datasets.md).
 
     Args:
-        volumes (list[dict]): Entries of :func:`write_volume`; ids count from 1.
-        annotations (list[list[dict]]): Of each volume ``center_mm`` (x, y, z) and ``diameter_mm``,
+        volumes: Entries of :func:`write_volume`; ids count from 1.
+        annotations: Of each volume ``center_mm`` (x, y, z) and ``diameter_mm``,
             or ``bbox_3d`` (:mod:`mmlesion.io.bbox_3d`), and ``ignore``, and more if there is; ids
             count from 1. The category is the first one where they do not name another.
-        categories (Sequence[str]): What is annotated, by category id from 1.
-        description (str): Of the dataset.
-        preparation (dict, optional): How volumes were made, which :class:`VolumeDataset` compares
+        categories: What is annotated, by category id from 1.
+        description: Of the dataset.
+        preparation: How volumes were made, which :class:`VolumeDataset` compares
             with its ``metainfo``. Defaults to None, of all that is there.
 
     Returns:
@@ -148,9 +148,9 @@ def volume_ground_truth(
     lesions' ``attributes`` are the fields of the annotations, and ``diameter`` in mm.
 
     Args:
-        data (dict): The content of the file.
-        path (str | Path): Its name, for error messages.
-        fold (int | Sequence[int], optional): Only the volumes of this fold, or of these. Defaults
+        data: The content of the file.
+        path: Its name, for error messages.
+        fold: Only the volumes of this fold, or of these. Defaults
             to None, all.
 
     Returns:
