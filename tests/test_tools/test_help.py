@@ -10,7 +10,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TOOLS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / 'tools').rglob('*.py'))
+# scripts, and not the packages beside them
+TOOLS = sorted(
+    str(path.relative_to(ROOT))
+    for path in (ROOT / 'tools').rglob('*.py')
+    if not (path.parent / '__init__.py').exists()
+)
 BAD_OPTIONS = [
     'tools/benchmarks/elixirnet.py --size 100',
     'tools/benchmarks/elixirnet.py nowhere.py',
@@ -36,7 +41,7 @@ SLOW = ('torch', 'mmcv', 'mmdet', 'matplotlib')
 
 # runs each command in one process, in which these cannot be imported
 PROGRAM = """
-import contextlib, io, json, runpy, sys
+import contextlib, io, json, os, runpy, sys
 from importlib.machinery import PathFinder
 
 class Refuse:
@@ -56,6 +61,7 @@ sys.meta_path.insert(0, Refuse())
 results = {}
 for command in commands:
     sys.argv = command.split()
+    sys.path[0] = os.path.dirname(sys.argv[0])  # as where it is started as a program
     with contextlib.redirect_stdout(io.StringIO()) as text:
         try:
             runpy.run_path(sys.argv[0], run_name='__main__')

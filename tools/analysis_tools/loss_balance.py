@@ -18,7 +18,6 @@ from terminaltables import AsciiTable
 from tqdm import tqdm
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
-from mmlesion.engine.checkpoint_fit import check_fit
 from mmlesion.io.json_files import write_json
 from mmlesion.utils import UserError, check_range, cli
 from mmlesion.utils.configs import load_config
@@ -135,6 +134,8 @@ def measure(cfg: Config, args: argparse.Namespace) -> list[dict]:
     from mmdet.registry import MODELS
     from mmengine.registry import init_default_scope
     from mmengine.runner import Runner, load_checkpoint, set_random_seed
+
+    from mmlesion.engine.checkpoint_fit import check_fit
 
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     set_random_seed(args.seed)
