@@ -76,7 +76,6 @@ SHARED_NAMES = {
     'cases',
     'deeplesion',
     'luna16',
-    'matching',
     'nifti',
     'proposal_patches',
     'registration',

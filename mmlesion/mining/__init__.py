@@ -2,11 +2,9 @@
 
 from mmlesion.utils.lazy_exports import lazy_exports
 
-from .cross_dataset import uncertain_regions
 from .hard_negatives import label_tracklets, label_volume
-from .matching import match_embeddings
 from .miner import RULES, AnnotationMiner
-from .propagation import match_annotations, propagate
+from .rules import match_annotations, match_embeddings, propagate, uncertain_regions
 from .tracklets import build_tracklets
 
 # these need torch and mmengine, which the rules do without

@@ -11,8 +11,8 @@ import numpy as np
 from mmlesion.io.schema import is_target
 from mmlesion.structures import SliceBoxes, SliceSeries, file_box
 
-from .propagation import match_annotations
 from .proposals import Proposals
+from .rules import match_annotations
 from .samples import pipeline_sample
 from .tracklets import best_boxes, build_tracklets
 

@@ -13,10 +13,8 @@ from mmlesion.structures import SliceBoxes, SliceSeries
 from mmlesion.utils import UserError
 
 from .additions import AnnotationAdder
-from .cross_dataset import uncertain_regions
 from .embeddings import VolumeLesions, split_embeddings
-from .matching import match_embeddings
-from .propagation import propagate
+from .rules import match_embeddings, propagate, uncertain_regions
 from .tracklets import suppress, without_overlap
 
 if TYPE_CHECKING:

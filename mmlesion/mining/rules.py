@@ -1,8 +1,9 @@
-"""Propagation of annotations to other slices (LENS, section Cross-Slice Box Propagation)."""
+"""LENS' three rules that mine missing annotations, on the boxes of a volume or patient."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from mmlesion.structures import SliceBoxes
 
@@ -36,6 +37,8 @@ def propagate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the boxes of matched tracklets on slices other than the key slice.
 
+    LENS, section Cross-Slice Box Propagation.
+
     If a tracklet matches annotations on several slices, each of its boxes is assigned to the one on
     the nearest slice. Boxes on an annotation's slice or matching any annotation are redundant and
     dropped; of two boxes that match each other, the one with the higher score is kept.
@@ -61,3 +64,51 @@ def propagate(
     mined = np.flatnonzero(new)
     mined = mined[suppress(proposals.take(mined), iou_thr)]
     return mined, distance[mined].argmin(axis=1)
+
+
+def match_embeddings(
+    tracklets: np.ndarray, annotations: np.ndarray, max_distance: float = 0.15
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the annotation with the nearest embedding for each tracklet.
+
+    LENS, section Intra-Patient Lesion Matching.
+
+    Args:
+        tracklets: (t, D) embeddings of the tracklets of a patient.
+        annotations: (m, D) embeddings of the annotated lesions of the same patient, of
+            all studies and series.
+        max_distance: A pair matches if its L2 distance is smaller. Defaults to 0.15.
+
+    Returns:
+        tuple[ndarray, ndarray]: (t,) index of the annotation, -1 where none is near enough, and
+        (t,) distance to the nearest, infinite if there are no annotations.
+    """
+    if not len(annotations) or not len(tracklets):
+        return np.full(len(tracklets), -1), np.full(len(tracklets), np.inf)
+    distances = cdist(tracklets, annotations)
+    nearest, least = distances.argmin(axis=1), distances.min(axis=1)
+    return np.where(least < max_distance, nearest, -1), least
+
+
+def uncertain_regions(
+    detections: SliceBoxes, known: SliceBoxes, score_thr: float = 0.5, iou_thr: float = 0.5
+) -> np.ndarray:
+    """Select high-scoring detections that overlap no annotated or mined lesion.
+
+    The experts are of single lesion types (LENS, section Cross-Dataset Lesion Mining).
+
+    Args:
+        detections: n boxes of the experts of single-type datasets, on the slices of a
+            volume.
+        known: m annotated and mined boxes of the same volume. A detection that
+            overlaps any of them is dropped.
+        score_thr: Minimum score (exclusive). Defaults to 0.5.
+        iou_thr: Of two detections with a greater IoU, such as those of several experts on one
+            lesion, the one with the higher score is kept. Defaults to 0.5.
+
+    Returns:
+        ndarray: (k,) indices into ``detections``, ascending.
+    """
+    picked = np.flatnonzero(detections.scores > score_thr)
+    picked = picked[without_overlap(detections.take(picked), known, 0)]
+    return picked[suppress(detections.take(picked), iou_thr)]
