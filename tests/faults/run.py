@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+# the benchmarks' tables
+sys.path.append(str(Path(__file__).parents[2] / 'tools/benchmarks'))
 
 from commands import (
     COMMANDS,
