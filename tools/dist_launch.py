@@ -1,4 +1,4 @@
-"""torchrun, with its options, but a process that ends early or a signal is told in one line.
+"""torchrun, with its options, but with one line about a process that ends early or a signal.
 
 python tools/dist_launch.py --nproc_per_node N tools/TOOL.py ... --launcher pytorch
 """

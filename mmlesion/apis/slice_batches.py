@@ -35,7 +35,7 @@ def chained_order(num_slices: int, distance: float) -> np.ndarray:
     Args:
         num_slices: Slices of the volume.
         distance: From a key slice to the next one with a common group, in slices. If it is
-            no whole number there is none.
+            not a whole number, nothing is shared.
 
     Returns:
         ndarray: (num_slices,) indices of the key slices.

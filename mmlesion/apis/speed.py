@@ -27,7 +27,7 @@ class Speed:
             coordinates of a box to a px. Scores change in the second or third digit.
         channels_last: Whether weights of the convolutions of backbone and neck, 2D and 3D,
             and with them feature maps, have the channels last in memory. Heads get maps with
-            channels first: mmcv's RoIAlign reads others as if they were so, without a word. Scores
+            channels first: mmcv's RoIAlign silently reads others as if they were so. Scores
             change by rounding alone.
         fuse_conv_bn: Whether batch normalization becomes part of the convolution before it
             (mmcv's ``fuse_conv_bn``), for backbones that register the two in the order in which

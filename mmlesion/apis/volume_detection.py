@@ -103,7 +103,7 @@ def detect_volume(
 
     Args:
         model: The detector.
-        pipeline: The config's test pipeline, of which steps that read files are
+        pipeline: The config's test pipeline; its steps that read files are
             omitted.
         prepared: The volume, by :func:`prepare_volume`.
         batch_size: Windows per batch. Defaults to None, the config's value.

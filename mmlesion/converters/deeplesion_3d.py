@@ -133,7 +133,7 @@ def read_split(path: Path, small: float = 20.0) -> list[AnnotatedSubVolume]:
     try:
         content = read_json(path)
         coco_ground_truth(content, path)
-        # An annotation of no image is a KeyError, which is told below.
+        # An annotation of no image is a KeyError, which is reported below.
         lesions: dict[int, list[dict]] = {image['id']: [] for image in content['images']}
         for annotation in content['annotations']:
             if annotation.get('noisy'):

@@ -161,7 +161,7 @@ def set_case_fields(
     for image in images:
         image.update({'study_id': 1, 'series_id': 1, **ids})
         for annotation in image['annotations']:
-            # where classes are told apart, slice_case has set it
+            # where there are several classes, slice_case has set it
             annotation.setdefault('category_id', category_id)
             annotation['lesion_type'] = lesion_type
     return images

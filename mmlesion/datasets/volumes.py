@@ -32,7 +32,7 @@ class VolumeDataset(BaseDetDataset):
     An annotation that has a 3D box alone stands for the sphere with the box's center and longest
     side (:func:`~mmlesion.io.bbox_3d.with_sphere`).
 
-    A sample is a whole volume, of which ``RandomLesionCrop`` cuts one crop. Findings marked
+    A sample is a whole volume; ``RandomLesionCrop`` cuts one crop of it. Findings marked
     ``ignore`` are kept out of the training targets (``ignore_flag`` 1). Those that mark a lesion,
     with their center in it, are in the samples of ``test_mode`` alone
     (:func:`~mmlesion.datasets.reader_marks.without_marks`).

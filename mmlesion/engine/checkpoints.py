@@ -63,7 +63,7 @@ class PlainDict(StandIn):
     """A part of a config, such as a dataset's meta information, as a plain dictionary."""
 
     def __new__(cls, values: Any) -> Any:
-        """Return the dictionary; ValueError if it is none."""
+        """Return the dictionary; ValueError if it is not one."""
         if type(values) is not dict:
             raise ValueError('it has a part of a config that is not a dictionary')
         return values
@@ -132,7 +132,7 @@ def _reason(error: Exception, path: str) -> str:
     if 'TorchScript' in text or 'legacy .tar' in text:
         what = 'it is a TorchScript program or of before torch 1.6'
         return f'was rejected: {what}; {_CONVERT.format(path=path)}'
-    # torch's advice to load it without the check is none
+    # without torch's advice to load it unchecked
     text = text.rpartition('WeightsUnpickler error: ')[2].partition(' Check the documentation')[0]
     what = 'was rejected' if type(error) in (ValueError, UnpicklingError) else 'cannot be read'
     return f'{what}: {text:.200}'

@@ -118,7 +118,7 @@ def _complaint(path: str, is_named: bool) -> str | None:
     except UserError as error:
         return str(error)
     needed = ['meta', 'state_dict', 'message_hub']
-    # a run may be told to save no optimizer; a file found by its age may be weights alone
+    # a run may save no optimizer; a file found by its age may be weights alone
     needed += [] if is_named else ['optimizer']
     missing = [key for key in needed if key not in content]
     return f'the checkpoint {path} has no {" and no ".join(missing)}' if missing else None

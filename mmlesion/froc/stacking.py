@@ -38,7 +38,7 @@ def link_boxes(
     Returns:
         ndarray: (n,) index of each box's track, from 0.
     """
-    # whole numbers, of which consecutive ones are linked
+    # whole numbers; consecutive ones are linked
     slices = np.rint(slices * grid_steps).astype(int)
     # boxes of a slice are neighbors in order: cut where the next slice begins
     order = np.argsort(slices, kind='stable')

@@ -91,7 +91,7 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
 
 
 def box_faults(data: dict, truth: GroundTruth, path: str | Path) -> dict[str, np.ndarray]:
-    """Say which boxes are none on their images: mmdet trains on no such box, and none is found.
+    """Find boxes outside their images or below a pixel: mmdet trains on no such box.
 
     Args:
         data: The content of a COCO annotation file.
@@ -130,7 +130,7 @@ def box_warnings(data: dict, truth: GroundTruth, path: str | Path) -> list[str]:
 
 
 def _check_images(images: Sequence[Mapping], path: str | Path) -> None:
-    """Raise :class:`UserError` where ``file_name`` is no text, or a number is none."""
+    """Raise :class:`UserError` where ``file_name`` is not text, or a number is not one."""
     for image in images:
         center = image.get('pixel_center', 0.5)
         if not isinstance(center, (int, float)) or not np.isfinite(center):

@@ -266,7 +266,7 @@ def _check_geometry(path: Path, header: Mapping[str, str]) -> None:
 
 
 def _numbers(text: str) -> list[float]:
-    """Return the numbers of a field; NaN for what is none."""
+    """Return the numbers of a field; NaN for what is not a number."""
     numbers = []
     for word in re.split(r'[\s,]+', text.strip()):
         try:

@@ -48,7 +48,7 @@ _MM = {1: 1e3, 3: 1e-3}  # of a meter and a micrometer, by the code of xyzt_unit
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 _MOST_AXES = 5  # of SimpleITK's images
 _BLOCK = 1 << 20
-# what reading raises, of a compressed file or of an offset that is none
+# what reading a damaged stream, or at an impossible offset, raises
 _DAMAGE: Any = (EOFError, OSError, OverflowError, ValueError, isal_zlib.error)
 
 
@@ -284,7 +284,7 @@ def _qform(header: np.void) -> np.ndarray:
 
 
 def _unit(header: np.void) -> float:
-    """Return the mm of the unit of length, of which a header may say nothing."""
+    """Return the mm of the unit of length; a header may leave it out."""
     if not is_nifti(header):
         return 1.0
     return _MM.get(int(header['xyzt_units']) & 7, 1.0)

@@ -139,7 +139,8 @@ def _text(value: Any) -> str:
     """Return text that files and pages take.
 
     Raises:
-        TypeError, ValueError: If it is none, or has half of a character, as an escape in JSON may.
+        TypeError, ValueError: If it is not text, or has half of a character, as escapes in JSON
+            may.
     """
     if not isinstance(value, str):
         raise TypeError(f'{value!r:.80} is no text')
@@ -148,7 +149,7 @@ def _text(value: Any) -> str:
 
 
 def read_label_map(results: Results) -> np.ndarray:
-    """Return the label map, (k, j, i) int, of which voxels are lesion ids.
+    """Return the label map, (k, j, i) int lesion ids.
 
     Raises:
         UserError: If it is missing or unreadable, or not of the volume of ``lesions.json``.

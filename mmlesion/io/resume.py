@@ -1,4 +1,4 @@
-"""Long work that a later run takes up where an earlier one was stopped.
+"""Resumable work: a later run continues where an earlier one stopped.
 
 What work is made of identifies it: a JSON value of its sources and options, or a digest of them. A
 :class:`Record` is the file of finished work, a :class:`Store` a folder of the finished parts of
@@ -53,7 +53,7 @@ class Record:
                 it does not count, as if there were no record.
 
         Returns:
-            dict | None: None if there is nothing to take up.
+            dict | None: None if there is nothing to resume.
 
         Raises:
             UserError: If other work is refused.
@@ -110,7 +110,7 @@ class Store:
     Several processes may save different parts.
 
     Args:
-        folder: It is made, or taken up if it belongs to the same work.
+        folder: It is made, or resumed if it belongs to the same work.
         made_of: What identifies the work, as JSON can hold it.
 
     Attributes:

@@ -244,7 +244,7 @@ def path_under(root: str | Path, name: str) -> str:
     made. A name cannot step back behind one, as ``..`` is refused.
 
     Raises:
-        UserError: If the result lies outside ``root``, or the name is none.
+        UserError: If the result lies outside ``root``, or the name is not text.
     """
     if not isinstance(name, str) or '\0' in name:
         raise UserError(f'{name!a:.80} is no name of a file under {root}')

@@ -23,7 +23,7 @@ MAX_PIXELS = 1 << 26
 _FORMATS = ('PNG', 'JPEG', 'TIFF', 'BMP', 'JPEG2000', 'WEBP', 'PPM')
 _NUMBERED = re.compile(r'(\d+)(\.[^.]+)$')
 _NO_PICTURE = 'slice {} is not a picture that OpenCV reads: copy it again'
-# Some OpenCV versions decode a truncated file to a picture whose rest is blank, without a word.
+# Some OpenCV versions decode a truncated file to a picture whose rest is blank, silently.
 _FILE_ENDS = {b'\x89PNG': b'IEND', b'\xff\xd8\xff': b'\xff\xd9'}
 
 

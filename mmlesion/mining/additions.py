@@ -96,7 +96,7 @@ class AnnotationAdder:
 
 
 def _unused(entries: Iterable[Mapping], field: str) -> Iterator[int]:
-    """Count from the first number above those that entries have in a field; names are none."""
+    """Count from the first number above those that entries have in a field; names do not count."""
     numbers = [0]
     for entry in entries:
         value = entry.get(field)

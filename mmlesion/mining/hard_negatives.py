@@ -76,7 +76,7 @@ def _highest_overlaps(
 ) -> np.ndarray:
     """Return the maximum IoU (T,) of each tracklet's boxes with annotations on their slices."""
     highest = np.zeros(tracklets.max(initial=-1) + 1)
-    # rows are boxes, of which each counts for its tracklet
+    # rows are boxes; each counts for its tracklet
     rows, _, ious = slice_overlap_pairs(proposals, annotations)
     np.maximum.at(highest, tracklets[rows], ious)
     return highest

@@ -26,7 +26,7 @@ def match_annotations(
     """
     meets = np.zeros((tracklets.max(initial=-1) + 1, len(annotations.scores)), bool)
     rows, columns, ious = slice_overlap_pairs(proposals, annotations)
-    # rows are boxes, of which each stands for its tracklet
+    # rows are boxes; each stands for its tracklet
     hit = ious > iou_thr
     meets[tracklets[rows[hit]], columns[hit]] = True
     return meets

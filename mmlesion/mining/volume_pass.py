@@ -100,7 +100,7 @@ class VolumePass:
             for one in batch:
                 rows = results.setdefault(one.volume, [])
                 rows += [] if one.data is None else [next(found)]
-                # all that the volume has, be it none
+                # everything that the volume has, possibly nothing
                 if len(rows) == one.num_samples:
                     self.store.save(share[one.volume].name, _joined(results.pop(one.volume)))
                     bar.update()

@@ -52,7 +52,7 @@ def write_page(name: str, data: Any, path: str | Path, library: str | None = Non
 
 
 def check_html_name(option: str, path: str | Path) -> None:
-    """Raise UserError if an option names a file that is none of HTML."""
+    """Raise UserError if an option names a file that is not HTML."""
     if Path(path).suffix.lower() not in ('.html', '.htm'):
         raise UserError(f'{option} is {path}: give a file name in .html')
 

@@ -42,7 +42,7 @@ def cut_segments(
 
     Args:
         numbers: (H, W) int, the number of the segment of each px.
-        wanted: (n,) numbers, of which 0 is none.
+        wanted: (n,) numbers of segments, 0 for none.
         offset: x, y of the map's first px in the slice.
 
     Returns:
@@ -64,7 +64,7 @@ def shares_in_boxes(numbers: np.ndarray, wanted: np.ndarray, bboxes: np.ndarray)
 
     Args:
         numbers: (H, W) int, the number of the segment of each px.
-        wanted: (n,) number of each detection's segment, of which 0 is none.
+        wanted: (n,) number of each detection's segment, 0 for none.
         bboxes: (n, 4) detections, x1, y1, x2, y2 px of the map.
 
     Returns:
@@ -137,7 +137,7 @@ def decode_mask(segmentation: dict) -> np.ndarray:
     """Return the (H, W) bool mask of COCO's compressed RLE.
 
     Raises:
-        UserError: If it is none.
+        UserError: If it is not a segmentation.
     """
     try:
         return mask_utils.decode(_checked_rle(segmentation)).astype(bool)

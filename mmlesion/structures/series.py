@@ -120,7 +120,7 @@ class SliceSeries:
 
     @property
     def _template(self) -> dict:
-        return next(iter(self.images.values()))  # a series without a listed image is none
+        return next(iter(self.images.values()))  # a series has at least one listed image
 
     @property
     def sub_volumes(self) -> list[SubVolume]:

@@ -1,4 +1,4 @@
-"""Load configs, with errors that a user can mend told in one line."""
+"""Load configs; errors that a user can mend have one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHIPPED = 'mmdet::'
 
 
 def refuse_blanks(arguments: Sequence[str]) -> None:
-    """Refuse a blank in a value of ``--cfg-options``: mmengine would remove it without a word.
+    """Refuse a blank in a value of ``--cfg-options``: mmengine would remove it silently.
 
     Blanks beside commas and brackets, and around a value, mean nothing and may go.
 

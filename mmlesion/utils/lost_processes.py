@@ -48,7 +48,7 @@ def end_with_parent(patience: float = 10, interval: float = 0.5) -> None:
     """End this process with the one that started it, if it is one of several of a run.
 
     A launcher that is killed cannot end its processes. One that waits for another in C++ does not
-    hear SIGTERM either, and is ended without a word.
+    handle SIGTERM either, and is killed.
 
     Args:
         patience: Seconds between the signal and that.

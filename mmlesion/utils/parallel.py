@@ -42,7 +42,7 @@ def run_parallel(
         workers: Processes. Defaults to 1, this one.
         desc: Label of the progress bar.
         unit: What it calls a task.
-        resumable: Whether a second run takes up what this one has finished; the error about
+        resumable: Whether a second run keeps what this one has finished; the error about
             a worker that died says so.
 
     Returns:

@@ -140,7 +140,7 @@ class LoadCTSlices(BaseTransform):
         """Return the distance of the channels in stored slices.
 
         Args:
-            results: A sample, of which ``slice_interval`` is used.
+            results: A sample with ``slice_interval``.
         """
         if self.slice_interval is None or self.num_slices == 1:
             return 1.0

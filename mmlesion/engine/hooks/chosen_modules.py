@@ -1,4 +1,4 @@
-"""Lookup of the parts of a model that a hook is told to change."""
+"""Lookup of the parts of a model that a hook changes."""
 
 from __future__ import annotations
 

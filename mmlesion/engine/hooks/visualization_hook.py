@@ -42,7 +42,7 @@ class LesionVisualizationHook(DetVisualizationHook):
     the slices through the centers of its lesions and best detections are drawn.
 
     Raises:
-        UserError: If it is to draw scored 3D proposals, of which every one is a sample.
+        UserError: If it is to draw scored 3D proposals: each of them is a sample.
     """
 
     def before_run(self, runner: Runner) -> None:

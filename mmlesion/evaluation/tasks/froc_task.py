@@ -152,7 +152,7 @@ class FROCTask(ABC):
         return [name for name in categories if name in classes]
 
     def warnings(self) -> list[str]:
-        """Return warnings about the annotation file, one line each; here there are none."""
+        """Return warnings about the annotation file, one line each; by default none."""
         return []
 
     def parse_segments(self, sample: Mapping) -> list | None:
@@ -170,7 +170,7 @@ class FROCTask(ABC):
     def extra_scores(
         self, detections: Detections, matched: MatchedDetections, category_ids: Sequence[int]
     ) -> dict:
-        """Return the scores beside the FROC by name; here there are none.
+        """Return the scores beside the FROC by name; by default none.
 
         Args:
             detections: Of all cases, in their order; labels are category ids.

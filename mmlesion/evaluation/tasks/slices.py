@@ -51,7 +51,7 @@ class SliceTask(FROCTask):
         return SampleDetections(image_id, image_id, replace(detections, geometry=boxes))
 
     def warnings(self) -> list[str]:
-        """Return warnings about boxes that are none on their images."""
+        """Return warnings about boxes outside their images, or too small to train on."""
         return box_warnings(self.content, self.truth, self.ann_file)
 
     def parse_segments(self, sample: Mapping) -> list | None:
