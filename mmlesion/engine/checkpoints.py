@@ -104,7 +104,7 @@ def read_checkpoint(path: str, map_location: MapLocation = None) -> dict:
 
 def _strided(tensor: torch.Tensor) -> torch.Tensor:
     # indices of a sparse one are the file's, and torch does not check all of them
-    if tensor.layout is not torch.strided or tensor.is_quantized:
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested:
         raise ValueError(f'it has a tensor of {tensor.layout}, {tensor.dtype}')
     return tensor
 

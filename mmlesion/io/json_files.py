@@ -102,7 +102,12 @@ def _bad_record(error: Exception, what: str, before: int) -> str:
     """Return msgspec's message with the record's number in the file, ``before`` come before it."""
     message, _, place = str(error).partition(' - at `$')
     if not (found := re.match(r'\[(\d+)\]\.?(.*)`', place)):
-        return f' must be a list of {what}s: {message}'
+        is_other = message.startswith('Expected')
+        return (
+            f' must be a list of {what}s: {message}'
+            if is_other
+            else f' is not valid JSON ({message})'
+        )
     field = found[2] and f', {found[2]}'
     number = int(found[1]) + before
     return f': {what} {number} (the first is 0){field}: {message}; mend or drop it'

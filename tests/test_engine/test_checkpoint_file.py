@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmlesion.engine import load_from_local
+from mmlesion.utils import UserError
 
 WEIGHTS = Path(__file__).parents[3] / 'shared/data/weights'
 
@@ -143,3 +144,19 @@ def test_map_location(tmp_path, location):
     assert loaded.device == expected.device
     if location != 'meta':
         assert torch.equal(loaded, expected)
+
+
+@pytest.mark.parametrize(
+    'tensor',
+    [
+        torch.eye(2).to_sparse(),
+        torch.nested.nested_tensor([torch.ones(1), torch.ones(2)]),
+        torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.quint8),
+    ],
+    ids=['sparse', 'nested', 'quantized'],
+)
+def test_only_strided_tensors_are_taken(tmp_path, tensor):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(weight=tensor), path)
+    with pytest.raises(UserError, match='a.pth was rejected'):
+        load_from_local(str(path))

@@ -61,11 +61,6 @@ def configs(tool):
             ),
         ),
         (
-            'no model',
-            'type',
-            replaced('config.py', 'model = dict(', 'model = dict(_delete_=True) ; x = dict('),
-        ),
-        (
             'a list as model',
             'model',
             replaced('config.py', 'model = dict(', 'model = [1] ; x = dict('),
