@@ -26,7 +26,7 @@ from mmlesion.mining.report import annotated_lesions, count_rows, score_rows
 from mmlesion.utils import UserError, check_range, cli
 from mmlesion.utils.configs import load_config
 from mmlesion.utils.freed_memory import keep_freed_memory
-from mmlesion.utils.lost_processes import end_with_parent, lost_process
+from mmlesion.utils.lost_processes import end_with_parent
 
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'grid_steps', 'border_offset')
 
@@ -140,14 +140,9 @@ def main():
     )
     # all processes take part in the passes; the rules are applied by one
     stores = [VolumeStore(Path(args.work_dir) / 'proposals', fingerprint)]
-    try:
-        find_proposals(args, cfg, device, source, stores[0], volumes)
-        if 'matching' in args.rules:
-            stores.append(embed(args, device, source, stores[0], volumes, fingerprint))
-    except RuntimeError as error:
-        if (line := lost_process(error)) is None:
-            raise
-        raise UserError(line) from error
+    find_proposals(args, cfg, device, source, stores[0], volumes)
+    if 'matching' in args.rules:
+        stores.append(embed(args, device, source, stores[0], volumes, fingerprint))
     main_process = is_main_process()
     # before the rules, which may take longer than other processes wait for this one
     leave_process_group()

@@ -40,12 +40,12 @@ def parse_args(argv=None):
 @cli
 def main():
     args = parse_args()
-    from mmlesion.apis.runs import train
-    from mmlesion.utils.configs import load_config
+    from mmlesion.apis.runs import load_run_config, train
 
-    if load_config(args.config, args.cfg_options).get('train_cfg', {}).get('type') != LOOP:
+    cfg = load_run_config(args)
+    if cfg.get('train_cfg', {}).get('type') != LOOP:
         raise UserError(f'the config {args.config} has no {LOOP}: give one that searches')
-    train(args)
+    train(cfg, args)
 
 
 if __name__ == '__main__':

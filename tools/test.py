@@ -48,17 +48,16 @@ def augment(cfg):
     """Test with the config's augmentation, or as mmdet's tool does with a flip."""
     from mmengine.config import ConfigDict
 
+    from mmlesion.utils.configs import innermost_dataset
+
     nms = dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
     model = cfg.get('tta_model', dict(type='DetTTAModel', tta_cfg=nms))
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:  # of a wrapper
-        dataset = dataset.dataset
     pipeline = cfg.get('tta_pipeline')
     if pipeline is None:
         names = 'img_id img_path ori_shape img_shape scale_factor flip flip_direction'
         flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
         packed = [dict(type='PackDetInputs', meta_keys=tuple(names.split()))]
-        pipeline = deepcopy(dataset.pipeline)
+        pipeline = deepcopy(innermost_dataset(cfg.test_dataloader)['pipeline'])
         pipeline[-1] = dict(type='TestTimeAug', transforms=[flips, packed])
     cfg.model = ConfigDict(**model, module=cfg.model)
     cfg.test_dataloader.dataset.pipeline = pipeline
@@ -71,8 +70,6 @@ def prepare_report(args, cfg):
 
     if args.report:
         check_html_name('--report', args.report)
-    if not isinstance(cfg.get('test_dataloader'), dict):
-        raise UserError(f'the config {args.config} has no test_dataloader: give a whole config')
     out = Path(args.report or f'{cfg.work_dir}/report.html')
     tested = read_tested_config(cfg, Path(args.config).stem, out, args.groups)
     cfg.merge_from_dict(tested.options)
@@ -84,7 +81,7 @@ def main():
     args = parse_args()
     from mmlesion.apis.runs import build_runner, load_run_config
 
-    cfg = load_run_config(args)
+    cfg = load_run_config(args, ['model', 'test_dataloader'])
     cfg.load_from = args.checkpoint
     report = None if args.report is None else prepare_report(args, cfg)
     if args.show or args.show_dir:

@@ -17,9 +17,9 @@ def parse_args():
 @cli
 def main():
     args = parse_args()
-    from mmlesion.apis.runs import train
+    from mmlesion.apis.runs import load_run_config, train
 
-    train(args)
+    train(load_run_config(args), args)
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,14 +59,22 @@ def add_training_options(parser: ArgumentParser) -> None:
     )
 
 
-def load_run_config(args: Namespace) -> Config:
-    """Load the config of a run, with what :func:`add_run_options` has read."""
+def load_run_config(args: Namespace, needed: Sequence[str] = ('model',)) -> Config:
+    """Load the config of a run, with what :func:`add_run_options` has read.
+
+    Args:
+        args: The options.
+        needed: Parts that the config must have.
+
+    Raises:
+        UserError: As :func:`~mmlesion.utils.configs.load_config` does.
+    """
     # before the config is read, so that what is not installed is named first
     from mmdet.utils import setup_cache_size_limit_of_dynamo
 
     setup_cache_size_limit_of_dynamo()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = load_config(args.config, args.cfg_options, ['model'])
+    cfg = load_config(args.config, args.cfg_options, needed)
     cfg.launcher = args.launcher
     default = f'./work_dirs/{Path(args.config).stem}'
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default
@@ -81,15 +90,18 @@ def build_runner(cfg: Config) -> Runner:
     return RUNNERS.build(cfg)
 
 
-def train(args: Namespace) -> None:
+def train(cfg: Config, args: Namespace) -> None:
     """Train with what :func:`add_training_options` has read.
+
+    Args:
+        cfg: Of :func:`load_run_config`.
+        args: The options.
 
     Raises:
         UserError: If an option does not fit the config.
     """
     from mmlesion.utils.distributed import leave_process_group
 
-    cfg = load_run_config(args)
     if args.amp:
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     if args.auto_scale_lr:

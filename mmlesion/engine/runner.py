@@ -19,6 +19,7 @@ from torch import distributed, nn
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.utils import UserError
+from mmlesion.utils.configs import innermost_dataset
 
 from .checkpoint_fit import check_fit
 from .latest_checkpoint import find_latest_checkpoint
@@ -164,7 +165,7 @@ def fold_of(cfg: Config) -> list[int] | None:
     parts = {}
     for part in PARTS:
         dataloader, evaluator = f'{part}_dataloader', f'{part}_evaluator'
-        parts[dataloader] = _dataset(cfg.get(dataloader))
+        parts[dataloader] = innermost_dataset(cfg.get(dataloader))
         parts[evaluator] = cfg.get(evaluator)
     folds = {name: _as_list(part['fold']) for name, part in parts.items() if _has_fold(part)}
     if not folds:
@@ -179,15 +180,6 @@ def fold_of(cfg: Config) -> list[int] | None:
 def fold_name(folds: Sequence[int | str]) -> str:
     """Return the name of a fold or folds, such as '3' or '0-1-2'."""
     return '-'.join(map(str, folds))
-
-
-def _dataset(dataloader: dict | None) -> dict:
-    """Return the config of the innermost dataset of a dataloader, or None."""
-    inner = dataloader or {}
-    # wrappers such as RepeatDataset hold the config of what they wrap
-    while 'dataset' in inner:
-        inner = inner['dataset']
-    return inner
 
 
 def _has_fold(part: Any) -> bool:

@@ -16,14 +16,13 @@ SPACING_LIMITS = (0.01, 100.0)
 _LARGEST_WHOLE = 2**53  # up to which floats hold all whole numbers
 
 
-def get_column(entries: Sequence[dict], key: str, where: str, offset: int = 0) -> list:
+def get_column(entries: Sequence[dict], key: str, where: str) -> list:
     """Return a field of all records.
 
     Args:
         entries: The records.
         key: The field's name.
         where: What to call a record in the error message, before its number.
-        offset: How many records of the file come before these.
 
     Raises:
         UserError: If a record does not have it.
@@ -33,7 +32,6 @@ def get_column(entries: Sequence[dict], key: str, where: str, offset: int = 0) -
     except (KeyError, TypeError):
         for number, entry in enumerate(entries):
             if not isinstance(entry, dict) or key not in entry:
-                number += offset
                 raise UserError(f'{where} {number} (the first is 0) has no "{key}"') from None
         raise
 

@@ -17,6 +17,8 @@ from .coco import Result
 from .json_files import read_bytes, read_json_list, write_json
 from .luna16 import EXCLUDED_DIAMETER, MARK_COLUMNS, read_series_table, write_luna16_predictions
 
+_FIRST = 1 << 12  # bytes in which the first record of a file ends
+
 
 class Marks(NamedTuple):
     """A LUNA16 submission: ``seriesuid, coordX, coordY, coordZ, probability``."""
@@ -119,7 +121,7 @@ def read_detections(path: str | Path) -> Marks | Spheres | CocoBoxes:
     if Path(path).suffix == '.csv':
         return Marks.read(path)
     # the first record tells the kind; the reader refuses a list of both
-    is_sphere = b'"center_mm"' in read_bytes(path).partition(b'}')[0]
+    is_sphere = b'"center_mm"' in read_bytes(path, _FIRST).partition(b'}')[0]
     return (Spheres if is_sphere else CocoBoxes).read(path)
 
 

@@ -38,10 +38,11 @@ def read_json(path: str | Path, advice: str = 'write it anew') -> Any:
     return parse_json(read_bytes(path), path, advice)
 
 
-def read_bytes(path: str | Path) -> bytes:
-    """Read a file as it is, or raise :class:`UserError`."""
+def read_bytes(path: str | Path, most: int = -1) -> bytes:
+    """Read a file as it is, of its beginning at most so many bytes, or raise :class:`UserError`."""
     try:
-        return Path(path).read_bytes()
+        with open(path, 'rb') as file:
+            return file.read(most)
     except OSError as error:
         raise UserError(f'{path}: {error.strerror}') from None
 
@@ -102,12 +103,9 @@ def _bad_record(error: Exception, what: str, before: int) -> str:
     """Return msgspec's message with the record's number in the file, ``before`` come before it."""
     message, _, place = str(error).partition(' - at `$')
     if not (found := re.match(r'\[(\d+)\]\.?(.*)`', place)):
-        is_other = message.startswith('Expected')
-        return (
-            f' must be a list of {what}s: {message}'
-            if is_other
-            else f' is not valid JSON ({message})'
-        )
+        if message.startswith('Expected'):
+            return f' must be a list of {what}s: {message}'
+        return f' is not valid JSON ({message})'
     field = found[2] and f', {found[2]}'
     number = int(found[1]) + before
     return f': {what} {number} (the first is 0){field}: {message}; mend or drop it'

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from mmlesion.evaluation.groups import group_lesions
 from mmlesion.evaluation.tasks import SliceTask
 from mmlesion.froc import Protocol
-from mmlesion.io.coco import coco_ground_truth, read_results_of
+from mmlesion.io.coco import read_results_of
 from mmlesion.io.json_files import read_json
 from mmlesion.utils import UserError
+from mmlesion.utils.configs import innermost_dataset
 
 from .froc_report import write_froc_report
 from .shown_test_set import Slices
@@ -26,7 +27,7 @@ class TestedConfig(NamedTuple):
 
     Args:
         name: Of the run.
-        ann_file: COCO annotations of the test set.
+        task: The test set.
         images: Folder of the slices.
         protocol: Which pairs of boxes match.
         groups: Fields of the annotations by which lesions are grouped.
@@ -35,7 +36,7 @@ class TestedConfig(NamedTuple):
     """
 
     name: str
-    ann_file: str
+    task: SliceTask
     images: str
     protocol: Protocol
     groups: Sequence[str]
@@ -64,17 +65,14 @@ def read_tested_config(
         raise UserError(f'--report shows slices, but {metric["ann_file"]} has none: leave it out')
     task = SliceTask(content, metric['ann_file'])
     # before the test, which takes long
-    group_lesions(task.truth.lesions.attributes, groups, metric['ann_file'])
-    # the innermost one: wrappers hold what they wrap as their own ``dataset``
-    dataset = cfg['test_dataloader']['dataset']
-    while 'dataset' in dataset:
-        dataset = dataset['dataset']
+    group_lesions(task.truth.lesions.attributes, groups, task.ann_file)
+    dataset = innermost_dataset(cfg['test_dataloader'])
     prefix = metric.get('outfile_prefix')
     # without a prefix the metric writes no detections: it gets one beside the page
     chosen = prefix or str(out.with_suffix(''))
     return TestedConfig(
         name=name,
-        ann_file=metric['ann_file'],
+        task=task,
         images=os.path.join(
             dataset.get('data_root') or '', (dataset.get('data_prefix') or {}).get('img', '')
         ),
@@ -98,17 +96,16 @@ def _froc_metric(evaluators: Any) -> tuple[str, Mapping[str, Any]]:
 
 def write_tested_report(tested: TestedConfig, out: Path) -> None:
     """Write the page from the detections that the metric has written."""
-    content = read_json(tested.ann_file)
-    truth = coco_ground_truth(content, tested.ann_file)
+    task, truth = tested.task, tested.task.truth
     if truth.lesions.ignore.all():
-        raise UserError(f'{tested.ann_file} has no lesions that count: there is no page without')
+        raise UserError(f'{task.ann_file} has no lesions that count: there is no page without')
     predictions = read_results_of(f'{tested.outfile_prefix}.bbox.json', truth)
     write_froc_report(
         {tested.name: predictions.detections},
         truth,
         tested.protocol,
-        Slices(content['images'], tested.images),
-        group_lesions(truth.lesions.attributes, tested.groups, tested.ann_file),
+        Slices(task.content['images'], tested.images),
+        group_lesions(truth.lesions.attributes, tested.groups, task.ann_file),
         out,
         tested.name,
     )

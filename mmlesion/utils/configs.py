@@ -72,6 +72,17 @@ def load_config(
     return cfg
 
 
+def innermost_dataset(dataloader: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the config of a dataloader's dataset, without wrappers such as RepeatDataset.
+
+    It is empty where there is no dataloader.
+    """
+    inner = dataloader or {}
+    while 'dataset' in inner:
+        inner = inner['dataset']
+    return inner
+
+
 def _read(path: str) -> Config:
     try:
         if path.startswith(SHIPPED):
