@@ -154,6 +154,7 @@ def test_deformable_rows_differ_in_the_backbone_alone(data):
     plain = 'baselines' if data == 'deeplesion' else 'elixirnet'
     for detector, folder in (('faster-rcnn', plain), ('elixirnet', 'elixirnet')):
         deformable = read(f'{detector}_r50-mdconv-c3-c5_fpn_4xb2-1x_{data}')
+        deformable.pop('deformable')
         assert deformable.model.backbone.pop('dcn').type == 'DCNv2'
         assert deformable.model.backbone.pop('stage_with_dcn') == (False, True, True, True)
         expected = read(f'{detector}_r50_fpn_4xb2-1x_{data}', folder)

@@ -1,6 +1,6 @@
 # The part of LIDC's windows that comes with the repository, at half of the width and from random
 # weights: a few minutes on two CPU cores.
-_base_ = './faster-rcnn_r18_fpn_trpn_lidc2d.py'
+_base_ = './faster-rcnn_r18_fpn_lidc2d.py'
 
 data_root = 'data/lidc_sample/'
 model = dict(
@@ -12,6 +12,7 @@ model = dict(
         init_cfg=dict(_delete_=True, type='Kaiming', layer='Conv2d'),
     ),
     neck=dict(in_channels=[32, 64, 128]),
+    rpn_head=dict(type='TruncatedRPNHead'),
 )
 train_dataloader = dict(
     sampler=dict(_delete_=True, type='DefaultSampler', shuffle=True),
@@ -26,7 +27,4 @@ max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 # from random weights everything learns at the same rate
 optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=dict(_delete_=True))
-param_scheduler = [
-    dict(_base_.param_scheduler[0], end=50),
-    dict(_base_.param_scheduler[1], end=max_epochs),
-]
+param_scheduler = [dict(_base_.warmup, end=50), dict(_base_.cosine, end=max_epochs)]

@@ -20,6 +20,6 @@ optim_wrapper = dict(
     ),
 )
 param_scheduler = [
-    _base_.param_scheduler[0],
+    _base_.warmup,
     dict(type='MultiStepLR', begin=0, end=max_epochs, by_epoch=True, milestones=[40], gamma=0.1),
 ]

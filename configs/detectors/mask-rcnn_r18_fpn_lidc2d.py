@@ -9,6 +9,6 @@ _base_ = [
 load_masks = dict(
     type='LoadLesionAnnotations', with_bbox=True, with_mask=True, ignore_unmasked=True
 )
-train_pipeline = [_base_.train_pipeline[0], load_masks, *_base_.train_pipeline[2:]]
+train_pipeline = [_base_.load, load_masks, *_base_.augment, _base_.pack]
 # of tools/dataset_converters/recist_masks.py --recist-from-box --box-padding 0
 train_dataloader = dict(dataset=dict(ann_file='train_masks.json', pipeline=train_pipeline))

@@ -13,7 +13,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0, bias_decay_mult=0, bypass_duplicate=True),
 )
 param_scheduler = [
-    _base_.param_scheduler[0],
+    _base_.warmup,
     dict(
         type='CosineAnnealingLR',
         begin=max_epochs // 2,

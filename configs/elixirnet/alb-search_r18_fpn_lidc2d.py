@@ -24,7 +24,7 @@ optim_wrapper = dict(
     weights=dict(optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight_decay=0.01)),
     architecture=dict(optimizer=dict(lr=3e-3)),
 )
-param_scheduler = dict(weights=[dict(_base_.param_scheduler.weights[0], end=max_epochs)])
+param_scheduler = dict(weights=[dict(_base_.cosine, end=max_epochs)])
 train_dataloader = dict(
     batch_size=4, sampler=dict(_delete_=True, type='PatientHalfSampler', half=0, split_seed=0)
 )

@@ -3,7 +3,10 @@
 # scores, seed 0.
 # Found when a block had the last block's output as its only input (docs/search_alb.md, "In the
 # smaller space").
-_base_ = './faster-rcnn_r18_fpn_alb_lidc2d.py'
+_base_ = [
+    '../baselines/faster-rcnn_r18_fpn_lidc2d.py',
+    '../_base_/models/elixirnet_small_parts.py',
+]
 
 genotypes = dict(
     alb=[
@@ -19,4 +22,5 @@ genotypes = dict(
         (0, 'sep_conv_5x5', 3, 'skip_connect'),
     ],
 )
-model = dict(roi_head=dict(bbox_head=dict(encoder=dict(genotypes=genotypes))))
+bbox_head = dict(_base_.alb_head.bbox_head, encoder=dict(_base_.alb, genotypes=genotypes))
+model = dict(roi_head=dict(_base_.alb_head, bbox_head=bbox_head))

@@ -1,7 +1,10 @@
 # Ablation on LIDC's windows, row 1: the original RetinaNet, heads on P3 to P7 with its own anchors.
 _base_ = [
-    '../baselines/retinanet_r18_fpn_lidc2d.py',
-    '../_base_/models/improved_retinanet_parts.py',
+    '../_base_/models/retinanet_r18_fpn_lidc2d.py',
+    '../_base_/models/improved_retinanet_lidc2d_parts.py',
+    '../_base_/datasets/lidc2d.py',
+    '../_base_/schedules/schedule_lidc2d.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(

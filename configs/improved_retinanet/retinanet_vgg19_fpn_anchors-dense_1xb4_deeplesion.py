@@ -1,27 +1,18 @@
 # Ablation, row 3: + dense supervision, which moves the heads to P2 to P6.
-_base_ = './retinanet_vgg19_fpn_anchors_1xb4_deeplesion.py'
+_base_ = './retinanet_vgg19_fpn_1xb4_deeplesion.py'
 
 model = dict(
-    type='LesionRetinaNet',
-    data_preprocessor=dict(pad_seg=True),
+    **_base_.dense_supervision,
     neck=dict(start_level=1),
-    bbox_head=dict(anchor_generator=dict(strides=_base_.p2_to_p6_strides)),
-    seg_head=dict(
-        type='LesionSegHead',
-        in_channels=256,
-        c1_channels=64,
-        image_channels=3,
-        loss_seg=_base_.mask_loss,
-    ),
-    calibrate=True,
+    bbox_head=dict(anchor_generator=dict(_delete_=True, **_base_.dense_anchors)),
 )
 
 train_pipeline = [
-    _base_.train_pipeline[0],
+    _base_.load,
     _base_.load_masks,
-    *_base_.train_pipeline[2:-1],
+    *_base_.augment,
     _base_.masks_to_target,
-    _base_.train_pipeline[-1],
+    _base_.pack,
 ]
 # of tools/dataset_converters/recist_masks.py
 train_dataloader = dict(dataset=dict(ann_file='train_masks.json', pipeline=train_pipeline))

@@ -31,14 +31,15 @@ model = dict(
 
 max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=max_epochs)]
+param_scheduler = [_base_.warmup, dict(_base_.cosine, end=max_epochs)]
 
 load = dict(type='LoadCTSlices', num_slices=9, slice_interval=2.0)
-pack = dict(type='PackDetInputs', meta_keys=(*_base_.train_pipeline[-1].meta_keys, 'dataset_name'))
-train_pipeline = [dict(load, key_reach=0.5), *_base_.train_pipeline[1:-1], pack]
-test_pipeline = [load, *_base_.test_pipeline[1:-1], pack]
-flip_tta = dict(_base_.flip_tta, transforms=[_base_.flip_tta.transforms[0], [pack]])
-tta_pipeline = [*test_pipeline[:-1], flip_tta]
+load_near_key = dict(load, key_reach=0.5)
+pack = dict(type='PackDetInputs', meta_keys=(*_base_.meta_keys, 'dataset_name'))
+train_pipeline = [load_near_key, _base_.load_boxes, *_base_.augment, pack]
+test_pipeline = [load, *_base_.prepare, pack]
+flip_tta = dict(type='TestTimeAug', transforms=[_base_.both_ways, [pack]])
+tta_pipeline = [load, *_base_.prepare, flip_tta]
 
 train_dataloader = dict(
     batch_size=4,

@@ -7,12 +7,14 @@ model = dict(datasets=datasets)
 
 lidc2d = dict(**_base_.train_dataloader.dataset)
 phantom_pipeline = [
-    *_base_.train_pipeline[:2],
+    _base_.load_near_key,
+    _base_.load_boxes,
     dict(type='ClipBlackBorder'),
-    _base_.train_pipeline[2],
+    _base_.window,
     # native size, as lesions of the phantom are as large in px there as nodules in LIDC's windows
     dict(type='Resize', scale_factor=1.0, keep_ratio=True),
-    *_base_.train_pipeline[4:],
+    _base_.flip,
+    _base_.pack,
 ]
 phantom = dict(lidc2d, dataset_name='phantom', data_root='data/phantom/', pipeline=phantom_pipeline)
 train_dataloader = dict(

@@ -1,6 +1,8 @@
 # Table II, RPN: row (d) with region proposal networks, whose anchors and sampling are MULAN's.
-_base_ = './lens_densenet121_mined_1xb4-8e_4datasets.py'
+_base_ = './lens_densenet121_1xb4-8e_4datasets.py'
 
+mined = dict(_base_.deeplesion, ann_file='train_mined.json')
+train_dataloader = dict(dataset=dict(datasets=[mined, _base_.luna16, _base_.lits, _base_.nih_ln]))
 model = dict(
     rpn_head=dict(
         _delete_=True,

@@ -1,7 +1,10 @@
 # The baseline on three slices that exchange features in the backbone, from ImageNet's weights.
 _base_ = [
-    '../baselines/faster-rcnn_r18_fpn_lidc2d.py',
+    '../_base_/models/faster-rcnn_r18_fpn_lidc2d.py',
     '../_base_/models/slice_context_parts.py',
+    '../_base_/datasets/lidc2d.py',
+    '../_base_/schedules/schedule_lidc2d.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(

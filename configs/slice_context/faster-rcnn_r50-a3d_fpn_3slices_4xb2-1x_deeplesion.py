@@ -1,8 +1,11 @@
 # The baseline's Faster R-CNN on three slices that exchange features in the backbone and meet in the
 # lateral convolutions of the pyramid.
 _base_ = [
-    '../baselines/faster-rcnn_r50_fpn_4xb2-1x_deeplesion.py',
+    '../_base_/models/faster-rcnn_r50_fpn.py',
     '../_base_/models/slice_context_parts.py',
+    '../_base_/datasets/deeplesion.py',
+    '../_base_/schedules/schedule_1x.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(

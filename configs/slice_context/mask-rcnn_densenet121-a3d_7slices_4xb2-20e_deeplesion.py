@@ -1,16 +1,14 @@
-# A3D's detector (MICCAI 2021): Mask R-CNN on masks from RECIST diameters.
-_base_ = './faster-rcnn_densenet121-a3d_7slices_4xb2-20e_deeplesion.py'
+# A3D's detector (MICCAI 2021) on seven slices.
+_base_ = './mask-rcnn_densenet121-a3d_3slices_4xb2-20e_deeplesion.py'
 
 model = dict(
-    type='MaskRCNN',
-    roi_head=dict(
-        mask_roi_extractor=dict(_base_.mask_roi_extractor, out_channels=512, featmap_strides=[4]),
-        mask_head=dict(_base_.mask_head, in_channels=512),
-    ),
-    train_cfg=dict(rcnn=dict(mask_size=28)),
-    test_cfg=dict(rcnn=dict(mask_thr_binary=0.5)),
+    backbone=dict(num_slices=7),
+    neck=[dict(_base_.slice_fusion, num_groups=7), _base_.slice_pyramid],
 )
 
-train_pipeline = [_base_.train_pipeline[0], _base_.load_masks, *_base_.train_pipeline[2:]]
-# of tools/dataset_converters/recist_masks.py
-train_dataloader = dict(dataset=dict(ann_file='train_masks.json', pipeline=train_pipeline))
+train_pipeline = [_base_.load_7, _base_.load_masks, *_base_.augment, _base_.pack]
+test_pipeline = [_base_.load_7, *_base_.prepare, _base_.pack]
+tta_pipeline = [_base_.load_7, *_base_.prepare, _base_.flip_tta]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -6,9 +6,9 @@ model = dict(
     backbone=dict(conv=dict(_delete_=True, type='AlignShiftConv')),
 )
 
-train_pipeline = [_base_.load_aligned_3, *_base_.train_pipeline[1:]]
-test_pipeline = [_base_.load_aligned_3, *_base_.test_pipeline[1:]]
-tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
+train_pipeline = [_base_.load_aligned_3, _base_.load_masks, *_base_.augment, _base_.pack]
+test_pipeline = [_base_.load_aligned_3, *_base_.prepare, _base_.pack]
+tta_pipeline = [_base_.load_aligned_3, *_base_.prepare, _base_.flip_tta]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -1,14 +1,15 @@
 # AlignShift's detector (MICCAI 2020), A3D's with its operator and input.
-_base_ = './mask-rcnn_densenet121-a3d_7slices_4xb2-20e_deeplesion.py'
+_base_ = './mask-rcnn_densenet121-a3d_3slices_4xb2-20e_deeplesion.py'
 
 model = dict(
     data_preprocessor=dict(type='SliceContextDataPreprocessor'),
-    backbone=dict(conv=dict(_delete_=True, type='AlignShiftConv')),
+    backbone=dict(conv=dict(_delete_=True, type='AlignShiftConv'), num_slices=7),
+    neck=[dict(_base_.slice_fusion, num_groups=7), _base_.slice_pyramid],
 )
 
-train_pipeline = [_base_.load_aligned_7, *_base_.train_pipeline[1:]]
-test_pipeline = [_base_.load_aligned_7, *_base_.test_pipeline[1:]]
-tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
+train_pipeline = [_base_.load_aligned_7, _base_.load_masks, *_base_.augment, _base_.pack]
+test_pipeline = [_base_.load_aligned_7, *_base_.prepare, _base_.pack]
+tta_pipeline = [_base_.load_aligned_7, *_base_.prepare, _base_.flip_tta]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -44,7 +44,10 @@ def config(ramp_dataset):
         f'_base_ = {bases}\n'
         f'train_dataloader = dict(dataset=dict(data_root={root!r}))\n'
         f'val_dataloader = dict(dataset=dict(data_root={root!r}))\n'
-        f'test_dataloader = dict(dataset=dict(data_root={root!r}))\n'
+        "wide = dict(type='WindowHU', windows=((-1024, 3071),))\n"
+        'prepare = [wide, _base_.native_size, _base_.load_boxes]\n'
+        'test_pipeline = [_base_.load, *prepare, _base_.pack]\n'
+        f'test_dataloader = dict(dataset=dict(data_root={root!r}, pipeline=test_pipeline))\n'
     )
     return path
 

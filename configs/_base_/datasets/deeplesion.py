@@ -20,42 +20,32 @@ meta_keys = (
     'border_offset',
 )
 
-train_pipeline = [
-    dict(type='LoadCTSlices', num_slices=3, slice_interval=2.0, backend_args=backend_args),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='WindowHU', windows=((-1024, 3071),), output_range=(0.0, 255.0)),
-    dict(type='Resize', scale=(512, 512), keep_ratio=True),
-    # Each way with a chance of one half.
-    dict(
-        type='RandomFlip',
-        prob=[0.25, 0.25, 0.25],
-        direction=['horizontal', 'vertical', 'diagonal'],
-    ),
-    dict(type='RandomCTAffine'),
-    dict(type='PackDetInputs', meta_keys=meta_keys),
-]
-test_pipeline = [
-    dict(type='LoadCTSlices', num_slices=3, slice_interval=2.0, backend_args=backend_args),
-    dict(type='WindowHU', windows=((-1024, 3071),), output_range=(0.0, 255.0)),
-    dict(type='Resize', scale=(512, 512), keep_ratio=True),
-    # After the resize: predictions are compared with the truth in the original image's pixels.
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs', meta_keys=meta_keys),
-]
+# The transforms by name: a config that replaces one writes its pipelines with these names again.
+load = dict(type='LoadCTSlices', num_slices=3, slice_interval=2.0, backend_args=backend_args)
+load_boxes = dict(type='LoadAnnotations', with_bbox=True)
+window = dict(type='WindowHU', windows=((-1024, 3071),), output_range=(0.0, 255.0))
+resize = dict(type='Resize', scale=(512, 512), keep_ratio=True)
+# Each way with a chance of one half.
+flip = dict(
+    type='RandomFlip', prob=[0.25, 0.25, 0.25], direction=['horizontal', 'vertical', 'diagonal']
+)
+affine = dict(type='RandomCTAffine')
+pack = dict(type='PackDetInputs', meta_keys=meta_keys)
+
+augment = [window, resize, flip, affine]
+# Boxes after the resize: predictions are compared with the truth in the original image's pixels.
+prepare = [window, resize, load_boxes]
+train_pipeline = [load, load_boxes, *augment, pack]
+test_pipeline = [load, *prepare, pack]
 
 # test.py --tta: each slice and its mirror image. A config that changes test_pipeline changes this.
 tta_model = dict(
     type='DetTTAModel',
     tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100),
 )
-flip_tta = dict(
-    type='TestTimeAug',
-    transforms=[
-        [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
-        [test_pipeline[-1]],
-    ],
-)
-tta_pipeline = [*test_pipeline[:-1], flip_tta]
+both_ways = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)]
+flip_tta = dict(type='TestTimeAug', transforms=[both_ways, [pack]])
+tta_pipeline = [load, *prepare, flip_tta]
 
 train_dataloader = dict(
     batch_size=2,

@@ -4,8 +4,8 @@ _base_ = './luna16.py'
 data_root = 'data/deeplesion_3d/'
 metainfo = dict(_delete_=True, classes=('lesion',))
 options = dict(data_root=data_root, fold=None, metainfo=metainfo)
-crop = dict(_base_.train_pipeline[2], crop_size=(64, 128, 128))
-train_pipeline = [*_base_.train_pipeline[:2], crop, *_base_.train_pipeline[3:]]
+crop = dict(_base_.crop, crop_size=(64, 128, 128))
+train_pipeline = [_base_.load, _base_.load_spheres, crop, _base_.flip, _base_.pack]
 
 train_dataloader = dict(
     sampler=dict(crops_per_lesion=((0, 1),)),  # large ones are no rarity here

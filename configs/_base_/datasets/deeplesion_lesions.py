@@ -1,7 +1,5 @@
 # Patches of single lesions at 0.8 mm (LENS, section VI-A), in pairs of two views of one lesion.
 data_root = 'data/deeplesion/'
-patch_size = 120
-windows = ((-1024, 3071),)
 meta_keys = (
     'img_path',
     'img_shape',
@@ -11,23 +9,16 @@ meta_keys = (
     'lesion_type',
     'lesion_group',
 )
-train_pipeline = [
-    dict(type='LoadNearbyCTSlices', num_slices=3, slice_interval=2.0),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='WindowHU', windows=windows, output_range=(0.0, 255.0)),
-    dict(type='NormalizeSpacing', spacing=0.8),
-    dict(type='RandomCTAffine', max_translate_ratio=0.02),
-    dict(type='CropLesionPatch', size=patch_size),
-    dict(type='PackDetInputs', meta_keys=meta_keys),
-]
-test_pipeline = [
-    dict(type='LoadCTSlices', num_slices=3, slice_interval=2.0),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='WindowHU', windows=windows, output_range=(0.0, 255.0)),
-    dict(type='NormalizeSpacing', spacing=0.8),
-    dict(type='CropLesionPatch', size=patch_size),
-    dict(type='PackDetInputs', meta_keys=meta_keys),
-]
+load_nearby = dict(type='LoadNearbyCTSlices', num_slices=3, slice_interval=2.0)
+load = dict(type='LoadCTSlices', num_slices=3, slice_interval=2.0)
+load_boxes = dict(type='LoadAnnotations', with_bbox=True)
+window = dict(type='WindowHU', windows=((-1024, 3071),), output_range=(0.0, 255.0))
+spacing = dict(type='NormalizeSpacing', spacing=0.8)
+affine = dict(type='RandomCTAffine', max_translate_ratio=0.02)
+crop = dict(type='CropLesionPatch', size=120)
+pack = dict(type='PackDetInputs', meta_keys=meta_keys)
+train_pipeline = [load_nearby, load_boxes, window, spacing, affine, crop, pack]
+test_pipeline = [load, load_boxes, window, spacing, crop, pack]
 lesions = dict(type='LesionPatchDataset', data_root=data_root, data_prefix=dict(img='Images_png/'))
 
 # DeepLesion types only its validation and test split: the types are learned from the former.

@@ -24,11 +24,10 @@ patch = dict(
     spacing=0.8,
     backend_args=backend_args,
 )
-train_pipeline = [
-    dict(patch, ratio_range=(0.8, 1.2), max_shift_mm=4.0, flip_prob=0.5),
-    dict(type='PackVolumeInputs', meta_keys=meta_keys),
-]
-test_pipeline = [patch, dict(type='PackVolumeInputs', meta_keys=meta_keys)]
+augmentation = dict(ratio_range=(0.8, 1.2), max_shift_mm=4.0, flip_prob=0.5)
+pack = dict(type='PackVolumeInputs', meta_keys=meta_keys)
+train_pipeline = [dict(patch, **augmentation), pack]
+test_pipeline = [patch, pack]
 
 train_dataloader = dict(
     batch_size=32,

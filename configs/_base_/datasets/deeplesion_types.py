@@ -1,20 +1,9 @@
 # The second stage of ElixirNet, "Multi-type Lesion Detection": eight types, trained on DeepLesion's
 # typed validation split and tested on the test split. Written by
 # `tools/dataset_converters/deeplesion.py --multi-type --out data/deeplesion/types`.
-_base_ = './deeplesion.py'
+_base_ = ['./deeplesion.py', './deeplesion_type_names.py']
 
-classes = (
-    'bone',
-    'abdomen',
-    'mediastinum',
-    'liver',
-    'lung',
-    'kidney',
-    'soft_tissue',
-    'pelvis',
-)
-typed = dict(metainfo=dict(classes=classes))
-
+typed = _base_.typed
 train_dataloader = dict(dataset=dict(ann_file='types/val.json', **typed))
 # All typed slices but the test's are trained on: this tells how far they are learned, no more.
 val_dataloader = dict(dataset=dict(ann_file='types/val.json', **typed))

@@ -23,45 +23,34 @@ meta_keys = (
 window = dict(type='WindowHU', windows=((-1024, 3071),), output_range=(0.0, 255.0))
 load = dict(type='LoadCTSlices', num_slices=9, slice_interval=2.0, backend_args=backend_args)
 
-train_pipeline = [
-    dict(load, key_reach=0.5),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='ClipBlackBorder'),
-    window,
-    dict(type='NormalizeSpacing', spacing=0.8, ratio_range=(0.8, 1.2), max_size=512),
-    dict(
-        type='RandomCTAffine',
-        max_rotate_degree=0.0,
-        max_translate_ratio=0.0,
-        scaling_ratio_range=(1.0, 1.0),
-        max_shear_degree=0.0,
-        max_translate_px=8,
-    ),
-    dict(type='PackDetInputs', meta_keys=meta_keys),
-]
-test_pipeline = [
-    load,
-    dict(type='ClipBlackBorder'),
-    window,
-    dict(type='NormalizeSpacing', spacing=0.8, max_size=512),
-    # After the resize: predictions are compared with the truth in the original image's pixels.
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs', meta_keys=meta_keys),
-]
+load_near_key = dict(load, key_reach=0.5)
+load_boxes = dict(type='LoadAnnotations', with_bbox=True)
+clip = dict(type='ClipBlackBorder')
+spacing = dict(type='NormalizeSpacing', spacing=0.8, max_size=512)
+shift = dict(
+    type='RandomCTAffine',
+    max_rotate_degree=0.0,
+    max_translate_ratio=0.0,
+    scaling_ratio_range=(1.0, 1.0),
+    max_shear_degree=0.0,
+    max_translate_px=8,
+)
+pack = dict(type='PackDetInputs', meta_keys=meta_keys)
+
+augment = [clip, window, dict(spacing, ratio_range=(0.8, 1.2)), shift]
+# Boxes after the resize: predictions are compared with the truth in the original image's pixels.
+prepare = [clip, window, spacing, load_boxes]
+train_pipeline = [load_near_key, load_boxes, *augment, pack]
+test_pipeline = [load, *prepare, pack]
 
 # test.py --tta: each slice and its mirror image. A config that changes test_pipeline changes this.
 tta_model = dict(
     type='DetTTAModel',
     tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=50),
 )
-flip_tta = dict(
-    type='TestTimeAug',
-    transforms=[
-        [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
-        [test_pipeline[-1]],
-    ],
-)
-tta_pipeline = [*test_pipeline[:-1], flip_tta]
+both_ways = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)]
+flip_tta = dict(type='TestTimeAug', transforms=[both_ways, [pack]])
+tta_pipeline = [load, *prepare, flip_tta]
 
 # Slices without lesions stay in: the sampler draws one for two with lesions.
 train_set = dict(

@@ -10,16 +10,12 @@ window = dict(type='WindowHU', windows=((-1024, 400),), output_range=(0.0, 255.0
 enlarge = dict(type='Resize', scale_factor=2.0, keep_ratio=True)
 # Readers' outlines are tight. Of the body around a nodule there is little: infer.py says so.
 metainfo = dict(box_margin=0.0, trained_on=dict(max_size=96, spacing=(0.49, 0.98)))
-train_pipeline = [
-    *_base_.train_pipeline[:2],
-    window,
-    enlarge,
-    # Each way with a chance of one half. No affine maps: they would move air into small windows.
-    _base_.train_pipeline[4],
-    _base_.train_pipeline[-1],
-]
-test_pipeline = [_base_.test_pipeline[0], window, enlarge, *_base_.test_pipeline[3:]]
-tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
+# No affine maps: they would move air into small windows.
+augment = [window, enlarge, _base_.flip]
+prepare = [window, enlarge, _base_.load_boxes]
+train_pipeline = [_base_.load, _base_.load_boxes, *augment, _base_.pack]
+test_pipeline = [_base_.load, *prepare, _base_.pack]
+tta_pipeline = [_base_.load, *prepare, _base_.flip_tta]
 
 # An epoch has one slice of each nodule: its neighbors show nearly the same, and patients with many
 # slices would have more say.

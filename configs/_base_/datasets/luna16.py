@@ -10,18 +10,13 @@ metainfo = dict(
 )
 backend_args = None
 
-train_pipeline = [
-    dict(type='LoadVolume'),
-    dict(type='LoadSphereAnnotations'),
-    dict(type='RandomLesionCrop', crop_size=(128, 128, 128), scale_range=(0.8, 1.15)),
-    dict(type='RandomFlip3D', prob=0.5),
-    dict(type='PackVolumeInputs'),
-]
-test_pipeline = [
-    dict(type='LoadVolume'),
-    dict(type='LoadSphereAnnotations'),
-    dict(type='PackVolumeInputs'),
-]
+load = dict(type='LoadVolume')
+load_spheres = dict(type='LoadSphereAnnotations')
+crop = dict(type='RandomLesionCrop', crop_size=(128, 128, 128), scale_range=(0.8, 1.15))
+flip = dict(type='RandomFlip3D', prob=0.5)
+pack = dict(type='PackVolumeInputs')
+train_pipeline = [load, load_spheres, crop, flip, pack]
+test_pipeline = [load, load_spheres, pack]
 
 train_dataloader = dict(
     batch_size=2,

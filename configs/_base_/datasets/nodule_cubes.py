@@ -6,8 +6,8 @@ _base_ = './luna16.py'
 data_root = 'data/nodule_cubes/'
 metainfo = dict(_delete_=True, classes=('nodule',))
 options = dict(data_root=data_root, fold=None, metainfo=metainfo)
-crop = dict(_base_.train_pipeline[2], crop_size=(48, 48, 48), lesion_share=0.0)  # anywhere
-train_pipeline = [*_base_.train_pipeline[:2], crop, *_base_.train_pipeline[3:]]
+crop = dict(_base_.crop, crop_size=(48, 48, 48), lesion_share=0.0)  # anywhere
+train_pipeline = [_base_.load, _base_.load_spheres, crop, _base_.flip, _base_.pack]
 
 train_dataloader = dict(
     batch_size=4,

@@ -2,8 +2,7 @@ _base_ = ['mmdet::_base_/models/cascade-rcnn_r50_fpn.py', './ct_detector_parts.p
 
 model = dict(
     data_preprocessor=_base_.ct_pixels,
-    # five scales as in Faster R-CNN's base: mmdet's single one begins at 32 px
-    rpn_head=dict(anchor_generator=dict(scales=[2, 3, 4, 6, 12])),
+    rpn_head=dict(anchor_generator=_base_.five_scales),
     roi_head=dict(
         bbox_head=[dict(head, num_classes=1) for head in _base_.model.roi_head.bbox_head]
     ),

@@ -2,8 +2,7 @@ _base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', './ct_detector_parts.py
 
 model = dict(
     data_preprocessor=_base_.ct_pixels,
-    # ElixirNet's five scales: mmdet's single one begins at 32 px, DeepLesion's median box is 30 px
-    rpn_head=dict(anchor_generator=dict(scales=[2, 3, 4, 6, 12])),
+    rpn_head=dict(anchor_generator=_base_.five_scales),
     roi_head=dict(bbox_head=dict(num_classes=1)),
     train_cfg=dict(
         rpn=dict(assigner=_base_.lesion_assigner),

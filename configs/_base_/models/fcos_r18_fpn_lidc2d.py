@@ -1,9 +1,16 @@
-_base_ = ['./fcos_r18_fpn_small.py', './resnet18_lidc2d.py', './lidc2d_detector_parts.py']
+_base_ = ['./fcos_r50_fpn.py', './resnet18_lidc2d.py', './lidc2d_detector_parts.py']
 
 model = dict(
     data_preprocessor=_base_.lidc2d_pixels,
     backbone=_base_.resnet18,
-    neck=dict(in_channels=[64, 128, 256], start_level=0, num_outs=3),
-    # a nodule's box has 13 to 33 px (quartiles)
-    bbox_head=dict(strides=_base_.lidc2d_strides, regress_ranges=((-1, 10), (10, 20), (20, 1e8))),
+    neck=dict(in_channels=[64, 128, 256], out_channels=64, start_level=0, num_outs=3),
+    bbox_head=dict(
+        in_channels=64,
+        feat_channels=64,
+        stacked_convs=2,
+        # a nodule's box has 13 to 33 px (quartiles)
+        strides=_base_.lidc2d_strides,
+        regress_ranges=((-1, 10), (10, 20), (20, 1e8)),
+    ),
+    test_cfg=dict(score_thr=0.01),
 )

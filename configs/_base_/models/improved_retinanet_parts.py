@@ -1,8 +1,5 @@
 # The improved RetinaNet's additions, as variables that the configs of the ablation share.
 
-# section 3.1: HU -1024 to 1050 on -1 to 1
-hu_window = dict(type='WindowHU', windows=((-1024, 1050),), output_range=(-1.0, 1.0))
-
 # section 2.1: found by differential evolution. mmdet's ratios are height / width.
 optimized_anchors = dict(
     type='AnchorGenerator',
@@ -13,7 +10,7 @@ optimized_anchors = dict(
 )
 
 # section 2.2: heads on P2 to P6, with the same anchor sizes
-p2_to_p6_strides = [4, 8, 16, 32, 64]
+dense_anchors = dict(optimized_anchors, strides=[4, 8, 16, 32, 64])
 load_masks = dict(type='LoadLesionAnnotations', with_bbox=True, with_mask=True)
 masks_to_target = dict(type='LesionMasksToSegMap')
 # The paper names no weight of the masks' loss. At 1 its gradient on the backbone is several times
@@ -23,4 +20,16 @@ masks_to_target = dict(type='LesionMasksToSegMap')
 mask_loss_weight = 0.1
 mask_loss = dict(
     type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.5, loss_weight=mask_loss_weight
+)
+dense_supervision = dict(
+    type='LesionRetinaNet',
+    data_preprocessor=dict(pad_seg=True),
+    seg_head=dict(
+        type='LesionSegHead', in_channels=256, c1_channels=64, image_channels=3, loss_seg=mask_loss
+    ),
+    calibrate=True,
+)
+# section 2.3: attention gates, the paper's full network
+gated_supervision = dict(
+    dense_supervision, seg_head=dict(dense_supervision['seg_head'], attention=True)
 )

@@ -1,13 +1,15 @@
-_base_ = ['./mask-rcnn_r18_fpn_small.py', './resnet18_lidc2d.py', './lidc2d_detector_parts.py']
+_base_ = ['./faster-rcnn_r18_fpn_lidc2d.py', './mask_branch_parts.py']
 
 model = dict(
-    data_preprocessor=_base_.lidc2d_pixels,
-    backbone=_base_.resnet18,
-    neck=dict(in_channels=[64, 128, 256], num_outs=3),
-    # anchors of 8 to 192 px, a nodule's box has 13 to 33 px (quartiles)
-    rpn_head=dict(anchor_generator=dict(strides=_base_.lidc2d_strides)),
+    **_base_.mask_rcnn,
+    data_preprocessor=dict(pad_mask=True),
     roi_head=dict(
-        bbox_roi_extractor=dict(featmap_strides=_base_.lidc2d_strides),
-        mask_roi_extractor=dict(featmap_strides=_base_.lidc2d_strides),
+        mask_roi_extractor=dict(
+            _base_.mask_roi_extractor,
+            roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=2),
+            out_channels=64,
+            featmap_strides=_base_.lidc2d_strides,
+        ),
+        mask_head=dict(_base_.mask_head, num_convs=2, in_channels=64, conv_out_channels=64),
     ),
 )

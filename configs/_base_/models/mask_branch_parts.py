@@ -1,4 +1,5 @@
-# Mask R-CNN's branch on a pyramid of 256 channels and strides 4 to 32, for one class, as variables.
+# Mask R-CNN's branch on a pyramid of 256 channels and strides 4 to 32, for one class, and what
+# makes a Faster R-CNN a Mask R-CNN beside it, as variables.
 
 mask_roi_extractor = dict(
     type='SingleRoIExtractor',
@@ -13,4 +14,9 @@ mask_head = dict(
     conv_out_channels=256,
     num_classes=1,
     loss_mask=dict(type='CrossEntropyLoss', use_mask=True, loss_weight=1.0),
+)
+mask_rcnn = dict(
+    type='MaskRCNN',
+    train_cfg=dict(rcnn=dict(mask_size=28)),
+    test_cfg=dict(rcnn=dict(mask_thr_binary=0.5)),
 )

@@ -8,6 +8,7 @@ import os
 #         model.backbone.frozen_stages=-1
 resnet18_weights = 'data/weights/resnet18_imagenet_folded_c2c4.pth'
 resnet18 = dict(
+    depth=18,
     base_channels=64,
     frozen_stages=1,
     stem_channels=64,

@@ -4,5 +4,6 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW'))
-param_scheduler = [dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500)]
+warmup = dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500)
+param_scheduler = [warmup]
 auto_scale_lr = dict(enable=False, base_batch_size=8)

@@ -18,19 +18,15 @@ optim_wrapper = dict(
     weights=dict(optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=3e-4)),
     architecture=dict(optimizer=dict(type='Adam', lr=3e-4, betas=(0.5, 0.999), weight_decay=1e-3)),
 )
-param_scheduler = dict(
-    weights=[
-        dict(
-            type='CosineAnnealingLR',
-            by_epoch=True,
-            begin=0,
-            end=max_epochs,
-            eta_min=0,
-            convert_to_iter_based=True,
-        )
-    ],
-    architecture=[],  # a constant rate
+cosine = dict(
+    type='CosineAnnealingLR',
+    by_epoch=True,
+    begin=0,
+    end=max_epochs,
+    eta_min=0,
+    convert_to_iter_based=True,
 )
+param_scheduler = dict(weights=[cosine], architecture=[])  # a constant rate of the architecture
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 
 # each step leaves some parameters out

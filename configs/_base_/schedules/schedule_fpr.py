@@ -4,5 +4,5 @@ _base_ = './schedule_lens.py'
 
 train_cfg = dict(max_epochs=6)
 optim_wrapper = dict(optimizer=dict(lr=2e-4))
-param_scheduler = [dict(_base_.param_scheduler[0], end=6, milestones=[2, 4])]
+param_scheduler = [dict(_base_.steps, end=6, milestones=[2, 4])]
 auto_scale_lr = dict(base_batch_size=32)

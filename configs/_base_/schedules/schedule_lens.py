@@ -5,7 +5,6 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='RAdam', lr=1e-4))
-param_scheduler = [
-    dict(type='MultiStepLR', by_epoch=True, begin=0, end=8, milestones=[4, 6], gamma=0.1)
-]
+steps = dict(type='MultiStepLR', by_epoch=True, begin=0, end=8, milestones=[4, 6], gamma=0.1)
+param_scheduler = [steps]
 auto_scale_lr = dict(enable=False, base_batch_size=4)

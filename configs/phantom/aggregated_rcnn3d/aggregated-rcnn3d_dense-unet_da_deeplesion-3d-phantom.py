@@ -12,12 +12,12 @@ model = dict(
 )
 max_epochs, rpn_epochs = 18, 5
 train_cfg = dict(max_epochs=max_epochs, val_interval=6)
-cosine = dict(
-    _base_.cosine,
+restarts = dict(
+    _base_.restarts,
     end=max_epochs,
     periods=[rpn_epochs - 1, max_epochs - rpn_epochs],
     restart_weights=[1, 1],
 )
-param_scheduler = [_base_.warmup, cosine]
+param_scheduler = [_base_.warmup, restarts]
 joint_training = dict(_base_.joint_training, rpn_epochs=rpn_epochs)
 custom_hooks = [*_base_.custom_hooks, joint_training]

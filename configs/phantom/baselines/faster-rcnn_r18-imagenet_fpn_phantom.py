@@ -2,7 +2,8 @@
 # as channels.
 _base_ = [
     '../../_base_/models/faster-rcnn_r18_fpn_lidc2d.py',
-    '../_base_/datasets/deeplesion_soft_tissue.py',
+    '../../_base_/models/small_detector_parts.py',
+    '../_base_/datasets/deeplesion.py',
     '../../_base_/schedules/schedule_lidc2d.py',
     '../../_base_/default_runtime.py',
 ]

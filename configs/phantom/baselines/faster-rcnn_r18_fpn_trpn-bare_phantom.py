@@ -1,6 +1,11 @@
 # TruncatedRPN with nothing that the paper does not mention: p * I alone. The README has figures.
-_base_ = './faster-rcnn_r18_fpn_trpn_phantom.py'
+_base_ = './faster-rcnn_r18_fpn_phantom.py'
 
 model = dict(
-    rpn_head=dict(normalize_confidence=False, truncate_positives=True, loss_confidence=None)
+    rpn_head=dict(
+        type='TruncatedRPNHead',
+        normalize_confidence=False,
+        truncate_positives=True,
+        loss_confidence=None,
+    )
 )

@@ -1,6 +1,6 @@
 _base_ = [
     '../../_base_/models/mask-rcnn_r18_fpn_small.py',
-    '../_base_/datasets/deeplesion_soft_tissue.py',
+    '../_base_/datasets/deeplesion.py',
     '../../_base_/schedules/schedule_short.py',
     '../../_base_/default_runtime.py',
 ]
@@ -9,7 +9,7 @@ _base_ = [
 load_masks = dict(
     type='LoadLesionAnnotations', with_bbox=True, with_mask=True, ignore_unmasked=True
 )
-train_pipeline = [_base_.train_pipeline[0], load_masks, *_base_.train_pipeline[2:]]
+train_pipeline = [_base_.load, load_masks, *_base_.augment, _base_.pack]
 # of tools/dataset_converters/recist_masks.py
 train_dataloader = dict(
     batch_size=4, dataset=dict(ann_file='train_masks.json', pipeline=train_pipeline)

@@ -1,6 +1,6 @@
 _base_ = [
     '../../_base_/models/tood_r18_fpn_small.py',
-    '../_base_/datasets/deeplesion_soft_tissue.py',
+    '../_base_/datasets/deeplesion.py',
     '../../_base_/schedules/schedule_short.py',
     '../../_base_/default_runtime.py',
 ]

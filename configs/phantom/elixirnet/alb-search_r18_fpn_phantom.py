@@ -3,7 +3,7 @@
 _base_ = [
     '../../_base_/models/faster-rcnn_r18_fpn_small.py',
     '../../_base_/models/elixirnet_small_parts.py',
-    '../_base_/datasets/deeplesion_soft_tissue.py',
+    '../_base_/datasets/deeplesion.py',
     '../../_base_/schedules/schedule_alb_search.py',
     '../../_base_/default_runtime.py',
 ]
@@ -23,7 +23,7 @@ optim_wrapper = dict(
     weights=dict(optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01)),
     architecture=dict(optimizer=dict(lr=3e-2)),
 )
-param_scheduler = dict(weights=[dict(_base_.param_scheduler.weights[0], end=max_epochs)])
+param_scheduler = dict(weights=[dict(_base_.cosine, end=max_epochs)])
 train_dataloader = dict(
     batch_size=4, sampler=dict(_delete_=True, type='PatientHalfSampler', half=0, split_seed=0)
 )

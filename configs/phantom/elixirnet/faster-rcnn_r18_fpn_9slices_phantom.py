@@ -1,11 +1,16 @@
 # Nine slices: three groups of three through one backbone, a 1x1 convolution per level fuses them.
-_base_ = '../baselines/faster-rcnn_r18_fpn_phantom.py'
+_base_ = [
+    '../../_base_/models/faster-rcnn_r18_fpn_small.py',
+    '../_base_/datasets/deeplesion.py',
+    '../../_base_/schedules/schedule_short.py',
+    '../../_base_/default_runtime.py',
+]
 
-load = dict(type='LoadCTSlices', num_slices=9, slice_interval=2.0)
-train_pipeline = [load, *_base_.train_pipeline[1:]]
-test_pipeline = [load, *_base_.test_pipeline[1:]]
-tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+load = dict(_base_.load, num_slices=9)
+train_pipeline = [load, _base_.load_boxes, *_base_.augment, _base_.pack]
+test_pipeline = [load, *_base_.prepare, _base_.pack]
+tta_pipeline = [load, *_base_.prepare, _base_.flip_tta]
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 

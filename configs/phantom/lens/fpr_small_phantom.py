@@ -9,11 +9,8 @@ _base_ = [
 
 data_root = 'data/phantom/'
 patch = dict(_base_.patch, num_slices=9, size=48)
-train_pipeline = [
-    dict(patch, ratio_range=(0.8, 1.2), max_shift_mm=4.0, flip_prob=0.5),
-    _base_.train_pipeline[1],
-]
-test_pipeline = [patch, _base_.test_pipeline[1]]
+train_pipeline = [dict(patch, **_base_.augmentation), _base_.pack]
+test_pipeline = [patch, _base_.pack]
 
 model = dict(
     # mean and std of the phantom, HU -200 to 250 on 0 to 255: 34 and 59

@@ -7,4 +7,4 @@ train_dataloader = dict(dataset=dict(datasets=[mined, _base_.luna16, _base_.lits
 # as many steps as row (c) has in 6 epochs
 max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=max_epochs)]
+param_scheduler = [_base_.warmup, dict(_base_.cosine, end=max_epochs)]

@@ -4,8 +4,10 @@ _base_ = '../../lens/lesion-embedding_r18_1xb64-12e_deeplesion.py'
 data_root = 'data/phantom/'
 max_epochs = 8
 window = dict(type='WindowHU', windows=((-200, 250),), output_range=(0.0, 255.0))
-train_pipeline = [*_base_.train_pipeline[:2], window, *_base_.train_pipeline[3:]]
-test_pipeline = [*_base_.test_pipeline[:2], window, *_base_.test_pipeline[3:]]
+crop_and_pack = [_base_.crop, _base_.pack]
+prepare = [_base_.load_boxes, window, _base_.spacing]
+train_pipeline = [_base_.load_nearby, *prepare, _base_.affine, *crop_and_pack]
+test_pipeline = [_base_.load, *prepare, *crop_and_pack]
 lesions = dict(type='LesionPatchDataset', data_root=data_root, data_prefix=dict(img='Images_png/'))
 
 model = dict(
@@ -32,6 +34,6 @@ test_dataloader = dict(
 train_cfg = dict(max_epochs=max_epochs)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
-    dict(_base_.param_scheduler[0], end=20),
-    dict(_base_.param_scheduler[1], end=max_epochs, eta_min=1e-5),
+    dict(_base_.warmup, end=20),
+    dict(_base_.cosine, end=max_epochs, eta_min=1e-5),
 ]

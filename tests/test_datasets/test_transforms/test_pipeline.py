@@ -77,7 +77,7 @@ def test_flips_are_half_and_half():
 
 
 def test_training_samples_follow_the_seed(dataset_files):
-    dataset = DATASETS.build(load_config(PHANTOM, dataset_files.root).train_dataloader.dataset)
+    dataset = DATASETS.build(load_config(DEEPLESION, dataset_files.root).train_dataloader.dataset)
     samples = []
     for seed in (1, 1, 2):
         set_random_seed(seed)

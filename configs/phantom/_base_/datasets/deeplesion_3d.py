@@ -2,8 +2,8 @@
 _base_ = '../../../_base_/datasets/deeplesion_3d.py'
 
 data_root = 'data/deeplesion_3d_phantom/'
-crop = dict(_base_.train_pipeline[2], crop_size=(32, 64, 64))
-train_pipeline = [*_base_.train_pipeline[:2], crop, *_base_.train_pipeline[3:]]
+crop = dict(_base_.crop, crop_size=(32, 64, 64))
+train_pipeline = [_base_.load, _base_.load_spheres, crop, _base_.flip, _base_.pack]
 
 train_dataloader = dict(
     batch_size=4, num_workers=2, dataset=dict(data_root=data_root, pipeline=train_pipeline)

@@ -3,9 +3,11 @@
 _base_ = '../../../_base_/datasets/lens.py'
 
 window = dict(type='WindowHU', windows=((-200, 250),), output_range=(0.0, 255.0))
-train_pipeline = [*_base_.train_pipeline[:3], window, *_base_.train_pipeline[4:]]
-test_pipeline = [*_base_.test_pipeline[:2], window, *_base_.test_pipeline[3:]]
-tta_pipeline = [*test_pipeline[:-1], _base_.flip_tta]
+augment = [_base_.clip, window, dict(_base_.spacing, ratio_range=(0.8, 1.2)), _base_.shift]
+prepare = [_base_.clip, window, _base_.spacing, _base_.load_boxes]
+train_pipeline = [_base_.load_near_key, _base_.load_boxes, *augment, _base_.pack]
+test_pipeline = [_base_.load, *prepare, _base_.pack]
+tta_pipeline = [_base_.load, *prepare, _base_.flip_tta]
 
 train_set = dict(_base_.train_set, pipeline=train_pipeline)
 deeplesion = dict(train_set, dataset_name='deeplesion', data_root='data/phantom/')

@@ -4,8 +4,8 @@ _base_ = '../../../_base_/datasets/luna16.py'
 data_root = 'data/luna16_phantom/'
 # half of the scans are tested, 30 in place of 6, unless LUNA16_FOLD names a fold
 fold = {{'$LUNA16_FOLD:0,1,2,3,4'}}
-crop = dict(_base_.train_pipeline[2], crop_size=(64, 64, 64))
-train_pipeline = [*_base_.train_pipeline[:2], crop, *_base_.train_pipeline[3:]]
+crop = dict(_base_.crop, crop_size=(64, 64, 64))
+train_pipeline = [_base_.load, _base_.load_spheres, crop, _base_.flip, _base_.pack]
 
 train_dataloader = dict(
     batch_size=4,

@@ -4,21 +4,20 @@ _base_ = '../../../_base_/schedules/schedule_short.py'
 max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 optim_wrapper = dict(optimizer=dict(lr=4e-3), clip_grad=dict(max_norm=35))
-warmup = _base_.param_scheduler[0]  # ends within the first epoch
-cosine = dict(
+restarts = dict(
     type='CosineRestartLR', by_epoch=True, begin=1, eta_min=1e-5, convert_to_iter_based=True
 )
 param_scheduler = [
-    warmup,
-    dict(cosine, end=max_epochs, periods=[max_epochs - 1], restart_weights=[1]),
+    _base_.warmup,  # ends within the first epoch
+    dict(restarts, end=max_epochs, periods=[max_epochs - 1], restart_weights=[1]),
 ]
 
 # as in schedule_3d_50e.py: the rate begins again when the FPRN comes
 rpn_epochs = 4
 fprn_param_scheduler = [
-    warmup,
+    _base_.warmup,
     dict(
-        cosine,
+        restarts,
         end=max_epochs,
         periods=[rpn_epochs - 1, max_epochs - rpn_epochs],
         restart_weights=[1, 1],
