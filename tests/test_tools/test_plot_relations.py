@@ -61,9 +61,6 @@ def test_relations_of_the_proposals(tool, write_config):
     # resized from 80 x 60 to 256 x 192 px; back in the original's px
     assert 60 < boxes[:, 0::2].max() <= 80.01 and 40 < boxes[:, 1::2].max() <= 60.01
     assert boxes.min() >= 0
-    # E of the first block: equation 2, by hand on what it takes
-    graph = model.roi_head.bbox_head.encoder.alb
-    torch.testing.assert_close(relation, graph.relations[0])
 
 
 def test_pictures(write_config, run_tool, tmp_path, capsys):

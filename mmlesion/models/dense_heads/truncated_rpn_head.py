@@ -7,8 +7,14 @@ from typing import Any, NamedTuple
 
 import torch
 from mmdet.models.dense_heads import RPNHead
+from mmdet.models.task_modules import AssignResult, SamplingResult
 from mmdet.models.task_modules.prior_generators import anchor_inside_flags
-from mmdet.models.utils import multi_apply, select_single_mlvl, unpack_gt_instances
+from mmdet.models.utils import (
+    images_to_levels,
+    multi_apply,
+    select_single_mlvl,
+    unpack_gt_instances,
+)
 from mmdet.registry import MODELS
 from mmdet.structures import SampleList
 from mmengine.config import ConfigDict
@@ -223,81 +229,107 @@ class TruncatedRPNHead(RPNHead):
             dict[str, list[Tensor]]: ``loss_rpn_cls`` and ``loss_rpn_bbox`` of each level, and with
             ``loss_confidence`` a scalar, ``loss_rpn_confidence``.
         """
-        matches = self._match_anchors(
-            confidences, batch_img_metas, batch_gt_instances, batch_gt_instances_ignore
+        sizes = [confidence.shape[-2:] for confidence in confidences]
+        anchors, flags = self.get_anchors(sizes, batch_img_metas, confidences[0].device)
+        lengths = list(map(len, anchors[0]))
+        anchors = list(map(torch.cat, anchors))
+        matches, *targets, avg_factors = multi_apply(
+            self._match_and_sample,
+            anchors,
+            list(map(torch.cat, flags)),
+            [select_single_mlvl(confidences, i) for i in range(len(anchors))],
+            batch_gt_instances,
+            batch_img_metas,
+            batch_gt_instances_ignore or [None] * len(anchors),
         )
-        metas = []
-        for i, meta in enumerate(batch_img_metas):
-            image_confidences = select_single_mlvl(confidences, i)
-            kept = self._keep_anchors(image_confidences, meta, matches[i])
-            # get_anchors sees the image's meta information and nothing else of the image.
-            metas.append(dict(meta, kept_anchors=kept))
+        loss_cls, loss_bbox = multi_apply(
+            self.loss_by_feat_single,
+            cls_scores,
+            bbox_preds,
+            *(images_to_levels(target, lengths) for target in (anchors, *targets)),
+            avg_factor=sum(avg_factors),
+        )
         losses = {}
         if self.loss_confidence is not None:
             losses['loss_rpn_confidence'] = self._confidence_loss(confidences, matches)
-        rpn_losses = super().loss_by_feat(
-            cls_scores, bbox_preds, batch_gt_instances, metas, batch_gt_instances_ignore
-        )
-        return {**losses, **rpn_losses}
+        return dict(losses, loss_rpn_cls=loss_cls, loss_rpn_bbox=loss_bbox)
 
     @torch.no_grad()
-    def _match_anchors(
-        self,
-        confidences: list[Tensor],
-        batch_img_metas: list[dict],
-        batch_gt_instances: list[InstanceData],
-        ignore: list[InstanceData] | None,
-    ) -> list[Tensor]:
-        """Match all anchors of each image, including truncated ones, to its lesions.
-
-        Returns:
-            list[Tensor]: Of each image (num_anchors,): the number of the lesion, from 1 on, that an
-            anchor matches, 0 of background, -1 of an anchor that is neither.
-        """
-        sizes = [confidence.shape[-2:] for confidence in confidences]
-        anchors, flags = super().get_anchors(sizes, batch_img_metas, confidences[0].device)
-        matches = []
-        for i, meta in enumerate(batch_img_metas):
-            ignored = ignore[i] if ignore else None
-            image_anchors, image_flags = torch.cat(anchors[i]), torch.cat(flags[i])
-            matches.append(
-                self._match_in_image(
-                    image_anchors, image_flags, meta, batch_gt_instances[i], ignored
-                )
-            )
-        return matches
-
-    def _match_in_image(
+    def _match_and_sample(
         self,
         anchors: Tensor,
         flags: Tensor,
-        img_meta: dict,
+        confidences: list[Tensor],
         gt_instances: InstanceData,
+        img_meta: dict,
         ignored: InstanceData | None,
-    ) -> Tensor:
-        """Match the anchors (n, 4) of all levels of an image, see :meth:`_match_anchors`."""
-        inside = self._inside(anchors, flags, img_meta)
-        priors = InstanceData(priors=anchors[inside])
-        matches = torch.full_like(inside, -1, dtype=torch.long)
-        matches[inside] = self.assigner.assign(priors, gt_instances, ignored).gt_inds
-        return matches
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, int]:
+        """Match the n anchors of an image to its lesions, and sample those that are trained on.
 
-    def _inside(self, anchors: Tensor, flags: Tensor, img_meta: dict) -> Tensor:
+        Args:
+            anchors: (n, 4) of all levels.
+            flags: (n,), true within the image and its padding.
+            confidences: Confidence (1, H, W) of each level, before the sigmoid.
+            gt_instances: Lesions.
+            img_meta: Meta information of the image.
+            ignored: Boxes to ignore.
+
+        Returns:
+            tuple: The number (n,) of the lesion, from 1 on, that an anchor matches, truncated or
+            not, 0 of background, -1 of an anchor that is neither; labels (n,) and their weights;
+            box targets (n, 4) and their weights; the number of sampled anchors.
+        """
         border = self.train_cfg['allowed_border']
-        return anchor_inside_flags(anchors, flags, img_meta['img_shape'][:2], border)
+        inside = anchor_inside_flags(anchors, flags, img_meta['img_shape'][:2], border)
+        # the A anchors of a location follow one another
+        kept = torch.cat(self.keep_locations(confidences, img_meta))
+        kept = kept.repeat_interleave(self.num_base_priors)
+        assigned = self.assigner.assign(InstanceData(priors=anchors[inside]), gt_instances, ignored)
+        matches = torch.full_like(inside, -1, dtype=torch.long)
+        matches[inside] = assigned.gt_inds
+        if self.truncate_positives:  # the best anchor that is left may become a lesion's
+            trained = inside & kept
+            priors = InstanceData(priors=anchors[trained])
+            assigned = self.assigner.assign(priors, gt_instances, ignored)
+        else:
+            trained = inside & (kept | (matches > 0))
+            priors = InstanceData(priors=anchors[trained])
+            chosen = trained[inside]
+            assigned = AssignResult(
+                assigned.num_gts,
+                assigned.gt_inds[chosen],
+                assigned.max_overlaps[chosen],
+                assigned.labels[chosen],
+            )
+        sample = self.sampler.sample(assigned, priors, gt_instances)
+        index = trained.nonzero().squeeze(1)
+        return matches, *self._targets(anchors, index, sample), sample.avg_factor
 
-    def _keep_anchors(
-        self, confidences: list[Tensor], img_meta: dict, matches: Tensor
-    ) -> list[Tensor]:
-        """Select the training anchors of an image, as masks (H * W * A,) of the levels."""
-        # The A anchors of a location follow one another.
-        locations = self.keep_locations(confidences, img_meta)
-        keeps = [keep.repeat_interleave(self.num_base_priors) for keep in locations]
-        if self.truncate_positives:
-            return keeps
-        # matches are of all levels in one row; anchors of lesions are trained on wherever they lie
-        positives = (matches > 0).split(list(map(len, keeps)))
-        return list(map(torch.logical_or, keeps, positives))
+    def _targets(
+        self, anchors: Tensor, index: Tensor, sample: SamplingResult
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return labels (n,), their weights, box targets (n, 4) and their weights of n anchors.
+
+        Args:
+            anchors: (n, 4).
+            index: Which of them ``sample`` was drawn from.
+            sample: Sampled anchors; all others have weights of 0.
+        """
+        positive, negative = index[sample.pos_inds], index[sample.neg_inds]
+        labels = anchors.new_full((len(anchors),), self.num_classes, dtype=torch.long)
+        labels[positive] = sample.pos_gt_labels
+        label_weights = anchors.new_zeros(len(anchors))
+        pos_weight = self.train_cfg['pos_weight']
+        label_weights[positive] = pos_weight if pos_weight > 0 else 1.0
+        label_weights[negative] = 1.0
+        found = sample.pos_gt_bboxes
+        if not self.reg_decoded_bbox:
+            found = self.bbox_coder.encode(sample.pos_priors, found)
+        boxes = anchors.new_zeros(len(anchors), found.size(-1))
+        boxes[positive] = found
+        box_weights = torch.zeros_like(boxes)
+        box_weights[positive] = 1.0
+        return labels, label_weights, boxes, box_weights
 
     def _confidence_loss(self, confidences: list[Tensor], matches: list[Tensor]) -> Tensor:
         """Compute the loss of p, half on locations with a positive anchor, half on negative ones.
@@ -314,65 +346,6 @@ class TruncatedRPNHead(RPNHead):
         logits = torch.cat([confidence.flatten(1) for confidence in confidences], 1)  # (N, L)
         target = (~positive).long()  # 0 is the lesion, as in the RPN
         return self.loss_confidence(logits.reshape(-1, 1), target, weight, avg_factor=1)
-
-    def get_anchors(
-        self,
-        featmap_sizes: list[tuple],
-        batch_img_metas: list[dict],
-        device: torch.device | str = 'cuda',
-    ) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-        """Generate anchors, with truncated ones flagged as invalid.
-
-        Args:
-            featmap_sizes: Size (H, W) of each level.
-            batch_img_metas: Meta information of each image with ``kept_anchors``.
-            device: Device of the anchors.
-
-        Returns:
-            tuple: Anchors (H * W * A, 4) and flags (H * W * A,), for each image and level.
-        """
-        anchors, flags = super().get_anchors(featmap_sizes, batch_img_metas, device)
-        kept_flags = []
-        for level_flags, meta in zip(flags, batch_img_metas):
-            kept_flags.append(list(map(torch.logical_and, level_flags, meta['kept_anchors'])))
-        return anchors, kept_flags
-
-    def _get_targets_single(
-        self,
-        flat_anchors: Tensor,
-        valid_flags: Tensor,
-        gt_instances: InstanceData,
-        img_meta: dict,
-        gt_instances_ignore: InstanceData | None = None,
-        unmap_outputs: bool = True,
-    ) -> tuple:
-        """Assign targets in one image; there are none if all its anchors are truncated."""
-        if not self._inside(flat_anchors, valid_flags, img_meta).any():
-            return self._empty_targets(flat_anchors, gt_instances)
-        return super()._get_targets_single(
-            flat_anchors, valid_flags, gt_instances, img_meta, gt_instances_ignore, unmap_outputs
-        )
-
-    def _empty_targets(self, flat_anchors: Tensor, gt_instances: InstanceData) -> tuple:
-        """Return targets of an image without anchors, with zero weights and thus zero gradients."""
-        num_anchors = flat_anchors.shape[0]
-        none = InstanceData(priors=flat_anchors[:0])
-        assignment = self.assigner.assign(none, gt_instances)
-        sampling = self.sampler.sample(assignment, none, gt_instances)
-        labels = flat_anchors.new_full((num_anchors,), self.num_classes, dtype=torch.long)
-        label_weights = flat_anchors.new_zeros(num_anchors)
-        box_dim = gt_instances.bboxes.size(-1)
-        box_dim = box_dim if self.reg_decoded_bbox else self.bbox_coder.encode_size
-        boxes = flat_anchors.new_zeros(num_anchors, box_dim)
-        return (
-            labels,
-            label_weights,
-            boxes,  # targets
-            torch.zeros_like(boxes),  # their weights
-            sampling.pos_inds,
-            sampling.neg_inds,
-            sampling,
-        )
 
     def _predict_by_feat_single(
         self,

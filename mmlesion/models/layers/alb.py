@@ -149,19 +149,9 @@ class AutoLesionBlock(nn.Module):
         """bool: Whether there is a Non-local operation."""
         return any(isinstance(module, NonLocalRelation) for module in self.modules())
 
-    @property
-    def relations(self) -> list[Tensor] | None:
-        """list[Tensor] | None: Mean E (n, n) of the Non-local operations for each image.
-
-        Of the last forward pass; None if there is no such operation.
-        """
-        modules = [module for module in self.modules() if isinstance(module, NonLocalRelation)]
-        if not modules:
-            return None
-        by_image = zip(*(module.relations for module in modules))
-        return [torch.stack(relations).mean(0) for relations in by_image]
-
-    def forward(self, older: Tensor, previous: Tensor, num_regions: list[int]) -> Tensor:
+    def forward(
+        self, older: Tensor, previous: Tensor, num_regions: list[int]
+    ) -> tuple[Tensor, list[Tensor] | None]:
         """Compute the block.
 
         Args:
@@ -172,13 +162,21 @@ class AutoLesionBlock(nn.Module):
             num_regions: Regions of each image; they sum to N.
 
         Returns:
-            Tensor: (N, out_channels, h, w), the size of the halved inputs.
+            tuple: Features (N, out_channels, h, w), the size of the halved inputs, and the mean E
+            (n, n) of the Non-local operations of each image; None without any.
         """
+        relations: list[list[Tensor]] = []  # of each Non-local operation
         # state 0 is the input -1, so that the state of a genotype's input is one further
         states = [layer(x) for layer, x in zip(self.preprocess, (older, previous))]
-        for (source1, source2), pair in zip(self.inputs, self.operations):
-            operation1, operation2 = pair.children()
-            first = operation1(states[source1 + 1], num_regions)
-            second = operation2(states[source2 + 1], num_regions)
-            states.append(first + second)
-        return torch.cat(states[2:], 1)
+        for sources, pair in zip(self.inputs, self.operations):
+            outputs = []
+            for source, operation in zip(sources, pair.children()):
+                x = states[source + 1]
+                if isinstance(operation, NonLocalRelation):
+                    relations.append(operation.relate(x, num_regions))
+                    outputs.append(operation.mix(x, relations[-1]))
+                else:
+                    outputs.append(operation(x, num_regions))
+            states.append(outputs[0] + outputs[1])
+        means = [torch.stack(of_image).mean(0) for of_image in zip(*relations)]
+        return torch.cat(states[2:], 1), means if relations else None

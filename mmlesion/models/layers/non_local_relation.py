@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,10 +56,6 @@ class NonLocalRelation(nn.Module):
     of a region's positions. Assumed here: E comes from the mean over the positions; psi, W and the
     last layer act at each position, and E mixes the features of the regions at the same position.
 
-    Attributes:
-        relations: E (n, n) of each image in the last forward, with its graph; not
-            copied or pickled with the module.
-
     Args:
         channels: Channels D of the regions' features.
     """
@@ -73,10 +67,9 @@ class NonLocalRelation(nn.Module):
         self.psi = nn.Conv2d(channels, inner, 1)
         self.weight = nn.Conv2d(inner, inner, 1)
         self.out = nn.Conv2d(inner, channels, 1)
-        self.relations: list[Tensor] = []
 
     def forward(self, x: Tensor, num_regions: list[int]) -> Tensor:
-        """Pass features along the edges.
+        """Pass features along the edges of their own graph.
 
         Args:
             x: Features (N, D, h, w) of the regions, image after image.
@@ -85,14 +78,17 @@ class NonLocalRelation(nn.Module):
         Returns:
             Tensor: (N, D, h, w).
         """
-        self.relations = self.graph(x.mean((2, 3)), num_regions)
+        return self.mix(x, self.relate(x, num_regions))
+
+    def relate(self, x: Tensor, num_regions: list[int]) -> list[Tensor]:
+        """Return E (n, n) of each image, of the mean of ``x`` over the positions."""
+        return self.graph(x.mean((2, 3)), num_regions)
+
+    def mix(self, x: Tensor, relations: list[Tensor]) -> Tensor:
+        """Pass features ``x`` (N, D, h, w) along the edges ``relations``, E of each image."""
         psi = self.psi(x).relu().permute(0, 2, 3, 1)  # no copy in the encoder's memory format
         # E (n, n) @ (n, h * w * channels): the same position of all regions of an image is mixed
-        images = psi.flatten(1).split(num_regions)
-        mixed = torch.cat(list(map(torch.matmul, self.relations, images)))
+        images = psi.flatten(1).split(list(map(len, relations)))
+        mixed = torch.cat(list(map(torch.matmul, relations, images)))
         regions = mixed.view_as(psi).permute(0, 3, 1, 2)
         return self.out(self.weight(regions).relu())
-
-    def __getstate__(self) -> dict[str, Any]:
-        # tensors inside an autograd graph can be neither copied nor pickled
-        return {**super().__getstate__(), 'relations': []}

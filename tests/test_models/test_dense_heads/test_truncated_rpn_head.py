@@ -72,15 +72,27 @@ def targets_of(head, confidences, boxes):
     """Label weights and box weights of every anchor, each level's in a row."""
     head_inputs = [torch.zeros(1, 2, *c.shape[-2:]) for c in confidences]
     captured = []
-    original = head.get_targets
-    head.get_targets = lambda *args, **kwargs: (
-        captured.append(original(*args, **kwargs)) or (captured[-1])
-    )
+    original = head.loss_by_feat_single
+
+    def capture(*args, **kwargs):
+        captured.append((args[4], args[6], kwargs['avg_factor']))
+        return original(*args, **kwargs)
+
+    head.loss_by_feat_single = capture
     deltas = [s.repeat(1, 4, 1, 1) for s in head_inputs]
     sample = make_sample(boxes)
     head.loss_by_feat(head_inputs, deltas, confidences, [sample.gt_instances], [sample.metainfo])
-    _, label_weights, _, box_weights, avg_factor = captured[0]
-    return label_weights, box_weights, avg_factor
+    label_weights, box_weights, avg_factors = zip(*captured)
+    return label_weights, box_weights, avg_factors[0]
+
+
+def test_anchors_are_assigned_once_a_step():
+    head = make_head()
+    calls = []
+    original = head.assigner.assign
+    head.assigner.assign = lambda *args, **kwargs: calls.append(1) or original(*args, **kwargs)
+    head.loss(make_features(), [make_sample([[4, 4, 14, 12]])])
+    assert len(calls) == 1
 
 
 def test_mean_truncates_each_level_and_image_by_its_own_map():

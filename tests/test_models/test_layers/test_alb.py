@@ -56,14 +56,14 @@ def test_branches_add_and_outputs_are_concatenated():
     block = AutoLesionBlock((6, 8), 2, genotype)
     older, x = torch.randn(3, 6, 3, 3), torch.randn(3, 8, 3, 3)
     before, own = block.preprocess[0](older), block.preprocess[1](x)
-    out = block(older, x, [3])
+    out, relations = block(older, x, [3])
     assert out.shape == (3, 8, 3, 3)
     torch.testing.assert_close(out[:, 0:2], own)
     torch.testing.assert_close(out[:, 2:4], 2 * own)
     torch.testing.assert_close(out[:, 4:6, 1, 1], 2 * own.mean((2, 3)))
     torch.testing.assert_close(out[:, 6:8], 2 * own + before)
     assert not block.with_relations
-    assert block.relations is None
+    assert relations is None
 
 
 def test_input_is_not_changed_in_place():
@@ -79,10 +79,12 @@ def test_relations_are_the_mean_of_those_of_its_operations():
     genotype = [(0, 'non_local', 0, 'none'), (1, 'non_local', 0, 'none')]
     block = AutoLesionBlock((8, 8), 4, genotype)
     assert block.with_relations
-    block(torch.randn(5, 8, 3, 3), torch.randn(5, 8, 3, 3), [2, 0, 3])
-    first, second = (branch[0].relations for branch in block.operations)
-    assert [relation.shape for relation in block.relations] == [(2, 2), (0, 0), (3, 3)]
-    torch.testing.assert_close(block.relations[2], (first[2] + second[2]) / 2)
+    x, num_regions = torch.randn(5, 8, 3, 3), [2, 0, 3]
+    out, relations = block(torch.randn(5, 8, 3, 3), x, num_regions)
+    assert [relation.shape for relation in relations] == [(2, 2), (0, 0), (3, 3)]
+    first = block.operations[0][0].relate(block.preprocess[1](x), num_regions)
+    second = block.operations[1][0].relate(out[:, :4], num_regions)  # of the first branch's output
+    torch.testing.assert_close(relations[2], (first[2] + second[2]) / 2)
     assert not torch.equal(first[2], second[2])
 
 
@@ -91,7 +93,7 @@ def test_the_older_input_is_halved_to_the_size_of_the_other(size, half):
     genotype = DEFAULT_GENOTYPES['reduction']
     block = AutoLesionBlock((8, 16), 4, genotype, halvings=(2, 1))
     older = torch.randn(3, 8, 2 * size - size % 2, 2 * size - size % 2)
-    out = block(older, torch.randn(3, 16, size, size), [3])
+    out, _ = block(older, torch.randn(3, 16, size, size), [3])
     assert out.shape == (3, 16, half, half)
 
 
@@ -101,7 +103,7 @@ def test_reduction_averages_what_there_is():
     x = torch.randn(3, 4, 3, 3).abs()
     cells = x[..., :2, :2].mean((2, 3)), x[..., :2, 2].mean(2), x[..., 2, :2].mean(2), x[..., 2, 2]
     pooled = torch.stack(cells, -1).unflatten(-1, (2, 2))
-    torch.testing.assert_close(block(x, x, [3]), conv(pooled).repeat(1, 2, 1, 1))
+    torch.testing.assert_close(block(x, x, [3])[0], conv(pooled).repeat(1, 2, 1, 1))
 
 
 def test_plan_is_that_of_darts():
@@ -115,7 +117,7 @@ def test_plan_is_that_of_darts():
 def test_a_genotype_without_the_older_input_has_no_weights_for_it():
     block = AutoLesionBlock((8, 8), 2, [SKIP])
     x = torch.randn(3, 8, 3, 3)
-    block(x, x, [3]).square().sum().backward()
+    block(x, x, [3])[0].square().sum().backward()
     assert all(parameter.grad is not None for parameter in block.parameters())
 
 
@@ -125,7 +127,7 @@ def test_no_regions(training):
         block = AutoLesionBlock((8, 8), 2, DEFAULT_GENOTYPES[kind], halvings).train(training)
         statistics = {key: value.clone() for key, value in block.state_dict().items()}
         empty = torch.zeros(0, 8, 7, 7)
-        out = block(empty, empty, [0, 0])
+        out, _ = block(empty, empty, [0, 0])
         assert out.shape == (0, 8, size, size)
         out.sum().backward()
         assert all(

@@ -92,10 +92,11 @@ class ALBEncoder(BaseModule):
             none.
         """
         # as in DARTS, the first block has the same input twice
-        older = previous = self._reduce_channels(x)
-        for block in (self.alb, *self.reductions):
-            older, previous = previous, block(older, previous, num_regions)
-        return self.pool(previous.relu()).flatten(1), self.alb.relations
+        older = self._reduce_channels(x)
+        previous, relations = self.alb(older, older, num_regions)
+        for block in self.reductions:
+            older, (previous, _) = previous, block(older, previous, num_regions)
+        return self.pool(previous.relu()).flatten(1), relations
 
     def _reduce_channels(self, x: Tensor) -> Tensor:
         if self.training:  # batch normalization needs all regions
