@@ -66,7 +66,6 @@ BUT = (
     'mmlesion.mining.volume_pass',
     'mmlesion.structures.spheres',
     'mmlesion.utils.configs',
-    'mmlesion.utils.distributed',
     'mmlesion.utils.networks',
 )
 
