@@ -65,10 +65,8 @@ BUT = (
     'mmlesion.evaluation.metrics',
     'mmlesion.mining.volume_pass',
     'mmlesion.structures.spheres',
-    'mmlesion.utils.channels_last',
     'mmlesion.utils.configs',
-    'mmlesion.utils.distributed',
-    'mmlesion.utils.finite_scores',
+    'mmlesion.utils.networks',
 )
 
 # The same idea in several rooms: a file's format, what it holds in memory, who makes it.

@@ -17,7 +17,7 @@ from torch import distributed
 
 import mmlesion  # noqa: F401 (registers mmlesion's components)
 from mmlesion.engine import LesionRunner
-from mmlesion.utils.distributed import leave_process_group
+from mmlesion.utils.processes import leave_process_group
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = {

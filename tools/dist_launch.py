@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from mmlesion.utils import UserError, cli
-from mmlesion.utils.errors import Terminated
-from mmlesion.utils.lost_processes import RESUME
+from mmlesion.utils.command_line import Terminated
+from mmlesion.utils.processes import RESUME
 
 
 def describe(failed):

@@ -25,8 +25,8 @@ from mmlesion.mining.proposals import detection_steps
 from mmlesion.mining.report import annotated_lesions, count_rows, score_rows
 from mmlesion.utils import UserError, check_range, cli
 from mmlesion.utils.configs import load_config
-from mmlesion.utils.freed_memory import keep_freed_memory
-from mmlesion.utils.lost_processes import end_with_parent
+from mmlesion.utils.memory import keep_freed_memory
+from mmlesion.utils.processes import end_with_parent
 
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'grid_steps', 'border_offset')
 
@@ -118,7 +118,7 @@ def main():
     from mmengine.dist import is_main_process
 
     from mmlesion.mining import VolumeStore
-    from mmlesion.utils.distributed import leave_process_group
+    from mmlesion.utils.processes import leave_process_group
 
     device = init_process(args)
     cfg = load_config(args.config, args.cfg_options, ['train_dataloader', 'test_dataloader'])

@@ -47,7 +47,7 @@ from mmlesion.io.json_files import read_json, to_json
 from mmlesion.io.resume import Record
 from mmlesion.utils import UserError, check_draws, check_range, cli
 from mmlesion.utils.configs import load_config
-from mmlesion.utils.lost_processes import FOLLOW
+from mmlesion.utils.processes import FOLLOW
 
 TOOLS = Path(__file__).parent
 

@@ -102,7 +102,7 @@ def main():
         write_tested_report(*report)
         print(f'report: {report[1]}')
     del runner
-    from mmlesion.utils.distributed import leave_process_group
+    from mmlesion.utils.processes import leave_process_group
 
     leave_process_group()
 

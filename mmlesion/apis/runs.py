@@ -15,7 +15,7 @@ from mmengine.config import Config, DictAction
 
 from mmlesion.utils import UserError
 from mmlesion.utils.configs import load_config
-from mmlesion.utils.lost_processes import end_with_parent
+from mmlesion.utils.processes import end_with_parent
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -100,7 +100,7 @@ def train(cfg: Config, args: Namespace) -> None:
     Raises:
         UserError: If an option does not fit the config.
     """
-    from mmlesion.utils.distributed import leave_process_group
+    from mmlesion.utils.processes import leave_process_group
 
     if args.amp:
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')

@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.dataset import Compose, pseudo_collate
 
 from ..structures.ct_volume import CTVolume
-from ..utils.prefetch import prefetch
+from ..utils.parallel import prefetch
 
 
 class SliceBatch(NamedTuple):

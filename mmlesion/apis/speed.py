@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import torch
 from mmcv.cnn import fuse_conv_bn
 from mmdet.models.detectors import BaseDetector
-from torch import Tensor, nn
+from torch import nn
 
-from ..utils.channels_last import store_channels_last
+from ..utils.networks import autocast_forward, store_channels_last
 
 HALF = dict(cpu=torch.bfloat16, cuda=torch.float16)
 """The half precision of a kind of device: ranges and speed differ."""
+PARTS = ('backbone', 'neck')
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Speed:
         if self.fuse_conv_bn:
             model.backbone = fuse_conv_bn(model.backbone)
         if self.channels_last:
-            for name in ('backbone', 'neck'):
+            for name in PARTS:
                 if hasattr(model, name):
                     store_channels_last(getattr(model, name))
 
@@ -68,20 +69,20 @@ class Speed:
         if not (self.amp or self.channels_last):
             yield
             return
-        extract = model.extract_feat
-
-        def extract_fast(inputs: Tensor) -> tuple[Tensor, ...]:
-            kind = inputs.device.type
-            with torch.autocast(kind, HALF.get(kind, torch.bfloat16), enabled=self.amp):
-                levels = extract(inputs)
-            # for the heads: mmcv's RoIAlign reads maps with channels last as if they were first
-            return tuple(level.float().contiguous() for level in levels)
-
-        model.extract_feat = extract_fast  # undone below
+        kind = next(model.parameters()).device.type
+        half = HALF.get(kind, torch.bfloat16) if self.amp else None
+        parts = [getattr(model, name) for name in PARTS if hasattr(model, name)]
+        # the neck takes feature maps as the backbone makes them
+        handles = [
+            handle
+            for part in parts
+            for handle in autocast_forward(part, half, restore=part is parts[-1])
+        ]
         try:
             yield
         finally:
-            del model.extract_feat
+            for handle in handles:
+                handle.remove()
 
 
 def _merge_fusion(model: BaseDetector) -> None:

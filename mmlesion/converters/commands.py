@@ -13,7 +13,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from mmlesion.utils.errors import cli
+from mmlesion.utils.command_line import cli
 
 _LUNA16_LISTS = {'annotations': 'annotations.csv', 'excluded': 'annotations_excluded.csv'}
 

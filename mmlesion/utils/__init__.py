@@ -1,9 +1,9 @@
-"""Utilities: errors, parallel execution and mmdet's tools."""
+"""Utilities: errors, parallel execution and what command-line tools share."""
 
-from .errors import OptionError, OutputError, UserError, cli, printable
-from .options import check_draws, check_range
+from .command_line import cli
+from .configs import register_all_modules
+from .errors import OptionError, OutputError, UserError, check_draws, check_range, printable
 from .parallel import run_parallel
-from .setup_env import register_all_modules
 
 __all__ = [
     'OptionError',

@@ -1,10 +1,10 @@
-"""Load configs; errors that a user can mend have one line."""
+"""Load configs and register what they name; errors that a user can mend have one line."""
 
 from __future__ import annotations
 
 import copy
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,31 +13,8 @@ from .errors import UserError
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-_INNER_BLANK = re.compile(r'[^\s,(\[{:]\s+[^\s,)\]}:]')
 SHIPPED = 'mmdet::'
 """What the name of a config begins with that mmdet ships, as ``mmdet::retinanet/...``."""
-
-
-def refuse_blanks(arguments: Sequence[str]) -> None:
-    """Refuse a blank in a value of ``--cfg-options``: mmengine would remove it silently.
-
-    Blanks beside commas and brackets, and around a value, mean nothing and may go.
-
-    Args:
-        arguments: Of the command line.
-
-    Raises:
-        UserError: If a value has one, such as a path.
-    """
-    in_options = False
-    for argument in arguments:
-        if argument.startswith('--'):
-            in_options = argument == '--cfg-options'
-        elif in_options and _INNER_BLANK.search(argument.partition('=')[2].strip()):
-            raise UserError(
-                f'--cfg-options {argument}: mmengine removes the blanks of a value; name a path '
-                'without, or set the value in a config file'
-            )
 
 
 def load_config(
@@ -70,6 +47,19 @@ def load_config(
     if missing := [part for part in needed if not isinstance(cfg.get(part), dict)]:
         raise UserError(f'{name} has no {" and ".join(missing)}: give a whole config')
     return cfg
+
+
+def register_all_modules(init_default_scope: bool = True) -> None:
+    """Register all components of mmdet and of mmlesion.
+
+    Every package of OpenMMLab has it as ``utils.register_all_modules``; mmengine's hub calls it.
+
+    Args:
+        init_default_scope: Whether to make mmdet's the default scope, in which configs
+            without one are built. Defaults to True.
+    """
+    import_module('mmdet.utils').register_all_modules(init_default_scope)
+    import_module('mmlesion.register')
 
 
 def innermost_dataset(dataloader: Mapping[str, Any] | None) -> Mapping[str, Any]:

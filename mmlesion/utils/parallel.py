@@ -1,4 +1,4 @@
-"""Parallel execution with a clean end on errors, signals and killed workers."""
+"""Parallel execution: processes with a clean end on errors, signals and kills; a thread ahead."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import InvalidStateError, ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.process import BaseProcess
-from types import FrameType
-from typing import Any, Callable, NoReturn
+from typing import Any, Callable, TypeVar
 
 from tqdm import tqdm
 
-from .errors import UserError, terminable
+from .command_line import terminable
+from .errors import UserError
+from .processes import end_after
 
 PATIENCE = 10.0
 """Seconds that a worker has to clean up after SIGTERM."""
 _KEPT = 'What is finished is kept: run the same command again'
+Item = TypeVar('Item')
+Result = TypeVar('Result')
 
 
 def run_parallel(
@@ -97,31 +99,12 @@ def parallel_map(
                 '--workers (1 needs least)'
             ) from None
         except BaseException:
-            with _cancelled_futures_ignored():
-                _end(set(multiprocessing.active_children()) - others)
-                executor.shutdown(cancel_futures=True)
+            # first, as the executor complains of canceled tasks that it has when its workers end
+            executor.shutdown(wait=False, cancel_futures=True)
+            _end(set(multiprocessing.active_children()) - others)
             raise
         finally:
             executor.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _cancelled_futures_ignored() -> Iterator[None]:
-    """Keep quiet of futures that are canceled when the executor's own thread breaks them off.
-
-    Python up to 3.12 does not expect that, and prints a traceback when the workers end.
-    """
-    plain = threading.excepthook
-
-    def hook(args: threading.ExceptHookArgs) -> None:
-        if not issubclass(args.exc_type, InvalidStateError):
-            plain(args)
-
-    threading.excepthook = hook
-    try:
-        yield
-    finally:
-        threading.excepthook = plain
 
 
 def _end(workers: set[BaseProcess]) -> None:
@@ -138,34 +121,44 @@ def _begin_worker(initializer: Callable[[], Any] | None) -> None:
     """Leave Ctrl-C, which all processes receive, to the parent, and exit with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_worker)
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker
+    # a worker that waits for a task does not notice the parent's end
+    threading.Thread(target=end_after, args=(parent.join, PATIENCE), daemon=True).start()
     if initializer is not None:
         initializer()
 
 
-def _follow_parent() -> None:
-    """Wait for the parent's end, which a worker that waits for a task does not notice."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None  # this is a worker
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(PATIENCE)  # what it raises is lost where all exceptions are caught
-    os._exit(128 + signal.SIGTERM)
-
-
-class _WorkerEnd(SystemExit):
-    """The end of a worker, which its task does not handle."""
-
-    code: int
-
-
-def _end_worker(number: int, frame: FrameType | None) -> NoReturn:
+def _end_worker(number: int, _: object) -> None:
     signal.signal(number, signal.SIG_IGN)  # the clean-up is not to be broken
-    raise _WorkerEnd(128 + number)
+    raise SystemExit(128 + number)
 
 
 def _call(function: Callable, task: Any) -> Any:
     try:
         return function(task)
-    except _WorkerEnd as end:  # the executor would hand it on and take a new task
-        os._exit(end.code)
+    except SystemExit:  # the executor would hand it on and take a new task
+        os._exit(128 + signal.SIGTERM)
+
+
+def prefetch(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Apply a function to items in a thread, while the result of the item before is used.
+
+    Two results are in memory at most. What the function raises is raised where its result is due.
+
+    Args:
+        function: Takes an item; releases the GIL where it takes long, as copies do.
+        items: In order.
+
+    Yields:
+        The function's results, in the order of the items.
+    """
+    with ThreadPoolExecutor(1) as background:
+        ahead = None
+        for item in items:
+            following = background.submit(function, item)
+            if ahead is not None:
+                yield ahead.result()
+            ahead = following
+        if ahead is not None:
+            yield ahead.result()

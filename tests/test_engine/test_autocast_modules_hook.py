@@ -95,10 +95,15 @@ def test_volumes(channels_last):
     torch.testing.assert_close(found, expected, atol=2e-2, rtol=2e-2)
 
 
-def test_a_test_after_a_training_does_not_wrap_twice(detector):
-    wrap(detector)
-    forward = detector.backbone.forward
-    assert wrap(detector).backbone.forward is forward
+def test_modules_are_as_before_when_the_run_has_ended(detector):
+    runner, hook = SimpleNamespace(model=detector), AutocastModulesHook(modules=['backbone'])
+    for _ in range(2):  # a test after a training
+        hook.before_run(runner)
+        detector(torch.randn(1, 3, 8, 8))
+        hook.after_run(runner)
+    detector(torch.randn(1, 3, 8, 8))
+    half, single = torch.bfloat16, torch.float32
+    assert detector.backbone.seen == [half, half, single]
 
 
 def test_a_module_that_is_missing_is_named(detector):

@@ -9,7 +9,7 @@ from torch import distributed, nn
 
 from mmlesion.engine import FreezeModulesHook
 from mmlesion.utils import UserError
-from mmlesion.utils.distributed import leave_process_group
+from mmlesion.utils.processes import leave_process_group
 
 
 class SmallModel(BaseModel):

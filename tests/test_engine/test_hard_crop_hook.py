@@ -16,7 +16,7 @@ from mmlesion.engine.hooks.hard_crop_hook import find_errors
 from mmlesion.io.volumes import write_annotations, write_volume
 from mmlesion.structures import Grid
 from mmlesion.utils import UserError
-from mmlesion.utils.distributed import leave_process_group
+from mmlesion.utils.processes import leave_process_group
 
 SIZE = (20, 20, 20)
 LESION = [6.0, 7.0, 8.0, 6.0]

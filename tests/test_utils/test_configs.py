@@ -2,7 +2,7 @@ import pytest
 from mmengine.config import Config
 
 from mmlesion.utils import UserError
-from mmlesion.utils.configs import load_config, refuse_blanks
+from mmlesion.utils.configs import load_config
 
 
 @pytest.fixture
@@ -62,21 +62,3 @@ def test_options_and_parts_that_do_not_fit(config):
         load_config(config, {'model.scales.5': 1})
     with pytest.raises(UserError, match=f'{config} has no train_dataloader and val_dataloader: '):
         load_config(config, needed=['model', 'train_dataloader', 'val_dataloader'])
-
-
-@pytest.mark.parametrize(
-    'option, refused',
-    [
-        ("test_evaluator.outfile_prefix='my run/froc'", True),
-        ('a=my run', True),
-        ('a=[1, 2]', False),
-        ("a=( 'x', {'b' : 2} )", False),
-        ("a='run'", False),
-    ],
-)
-def test_blanks_that_mmengine_would_remove(option, refused):
-    arguments = ['a file.py', '--work-dir', 'my run', '--cfg-options', 'b=1', option]
-    if not refused:
-        return refuse_blanks([*arguments, '--out', 'a=my run'])
-    with pytest.raises(UserError, match='mmengine removes the blanks'):
-        refuse_blanks(arguments)

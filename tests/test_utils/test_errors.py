@@ -1,12 +1,12 @@
 import logging
+import math
 import pickle
 
 import pytest
 from mmdet.registry import DATA_SAMPLERS, MODELS, TRANSFORMS, VISUALIZERS
-from torch._utils import ExceptionWrapper
 
-from mmlesion.utils import OptionError, UserError
-from mmlesion.utils.errors import explain
+from mmlesion.utils import OptionError, UserError, check_draws, check_range
+from mmlesion.utils.errors import MAX_DRAWS
 
 
 class Component:
@@ -49,29 +49,25 @@ def test_warnings_cannot_control_a_terminal(caplog):
     assert caplog.messages == ['taking \\x1b]0;owned\\x07 \\u202e\\udce9']
 
 
-def caught(function, *args, **kwargs):
-    with pytest.raises(Exception) as info:
-        function(*args, **kwargs)
-    return info.value
+@pytest.mark.parametrize('value', [1, 2.5, 4])
+def test_numbers_in_the_range(value):
+    check_range('--size', value, 1, 4)
 
 
-def test_message_from_a_worker_keeps_its_own_lines():
-    try:
-        raise UserError('a.png: bad\nsee b: c')
-    except UserError:
-        wrapper = ExceptionWrapper(where='in DataLoader worker process 0')
-    assert explain(caught(wrapper.reraise)) == 'a.png: bad\nsee b: c'
+@pytest.mark.parametrize('value', [0, 4.1, math.nan, math.inf, 10**400, 'x', None, [1]])
+def test_others(value):
+    with pytest.raises(UserError, match=r'--size is .*: give 1 to 4'):
+        check_range('--size', value, 1, 4)
 
 
-def test_missing_file():
-    assert 'no/such.json' in explain(caught(open, 'no/such.json'))
+def test_without_a_highest_number():
+    check_range('--size', 10**12, 1)
+    for value in (math.inf, math.nan, 0):
+        with pytest.raises(UserError, match='give at least 1'):
+            check_range('--size', value, 1)
 
 
-def test_an_unknown_component():
-    assert explain(caught(MODELS.build, dict(type='NoHead'))).startswith('NoHead is not in')
-
-
-def test_other_errors_are_not_the_users():
-    for error in (caught([].index, 1), caught({}.__getitem__, 'key'), caught(int, 'a')):
-        assert explain(error) is None
-    assert explain(caught(MODELS.build, dict(type='TruncatedRPNHead', treshold=1))) is None
+def test_draws():
+    check_draws('--draws', MAX_DRAWS)
+    with pytest.raises(UserError, match='--draws is 1000000000000: give 1 to 1e\\+06'):
+        check_draws('--draws', 10**12, 1)

@@ -4,7 +4,6 @@ import signal
 import sys
 import threading
 import time
-from concurrent.futures import InvalidStateError
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.utils import OutputError, UserError, cli, parallel, run_parallel
+from mmlesion.utils.parallel import prefetch
 
 
 def square(number):
@@ -161,19 +161,21 @@ def program(folder, workers):
     cli(run_parallel)(task, range(4), workers, None, 'it', True)
 
 
-def test_canceled_futures_alone_are_not_told(monkeypatch):
-    """Python's executor breaks off futures that were canceled before its workers ended."""
-    told = []
-    hook = told.append
-    monkeypatch.setattr(threading, 'excepthook', hook)
+def test_what_is_prefetched_comes_in_order():
+    assert list(prefetch(lambda item: item * 2, range(5))) == [0, 2, 4, 6, 8]
+    assert list(prefetch(str, [])) == []
 
-    def break_off():
-        raise InvalidStateError('CANCELLED')
 
-    with parallel._cancelled_futures_ignored():
-        for target in (break_off, lambda: 1 / 0):
-            thread = threading.Thread(target=target)
-            thread.start()
-            thread.join()
-    assert [args.exc_type for args in told] == [ZeroDivisionError]
-    assert threading.excepthook is hook
+def test_the_next_one_is_made_while_one_is_used():
+    made = [threading.Event() for _ in range(3)]
+    results = prefetch(lambda item: made[item].set(), range(3))
+    next(results)
+    assert made[1].wait(5)
+    assert not made[2].wait(0.05)  # no more than one ahead
+
+
+def test_errors_of_what_is_prefetched_come_where_the_result_is_due():
+    results = prefetch(lambda item: 1 / item, [1, 0])
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)

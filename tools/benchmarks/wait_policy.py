@@ -18,7 +18,7 @@ from harness.timing import interleave, time_call
 
 from mmlesion.io.json_files import parse_json, to_json
 from mmlesion.utils import UserError, cli
-from mmlesion.utils.openmp import POLICY
+from mmlesion.utils.command_line import POLICY
 
 CONFIG = Path(__file__).parents[2] / 'configs/phantom/baselines/faster-rcnn_r18_fpn_phantom.py'
 POLICIES = {'default': None, 'passive': 'PASSIVE'}

@@ -1,13 +1,12 @@
 """Training and test hooks."""
 
-from .autocast_modules_hook import AutocastModulesHook
 from .branch_schedule_hook import BranchScheduleHook
 from .check_finite_hook import CheckFiniteHook
 from .epoch_seed_hook import EpochSeedHook
 from .fold_hook import FoldHook
-from .freeze_modules_hook import FreezeModulesHook
 from .hard_crop_hook import HardCropHook
 from .keep_freed_memory_hook import KeepFreedMemoryHook
+from .module_hooks import AutocastModulesHook, FreezeModulesHook
 from .resumable_early_stopping_hook import ResumableEarlyStoppingHook
 from .shared_memory_hook import SharedMemoryHook
 from .validated_checkpoint_hook import ValidatedCheckpointHook

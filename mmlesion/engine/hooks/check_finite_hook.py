@@ -9,7 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmlesion.utils import UserError
-from mmlesion.utils.finite_scores import check_scores
+from mmlesion.utils.networks import check_scores
 
 from ..checkpoint_fit import not_finite
 
@@ -23,7 +23,7 @@ class CheckFiniteHook(CheckInvalidLossHook):
     mmdet's hook looks at the loss, which is that of the weights before the last step: an epoch may
     end with weights that are not finite after losses that all were, and be saved. So this one also
     looks at the weights before each checkpoint is written. In validations and tests it looks at
-    what heads compute (:func:`~mmlesion.utils.finite_scores.check_scores`), since all of mmdet's
+    what heads compute (:func:`~mmlesion.utils.networks.check_scores`), since all of mmdet's
     heads drop a score that is NaN as one below the threshold: a patient would be healthy.
 
     Args:

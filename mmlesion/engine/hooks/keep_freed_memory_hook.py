@@ -7,7 +7,7 @@ from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmlesion.utils.freed_memory import (
+from mmlesion.utils.memory import (
     keep_freed_memory,
     return_freed_memory,
     trim_freed_memory,

@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmlesion.utils import OptionError
-from mmlesion.utils.prefetch import prefetch
+from mmlesion.utils.parallel import prefetch
 
 from .sliding_windows import SlidingWindows, centered_within
 

@@ -14,7 +14,7 @@ from mmlesion.datasets import LesionCropSampler, VolumeDataset
 from mmlesion.io.luna16 import read_luna16_findings
 from mmlesion.io.volumes import write_annotations
 from mmlesion.utils import UserError
-from mmlesion.utils.distributed import leave_process_group
+from mmlesion.utils.processes import leave_process_group
 
 ROOT = Path(__file__).parents[3]
 SHARED = ROOT.parent / 'shared' / 'data' / 'luna16'

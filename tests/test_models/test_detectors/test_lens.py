@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 import mmlesion  # noqa: F401
-from mmlesion.utils.distributed import leave_process_group
+from mmlesion.utils.processes import leave_process_group
 
 BASE = Path(__file__).parents[3] / 'configs/_base_'
 BRANCHES = 'rpn_head.heads', 'roi_head.bbox_head'

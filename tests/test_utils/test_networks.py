@@ -1,7 +1,8 @@
+import pytest
 import torch
 from torch import nn
 
-from mmlesion.utils.channels_last import channels_last, store_channels_last
+from mmlesion.utils.networks import autocast_forward, channels_last, store_channels_last
 
 
 def test_axes_in_memory():
@@ -29,3 +30,16 @@ def test_networks_of_both_kinds_compute_the_same():
     assert all(parameter.requires_grad for parameter in network.parameters())
     torch.testing.assert_close(network['slices'](image), expected[0])
     torch.testing.assert_close(network['volumes'](volume), expected[1])
+
+
+@pytest.mark.parametrize('restore, dtype', [(True, torch.float32), (False, torch.bfloat16)])
+def test_half_precision_within_a_module_alone(restore, dtype):
+    layer, image = nn.Conv2d(2, 3, 1), torch.randn(1, 2, 4, 4)
+    handles = autocast_forward(layer, torch.bfloat16, restore)
+    assert layer(image).dtype == dtype and not torch.is_autocast_enabled('cpu')
+    with pytest.raises(RuntimeError):
+        layer(image[:, :1])
+    assert not torch.is_autocast_enabled('cpu')
+    for handle in handles:
+        handle.remove()
+    assert layer(image).dtype == torch.float32
