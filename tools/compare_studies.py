@@ -26,9 +26,9 @@ from mmlesion.followup.pairing import (
 from mmlesion.followup.registration import register_rigid
 from mmlesion.followup.table import COLUMNS, followup_rows, followup_text
 from mmlesion.io.atomic import atomic_write
+from mmlesion.io.checks import text_cell
 from mmlesion.io.ct import read_ct
 from mmlesion.io.json_files import write_json
-from mmlesion.io.names import text_cell
 from mmlesion.io.results import read_results
 from mmlesion.report.followup_content import Study, followup_content, study_warnings
 from mmlesion.report.page import check_html_name, write_page

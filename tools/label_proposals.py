@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.io.series import list_series
+from mmlesion.io.slices import list_series
 from mmlesion.mining import label_volume
 from mmlesion.mining.proposals import Proposals
 from mmlesion.utils import UserError, cli

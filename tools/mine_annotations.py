@@ -17,7 +17,7 @@ from terminaltables import AsciiTable
 
 from mmlesion.io.coco import coco_ground_truth, read_annotations
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.io.series import list_series
+from mmlesion.io.slices import list_series
 from mmlesion.io.true_masks import read_lesions
 from mmlesion.mining import RULES, AnnotationMiner
 from mmlesion.mining.embeddings import EmbeddingSteps

@@ -16,14 +16,14 @@ import SimpleITK as sitk
 from tqdm import tqdm
 
 from mmlesion.io.atomic import temporary_folder
-from mmlesion.io.image_writing import write_image
+from mmlesion.io.checks import text_cell
+from mmlesion.io.ct import write_image
 from mmlesion.io.json_files import write_json
-from mmlesion.io.names import text_cell
 
 from ..report.volume_report import write_volume_report
 from ..structures.ct_volume import PATIENT, STUDY_DATE, CTVolume
 from ..utils import UserError
-from ..visualization.lesion_overlay import draw_lesion
+from ..visualization.overlays import draw_lesion
 from .lesions import Lesion, label_map
 
 COORDINATES = {

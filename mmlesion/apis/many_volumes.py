@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from mmlesion.io.atomic import atomic_write
+from mmlesion.io.checks import text_cell
 from mmlesion.io.json_files import read_json, to_json
-from mmlesion.io.names import text_cell
 from mmlesion.io.resume import volume_digest
 from mmlesion.io.volume_list import ListedVolume
 from mmlesion.utils import UserError, printable

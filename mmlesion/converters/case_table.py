@@ -11,7 +11,7 @@ from operator import lt
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmlesion.io.names import is_plain_name
+from mmlesion.io.checks import is_plain_name
 from mmlesion.utils import UserError
 
 COORDINATES = ('x1', 'y1', 'z1', 'x2', 'y2', 'z2')

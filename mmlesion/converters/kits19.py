@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlesion.io.ct import check_same_grid, read_labels
-from mmlesion.io.schema import LESION_TYPES
-from mmlesion.io.segmentation_labels import KITS19_TUMOR
+from mmlesion.io.schema import KITS19_TUMOR, LESION_TYPES
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlesion.io.ct import read_labels
-from mmlesion.io.schema import LESION_TYPES
-from mmlesion.io.segmentation_labels import LITS_TUMOR
+from mmlesion.io.schema import LESION_TYPES, LITS_TUMOR
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 

@@ -17,10 +17,9 @@ import SimpleITK as sitk
 from scipy import ndimage
 from terminaltables import AsciiTable
 
-from mmlesion.io.bbox_3d import to_bbox_3d
 from mmlesion.io.ct import check_same_grid, read_labels
 from mmlesion.io.schema import ABDOMEN_WINDOW
-from mmlesion.io.volumes import describe_volumes, store_volume, write_volume
+from mmlesion.io.volumes import describe_volumes, store_volume, to_bbox_3d, write_volume
 from mmlesion.structures import Grid
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError

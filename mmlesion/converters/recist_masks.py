@@ -13,15 +13,15 @@ import numpy as np
 from terminaltables import AsciiTable
 from tqdm import tqdm
 
+from mmlesion.io.checks import plain_name
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.deeplesion import BOX_PADDING
 from mmlesion.io.json_files import parse_json, read_bytes, write_json
-from mmlesion.io.names import plain_name
 from mmlesion.io.schema import path_under
 from mmlesion.io.slices import read_hu
 from mmlesion.structures import decode_mask, usable_segmentation
 from mmlesion.utils import UserError
-from mmlesion.visualization.mask_overlay import draw_mask
+from mmlesion.visualization.overlays import draw_mask
 
 from .base import Run, print_skipped
 from .grabcut import recist_from_box

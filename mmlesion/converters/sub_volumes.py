@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json, write_json
-from mmlesion.io.series import list_series
+from mmlesion.io.slices import list_series
 from mmlesion.io.sub_volumes import check_slices, read_lens_ground_truth, sub_volume_coco
 from mmlesion.io.true_masks import read_masks, sub_volume_boxes
 from mmlesion.structures import Lesions, SliceSeries, SubVolume

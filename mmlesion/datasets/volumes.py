@@ -12,10 +12,9 @@ from mmdet.registry import DATASETS
 from mmengine.fileio import get
 from mmengine.logging import print_log
 
-from mmlesion.io.bbox_3d import with_sphere
 from mmlesion.io.json_files import parse_json
 from mmlesion.io.schema import is_ignored, path_under
-from mmlesion.io.volumes import volume_ground_truth
+from mmlesion.io.volumes import volume_ground_truth, with_sphere
 from mmlesion.utils import OptionError, UserError
 
 from .ct_slices import CTSliceDataset
@@ -30,7 +29,7 @@ class VolumeDataset(BaseDetDataset):
     """Volumes of 1 mm with spheres around lesions: the JSON of 3D benchmarks (docs/datasets.md).
 
     An annotation that has a 3D box alone stands for the sphere with the box's center and longest
-    side (:func:`~mmlesion.io.bbox_3d.with_sphere`).
+    side (:func:`~mmlesion.io.volumes.with_sphere`).
 
     A sample is a whole volume; ``RandomLesionCrop`` cuts one crop of it. Findings marked
     ``ignore`` are kept out of the training targets (``ignore_flag`` 1). Those that mark a lesion,

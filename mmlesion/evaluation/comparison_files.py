@@ -11,7 +11,7 @@ import numpy as np
 from mmlesion.froc import Comparison
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.json_files import write_json
-from mmlesion.visualization.froc_bands import draw_comparison
+from mmlesion.visualization.froc_plots import draw_comparison
 
 
 def comparison_table(

@@ -13,12 +13,12 @@ import numpy as np
 from mmlesion.structures import Detections, GroundTruth, Lesions, Predictions, file_shift
 from mmlesion.utils import UserError
 
-from .attributes import lesion_attributes
 from .checks import (
     check_names,
     check_spacing,
     find_names,
     get_column,
+    lesion_attributes,
     look_up,
     some_names,
     to_numbers,

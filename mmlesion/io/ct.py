@@ -1,7 +1,10 @@
-"""Reading CT volumes as SimpleITK's images: NIfTI, MHD/MHA and DICOM folders."""
+"""Reading CT volumes as SimpleITK's images (NIfTI, MHD/MHA, DICOM folders), and writing them."""
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from pydicom.misc import is_dicom
 from mmlesion.utils import UserError
 
 from . import nifti
+from .atomic import writing
 from .checks import check_spacing
 from .dicom import read_series
 from .itk import itk_path, read_itk
@@ -168,3 +172,32 @@ def _nifti_header(path: Path) -> np.void | None:
     # every reader takes the names that ITK takes
     itk_path(path)
     return nifti.read_header(path)
+
+
+def write_image(image: sitk.Image, path: str | Path, compress: bool = False) -> None:
+    """Write a volume, and read it again: a full disk leaves half of a compressed one.
+
+    Args:
+        image: The volume.
+        path: The file, of the format that its suffix says.
+        compress: Whether to compress it. Defaults to False.
+
+    Raises:
+        UserError: If ITK cannot take its name.
+        OutputError: If it is not there as a whole afterwards.
+    """
+    name = itk_path(path)
+    with writing_image(path):
+        sitk.WriteImage(image, name, useCompression=compress)
+        check_whole(path)
+
+
+@contextmanager
+def writing_image(path: str | Path) -> Iterator[None]:
+    """Raise what ITK says against writing a file as :class:`OutputError`."""
+    with writing(path):
+        try:
+            yield
+        except (RuntimeError, UserError) as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise OSError(errno.EIO, f'it is not whole, the disk may be full ({reason})') from None

@@ -21,7 +21,7 @@ from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ImplicitVRLittleEndian
 
 from mmlesion.structures.ct_volume import GEOMETRY_ERROR, PATIENT, SLICE_POSITIONS, STUDY_DATE
-from mmlesion.structures.slice_shifts import find_shifts
+from mmlesion.structures.slice_stack import find_shifts
 from mmlesion.utils import UserError
 from mmlesion.utils.errors import printable
 

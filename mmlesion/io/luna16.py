@@ -15,9 +15,8 @@ from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
 from .atomic import atomic_write
-from .checks import find_names, to_numbers
+from .checks import find_names, name_cell, to_numbers
 from .ct import read_ct, read_image
-from .names import name_cell
 
 SUBSETS = 10
 LUNG_LABELS = (3, 4)

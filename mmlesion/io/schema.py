@@ -254,3 +254,7 @@ def path_under(root: str | Path, name: str) -> str:
     if steps_back or os.path.commonpath([root, path]) != root:
         raise UserError(f'{name!r} leads outside {root}: names in files stay under their folder')
     return path
+
+
+KITS19_KIDNEY, KITS19_TUMOR = 1, 2
+LITS_LIVER, LITS_TUMOR = 1, 2

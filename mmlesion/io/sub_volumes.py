@@ -15,8 +15,7 @@ import numpy as np
 from mmlesion.structures import GroundTruth, Lesions, Predictions, SliceSeries, SubVolume
 from mmlesion.utils import UserError
 
-from .attributes import lesion_attributes
-from .checks import get_column, some_names, to_numbers
+from .checks import get_column, lesion_attributes, some_names, to_numbers
 from .json_files import read_json
 from .pickled_arrays import load_arrays
 from .schema import check_flags, is_ignored
@@ -30,7 +29,7 @@ def sub_volume_coco(
     Args:
         coco: The dataset's annotation file.
         volumes: Its series by name, with all their slices
-            (:func:`mmlesion.io.series.list_series`).
+            (:func:`mmlesion.io.slices.list_series`).
         boxes: Of each sub-volume x1, y1, z1, x2, y2, z2, inclusive.
 
     Returns:

@@ -12,7 +12,7 @@ from mmlesion.structures import SliceBoxes, SubVolume
 from mmlesion.utils import UserError
 
 from .deeplesion import BOX_PADDING
-from .npz import read_arrays, write_arrays
+from .resume import read_arrays, write_arrays
 from .schema import path_under
 
 

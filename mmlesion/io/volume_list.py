@@ -13,8 +13,8 @@ import SimpleITK as sitk
 from mmlesion.utils import UserError
 
 from .atomic import PARTIAL
+from .checks import is_plain_name
 from .itk import itk_path
-from .names import is_plain_name
 
 TABLES = ('volumes.csv', 'lesions.csv')
 """What lies beside the folders of results."""

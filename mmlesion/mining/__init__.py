@@ -4,8 +4,13 @@ from mmlesion.utils.lazy_exports import lazy_exports
 
 from .hard_negatives import label_tracklets, label_volume
 from .miner import RULES, AnnotationMiner
-from .rules import match_annotations, match_embeddings, propagate, uncertain_regions
-from .tracklets import build_tracklets
+from .rules import (
+    build_tracklets,
+    match_annotations,
+    match_embeddings,
+    propagate,
+    uncertain_regions,
+)
 
 # these need torch and mmengine, which the rules do without
 __getattr__ = lazy_exports(__name__, dict(VolumePass='.volume_pass', VolumeStore='.volume_pass'))

@@ -11,10 +11,8 @@ import numpy as np
 from mmlesion.io.schema import is_target
 from mmlesion.structures import SliceBoxes, SliceSeries, file_box
 
-from .proposals import Proposals
-from .rules import match_annotations
-from .samples import pipeline_sample
-from .tracklets import best_boxes, build_tracklets
+from .proposals import Proposals, pipeline_sample
+from .rules import best_boxes, build_tracklets, match_annotations
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel

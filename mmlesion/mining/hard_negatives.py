@@ -11,7 +11,7 @@ from mmlesion.io.schema import is_target
 from mmlesion.structures import Columns, SliceBoxes, SliceSeries, SubVolume, to_inclusive
 
 from .embeddings import annotated_boxes
-from .tracklets import slice_overlap_pairs
+from .rules import slice_overlap_pairs
 
 LEFT_OUT = -1
 """The label of a proposal that is neither: it overlaps a lesion in part, or an uncertain region."""

@@ -14,8 +14,7 @@ from mmlesion.utils import UserError
 
 from .additions import AnnotationAdder
 from .embeddings import VolumeLesions, split_embeddings
-from .rules import match_embeddings, propagate, uncertain_regions
-from .tracklets import suppress, without_overlap
+from .rules import match_embeddings, propagate, suppress, uncertain_regions, without_overlap
 
 if TYPE_CHECKING:
     from .volume_pass import VolumeStore

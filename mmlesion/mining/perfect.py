@@ -11,7 +11,7 @@ from mmlesion.structures import SliceSeries
 
 from .additions import AnnotationAdder
 from .embeddings import annotated_boxes
-from .tracklets import slice_overlap_pairs
+from .rules import slice_overlap_pairs
 
 
 def add_true_boxes(

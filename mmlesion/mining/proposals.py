@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 import numpy as np
 
+from mmlesion.io.schema import CT_FIELDS, path_under
 from mmlesion.structures import SliceBoxes, SliceSeries, grid_samples, to_original_frame
 from mmlesion.utils import UserError
-
-from .samples import pipeline_sample
 
 if TYPE_CHECKING:
     from mmdet.models.detectors import BaseDetector
@@ -138,3 +137,20 @@ def detection_steps(
         samples_of=partial(slice_samples, root=root, max_interval=max_interval),
         predict=partial(detect, model, score_thr),
     )
+
+
+def pipeline_sample(image: dict, root: str | Path, instances: Sequence[dict] = ()) -> dict:
+    """Return the sample of a slice that a pipeline takes.
+
+    Args:
+        image: A COCO image.
+        root: The folder of the images.
+        instances: mmdet's instances. Defaults to none.
+
+    Returns:
+        dict: As :class:`~mmlesion.datasets.CTSliceDataset` makes it.
+    """
+    names = list(CT_FIELDS) + ['height', 'width']
+    sample = {key: image[key] for key in names if key in image}
+    path = path_under(root, image['file_name'])
+    return dict(sample, img_path=path, img_id=image.get('id'), instances=list(instances))

@@ -14,7 +14,7 @@ from mmlesion.io.true_masks import TrueLesions
 from mmlesion.structures import SliceBoxes, file_box
 
 from .miner import RULES
-from .tracklets import slice_overlap_pairs
+from .rules import slice_overlap_pairs
 from .withholding import LesionKey, keep_annotations, lesion_keys
 
 

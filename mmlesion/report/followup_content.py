@@ -10,9 +10,9 @@ import numpy as np
 from mmlesion.io.results import DetectedLesion
 from mmlesion.structures.crops import crop_array
 from mmlesion.structures.ct_volume import CTVolume
-from mmlesion.visualization.lesion_overlay import choose_window
+from mmlesion.visualization.overlays import choose_window
 
-from .pictures import encode_slice
+from .page import encode_slice
 
 LEAST_SIDE_MM = 80.0
 SIDE_IN_DIAMETERS = 2.5

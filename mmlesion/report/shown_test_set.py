@@ -15,9 +15,8 @@ from mmlesion.structures import GroundTruth, file_shift
 from mmlesion.utils import UserError
 from mmlesion.visualization.windows import display_window
 
-from .choice import choose_images, lesion_areas
-from .matched_run import KINDS, MatchedRun
-from .pictures import encode_slice
+from .matched_run import KINDS, MatchedRun, choose_images, lesion_areas
+from .page import encode_slice
 
 MOST_BOXES = 30
 """Detections of a run on one picture, the highest scores."""

@@ -7,8 +7,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from .grid import Grid, from_index, to_index
-from .slice_shifts import find_shifts, move_slices
-from .slice_stack import SliceStack
+from .slice_stack import SliceStack, find_shifts, move_slices
 
 SLICE_POSITIONS = 'mmlesion_slice_positions'
 """Key of an image's metadata: x, y, z in mm of the first voxel of each slice along k, one after the
@@ -27,7 +26,7 @@ class CTVolume:
     that an oblique volume stays oblique and every voxel keeps its value and its place in the world.
 
     The slices of a series with a tilted gantry, which lie shifted within their planes, are moved to
-    an orthogonal grid by whole px (:mod:`mmlesion.structures.slice_shifts`). Indices of the file
+    an orthogonal grid by whole px (:mod:`mmlesion.structures.slice_stack`). Indices of the file
     remain those of its slices. A box has the same size in both, and goes with its center.
 
     Points and boxes in the training frame are those of ``grid`` (:mod:`mmlesion.structures.grid`):

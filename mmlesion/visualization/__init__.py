@@ -2,7 +2,7 @@
 
 from mmlesion.utils.lazy_exports import lazy_exports
 
-from .froc_curve import draw_froc
+from .froc_plots import draw_froc
 
 __all__ = ['LesionLocalVisualizer', 'draw_froc', 'slice_to_rgb']
 # these need mmdet, which drawing alone does without

@@ -10,7 +10,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from .lesion_overlay import choose_window
+from .overlays import choose_window
 
 
 class CutSlice(NamedTuple):

@@ -13,7 +13,7 @@ from mmlesion.apis.lesions import describe_lesions
 from mmlesion.structures import Segment
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
-from mmlesion.visualization.mask_overlay import MASK_COLOR
+from mmlesion.visualization.overlays import MASK_COLOR
 
 PROVENANCE = dict(source='scan.nii.gz', detector=dict(config='c.py', score_thr=0.3))
 FILES = ['lesions.csv', 'lesions.json', 'lesions.nii.gz']

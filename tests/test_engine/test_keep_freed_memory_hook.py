@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from mmlesion.engine import KeepFreedMemoryHook
-from mmlesion.utils import freed_memory
+from mmlesion.utils import memory
 
 # A process of its own: this one may have more free memory than the block takes.
 FAULTS = """
@@ -34,16 +34,16 @@ PAGES = (64 << 20) // 4096
 @pytest.fixture
 def settings(monkeypatch):
     """Record what the hook sets instead of setting it."""
-    for name in freed_memory.VARIABLES:
+    for name in memory.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     calls = []
-    monkeypatch.setattr(freed_memory, '_set', lambda values: calls.append(values) or True)
-    monkeypatch.setattr('mmlesion.engine.hooks.keep_freed_memory_hook.trim_freed_memory', bool)
+    monkeypatch.setattr(memory, '_set', lambda values: calls.append(values) or True)
+    monkeypatch.setattr('mmlesion.engine.hooks.keep_memory_hook.trim_memory', bool)
     return calls
 
 
 def run(device, monkeypatch):
-    monkeypatch.setattr('mmlesion.engine.hooks.keep_freed_memory_hook.get_device', lambda: device)
+    monkeypatch.setattr('mmlesion.engine.hooks.keep_memory_hook.get_device', lambda: device)
     hook = KeepFreedMemoryHook()
     hook.before_run(None)
     hook.after_run(None)
@@ -51,7 +51,7 @@ def run(device, monkeypatch):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='a setting of glibc')
 def test_pages_are_used_again_until_the_run_ends(monkeypatch):
-    for name in freed_memory.VARIABLES:
+    for name in memory.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
     command = [sys.executable, '-c', FAULTS]

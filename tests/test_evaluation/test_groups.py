@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmlesion.evaluation.groups import group_lesions
-from mmlesion.io.attributes import lesion_attributes
+from mmlesion.io.checks import lesion_attributes
 from mmlesion.utils import UserError
 
 ANNOTATIONS = [

@@ -3,8 +3,7 @@ import numpy as np
 
 from mmlesion.froc import deeplesion_protocol, evaluate_froc
 from mmlesion.structures import Detections, Lesions
-from mmlesion.visualization.froc_axes import look_of
-from mmlesion.visualization.froc_curve import draw_froc
+from mmlesion.visualization.froc_plots import draw_froc, look_of
 
 
 def result(score, bootstrap=0):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mmdet.registry import DATASETS
 
-from mmlesion.io.series import list_series
+from mmlesion.io.slices import list_series
 from mmlesion.io.true_masks import read_lesions
 from mmlesion.mining import AnnotationMiner, VolumeStore
 from mmlesion.mining.embeddings import annotated_boxes

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlesion.io.series import list_series
+from mmlesion.io.slices import list_series
 from mmlesion.io.true_masks import TrueMasks, read_lesions, write_masks
 from mmlesion.mining.perfect import add_true_boxes
 from mmlesion.mining.report import score_rows

@@ -5,8 +5,8 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from mmlesion.io.json_files import read_json
-from mmlesion.io.series import list_series
-from mmlesion.mining.proposals import Proposals, detect, slice_samples
+from mmlesion.io.slices import list_series
+from mmlesion.mining.proposals import Proposals, detect, pipeline_sample, slice_samples
 from mmlesion.utils import UserError
 
 
@@ -51,3 +51,23 @@ def test_boxes_keep_the_grid_that_they_were_found_on(two_studies):
     proposals = Proposals.from_arrays(arrays)
     assert proposals.grid_steps == 3
     np.testing.assert_allclose(proposals.pooled.slices, [1, 4 / 3, 5 / 3, 2])
+
+
+def test_sample_is_that_of_the_dataset(two_studies):
+    from mmdet.registry import DATASETS
+
+    dataset = DATASETS.build(
+        dict(
+            type='CTSliceDataset',
+            ann_file=str(two_studies / 'train.json'),
+            data_prefix=dict(img=str(two_studies / 'images')),
+            test_mode=True,
+        )
+    )
+    expected = dataset.get_data_info(0)
+    coco = read_json(two_studies / 'train.json')
+    volume = list_series(coco, two_studies / 'images')[0]
+    sample = pipeline_sample(volume.image(4), two_studies / 'images')
+    assert {**sample, 'instances': None} == {
+        key: None if key == 'instances' else expected[key] for key in sample
+    }

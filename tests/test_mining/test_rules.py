@@ -8,7 +8,7 @@ from mmlesion.mining import (
     propagate,
     uncertain_regions,
 )
-from mmlesion.mining.tracklets import best_boxes, slice_overlap_pairs, suppress, without_overlap
+from mmlesion.mining.rules import best_boxes, slice_overlap_pairs, suppress, without_overlap
 from mmlesion.structures import SliceBoxes
 
 

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from mmlesion.io.json_files import read_json
-from mmlesion.report.embedded_volume import binning_factor
+from mmlesion.report.page import binning_factor
 from mmlesion.report.volume_report import write_volume_report
 from mmlesion.utils import UserError
 from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS

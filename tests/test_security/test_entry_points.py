@@ -224,7 +224,7 @@ def test_names_lead_nowhere(run_tool, hostile_names, checkpoints, tmp_path, way)
 
 def test_pickled_proposals_are_not_loaded(run_tool, data, checkpoints, tmp_path):
     """NumPy's own files may have pickles."""
-    from mmlesion.io.series import list_series
+    from mmlesion.io.slices import list_series
 
     content = json.loads((data / 'train.json').read_text())
     volume = list_series(content, data / 'Images_png')[0]

@@ -14,11 +14,11 @@ from mmlesion.apis import lesion_writer
 from mmlesion.converters.case_table import read_case_table
 from mmlesion.datasets import CTSliceDataset
 from mmlesion.engine.hooks.visualization_hook import LesionVisualizationHook
+from mmlesion.io.checks import plain_name, text_cell
 from mmlesion.io.ct import read_image
 from mmlesion.io.luna16 import write_luna16_predictions
-from mmlesion.io.names import plain_name, text_cell
 from mmlesion.io.schema import path_under
-from mmlesion.io.series import list_series
+from mmlesion.io.slices import list_series
 from mmlesion.structures import Detections
 from mmlesion.utils import UserError
 

@@ -24,7 +24,7 @@ from mmlesion.io.coco import coco_ground_truth, read_results_of
 from mmlesion.io.json_files import read_json
 from mmlesion.io.schema import path_under
 from mmlesion.io.slices import read_hu
-from mmlesion.report.choice import lesion_areas
+from mmlesion.report.matched_run import lesion_areas
 from mmlesion.structures import GroundTruth, Predictions, file_shift
 from mmlesion.utils import UserError, cli
 from mmlesion.visualization.match_panels import Panel, PanelBox, draw_match_panels

@@ -4,10 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmlesion.evaluation.coverage import coverage, coverage_warnings
-from mmlesion.evaluation.cross_validation import luna16_scan_warnings, pool_luna16_predictions
 from mmlesion.evaluation.groups import group_lesions
-from mmlesion.evaluation.tables import froc_table
+from mmlesion.evaluation.merging import luna16_scan_warnings, pool_luna16_predictions
+from mmlesion.evaluation.tables import coverage, coverage_warnings, froc_table
 from mmlesion.froc import (
     OVERLAPS,
     TNP_SENSITIVITY,
@@ -29,7 +28,7 @@ from mmlesion.report.froc_report import write_froc_report
 from mmlesion.report.page import check_html_name
 from mmlesion.report.shown_test_set import LENS_SUB_VOLUMES, LUNA16_SCANS, Slices
 from mmlesion.utils import UserError, check_draws, check_range, cli
-from mmlesion.visualization.froc_curve import draw_froc
+from mmlesion.visualization.froc_plots import draw_froc
 
 
 def parse_args(argv=None):

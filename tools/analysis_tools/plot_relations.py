@@ -156,7 +156,7 @@ def draw(sample, boxes, relation, args):
 
     from mmlesion.engine.hooks.visualization_hook import slice_name
     from mmlesion.visualization import slice_to_rgb
-    from mmlesion.visualization.relation_graph import draw_relations
+    from mmlesion.visualization.graphs import draw_relations
     from mmlesion.visualization.windows import display_window
 
     window = args.window or display_window(sample.metainfo)

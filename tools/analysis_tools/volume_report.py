@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import argparse
 
-from mmlesion.report.embedded_volume import MOST_VOXELS
-from mmlesion.report.page import check_html_name
+from mmlesion.report.page import MOST_VOXELS, check_html_name
 from mmlesion.report.volume_report import write_volume_report
 from mmlesion.utils import check_range, cli
 

@@ -17,7 +17,7 @@ from mmengine.fileio import get
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
 
-from mmlesion.io.names import plain_name
+from mmlesion.io.checks import plain_name
 from mmlesion.io.slices import read_slice
 from mmlesion.structures import to_original_frame
 from mmlesion.utils import UserError

@@ -18,11 +18,10 @@ from mmlesion.io.cases import SUFFIX, write_cases
 from mmlesion.io.json_files import read_json, write_json
 from mmlesion.structures import Detections, Lesions, Predictions
 from mmlesion.utils import UserError, check_draws, check_range
-from mmlesion.visualization.froc_curve import draw_froc
+from mmlesion.visualization.froc_plots import draw_froc
 
-from ..coverage import coverage, coverage_warnings
 from ..groups import group_lesions
-from ..tables import froc_table
+from ..tables import coverage, coverage_warnings, froc_table
 from ..tasks import FROCTask, SampleDetections, SliceTask, SubVolumeTask, VolumeTask
 
 

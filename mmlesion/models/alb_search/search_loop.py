@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from mmlesion.io.json_files import write_json
 from mmlesion.utils import OptionError, UserError
-from mmlesion.visualization.genotype_graph import draw_genotypes
+from mmlesion.visualization.graphs import draw_genotypes
 
 from .genotypes import EDGES, write_genotypes
 from .search_strategies import GradientStrategy, RandomStrategy, SearchResult, SearchStrategy

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mmlesion.utils import OptionError
-from mmlesion.visualization.genotype_graph import render_genotypes
+from mmlesion.visualization.graphs import render_genotypes
 
 from .genotypes import chosen_operations, derive_genotype, sample_genotype
 from .search_optimizers import PARTS, find_encoder

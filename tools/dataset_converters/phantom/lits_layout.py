@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from mmlesion.io.image_writing import write_image
-from mmlesion.io.segmentation_labels import LITS_LIVER, LITS_TUMOR
+from mmlesion.io.ct import write_image
+from mmlesion.io.schema import LITS_LIVER, LITS_TUMOR
 
 from .layout import write_cases
 from .patient import PatientOptions, Study, draw_patient, organ_mask, render, slices_around

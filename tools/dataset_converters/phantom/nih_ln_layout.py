@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
-from mmlesion.io.image_writing import write_image, writing_image
+from mmlesion.io.ct import write_image, writing_image
 from mmlesion.utils import run_parallel
 
 from .layout import check_counts, check_options, new_data_folder

@@ -2,8 +2,13 @@ import numpy as np
 
 from mmlesion.io.schema import LUNG_WINDOW, SOFT_TISSUE_WINDOW
 from mmlesion.structures import Segment
-from mmlesion.visualization.lesion_overlay import BANNER, BOX_COLOR, choose_window, draw_lesion
-from mmlesion.visualization.mask_overlay import MASK_COLOR
+from mmlesion.visualization.overlays import (
+    BANNER,
+    BOX_COLOR,
+    MASK_COLOR,
+    choose_window,
+    draw_lesion,
+)
 
 
 def test_window_follows_the_surroundings():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from mmlesion.structures.slice_shifts import SliceShifts, find_shifts, move_slices
+from mmlesion.structures.slice_stack import SliceShifts, find_shifts, move_slices
 
 
 @pytest.fixture
