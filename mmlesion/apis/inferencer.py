@@ -41,7 +41,7 @@ from .feature_sharing import shared_features, sharing_distance
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import LINK_SCORE_THR, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions
 from .slice_batches import chained_order, load_batches
-from .slice_detections import SliceDetections, slice_detections
+from .slice_detection import SliceDetections, slice_detections
 from .speed import Speed
 from .volume_detection import detect_volume, loads_volumes, prepare_volume
 

@@ -1,7 +1,14 @@
 """Evaluation functions on NumPy arrays."""
 
 from .cases import Cases, froc_cases
-from .comparison import Comparison, PairedDifference, RowScore, compare_rows
+from .comparison import (
+    TNP_SENSITIVITY,
+    Comparison,
+    PairedDifference,
+    RowScore,
+    compare_rows,
+    true_negative_patients,
+)
 from .curve import sensitivity_at
 from .froc import (
     MatchedDetections,
@@ -13,14 +20,17 @@ from .froc import (
 )
 from .matching import match
 from .operating_point import Outcomes, outcomes_at, pick_in_turn, threshold_at
-from .overlaps import OVERLAPS, OverlapCriterion, box_overlaps, center_in_sphere, slice_overlaps
-from .patients import TNP_SENSITIVITY, true_negative_patients
-from .protocols import (
+from .overlaps import (
+    OVERLAPS,
     PER_IMAGE_FP_RATES,
     PER_SCAN_FP_RATES,
+    OverlapCriterion,
+    box_overlaps,
+    center_in_sphere,
     deeplesion_protocol,
     lens_protocol,
     luna16_protocol,
+    slice_overlaps,
 )
 from .stacking import link_boxes, stack_boxes
 

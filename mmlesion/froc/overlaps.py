@@ -1,10 +1,12 @@
-"""Criteria for matches of detections and lesions: overlap of boxes, or a center in a sphere."""
+"""Criteria for matches: overlap of boxes, or a center in a sphere; and the published protocols."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from mmlesion.utils import OptionError, check_range
+
+from .froc import Protocol
 
 OVERLAPS = ('iou', 'iobb', 'iogt', 'max')
 
@@ -119,3 +121,22 @@ def center_in_sphere(centers: np.ndarray, spheres: np.ndarray) -> np.ndarray:
     # Added in the order of LUNA16's program, which decides the last bit.
     distance = squared[..., 0] + squared[..., 1] + squared[..., 2]
     return distance < (spheres[..., 3] / 2) ** 2
+
+
+PER_IMAGE_FP_RATES = (0.5, 1, 2, 3, 4, 8, 16)
+PER_SCAN_FP_RATES = (0.125, 0.25, 0.5, 1, 2, 4, 8)
+
+
+def deeplesion_protocol(overlap: str = 'iou', threshold: float = 0.5) -> Protocol:
+    """Return the rules of the 3DCE and MULAN programs for 2D boxes on DeepLesion's key slices."""
+    return Protocol(OverlapCriterion(overlap, threshold), PER_IMAGE_FP_RATES)
+
+
+def lens_protocol(overlap: str = 'iobb', threshold: float = 0.3) -> Protocol:
+    """Return the rules of LENS, section VI-C, for 3D boxes in DeepLesion's sub-volumes."""
+    return Protocol(OverlapCriterion(overlap, threshold), PER_SCAN_FP_RATES)
+
+
+def luna16_protocol() -> Protocol:
+    """Return LUNA16's rules for marks: at most 100 per scan; a nodule's best mark counts."""
+    return Protocol(center_in_sphere, PER_SCAN_FP_RATES, merge_ties=True, max_per_case=100)

@@ -12,8 +12,8 @@ import numpy as np
 
 from mmlesion.utils import UserError
 
-SPACING_LIMITS = (0.01, 100.0)
-"""mm from voxel to voxel that a CT may have."""
+from .schema import SPACING_LIMITS
+
 _LARGEST_WHOLE = 2**53  # up to which floats hold all whole numbers
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,8 +14,6 @@ from mmlesion.structures import Detections, GroundTruth, Lesions, Predictions, f
 from mmlesion.utils import UserError
 
 from .checks import (
-    check_names,
-    check_spacing,
     find_names,
     get_column,
     lesion_attributes,
@@ -24,8 +22,8 @@ from .checks import (
     to_numbers,
     to_whole_numbers,
 )
-from .json_files import read_json, read_json_list
-from .schema import check_flags, is_ignored
+from .json_files import check_content, read_json, read_json_list
+from .schema import CocoFile, Name, is_ignored
 
 MIN_SIDE = 1
 """px that a box must have along x and y for mmdet to train on it."""
@@ -64,24 +62,19 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     Returns:
         GroundTruth: Items are image ids; labels are category ids.
     """
-    if not (_has_list(data, 'images') and _has_list(data, 'annotations')):
-        raise UserError(f'{path} needs lists "images" and "annotations", as COCO files have them')
+    check_content(data, CocoFile, path)
     annotations = data['annotations']
-    items = get_column(data['images'], 'id', f'{path}: image')
+    items = [image['id'] for image in data['images']]
     patients = [image.get('patient_id', image['id']) for image in data['images']]
-    check_names(items, f'{path}: image, "id"')
-    check_names(patients, f'{path}: image, "patient_id"')
-    _check_images(data['images'], path)
     if len(set(items)) < len(items):
         raise UserError(f'{path}: two images have the same id; give each its own')
     where = f'{path}: annotation'
-    item, unknown = find_names(get_column(annotations, 'image_id', where), items, path)
+    item, unknown = find_names([ann['image_id'] for ann in annotations], items, path)
     if unknown:
         raise UserError(
             f'{path}: annotations of images that are not listed: {some_names(unknown, items)}'
         )
-    boxes = to_numbers(get_column(annotations, 'bbox', where), 4, f'{where}, "bbox"')
-    check_flags(annotations, where)
+    boxes = to_numbers([ann['bbox'] for ann in annotations], 4, f'{where}, "bbox"')
     ignore = [is_ignored(ann) for ann in annotations]
     categories = [ann.get('category_id', 1) for ann in annotations]
     label = to_whole_numbers(categories, f'{where}, "category_id"')
@@ -129,31 +122,6 @@ def box_warnings(data: dict, truth: GroundTruth, path: str | Path) -> list[str]:
     return lines
 
 
-def _check_images(images: Sequence[Mapping], path: str | Path) -> None:
-    """Raise :class:`UserError` where ``file_name`` is not text, or a number is not one."""
-    for image in images:
-        center = image.get('pixel_center', 0.5)
-        if not isinstance(center, (int, float)) or not np.isfinite(center):
-            raise UserError(
-                f'{path}: image {image["id"]} has the "pixel_center" {center!r:.80}, which is no '
-                'number: mend it'
-            )
-        if 'spacing' in image:
-            # published files also have one number for both directions
-            spacing = image['spacing']
-            steps = spacing if isinstance(spacing, list) else [spacing, spacing]
-            check_spacing(steps, 2, f'{path}: image {image["id"]}')
-        if not isinstance(image.get('file_name', ''), str):
-            raise UserError(
-                f'{path}: image {image["id"]} has the "file_name" {image["file_name"]!r:.80}, '
-                'which is not text: mend it'
-            )
-
-
-def _has_list(data: Any, key: str) -> bool:
-    return isinstance(data, dict) and isinstance(data.get(key), list)
-
-
 def _attributes(annotations: Sequence[Mapping], where: str) -> dict[str, np.ndarray]:
     attributes = lesion_attributes(annotations)
     if any('diameters_mm' in ann for ann in annotations):
@@ -173,7 +141,7 @@ class Result(msgspec.Struct, gc=False):
         score: Its score.
     """
 
-    image_id: Union[int, float, str]  # noqa: UP007 (evaluated, in Python 3.9 too)
+    image_id: Name
     bbox: tuple[float, float, float, float]
     score: float
 

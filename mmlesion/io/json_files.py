@@ -93,10 +93,42 @@ def read_json_list(path: str | Path, kind: type[Record], what: str) -> Iterator[
         return
     # A piece that is a list on its own ends where a record does, so what was yielded is right. The
     # standard library takes more of what is not JSON, such as NaN.
+    yield to_records(read_json(path), kind, what, path)[count:]
+
+
+def to_records(values: Any, kind: type[Record], what: str, path: str | Path) -> list[Record]:
+    """Convert a list of what JSON has to records, which checks it; see :func:`read_json_list`."""
     try:
-        yield msgspec.convert(read_json(path), list[kind])[count:]  # type: ignore[valid-type]
+        return msgspec.convert(values, list[kind])  # type: ignore[valid-type]
     except msgspec.ValidationError as error:
         raise UserError(f'{path}{_bad_record(error, what, 0)}') from None
+
+
+def check_content(content: Any, kind: type[msgspec.Struct], path: str | Path) -> None:
+    """Check the content of a JSON file whose records are in named lists, as COCO's are.
+
+    Args:
+        content: As :func:`read_json` returns it. Fields that ``kind`` does not have are left alone.
+        kind: A ``msgspec.Struct`` of lists of records.
+        path: The file's name, for the error message.
+
+    Raises:
+        UserError: If it is anything else; the message names the record and the field.
+    """
+    try:
+        msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(' - at `$')
+        if found := re.match(r'\.(\w+)s\[(\d+)\]\.?(.*)`', place):
+            name, number, field = found.groups()
+            field = field and f', "{field}"'
+            raise UserError(
+                f'{path}: {name} {number} (the first is 0){field}: {message}; mend or drop it'
+            ) from None
+        fields = msgspec.structs.fields(kind)
+        lists = ' and '.join(f'"{field.name}"' for field in fields)
+        where = place and f', "{place[1:-1]}"'
+        raise UserError(f'{path} needs lists {lists}{where}: {message}') from None
 
 
 def _bad_record(error: Exception, what: str, before: int) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Annotated, Any, TypedDict, Union, cast
+
+import msgspec
 
 from mmlesion.utils import UserError
 
@@ -32,8 +34,8 @@ LESION_TYPES = (
     'pelvis',
 )
 """DeepLesion's coarse types; ``lesion_type`` counts them from 1, and is -1 where unknown."""
-FLAGS = ('iscrowd', 'ignore', 'noisy')
-"""What keeps an annotation out of training or evaluation: 0 or 1."""
+SPACING_LIMITS = (0.01, 100.0)
+"""mm from voxel to voxel that a CT may have."""
 CT_FIELDS = (
     'spacing',
     'slice_interval',
@@ -132,6 +134,55 @@ class Annotation(TypedDict, total=False):
     distance: float
 
 
+Name = Union[int, float, str]
+"""An id. (The unions are evaluated, in Python 3.9 too.)"""
+Flag = Union[bool, Annotated[float, msgspec.Meta(ge=0, le=1, multiple_of=1)], None]
+"""A number, not text, of which ``'0'`` would be true."""
+_Step = Annotated[float, msgspec.Meta(ge=SPACING_LIMITS[0], le=SPACING_LIMITS[1])]
+
+
+class Flags(msgspec.Struct, gc=False):
+    """What a file says of any annotation, of a slice or of a volume.
+
+    Attributes:
+        iscrowd: See :class:`Annotation`.
+        ignore: See :class:`Annotation`.
+        noisy: See :class:`Annotation`.
+        category_id: A whole number.
+    """
+
+    iscrowd: Flag = None
+    ignore: Flag = None
+    noisy: Flag = None
+    category_id: float = 1
+
+
+class _FileImage(msgspec.Struct, gc=False):
+    id: Name
+    file_name: str = ''
+    patient_id: Name = ''
+    pixel_center: Annotated[float, msgspec.Meta(gt=-1e9, lt=1e9)] = 0.5
+    # published files also have one number for both directions
+    spacing: Union[_Step, tuple[_Step, _Step]] = 1.0  # noqa: UP007
+
+
+class _FileAnnotation(Flags, gc=False, kw_only=True):
+    image_id: Name
+    bbox: tuple[float, float, float, float]
+
+
+class CocoFile(msgspec.Struct):
+    """What is needed of a COCO file, to check one by :func:`~.json_files.check_content`.
+
+    Attributes:
+        images: See :class:`Image`.
+        annotations: See :class:`Annotation`.
+    """
+
+    images: list[_FileImage]
+    annotations: list[_FileAnnotation]
+
+
 _KNOWN: dict[type, frozenset[str]] = {
     schema: frozenset(schema.__annotations__) for schema in (Image, Annotation)
 }
@@ -205,26 +256,6 @@ def _check_names(fields: Mapping[str, Any], schema: type) -> None:
     if not known.issuperset(fields):
         unknown = fields.keys() - known
         raise TypeError(f'{schema.__name__} has no field {", ".join(sorted(unknown))}')
-
-
-def check_flags(annotations: Iterable[Mapping[str, Any]], where: str) -> None:
-    """Check that the flags of annotations are numbers, not text, of which ``'0'`` would be true.
-
-    Args:
-        annotations: Of a file.
-        where: What to call an annotation in the error message, before its number.
-
-    Raises:
-        UserError: If a flag is neither 0, 1, true, false nor null; the message names the first one.
-    """
-    for number, annotation in enumerate(annotations):
-        for name in FLAGS:
-            value = annotation.get(name)
-            if value not in (None, 0, 1):
-                raise UserError(
-                    f'{where} {number} (the first is 0) has "{name}": {value!r:.80}: write 0 or 1, '
-                    'as a number'
-                )
 
 
 def is_ignored(annotation: Mapping[str, Any]) -> bool:

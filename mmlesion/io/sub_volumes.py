@@ -16,9 +16,9 @@ from mmlesion.structures import GroundTruth, Lesions, Predictions, SliceSeries, 
 from mmlesion.utils import UserError
 
 from .checks import get_column, lesion_attributes, some_names, to_numbers
-from .json_files import read_json
+from .json_files import read_json, to_records
 from .pickled_arrays import load_arrays
-from .schema import check_flags, is_ignored
+from .schema import Flags, is_ignored
 
 
 def sub_volume_coco(
@@ -97,7 +97,7 @@ def _sub_volume_lesions(data: Any, path: str | Path) -> Lesions:
         annotations += described
         boxes[name] = get_column(described, 'box', f'{path}: {name}, box')
     listed = _boxes_by_item(boxes, _index_of(data), 6, path)
-    check_flags(annotations, f'{path}: box')
+    to_records(annotations, Flags, 'box', path)
     ignore = np.array([is_ignored(annotation) for annotation in annotations], dtype=bool)
     attributes = lesion_attributes(annotations)
     return Lesions(listed.item, listed.rows, ignore, attributes=attributes)

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -29,9 +30,9 @@ from .checks import (
     to_whole_numbers,
 )
 from .itk import image_files
-from .json_files import write_json
+from .json_files import check_content, write_json
 from .resume import convert_once
-from .schema import check_flags, is_ignored
+from .schema import Flags, Name, is_ignored
 
 
 def to_bbox_3d(boxes: ArrayLike, grid: Grid) -> list[list[float]]:
@@ -199,6 +200,21 @@ def describe_volumes(
     }
 
 
+class _Volume(msgspec.Struct, gc=False):
+    id: Name
+    series_uid: str
+    patient_id: Name = ''
+
+
+class _VolumeAnnotation(Flags, gc=False, kw_only=True):
+    volume_id: Name
+
+
+class _VolumeFile(msgspec.Struct):
+    volumes: list[_Volume]
+    annotations: list[_VolumeAnnotation]
+
+
 def volume_ground_truth(
     data: dict, path: str | Path, fold: int | Sequence[int] | None = None
 ) -> GroundTruth:
@@ -216,11 +232,11 @@ def volume_ground_truth(
     Returns:
         GroundTruth: Items are ``series_uid``; x, y, z and diameter in mm; labels are category ids.
     """
-    if not isinstance(data.get('annotations'), list):
-        raise UserError(f'{path} needs a list "annotations": convert the data set again')
-    where = f'{path}: volume'
-    ids = get_column(data['volumes'], 'id', where)
-    uids = dict(zip(ids, _uids(data['volumes'], where)))
+    check_content(data, _VolumeFile, path)
+    ids = [volume['id'] for volume in data['volumes']]
+    uids = {volume['id']: volume['series_uid'] for volume in data['volumes']}
+    if len(set(uids.values())) < len(ids):
+        raise UserError(f'{path}: two volumes have the same series_uid; convert the data set again')
     if len(uids) < len(ids):
         raise UserError(f'{path}: two volumes have the same id; give each its own')
     # fold may be one number or several; None keeps volumes without a fold, too
@@ -229,7 +245,7 @@ def volume_ground_truth(
         raise UserError(f'{path} has no volume of fold {fold}: choose another or convert all')
     items = [volume['series_uid'] for volume in chosen]
     annotations = [with_sphere(annotation) for annotation in data['annotations']]
-    volume_ids = get_column(annotations, 'volume_id', f'{path}: annotation')
+    volume_ids = [annotation['volume_id'] for annotation in annotations]
     if unknown := [i for i in dict.fromkeys(volume_ids) if i not in uids]:
         raise UserError(
             f'{path}: annotations of volumes that are not listed: {some_names(unknown)}'
@@ -254,14 +270,6 @@ def _lesions(annotations: Sequence[dict], item: np.ndarray, where: str) -> Lesio
         )
     categories = [ann.get('category_id', 1) for ann in annotations]
     label = to_whole_numbers(categories, f'{where}, "category_id"')
-    check_flags(annotations, where)
     ignore = np.array([is_ignored(ann) for ann in annotations], dtype=bool)
     attributes = {**lesion_attributes(annotations), 'diameter': diameter}
     return Lesions(item, np.column_stack([centers, diameter]), ignore, label, attributes)
-
-
-def _uids(volumes: Sequence[dict], where: str) -> list[str]:
-    uids = get_column(volumes, 'series_uid', where)
-    if len(set(uids)) < len(uids):
-        raise UserError(f'{where}: two have the same series_uid; convert the data set again')
-    return uids
