@@ -131,24 +131,6 @@ def check_spacing(spacing: Any, count: int, where: str) -> None:
         )
 
 
-def check_names(values: Sequence, where: str) -> None:
-    """Check that values can be ids: numbers or text.
-
-    Args:
-        values: Of all records.
-        where: What to call a record in the error message, before its number.
-
-    Raises:
-        UserError: If one is a list, a dictionary or nothing.
-    """
-    for number, value in enumerate(values):
-        if not isinstance(value, (str, int, float)):
-            raise UserError(
-                f'{where} {number} (the first is 0) is {value!r:.80}, neither a number nor a '
-                'name: mend it'
-            )
-
-
 class Found(NamedTuple):
     """Where names are in a list.
 

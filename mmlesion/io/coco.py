@@ -14,6 +14,7 @@ from mmlesion.structures import Detections, GroundTruth, Lesions, Predictions, f
 from mmlesion.utils import UserError
 
 from .checks import (
+    check_spacing,
     find_names,
     get_column,
     lesion_attributes,
@@ -66,6 +67,12 @@ def coco_ground_truth(data: dict, path: str | Path) -> GroundTruth:
     annotations = data['annotations']
     items = [image['id'] for image in data['images']]
     patients = [image.get('patient_id', image['id']) for image in data['images']]
+    for image in data['images']:
+        if 'spacing' in image:
+            # msgspec 0.22 crashes on a union of a bounded number and a tuple
+            spacing = image['spacing']
+            steps = spacing if isinstance(spacing, list) else [spacing, spacing]
+            check_spacing(steps, 2, f'{path}: image {image["id"]}')
     if len(set(items)) < len(items):
         raise UserError(f'{path}: two images have the same id; give each its own')
     where = f'{path}: annotation'

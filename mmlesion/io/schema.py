@@ -138,7 +138,6 @@ Name = Union[int, float, str]
 """An id. (The unions are evaluated, in Python 3.9 too.)"""
 Flag = Union[bool, Annotated[float, msgspec.Meta(ge=0, le=1, multiple_of=1)], None]
 """A number, not text, of which ``'0'`` would be true."""
-_Step = Annotated[float, msgspec.Meta(ge=SPACING_LIMITS[0], le=SPACING_LIMITS[1])]
 
 
 class Flags(msgspec.Struct, gc=False):
@@ -163,7 +162,7 @@ class _FileImage(msgspec.Struct, gc=False):
     patient_id: Name = ''
     pixel_center: Annotated[float, msgspec.Meta(gt=-1e9, lt=1e9)] = 0.5
     # published files also have one number for both directions
-    spacing: Union[_Step, tuple[_Step, _Step]] = 1.0  # noqa: UP007
+    spacing: Union[float, tuple[float, float]] = 1.0  # noqa: UP007
 
 
 class _FileAnnotation(Flags, gc=False, kw_only=True):

@@ -26,5 +26,7 @@ def test_ids_of_coco():
 def test_a_pixel_center_that_is_no_number(center):
     images = [dict(id=1, file_name='a/1.png'), dict(id=2, file_name='a/2.png', pixel_center=center)]
     content = dict(images=images, annotations=[], categories=[dict(id=1, name='lesion')])
-    with pytest.raises(UserError, match='image 2 has the "pixel_center"'):
+    with pytest.raises(
+        UserError, match='image 1 .the first is 0., "pixel_center": Expected `float`'
+    ):
         coco_ground_truth(content, 'a.json')

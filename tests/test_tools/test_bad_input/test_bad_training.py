@@ -158,7 +158,7 @@ def test_train(case, refuses, short_logs):
         ('a name outside', 'leads outside', field('train.json', 'file_name', '../a.png', 'images')),
         (
             'a number as name',
-            '"file_name" 7, which is not text',
+            '"file_name": Expected `str`, got `int`',
             field('train.json', 'file_name', 7, 'images'),
         ),
         ('a box of three', 'train.json', field('train.json', 'bbox', [1, 2, 3])),
