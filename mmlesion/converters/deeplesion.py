@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from terminaltables import AsciiTable
 from tqdm import tqdm
 
 from mmlesion.io.coco import make_categories
@@ -16,15 +15,7 @@ from mmlesion.io.deeplesion import Row, RowError, count_lines, read_lines
 from mmlesion.io.schema import LESION_TYPES, Image, make_annotation, make_image
 from mmlesion.utils import UserError
 
-from .base import (
-    SPLITS,
-    Run,
-    Skipped,
-    count_kinds,
-    print_left_out,
-    print_skipped,
-    warn_of_empty,
-)
+from .base import SPLITS, Run, Skipped
 
 # Of each kind of problem so many are printed; skipped.txt has all.
 PRINTED = 20
@@ -62,15 +53,12 @@ def convert(
     if skipped and not lesions:
         run.refuse_all(skipped)
     files = {f'{split}.json': coco for split, coco in splits.items()}
-    run.write(files, skipped)
-    print_skipped(skipped, PRINTED, listed=run.skipped_file)
     rows: list[list] = [['split', 'images', 'lesions']]
     for split, coco in splits.items():
         rows.append([split, len(coco['images']), len(coco['annotations'])])
-    print(AsciiTable(rows).table)
-    print_left_out({**left_out, **count_kinds(skipped)}, 'row')
-    warn_of_empty(files)
-    run.check(len(skipped), len(skipped) + lesions + sum(left_out.values()))
+    total = len(skipped) + lesions + sum(left_out.values())
+    kinds = Counter(one.kind for one in skipped)
+    run.finish(files, skipped, rows, {**left_out, **kinds}, total, PRINTED)
     return files
 
 

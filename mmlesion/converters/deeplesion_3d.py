@@ -7,7 +7,7 @@ the same slices are kept.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -31,7 +31,7 @@ from mmlesion.structures.body import body_box
 from mmlesion.structures.series import MAX_SLICES
 from mmlesion.utils import UserError
 
-from .base import SPLITS, Converted, Run, by_name, naming, skipped_of
+from .base import SPLITS, Run, naming
 from .resample import isotropic_grid, resample
 
 # Rows run to posterior, columns to the left, slices to inferior; the world is LPS.
@@ -100,8 +100,8 @@ def convert(
     splits = {split: read_split(Path(annotations, f'{split}.json'), small) for split in SPLITS}
     # The runs of all splits at once, so that no worker waits at the end of each.
     runs = list(chain.from_iterable(splits.values()))
-    done = run.convert(partial(convert_run, images=images, out=out), runs, 'DeepLesion')
-    made, skipped = by_name(done), skipped_of(done)
+    convert_one = partial(convert_run, images=images, out=out)
+    made, skipped = run.convert(convert_one, runs, 'DeepLesion')
     rows: list[list] = [['split', 'volumes', 'lesions', 'large']]
     for split, members in splits.items():
         rows.append(write_split(out, split, members, made, max_diameter))
@@ -110,7 +110,7 @@ def convert(
         where = f'{run.skipped_file}: {skipped[0].message}'
         print(f'skipped {len(skipped)} volumes, see {where}', file=sys.stderr)
     print(AsciiTable(rows).table)
-    run.check(len(skipped), len(done))
+    run.check(len(skipped), len(runs))
 
 
 def read_split(path: Path, small: float = 20.0) -> list[AnnotatedSubVolume]:
@@ -341,7 +341,7 @@ def write_split(
     out: str | Path,
     split: str,
     runs: Sequence[AnnotatedSubVolume],
-    done: dict[str, Converted],
+    done: Mapping[str, dict],
     max_diameter: float,
 ) -> list:
     """Write the annotation files of a split.
@@ -352,8 +352,8 @@ def write_split(
     Returns:
         list: Split, volumes, lesions, and how many of them are large.
     """
-    made = [run for run in runs if not done[run.name].skipped]
-    entries = [done[run.name].result for run in made]
+    made = [run for run in runs if run.name in done]
+    entries = [done[run.name] for run in made]
     # Names of the files, and whether large lesions are ignored in them.
     names = {split: split == 'train'}
     if split != 'train':

@@ -69,13 +69,9 @@ def convert(
         cases.append(Case(scan.uid, sources, split=scan.fold))
     # Read before the long work too, so that a bad list is found at once.
     lists.read(out, [case.name for case in cases])
-    done = run.convert(partial(convert_scan, out=out, region=region), cases, 'LUNA16')
-    volumes, skipped = [], []
-    for case, one in zip(cases, done):
-        if one.skipped:
-            skipped.append(one.skipped)
-        else:
-            volumes.append({**one.result, 'fold': case.split})
+    convert_one = partial(convert_scan, out=out, region=region)
+    made, skipped = run.convert(convert_one, cases, 'LUNA16')
+    volumes = [{**made[case.name], 'fold': case.split} for case in cases if case.name in made]
     # Again, of the scans that could be used alone: findings[i] are those of volumes[i].
     findings = lists.read(out, [volume['series_uid'] for volume in volumes])
     run.write({}, skipped)

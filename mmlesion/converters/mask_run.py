@@ -28,7 +28,7 @@ from mmlesion.utils import UserError
 from mmlesion.utils.parallel import parallel_map
 from mmlesion.visualization.windows import display_window
 
-from .base import Run, Skipped, count_kinds
+from .base import Run, Skipped
 from .grabcut import recist_from_box, recist_mask
 
 NO_RECIST, NO_IMAGE, BAD_IMAGE, BAD_RECIST = (
@@ -125,7 +125,7 @@ class MaskRun:
     def counts(self) -> Counter:
         """Count masks by their source, and lesions without a mask by the reason."""
         sources = Counter(mask['mask_source'] for mask in self.masks.values())
-        return sources + count_kinds(self.skipped)
+        return sources + Counter(one.kind for one in self.skipped)
 
     def jobs(self) -> list[tuple]:
         """List the jobs in order: (path, image) and its lesions (index, recist, bbox)."""
