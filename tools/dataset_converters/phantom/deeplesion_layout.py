@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,34 +14,15 @@ from mmlesion.io.json_files import write_json
 from mmlesion.io.slices import merge_ranges, slice_file_name, write_slice
 from mmlesion.io.true_masks import TrueMasks, write_masks
 from mmlesion.structures import SliceRun
-from mmlesion.utils import run_parallel
+from mmlesion.utils import check_range, run_parallel
 
 from .anatomy import Trunk
-from .layout import check_counts, check_options, check_rules, new_data_folder
+from .layout import check_counts, new_data_folder
 from .lesions import Lesion, Profile, Vessel, recist
 from .patient import Patient, PatientOptions, Site, Study, draw_patient, render
 
 _SERIES = 1
 _NOISY_SHIFT = (20, 40)  # px by which the box of a noisy row misses its lesion
-
-
-class _Task(NamedTuple):
-    """A patient to draw.
-
-    ``number`` counts all patients from 1, ``place`` those of the split (1, 2 or 3) from 0.
-    """
-
-    number: int
-    split: int
-    place: int
-
-
-@dataclass
-class _Written:
-    """Entries of a patient in ``DL_info.csv`` and the truth."""
-
-    rows: list[dict] = field(default_factory=list)
-    truth: dict[str, dict] = field(default_factory=dict)
 
 
 def make_deeplesion_phantom(
@@ -80,15 +59,10 @@ def make_deeplesion_phantom(
         UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
     """
     options = options or PatientOptions()
-    check_counts('patients', patients, 'training, validation and test')
-    check_rules(
-        {
-            f'the context is {context_mm} mm: give at least 0': 0 <= context_mm < np.inf,
-            f'the share of noisy rows is {noisy}: give 0 to 1': 0 <= noisy <= 1,
-        }
-    )
-    check_options(options)
-    with new_data_folder(out, overwrite) as root:
+    check_counts('patients', patients, ('training', 'validation', 'test'))
+    check_range('the context in mm', context_mm, 0)
+    check_range('the share of noisy rows', noisy, 0, 1)
+    with new_data_folder(out, overwrite, options) as root:
         (root / 'truth').mkdir()
         (root / 'Images_png').mkdir()
         write = partial(
@@ -99,35 +73,35 @@ def make_deeplesion_phantom(
             noisy=noisy,
             options=options,
         )
-        written = run_parallel(write, _list_tasks(patients), workers, 'patients', 'patient')
+        # of all patients from 1, split (1, 2 or 3), place in it from 0
+        places = [(split, i) for split, n in enumerate(patients, start=1) for i in range(n)]
+        tasks = [(number, *place) for number, place in enumerate(places, start=1)]
         rows: list[dict] = []
         truth: dict[str, dict] = {}
-        for part in written:
-            rows += part.rows
-            truth |= part.truth
+        for own_rows, own_truth in run_parallel(write, tasks, workers, 'patients', 'patient'):
+            rows += own_rows
+            truth |= own_truth
         _write_csv(root / 'DL_info.csv', rows)
         write_json(truth, root / 'truth' / 'lesions.json', indent=1)
 
 
-def _list_tasks(patients: Sequence[int]) -> list[_Task]:
-    """Return the patients of the training, validation and test split."""
-    tasks: list[_Task] = []
-    for split, count in enumerate(patients, start=1):
-        before = len(tasks)
-        tasks += [_Task(before + index + 1, split, index) for index in range(count)]
-    return tasks
-
-
 def _write_patient(
-    task: _Task, root: Path, seed: int, context_mm: float, noisy: float, options: PatientOptions
-) -> _Written:
+    task: tuple[int, int, int],
+    root: Path,
+    seed: int,
+    context_mm: float,
+    noisy: float,
+    options: PatientOptions,
+) -> tuple[list[dict], dict[str, dict]]:
+    """Write a patient's slices; return the entries in ``DL_info.csv`` and the truth by series."""
     number, split, index = task
     # by split and place in it: more patients of one split leave those of the others as they are
     source = np.random.SeedSequence(seed, spawn_key=(split, index))
     row_seed, patient_seed = source.spawn(2)
     rng = np.random.default_rng(row_seed)
     patient = draw_patient(patient_seed, options)
-    written = _Written()
+    listed: list[dict] = []
+    truth: dict[str, dict] = {}
     for study_index, study in enumerate(patient.studies, start=1):
         name = f'{number:06d}_{study_index:02d}_{_SERIES:02d}'
         ranges = [_slice_range(study, site, context_mm) for site in study.sites]
@@ -139,9 +113,9 @@ def _write_patient(
             rows = list(_site_rows(rng, study, site, patient.trunk, options, noisy))
             # Noisy rows count in the other splits: there no wrong box is to be found.
             kept = [row for row in rows if split == 1 or not row['Possibly_noisy']]
-            written.rows += [common | row for row in kept]
-        written.truth[name] = _truth(study, options)
-    return written
+            listed += [common | row for row in kept]
+        truth[name] = _truth(study, options)
+    return listed, truth
 
 
 def _study_columns(
