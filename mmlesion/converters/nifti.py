@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, count, product
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +113,12 @@ def convert(
         raise UserError('--cases goes with --masks: the file of --boxes has these columns itself')
     table = boxes or cases
     listed = read_case_table(table, with_boxes=bool(boxes)) if table else {}
+    names = {box.class_name for case in listed.values() for box in case.boxes}
     options = NiftiOptions(
         min_area=min_area,
         context_mm=context_mm,
         every_slice=every_slice,
-        classes=list(classes or _class_names(listed)),
+        classes=list(classes or sorted(names) or ['lesion']),
         frame=frame,
         boxed=bool(boxes),
         by_label=bool(masks and classes),
@@ -162,12 +162,6 @@ def find_scans(folder: str | Path) -> dict[str, Path]:
     if not scans:
         raise UserError(f'{folder} has no file <case>.nii.gz, .nii, .mha, .mhd or .nrrd')
     return scans
-
-
-def _class_names(listed: Mapping[str, ListedCase]) -> list[str]:
-    """Return the classes of listed boxes, sorted."""
-    boxes = chain.from_iterable(map(attrgetter('boxes'), listed.values()))
-    return sorted(set(map(attrgetter('class_name'), boxes))) or ['lesion']
 
 
 def boxed_cases(
@@ -411,7 +405,8 @@ def _make_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
         categories = [finding['category_id'] for finding in case.findings]
     else:
         numbers, categories = mask_lesions(case, volume, options)
-        boxes = np.array(list(map(_extent, ndimage.find_objects(numbers))))
+        regions = ndimage.find_objects(numbers)  # Python slices along z, y and x
+        boxes = np.array([[*(s.start for s in box), *(s.stop for s in box)] for box in regions])
     lesions = []
     for box, category in zip(to_bbox_3d(boxes, volume.grid), categories):
         lesions.append({'bbox_3d': box, 'category_id': category, 'ignore': 0})
@@ -421,9 +416,3 @@ def _make_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
     oriented = sitk.DICOMOrient(volume.image, CTVolume.ORIENTATION)
     resampled = resample(oriented, grid)
     return write_volume(out, case.name, resampled, grid, patient_id=case.name, lesions=lesions)
-
-
-def _extent(region: tuple[slice, ...]) -> list[int]:
-    """Return z1, y1, x1, z2, y2, x2 of a region, which is a Python slice along z, y and x."""
-    z, y, x = region
-    return [z.start, y.start, x.start, z.stop, y.stop, x.stop]

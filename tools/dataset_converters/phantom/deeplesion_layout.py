@@ -104,45 +104,30 @@ def _write_patient(
     truth: dict[str, dict] = {}
     for study_index, study in enumerate(patient.studies, start=1):
         name = f'{number:06d}_{study_index:02d}_{_SERIES:02d}'
-        ranges = [_slice_range(study, site, context_mm) for site in study.sites]
+        reach = int(context_mm // study.interval)
+        keys = [study.slice_of(site.z) + 1 for site in study.sites]
+        ranges = [SliceRun(max(k - reach, 1), min(k + reach, study.num_slices)) for k in keys]
         _write_slices(root, name, patient, study, ranges, options)
         common = {'Patient_index': number, 'Study_index': study_index, 'Train_Val_Test': split}
-        common |= _study_columns(patient, study, study_index, options)
-        for site, slices in zip(study.sites, ranges):
-            common |= _slice_columns(name, study, site, slices)
+        common |= {
+            'Series_ID': _SERIES,
+            'Spacing_mm_px_': _numbers([study.spacing, study.spacing, study.interval]),
+            'Image_size': _numbers([options.size, options.size]),
+            'Patient_gender': patient.gender,
+            'Patient_age': patient.age + study_index - 1,
+        }
+        for site, key, slices in zip(study.sites, keys, ranges):
+            common |= {
+                'File_name': f'{name}_{key:03d}.png',
+                'Key_slice_index': key,
+                'Slice_range': _numbers(slices),
+            }
             rows = list(_site_rows(rng, study, site, patient.trunk, options, noisy))
             # Noisy rows count in the other splits: there no wrong box is to be found.
             kept = [row for row in rows if split == 1 or not row['Possibly_noisy']]
             listed += [common | row for row in kept]
         truth[name] = _truth(study, options)
     return listed, truth
-
-
-def _study_columns(
-    patient: Patient, study: Study, study_index: int, options: PatientOptions
-) -> dict:
-    return {
-        'Series_ID': _SERIES,
-        'Spacing_mm_px_': _numbers([study.spacing, study.spacing, study.interval]),
-        'Image_size': _numbers([options.size, options.size]),
-        'Patient_gender': patient.gender,
-        'Patient_age': patient.age + study_index - 1,
-    }
-
-
-def _slice_columns(name: str, study: Study, site: Site, slices: SliceRun) -> dict:
-    key = study.slice_of(site.z) + 1
-    return {
-        'File_name': f'{name}_{key:03d}.png',
-        'Key_slice_index': key,
-        'Slice_range': _numbers(slices),
-    }
-
-
-def _slice_range(study: Study, site: Site, context_mm: float) -> SliceRun:
-    """Return the first and last slice, from 1, within ``context_mm`` of the key slice."""
-    key, reach = study.slice_of(site.z) + 1, int(context_mm // study.interval)
-    return SliceRun(max(key - reach, 1), min(key + reach, study.num_slices))
 
 
 def _write_slices(
@@ -193,7 +178,8 @@ def _lesion_row(
 ) -> dict:
     center, profile = _in_pixels(study, lesion)
     # DeepLesion counts pixels from 1.
-    coordinates = _rounded(recist(profile, center + shift) + 1)
+    texts = [f'{value:.6g}' for value in recist(profile, center + shift) + 1]
+    coordinates = np.array(texts, float)  # of six significant digits, as in DeepLesion's file
     points = coordinates.reshape(4, 2)
     low, high = points.min(axis=0), points.max(axis=0)
     box = np.concatenate([low - BOX_PADDING, high + BOX_PADDING])
@@ -259,11 +245,6 @@ def _write_csv(path: Path, rows: Sequence[dict]) -> None:
         for row in rows:
             hidden = {'Coarse_lesion_type': -1} if row['Train_Val_Test'] == 1 else {}
             writer.writerow(row | hidden)
-
-
-def _rounded(values: Iterable[float]) -> np.ndarray:
-    """Round to six significant digits, as in DeepLesion's file."""
-    return np.array([f'{value:.6g}' for value in values], dtype=float)
 
 
 def _numbers(values: Iterable[float]) -> str:
