@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from mmlesion.io.luna16 import find_luna16_scans, read_luna16_scan
+from mmlesion.io.luna16 import find_luna16_scans, read_luna16_findings, read_luna16_scan
 from mmlesion.io.schema import LESION_TYPES
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
@@ -52,12 +52,11 @@ def convert(
     """
     lists = find_lists(root, annotations, excluded)
     scans = find_luna16_scans(root)
-    findings = lists.read(out, [scan.uid for scan in scans])
+    findings = read_luna16_findings(*lists, out, [scan.uid for scan in scans])
     cases = []
     for scan, found in zip(scans, findings):
         # a change of a list makes the scan's slices anew too
-        sources = scan.path, lists.annotations, lists.excluded
-        cases.append(Case(scan.uid, sources, tuple(found)))
+        cases.append(Case(scan.uid, (scan.path, *lists), tuple(found)))
     options = SliceOptions(min_area=min_area, every_slice=True)
     converter = SliceConverter('LUNA16', slice_case)
     return converter.convert(cases, options, SplitRun(out, **run_options))

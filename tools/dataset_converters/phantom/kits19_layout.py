@@ -15,34 +15,25 @@ import SimpleITK as sitk
 from mmlesion.io.image_writing import write_image
 from mmlesion.io.segmentation_labels import KITS19_KIDNEY, KITS19_TUMOR
 
-from .layout import OrganLayout, make_organ_phantom
-from .patient import Study
+from .layout import OrganLayout, OrganScan, make_organ_phantom
 
 # KiTS19's first voxel axis runs to inferior, the second to posterior, the third to the left.
 _DIRECTION = (0, 0, 1, 0, 1, 0, -1, 0, 0)
 
 
-def _write_case(
-    root: Path,
-    number: int,
-    segmented: int,
-    volume: np.ndarray,
-    labels: np.ndarray,
-    study: Study,
-    first: int,
-    last: int,
-) -> None:
-    folder = root / f'case_{number:05d}'
+def _write_case(root: Path, scan: OrganScan) -> None:
+    folder = root / f'case_{scan.number:05d}'
     folder.mkdir()
-    files = {'imaging': volume}
-    if number < segmented:
-        files['segmentation'] = labels
+    files = {'imaging': scan.volume}
+    if scan.number < scan.segmented:
+        files['segmentation'] = scan.labels
+    study = scan.study
     for name, array in files.items():
         # SimpleITK reads arrays backwards: x, y, z make i, j, k of inferior, posterior, left
         image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
         image.SetSpacing((study.interval, study.spacing, study.spacing))
         # heights grow to inferior, world z to superior
-        image.SetOrigin((*study.origin, -(study.top + first * study.interval)))
+        image.SetOrigin((*study.origin, -(study.top + scan.first * study.interval)))
         image.SetDirection(_DIRECTION)
         write_image(image, folder / f'{name}.nii.gz', compress=True)
 

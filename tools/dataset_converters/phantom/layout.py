@@ -57,6 +57,28 @@ def check_counts(name: str, counts: Sequence[int], meaning: Sequence[str]) -> No
         )
 
 
+class OrganScan(NamedTuple):
+    """A case to write.
+
+    Args:
+        number: The case's, from 0.
+        segmented: How many cases have a segmentation.
+        volume: (z, y, x) HU.
+        labels: (z, y, x), 0 for the background.
+        study: Of these slices.
+        first: Number of the uppermost slice, 0-based.
+        last: Number of the lowest.
+    """
+
+    number: int
+    segmented: int
+    volume: np.ndarray
+    labels: np.ndarray
+    study: Study
+    first: int
+    last: int
+
+
 class OrganLayout(NamedTuple):
     """A benchmark of tumors of one organ, a scan a patient.
 
@@ -65,15 +87,14 @@ class OrganLayout(NamedTuple):
         organs: That are labeled; scans are around the first one.
         labels: Of the organs and of tumors.
         patients: Fields of :class:`PatientOptions`.
-        write: Takes the folder, the case's number, how many cases have a segmentation, HU and
-            labels (z, y, x), the study, and the numbers of the first and last slice.
+        write: Takes the folder and the scan.
     """
 
     lesion_type: int
     organs: tuple[str, ...]
     labels: tuple[int, int]
     patients: dict
-    write: Callable
+    write: Callable[[Path, OrganScan], None]
 
 
 def make_organ_phantom(
@@ -128,7 +149,7 @@ def _write_case(
     mask = organ_mask(patient, study, first, last, options, layout.organs)
     organ, tumor = layout.labels
     labels = np.where(tumors > 0, tumor, organ * mask).astype(np.uint8)
-    layout.write(root, number, segmented, volume, labels, study, first, last)
+    layout.write(root, OrganScan(number, segmented, volume, labels, study, first, last))
 
 
 def upright_image(

@@ -10,37 +10,27 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 
 from mmlesion.io.image_writing import write_image
 from mmlesion.io.segmentation_labels import LITS_LIVER, LITS_TUMOR
 
-from .layout import OrganLayout, make_organ_phantom, turned, upright_image
-from .patient import Study
+from .layout import OrganLayout, OrganScan, make_organ_phantom, turned, upright_image
 
 _TURNED = 3  # the rows and columns of every third volume run the other way
 
 
-def _write_case(
-    root: Path,
-    number: int,
-    segmented: int,
-    volume: np.ndarray,
-    labels: np.ndarray,
-    study: Study,
-    first: int,
-    last: int,
-) -> None:
-    images = [upright_image(array, study, last) for array in (volume, labels)]
-    scan, segmentation = map(turned, images) if number % _TURNED == 0 else images
-    if number >= segmented:
-        write_image(scan, root / f'test-volume-{number - segmented}.nii')
+def _write_case(root: Path, scan: OrganScan) -> None:
+    arrays = scan.volume, scan.labels
+    images = [upright_image(array, scan.study, scan.last) for array in arrays]
+    volume, labels = map(turned, images) if scan.number % _TURNED == 0 else images
+    if scan.number >= scan.segmented:
+        write_image(volume, root / f'test-volume-{scan.number - scan.segmented}.nii')
         return
-    write_image(scan, root / f'volume-{number}.nii')
+    write_image(volume, root / f'volume-{scan.number}.nii')
     # without the header
-    segmentation = sitk.GetImageFromArray(sitk.GetArrayFromImage(segmentation))
-    write_image(segmentation, root / f'segmentation-{number}.nii')
+    labels = sitk.GetImageFromArray(sitk.GetArrayFromImage(labels))
+    write_image(labels, root / f'segmentation-{scan.number}.nii')
 
 
 _LITS = OrganLayout(

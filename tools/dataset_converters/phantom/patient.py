@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TypeVar
 
 import cv2
@@ -87,23 +86,19 @@ class Site:
     lesions: tuple[Lesion, ...]
     vessels: tuple[Vessel, ...]
 
-    @property
-    def findings(self) -> tuple[Lesion | Vessel, ...]:
-        """Return the lesions, then the vessels."""
-        return self.lesions + self.vessels
-
     def changed(self, z: float, growth: np.ndarray) -> Site:
-        """Return the same findings at another height, each ``growth`` times as wide."""
+        """Return the same lesions and vessels at height ``z``, each ``growth`` times as wide."""
         count = len(self.lesions)
-        lesions = map(partial(_changed, z), self.lesions, growth[:count])
-        vessels = map(partial(_changed, z), self.vessels, growth[count:])
-        return Site(z, tuple(lesions), tuple(vessels))
+        return Site(
+            z,
+            tuple(_changed(*pair, z) for pair in zip(self.lesions, growth)),
+            tuple(_changed(*pair, z) for pair in zip(self.vessels, growth[count:])),
+        )
 
 
-def _changed(z: float, finding: _Finding, growth: float) -> _Finding:
-    """Return a finding at another height, ``growth`` times as wide."""
-    x, y, _ = finding.center
-    return replace(finding, center=(x, y, z), profile=finding.profile.scaled(growth))
+def _changed(finding: _Finding, growth: float, z: float) -> _Finding:
+    center = (*finding.center[:2], z)
+    return replace(finding, center=center, profile=finding.profile.scaled(growth))
 
 
 @dataclass(frozen=True)
@@ -473,14 +468,10 @@ def _draw_study(
     snapped = []
     for site in shown:
         index = min(round((site.z - top) / interval), num_slices - 1)
-        snapped.append(site.changed(top + index * interval, _growth(rng, order, site, options)))
+        # since the first study, within the largest extent
+        findings = site.lesions + site.vessels
+        drift = np.exp(order * rng.normal(0.1, 0.15, len(findings)))
+        extents = np.array([finding.profile.extent.max() for finding in findings])
+        growth = np.minimum(drift, LARGEST_EXTENT * options.size * MEAN_SPACING / extents)
+        snapped.append(site.changed(top + index * interval, growth))
     return Study(spacing, interval, top, num_slices, tuple(shift * spacing), tuple(snapped), seed)
-
-
-def _growth(
-    rng: np.random.Generator, order: int, site: Site, options: PatientOptions
-) -> np.ndarray:
-    """Return size factors of each lesion and vessel since the first study."""
-    drift = rng.normal(0.1, 0.15, len(site.findings))
-    extents = np.array([finding.profile.extent.max() for finding in site.findings])
-    return np.minimum(np.exp(order * drift), LARGEST_EXTENT * options.size * MEAN_SPACING / extents)
