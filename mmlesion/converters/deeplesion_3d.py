@@ -192,8 +192,7 @@ def sub_volumes(
         yield AnnotatedSubVolume(
             SubVolume(series, first, last),
             (*image['spacing'], image['slice_interval']),
-            merge_spheres(spheres),
-            merge_types(spheres, types),
+            *merge_lesions(spheres, types),
         )
 
 
@@ -226,50 +225,32 @@ def sphere(image: dict, annotation: dict, small: float = 20.0) -> np.ndarray:
     return np.array([x, y, z, diameter])
 
 
-def merge_spheres(spheres: np.ndarray) -> np.ndarray:
+def merge_lesions(spheres: np.ndarray, types: Sequence[int]) -> tuple[np.ndarray, list[int]]:
     """Merge annotations of one lesion: spheres of different slices, one with the other's center.
 
     Two of one slice, thus of the same z, are two lesions, such as a small one in a large one. The
-    merged one has the mean center and the largest diameter.
+    merged one has the mean center, the largest diameter, and the type that known types agree on.
 
     Args:
         spheres: (n, 4) center and diameter in mm.
-
-    Returns:
-        ndarray: (m, 4).
-    """
-    merged = []
-    for group in groups_of_one_lesion(spheres):
-        center, diameter = spheres[group, :3].mean(axis=0), spheres[group, 3].max()
-        merged.append(np.append(center, diameter))
-    return np.reshape(merged, (-1, 4))
-
-
-def merge_types(spheres: np.ndarray, types: Sequence[int]) -> list[int]:
-    """Return the lesion types of merged spheres: what the known types of each agree on, or -1.
-
-    Args:
-        spheres: (n, 4) as :func:`merge_spheres` takes them.
         types: n lesion types, -1 if unknown.
 
     Returns:
-        list[int]: m lesion types.
+        tuple[ndarray, list[int]]: (m, 4) spheres and their m types.
     """
-    merged = []
-    for group in groups_of_one_lesion(spheres):
-        known = {types[index] for index in group} - {-1}
-        merged.append(known.pop() if len(known) == 1 else -1)
-    return merged
-
-
-def groups_of_one_lesion(spheres: np.ndarray) -> list[np.ndarray]:
-    """Return the indices of spheres that are one lesion; see :func:`merge_spheres`."""
     # (n, n): whether the center of the row's sphere is in the column's. Either way joins the two,
     # and a chain of such pairs joins all of them.
     across = spheres[:, None, 2] != spheres[None, :, 2]
     near = center_in_sphere(spheres[:, None], spheres[None]) & across
-    count, group = connected_components(near, directed=False)
-    return [np.flatnonzero(group == number) for number in range(count)]
+    count, numbers = connected_components(near, directed=False)
+    merged, merged_types = [], []
+    for number in range(count):
+        group = np.flatnonzero(numbers == number).tolist()
+        center, diameter = spheres[group, :3].mean(axis=0), spheres[group, 3].max()
+        merged.append(np.append(center, diameter))
+        known = {types[index] for index in group} - {-1}
+        merged_types.append(known.pop() if len(known) == 1 else -1)
+    return np.reshape(merged, (-1, 4)), merged_types
 
 
 def convert_run(run: AnnotatedSubVolume, images: str | Path, out: str | Path) -> dict:
