@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -53,20 +52,6 @@ class Skipped(NamedTuple):
     kind: str = 'unusable'
 
 
-class Converted(NamedTuple):
-    """Outcome of a case: its result, or the reason why there is none.
-
-    Args:
-        name: The case's.
-        result: Its images, or its volume's entry.
-        skipped: Why it cannot be used.
-    """
-
-    name: str
-    result: Any = None
-    skipped: Skipped | None = None
-
-
 @dataclass(frozen=True)
 class Run:
     """Options of a conversion run.
@@ -106,7 +91,9 @@ class Run:
             raise UserError(f'{message}. Without --strict such {self.unit}s {self.consequence}')
         return Skipped(message, kind)
 
-    def convert(self, convert: Callable, cases: Sequence, name: str) -> list[Converted]:
+    def convert(
+        self, convert: Callable, cases: Sequence, name: str
+    ) -> tuple[dict[str, Any], list[Skipped]]:
         """Convert cases in several processes.
 
         Args:
@@ -116,17 +103,24 @@ class Run:
             name: The benchmark's, for the progress bar.
 
         Returns:
-            list[Converted]: In the order of the cases.
+            tuple[dict, list]: Results by the case's name in the order of the cases, and why the
+            others were skipped.
 
         Raises:
             UserError: If no case can be used; with ``strict``, if one cannot.
         """
         attempt = partial(_attempt, convert=convert, run=self)
         done = run_parallel(attempt, cases, self.workers, name, self.unit, resumable=True)
-        skipped = skipped_of(done)
-        if skipped and len(skipped) == len(done):
+        results = {}
+        skipped: list[Skipped] = []
+        for case, result in zip(cases, done):
+            if isinstance(result, Skipped):
+                skipped.append(result)
+            else:
+                results[case.name] = result
+        if skipped and not results:
             self.refuse_all(skipped)
-        return done
+        return results, skipped
 
     def refuse_all(self, skipped: Sequence[Skipped]) -> None:
         """Raise :class:`UserError`, as nothing can be used."""
@@ -151,6 +145,38 @@ class Run:
         if not skipped:
             self.skipped_file.unlink(missing_ok=True)
 
+    def finish(
+        self,
+        files: Mapping[str, dict],
+        skipped: Sequence[Skipped],
+        rows: Sequence[Sequence],
+        left_out: Mapping[str, int],
+        total: int,
+        printed: int | None = None,
+    ) -> None:
+        """Write the files, print what is in them and what is not, and :meth:`check` that.
+
+        Args:
+            files: COCO or volumes by file name.
+            skipped: What could not be used.
+            rows: Of the table of the files' content, the first one its header.
+            left_out: How many units are in no file, by the reason.
+            total: How many units there were.
+            printed: How many of each kind of ``skipped`` are printed. Defaults to None, all.
+        """
+        # Written before anything is printed: an error of the report costs no result.
+        self.write(files, skipped)
+        print_skipped(skipped, printed, listed=self.skipped_file)
+        print(AsciiTable(rows).table)
+        reasons = [[reason, count] for reason, count in left_out.items() if count]
+        header = ['left out', f'{self.unit}s']
+        print(AsciiTable([header, *reasons]).table if reasons else f'No {self.unit} was left out.')
+        for name, content in files.items():
+            kind = 'volume' if 'volumes' in content else 'image'
+            if not content[f'{kind}s']:
+                print(f'warning: {name} has no {kind}', file=sys.stderr)
+        self.check(len(skipped), total)
+
     def check(self, skipped: int, total: int, named: str | Path | None = None) -> None:
         """Raise an error if more cases were skipped than allowed.
 
@@ -170,13 +196,13 @@ class Run:
             )
 
 
-def _attempt(case: Case, convert: Callable[[Case], Any], run: Run) -> Converted:
+def _attempt(case: Case, convert: Callable[[Case], Any], run: Run) -> Any:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # as there are several processes
     # A file that cannot be used ends its own case; anything else is a defect, and ends the run.
     try:
-        return Converted(case.name, convert(case))
+        return convert(case)
     except UserError as error:
-        return Converted(case.name, skipped=run.skip(str(error)))
+        return run.skip(str(error))
 
 
 @contextmanager
@@ -206,42 +232,22 @@ def split_patients(
     # Rounded first: 0.1 * 30 is a little more than 3, which ceil would make 4.
     counts = np.ceil(np.multiply(len(patients), [test_share, val_share]).round(6)).astype(int)
     # The test part is cut off first: the same patients, whatever val_share is.
-    test, val, train = np.split(order, np.cumsum(counts))
-    return _pick(patients, {'train': train, 'val': val, 'test': test})
-
-
-def split_folds(patients: Sequence, seed: int, folds: int) -> dict[int, list]:
-    """Split patients at random into folds of nearly the same size.
-
-    Args:
-        patients: They are sorted first.
-        seed: Random seed.
-        folds: How many.
-
-    Returns:
-        dict[int, list]: By the fold's number from 0.
-    """
-    order = np.random.default_rng(seed).permutation(len(patients))
-    return _pick(patients, dict(enumerate(np.array_split(order, folds))))
-
-
-def _pick(patients: Sequence, parts: Mapping[Any, np.ndarray]) -> dict[Any, list]:
-    """Return the sorted patients of each part, whose numbers are places in sorted order."""
+    parts = np.split(order, np.cumsum(counts))
     patients = sorted(patients)
     picked = {}
-    for name, numbers in parts.items():
-        picked[name] = [patients[number] for number in np.sort(numbers)]
-    return picked
+    for name, part in zip(('test', 'val', 'train'), parts):
+        picked[name] = [patients[place] for place in np.sort(part)]
+    return {split: picked[split] for split in SPLITS}
 
 
 @dataclass(frozen=True)
-class Split:
-    """Assignment of cases to splits or folds, if the benchmark does not define it.
+class SplitRun(Run):
+    """A run whose cases are split, if the benchmark does not define the splits.
 
     Attributes:
         seed: Random seed.
         val_share: Of all patients, for validation.
-        test_share: Of all patients; 0 leaves the test split out.
+        test_share: Of all patients, for testing; 0 leaves the test split out.
         folds: Folds of cross-validation instead; 0 for none.
 
     Raises:
@@ -254,6 +260,7 @@ class Split:
     folds: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_range('--seed', self.seed, 0)
         if not 0 <= self.test_share <= 1:
             raise UserError(f'--test-share is {self.test_share}: give 0 to 1')
@@ -263,38 +270,42 @@ class Split:
         if self.folds < 0 or self.folds == 1:
             raise UserError(f'--folds is {self.folds}: give at least 2')
 
-    def names(self, cases: Sequence[Case]) -> dict[str | int, list[str]]:
+    def split(self, cases: Sequence[Case]) -> dict[str | int, list[str]]:
         """Return the cases of each split; all scans of a patient are in the same one.
 
         Args:
             cases: The cases, all or none of which have an official ``split``.
 
         Returns:
-            dict[str | int, list[str]]: By split, or by fold.
+            dict[str | int, list[str]]: By split, or by the fold's number from 0.
 
         Raises:
             UserError: If some cases have an official split and others none, or there are too few
                 patients for the folds.
         """
+        if any(case.split is not None for case in cases):
+            return _official(cases)
         # A scan of no known patient is a patient of its own.
         of_patient: dict[str, list[str]] = {}
         for case in cases:
             of_patient.setdefault(case.patient or case.name, []).append(case.name)
-        if any(case.split is not None for case in cases):
-            return _official(cases)
+        patients = sorted(of_patient)
         parts: dict[Any, list]
-        if not self.folds:
-            parts = split_patients(list(of_patient), self.seed, self.val_share, self.test_share)
+        if self.folds > len(patients):
+            raise UserError(f'--folds is {self.folds}, but there are {len(patients)} patients')
+        if self.folds:
+            order = np.random.default_rng(self.seed).permutation(len(patients))
+            parts = {}
+            for fold, places in enumerate(np.array_split(order, self.folds)):
+                parts[fold] = [patients[place] for place in np.sort(places)]
+        else:
+            parts = split_patients(patients, self.seed, self.val_share, self.test_share)
             if not self.test_share:
                 del parts['test']
-        elif self.folds > len(of_patient):
-            raise UserError(f'--folds is {self.folds}, but there are {len(of_patient)} patients')
-        else:
-            parts = split_folds(list(of_patient), self.seed, self.folds)
-        members = {}
-        for split, patients in parts.items():
-            members[split] = list(chain.from_iterable(map(of_patient.__getitem__, patients)))
-        return members
+        return {
+            name: [case for patient in part for case in of_patient[patient]]
+            for name, part in parts.items()
+        }
 
 
 def _official(cases: Sequence[Case]) -> dict[str | int, list[str]]:
@@ -332,31 +343,3 @@ def print_skipped(
             print(printable(f'{what}: {one.message}'), file=sys.stderr)
     if listed and limit is not None and max(kinds.values(), default=0) > limit:
         print(f'{what}: ... all are in {listed}', file=sys.stderr)
-
-
-def print_left_out(left_out: Mapping[str, int], unit: str) -> None:
-    """Print a table of how many units were left out and why."""
-    rows = [['left out', f'{unit}s'], *left_out.items()]
-    print(AsciiTable(rows).table if len(rows) > 1 else f'No {unit} was left out.')
-
-
-def warn_of_empty(files: Mapping[str, dict], content: str = 'image') -> None:
-    """Warn about annotation files without an image, or volume, on stderr."""
-    for name, coco in files.items():
-        if not coco[f'{content}s']:
-            print(f'warning: {name} has no {content}', file=sys.stderr)
-
-
-def skipped_of(done: Iterable[Converted]) -> list[Skipped]:
-    """Return why cases were skipped, of those that were."""
-    return [one.skipped for one in done if one.skipped]
-
-
-def by_name(items: Iterable[Any]) -> dict[str, Any]:
-    """Return cases, or what became of them, by their name."""
-    return {item.name: item for item in items}
-
-
-def count_kinds(skipped: Iterable[Skipped]) -> Counter:
-    """Count what was skipped by its kind."""
-    return Counter(one.kind for one in skipped)

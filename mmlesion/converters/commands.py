@@ -83,9 +83,9 @@ def _add_skip_options(parser: argparse.ArgumentParser, unit: str) -> None:
     )
 
 
-def _add_workers(parser: argparse.ArgumentParser, per_process: str = 'one a core') -> None:
+def _add_workers(parser: argparse.ArgumentParser, what: str = 'processes') -> None:
     parser.add_argument(
-        '--workers', type=int, default=os.cpu_count() or 1, help=f'processes ({per_process})'
+        '--workers', type=int, default=os.cpu_count() or 1, help=f'{what} (one a core)'
     )
 
 
@@ -116,13 +116,13 @@ def _add_slice_options(
         default=min_area,
         help=f'mm2 below which a region is marked to be ignored ({min_area:g})',
     )
-    parser.add_argument(
-        '--workers',
-        type=int,
-        default=os.cpu_count() or 1,
-        help='processes, each with a whole volume in memory (one a core)',
-    )
+    _add_workers(parser, 'processes, each with a whole volume in memory')
     _add_skip_options(parser, 'case')
+
+
+def _add_window(parser: argparse.ArgumentParser, help: str) -> None:
+    window, names = (-175.0, 275.0), ('LOW', 'HIGH')
+    parser.add_argument('--window', nargs=2, type=float, default=window, metavar=names, help=help)
 
 
 def _add_context(parser: argparse.ArgumentParser, help: str) -> None:
@@ -278,14 +278,7 @@ def _nifti(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--every-slice', action='store_true', help='every slice is an image, with lesions or not'
     )
-    parser.add_argument(
-        '--window',
-        nargs=2,
-        type=float,
-        default=(-175.0, 275.0),
-        metavar=('LOW', 'HIGH'),
-        help='HU from and to, for pictures of slices (-175 275)',
-    )
+    _add_window(parser, 'HU from and to, for pictures of slices (-175 275)')
 
 
 def _recist_masks(parser: argparse.ArgumentParser) -> None:
@@ -306,14 +299,7 @@ def _recist_masks(parser: argparse.ArgumentParser) -> None:
         metavar='PX',
         help='margin of a box around its lesion on each side (default %(default)s, DeepLesion)',
     )
-    parser.add_argument(
-        '--window',
-        nargs=2,
-        type=float,
-        default=(-175.0, 275.0),
-        metavar=('LOW', 'HIGH'),
-        help='HU window of GrabCut for images without "windows" (default %(default)s)',
-    )
+    _add_window(parser, 'HU window of GrabCut for images without "windows" (default %(default)s)')
     _add_skip_options(parser, 'lesion')
     parser.add_argument('--picture', metavar='DIR', help='folder for pictures of some masks')
     parser.add_argument('--num', type=int, default=20, help='how many pictures (default 20)')

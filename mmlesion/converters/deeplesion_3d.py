@@ -7,7 +7,7 @@ the same slices are kept.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -31,7 +31,7 @@ from mmlesion.structures.crops import body_box
 from mmlesion.structures.series import MAX_SLICES
 from mmlesion.utils import UserError
 
-from .base import SPLITS, Converted, Run, by_name, naming, skipped_of
+from .base import SPLITS, Run, naming
 from .resample import isotropic_grid, resample
 
 # Rows run to posterior, columns to the left, slices to inferior; the world is LPS.
@@ -100,8 +100,8 @@ def convert(
     splits = {split: read_split(Path(annotations, f'{split}.json'), small) for split in SPLITS}
     # The runs of all splits at once, so that no worker waits at the end of each.
     runs = list(chain.from_iterable(splits.values()))
-    done = run.convert(partial(convert_run, images=images, out=out), runs, 'DeepLesion')
-    made, skipped = by_name(done), skipped_of(done)
+    convert_one = partial(convert_run, images=images, out=out)
+    made, skipped = run.convert(convert_one, runs, 'DeepLesion')
     rows: list[list] = [['split', 'volumes', 'lesions', 'large']]
     for split, members in splits.items():
         rows.append(write_split(out, split, members, made, max_diameter))
@@ -110,7 +110,7 @@ def convert(
         where = f'{run.skipped_file}: {skipped[0].message}'
         print(f'skipped {len(skipped)} volumes, see {where}', file=sys.stderr)
     print(AsciiTable(rows).table)
-    run.check(len(skipped), len(done))
+    run.check(len(skipped), len(runs))
 
 
 def read_split(path: Path, small: float = 20.0) -> list[AnnotatedSubVolume]:
@@ -192,8 +192,7 @@ def sub_volumes(
         yield AnnotatedSubVolume(
             SubVolume(series, first, last),
             (*image['spacing'], image['slice_interval']),
-            merge_spheres(spheres),
-            merge_types(spheres, types),
+            *merge_lesions(spheres, types),
         )
 
 
@@ -226,50 +225,32 @@ def sphere(image: dict, annotation: dict, small: float = 20.0) -> np.ndarray:
     return np.array([x, y, z, diameter])
 
 
-def merge_spheres(spheres: np.ndarray) -> np.ndarray:
+def merge_lesions(spheres: np.ndarray, types: Sequence[int]) -> tuple[np.ndarray, list[int]]:
     """Merge annotations of one lesion: spheres of different slices, one with the other's center.
 
     Two of one slice, thus of the same z, are two lesions, such as a small one in a large one. The
-    merged one has the mean center and the largest diameter.
+    merged one has the mean center, the largest diameter, and the type that known types agree on.
 
     Args:
         spheres: (n, 4) center and diameter in mm.
-
-    Returns:
-        ndarray: (m, 4).
-    """
-    merged = []
-    for group in groups_of_one_lesion(spheres):
-        center, diameter = spheres[group, :3].mean(axis=0), spheres[group, 3].max()
-        merged.append(np.append(center, diameter))
-    return np.reshape(merged, (-1, 4))
-
-
-def merge_types(spheres: np.ndarray, types: Sequence[int]) -> list[int]:
-    """Return the lesion types of merged spheres: what the known types of each agree on, or -1.
-
-    Args:
-        spheres: (n, 4) as :func:`merge_spheres` takes them.
         types: n lesion types, -1 if unknown.
 
     Returns:
-        list[int]: m lesion types.
+        tuple[ndarray, list[int]]: (m, 4) spheres and their m types.
     """
-    merged = []
-    for group in groups_of_one_lesion(spheres):
-        known = {types[index] for index in group} - {-1}
-        merged.append(known.pop() if len(known) == 1 else -1)
-    return merged
-
-
-def groups_of_one_lesion(spheres: np.ndarray) -> list[np.ndarray]:
-    """Return the indices of spheres that are one lesion; see :func:`merge_spheres`."""
     # (n, n): whether the center of the row's sphere is in the column's. Either way joins the two,
     # and a chain of such pairs joins all of them.
     across = spheres[:, None, 2] != spheres[None, :, 2]
     near = center_in_sphere(spheres[:, None], spheres[None]) & across
-    count, group = connected_components(near, directed=False)
-    return [np.flatnonzero(group == number) for number in range(count)]
+    count, numbers = connected_components(near, directed=False)
+    merged, merged_types = [], []
+    for number in range(count):
+        group = np.flatnonzero(numbers == number).tolist()
+        center, diameter = spheres[group, :3].mean(axis=0), spheres[group, 3].max()
+        merged.append(np.append(center, diameter))
+        known = {types[index] for index in group} - {-1}
+        merged_types.append(known.pop() if len(known) == 1 else -1)
+    return np.reshape(merged, (-1, 4)), merged_types
 
 
 def convert_run(run: AnnotatedSubVolume, images: str | Path, out: str | Path) -> dict:
@@ -341,7 +322,7 @@ def write_split(
     out: str | Path,
     split: str,
     runs: Sequence[AnnotatedSubVolume],
-    done: dict[str, Converted],
+    done: Mapping[str, dict],
     max_diameter: float,
 ) -> list:
     """Write the annotation files of a split.
@@ -352,8 +333,8 @@ def write_split(
     Returns:
         list: Split, volumes, lesions, and how many of them are large.
     """
-    made = [run for run in runs if not done[run.name].skipped]
-    entries = [done[run.name].result for run in made]
+    made = [run for run in runs if run.name in done]
+    entries = [done[run.name] for run in made]
     # Names of the files, and whether large lesions are ignored in them.
     names = {split: split == 'train'}
     if split != 'train':

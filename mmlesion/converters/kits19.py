@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmlesion.io.ct import check_same_grid, read_labels
+from mmlesion.io.ct import check_same_grid
 from mmlesion.io.schema import KITS19_TUMOR, LESION_TYPES
-from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
-from .base import Case, Run, Split
-from .regions import SliceOptions, write_key_slices
-from .slices import SliceConverter, check_labels, read_scan, set_case_fields
+from .base import Case, SplitRun
+from .regions import SliceOptions
+from .slices import SliceConverter, slice_tumors
 
 _CASE = re.compile(r'case_(\d+)', re.ASCII)
 _IMAGING, _SEGMENTATION = 'imaging.nii.gz', 'segmentation.nii.gz'
-_LESION_TYPE = LESION_TYPES.index('kidney') + 1
 
 
 def convert(
     root: str | Path,
     out: str | Path,
     *,
-    seed: int = 0,
     val_share: float = 0.1,
     test_share: float = 0.2,
     min_area: float = SliceOptions.min_area,
@@ -36,12 +34,12 @@ def convert(
     Args:
         root: Its folder ``data``, of ``case_00000`` and so on.
         out: Folder for ``Images_png`` and the JSON files.
-        seed: Of the split of the patients.
         val_share: Of all patients, for validation.
         test_share: Of all patients, for testing. Defaults to 0.2, ElixirNet's.
         min_area: mm² below which a region is ignored.
         context_mm: Height of the slices kept above and below a tumor.
-        **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+        **run_options: More of :class:`~mmlesion.converters.base.SplitRun`: seed, workers, strict,
+            allow_skipped.
 
     Returns:
         dict[str, dict]: COCO content by file name.
@@ -50,12 +48,11 @@ def convert(
         UserError: If the input cannot be used, or more is skipped than allowed.
     """
     options = SliceOptions(min_area=min_area, context_mm=context_mm)
-    split = Split(seed, val_share, test_share)
+    run = SplitRun(out, val_share=val_share, test_share=test_share, **run_options)
     cases, unsegmented = find_cases(root)
     missing = "fetch it with KiTS19's get_imaging"
     converter = SliceConverter('KiTS19', slice_case, missing=missing)
-    left_out = {'without a segmentation': unsegmented}
-    return converter.convert(cases, options, Run(out, **run_options), split, left_out)
+    return converter.convert(cases, options, run, {'without a segmentation': unsegmented})
 
 
 def find_cases(root: str | Path) -> tuple[list[Case], int]:
@@ -85,18 +82,11 @@ def find_cases(root: str | Path) -> tuple[list[Case], int]:
     return cases, len(folders) - len(cases)
 
 
-def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
-    """Write the slices of a case with tumors to ``folder``, and describe them.
-
-    Raises:
-        UserError: If a volume cannot be read, or the two do not belong together.
-    """
-    imaging, segmentation = case.sources
-    scan, labels = read_scan(imaging), read_labels(segmentation)
-    check_same_grid(scan, labels, f'{imaging} and {segmentation.name}')
-    check_labels(labels, KITS19_TUMOR, segmentation)
-    # Kidneys are no lesions: what is left is the tumors alone.
-    tumors = CTVolume(labels).array == KITS19_TUMOR
-    images = write_key_slices(CTVolume(scan), tumors, folder, options)
-    number = case.name.rpartition('_')[2]  # case_00012 is patient 12
-    return set_case_fields(images, _LESION_TYPE, patient_id=int(number))
+# case_00012 is patient 12
+slice_case = partial(
+    slice_tumors,
+    fit=check_same_grid,
+    tumor=KITS19_TUMOR,
+    lesion_type=LESION_TYPES.index('kidney') + 1,
+)
+"""Write the slices of a case with kidney tumors, and describe them."""

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmlesion.io.ct import read_labels
 from mmlesion.io.schema import LESION_TYPES, LITS_TUMOR
-from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
-from .base import Case, Converted, Run, Split
-from .regions import SliceOptions, write_key_slices
-from .slices import SliceConverter, check_labels, copy_geometry, read_scan, set_case_fields
+from .base import Case, SplitRun
+from .regions import SliceOptions
+from .slices import SliceConverter, copy_geometry, slice_tumors
 
 _VOLUME = re.compile(r'volume-(\d+)(\.nii(?:\.gz)?)', re.ASCII)
-_LESION_TYPE = LESION_TYPES.index('liver') + 1
 
 
 def convert(
     root: str | Path,
     out: str | Path,
     *,
-    seed: int = 0,
-    val_share: float = 0.2,
-    test_share: float = 0.0,
     min_area: float = SliceOptions.min_area,
     **run_options: Any,
 ) -> dict[str, dict]:
@@ -36,11 +31,9 @@ def convert(
     Args:
         root: Folder with ``volume-*.nii`` and ``segmentation-*.nii``, or of theirs.
         out: Folder for ``Images_png`` and the JSON files.
-        seed: Of the split of the patients.
-        val_share: Of all patients, for validation.
-        test_share: Of all patients, for testing; 0 leaves ``test.json`` out.
         min_area: mm² below which a region is ignored.
-        **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.SplitRun`: seed, val_share, test_share,
+            workers, strict, allow_skipped.
 
     Returns:
         dict[str, dict]: COCO content by file name.
@@ -52,8 +45,7 @@ def convert(
     options = SliceOptions(min_area=min_area, every_slice=True)
     converter = SliceConverter('LiTS', slice_case, warn=warn_of_placeholders)
     left_out = {'without a segmentation': unsegmented}
-    split = Split(seed, val_share, test_share)
-    return converter.convert(cases, options, Run(out, **run_options), split, left_out)
+    return converter.convert(cases, options, SplitRun(out, **run_options), left_out)
 
 
 def find_cases(root: str | Path) -> tuple[list[Case], int]:
@@ -78,7 +70,8 @@ def find_cases(root: str | Path) -> tuple[list[Case], int]:
         if number in volumes:
             raise UserError(f'{path} and {volumes[number]} have one number: leave one of them')
         volumes[number] = path
-        segmentation = find_segmentation(root, match[1], match[2])
+        # Training batches were published apart from each other: it may lie in another folder.
+        segmentation = next(root.rglob(f'segmentation-{match[1]}{match[2]}'), None)
         if segmentation is not None:
             cases[number] = Case(f'volume-{number}', (path, segmentation))
     if not cases:
@@ -89,34 +82,20 @@ def find_cases(root: str | Path) -> tuple[list[Case], int]:
     return list(map(cases.__getitem__, sorted(cases))), len(volumes) - len(cases)
 
 
-def find_segmentation(root: Path, number: str, suffix: str) -> Path | None:
-    """Find the segmentation of a volume; training batches were published apart from each other."""
-    return next(root.rglob(f'segmentation-{number}{suffix}'), None)
+# Headers of volumes and segmentations differ in LiTS: the segmentation's own is not used.
+slice_case = partial(
+    slice_tumors, fit=copy_geometry, tumor=LITS_TUMOR, lesion_type=LESION_TYPES.index('liver') + 1
+)
+"""Write all slices of a volume, and describe them."""
 
 
-def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
-    """Write all slices of a volume to ``folder``, and describe them.
-
-    Headers of volumes and segmentations differ in LiTS: the segmentation's own is not used.
-
-    Raises:
-        UserError: If a volume cannot be read, or the two do not belong together.
-    """
-    volume, segmentation = case.sources
-    scan, labels = read_scan(volume), read_labels(segmentation)
-    # before both are flipped to the training orientation, which depends on their headers
-    copy_geometry(labels, scan, f'{volume} and {segmentation.name}')
-    check_labels(labels, LITS_TUMOR, segmentation)
-    # The liver is no lesion: what is left is the tumors alone.
-    tumors = CTVolume(labels).array == LITS_TUMOR
-    images = write_key_slices(CTVolume(scan), tumors, folder, options)
-    number = case.name.rpartition('-')[2]
-    return set_case_fields(images, _LESION_TYPE, patient_id=int(number))
-
-
-def warn_of_placeholders(converted: Sequence[Converted]) -> None:
+def warn_of_placeholders(volumes: Mapping[str, list[dict]]) -> None:
     """Warn about volumes with voxels of 1 mm: LiTS has 20 whose header is a placeholder."""
-    cubes = [one.name for one in converted if one.result and _has_cubes(one.result[0])]
+    cubes = []
+    for name, images in volumes.items():
+        # exactly: measured sides are hardly ever whole in all directions
+        if images and [*images[0]['spacing'], images[0]['slice_interval']] == [1, 1, 1]:
+            cubes.append(name)
     if cubes:
         print(
             f'warning: {len(cubes)} volumes have voxels of 1 mm in all directions, which in LiTS '
@@ -124,9 +103,3 @@ def warn_of_placeholders(converted: Sequence[Converted]) -> None:
             'headers or take them out',
             file=sys.stderr,
         )
-
-
-def _has_cubes(image: dict) -> bool:
-    """Return whether the voxels of an image's volume have sides of 1 mm."""
-    # exactly: measured sides are hardly ever whole in all directions
-    return list(image['spacing']) == [1.0, 1.0] and image['slice_interval'] == 1.0

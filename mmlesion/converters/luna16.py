@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from terminaltables import AsciiTable
@@ -68,16 +68,12 @@ def convert(
         sources = scan.path, masks / f'{scan.uid}.mhd'
         cases.append(Case(scan.uid, sources, split=scan.fold))
     # Read before the long work too, so that a bad list is found at once.
-    lists.read(out, [case.name for case in cases])
-    done = run.convert(partial(convert_scan, out=out, region=region), cases, 'LUNA16')
-    volumes, skipped = [], []
-    for case, one in zip(cases, done):
-        if one.skipped:
-            skipped.append(one.skipped)
-        else:
-            volumes.append({**one.result, 'fold': case.split})
+    read_luna16_findings(*lists, out, [case.name for case in cases])
+    convert_one = partial(convert_scan, out=out, region=region)
+    made, skipped = run.convert(convert_one, cases, 'LUNA16')
+    volumes = [{**made[case.name], 'fold': case.split} for case in cases if case.name in made]
     # Again, of the scans that could be used alone: findings[i] are those of volumes[i].
-    findings = lists.read(out, [volume['series_uid'] for volume in volumes])
+    findings = read_luna16_findings(*lists, out, [volume['series_uid'] for volume in volumes])
     run.write({}, skipped)
     preparation = {'lungs': asdict(region)}
     path = Path(out, 'luna16.json')
@@ -88,29 +84,13 @@ def convert(
     run.check(len(skipped), len(cases))
 
 
-class FindingLists(NamedTuple):
-    """LUNA16's lists of nodules, and of findings that are ignored.
-
-    Args:
-        annotations: ``annotations.csv``.
-        excluded: ``annotations_excluded.csv``.
-    """
-
-    annotations: Path
-    excluded: Path
-
-    def read(self, out: str | Path, uids: list[str]) -> list[list[dict]]:
-        """Return the findings of each scan; see ``read_luna16_findings``."""
-        return read_luna16_findings(self.annotations, self.excluded, out, uids)
-
-
 def find_lists(
     root: str | Path, annotations: str | Path | None, excluded: str | Path | None
-) -> FindingLists:
-    """Return the paths of LUNA16's lists: the given ones, or those in its folder."""
-    return FindingLists(
-        annotations=Path(annotations or Path(root, 'annotations.csv')),
-        excluded=Path(excluded or Path(root, 'annotations_excluded.csv')),
+) -> tuple[Path, Path]:
+    """Return LUNA16's lists of nodules and of ignored findings: the given ones, or its own."""
+    return (
+        Path(annotations or Path(root, 'annotations.csv')),
+        Path(excluded or Path(root, 'annotations_excluded.csv')),
     )
 
 

@@ -6,12 +6,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from mmlesion.io.luna16 import find_luna16_scans, read_luna16_scan
+from mmlesion.io.luna16 import find_luna16_scans, read_luna16_findings, read_luna16_scan
 from mmlesion.io.schema import LESION_TYPES
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
-from .base import Case, Run, Split
+from .base import Case, SplitRun
 from .luna16 import find_lists
 from .regions import SliceOptions, sphere_regions, write_slices
 from .slices import SliceConverter, set_case_fields
@@ -28,9 +28,6 @@ def convert(
     *,
     annotations: str | Path | None = None,
     excluded: str | Path | None = None,
-    seed: int = 0,
-    val_share: float = 0.2,
-    test_share: float = 0.0,
     min_area: float = _MIN_AREA,
     **run_options: Any,
 ) -> dict[str, dict]:
@@ -43,11 +40,9 @@ def convert(
         out: Folder for ``Images_png`` and the JSON files.
         annotations: Defaults to ``<root>/annotations.csv``.
         excluded: Defaults to ``<root>/annotations_excluded.csv``.
-        seed: Of the split of the patients.
-        val_share: Of all patients, for validation.
-        test_share: Of all patients, for testing; 0 leaves ``test.json`` out.
         min_area: mm² below which a section is ignored.
-        **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.SplitRun`: seed, val_share, test_share,
+            workers, strict, allow_skipped.
 
     Returns:
         dict[str, dict]: COCO content by file name.
@@ -57,17 +52,14 @@ def convert(
     """
     lists = find_lists(root, annotations, excluded)
     scans = find_luna16_scans(root)
-    findings = lists.read(out, [scan.uid for scan in scans])
+    findings = read_luna16_findings(*lists, out, [scan.uid for scan in scans])
     cases = []
     for scan, found in zip(scans, findings):
         # a change of a list makes the scan's slices anew too
-        sources = scan.path, lists.annotations, lists.excluded
-        cases.append(Case(scan.uid, sources, tuple(found)))
+        cases.append(Case(scan.uid, (scan.path, *lists), tuple(found)))
     options = SliceOptions(min_area=min_area, every_slice=True)
     converter = SliceConverter('LUNA16', slice_case)
-    return converter.convert(
-        cases, options, Run(out, **run_options), Split(seed, val_share, test_share)
-    )
+    return converter.convert(cases, options, SplitRun(out, **run_options))
 
 
 def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
@@ -79,12 +71,8 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
     volume = CTVolume(read_luna16_scan(case.sources[0]))
     regions = sphere_regions(case.findings, volume.grid, options.min_area)
     # A region's lesion_id is the number of its finding, from 1.
-    lost = set()
-    for number, finding in enumerate(case.findings, 1):
-        if not finding['ignore']:
-            lost.add(number)
-    for region in chain.from_iterable(regions.values()):
-        lost.discard(region['lesion_id'])
+    lost = {number for number, one in enumerate(case.findings, 1) if not one['ignore']}
+    lost -= {region['lesion_id'] for region in chain.from_iterable(regions.values())}
     if lost:
         raise UserError(f'{len(lost)} nodules of {case.name} lie outside of the scan')
     images = write_slices(volume, regions, folder, options, _LUNG_WINDOW)

@@ -40,7 +40,9 @@ def find_lungs(image: sitk.Image) -> np.ndarray:
     grid = isotropic_grid(source, (0, 0, 0), source.size, _STEP)
     air = ndimage.gaussian_filter(resample(image, grid).astype(np.float32), 0.5) < _AIR
     outside = _touching_sides(air)
-    regions, sizes = _label(air & ~outside)
+    regions, _ = ndimage.label(air & ~outside)
+    sizes = np.bincount(regions.ravel())  # in voxels
+    sizes[0] = 0  # the background
     if sizes.max() <= _LEAST_OF_BODY * np.count_nonzero(~outside):
         raise UserError(
             f'no lungs are found: the largest region of air in the body has '
@@ -65,14 +67,6 @@ def _touching_sides(air: np.ndarray) -> np.ndarray:
     touching[sides] = True
     touching[0] = False  # what is no air
     return touching[parts]
-
-
-def _label(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return connected regions and their voxel counts, 0 for the background."""
-    regions, _ = ndimage.label(mask)
-    sizes = np.bincount(regions.ravel())
-    sizes[0] = 0
-    return regions, sizes
 
 
 def _without_windpipe(mask: np.ndarray) -> np.ndarray:

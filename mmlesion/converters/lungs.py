@@ -66,7 +66,8 @@ def cut_to_lungs(
     """
     source = Grid.from_image(image)
     # All of z, y, x in voxels of the scan; SimpleITK's images are indexed in x, y, z.
-    low, high = _extent(lungs)
+    (box,) = ndimage.find_objects((lungs > 0).astype(np.uint8))
+    low, high = np.array([(side.start, side.stop) for side in box]).T
     margin = region.margin / np.asarray(source.spacing)[::-1]
     # a voxel more, to interpolate
     first = np.maximum(low - np.ceil(margin) - 1, 0).astype(int)
@@ -197,9 +198,3 @@ def _enlarge(array: np.ndarray, steps: Sequence[int], shape: tuple[int, ...]) ->
     for axis, step in enumerate(steps):
         array = array.repeat(step, axis)
     return array[tuple(map(slice, shape))]
-
-
-def _extent(lungs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first and the past-the-last z, y, x of nonzero voxels."""
-    ((z, y, x),) = ndimage.find_objects((lungs > 0).astype(np.uint8))
-    return np.array([z.start, y.start, x.start]), np.array([z.stop, y.stop, x.stop])

@@ -7,7 +7,7 @@ most the images in progress.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from tqdm import tqdm
 
 from mmlesion.io.deeplesion import BOX_PADDING
@@ -28,7 +27,7 @@ from mmlesion.utils import UserError
 from mmlesion.utils.parallel import parallel_map
 from mmlesion.visualization.windows import display_window
 
-from .base import Run, Skipped, count_kinds
+from .base import Run, Skipped
 from .grabcut import recist_from_box, recist_mask
 
 NO_RECIST, NO_IMAGE, BAD_IMAGE, BAD_RECIST = (
@@ -112,7 +111,9 @@ class MaskRun:
         todo = sum(len(lesions) for _, lesions in jobs)
         done = len(self.masks)
         progress = tqdm(total=done + todo, initial=done, desc='masks', unit='lesion')
-        pool = parallel_map(workers, _single_thread, chunksize=4, resumable=True)
+        # Threads of several workers would only get into each other's way.
+        single_thread = partial(cv2.setNumThreads, 1)
+        pool = parallel_map(workers, single_thread, chunksize=4, resumable=True)
         with progress, pool as run_all:
             for masks, skipped in run_all(partial(_segment, options=self.options), jobs):
                 if store is not None:
@@ -125,7 +126,7 @@ class MaskRun:
     def counts(self) -> Counter:
         """Count masks by their source, and lesions without a mask by the reason."""
         sources = Counter(mask['mask_source'] for mask in self.masks.values())
-        return sources + count_kinds(self.skipped)
+        return sources + Counter(one.kind for one in self.skipped)
 
     def jobs(self) -> list[tuple]:
         """List the jobs in order: (path, image) and its lesions (index, recist, bbox)."""
@@ -192,26 +193,23 @@ def _is_mask(entry: Any, count: int) -> bool:
     return is_rle and isinstance(index, int) and 0 <= index < count
 
 
-def first_window(image: dict, default: Sequence[float]) -> tuple[float, float]:
-    """Return the first of a COCO image's windows, [[low, high], ...] or one [low, high], HU.
-
-    Raises:
-        UserError: If its ``windows`` are anything else.
-    """
-    return tuple(display_window(image, default).tolist())
-
-
 def _segment(job: tuple, options: MaskOptions) -> tuple[dict[int, dict], list[Skipped]]:
     """Return masks by annotation index, and the lesions of an image that get none."""
     (path, image), lesions = job
     try:
         hu = read_hu(path)
-        _check_size(path, hu, image)
+        # A COCO file need not have sizes; where it has them, boxes are of that size.
+        height, width = image.get('height', hu.shape[0]), image.get('width', hu.shape[1])
+        if hu.shape != (height, width):
+            raise UserError(
+                f'{path} is {hu.shape[1]} x {hu.shape[0]} px, but annotated as {width} x {height} '
+                'px'
+            )
     except FileNotFoundError:
         return {}, [Skipped(f'there is no image {path}', NO_IMAGE)] * len(lesions)
     except UserError as error:
         return {}, [Skipped(str(error), BAD_IMAGE)] * len(lesions)
-    window = first_window(image, options.window)
+    window = display_window(image, options.window).tolist()
     masks, skipped = {}, []
     for index, recist, box in lesions:
         try:
@@ -221,17 +219,3 @@ def _segment(job: tuple, options: MaskOptions) -> tuple[dict[int, dict], list[Sk
             continue
         masks[index] = dict(zip(MASK_FIELDS, (encode_mask(found.mask), found.source)))
     return masks, skipped
-
-
-def _check_size(path: str | Path, hu: np.ndarray, image: dict) -> None:
-    # A COCO file need not have sizes; where it has them, boxes are of that size.
-    size = (image.get('height', hu.shape[0]), image.get('width', hu.shape[1]))
-    if hu.shape != size:
-        raise UserError(
-            f'{path} is {hu.shape[1]} x {hu.shape[0]} px, but annotated as {size[1]} x {size[0]} px'
-        )
-
-
-def _single_thread() -> None:
-    # Threads of several workers would only get into each other's way.
-    cv2.setNumThreads(1)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, count, product
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
-from terminaltables import AsciiTable
 
 from mmlesion.io.ct import check_same_grid, read_labels
 from mmlesion.io.schema import ABDOMEN_WINDOW
@@ -24,18 +21,7 @@ from mmlesion.structures import Grid
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
-from .base import (
-    Case,
-    Converted,
-    Run,
-    Split,
-    by_name,
-    naming,
-    print_left_out,
-    print_skipped,
-    skipped_of,
-    warn_of_empty,
-)
+from .base import Case, SplitRun, naming
 from .case_table import ListedCase, read_case_table
 from .regions import SliceOptions, box_regions, lesion_regions, number_lesions, write_slices
 from .resample import isotropic_grid, resample
@@ -85,10 +71,6 @@ def convert(
     frame: str = 'voxel',
     classes: Sequence[str] | None = None,
     volumes: bool = False,
-    seed: int = 0,
-    val_share: float = 0.2,
-    test_share: float = 0.0,
-    folds: int = 0,
     min_area: float = SliceOptions.min_area,
     context_mm: float = SliceOptions.context_mm,
     every_slice: bool = False,
@@ -109,15 +91,12 @@ def convert(
             of the boxes in the order of the categories. Defaults to None: 'lesion' for all labels
             of masks, and the sorted class names of boxes.
         volumes: Whether volumes of 1 mm are made instead of slices.
-        seed: Of the split of the patients, where cases have no official one.
-        val_share: Of all patients, for validation.
-        test_share: Of all patients, for testing.
-        folds: Folds of cross-validation instead; 0 for none.
         min_area: mm² below which a region of a slice is ignored.
         context_mm: Height of the slices kept above and below a lesion.
         every_slice: Whether every slice is an image.
         window: HU from and to, for pictures of slices.
-        **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.SplitRun`: seed, val_share, test_share,
+            folds, workers, strict, allow_skipped.
 
     Returns:
         dict[str, dict]: Content of the annotation files by name.
@@ -133,11 +112,12 @@ def convert(
         raise UserError('--cases goes with --masks: the file of --boxes has these columns itself')
     table = boxes or cases
     listed = read_case_table(table, with_boxes=bool(boxes)) if table else {}
+    names = {box.class_name for case in listed.values() for box in case.boxes}
     options = NiftiOptions(
         min_area=min_area,
         context_mm=context_mm,
         every_slice=every_slice,
-        classes=list(classes or _class_names(listed)),
+        classes=list(classes or sorted(names) or ['lesion']),
         frame=frame,
         boxed=bool(boxes),
         by_label=bool(masks and classes),
@@ -151,12 +131,12 @@ def convert(
         assert masks is not None  # one of the two is given
         found = masked_cases(scans, masks, listed)
         left_out = {'without a mask': len(scans) - len(found)}
-    split = Split(seed, val_share, test_share, folds)
+    run = SplitRun(out, **run_options)
     if volumes:
-        return _convert_volumes(found, options, Run(out, **run_options), split, left_out)
+        return _convert_volumes(found, options, run, left_out)
     # The classes of a slice are those of the options, in the order of their category ids.
     converter = SliceConverter('NIfTI', slice_case, options.classes, 'check its name')
-    return converter.convert(found, options, Run(out, **run_options), split, left_out)
+    return converter.convert(found, options, run, left_out)
 
 
 def find_scans(folder: str | Path) -> dict[str, Path]:
@@ -181,12 +161,6 @@ def find_scans(folder: str | Path) -> dict[str, Path]:
     if not scans:
         raise UserError(f'{folder} has no file <case>.nii.gz, .nii, .mha, .mhd or .nrrd')
     return scans
-
-
-def _class_names(listed: Mapping[str, ListedCase]) -> list[str]:
-    """Return the classes of listed boxes, sorted."""
-    boxes = chain.from_iterable(map(attrgetter('boxes'), listed.values()))
-    return sorted(set(map(attrgetter('class_name'), boxes))) or ['lesion']
 
 
 def boxed_cases(
@@ -356,30 +330,21 @@ def mask_lesions(
 
 
 def _convert_volumes(
-    cases: Sequence[Case],
-    options: NiftiOptions,
-    run: Run,
-    split: Split,
-    left_out: Mapping[str, int],
+    cases: Sequence[Case], options: NiftiOptions, run: SplitRun, left_out: Mapping[str, int]
 ) -> dict[str, dict]:
     """Make a volume of each case, and the annotation files; see :func:`convert`."""
-    names = split.names(cases)
-    done = run.convert(partial(convert_volume, out=run.out, options=options), cases, 'NIfTI')
-    skipped = skipped_of(done)
-    files = _volume_files(names, by_name(done), options.classes)
-    run.write(files, skipped)
-    print_skipped(skipped)
+    names = run.split(cases)
+    convert_one = partial(convert_volume, out=run.out, options=options)
+    done, skipped = run.convert(convert_one, cases, 'NIfTI')
+    files = _volume_files(names, done, options.classes)
     rows: list[list] = [['file', 'volumes', 'lesions']]
     for name, content in files.items():
         rows.append([name, len(content['volumes']), len(content['annotations'])])
-    print(AsciiTable(rows).table)
-    print_left_out(+Counter({**left_out, 'unusable': len(skipped)}), 'case')
-    warn_of_empty(files, 'volume')
-    run.check(len(skipped), len(cases))
+    run.finish(files, skipped, rows, {**left_out, 'unusable': len(skipped)}, len(cases))
     return files
 
 
-def _volume_files(names: Mapping, done: Mapping[str, Converted], classes: Sequence[str]) -> dict:
+def _volume_files(names: Mapping, done: Mapping[str, dict], classes: Sequence[str]) -> dict:
     """Return content by file name: one file per split, or one of all folds, which volumes name."""
     if set(map(type, names)) != {int}:
         files = {}
@@ -394,16 +359,16 @@ def _volume_files(names: Mapping, done: Mapping[str, Converted], classes: Sequen
 
 def _describe_members(
     members: Sequence[str],
-    done: Mapping[str, Converted],
+    done: Mapping[str, dict],
     classes: Sequence[str],
     fold_of: Mapping[str, int] | None = None,
 ) -> dict:
     """Return the content of the annotation file of some cases; skipped ones are left out."""
     entries, lesions = [], []
     for name in members:
-        if done[name].skipped:
+        if name not in done:
             continue
-        entry = dict(done[name].result)
+        entry = dict(done[name])
         lesions.append(entry.pop('lesions'))
         if fold_of is not None:
             entry['fold'] = fold_of[name]
@@ -439,7 +404,8 @@ def _make_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
         categories = [finding['category_id'] for finding in case.findings]
     else:
         numbers, categories = mask_lesions(case, volume, options)
-        boxes = np.array(list(map(_extent, ndimage.find_objects(numbers))))
+        regions = ndimage.find_objects(numbers)  # Python slices along z, y and x
+        boxes = np.array([[*(s.start for s in box), *(s.stop for s in box)] for box in regions])
     lesions = []
     for box, category in zip(to_bbox_3d(boxes, volume.grid), categories):
         lesions.append({'bbox_3d': box, 'category_id': category, 'ignore': 0})
@@ -449,9 +415,3 @@ def _make_volume(case: Case, out: str | Path, options: NiftiOptions) -> dict:
     oriented = sitk.DICOMOrient(volume.image, CTVolume.ORIENTATION)
     resampled = resample(oriented, grid)
     return write_volume(out, case.name, resampled, grid, patient_id=case.name, lesions=lesions)
-
-
-def _extent(region: tuple[slice, ...]) -> list[int]:
-    """Return z1, y1, x1, z2, y2, x2 of a region, which is a Python slice along z, y and x."""
-    z, y, x = region
-    return [z.start, y.start, x.start, z.stop, y.stop, x.stop]

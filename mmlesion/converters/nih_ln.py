@@ -16,8 +16,8 @@ from mmlesion.structures import Grid
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
-from .base import Case, Run, Split
-from .regions import SliceOptions, sphere_regions, write_key_slices, write_slices
+from .base import Case, SplitRun
+from .regions import SliceOptions, lesion_regions, sphere_regions, write_slices
 from .slices import SliceConverter, copy_geometry, read_scan, set_case_fields
 
 _PATIENT = re.compile(r'(ABD|MED)_LYMPH_\d+', re.ASCII)
@@ -31,9 +31,6 @@ def convert(
     *,
     masks: str | Path | None = None,
     markers: str | Path | None = None,
-    seed: int = 0,
-    val_share: float = 0.2,
-    test_share: float = 0.0,
     min_area: float = SliceOptions.min_area,
     **run_options: Any,
 ) -> dict[str, dict]:
@@ -47,11 +44,9 @@ def convert(
         masks: Defaults to ``<root>/MED_ABD_LYMPH_MASKS``.
         markers: Folder of the lists. Defaults to
             ``<root>/MED_ABD_LYMPH_ANNOTATIONS``.
-        seed: Of the split of the patients.
-        val_share: Of all patients, for validation.
-        test_share: Of all patients, for testing; 0 leaves ``test.json`` out.
         min_area: mm² below which a region is ignored.
-        **run_options: Of :class:`~mmlesion.converters.base.Run`: workers, strict, allow_skipped.
+        **run_options: Of :class:`~mmlesion.converters.base.SplitRun`: seed, val_share, test_share,
+            workers, strict, allow_skipped.
 
     Returns:
         dict[str, dict]: COCO content by file name.
@@ -64,9 +59,7 @@ def convert(
     )
     options = SliceOptions(min_area=min_area, every_slice=True)
     converter = SliceConverter('NIH-LN', slice_case)
-    return converter.convert(
-        cases, options, Run(out, **run_options), Split(seed, val_share, test_share)
-    )
+    return converter.convert(cases, options, SplitRun(out, **run_options))
 
 
 def find_cases(root: str | Path, masks: Path, markers: Path) -> list[Case]:
@@ -95,7 +88,7 @@ def find_cases(root: str | Path, masks: Path, markers: Path) -> list[Case]:
             f'{root} has no folder ABD_LYMPH_001, MED_LYMPH_001 and so on with DICOM slices: give '
             "that of the NBIA Data Retriever's download"
         )
-    return list(map(cases.__getitem__, sorted(cases)))
+    return [cases[name] for name in sorted(cases)]
 
 
 def find_slices(patient: Path) -> list[Path]:
@@ -135,11 +128,11 @@ def slice_case(case: Case, folder: Path, options: SliceOptions) -> list[dict]:
         points, sizes = case.sources[-2:]
         findings = read_markers(points, sizes, volume.grid)
         regions = sphere_regions(findings, volume.grid, options.min_area)
-        images = write_slices(volume, regions, folder, options)
     else:
         mask = read_mask(case.sources[-1], scan)
         nodes = volume.oriented(sitk.GetArrayFromImage(mask))
-        images = write_key_slices(volume, nodes, folder, options)
+        regions = lesion_regions(nodes, volume.spacing[:2], options.min_area)
+    images = write_slices(volume, regions, folder, options)
     region = _REGIONS[case.name.split('_')[0]]
     return set_case_fields(images, LESION_TYPES.index(region) + 1, patient_id=case.name)
 
@@ -154,7 +147,7 @@ def read_mask(path: Path, scan: sitk.Image) -> sitk.Image:
         scan.GetDirection()
     )
     labels = sitk.DICOMOrient(labels, orientation)
-    copy_geometry(labels, scan, f'{path} and its scan')
+    copy_geometry(scan, labels, f'{path} and its scan')
     return labels
 
 

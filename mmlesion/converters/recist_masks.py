@@ -22,10 +22,11 @@ from mmlesion.io.slices import read_hu
 from mmlesion.structures import decode_mask, usable_segmentation
 from mmlesion.utils import UserError
 from mmlesion.visualization.overlays import draw_mask
+from mmlesion.visualization.windows import display_window
 
 from .base import Run, print_skipped
 from .grabcut import recist_from_box
-from .mask_run import NO_RECIST, MaskOptions, MaskRun, MaskStore, first_window
+from .mask_run import NO_RECIST, MaskOptions, MaskRun, MaskStore
 
 # Of each kind of problem so many are printed.
 PRINTED = 20
@@ -69,8 +70,18 @@ def convert(
     """
     policy = Run(Path(out).parent, 'lesion', workers, consequence='get no mask', **run_options)
     options = MaskOptions(tuple(window), from_box, box_padding)
-    _check_paths(ann, out, images)
-    _check_numbers(workers, num, options)
+    if not Path(images).is_dir():
+        raise UserError(f'{images} is not a folder: give the one that file names start from')
+    if Path(out).is_dir():
+        raise UserError(f'--out {out} is a folder: give the name of a file')
+    if os.path.realpath(out) == os.path.realpath(ann):
+        raise UserError(f'--out {out} is the annotation file itself: give another name')
+    if num < 1:
+        raise UserError('--num must be at least 1')
+    if not options.box_padding >= 0:
+        raise UserError(f'--box-padding {options.box_padding:g} must not be negative')
+    if not window[0] < window[1]:
+        raise UserError('--window {:g} {:g} is not low < high'.format(*window))
     text, coco = read_annotations(ann, options.window)
     masks = MaskRun(coco, images, options, policy)
     # What an earlier run has stored counts only if both annotations and options are the same.
@@ -94,25 +105,6 @@ def convert(
     return coco
 
 
-def _check_paths(ann: str | Path, out: str | Path, images: str | Path) -> None:
-    if not Path(images).is_dir():
-        raise UserError(f'{images} is not a folder: give the one that file names start from')
-    if Path(out).is_dir():
-        raise UserError(f'--out {out} is a folder: give the name of a file')
-    if os.path.realpath(out) == os.path.realpath(ann):
-        raise UserError(f'--out {out} is the annotation file itself: give another name')
-
-
-def _check_numbers(workers: int, num: int, options: MaskOptions) -> None:
-    low, high = options.window
-    if workers < 1 or num < 1:
-        raise UserError('--workers and --num must be at least 1')
-    if not options.box_padding >= 0:
-        raise UserError(f'--box-padding {options.box_padding:g} must not be negative')
-    if not low < high:
-        raise UserError(f'--window {low:g} {high:g} is not low < high')
-
-
 def read_annotations(path: str | Path, window: Sequence[float]) -> tuple[bytes, dict]:
     """Read and check a COCO file.
 
@@ -132,7 +124,7 @@ def read_annotations(path: str | Path, window: Sequence[float]) -> tuple[bytes, 
     for image in coco['images']:
         if not isinstance(image.get('file_name'), str):
             raise UserError(f'{path}: image {image["id"]} has no "file_name"')
-        first_window(image, window)  # its check
+        display_window(image, window)  # its check
     return text, coco
 
 
@@ -198,18 +190,14 @@ def draw_pictures(
         slice_name = '_'.join(Path(image['file_name']).with_suffix('').parts)
         name = plain_name(f'{slice_name}_{ann["id"]}.png', 'an annotation')
         path = Path(folder) / name
-        if not cv2.imwrite(str(path), _draw(ann, image, root, options)):
+        x, y, w, h = ann['bbox']
+        box = [x, y, x + w, y + h]
+        picture = draw_mask(
+            read_hu(path_under(root, image['file_name'])),
+            decode_mask(ann['segmentation']),
+            ann.get('recist') or recist_from_box(box, options.box_padding),
+            box,
+            display_window(image, options.window).tolist(),
+        )
+        if not cv2.imwrite(str(path), picture):
             raise UserError(f'{path} cannot be written')
-
-
-def _draw(ann: dict, image: dict, root: str | Path, options: MaskOptions) -> np.ndarray:
-    """Return the picture of an annotation's mask: (H, W, 3) BGR."""
-    x, y, w, h = ann['bbox']
-    box = [x, y, x + w, y + h]
-    return draw_mask(
-        read_hu(path_under(root, image['file_name'])),
-        decode_mask(ann['segmentation']),
-        ann.get('recist') or recist_from_box(box, options.box_padding),
-        box,
-        first_window(image, options.window),
-    )

@@ -59,26 +59,21 @@ def mask_regions(
     numbers, _ = ndimage.label(mask, _NEIGHBORS)
     regions = []
     for number, box in enumerate(ndimage.find_objects(numbers), start=1):
-        regions.append(_annotate(numbers == number, box, spacing, min_area))
+        region = numbers == number
+        area = int(region.sum())
+        # The diameters are measured in the box alone, and moved to where it is in the image.
+        rows, columns = box
+        recist = measure_recist(region[box], spacing, (columns.start, rows.start))
+        annotation = make_annotation(
+            [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
+            area,
+            ignore=int(area * np.prod(spacing) < min_area),
+            recist=recist.points.ravel().round(3).tolist(),
+            diameters_mm=np.round(recist.diameters_mm, 3).tolist(),
+            segmentation=encode_mask(region),
+        )
+        regions.append(annotation)
     return regions
-
-
-def _annotate(
-    mask: np.ndarray, box: tuple[slice, slice], spacing: Sequence[float], min_area: float
-) -> Annotation:
-    """Annotate a region: its mask (H, W) and its box, Python slices of rows and columns."""
-    # The diameters are measured in the box alone, and moved to where it is in the image.
-    rows, columns = box
-    recist = measure_recist(mask[box], spacing, (columns.start, rows.start))
-    area = int(mask.sum())
-    return make_annotation(
-        [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
-        area,
-        ignore=int(area * np.prod(spacing) < min_area),
-        recist=recist.points.ravel().round(3).tolist(),
-        diameters_mm=np.round(recist.diameters_mm, 3).tolist(),
-        segmentation=encode_mask(mask),
-    )
 
 
 def number_lesions(mask: np.ndarray) -> np.ndarray:
@@ -199,38 +194,15 @@ def lesion_regions(
         the lesion's number as ``lesion_id``.
     """
     numbers = number_lesions(lesions) if lesions.dtype == bool else lesions
-    regions = {}
+    regions: dict[int, list[dict]] = {}
     for index in np.flatnonzero(numbers.any(axis=(1, 2))).tolist():
-        regions[index] = _section_regions(numbers[index], spacing, min_area)
+        section = numbers[index]
+        # One lesion may have several regions on a slice, and two lesions may touch there: each
+        # number is taken by itself.
+        for number in np.unique(section[section > 0]).tolist():
+            for region in mask_regions(section == number, spacing, min_area):
+                regions.setdefault(index, []).append({**region, 'lesion_id': number})
     return regions
-
-
-def _section_regions(numbers: np.ndarray, spacing: Sequence[float], min_area: float) -> list[dict]:
-    # One lesion may have several regions on a slice, and two lesions may touch there: each number
-    # is taken by itself.
-    regions = []
-    for number in np.unique(numbers[numbers > 0]).tolist():
-        for region in mask_regions(numbers == number, spacing, min_area):
-            regions.append({**region, 'lesion_id': number})
-    return regions
-
-
-def write_key_slices(
-    volume: CTVolume, lesions: np.ndarray, folder: Path, options: SliceOptions
-) -> list[dict]:
-    """Write slices of a volume whose lesions are segmented.
-
-    Args:
-        volume: The scan.
-        lesions: (z, y, x) as ``volume.array``; see :func:`lesion_regions`.
-        folder: See :func:`write_slices`.
-        options: Which slices, and which regions.
-
-    Returns:
-        list[dict]: See :func:`write_slices`.
-    """
-    regions = lesion_regions(lesions, volume.spacing[:2], options.min_area)
-    return write_slices(volume, regions, folder, options)
 
 
 def write_slices(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any, Callable
 
 import SimpleITK as sitk
-from terminaltables import AsciiTable
 
 from mmlesion.io.coco import as_coco
-from mmlesion.io.ct import read_ct
+from mmlesion.io.ct import read_ct, read_labels
 from mmlesion.io.itk import image_files
 from mmlesion.io.resume import convert_once
+from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError
 
-from .base import Case, Run, Split, print_left_out, print_skipped, skipped_of, warn_of_empty
-from .regions import SliceOptions
+from .base import Case, SplitRun
+from .regions import SliceOptions, lesion_regions, write_slices
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SliceConverter:
             ``category_id``.
         classes: Names of the categories, ids from 1.
         missing: What to do where a source is missing.
-        warn: Takes the list of :class:`Converted`, to print warnings.
+        warn: Takes the images by case, to print warnings.
     """
 
     name: str
@@ -47,8 +47,7 @@ class SliceConverter:
         self,
         cases: Sequence[Case],
         options: SliceOptions,
-        run: Run,
-        split: Split,
+        run: SplitRun,
         left_out: Mapping[str, int] | None = None,
     ) -> dict[str, dict]:
         """Convert all cases, and write a COCO file of each split, all or none.
@@ -58,8 +57,7 @@ class SliceConverter:
         Args:
             cases: The cases.
             options: Which slices and regions.
-            run: How.
-            split: Which split cases go to that have no official one.
+            run: How, and which split cases go to that have no official one.
             left_out: Why, and how many cases were not listed.
 
         Returns:
@@ -69,27 +67,31 @@ class SliceConverter:
             UserError: If no case can be used; with ``run.strict``, at the first that cannot be
                 used; if more are skipped than allowed, after the rest has been written.
         """
-        names = split.names(cases)
+        splits = run.split(cases)
         slice_once = partial(_slice_once, converter=self, out=Path(run.out), options=options)
-        done = run.convert(slice_once, cases, self.name)
-        skipped = skipped_of(done)
-        images = {one.name: one.result or [] for one in done}
+        images, skipped = run.convert(slice_once, cases, self.name)
         files = {}
-        for part, members in names.items():
-            of_split = chain.from_iterable(map(images.__getitem__, members))
-            info = {'description': f'{self.name}, {part} split', 'seed': split.seed}
-            files[split_file(part)] = as_coco(list(of_split), self.classes, info)
-        # Written before anything is printed: an error of the report costs no result.
-        run.write(files, skipped)
-        left_out = Counter({**(left_out or {}), 'unusable': len(skipped)})
-        left_out['without a lesion'] = len(done) - len(skipped) - sum(map(bool, images.values()))
-        print_skipped(skipped)
-        _print_splits(files)
-        print_left_out(+left_out, 'case')
-        warn_of_empty(files)
+        rows: list[list] = [
+            ['split', 'patients', 'images', 'with lesions', 'lesion regions', 'ignored regions']
+        ]
+        for part, members in splits.items():
+            of_split = list(chain.from_iterable(images.get(name, ()) for name in members))
+            info = {'description': f'{self.name}, {part} split', 'seed': run.seed}
+            coco = files[split_file(part)] = as_coco(of_split, self.classes, info)
+            patients = {image['patient_id'] for image in of_split}
+            targets = [ann['image_id'] for ann in coco['annotations'] if not ann['ignore']]
+            ignored = len(coco['annotations']) - len(targets)
+            counts = [len(patients), len(of_split), len(set(targets)), len(targets), ignored]
+            rows.append([Path(split_file(part)).stem, *counts])
         if self.warn is not None:
-            self.warn(done)
-        run.check(len(skipped), len(cases))
+            self.warn(images)
+        empty = sum(not found for found in images.values())
+        left_out = {
+            **(left_out or {}),
+            'unusable': len(skipped),
+            'without a lesion': empty,
+        }
+        run.finish(files, skipped, rows, left_out, len(cases))
         return files
 
 
@@ -132,18 +134,6 @@ def _are_whole(images: Any, folder: Path) -> bool:
     return True
 
 
-def _print_splits(files: Mapping[str, dict]) -> None:
-    rows: list[list] = [
-        ['split', 'patients', 'images', 'with lesions', 'lesion regions', 'ignored regions']
-    ]
-    for name, coco in files.items():
-        targets = [ann['image_id'] for ann in coco['annotations'] if not ann['ignore']]
-        patients = len({image['patient_id'] for image in coco['images']})
-        row = [Path(name).stem, patients, len(coco['images']), len(set(targets)), len(targets)]
-        rows.append(row + [len(coco['annotations']) - len(targets)])
-    print(AsciiTable(rows).table)
-
-
 def set_case_fields(
     images: list[dict], lesion_type: int | None, category_id: int = 1, **ids: Any
 ) -> list[dict]:
@@ -165,6 +155,40 @@ def set_case_fields(
             annotation.setdefault('category_id', category_id)
             annotation['lesion_type'] = lesion_type
     return images
+
+
+def slice_tumors(
+    case: Case,
+    folder: Path,
+    options: SliceOptions,
+    *,
+    fit: Callable[[sitk.Image, sitk.Image, str], None],
+    tumor: int,
+    lesion_type: int,
+) -> list[dict]:
+    """Write the slices of a case with tumors in an organ to ``folder``, and describe them.
+
+    Args:
+        case: Its sources are scan and segmentation; its name ends in the patient's number.
+        folder: Of the slices.
+        options: Which slices and regions.
+        fit: :func:`~mmlesion.io.ct.check_same_grid` or :func:`copy_geometry`.
+        tumor: The highest label. The organ's are no lesions.
+        lesion_type: DeepLesion's coarse type.
+
+    Raises:
+        UserError: If a volume cannot be read, or the two do not belong together.
+    """
+    path, segmentation = case.sources
+    scan, labels = read_scan(path), read_labels(segmentation)
+    # before both are flipped to the training orientation, which depends on their headers
+    fit(scan, labels, f'{path} and {segmentation.name}')
+    check_labels(labels, tumor, segmentation)
+    volume, tumors = CTVolume(scan), CTVolume(labels).array == tumor
+    regions = lesion_regions(tumors, volume.spacing[:2], options.min_area)
+    images = write_slices(volume, regions, folder, options)
+    number = int(re.findall(r'\d+', case.name, re.ASCII)[-1])
+    return set_case_fields(images, lesion_type, patient_id=number)
 
 
 def read_scan(path: Path) -> sitk.Image:
@@ -193,12 +217,12 @@ def check_labels(labels: sitk.Image, highest: int, path: Path) -> None:
         raise UserError(f'{path} has the label {found}, but its labels are 0 to {highest}')
 
 
-def copy_geometry(labels: sitk.Image, scan: sitk.Image, names: str) -> None:
+def copy_geometry(scan: sitk.Image, labels: sitk.Image, names: str) -> None:
     """Overwrite the segmentation's geometry with the scan's, voxel by voxel.
 
     Args:
-        labels: The segmentation; it is changed.
         scan: The scan.
+        labels: The segmentation; it is changed.
         names: What to call them in the error message.
 
     Raises:

@@ -20,7 +20,7 @@ from mmlesion.io.true_masks import read_masks, sub_volume_boxes
 from mmlesion.structures import Lesions, SliceSeries, SubVolume
 from mmlesion.utils import UserError
 
-from .base import Run, by_name
+from .base import Run
 
 
 def convert(
@@ -60,7 +60,7 @@ def convert(
     coco_ground_truth(coco, annotations)
     if not coco.get('categories'):
         raise UserError(f'{annotations} has no "categories": convert DeepLesion again')
-    volumes = by_name(list_series(coco, images))
+    volumes = {series.name: series for series in list_series(coco, images)}
     listed = read_manual(gt, split) if gt else read_runs(volumes, truth)
     boxes = drop_incomplete(listed, volumes, run)
     if not boxes:

@@ -66,7 +66,56 @@ class Line(NamedTuple):
         Raises:
             RowError: If a cell is missing or not what its column holds.
         """
-        return _parse(self)
+        try:
+            cells = next(csv.reader([self.text], strict=True))
+        except csv.Error as error:
+            raise self.error(str(error)) from None
+        if len(cells) != len(DL_INFO_HEADER):
+            raise self.error(f'{len(cells)} cells instead of {len(DL_INFO_HEADER)}')
+        match = _FILE_NAME.fullmatch(cells[0])
+        if match is None:
+            raise self.error(f'File_name {cells[0]!r} is not like 000001_01_01_109.png')
+        # all but name, gender and age are numbers
+        texts = cells[1:15] + cells[17:]
+        try:
+            numbers = _DECODER.decode('[[' + '],['.join(texts) + ']]')
+        except (msgspec.DecodeError, UnicodeEncodeError):
+            raise _wrong_cell(self, texts) from None
+        (patient,), (study,), (series_id,), (key_slice,), recist, box, *others = numbers
+        diameters, location, (lesion_type,), (noisy,), slices, spacing, *others = others
+        size, window, (code,) = others
+        if code not in SPLIT_NAMES:
+            raise self.error(f'Train_Val_Test is {code}, not 1, 2 or 3', 'unknown split')
+        row = Row(
+            line=self,
+            series=match[1],
+            key_slice=key_slice,
+            patient=patient,
+            study=study,
+            series_id=series_id,
+            # The file counts pixels from 1, as MATLAB does; it has at most three decimals.
+            recist=[round(number - 1, 6) for number in recist],
+            box=[round(number - 1, 6) for number in box],
+            diameters=list(diameters),
+            location=list(location),
+            lesion_type=lesion_type,
+            noisy=noisy,
+            slice_range=list(slices),
+            spacing=list(spacing),
+            size=list(size),
+            window=list(window),
+            split=SPLIT_NAMES[code],
+        )
+        name = f'{patient:06d}_{study:02d}_{series_id:02d}'
+        if (name, key_slice) != (row.series, int(match[2])):
+            raise self.error(
+                f'File_name {cells[0]} does not fit patient, study, series and key slice '
+                f'{name}_{key_slice:03d}'
+            )
+        for complaint, is_broken in _RULES.items():
+            if is_broken(row):
+                raise self.error(complaint.format(row=row))
+        return row
 
 
 class Row(NamedTuple):
@@ -185,58 +234,6 @@ _ALL: Any = tuple.__class_getitem__(tuple(_NUMBERS.values()))
 _DECODER = msgspec.json.Decoder(_ALL, strict=False)
 
 
-def _parse(line: Line) -> Row:
-    try:
-        cells = next(csv.reader([line.text], strict=True))
-    except csv.Error as error:
-        raise line.error(str(error)) from None
-    if len(cells) != len(DL_INFO_HEADER):
-        raise line.error(f'{len(cells)} cells instead of {len(DL_INFO_HEADER)}')
-    match = _FILE_NAME.fullmatch(cells[0])
-    if match is None:
-        raise line.error(f'File_name {cells[0]!r} is not like 000001_01_01_109.png')
-    # all but name, gender and age are numbers
-    texts = cells[1:15] + cells[17:]
-    try:
-        numbers = _DECODER.decode('[[' + '],['.join(texts) + ']]')
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        raise _wrong_cell(line, texts) from None
-    (patient,), (study,), (series_id,), (key_slice,), recist, box, *others = numbers
-    diameters, location, (lesion_type,), (noisy,), slices, spacing, size, window, (code,) = others
-    if code not in SPLIT_NAMES:
-        raise line.error(f'Train_Val_Test is {code}, not 1, 2 or 3', 'unknown split')
-    row = Row(
-        line=line,
-        series=match[1],
-        key_slice=key_slice,
-        patient=patient,
-        study=study,
-        series_id=series_id,
-        # The file counts pixels from 1, as MATLAB does; it has at most three decimals.
-        recist=[round(number - 1, 6) for number in recist],
-        box=[round(number - 1, 6) for number in box],
-        diameters=list(diameters),
-        location=list(location),
-        lesion_type=lesion_type,
-        noisy=noisy,
-        slice_range=list(slices),
-        spacing=list(spacing),
-        size=list(size),
-        window=list(window),
-        split=SPLIT_NAMES[code],
-    )
-    name = f'{patient:06d}_{study:02d}_{series_id:02d}'
-    if (name, key_slice) != (row.series, int(match[2])):
-        raise line.error(
-            f'File_name {cells[0]} does not fit patient, study, series and key slice '
-            f'{name}_{key_slice:03d}'
-        )
-    for complaint, is_broken in _RULES.items():
-        if is_broken(row):
-            raise line.error(complaint.format(row=row))
-    return row
-
-
 def _wrong_cell(line: Line, texts: Sequence[str]) -> RowError:
     """Return the error of the first cell that has not the numbers of its column."""
     for (column, kind), text in zip(_NUMBERS.items(), texts):
@@ -253,23 +250,15 @@ def _wrong_cell(line: Line, texts: Sequence[str]) -> RowError:
     return line.error('its cells are not closed')
 
 
-def _misses_key_slice(row: Row) -> bool:
-    first, last = row.slice_range
-    return not 1 <= first <= row.key_slice <= last
-
-
-def _is_inside_out(row: Row) -> bool:
-    x1, y1, x2, y2 = row.box
-    return not (x1 < x2 and y1 < y2)
-
-
 # px, and the last slice whose number file names have
 LARGEST_SIDE, LAST_SLICE = 10_000, 9999
 
 # what is wrong with a row, and whether it is; the first counts
 _RULES: dict[str, Callable[[Row], bool]] = {
     'Slice_range {row.slice_range[0]}, {row.slice_range[1]} does not hold the key slice '
-    '{row.key_slice}': _misses_key_slice,
+    '{row.key_slice}': lambda row: (
+        not 1 <= row.slice_range[0] <= row.key_slice <= row.slice_range[1]
+    ),
     'Spacing_mm_px_ is not 0.01 to 100 mm': lambda row: (
         not SPACING_LIMITS[0] <= min(row.spacing) <= max(row.spacing) <= SPACING_LIMITS[1]
     ),
@@ -278,7 +267,9 @@ _RULES: dict[str, Callable[[Row], bool]] = {
     ),
     f'Slice_range goes beyond {LAST_SLICE}': lambda row: row.slice_range[1] > LAST_SLICE,
     'Lesion_diameters_Pixel_ is negative': lambda row: min(row.diameters) < 0,
-    'Bounding_boxes is not x1 < x2 and y1 < y2': _is_inside_out,
+    'Bounding_boxes is not x1 < x2 and y1 < y2': lambda row: (
+        not (row.box[0] < row.box[2] and row.box[1] < row.box[3])
+    ),
     'DICOM_windows is not low < high': lambda row: row.window[0] >= row.window[1],
     'Coarse_lesion_type is {row.lesion_type}, not -1 or 1 to 8': lambda row: (
         row.lesion_type not in (-1, *range(1, len(LESION_TYPES) + 1))

@@ -6,10 +6,11 @@ from pycocotools import mask as mask_utils
 
 from mmlesion.converters.regions import (
     SliceOptions,
+    lesion_regions,
     mask_regions,
     number_lesions,
     sphere_regions,
-    write_key_slices,
+    write_slices,
 )
 from mmlesion.io.slices import slice_file_name
 from mmlesion.structures import Grid
@@ -55,6 +56,11 @@ def volume():
     image.SetSpacing((0.5, 0.5, 2.0))
     image.SetDirection((1, 0, 0, 0, 1, 0, 0, 0, -1))
     return CTVolume(image)
+
+
+def write_key_slices(volume, lesions, folder, options):
+    regions = lesion_regions(lesions, volume.spacing[:2], options.min_area)
+    return write_slices(volume, regions, folder, options)
 
 
 def test_slices_with_lesions_and_those_around(volume, tmp_path):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mmlesion.converters.base import Case, Run, Split
+from mmlesion.converters.base import Case, SplitRun
 from mmlesion.converters.regions import SliceOptions
 from mmlesion.converters.slices import SliceConverter
 
@@ -24,7 +24,7 @@ def convert(tmp_path):
 
     def run():
         converter = SliceConverter('Scans', slice_case)
-        converter.convert([Case('a', (source,))], SliceOptions(), Run(out), Split(val_share=0))
+        converter.convert([Case('a', (source,))], SliceOptions(), SplitRun(out, val_share=0))
         return json.loads((out / 'train.json').read_text()), len(sliced)
 
     return run

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from phantom.patient import PatientOptions, draw_patient
-from phantom.studies import move_image, study_image, study_lesions
+from phantom.studies import move_image, study_image
 
 from mmlesion.followup.registration import register_rigid
 from mmlesion.utils import UserError
@@ -31,7 +31,7 @@ def studies(pose):
     earlier, later = patient.studies
     image = move_image(study_image(patient, later, OPTIONS), pose)
     earlier_image = study_image(patient, earlier, OPTIONS)
-    return (earlier_image, study_lesions(earlier)), (image, study_lesions(later))
+    return (earlier_image, earlier.lesions), (image, later.lesions)
 
 
 def test_registration_finds_the_pose(studies, pose):

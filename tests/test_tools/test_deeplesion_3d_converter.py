@@ -60,26 +60,31 @@ def test_sphere():
     np.testing.assert_allclose(moved, expected)
 
 
+def merge(spheres):
+    return deeplesion_3d.merge_lesions(spheres, [-1] * len(spheres))[0]
+
+
 def test_annotations_of_one_lesion_are_merged():
     one = [[0, 0, 0, 10.0], [2, 0, 4, 6.0], [0, 30, 0, 8.0]]
-    merged = deeplesion_3d.merge_spheres(np.array(one, float))
+    merged = merge(np.array(one, float))
     np.testing.assert_allclose(merged, [[1, 0, 2, 10], [0, 30, 0, 8]])
     # a small one that a large one's center is not in, but that lies in the large one
     nested = np.array([[0, 0, 0, 20.0], [8, 0, 4, 4.0]])
-    np.testing.assert_allclose(deeplesion_3d.merge_spheres(nested), [[4, 0, 2, 20]])
+    np.testing.assert_allclose(merge(nested), [[4, 0, 2, 20]])
     # of one slice they are two lesions
     nested[:, 2] = 0
-    np.testing.assert_allclose(deeplesion_3d.merge_spheres(nested), nested)
+    np.testing.assert_allclose(merge(nested), nested)
     apart = np.array([[0, 0, 0, 10.0], [5.5, 0, 0, 10.0]])
-    np.testing.assert_allclose(deeplesion_3d.merge_spheres(apart), apart)
-    assert deeplesion_3d.merge_spheres(np.empty((0, 4))).shape == (0, 4)
+    np.testing.assert_allclose(merge(apart), apart)
+    assert merge(np.empty((0, 4))).shape == (0, 4)
 
 
 def test_types_of_merged_lesions():
     near = np.array([[0, 0, 0, 10.0], [2, 0, 1, 6.0], [0, 60, 0, 8.0], [0, 62, 1, 8.0]])
-    assert deeplesion_3d.merge_types(near, [5, -1, 4, 4]) == [5, 4]
-    assert deeplesion_3d.merge_types(near, [5, 4, -1, -1]) == [-1, -1]  # they disagree; unknown
-    assert deeplesion_3d.merge_types(np.empty((0, 4)), []) == []
+    assert deeplesion_3d.merge_lesions(near, [5, -1, 4, 4])[1] == [5, 4]
+    # they disagree; unknown
+    assert deeplesion_3d.merge_lesions(near, [5, 4, -1, -1])[1] == [-1, -1]
+    assert deeplesion_3d.merge_lesions(np.empty((0, 4)), [])[1] == []
 
 
 def test_types_are_kept(convert, phantom):

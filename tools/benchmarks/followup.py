@@ -31,7 +31,7 @@ sys.path.append(str(Path(__file__).parents[1] / 'dataset_converters'))
 
 from phantom.lesions import Lesion
 from phantom.patient import PatientOptions, Study, draw_patient
-from phantom.studies import move_image, study_image, study_lesions
+from phantom.studies import move_image, study_image
 
 TURN, SHIFT_MM = 0.05, 40.0  # standard deviations of the pose: radians and mm
 
@@ -75,7 +75,7 @@ def move_points(transform: sitk.Transform, points: np.ndarray) -> np.ndarray:
 
 def lesions_of(study: Study, pose: sitk.Transform) -> tuple[np.ndarray, StudyLesions]:
     """Return the lesions' numbers, the same in all studies of a patient, and the lesions."""
-    lesions = study_lesions(study)
+    lesions = study.lesions
     centers = [pose.TransformPoint(np.array(lesion.center, float).tolist()) for lesion in lesions]
     diameters = np.array([lesion.profile.extent.max() for lesion in lesions])
     numbers = np.array([lesion.number for lesion in lesions])
@@ -108,7 +108,7 @@ def as_detected(lesion: Lesion, image: sitk.Image) -> DetectedLesion:
 
 def embeddings(embed: Callable, study: Study, image: sitk.Image) -> np.ndarray:
     """Return the embedding of each lesion of a study, from the image before it is moved."""
-    lesions = [as_detected(lesion, image) for lesion in study_lesions(study)]
+    lesions = [as_detected(lesion, image) for lesion in study.lesions]
     return embed(CTVolume(image), lesions)
 
 

@@ -11,11 +11,12 @@ from harness.timing import time_call
 from tqdm import tqdm
 
 from mmlesion.converters.grabcut import recist_mask
-from mmlesion.converters.mask_run import MaskOptions, MaskRun, first_window
+from mmlesion.converters.mask_run import MaskOptions, MaskRun
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json
 from mmlesion.io.slices import read_hu
 from mmlesion.utils import UserError, cli
+from mmlesion.visualization.windows import display_window
 
 DEEPLESION = 32735  # lesions
 
@@ -60,7 +61,7 @@ def crop_against_slice(coco: dict, images: str, options: MaskOptions, num: int) 
     seconds, overlaps = [], []
     for place in tqdm(picked, desc='whole slices', unit='lesion'):
         (path, image), (_, recist, box) = lesions[place]
-        window = first_window(image, options.window)
+        window = display_window(image, options.window).tolist()
         # read once: both ways are timed without it
         segment = partial(recist_mask, read_hu(path), recist, box, window)
         crop, crop_took = time_call(segment, options.margin)

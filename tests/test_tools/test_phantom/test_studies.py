@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from phantom.patient import PatientOptions, draw_patient
-from phantom.studies import move_image, study_image, study_lesions
+from phantom.studies import move_image, study_image
 
 OPTIONS = PatientOptions(size=96, slice_intervals=(5.0,), studies=(0.0, 1.0), unannotated=0.0)
 
@@ -18,7 +18,7 @@ def test_lesions_are_where_the_image_has_them(patient):
     image = study_image(patient, study, OPTIONS)
     assert image.GetSize() == (96, 96, study.num_slices)
     assert image.GetSpacing() == (study.spacing, study.spacing, 5.0)
-    lesions = study_lesions(study)
+    lesions = study.lesions
     assert len(lesions) == sum(len(site.lesions) for site in study.sites) > 0
     for lesion in lesions:
         index = image.TransformPhysicalPointToIndex(np.array(lesion.center, float).tolist())
@@ -28,7 +28,7 @@ def test_lesions_are_where_the_image_has_them(patient):
 
 
 def test_numbers_tell_a_lesion_in_both_studies(patient):
-    first, second = map(study_lesions, patient.studies)
+    first, second = (study.lesions for study in patient.studies)
     both = {one.number for one in first} & {one.number for one in second}
     places = [{one.number: one.center for one in lesions} for lesions in (first, second)]
     assert both

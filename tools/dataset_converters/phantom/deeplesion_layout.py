@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,34 +14,15 @@ from mmlesion.io.json_files import write_json
 from mmlesion.io.slices import merge_ranges, slice_file_name, write_slice
 from mmlesion.io.true_masks import TrueMasks, write_masks
 from mmlesion.structures import SliceRun
-from mmlesion.utils import run_parallel
+from mmlesion.utils import check_range, run_parallel
 
 from .anatomy import Trunk
-from .layout import check_counts, check_options, check_rules, new_data_folder
+from .layout import check_counts, new_data_folder
 from .lesions import Lesion, Profile, Vessel, recist
 from .patient import Patient, PatientOptions, Site, Study, draw_patient, render
 
 _SERIES = 1
 _NOISY_SHIFT = (20, 40)  # px by which the box of a noisy row misses its lesion
-
-
-class _Task(NamedTuple):
-    """A patient to draw.
-
-    ``number`` counts all patients from 1, ``place`` those of the split (1, 2 or 3) from 0.
-    """
-
-    number: int
-    split: int
-    place: int
-
-
-@dataclass
-class _Written:
-    """Entries of a patient in ``DL_info.csv`` and the truth."""
-
-    rows: list[dict] = field(default_factory=list)
-    truth: dict[str, dict] = field(default_factory=dict)
 
 
 def make_deeplesion_phantom(
@@ -80,15 +59,10 @@ def make_deeplesion_phantom(
         UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
     """
     options = options or PatientOptions()
-    check_counts('patients', patients, 'training, validation and test')
-    check_rules(
-        {
-            f'the context is {context_mm} mm: give at least 0': 0 <= context_mm < np.inf,
-            f'the share of noisy rows is {noisy}: give 0 to 1': 0 <= noisy <= 1,
-        }
-    )
-    check_options(options)
-    with new_data_folder(out, overwrite) as root:
+    check_counts('patients', patients, ('training', 'validation', 'test'))
+    check_range('the context in mm', context_mm, 0)
+    check_range('the share of noisy rows', noisy, 0, 1)
+    with new_data_folder(out, overwrite, options) as root:
         (root / 'truth').mkdir()
         (root / 'Images_png').mkdir()
         write = partial(
@@ -99,76 +73,61 @@ def make_deeplesion_phantom(
             noisy=noisy,
             options=options,
         )
-        written = run_parallel(write, _list_tasks(patients), workers, 'patients', 'patient')
+        # of all patients from 1, split (1, 2 or 3), place in it from 0
+        places = [(split, i) for split, n in enumerate(patients, start=1) for i in range(n)]
+        tasks = [(number, *place) for number, place in enumerate(places, start=1)]
         rows: list[dict] = []
         truth: dict[str, dict] = {}
-        for part in written:
-            rows += part.rows
-            truth |= part.truth
+        for own_rows, own_truth in run_parallel(write, tasks, workers, 'patients', 'patient'):
+            rows += own_rows
+            truth |= own_truth
         _write_csv(root / 'DL_info.csv', rows)
         write_json(truth, root / 'truth' / 'lesions.json', indent=1)
 
 
-def _list_tasks(patients: Sequence[int]) -> list[_Task]:
-    """Return the patients of the training, validation and test split."""
-    tasks: list[_Task] = []
-    for split, count in enumerate(patients, start=1):
-        before = len(tasks)
-        tasks += [_Task(before + index + 1, split, index) for index in range(count)]
-    return tasks
-
-
 def _write_patient(
-    task: _Task, root: Path, seed: int, context_mm: float, noisy: float, options: PatientOptions
-) -> _Written:
+    task: tuple[int, int, int],
+    root: Path,
+    seed: int,
+    context_mm: float,
+    noisy: float,
+    options: PatientOptions,
+) -> tuple[list[dict], dict[str, dict]]:
+    """Write a patient's slices; return the entries in ``DL_info.csv`` and the truth by series."""
     number, split, index = task
     # by split and place in it: more patients of one split leave those of the others as they are
     source = np.random.SeedSequence(seed, spawn_key=(split, index))
     row_seed, patient_seed = source.spawn(2)
     rng = np.random.default_rng(row_seed)
     patient = draw_patient(patient_seed, options)
-    written = _Written()
+    listed: list[dict] = []
+    truth: dict[str, dict] = {}
     for study_index, study in enumerate(patient.studies, start=1):
         name = f'{number:06d}_{study_index:02d}_{_SERIES:02d}'
-        ranges = [_slice_range(study, site, context_mm) for site in study.sites]
+        reach = int(context_mm // study.interval)
+        keys = [study.slice_of(site.z) + 1 for site in study.sites]
+        ranges = [SliceRun(max(k - reach, 1), min(k + reach, study.num_slices)) for k in keys]
         _write_slices(root, name, patient, study, ranges, options)
         common = {'Patient_index': number, 'Study_index': study_index, 'Train_Val_Test': split}
-        common |= _study_columns(patient, study, study_index, options)
-        for site, slices in zip(study.sites, ranges):
-            common |= _slice_columns(name, study, site, slices)
+        common |= {
+            'Series_ID': _SERIES,
+            'Spacing_mm_px_': _numbers([study.spacing, study.spacing, study.interval]),
+            'Image_size': _numbers([options.size, options.size]),
+            'Patient_gender': patient.gender,
+            'Patient_age': patient.age + study_index - 1,
+        }
+        for site, key, slices in zip(study.sites, keys, ranges):
+            common |= {
+                'File_name': f'{name}_{key:03d}.png',
+                'Key_slice_index': key,
+                'Slice_range': _numbers(slices),
+            }
             rows = list(_site_rows(rng, study, site, patient.trunk, options, noisy))
             # Noisy rows count in the other splits: there no wrong box is to be found.
             kept = [row for row in rows if split == 1 or not row['Possibly_noisy']]
-            written.rows += [common | row for row in kept]
-        written.truth[name] = _truth(study, options)
-    return written
-
-
-def _study_columns(
-    patient: Patient, study: Study, study_index: int, options: PatientOptions
-) -> dict:
-    return {
-        'Series_ID': _SERIES,
-        'Spacing_mm_px_': _numbers([study.spacing, study.spacing, study.interval]),
-        'Image_size': _numbers([options.size, options.size]),
-        'Patient_gender': patient.gender,
-        'Patient_age': patient.age + study_index - 1,
-    }
-
-
-def _slice_columns(name: str, study: Study, site: Site, slices: SliceRun) -> dict:
-    key = study.slice_of(site.z) + 1
-    return {
-        'File_name': f'{name}_{key:03d}.png',
-        'Key_slice_index': key,
-        'Slice_range': _numbers(slices),
-    }
-
-
-def _slice_range(study: Study, site: Site, context_mm: float) -> SliceRun:
-    """Return the first and last slice, from 1, within ``context_mm`` of the key slice."""
-    key, reach = study.slice_of(site.z) + 1, int(context_mm // study.interval)
-    return SliceRun(max(key - reach, 1), min(key + reach, study.num_slices))
+            listed += [common | row for row in kept]
+        truth[name] = _truth(study, options)
+    return listed, truth
 
 
 def _write_slices(
@@ -219,7 +178,8 @@ def _lesion_row(
 ) -> dict:
     center, profile = _in_pixels(study, lesion)
     # DeepLesion counts pixels from 1.
-    coordinates = _rounded(recist(profile, center + shift) + 1)
+    texts = [f'{value:.6g}' for value in recist(profile, center + shift) + 1]
+    coordinates = np.array(texts, float)  # of six significant digits, as in DeepLesion's file
     points = coordinates.reshape(4, 2)
     low, high = points.min(axis=0), points.max(axis=0)
     box = np.concatenate([low - BOX_PADDING, high + BOX_PADDING])
@@ -285,11 +245,6 @@ def _write_csv(path: Path, rows: Sequence[dict]) -> None:
         for row in rows:
             hidden = {'Coarse_lesion_type': -1} if row['Train_Val_Test'] == 1 else {}
             writer.writerow(row | hidden)
-
-
-def _rounded(values: Iterable[float]) -> np.ndarray:
-    """Round to six significant digits, as in DeepLesion's file."""
-    return np.array([f'{value:.6g}' for value in values], dtype=float)
 
 
 def _numbers(values: Iterable[float]) -> str:

@@ -1,27 +1,39 @@
-"""Output folder and option checks that the layouts share."""
+"""What the layouts share: output folder, checks of options, scans around an organ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
 
 from mmlesion.io.atomic import atomic_folder
-from mmlesion.utils import UserError, run_parallel
+from mmlesion.utils import UserError, check_range, run_parallel
 
-from .patient import PatientOptions
+from .patient import PatientOptions, Study, draw_patient, organ_mask, render, slices_around
 
 MOST_PATIENTS = 1_000_000
+MARGIN = 10.0  # mm of a scan above and below its organs
 
 
 @contextmanager
-def new_data_folder(out: Path | str, overwrite: bool) -> Iterator[Path]:
+def new_data_folder(out: Path | str, overwrite: bool, options: PatientOptions) -> Iterator[Path]:
     """Yield a temporary folder that becomes ``out`` if the block succeeds, and vanishes if not.
 
     Raises:
-        UserError: If ``out`` is a file, or is not empty and ``overwrite`` is not set.
+        UserError: If ``out`` is a file, or is not empty and ``overwrite`` is not set, or an option
+            makes no sense.
     """
+    check_range('the share of unannotated lesions', options.unannotated, 0, 1)
+    check_range('the image size in px', options.size, 128, 1024)
+    check_range('the lesion scale', options.lesion_scale, 0.01, 10)
+    for interval in options.slice_intervals:
+        check_range('one of the slice intervals in mm', interval, 0.5, 100)
     out = Path(out)
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(f'{out} is not a folder: give another one')
@@ -31,73 +43,137 @@ def new_data_folder(out: Path | str, overwrite: bool) -> Iterator[Path]:
         yield root
 
 
-def write_cases(
-    write_case: Callable[..., None],
-    out: Path | str,
-    cases: Sequence[int],
-    seed: int,
-    workers: int,
-    overwrite: bool,
-    options: PatientOptions,
-) -> None:
-    """Write cases of one patient each, those with a segmentation first.
-
-    Args:
-        write_case: Takes a case's number, and by keyword ``root``, ``seed``,
-            ``segmented`` (how many cases have a segmentation) and ``options``.
-        out: Folder to make; it appears when all is written.
-        cases: Cases with a segmentation and without.
-        seed: Of everything.
-        workers: Processes.
-        overwrite: Whether to replace an existing folder that is not empty.
-        options: Of each patient.
-
-    Raises:
-        UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
-    """
-    check_counts('cases', cases, 'with a segmentation and without')
-    check_options(options)
-    with new_data_folder(out, overwrite) as root:
-        write = partial(write_case, root=root, seed=seed, segmented=cases[0], options=options)
-        run_parallel(write, range(sum(cases)), workers, 'cases', 'case')
-
-
-def check_options(options: PatientOptions) -> None:
-    """Check a :class:`PatientOptions`.
-
-    Raises:
-        UserError: If a number makes no sense.
-    """
-    check_rules(
-        {
-            f'the share of unannotated lesions is {options.unannotated}: give 0 to 1': (
-                0 <= options.unannotated <= 1
-            ),
-            f'the image size is {options.size} px: give 128 to 1024': 128 <= options.size <= 1024,
-            f'the lesion scale is {options.lesion_scale}: give 0.01 to 10': (
-                0.01 <= options.lesion_scale <= 10
-            ),
-            f'the slice intervals are {options.slice_intervals} mm: give 0.5 to 100': all(
-                0.5 <= interval <= 100 for interval in options.slice_intervals
-            ),
-        }
-    )
-
-
-def check_counts(name: str, counts: Sequence[int], meaning: str) -> None:
-    """Check numbers of patients, one for each part of a comma-separated ``meaning``.
+def check_counts(name: str, counts: Sequence[int], meaning: Sequence[str]) -> None:
+    """Check numbers of patients, one for each part of ``meaning``.
 
     Raises:
         UserError: If there are more or fewer, or one is negative or over :data:`MOST_PATIENTS`.
     """
-    number = meaning.count(' and ') + meaning.count(', ') + 1
-    good = len(counts) == number and all(0 <= count <= MOST_PATIENTS for count in counts)
-    complaint = f'{name} is {counts}: give {number} counts of 0 to {MOST_PATIENTS}, {meaning}'
-    check_rules({complaint: good})
+    good = len(counts) == len(meaning) and all(0 <= count <= MOST_PATIENTS for count in counts)
+    if not good:
+        raise UserError(
+            f'{name} is {counts}: give {len(meaning)} counts of 0 to {MOST_PATIENTS}, '
+            f'{" and ".join(meaning)}'
+        )
 
 
-def check_rules(rules: Mapping[str, bool]) -> None:
-    """Raise a :class:`UserError` with the first of the complaints whose rule does not hold."""
-    for complaint, holds in rules.items():
-        if not holds:
-            raise UserError(complaint)
+class OrganScan(NamedTuple):
+    """A case to write.
+
+    Args:
+        number: The case's, from 0.
+        segmented: How many cases have a segmentation.
+        volume: (z, y, x) HU.
+        labels: (z, y, x), 0 for the background.
+        study: Of these slices.
+        first: Number of the uppermost slice, 0-based.
+        last: Number of the lowest.
+    """
+
+    number: int
+    segmented: int
+    volume: np.ndarray
+    labels: np.ndarray
+    study: Study
+    first: int
+    last: int
+
+
+class OrganLayout(NamedTuple):
+    """A benchmark of tumors of one organ, a scan a patient.
+
+    Args:
+        lesion_type: DeepLesion's.
+        organs: That are labeled; scans are around the first one.
+        labels: Of the organs and of tumors.
+        patients: Fields of :class:`PatientOptions`.
+        write: Takes the folder and the scan.
+    """
+
+    lesion_type: int
+    organs: tuple[str, ...]
+    labels: tuple[int, int]
+    patients: dict
+    write: Callable[[Path, OrganScan], None]
+
+
+def make_organ_phantom(
+    layout: OrganLayout,
+    out: Path | str,
+    cases: Sequence[int] = (20, 2),
+    seed: int = 0,
+    workers: int = 1,
+    overwrite: bool = False,
+    options: PatientOptions | None = None,
+) -> None:
+    """Write a synthetic dataset of scans around an organ, with tumors.
+
+    Vessels look like a tumor in a single slice. The same ``seed`` and options give the same
+    volumes, whatever ``workers`` is.
+
+    Args:
+        layout: The benchmark.
+        out: Folder to make; it appears when all is written.
+        cases: Cases with a segmentation and, after them, without one.
+        seed: Of everything.
+        workers: Processes.
+        overwrite: Whether to replace an existing folder that is not empty.
+        options: Image size, lesion sizes, intervals. Which lesions there are, and how many scans of
+            a patient, is the benchmark's.
+
+    Raises:
+        UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
+    """
+    own = {'lesion_types': (layout.lesion_type,), 'unannotated': 0.0, 'studies': (1.0,)}
+    options = replace(options or PatientOptions(), **own, **layout.patients)
+    check_counts('cases', cases, ('with a segmentation', 'without'))
+    with new_data_folder(out, overwrite, options) as root:
+        write = partial(
+            _write_case, layout=layout, root=root, seed=seed, segmented=cases[0], options=options
+        )
+        run_parallel(write, range(sum(cases)), workers, 'cases', 'case')
+
+
+def _write_case(
+    number: int,
+    layout: OrganLayout,
+    root: Path,
+    seed: int,
+    segmented: int,
+    options: PatientOptions,
+) -> None:
+    patient = draw_patient(np.random.SeedSequence(seed, spawn_key=(number,)), options)
+    (study,) = patient.studies
+    first, last = slices_around(patient, study, layout.organs[:1], MARGIN)
+    volume, tumors = render(patient, study, first, last, options)
+    mask = organ_mask(patient, study, first, last, options, layout.organs)
+    organ, tumor = layout.labels
+    labels = np.where(tumors > 0, tumor, organ * mask).astype(np.uint8)
+    layout.write(root, OrganScan(number, segmented, volume, labels, study, first, last))
+
+
+def upright_image(
+    array: np.ndarray, study: Study, last: int, shift: Sequence[float] = (0.0, 0.0, 0.0)
+) -> sitk.Image:
+    """Return an image of a (z, y, x) array whose slices run from inferior to superior.
+
+    Args:
+        array: Of consecutive slices, as :func:`render` makes it.
+        study: Of these slices.
+        last: Number of the lowest, 0-based.
+        shift: x, y, z in mm, of the patient in the world.
+
+    Returns:
+        sitk.Image: Its voxel axes run to the left, to posterior and to superior.
+    """
+    image = sitk.GetImageFromArray(array[::-1])
+    image.SetSpacing((study.spacing, study.spacing, study.interval))
+    # heights grow to inferior, world z to superior
+    lowest = (*study.origin, -(study.top + last * study.interval))
+    image.SetOrigin(np.add(lowest, shift).tolist())
+    return image
+
+
+def turned(image: sitk.Image) -> sitk.Image:
+    """Return an image whose rows and columns run the other way."""
+    return sitk.Flip(image, (True, True, False))

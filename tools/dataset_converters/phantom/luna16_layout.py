@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import SimpleITK as sitk
 
 from mmlesion.io.ct import write_image
 from mmlesion.utils import run_parallel
 
-from .layout import check_counts, check_options, new_data_folder
-from .lesions import Lesion, Profile, Vessel
+from .layout import check_counts, new_data_folder, turned, upright_image
+from .lesions import Lesion, Profile
 from .patient import Patient, PatientOptions, Study, draw_patient, organ_mask, render
 
 SUBSETS = 10
@@ -39,7 +37,7 @@ LUNA16_OPTIONS = PatientOptions(
 )
 _DIAMETERS = (4.0, 12.0)  # mm, of the smallest and the largest nodule of these small lungs
 _MARGIN = 4.0  # mm of the trunk above and below the lungs
-_FLIPPED = 4  # the rows and columns of every fourth scan run the other way
+_TURNED = 4  # the rows and columns of every fourth scan run the other way
 _SHIFT = ((-60, 40), (-250, -90), (-350, -100))  # mm, of the trunk's middle in the world
 _UNMEASURED = 2 / 3  # of the excluded findings on other places have no diameter
 # The readers' own marks of a nodule, as the official list of excluded findings has them.
@@ -48,28 +46,6 @@ _MARK_DISTANCE = (0.084, 0.9)  # of the nodule's radius: median, and spread of t
 _MARK_REACH = 0.95  # of the radius, at most
 _MARK_DIAMETER = 0.08  # spread, as a share of the nodule's
 _UNMEASURED_MARKS = 0.1
-
-
-class _Row(NamedTuple):
-    """A line of the lists: the scan, x, y, z in world mm, and mm or -1."""
-
-    uid: str
-    center: list[float]
-    diameter: float
-
-    def cells(self) -> list[str]:
-        """Return the texts of its columns."""
-        numbers = self.center + [self.diameter]
-        return [self.uid] + [f'{number:.10g}' for number in numbers]
-
-
-@dataclass
-class _Written:
-    """Entries of a scan in the lists."""
-
-    uid: str
-    nodules: list[_Row] = field(default_factory=list)
-    excluded: list[_Row] = field(default_factory=list)
 
 
 def make_luna16_phantom(
@@ -103,9 +79,8 @@ def make_luna16_phantom(
         UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
     """
     options = replace(options or LUNA16_OPTIONS, lesion_types=(_LUNG_TYPE,), studies=(1.0,))
-    check_counts('scans', scans, 'with nodules and without')
-    check_options(options)
-    with new_data_folder(out, overwrite) as root:
+    check_counts('scans', scans, ('with nodules', 'without'))
+    with new_data_folder(out, overwrite, options) as root:
         (root / LUNG_MASKS).mkdir()
         for number in range(SUBSETS):
             (root / f'subset{number}').mkdir()
@@ -116,7 +91,8 @@ def make_luna16_phantom(
 
 def _write_scan(
     number: int, root: Path, seed: int, positives: int, options: PatientOptions
-) -> _Written:
+) -> tuple[str, list[list], list[list]]:
+    """Write a scan; return its name, and its rows of the lists of nodules and of other findings."""
     source = np.random.SeedSequence(seed, spawn_key=(number,))
     plan_seed, patient_seed, readers_seed = source.spawn(3)
     rng = np.random.default_rng(plan_seed)
@@ -128,38 +104,32 @@ def _write_scan(
 
     hu, _ = render(patient, study, first, last, options)
     mask = _lung_mask(patient, study, first, last, options)
-    written = _Written(f'2.25.{source.generate_state(1, np.uint64)[0]}')
+    uid = f'2.25.{source.generate_state(1, np.uint64)[0]}'
     for folder, array in ((f'subset{number % SUBSETS}', hu), (LUNG_MASKS, mask)):
-        image = _image(array, study, last, shift)
-        if number % _FLIPPED == 0:
-            image = sitk.Flip(image, (True, True, False))
-        path = root / folder / f'{written.uid}.mhd'
+        image = upright_image(array, study, last, shift)
+        if number % _TURNED == 0:
+            image = turned(image)
+        path = root / folder / f'{uid}.mhd'
         write_image(image, path, compress=folder == LUNG_MASKS)
-    for site in study.sites:
-        for lesion in site.lesions:
-            _list_lesion(written, lesion, shift, rng)
-    written.excluded += _reader_marks(written.nodules, np.random.default_rng(readers_seed))
-    return written
+    nodules, excluded = [], []
+    for lesion in study.lesions:
+        diameter = lesion.profile.diameters[0]
+        if not lesion.annotated and rng.random() < _UNMEASURED:
+            diameter = -1
+        # from the trunk's z, which runs to inferior, to LPS
+        center = np.multiply(lesion.center, (1, 1, -1)) + shift
+        rows = nodules if lesion.annotated else excluded
+        rows.append([*center.tolist(), diameter])
+    excluded += _reader_marks(nodules, np.random.default_rng(readers_seed))
+    return uid, nodules, excluded
 
 
-def _list_lesion(
-    written: _Written, lesion: Lesion, shift: np.ndarray, rng: np.random.Generator
-) -> None:
-    """Add a lesion to the nodules or to the excluded findings of its scan."""
-    diameter = lesion.profile.diameters[0]
-    if not lesion.annotated and rng.random() < _UNMEASURED:
-        diameter = -1
-    center = (_to_world(lesion.center) + shift).tolist()
-    rows = written.nodules if lesion.annotated else written.excluded
-    rows.append(_Row(written.uid, center, diameter))
-
-
-def _reader_marks(nodules: Sequence[_Row], rng: np.random.Generator) -> list[_Row]:
-    """Return rows of each reader's marks of each nodule, inside the nodule."""
+def _reader_marks(nodules: Sequence[list], rng: np.random.Generator) -> list[list]:
+    """Return x, y, z and diameter of each reader's marks of each nodule, inside the nodule."""
     shape = len(nodules), _READERS
     # one row per nodule, of one column for all its readers
-    own_centers = np.array([row.center for row in nodules]).reshape(-1, 1, 3)
-    own_diameters = np.array([row.diameter for row in nodules]).reshape(-1, 1)
+    own = np.reshape(nodules, (-1, 1, 4))
+    own_centers, own_diameters = own[..., :3], own[..., 3]
     median, spread = _MARK_DISTANCE
     reach = np.minimum(median * rng.lognormal(0, spread, shape), _MARK_REACH)
     direction = rng.normal(size=shape + (3,))
@@ -168,38 +138,26 @@ def _reader_marks(nodules: Sequence[_Row], rng: np.random.Generator) -> list[_Ro
     diameters[rng.random(shape) < _UNMEASURED_MARKS] = -1
     # reach is less than 1, so that every mark lies inside its nodule
     centers = own_centers + direction * (reach * own_diameters / 2)[..., None]
-    marks = []
-    for row, places, sizes in zip(nodules, centers.tolist(), diameters.tolist()):
-        marks += [_Row(row.uid, place, size) for place, size in zip(places, sizes)]
-    return marks
+    return np.concatenate([centers, diameters[..., None]], axis=-1).reshape(-1, 4).tolist()
 
 
 def _with_nodules(study: Study, negative: bool) -> Study:
     """Return a study with balls as lesions, or none; its vessels keep the nodules' calibers."""
     sites = []
     for site in study.sites:
-        lesions = () if negative else tuple(map(_ball, site.lesions))
-        sites.append(replace(site, lesions=lesions, vessels=tuple(map(_tube, site.vessels))))
+        lesions: list[Lesion] = []
+        for lesion in () if negative else site.lesions:
+            profile = _round(lesion.profile)
+            lesions.append(replace(lesion, profile=profile, depth=profile.diameters[0] / 2))
+        vessels = [replace(vessel, profile=_round(vessel.profile)) for vessel in site.vessels]
+        sites.append(replace(site, lesions=tuple(lesions), vessels=tuple(vessels)))
     return replace(study, sites=tuple(sites))
 
 
-def _ball(lesion: Lesion) -> Lesion:
-    """Return a lesion of the same size and place, round in all directions."""
-    diameter = _diameter(lesion.profile)
-    return replace(lesion, profile=_round(lesion.profile, diameter), depth=diameter / 2)
-
-
-def _tube(vessel: Vessel) -> Vessel:
-    return replace(vessel, profile=_round(vessel.profile, _diameter(vessel.profile)))
-
-
-def _diameter(profile: Profile) -> float:
+def _round(profile: Profile) -> Profile:
+    """Return a circle with the ellipse's area, within the sizes of nodules."""
     smallest, largest = _DIAMETERS
-    # of the circle with the ellipse's area
-    return float(np.clip(np.sqrt(np.prod(profile.diameters)), smallest, largest))
-
-
-def _round(profile: Profile, diameter: float) -> Profile:
+    diameter = float(np.clip(np.sqrt(np.prod(profile.diameters)), smallest, largest))
     return replace(profile, diameters=(diameter, diameter))
 
 
@@ -224,32 +182,16 @@ def _lung_mask(
     return mask.astype(np.uint8)
 
 
-def _image(array: np.ndarray, study: Study, last: int, shift: np.ndarray) -> sitk.Image:
-    """Return an image as stored in LUNA16, with slices from inferior to superior."""
-    image = sitk.GetImageFromArray(array[::-1])
-    image.SetSpacing((study.spacing, study.spacing, study.interval))
-    x, y = study.origin
-    # the image begins at the lowest slice, which is the last one of the array
-    lowest = (x, y, study.top + last * study.interval)
-    image.SetOrigin((_to_world(lowest) + shift).tolist())
-    return image
-
-
-def _to_world(point: Sequence[float]) -> np.ndarray:
-    """Convert from the trunk's x, y, z, which runs to inferior, to LPS, both in mm."""
-    return np.multiply(point, (1, 1, -1))
-
-
-def _write_lists(root: Path, written: Sequence[_Written]) -> None:
+def _write_lists(root: Path, written: Sequence[tuple[str, list, list]]) -> None:
     nodules, excluded = [[*ANNOTATION_HEADER]], [[*ANNOTATION_HEADER]]
-    for scan in written:
-        nodules += [row.cells() for row in scan.nodules]
-        excluded += [row.cells() for row in scan.excluded]
-    _write_csv(root / 'annotations.csv', nodules)
-    _write_csv(root / 'annotations_excluded.csv', excluded)
-    _write_csv(root / 'seriesuids.csv', [(scan.uid,) for scan in written])
-
-
-def _write_csv(path: Path, rows: Iterable[Sequence]) -> None:
-    with open(path, 'w', newline='') as file:
-        csv.writer(file, lineterminator='\n').writerows(rows)
+    for uid, *lists in written:
+        for rows, found in zip((nodules, excluded), lists):
+            rows += [[uid, *(f'{number:.10g}' for number in row)] for row in found]
+    files = {
+        'annotations.csv': nodules,
+        'annotations_excluded.csv': excluded,
+        'seriesuids.csv': [[uid] for uid, *_ in written],
+    }
+    for name, rows in files.items():
+        with open(root / name, 'w', newline='') as file:
+            csv.writer(file, lineterminator='\n').writerows(rows)

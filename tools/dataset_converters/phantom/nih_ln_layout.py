@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,11 @@ import SimpleITK as sitk
 from mmlesion.io.ct import write_image, writing_image
 from mmlesion.utils import run_parallel
 
-from .layout import check_counts, check_options, new_data_folder
+from .layout import MARGIN, check_counts, new_data_folder, upright_image
 from .lesions import Lesion
-from .lits_layout import upright_image
 from .patient import PatientOptions, Study, draw_patient, render, slices_around
 
 IMAGES, MASKS, MARKERS = 'CT Lymph Nodes', 'MED_ABD_LYMPH_MASKS', 'MED_ABD_LYMPH_ANNOTATIONS'
-_MARGIN = 10.0  # mm of the scan above and below
 _CT_STORAGE = '1.2.840.10008.5.1.4.1.1.2'
 _STUDY_DATE, _STUDY_TIME = '20000101', '000000'
 
@@ -31,13 +29,6 @@ class _Region(NamedTuple):
     prefix: str
     lesion_type: int
     organs: tuple[str, ...]
-
-
-class _Task(NamedTuple):
-    """A patient to draw, the ``number``-th of its region from 1."""
-
-    number: int
-    region: _Region
 
 
 _ABDOMEN = _Region('ABD', 2, ('pancreas', 'kidney'))
@@ -73,23 +64,24 @@ def make_nih_ln_phantom(
         UserError: If ``out`` is not empty and ``overwrite`` is not set, or a number makes no sense.
     """
     options = replace(options or PatientOptions(), unannotated=0.0, studies=(1.0,))
-    check_counts('patients', patients, 'abdomens and mediastina')
-    check_options(options)
+    check_counts('patients', patients, ('abdomens', 'mediastina'))
     tasks = []
     for region, count in zip((_ABDOMEN, _MEDIASTINUM), patients):
-        tasks += [_Task(number, region) for number in range(1, count + 1)]
-    with new_data_folder(out, overwrite) as root:
+        tasks += [(number, region) for number in range(1, count + 1)]
+    with new_data_folder(out, overwrite, options) as root:
         write = partial(_write_patient, root=root, seed=seed, options=options)
         run_parallel(write, tasks, workers, 'patients', 'patient')
 
 
-def _write_patient(task: _Task, root: Path, seed: int, options: PatientOptions) -> None:
+def _write_patient(
+    task: tuple[int, _Region], root: Path, seed: int, options: PatientOptions
+) -> None:
     number, region = task
     options = replace(options, lesion_types=(region.lesion_type,))
     source = np.random.SeedSequence(seed, spawn_key=(region.lesion_type, number))
     patient = draw_patient(source, options)
     (study,) = patient.studies
-    first, last = slices_around(patient, study, region.organs, _MARGIN)
+    first, last = slices_around(patient, study, region.organs, MARGIN)
     volume, nodes = render(patient, study, first, last, options)
     name = f'{region.prefix}_LYMPH_{number:03d}'
     uid = f'2.25.{source.generate_state(1, np.uint64)[0]}'
@@ -97,13 +89,8 @@ def _write_patient(task: _Task, root: Path, seed: int, options: PatientOptions) 
     write_dicom(series, upright_image(volume, study, last), uid, name)
     (root / MASKS / name).mkdir(parents=True)
     mask = root / MASKS / name / f'{name}_mask.nii.gz'
-    sitk.WriteImage(upright_image(nodes, study, last), str(mask), useCompression=True)
-    lesions: list[Lesion] = []
     write_image(upright_image(nodes, study, last), mask, compress=True)
-    lesions = []
-    for site in study.sites:
-        lesions += site.lesions
-    _write_markers(root / MARKERS / name, name, lesions, study, last)
+    _write_markers(root / MARKERS / name, name, study.lesions, study, last)
 
 
 def write_dicom(folder: Path, image: sitk.Image, uid: str, patient: str) -> None:
@@ -165,9 +152,5 @@ def _write_markers(
         'sizes': sizes,
     }
     for kind, rows in columns.items():
-        lines = [_as_line(row) for row in rows]
+        lines = [' '.join(f'{value:g}' for value in row) + '\n' for row in rows]
         (folder / f'{name}_lymphnodes_{kind}.txt').write_text(''.join(lines))
-
-
-def _as_line(row: Iterable[float]) -> str:
-    return ' '.join(f'{value:g}' for value in row) + '\n'

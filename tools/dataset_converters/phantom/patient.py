@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -79,13 +78,6 @@ class PatientOptions:
 _Finding = TypeVar('_Finding', Lesion, Vessel)
 
 
-class _Placed(NamedTuple):
-    """A section and the x, y, z in mm where it fits."""
-
-    profile: Profile
-    center: tuple[float, float, float]
-
-
 @dataclass(frozen=True)
 class Site:
     """A level of the body, ``z`` in mm, with the lesions and vessels whose centers lie there."""
@@ -94,23 +86,19 @@ class Site:
     lesions: tuple[Lesion, ...]
     vessels: tuple[Vessel, ...]
 
-    @property
-    def findings(self) -> tuple[Lesion | Vessel, ...]:
-        """Return the lesions, then the vessels."""
-        return self.lesions + self.vessels
-
     def changed(self, z: float, growth: np.ndarray) -> Site:
-        """Return the same findings at another height, each ``growth`` times as wide."""
+        """Return the same lesions and vessels at height ``z``, each ``growth`` times as wide."""
         count = len(self.lesions)
-        lesions = map(partial(_changed, z), self.lesions, growth[:count])
-        vessels = map(partial(_changed, z), self.vessels, growth[count:])
-        return Site(z, tuple(lesions), tuple(vessels))
+        return Site(
+            z,
+            tuple(_changed(*pair, z) for pair in zip(self.lesions, growth)),
+            tuple(_changed(*pair, z) for pair in zip(self.vessels, growth[count:])),
+        )
 
 
-def _changed(z: float, finding: _Finding, growth: float) -> _Finding:
-    """Return a finding at another height, ``growth`` times as wide."""
-    x, y, _ = finding.center
-    return replace(finding, center=(x, y, z), profile=finding.profile.scaled(growth))
+def _changed(finding: _Finding, growth: float, z: float) -> _Finding:
+    center = (*finding.center[:2], z)
+    return replace(finding, center=center, profile=finding.profile.scaled(growth))
 
 
 @dataclass(frozen=True)
@@ -134,6 +122,16 @@ class Study:
     origin: tuple[float, float]
     sites: tuple[Site, ...]
     seed: np.random.SeedSequence
+
+    @property
+    def lesions(self) -> list[Lesion]:
+        """Return the lesions of all sites; ``number`` tells a lesion's in another study."""
+        return [lesion for site in self.sites for lesion in site.lesions]
+
+    @property
+    def vessels(self) -> list[Vessel]:
+        """Return the vessels of all sites."""
+        return [vessel for site in self.sites for vessel in site.vessels]
 
     def slice_of(self, z: float) -> int:
         """Return the 0-based index of the slice at the height ``z`` in mm."""
@@ -189,12 +187,10 @@ def render(
     labels = np.zeros(shape, np.uint8)
     for organ in patient.trunk.organs:
         _paint_organ(volume, grid, organ)
-    for site in study.sites:
-        for vessel in site.vessels:
-            _paint_finding(volume, grid, vessel)
-    for site in study.sites:
-        for lesion in site.lesions:
-            _paint_finding(volume, grid, lesion, labels)
+    for vessel in study.vessels:
+        _paint_finding(volume, grid, vessel)
+    for lesion in study.lesions:
+        _paint_finding(volume, grid, lesion, labels)
     _paint_organ(volume, grid, patient.trunk.table)
     # Seeded by the first slice, so that a run of slices does not depend on the others rendered.
     rng = np.random.default_rng([first] + study.seed.generate_state(4).tolist())
@@ -240,9 +236,8 @@ def organ_mask(
     mask = np.zeros((len(grid.z), options.size, options.size), bool)
     for organ in patient.trunk.organs:
         _mark(mask, coverage(grid, organ.section(grid.z), _ORGAN_EDGE), organ.name in names)
-    for site in study.sites:
-        for vessel in site.vessels:
-            _mark(mask, _cover_of(grid, vessel), False)
+    for vessel in study.vessels:
+        _mark(mask, _cover_of(grid, vessel), False)
     return mask
 
 
@@ -287,19 +282,16 @@ def _add_noise(
     rng: np.random.Generator, volume: np.ndarray, study: Study, options: PatientOptions
 ) -> np.ndarray:
     """Add tissue texture, the scanner's noise, and the scanner's circular field of view."""
-    texture = _texture(rng, volume.shape, study)
+    # Texture has a correlation of 2 mm in all directions, and is drawn at half the resolution.
+    depth, height, width = volume.shape
+    sigma = np.divide(2.0, (study.interval, 2 * study.spacing, 2 * study.spacing))
+    coarse = _blurred(rng, (depth, (height + 1) // 2, (width + 1) // 2), sigma)
+    texture = np.stack([cv2.resize(plane, (width, height)) for plane in coarse])
     strength = np.where(volume < -950, 0, np.where(volume < -400, 35, 7)).astype(np.float32)
     volume += strength * texture + options.noise * _blurred(rng, volume.shape, (0, 0.7, 0.7))
     axis = np.arange(options.size) - (options.size - 1) / 2
     volume[:, np.hypot(axis[:, None], axis) > options.size / 2] = -1024
     return np.rint(volume.clip(-1024, 3071)).astype(np.int16)
-
-
-def _texture(rng: np.random.Generator, shape: tuple[int, int, int], study: Study) -> np.ndarray:
-    """Return noise with a correlation of 2 mm in all directions, drawn at half the resolution."""
-    sigma = np.divide(2.0, (study.interval, 2 * study.spacing, 2 * study.spacing))
-    coarse = _blurred(rng, (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2), sigma)
-    return np.stack([cv2.resize(plane, shape[:0:-1]) for plane in coarse])
 
 
 def _blurred(
@@ -350,11 +342,12 @@ def _draw_site(
         placed = _place(rng, trunk, extent, [*lesions, *vessels], heights, options)
         if placed is None:
             continue
+        profile, center = placed
         if role == 'vessel':
-            vessels.append(_draw_vessel_inside(rng, trunk, placed.profile, placed.center))
+            vessels.append(_draw_vessel_inside(rng, trunk, profile, center))
         else:
             listed, own = role == 'annotated', number + len(lesions)
-            lesions.append(draw_lesion(rng, placed.profile, placed.center, listed, own))
+            lesions.append(draw_lesion(rng, profile, center, listed, own))
     findings: list[Lesion | Vessel] = [*lesions, *vessels]  # none, where there is no room left
     return Site(findings[0].center[2] if findings else 0.0, tuple(lesions), tuple(vessels))
 
@@ -379,7 +372,7 @@ def _place(
     others: Sequence[Lesion | Vessel],
     heights: Sequence[float],
     options: PatientOptions,
-) -> _Placed | None:
+) -> tuple[Profile, tuple] | None:
     """Return a profile of ``extent`` (mm) and the center of a location suitable for its type.
 
     The first type, in a random order, that has a place in its organs is taken; for a finding that
@@ -395,7 +388,7 @@ def _place(
             continue
         fits = _fit(trunk, profile, centers, others, heights)
         if fits.max() > best_fit:
-            best_fit, best = fits.max(), _Placed(profile, tuple(centers[fits.argmax()]))
+            best_fit, best = fits.max(), (profile, tuple(centers[fits.argmax()]))
         if best_fit >= _GOOD_FIT:
             break
     return best
@@ -475,14 +468,10 @@ def _draw_study(
     snapped = []
     for site in shown:
         index = min(round((site.z - top) / interval), num_slices - 1)
-        snapped.append(site.changed(top + index * interval, _growth(rng, order, site, options)))
+        # since the first study, within the largest extent
+        findings = site.lesions + site.vessels
+        drift = np.exp(order * rng.normal(0.1, 0.15, len(findings)))
+        extents = np.array([finding.profile.extent.max() for finding in findings])
+        growth = np.minimum(drift, LARGEST_EXTENT * options.size * MEAN_SPACING / extents)
+        snapped.append(site.changed(top + index * interval, growth))
     return Study(spacing, interval, top, num_slices, tuple(shift * spacing), tuple(snapped), seed)
-
-
-def _growth(
-    rng: np.random.Generator, order: int, site: Site, options: PatientOptions
-) -> np.ndarray:
-    """Return size factors of each lesion and vessel since the first study."""
-    drift = rng.normal(0.1, 0.15, len(site.findings))
-    extents = np.array([finding.profile.extent.max() for finding in site.findings])
-    return np.minimum(np.exp(order * drift), LARGEST_EXTENT * options.size * MEAN_SPACING / extents)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from .lesions import Lesion
 from .patient import Patient, PatientOptions, Study, render
 
 
@@ -25,14 +24,6 @@ def study_image(patient: Patient, study: Study, options: PatientOptions) -> sitk
     image.SetSpacing([study.spacing, study.spacing, study.interval])
     image.SetOrigin([*study.origin, study.top])
     return image
-
-
-def study_lesions(study: Study) -> list[Lesion]:
-    """Return the lesions of all sites of a study; their ``number`` tells a lesion's in another."""
-    lesions: list[Lesion] = []
-    for site in study.sites:
-        lesions += site.lesions
-    return lesions
 
 
 def move_image(image: sitk.Image, pose: sitk.Euler3DTransform) -> sitk.Image:
