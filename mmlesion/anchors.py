@@ -60,18 +60,6 @@ def anchor_shapes(ratio_pairs: Sequence[float], scales: ArrayLike, sizes: ArrayL
     return np.stack([sides[..., None] / roots, sides[..., None] * roots], axis=-1)
 
 
-class _AnchorSides(NamedTuple):
-    """The anchors of P sets, in ascending order of side.
-
-    Args:
-        sides: (P, k) px.
-        levels: (P, k) index of each one's level.
-    """
-
-    sides: np.ndarray
-    levels: np.ndarray
-
-
 class _Overlap:
     """Overlap of lesions with the best anchor of each of many sets.
 
@@ -117,12 +105,12 @@ class _Overlap:
         """Return the IoU with the best anchor, lesions by side: (P, p), (P, s) -> (P, n)."""
         raise NotImplementedError
 
-    def _anchor_sides(self, scales: np.ndarray) -> _AnchorSides:
-        """Return the anchors of each set, their ratios left out: (P, s) -> two of (P, L s)."""
+    def _anchor_sides(self, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return each set's sides, ascending, and their levels: (P, s) -> two of (P, L s)."""
         # by level, then by scale: anchor k of a set is of level k // s
         sides = (self.sizes[:, None] * scales[:, None, :]).reshape(len(scales), -1)
         order = np.argsort(sides, axis=1)
-        return _AnchorSides(np.take_along_axis(sides, order, axis=1), order // scales.shape[1])
+        return np.take_along_axis(sides, order, axis=1), order // scales.shape[1]
 
     def _nearest(self, anchor_sides: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Return the value of the anchor with the nearest log side: two of (P, k) -> (P, n)."""
@@ -157,7 +145,7 @@ class AlignedOverlap(_Overlap):
         self.elongation = np.sqrt(self.shapes.max(axis=1) / self.shapes.min(axis=1))
 
     def _best_iou(self, ratio_pairs: np.ndarray, scales: np.ndarray) -> np.ndarray:
-        anchor_sides = self._anchor_sides(scales).sides
+        anchor_sides, _ = self._anchor_sides(scales)
         # (P, n) factor between the sides of each lesion's nearest anchor and its own
         side = self._nearest(anchor_sides, anchor_sides) / self.sides
         inverse = 1 / side

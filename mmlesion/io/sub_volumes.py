@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -96,11 +96,11 @@ def _sub_volume_lesions(data: Any, path: str | Path) -> Lesions:
         described = _as_annotations(entries)
         annotations += described
         boxes[name] = get_column(described, 'box', f'{path}: {name}, box')
-    listed = _boxes_by_item(boxes, _index_of(data), 6, path)
+    item, rows = _boxes_by_item(boxes, _index_of(data), 6, path)
     to_records(annotations, Flags, 'box', path)
     ignore = np.array([is_ignored(annotation) for annotation in annotations], dtype=bool)
     attributes = lesion_attributes(annotations)
-    return Lesions(listed.item, listed.rows, ignore, attributes=attributes)
+    return Lesions(item, rows, ignore, attributes=attributes)
 
 
 def _index_of(names: Iterable[str]) -> dict[str, int]:
@@ -169,10 +169,9 @@ def read_lens_predictions(path: str | Path, items: list) -> Predictions:
     """
     data = read_json(path)
     index = _index_of(items)
-    listed = _boxes_by_item(data, index, 7, path)
+    item, rows = _boxes_by_item(data, index, 7, path)
     unknown = [name for name in data if name not in index]
-    boxes, scores = listed.rows[:, :6], listed.rows[:, 6]
-    return Predictions.of_listed(listed.item, boxes, scores, unknown)
+    return Predictions.of_listed(item, rows[:, :6], rows[:, 6], unknown)
 
 
 def boxes_of_sub_volumes(data: dict, width: int, path: str | Path) -> dict[str, np.ndarray]:
@@ -202,15 +201,10 @@ def _box_lists(data: Any, path: str | Path) -> dict[str, Sequence]:
     return data
 
 
-class _ItemRows(NamedTuple):
-    """Rows (n, width) and the item (n,) of each, -1 where it is not listed."""
-
-    item: np.ndarray
-    rows: np.ndarray
-
-
-def _boxes_by_item(data: Any, index: dict[str, int], width: int, path: str | Path) -> _ItemRows:
-    """Return the rows of all sub-volumes one after the other."""
+def _boxes_by_item(
+    data: Any, index: dict[str, int], width: int, path: str | Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the item (n,) of the rows of all sub-volumes, -1 where not listed, and the rows."""
     boxes = boxes_of_sub_volumes(data, width, path)
     numbers = [index.get(name, -1) for name in boxes]
     lengths = list(map(len, boxes.values()))
@@ -218,7 +212,7 @@ def _boxes_by_item(data: Any, index: dict[str, int], width: int, path: str | Pat
     item = np.repeat(np.array(numbers, dtype=int), lengths)
     # the empty part gives the width where there is no sub-volume at all
     rows = np.concatenate([np.empty((0, width)), *boxes.values()])
-    return _ItemRows(item, rows)
+    return item, rows
 
 
 def read_proposals(path: str | Path, labeled: bool = False) -> dict[str, np.ndarray]:

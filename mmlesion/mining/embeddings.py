@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -116,19 +116,9 @@ class EmbeddingSteps:
         return [dict(embeddings=sample.embedding[None].cpu().numpy()) for sample in found]
 
 
-class SplitEmbeddings(NamedTuple):
-    """Embeddings of a volume's lesions.
-
-    Args:
-        annotated: (m, D) of the certain annotations.
-        tracked: (t, D) of the unknown tracklets.
-    """
-
-    annotated: np.ndarray
-    tracked: np.ndarray
-
-
-def split_embeddings(arrays: Mapping[str, np.ndarray], known: VolumeLesions) -> SplitEmbeddings:
+def split_embeddings(
+    arrays: Mapping[str, np.ndarray], known: VolumeLesions
+) -> tuple[np.ndarray, np.ndarray]:
     """Split the embeddings that a pass of :class:`EmbeddingSteps` saved for a volume.
 
     Args:
@@ -136,9 +126,10 @@ def split_embeddings(arrays: Mapping[str, np.ndarray], known: VolumeLesions) -> 
         known: Of the same volume.
 
     Returns:
-        SplitEmbeddings: In the order of ``known``.
+        tuple: (m, D) of the certain annotations and (t, D) of the unknown tracklets, in the order
+        of ``known``.
     """
     embeddings = arrays.get('embeddings', np.zeros((0, 0)))
     # samples_of lists the annotations first
     count = len(known.lesions)
-    return SplitEmbeddings(embeddings[:count], embeddings[count:])
+    return embeddings[:count], embeddings[count:]

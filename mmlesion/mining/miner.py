@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -111,17 +110,18 @@ class AnnotationMiner:
         self, patient: Sequence[VolumeLesions], embeddings: VolumeStore
     ) -> list[list[_Match]]:
         """Return the matched tracklets of each volume, in ascending order of distance."""
-        stored, lesions = [], []
+        rows, tracked, lesions = [], [], []
         for known in patient:
-            stored.append(split_embeddings(embeddings.load(known.volume.name), known))
+            annotated, own = split_embeddings(embeddings.load(known.volume.name), known)
+            rows.append(annotated)
+            tracked.append(own)
             lesions += known.lesions
         # one row per lesion; volumes without any have arrays of another width
-        rows = list(filter(len, map(attrgetter('annotated'), stored)))
-        annotated = np.concatenate(rows or [np.zeros((0, 0))])
-        matches = []
-        for known, own in zip(patient, stored):
-            matches.append(self._match_volume(known, own.tracked, annotated, lesions))
-        return matches
+        annotated = np.concatenate(list(filter(len, rows)) or [np.zeros((0, 0))])
+        return [
+            self._match_volume(known, own, annotated, lesions)
+            for known, own in zip(patient, tracked)
+        ]
 
     def _match_volume(
         self, known: VolumeLesions, tracked: np.ndarray, annotated: np.ndarray, lesions: list[dict]

@@ -97,17 +97,17 @@ def score_rows(
     for series, sources in _boxes_by_series(coco).items():
         truth = read_truth(series)
         existing = sources.pop('annotated', SliceBoxes.empty())
-        missing = ~_match(existing, truth.boxes, iou_thr).truth
+        missing = ~_match(existing, truth.boxes, iou_thr)[1]
         # lesions of which every box is missing
         withheld = np.setdiff1d(truth.label, truth.label[~missing])
         for rule in rules:
-            matched = _match(sources.get(rule, SliceBoxes.empty()), truth.boxes, iou_thr)
-            found = np.intersect1d(withheld, truth.label[matched.truth])
+            correct, matched = _match(sources.get(rule, SliceBoxes.empty()), truth.boxes, iou_thr)
+            found = np.intersect1d(withheld, truth.label[matched])
             totals[rule] += (
-                matched.boxes.size,
-                matched.boxes.sum(),
+                correct.size,
+                correct.sum(),
                 missing.sum(),
-                (matched.truth & missing).sum(),
+                (matched & missing).sum(),
                 withheld.size,
                 found.size,
             )
@@ -149,7 +149,7 @@ def keep_matched(truth: dict, coco: Mapping, iou_thr: float = 0.5) -> dict:
     others = _list_by_series(coco, is_target)
     kept: list[dict] = []
     for series, found in _list_by_series(truth, is_target).items():
-        matched = _match(_slice_boxes(others.get(series, [])), _slice_boxes(found), iou_thr).truth
+        _, matched = _match(_slice_boxes(others.get(series, [])), _slice_boxes(found), iou_thr)
         kept.extend(found[i].annotation for i in np.flatnonzero(matched))
     return keep_annotations(truth, kept)
 
@@ -165,21 +165,15 @@ def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-class _Matched(NamedTuple):
-    """The boxes that match a true box, (n,) bool, and the true boxes that are matched, (m,)."""
-
-    boxes: np.ndarray
-    truth: np.ndarray
-
-
-def _match(boxes: SliceBoxes, truth: SliceBoxes, iou_thr: float) -> _Matched:
+def _match(boxes: SliceBoxes, truth: SliceBoxes, iou_thr: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return which boxes match a true box, (n,) bool, and which true boxes are matched, (m,)."""
     # Every pair of a box and a true box on one slice: one box may match several, and vice versa.
     rows, columns, ious = slice_overlap_pairs(boxes, truth)
     over = ious > iou_thr
-    matched = _Matched(np.zeros(len(boxes), bool), np.zeros(len(truth), bool))
-    matched.boxes[rows[over]] = True
-    matched.truth[columns[over]] = True
-    return matched
+    correct, matched = np.zeros(len(boxes), bool), np.zeros(len(truth), bool)
+    correct[rows[over]] = True
+    matched[columns[over]] = True
+    return correct, matched
 
 
 class _Listed(NamedTuple):

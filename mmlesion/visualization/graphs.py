@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -118,19 +117,7 @@ WIDEST = 3.0  # points
 _SIDE = 6.0  # inches
 
 
-class Edges(NamedTuple):
-    """Edges of a graph of regions.
-
-    Args:
-        regions: (k, 2) the regions of each edge, the lesser index first.
-        weights: (k,).
-    """
-
-    regions: np.ndarray
-    weights: np.ndarray
-
-
-def strongest_edges(relation: np.ndarray, num_edges: int) -> Edges:
+def strongest_edges(relation: np.ndarray, num_edges: int) -> tuple[np.ndarray, np.ndarray]:
     """Find the edges with the greatest weights.
 
     E of ElixirNet's equation 2 is normalized by rows, so that an edge has one weight in each
@@ -142,13 +129,14 @@ def strongest_edges(relation: np.ndarray, num_edges: int) -> Edges:
         num_edges: At most so many.
 
     Returns:
-        Edges: k edges, in descending order of weight.
+        tuple: The regions (k, 2) of each edge, the lesser index first, and the weights (k,), in
+        descending order.
     """
     # every pair of regions once
     first, second = np.triu_indices(len(relation), 1)
     weights = (relation[first, second] + relation[second, first]) / 2
     order = np.argsort(-weights, kind='stable')[:num_edges]
-    return Edges(np.stack([first, second], 1)[order], weights[order])
+    return (np.stack([first, second], 1)[order], weights[order])
 
 
 def draw_relations(
@@ -178,10 +166,10 @@ def draw_relations(
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(picture, extent=(0, width, height, 0))
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
-    edges = strongest_edges(relation, num_edges)
+    edges, weights = strongest_edges(relation, num_edges)
     # relative to the strongest; the floor avoids 0 / 0 without edges
-    widths = WIDEST * edges.weights / edges.weights.max(initial=1e-12)
-    lines = LineCollection(centers[edges.regions], linewidths=widths, colors=EDGE_COLOR, alpha=0.6)
+    widths = WIDEST * weights / weights.max(initial=1e-12)
+    lines = LineCollection(centers[edges], linewidths=widths, colors=EDGE_COLOR, alpha=0.6)
     axes.add_collection(lines)
     axes.plot(centers[:, 0], centers[:, 1], '.', color=REGION_COLOR, markersize=4)
     for x1, y1, x2, y2 in truth:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmdet.models.dense_heads import RPNHead
@@ -22,20 +22,6 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmlesion.utils import OptionError
-
-
-class LevelPredictions(NamedTuple):
-    """The predictions at K locations of a level, as a feature map with one row.
-
-    Args:
-        scores: (A, 1, K) of the A anchors of a location.
-        deltas: (A * 4, 1, K).
-        priors: (K * A, 4) the anchors, location after location.
-    """
-
-    scores: Tensor
-    deltas: Tensor
-    priors: Tensor
 
 
 @MODELS.register_module()
@@ -363,32 +349,31 @@ class TruncatedRPNHead(RPNHead):
         Arguments and result are those of :class:`mmdet.models.RPNHead`; ``score_factor_list`` is
         the confidence (1, H, W) of each level, before the sigmoid.
         """
-        scores, deltas, priors = [], [], []
-        for level, keep in enumerate(self.keep_locations(score_factor_list, img_meta)):
-            kept = self._select(
-                keep, cls_score_list[level], bbox_pred_list[level], mlvl_priors[level]
-            )
-            scores.append(kept.scores)
-            deltas.append(kept.deltas)
-            priors.append(kept.priors)
+        scores, deltas, priors = multi_apply(
+            self._select,
+            self.keep_locations(score_factor_list, img_meta),
+            cls_score_list,
+            bbox_pred_list,
+            mlvl_priors,
+        )
         return super()._predict_by_feat_single(
             scores, deltas, score_factor_list, priors, img_meta, cfg, rescale, with_nms
         )
 
     def _select(
         self, keep: Tensor, cls_score: Tensor, bbox_pred: Tensor, priors: Tensor
-    ) -> LevelPredictions:
-        """Extract the K kept locations of one level as a feature map with one row."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return a level's K kept locations as a map of one row: scores, deltas, priors."""
         index = keep.nonzero().squeeze(1)
         num_priors = self.num_base_priors
         if index.numel() * num_priors == 1:
             index = index.repeat(2)  # RPNHead cannot hold a lone score; NMS drops the copy
         # the anchors of location i have the numbers i * A to i * A + A - 1
         anchors = index[:, None] * num_priors + torch.arange(num_priors, device=index.device)
-        return LevelPredictions(
-            scores=cls_score.flatten(1)[:, None, index],
-            deltas=bbox_pred.flatten(1)[:, None, index],
-            priors=priors[anchors.flatten()],
+        return (
+            cls_score.flatten(1)[:, None, index],
+            bbox_pred.flatten(1)[:, None, index],
+            priors[anchors.flatten()],
         )
 
 
