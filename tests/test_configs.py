@@ -4,6 +4,7 @@ import inspect
 from pathlib import Path
 
 import pytest
+import torch
 from mmdet.registry import DATASETS, HOOKS, METRICS, MODELS, VISUALIZERS
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -67,7 +68,8 @@ def test_model_and_schedule(cfg):
             assert assigner.type in ('UncertainIoUAssigner', 'ATSSAssigner')
             assert assigner.ignore_iof_thr == 0.5
     cfg.model.backbone.init_cfg = None
-    model = MODELS.build(cfg.model)
+    with torch.device('meta'):  # no random weights are drawn
+        model = MODELS.build(cfg.model)
     build_optim_wrapper(model, cfg.optim_wrapper)
     schedulers = cfg.param_scheduler
     if isinstance(schedulers, dict):  # of several optimizers

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from mmlesion.io.ct import check_ct, read_ct
 from mmlesion.io.resume import volume_digest
 
-from ..engine.checkpoint_fit import check_fit
+from ..engine.checkpoint_content import check_fit
 from ..froc import stack_boxes
 from ..structures import Segment, grid_steps, reverse_axes
 from ..structures.ct_volume import CTVolume

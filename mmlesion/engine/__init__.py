@@ -1,6 +1,6 @@
 """Hooks, the runner and checkpoint handling."""
 
-from .checkpoints import load_from_local
+from .checkpoints import find_latest_checkpoint, load_from_local
 from .hooks import (
     AutocastModulesHook,
     BranchScheduleHook,
@@ -15,7 +15,6 @@ from .hooks import (
     SharedMemoryHook,
     ValidatedCheckpointHook,
 )
-from .latest_checkpoint import find_latest_checkpoint
 from .runner import LesionRunner
 
 __all__ = [

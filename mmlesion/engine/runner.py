@@ -21,8 +21,8 @@ from mmlesion.io.atomic import atomic_write
 from mmlesion.utils import UserError
 from mmlesion.utils.configs import innermost_dataset
 
-from .checkpoint_fit import check_fit
-from .latest_checkpoint import find_latest_checkpoint
+from .checkpoint_content import check_fit
+from .checkpoints import find_latest_checkpoint
 
 PARTS = ('train', 'val', 'test')
 

@@ -38,12 +38,12 @@ def settings(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     calls = []
     monkeypatch.setattr(memory, '_set', lambda values: calls.append(values) or True)
-    monkeypatch.setattr('mmlesion.engine.hooks.keep_memory_hook.trim_memory', bool)
+    monkeypatch.setattr('mmlesion.engine.hooks.keep_freed_memory_hook.trim_freed_memory', bool)
     return calls
 
 
 def run(device, monkeypatch):
-    monkeypatch.setattr('mmlesion.engine.hooks.keep_memory_hook.get_device', lambda: device)
+    monkeypatch.setattr('mmlesion.engine.hooks.keep_freed_memory_hook.get_device', lambda: device)
     hook = KeepFreedMemoryHook()
     hook.before_run(None)
     hook.after_run(None)

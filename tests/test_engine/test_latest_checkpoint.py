@@ -17,7 +17,7 @@ from mmlesion.engine import (
     ValidatedCheckpointHook,
     find_latest_checkpoint,
 )
-from mmlesion.engine import latest_checkpoint as module
+from mmlesion.engine import checkpoints as module
 from mmlesion.io.atomic import _HOST, PARTIAL
 from mmlesion.utils import UserError
 

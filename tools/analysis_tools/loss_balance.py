@@ -135,7 +135,7 @@ def measure(cfg: Config, args: argparse.Namespace) -> list[dict]:
     from mmengine.registry import init_default_scope
     from mmengine.runner import Runner, load_checkpoint, set_random_seed
 
-    from mmlesion.engine.checkpoint_fit import check_fit
+    from mmlesion.engine.checkpoint_content import check_fit
 
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     set_random_seed(args.seed)

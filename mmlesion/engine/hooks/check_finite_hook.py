@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmlesion.utils import UserError
 from mmlesion.utils.networks import check_scores
 
-from ..checkpoint_fit import not_finite
+from ..checkpoint_content import not_finite
 
 ADVICE = 'resume from an earlier checkpoint with a lower learning rate, or clip gradients'
 

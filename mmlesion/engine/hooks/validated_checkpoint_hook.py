@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from mmlesion.io.atomic import atomic_write, remove_partial
 
-from ..latest_checkpoint import LAST
+from ..checkpoints import LAST
 
 DUE = 'due_validation'  # a key with "val" first would be logged
 

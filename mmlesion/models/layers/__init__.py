@@ -1,26 +1,29 @@
 """Layers and operations that several models share."""
 
-from .a3d_conv import A3DConv
-from .acs_conv import ACSConv
 from .alb import (
     DEFAULT_GENOTYPES,
     AutoLesionBlock,
     check_genotype,
 )
 from .alb_operations import DARTS_OPERATIONS, OPERATIONS, build_operation
-from .align_shift_conv import AlignShiftConv
 from .attention_gate import AttentionGate
 from .dense_block_3d import DenseBlock3D, pre_act_conv3d
-from .i3d_conv import I3DConv
 from .inflated_conv_3d import InflatedConv3d
 from .local_magnification import LocalMagnification
 from .nms_3d import batched_nms_3d, nms_3d
 from .non_local_relation import NonLocalRelation, RegionGraph
 from .relation_transfer import RelationTransferModule
 from .roi_align_3d import RoIAlign3D, roi_align_3d
-from .slice_conv import SliceConv2d, split_slices
+from .slice_convs import (
+    A3DConv,
+    ACSConv,
+    AlignShiftConv,
+    I3DConv,
+    SliceConv2d,
+    TSMConv,
+    split_slices,
+)
 from .slice_fusions import CenterSlice, ConcatSlices, MeanSlice, SliceAttention
-from .tsm_conv import TSMConv
 
 __all__ = [
     'DARTS_OPERATIONS',

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmlesion.engine.checkpoint_fit import check_fit
+from mmlesion.engine.checkpoint_content import check_fit
 from mmlesion.utils import UserError
 
 
