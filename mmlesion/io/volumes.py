@@ -235,10 +235,10 @@ def volume_ground_truth(
     check_content(data, _VolumeFile, path)
     ids = [volume['id'] for volume in data['volumes']]
     uids = {volume['id']: volume['series_uid'] for volume in data['volumes']}
-    if len(set(uids.values())) < len(ids):
-        raise UserError(f'{path}: two volumes have the same series_uid; convert the data set again')
     if len(uids) < len(ids):
         raise UserError(f'{path}: two volumes have the same id; give each its own')
+    if len(set(uids.values())) < len(ids):
+        raise UserError(f'{path}: two volumes have the same series_uid; convert the data set again')
     # fold may be one number or several; None keeps volumes without a fold, too
     chosen = [v for v in data['volumes'] if fold is None or np.isin(v.get('fold'), fold)]
     if not chosen:

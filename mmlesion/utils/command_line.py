@@ -34,16 +34,19 @@ def terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
+    own = os.getpid()
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        if os.getpid() != own:  # a process just forked, which is not to go on as this one
+            os._exit(128 + number)
+        raise Terminated
+
     # given back after the block, which may be nested or in another's program
-    before = signal.signal(signal.SIGTERM, _raise_terminated)
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
 
 
 def explain(error: Exception) -> str | None:

@@ -14,7 +14,7 @@ from mmlesion.io.schema import LESION_TYPES
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / 'configs' / '_base_'
-PHANTOM = ROOT / 'configs' / 'phantom' / '_base_' / 'datasets' / 'deeplesion_types.py'
+PHANTOM = ROOT / 'configs/phantom/elixirnet/faster-rcnn_r18_fpn_types_phantom.py'
 
 
 @pytest.fixture(scope='module')

@@ -192,7 +192,7 @@ def test_bad_input(ann_file):
         ann_file.write_text(json.dumps({**content, **changes}))
         return evaluate(ann_file)
 
-    with pytest.raises(UserError, match='needs a list "annotations"'):
+    with pytest.raises(UserError, match='"annotations": Expected `array`'):
         broken(annotations=None)
     with pytest.raises(UserError, match='not listed: 9'):
         broken(annotations=[{**FINDINGS[0], 'volume_id': 9}])

@@ -235,7 +235,7 @@ def test_unusable_input(convert, run_tool, phantom, tmp_path):
     with pytest.raises(SystemExit, match='run tools/dataset_converters/deeplesion.py first'):
         convert(annotations=tmp_path)
     (tmp_path / 'train.json').write_text('{"images": [{}], "annotations": []}')
-    with pytest.raises(SystemExit, match='has no "id"'):
+    with pytest.raises(SystemExit, match='required field `id`'):
         convert(annotations=tmp_path)
     with pytest.raises(SystemExit, match='diameter'):
         convert('--max-diameter', 0)

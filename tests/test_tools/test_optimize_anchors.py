@@ -249,7 +249,7 @@ def test_bad_options(tool, lesions, tmp_path, options, message):
     [
         ([], {}, 'has no box to fit anchors to: of 0'),
         ([[1, 1, 0, 5]], {}, 'of 1, 0 are crowd or ignored and 1 under 1 px'),
-        ([[1, 1, 5]], {}, 'not 4 finite numbers'),
+        ([[1, 1, 5]], {}, 'Expected `array` of length 4'),
         ([[1, 1, 5, 5]], dict(images=[dict(id=1)]), 'image 1 needs a positive "width"'),
         ([[1, 1, 5, 5]], dict(images=[dict(id=2, width=9, height=9)]), 'images that are not list'),
         ([[1, 1, 5, 5]], dict(images=None), 'needs lists "images"'),

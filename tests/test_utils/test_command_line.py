@@ -1,11 +1,12 @@
 import os
+import signal
 
 import pytest
 from mmdet.registry import MODELS
 from torch._utils import ExceptionWrapper
 
 from mmlesion.utils import UserError, cli
-from mmlesion.utils.command_line import POLICY, explain, refuse_blanks
+from mmlesion.utils.command_line import POLICY, explain, refuse_blanks, terminable
 
 
 @pytest.fixture
@@ -73,3 +74,13 @@ def test_blanks_that_mmengine_would_remove(option, refused):
         return refuse_blanks([*arguments, '--out', 'a=my run'])
     with pytest.raises(UserError, match='mmengine removes the blanks'):
         refuse_blanks(arguments)
+
+
+def test_a_process_just_forked_ends_by_sigterm():
+    """It has its parent's handler until it sets its own, and is not to go on in its parent's place."""
+    with terminable():
+        child = os.fork()
+        if child == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGTERM

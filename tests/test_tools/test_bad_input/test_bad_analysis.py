@@ -205,8 +205,8 @@ LAYOUTS = [
         (f'--patients {count} --workers 0', '--workers'),
         (f'--patients {count} --lesion-scale nan', 'scale is nan'),
         (f'--patients {count} --lesion-scale 0', 'scale is 0'),
-        (f'--patients {count} --slice-intervals 0', 'intervals are'),
-        (f'--patients {count} --slice-intervals nan', 'intervals are'),
+        (f'--patients {count} --slice-intervals 0', 'intervals in mm is'),
+        (f'--patients {count} --slice-intervals nan', 'intervals in mm is'),
     )
 ]
 
