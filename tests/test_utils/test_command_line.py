@@ -77,7 +77,7 @@ def test_blanks_that_mmengine_would_remove(option, refused):
 
 
 def test_a_process_just_forked_ends_by_sigterm():
-    """It has its parent's handler until it sets its own, and is not to go on in its parent's place."""
+    """It has its parent's handler at first, and is not to go on in its parent's place."""
     with terminable():
         child = os.fork()
         if child == 0:
