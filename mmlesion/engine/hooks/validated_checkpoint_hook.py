@@ -89,20 +89,24 @@ class WholeCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> None:
         if not self.save_best:
             return
+        # mmengine removes a best checkpoint that it knows before it writes the next one: it is to
+        # know none
         several = len(self.key_indicators) > 1
         before = self.best_ckpt_path_dict if several else {'': self.best_ckpt_path}
-        # mmengine removes the best checkpoint that it knows before it writes the next one: it is
-        # to know none
-        self.best_ckpt_path, self.best_ckpt_path_dict = None, dict.fromkeys(before)
+        self._set_best(dict.fromkeys(before))
         super()._save_best_checkpoint(runner, metrics)
         now = self.best_ckpt_path_dict if several else {'': self.best_ckpt_path}
+        self._set_best({key: now[key] or path for key, path in before.items()})
         for key, path in before.items():
-            if path is None or now[key] == path:
-                continue
-            if now[key] is not None and is_main_process():
+            if path is not None and now[key] not in (None, path) and is_main_process():
                 _remove(self.file_backend, path)
-        best = {key: now[key] or path for key, path in before.items()}
-        self.best_ckpt_path, self.best_ckpt_path_dict = best.get(''), best
+
+    def _set_best(self, paths: dict[str, str | None]) -> None:
+        """Set the best checkpoint, or one for each of several metrics by its name."""
+        if len(self.key_indicators) > 1:
+            self.best_ckpt_path_dict = paths
+        else:
+            self.best_ckpt_path = paths['']
 
     def _path(self, step: int) -> str:
         return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
