@@ -56,7 +56,7 @@ WITHOUT_FRAMEWORK = (
     'mmlesion.visualization.froc_plots',
     'mmlesion.visualization.overlays',
     'mmlesion.visualization.match_panels',
-    'mmlesion.visualization.windows',
+    'mmlesion.visualization.overlays',
 )
 BUT = (
     'mmlesion.evaluation.metrics',
@@ -72,7 +72,6 @@ SHARED_NAMES = {
     'deeplesion',
     'luna16',
     'nifti',
-    'proposal_patches',
     'registration',
     'segments',
     'slices',

@@ -29,12 +29,11 @@ from mmlesion.io.atomic import atomic_write
 from mmlesion.io.checks import text_cell
 from mmlesion.io.ct import read_ct
 from mmlesion.io.json_files import write_json
-from mmlesion.io.results import read_results
+from mmlesion.io.results import NOT_FOR_DIAGNOSIS, read_results
 from mmlesion.report.followup_content import Study, followup_content, study_warnings
 from mmlesion.report.page import check_html_name, write_page
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, check_range, cli, printable
-from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -17,9 +17,8 @@ from pathlib import Path
 
 from mmlesion.export.dicom_seg import write_dicom_seg
 from mmlesion.export.dicom_sr import write_dicom_sr
-from mmlesion.export.identity import require_highdicom
 from mmlesion.export.slicer_markups import grid_to_world, write_markups
-from mmlesion.export.source_series import complete_headers, read_source_series
+from mmlesion.export.source_series import complete_headers, read_source_series, require_highdicom
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.results import Results, read_label_map, read_results
 from mmlesion.utils import UserError, check_range, cli

@@ -57,7 +57,9 @@ def main():
     store = VolumeStore.open(Path(args.work_dir) / 'proposals')
     rows = {}
     for volume in tqdm(volumes, 'volumes', delay=3):
-        rows.update(label(volume, read_proposals(store, volume), args))
+        found = read_proposals(store, volume)
+        steps = found.grid_steps
+        rows.update(label_volume(volume, found.pooled, args.theta, args.theta_fp, steps))
     write_json(rows, args.out)
     # a row is a box (6), its score, and 1 for a lesion or 0 for a false positive
     labels = [row[-1] for row in chain.from_iterable(rows.values())]
@@ -75,12 +77,6 @@ def read_proposals(store, volume):
             'end, on the same images'
         )
     return Proposals.from_arrays(store.load(volume.name))
-
-
-def label(volume, proposals, args):
-    """Return the rows of the output file for each run of consecutive slices."""
-    found = label_volume(volume, proposals.pooled, args.theta, args.theta_fp, proposals.grid_steps)
-    return {run.name: found.rows(run) for run in volume.sub_volumes}
 
 
 if __name__ == '__main__':

@@ -20,13 +20,12 @@ from mmlesion.io.json_files import read_json, write_json
 from mmlesion.io.slices import list_series
 from mmlesion.io.true_masks import read_lesions
 from mmlesion.mining import RULES, AnnotationMiner
-from mmlesion.mining.embeddings import EmbeddingSteps
-from mmlesion.mining.proposals import detection_steps
+from mmlesion.mining.embeddings import embed, lesion_samples
+from mmlesion.mining.proposals import detect, slice_samples
 from mmlesion.mining.report import annotated_lesions, count_rows, score_rows
 from mmlesion.utils import UserError, check_range, cli
 from mmlesion.utils.configs import load_config
-from mmlesion.utils.memory import keep_freed_memory
-from mmlesion.utils.processes import end_with_parent
+from mmlesion.utils.processes import end_with_parent, keep_freed_memory
 
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'grid_steps', 'border_offset')
 
@@ -123,7 +122,8 @@ def main():
     device = init_process(args)
     cfg = load_config(args.config, args.cfg_options, ['train_dataloader', 'test_dataloader'])
     source = training_set(cfg, args.dataset)
-    check_out(args, source['ann_file'])
+    if os.path.realpath(args.out) == os.path.realpath(source['ann_file']):
+        raise UserError(f'--out {args.out} is the annotation file itself: give another name')
     experts = prepare_experts(cfg, args)
     coco = read_json(source['ann_file'])
     coco_ground_truth(coco, source['ann_file'])
@@ -134,7 +134,7 @@ def main():
         args.checkpoint,
         cfg.model,
         test_pipeline(cfg),
-        max_interval(cfg),
+        cfg.test_dataloader.dataset.get('max_interval'),
         args.score_thr,
         listing(volumes, 'images'),
     )
@@ -142,7 +142,7 @@ def main():
     stores = [VolumeStore(Path(args.work_dir) / 'proposals', fingerprint)]
     find_proposals(args, cfg, device, source, stores[0], volumes)
     if 'matching' in args.rules:
-        stores.append(embed(args, device, source, stores[0], volumes, fingerprint))
+        stores.append(find_embeddings(args, device, source, stores[0], volumes, fingerprint))
     main_process = is_main_process()
     # before the rules, which may take longer than other processes wait for this one
     leave_process_group()
@@ -210,11 +210,6 @@ def find_datasets(cfg):
         yield from find_datasets(dataset)
 
 
-def check_out(args, ann_file):
-    if os.path.realpath(args.out) == os.path.realpath(ann_file):
-        raise UserError(f'--out {args.out} is the annotation file itself: give another name')
-
-
 def prepare_experts(cfg, args):
     """Return numbers and names of the single-type experts, if the rules use them.
 
@@ -241,18 +236,19 @@ def truth_reader(path, volumes):
 
     One series is looked up, so that a wrong path is told before the pass over the volumes.
     """
-    if os.path.isdir(path):
-        read_truth = partial(read_lesions, path)
-    else:
-        read_truth = partial(look_up_lesions, annotated_lesions(read_annotations(path)), path)
+    lesions = {} if os.path.isdir(path) else annotated_lesions(read_annotations(path))
+
+    def read_truth(series):
+        if os.path.isdir(path):
+            return read_lesions(path, series)
+        if series not in lesions:
+            raise UserError(
+                f'{path} has no series {series}: give a file with all series of the config'
+            )
+        return lesions[series]
+
     read_truth(volumes[0].name)
     return read_truth
-
-
-def look_up_lesions(lesions, path, series):
-    if series not in lesions:
-        raise UserError(f'{path} has no series {series}: give a file with all series of the config')
-    return lesions[series]
 
 
 def test_pipeline(cfg):
@@ -263,11 +259,6 @@ def test_pipeline(cfg):
     keys = tuple(steps[-1].get('meta_keys', ()))
     steps[-1]['meta_keys'] = tuple(dict.fromkeys(keys + META_KEYS))
     return steps
-
-
-def max_interval(cfg):
-    """Return how far apart in mm slices may be, where the config says so."""
-    return cfg.test_dataloader.dataset.get('max_interval')
 
 
 def digest(checkpoint, *parts):
@@ -293,20 +284,27 @@ def listing(volumes, *parts):
 
 
 def find_proposals(args, cfg, device, source, store, volumes):
-    from mmlesion.apis.feature_sharing import shared_features
     from mmlesion.apis.inferencer import load_detector
+    from mmlesion.apis.slice_batches import shared_features
     from mmlesion.apis.speed import Speed
 
     keep_freed_memory()
     model = load_detector(cfg, args.checkpoint, device)
     Speed().prepare(model)
-    steps = detection_steps(model, source['images'], args.score_thr, max_interval(cfg))
+    steps = dict(
+        samples_of=partial(
+            slice_samples,
+            root=source['images'],
+            max_interval=cfg.test_dataloader.dataset.get('max_interval'),
+        ),
+        predict=partial(detect, model, args.score_thr),
+    )
     # of the volumes that the workers take turns with
     with shared_features(model, args.feature_cache * max(args.num_workers, 1)):
         run_pass(args, store, steps, test_pipeline(cfg), volumes, 'proposals')
 
 
-def embed(args, device, source, proposals, volumes, fingerprint):
+def find_embeddings(args, device, source, proposals, volumes, fingerprint):
     """Embed annotations and tracklets; return the store of the embeddings."""
     from mmlesion.apis.inferencer import load_detector
     from mmlesion.mining import VolumeStore
@@ -318,11 +316,13 @@ def embed(args, device, source, proposals, volumes, fingerprint):
     # embeddings also depend on the annotations and on which boxes become tracklets (theta)
     mark = digest(checkpoint, fingerprint, cfg.model, pipeline, args.theta, lesions)
     store = VolumeStore(Path(args.work_dir) / f'embeddings-{mark[:8]}', mark)
-    steps = EmbeddingSteps(
-        load_detector(cfg, checkpoint, device), source['images'], proposals, args.theta
+    steps = dict(
+        samples_of=partial(
+            lesion_samples, root=source['images'], proposals=proposals, iou_thr=args.theta
+        ),
+        predict=partial(embed, load_detector(cfg, checkpoint, device)),
     )
-    parts = dict(samples_of=steps.samples_of, predict=steps.predict)
-    run_pass(args, store, parts, pipeline, volumes, 'embeddings')
+    run_pass(args, store, steps, pipeline, volumes, 'embeddings')
     return store
 
 

@@ -15,8 +15,7 @@ from tqdm import tqdm
 
 from mmlesion.io.ct import check_same_grid, read_labels
 
-from ..converters.lung_finder import find_lungs
-from ..converters.lungs import LungRegion, cut_to_lungs, number_lungs
+from ..converters.lungs import LungRegion, cut_to_lungs, find_lungs, number_lungs
 from ..converters.resample import isotropic_grid, resample
 from ..structures import Grid
 from ..structures.ct_volume import CTVolume

@@ -27,7 +27,7 @@ from mmlesion.io.schema import HU_OFFSET, path_under
 from mmlesion.io.slices import merge_ranges, read_slice, series_of, slice_file_name
 from mmlesion.io.volumes import store_volume, write_annotations, write_volume
 from mmlesion.structures import Grid, SubVolume, file_box
-from mmlesion.structures.crops import body_box
+from mmlesion.structures.boxes import body_box
 from mmlesion.structures.series import MAX_SLICES
 from mmlesion.utils import UserError
 

@@ -25,7 +25,7 @@ from mmlesion.io.slices import read_hu
 from mmlesion.structures import encode_mask, usable_segmentation
 from mmlesion.utils import UserError
 from mmlesion.utils.parallel import parallel_map
-from mmlesion.visualization.windows import display_window
+from mmlesion.visualization.overlays import display_window
 
 from .base import Run, Skipped
 from .grabcut import recist_from_box, recist_mask

@@ -21,8 +21,7 @@ from mmlesion.io.schema import path_under
 from mmlesion.io.slices import read_hu
 from mmlesion.structures import decode_mask, usable_segmentation
 from mmlesion.utils import UserError
-from mmlesion.visualization.overlays import draw_mask
-from mmlesion.visualization.windows import display_window
+from mmlesion.visualization.overlays import display_window, draw_mask
 
 from .base import Run, print_skipped
 from .grabcut import recist_from_box

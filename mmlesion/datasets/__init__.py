@@ -1,8 +1,7 @@
 """Datasets of slices, patches and volumes."""
 
 from .ct_slices import CTSliceDataset
-from .lesion_patches import LesionPatchDataset
-from .proposal_patches import ProposalPatchDataset
+from .patch_datasets import LesionPatchDataset, ProposalPatchDataset
 from .samplers import (
     LesionCropSampler,
     LesionPairSampler,

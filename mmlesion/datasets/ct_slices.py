@@ -1,4 +1,4 @@
-"""The dataset of CT slices with 2D boxes."""
+"""The dataset of CT slices with 2D boxes, and which single marks its training leaves out."""
 
 from __future__ import annotations
 
@@ -22,8 +22,32 @@ from mmlesion.io.schema import CT_FIELDS, is_target, path_under
 from mmlesion.structures import GroundTruth, file_shift, grid_samples, usable_segmentation
 from mmlesion.utils import UserError
 
-from .reader_marks import without_marks
 from .transforms import LesionMasksToSegMap, LoadLesionAnnotations
+
+
+def without_marks(instances: list[dict], centers: np.ndarray, sizes: np.ndarray) -> list[dict]:
+    """Exclude ignored findings that mark a lesion, with their center in it.
+
+    LUNA16's list of excluded findings holds every reader's mark of every nodule. In training they
+    must not make what surrounds the nodule, or the nodule, a region to ignore; in the evaluation
+    they may stay, as a detection that matches a lesion is a true positive whatever else it matches.
+
+    A lesion is the ball, or the ellipse, that fills its box. A finding whose center lies beside it,
+    however near, is another one.
+
+    Args:
+        instances: n findings of a scan or a slice, with ``ignore_flag``.
+        centers: (n, d), in mm or px.
+        sizes: (n, d) or (n, 1) diameters along the axes, likewise.
+
+    Returns:
+        list[dict]: The others, in their order.
+    """
+    ignored = np.array([instance['ignore_flag'] for instance in instances], dtype=bool)
+    # (n, lesions, d): from the center of each lesion, in diameters; its ball has radius 0.5
+    offsets = (centers[:, None] - centers[~ignored]) / sizes[~ignored]
+    in_lesion = ((offsets**2).sum(axis=-1) < 0.25).any(axis=1)
+    return [one for one, mark in zip(instances, ignored & in_lesion) if not mark]
 
 
 @DATASETS.register_module()
@@ -36,7 +60,7 @@ class CTSliceDataset(CocoDataset):
     them. Boxes marked ``noisy`` or ``ignore`` are kept out of the training targets, as crowds are
     (``ignore_flag`` 1). Those that mark a true lesion, with their center in the ellipse in its box,
     are in the samples of ``test_mode`` alone
-    (:func:`~mmlesion.datasets.reader_marks.without_marks`).
+    (:func:`~mmlesion.datasets.ct_slices.without_marks`).
 
     The classes are ``('lesion', )``; for annotations by type pass
     ``metainfo=dict(classes=('bone', 'abdomen', ...))`` as for any mmdet dataset.

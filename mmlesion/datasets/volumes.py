@@ -17,8 +17,7 @@ from mmlesion.io.schema import is_ignored, path_under
 from mmlesion.io.volumes import volume_ground_truth, with_sphere
 from mmlesion.utils import OptionError, UserError
 
-from .ct_slices import CTSliceDataset
-from .reader_marks import without_marks
+from .ct_slices import CTSliceDataset, without_marks
 
 VOLUME_FIELDS = ('size', 'spacing', 'origin', 'direction', 'series_uid')
 SPLITS = ('train', 'test')
@@ -34,7 +33,7 @@ class VolumeDataset(BaseDetDataset):
     A sample is a whole volume; ``RandomLesionCrop`` cuts one crop of it. Findings marked
     ``ignore`` are kept out of the training targets (``ignore_flag`` 1). Those that mark a lesion,
     with their center in it, are in the samples of ``test_mode`` alone
-    (:func:`~mmlesion.datasets.reader_marks.without_marks`).
+    (:func:`~mmlesion.datasets.ct_slices.without_marks`).
 
     The classes are ``('lesion', )``; LUNA16's is ``metainfo=dict(classes=('nodule', ))``. With
     ``preparation`` in ``metainfo`` the file must say that its volumes were made like this, such as

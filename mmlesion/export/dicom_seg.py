@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmlesion.io.results import DetectedLesion, Results
-from mmlesion.utils.disclaimer import SHORT_NOT_FOR_DIAGNOSIS
+from mmlesion.io.results import SHORT_NOT_FOR_DIAGNOSIS, DetectedLesion, Results
 
-from .identity import algorithm, device, tracking_id, uid_of
-from .source_series import SourceSeries
+from .source_series import SourceSeries, algorithm, device, tracking_id, uid_of
 
 if TYPE_CHECKING:
     from highdicom import AlgorithmIdentificationSequence

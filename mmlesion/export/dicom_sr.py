@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmlesion.io.results import DetectedLesion, Results
-from mmlesion.utils.disclaimer import SHORT_NOT_FOR_DIAGNOSIS
+from mmlesion.io.results import SHORT_NOT_FOR_DIAGNOSIS, DetectedLesion, Results
 from mmlesion.version import __version__
 
-from .identity import MANUFACTURER, device, tracking_id, uid_of
-from .source_series import SourceSeries
+from .source_series import MANUFACTURER, SourceSeries, device, tracking_id, uid_of
 
 if TYPE_CHECKING:
     from highdicom.sr import Measurement, ObservationContext
@@ -144,6 +142,6 @@ def outline(lesion: DetectedLesion, labels: np.ndarray) -> np.ndarray:
         points = max(contours, key=cv2.contourArea).reshape(-1, 2) + 0.5
     else:
         # a lesion that others cover in the label map has its box for an outline
-        x1, y1, _, x2, y2, _ = lesion.bbox_voxel + 0.5
+        x1, y1, _, x2, y2, _ = np.add(lesion.bbox_voxel, 0.5)
         points = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
     return np.concatenate([points, points[:1]]).astype(float)

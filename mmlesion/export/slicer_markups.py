@@ -31,7 +31,7 @@ def write_markups(
     for lesion in results.lesions:
         markups.append(_box(lesion, to_world))
         if lesion.recist_voxel is not None:
-            ends = to_world(lesion.recist_voxel)
+            ends = to_world(np.array(lesion.recist_voxel))
             markups.append(_line(f'{lesion.label} {lesion.id}, long', ends[:2]))
             markups.append(_line(f'{lesion.label} {lesion.id}, short', ends[2:]))
     write_json_text({'@schema': SCHEMA, 'markups': markups}, path)
@@ -51,7 +51,7 @@ def grid_to_world(volume: dict) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _box(lesion: DetectedLesion, to_world: Callable[[np.ndarray], np.ndarray]) -> dict[str, Any]:
-    low, high = lesion.bbox_voxel[:3], lesion.bbox_voxel[3:]
+    low, high = np.reshape(lesion.bbox_voxel, (2, 3))
     center = to_world((low + high) / 2)
     # The box's edges along i, j and k through its center, as columns in mm.
     half = np.diag(high - low) / 2

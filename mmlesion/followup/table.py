@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmlesion.io.results import DetectedLesion
-from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
+from mmlesion.io.results import NOT_FOR_DIAGNOSIS, DetectedLesion
 
 from .pairing import Pairs, SumOfDiameters
 

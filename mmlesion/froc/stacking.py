@@ -33,7 +33,7 @@ def link_boxes(
         labels: (n,) class labels.
         iou_thr: Two boxes are linked if their IoU is greater.
         grid_steps: Positions from a slice to the next, of which boxes on consecutive ones are
-            linked (:mod:`mmlesion.structures.slice_grid`). Defaults to 1, the slices.
+            linked (:mod:`mmlesion.structures.series`). Defaults to 1, the slices.
 
     Returns:
         ndarray: (n,) index of each box's track, from 0.

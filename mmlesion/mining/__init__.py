@@ -1,10 +1,11 @@
-"""Mining of missing annotations and generation of masks from RECIST."""
+"""Mining of missing annotations."""
 
 from mmlesion.utils.lazy_exports import lazy_exports
 
 from .hard_negatives import label_tracklets, label_volume
-from .miner import RULES, AnnotationMiner
 from .rules import (
+    RULES,
+    AnnotationMiner,
     build_tracklets,
     match_annotations,
     match_embeddings,

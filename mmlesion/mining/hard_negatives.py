@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mmlesion.froc import stack_boxes
 from mmlesion.io.schema import is_target
-from mmlesion.structures import Columns, SliceBoxes, SliceSeries, SubVolume, to_inclusive
+from mmlesion.structures import SliceBoxes, SliceSeries, to_inclusive
 
-from .embeddings import annotated_boxes
+from .annotations import annotated_boxes
 from .rules import slice_overlap_pairs
 
 LEFT_OUT = -1
 """The label of a proposal that is neither: it overlaps a lesion in part, or an uncertain region."""
-
-
-@dataclass(frozen=True, eq=False)
-class Proposals3D(Columns):
-    """n 3D proposals in a series.
-
-    Attributes:
-        boxes: (n, 6) x1, y1, z1, x2, y2, z2 in px and slice numbers, inclusive.
-        scores: (n,).
-        labels: (n,) int, 1 of a lesion, 0 of a false positive, or :data:`LEFT_OUT`.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-
-    def rows(self, sub_volume: SubVolume) -> list[list]:
-        """Return the file rows of the labeled proposals in a :class:`SubVolume`."""
-        there = sub_volume.contains(self.boxes[:, 2]) & (self.labels != LEFT_OUT)
-        listed = self.take(there)
-        # floats but for the last: a column of an array would make the labels floats too
-        rows = np.column_stack([listed.boxes, listed.scores]).tolist()
-        for row, label in zip(rows, listed.labels.tolist()):
-            row.append(label)
-        return rows
 
 
 def label_tracklets(
@@ -64,22 +37,18 @@ def label_tracklets(
     Returns:
         ndarray: (T,) int, 1, 0 or :data:`LEFT_OUT`.
     """
+
+    def highest_overlaps(annotations: SliceBoxes) -> np.ndarray:
+        # (T,) maximum IoU of a tracklet's boxes
+        highest = np.zeros(tracklets.max(initial=-1) + 1)
+        rows, _, ious = slice_overlap_pairs(proposals, annotations)
+        np.maximum.at(highest, tracklets[rows], ious)
+        return highest
+
     # In between the two thresholds, and on uncertain annotations, a tracklet is left out.
-    free = _highest_overlaps(proposals, tracklets, known) < background_iou_thr
-    labels = np.where(free, 0, LEFT_OUT)
-    labels[_highest_overlaps(proposals, tracklets, lesions) > iou_thr] = 1
+    labels = np.where(highest_overlaps(known) < background_iou_thr, 0, LEFT_OUT)
+    labels[highest_overlaps(lesions) > iou_thr] = 1
     return labels
-
-
-def _highest_overlaps(
-    proposals: SliceBoxes, tracklets: np.ndarray, annotations: SliceBoxes
-) -> np.ndarray:
-    """Return the maximum IoU (T,) of each tracklet's boxes with annotations on their slices."""
-    highest = np.zeros(tracklets.max(initial=-1) + 1)
-    # rows are boxes; each counts for its tracklet
-    rows, _, ious = slice_overlap_pairs(proposals, annotations)
-    np.maximum.at(highest, tracklets[rows], ious)
-    return highest
 
 
 def label_volume(
@@ -88,7 +57,7 @@ def label_volume(
     iou_thr: float = 0.5,
     background_iou_thr: float = 0.3,
     grid_steps: int = 1,
-) -> Proposals3D:
+) -> dict[str, list[list]]:
     """Stack a volume's 2D boxes to 3D boxes, as LENS does for its result, and label these.
 
     Args:
@@ -100,9 +69,11 @@ def label_volume(
         grid_steps: Positions of boxes from a slice to the next. Defaults to 1, the slices.
 
     Returns:
-        Proposals3D: In descending order of score.
+        dict: By the name of each run of consecutive slices, the labeled proposals that begin in it:
+        x1, y1, z1, x2, y2, z2 in px and slice numbers, inclusive, the score, and 1 for a lesion or
+        0, in descending order of score.
     """
-    one_class = np.zeros(len(proposals.scores), int)
+    one_class = np.zeros(len(proposals), int)
     boxes, scores, _, tracklets = stack_boxes(
         proposals.boxes,
         proposals.scores,
@@ -111,10 +82,18 @@ def label_volume(
         iou_thr,
         grid_steps=grid_steps,
     )
+    boxes = to_inclusive(boxes)
     # of each proposal its 3D box, so that the tracklets' labels are those of the 3D boxes
     stacked = tracklets >= 0
     proposals, tracklets = proposals.take(stacked), tracklets[stacked]
-    lesions = annotated_boxes(volume, list(filter(is_target, volume.annotations)))
-    known = annotated_boxes(volume, volume.annotations)
+    images = volume.images.values()
+    lesions = annotated_boxes(images, list(filter(is_target, volume.annotations)))
+    known = annotated_boxes(images, volume.annotations)
     labels = label_tracklets(proposals, tracklets, lesions, known, iou_thr, background_iou_thr)
-    return Proposals3D(to_inclusive(boxes), scores, labels)
+    rows = {}
+    for run in volume.sub_volumes:
+        there = run.contains(boxes[:, 2]) & (labels != LEFT_OUT)
+        # a label is an int, which a column of an array of floats would not be
+        numbers = np.column_stack([boxes, scores])[there].tolist()
+        rows[run.name] = [[*row, label] for row, label in zip(numbers, labels[there].tolist())]
+    return rows

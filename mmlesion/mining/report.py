@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 import numpy as np
 
 from mmlesion.io.schema import is_target
-from mmlesion.io.slices import series_of, slice_number
 from mmlesion.io.true_masks import TrueLesions
-from mmlesion.structures import SliceBoxes, file_box
 
-from .miner import RULES
-from .rules import slice_overlap_pairs
-from .withholding import LesionKey, keep_annotations, lesion_keys
+from .annotations import annotated_boxes, by_series, lesion_keys
+from .rules import RULES, without_overlap
 
 
 def count_rows(coco: Mapping, rules: Sequence[str], unlabeled: bool = False) -> list[dict]:
@@ -31,41 +27,29 @@ def count_rows(coco: Mapping, rules: Sequence[str], unlabeled: bool = False) -> 
         before added; with ``unlabeled`` a last row counts the slices without a lesion too.
     """
     keys = lesion_keys(coco)
-    rows = [_row('no mining', coco['annotations'], keys, ())]
+
+    def row(name: str, applied: Sequence[str], listed: set | None = None) -> dict:
+        left_out = set(RULES) - set(applied)
+        used = [a for a in coco['annotations'] if a['source'] not in left_out]
+        lesions = list(filter(is_target, used))
+        uncertain = [a for a in used if a['source'] == RULES[-1]]
+        # trained with are the slices that have a lesion, or those given
+        slices = {a['image_id'] for a in lesions} if listed is None else listed
+        return {
+            'rules': name,
+            'lesions_3d': len({keys[a['id']] for a in lesions}),
+            'lesions_2d': len(lesions),
+            'uncertain_2d': sum(a['image_id'] in slices for a in uncertain),
+            'slices': len(slices),
+        }
+
+    rows = [row('no mining', ())]
     for number, rule in enumerate(RULES, 1):
         if rule in rules:
-            rows.append(_row(f'+ {rule}', coco['annotations'], keys, RULES[:number]))
+            rows.append(row(f'+ {rule}', RULES[:number]))
     if unlabeled:
-        rows.append(_row('+ unlabeled', coco['annotations'], keys, RULES, coco['images']))
+        rows.append(row('+ unlabeled', RULES, {image['id'] for image in coco['images']}))
     return rows
-
-
-def _row(
-    name: str,
-    annotations: Sequence[Mapping],
-    keys: Mapping[int, LesionKey],
-    rules: Sequence[str],
-    images: Sequence[Mapping] | None = None,
-) -> dict:
-    left_out = set(RULES) - set(rules)
-    lesions, uncertain = [], []
-    for annotation in annotations:
-        if annotation['source'] in left_out:
-            continue
-        if is_target(annotation):
-            lesions.append(annotation)
-        if annotation['source'] == RULES[-1]:
-            uncertain.append(annotation)
-    # Slices with a lesion are trained with or, if images are given, all of these.
-    labeled = set(map(itemgetter('image_id'), lesions))
-    listed = labeled if images is None else set(map(itemgetter('id'), images))
-    return {
-        'rules': name,
-        'lesions_3d': len({keys[annotation['id']] for annotation in lesions}),
-        'lesions_2d': len(lesions),
-        'uncertain_2d': sum(annotation['image_id'] in listed for annotation in uncertain),
-        'slices': len(listed),
-    }
 
 
 COUNTS = ('boxes', 'right', 'missing', 'found', 'withheld', 'withheld_found')
@@ -92,26 +76,36 @@ def score_rows(
         ``found``, 3D ``withheld`` and ``withheld_found``, ``precision`` and ``recall`` of the 2D
         boxes; None if undefined.
     """
-    # Each rule's counts, in the order of COUNTS, are summed over series.
     totals = {rule: np.zeros(len(COUNTS), int) for rule in rules}
-    for series, sources in _boxes_by_series(coco).items():
+    for series, (images, listed) in by_series(coco).items():
         truth = read_truth(series)
-        existing = sources.pop('annotated', SliceBoxes.empty())
-        missing = ~_match(existing, truth.boxes, iou_thr)[1]
+        existing = [a for a in listed if a['source'] not in RULES and is_target(a)]
+        missing = without_overlap(truth.boxes, annotated_boxes(images, existing), iou_thr)
         # lesions of which every box is missing
         withheld = np.setdiff1d(truth.label, truth.label[~missing])
         for rule in rules:
-            correct, matched = _match(sources.get(rule, SliceBoxes.empty()), truth.boxes, iou_thr)
-            found = np.intersect1d(withheld, truth.label[matched])
+            mined = annotated_boxes(images, [a for a in listed if a['source'] == rule])
+            wrong = without_overlap(mined, truth.boxes, iou_thr)
+            matched = ~without_overlap(truth.boxes, mined, iou_thr)
             totals[rule] += (
-                correct.size,
-                correct.sum(),
+                len(mined),
+                (~wrong).sum(),
                 missing.sum(),
                 (matched & missing).sum(),
-                withheld.size,
-                found.size,
+                len(withheld),
+                len(np.intersect1d(withheld, truth.label[matched])),
             )
-    return list(map(_score_row, totals, map(np.ndarray.tolist, totals.values())))
+
+    def share(part: int, whole: int) -> float | None:
+        return round(part / whole, 4) if whole else None
+
+    rows = []
+    for rule, counts in totals.items():
+        row: dict[str, Any] = dict(rule=rule) | dict(zip(COUNTS, counts.tolist()))
+        row['precision'] = share(row['right'], row['boxes'])
+        row['recall'] = share(row['found'], row['missing'])
+        rows.append(row)
+    return rows
 
 
 def annotated_lesions(coco: Mapping) -> dict[str, TrueLesions]:
@@ -126,99 +120,9 @@ def annotated_lesions(coco: Mapping) -> dict[str, TrueLesions]:
     """
     lesions: dict[str, TrueLesions] = {}
     keys = lesion_keys(coco)
-    for series, found in _list_by_series(coco, is_target).items():
-        ids = [keys[listed.annotation['id']].lesion for listed in found]
-        label = np.unique(np.array(ids, str), return_inverse=True)[1]
-        lesions[series] = TrueLesions(_slice_boxes(found), label)
+    for series, (images, listed) in by_series(coco).items():
+        found = list(filter(is_target, listed))
+        names = np.array([keys[annotation['id']][1] for annotation in found], str)
+        label = np.unique(names, return_inverse=True)[1]
+        lesions[series] = TrueLesions(annotated_boxes(images, found), label)
     return lesions
-
-
-def keep_matched(truth: dict, coco: Mapping, iou_thr: float = 0.5) -> dict:
-    """Keep the true boxes that match a mined or annotated one, for experiments on their errors.
-
-    A detector that is trained on them has what mining found, without its wrong and inexact boxes.
-
-    Args:
-        truth: COCO content in which all lesions are annotated.
-        coco: COCO content, such as mined one; ignored annotations match none.
-        iou_thr: IoU above which boxes match. Defaults to 0.5.
-
-    Returns:
-        dict: COCO content of ``truth`` with fewer images and annotations.
-    """
-    others = _list_by_series(coco, is_target)
-    kept: list[dict] = []
-    for series, found in _list_by_series(truth, is_target).items():
-        _, matched = _match(_slice_boxes(others.get(series, [])), _slice_boxes(found), iou_thr)
-        kept.extend(found[i].annotation for i in np.flatnonzero(matched))
-    return keep_annotations(truth, kept)
-
-
-def _score_row(rule: str, counts: Sequence[int]) -> dict:
-    row: dict[str, Any] = dict(rule=rule) | dict(zip(COUNTS, counts))
-    row['precision'] = _share(row['right'], row['boxes'])
-    row['recall'] = _share(row['found'], row['missing'])
-    return row
-
-
-def _share(part: int, whole: int) -> float | None:
-    return round(part / whole, 4) if whole else None
-
-
-def _match(boxes: SliceBoxes, truth: SliceBoxes, iou_thr: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return which boxes match a true box, (n,) bool, and which true boxes are matched, (m,)."""
-    # Every pair of a box and a true box on one slice: one box may match several, and vice versa.
-    rows, columns, ious = slice_overlap_pairs(boxes, truth)
-    over = ious > iou_thr
-    correct, matched = np.zeros(len(boxes), bool), np.zeros(len(truth), bool)
-    correct[rows[over]] = True
-    matched[columns[over]] = True
-    return correct, matched
-
-
-class _Listed(NamedTuple):
-    """An annotation and its image."""
-
-    annotation: dict
-    image: dict
-
-
-def _boxes_by_series(coco: Mapping) -> dict[str, dict[str, SliceBoxes]]:
-    """Return {series: {source: SliceBoxes}} of COCO content, without previously ignored boxes."""
-    boxes: dict[str, dict[str, SliceBoxes]] = {}
-    for series, found in _list_by_series(coco, _is_used).items():
-        sources: dict[str, list[_Listed]] = {}
-        for listed in found:
-            source = listed.annotation['source']
-            name = source if source in RULES else 'annotated'
-            sources.setdefault(name, []).append(listed)
-        boxes[series] = {name: _slice_boxes(same) for name, same in sources.items()}
-    return boxes
-
-
-def _is_used(annotation: Mapping) -> bool:
-    return annotation['source'] in RULES or is_target(annotation)
-
-
-def _list_by_series(coco: Mapping, chosen: Callable[[Mapping], bool]) -> dict[str, list[_Listed]]:
-    """Return the chosen annotations of each series, of those without one too."""
-    image_of: dict[int, dict] = {}
-    series: dict[str, list[_Listed]] = {}
-    for image in coco['images']:
-        image_of[image['id']] = image
-        series.setdefault(series_of(image['file_name']), [])
-    for annotation in coco['annotations']:
-        if chosen(annotation):
-            image = image_of[annotation['image_id']]
-            series[series_of(image['file_name'])].append(_Listed(annotation, image))
-    return series
-
-
-def _slice_boxes(found: Sequence[_Listed]) -> SliceBoxes:
-    boxes, numbers, scores = [], [], []
-    for annotation, image in found:
-        boxes.append(file_box(annotation, image))
-        numbers.append(slice_number(image['file_name']))
-        scores.append(annotation.get('score', 1))
-    rows = np.array(boxes, float).reshape(-1, 4)
-    return SliceBoxes(rows, np.array(numbers, int), np.array(scores, float))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Callable, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Callable
 
 import cv2
 import numpy as np
@@ -80,7 +80,7 @@ class VolumePass:
             _VolumeBatches(share, self.samples_of, self.pipeline, self.batch_size),
             batch_size=None,  # what the dataset yields are batches
             num_workers=self.num_workers,
-            collate_fn=list,
+            collate_fn=tuple,
             worker_init_fn=_single_thread,
         )
         done = len(volumes) - len(left)
@@ -92,36 +92,21 @@ class VolumePass:
     @torch.no_grad()
     def _collect(self, loader: DataLoader, share: Sequence[SliceSeries], bar: tqdm) -> None:
         results: dict[int, list[dict[str, np.ndarray]]] = {}
-        for batch in loader:
-            # A volume without a sample has a place in a batch, but no input of the model: what is
-            # found belongs, in order, to those of the batch that have data.
-            inputs = [one.data for one in batch if one.data is not None]
-            found = iter(self.predict(pseudo_collate(inputs)) if inputs else ())
-            for one in batch:
-                rows = results.setdefault(one.volume, [])
-                rows += [] if one.data is None else [next(found)]
-                # everything that the volume has, possibly nothing
-                if len(rows) == one.num_samples:
-                    self.store.save(share[one.volume].name, _joined(results.pop(one.volume)))
-                    bar.update()
-
-
-class _Loaded(NamedTuple):
-    """A sample of a volume.
-
-    Args:
-        volume: The volume's index.
-        num_samples: Of the volume.
-        data: What the pipeline made of the sample; None of a volume without any.
-    """
-
-    volume: int
-    num_samples: int
-    data: dict | None
+        for index, num_samples, inputs in loader:
+            rows = results.setdefault(index, [])
+            if inputs:
+                rows += self.predict(pseudo_collate(inputs))
+            if len(rows) == num_samples:
+                # all samples of a model have arrays of the same names
+                names = rows[0] if rows else ()
+                arrays = {name: np.concatenate([row[name] for row in rows]) for name in names}
+                self.store.save(share[index].name, arrays)
+                del results[index]
+                bar.update()
 
 
 class _VolumeBatches(IterableDataset):
-    """Yields batches of a volume's samples, and one sample without data for a volume without."""
+    """Yields (index of the volume, number of its samples, inputs), a volume without any once."""
 
     def __init__(
         self,
@@ -135,26 +120,15 @@ class _VolumeBatches(IterableDataset):
         self.pipeline = pipeline
         self.batch_size = batch_size
 
-    def __iter__(self) -> Iterator[list[_Loaded]]:
+    def __iter__(self) -> Iterator[tuple[int, int, list[dict]]]:
         worker = get_worker_info()
         # each worker takes whole volumes, every step-th from its own number on
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
         for index in range(first, len(self.volumes), step):
             samples = self.samples_of(self.volumes[index])
-            if not samples:
-                yield [_Loaded(index, 0, None)]
-            for start in range(0, len(samples), self.batch_size):
+            for start in range(0, max(len(samples), 1), self.batch_size):
                 taken = samples[start : start + self.batch_size]
-                yield [_Loaded(index, len(samples), self.pipeline(sample)) for sample in taken]
-
-
-def _joined(rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    # all samples of a model have arrays of the same names
-    names = rows[0] if rows else ()
-    joined = {}
-    for name in names:
-        joined[name] = np.concatenate([row[name] for row in rows])
-    return joined
+                yield index, len(samples), [self.pipeline(sample) for sample in taken]
 
 
 def _single_thread(_: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmlesion.io.results import DetectedLesion
-from mmlesion.structures.crops import crop_array
+from mmlesion.structures.boxes import crop_array
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.visualization.overlays import choose_window
 

@@ -14,8 +14,8 @@ import SimpleITK as sitk
 
 from mmlesion.io.atomic import atomic_write
 from mmlesion.io.json_files import compact_json
+from mmlesion.io.results import NOT_FOR_DIAGNOSIS
 from mmlesion.utils import UserError
-from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
 ASSETS = Path(__file__).parent / 'assets'
 VENDOR = Path(__file__).parent / 'vendor'

@@ -13,7 +13,7 @@ from mmlesion.io.schema import path_under
 from mmlesion.io.slices import read_hu
 from mmlesion.structures import GroundTruth, file_shift
 from mmlesion.utils import UserError
-from mmlesion.visualization.windows import display_window
+from mmlesion.visualization.overlays import display_window
 
 from .matched_run import KINDS, MatchedRun, choose_images, lesion_areas
 from .page import encode_slice

@@ -175,7 +175,7 @@ def _lesion(volume: CTVolume, lesion: DetectedLesion, shown_px: np.ndarray) -> d
         'diameter': lesion.diameter_mm,
         'shortDiameter': lesion.short_diameter_mm,
         'source': lesion.diameter_source,
-        'center': lesion.center_mm.tolist(),
+        'center': lesion.center_mm,
         'slice': lesion.key_slice,
         # the page's volume is turned round along all axes
         'key': int(shown_px[2]) - 1 - index,

@@ -24,8 +24,7 @@ from .segments import (
     shares_in_boxes,
     usable_segmentation,
 )
-from .series import SliceRun, SliceSeries, SubVolume, consecutive_runs
-from .slice_grid import grid_samples, grid_steps
+from .series import SliceRun, SliceSeries, SubVolume, consecutive_runs, grid_samples, grid_steps
 
 __all__ = [
     'Columns',

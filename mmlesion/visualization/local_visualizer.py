@@ -17,8 +17,7 @@ from mmlesion.io.schema import ABDOMEN_WINDOW, HU_OFFSET
 from mmlesion.utils import OptionError
 
 from ..structures import Recist, cut_segments, measure_recist
-from .overlays import RECIST_COLOR
-from .windows import display_window
+from .overlays import RECIST_COLOR, display_window
 
 # Of matplotlib's font at 100 dots per inch, px per point of its size.
 _CHARACTER_WIDTH = 0.8

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 from phantom import make_luna16_phantom
 
-from mmlesion.converters.lung_finder import find_lungs
+from mmlesion.converters.lungs import find_lungs
 from mmlesion.io.luna16 import find_luna16_scans, read_luna16_scan, read_lung_mask
 from mmlesion.utils import UserError
 

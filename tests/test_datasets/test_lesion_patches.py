@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmdet.registry import DATASETS, TRANSFORMS
 
-from mmlesion.datasets.repeated_lesions import group_lesions
+from mmlesion.datasets.patch_datasets import group_lesions
 from mmlesion.io.slices import slice_path
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from mmdet.registry import DATASETS, TRANSFORMS
 
-from mmlesion.datasets.transforms import loading, proposal_patches
-from mmlesion.datasets.transforms.proposal_patches import PatchFrame
+from mmlesion.datasets.transforms import loading, patches
+from mmlesion.datasets.transforms.patches import PatchFrame
 from mmlesion.utils import UserError
 
 NAME = '000001_01_02_003-009'
@@ -143,7 +143,7 @@ def test_slices_are_kept_for_the_next_proposal(config, monkeypatch):
     transform = TRANSFORMS.build(dict(type='LoadProposalPatch', num_slices=5, size=8))
     found = [transform(dataset.get_data_info(i))['volume'] for i in range(3)]
     assert sorted(read) == [f'{number:03d}.png' for number in (5, 6, 7, 8)]
-    monkeypatch.setattr(proposal_patches, 'MAX_CACHED', 2)
+    monkeypatch.setattr(patches, 'MAX_CACHED', 2)
     again = TRANSFORMS.build(dict(type='LoadProposalPatch', num_slices=5, size=8))
     for i, volume in enumerate(found):
         np.testing.assert_array_equal(again(dataset.get_data_info(i))['volume'], volume)

@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData
 
 from mmlesion.converters.regions import sphere_regions
 from mmlesion.datasets import CTSliceDataset, VolumeDataset
-from mmlesion.datasets.reader_marks import without_marks
+from mmlesion.datasets.ct_slices import without_marks
 from mmlesion.io.luna16 import read_luna16_findings
 from mmlesion.io.volumes import write_annotations
 from mmlesion.structures import Grid

@@ -5,13 +5,14 @@ import sys
 import pytest
 
 from mmlesion.engine import KeepFreedMemoryHook
-from mmlesion.utils import memory
+from mmlesion.utils import processes
 
 # A process of its own: this one may have more free memory than the block takes.
 FAULTS = """
 import resource
 import numpy as np
 from mmlesion.engine import KeepFreedMemoryHook
+from mmlesion.utils import processes
 
 def page_faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -34,16 +35,16 @@ PAGES = (64 << 20) // 4096
 @pytest.fixture
 def settings(monkeypatch):
     """Record what the hook sets instead of setting it."""
-    for name in memory.VARIABLES:
+    for name in processes.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     calls = []
-    monkeypatch.setattr(memory, '_set', lambda values: calls.append(values) or True)
-    monkeypatch.setattr('mmlesion.engine.hooks.keep_freed_memory_hook.trim_freed_memory', bool)
+    monkeypatch.setattr(processes, '_set', lambda values: calls.append(values) or True)
+    monkeypatch.setattr('mmlesion.engine.hooks.memory_hooks.trim_freed_memory', bool)
     return calls
 
 
 def run(device, monkeypatch):
-    monkeypatch.setattr('mmlesion.engine.hooks.keep_freed_memory_hook.get_device', lambda: device)
+    monkeypatch.setattr('mmlesion.engine.hooks.memory_hooks.get_device', lambda: device)
     hook = KeepFreedMemoryHook()
     hook.before_run(None)
     hook.after_run(None)
@@ -51,7 +52,7 @@ def run(device, monkeypatch):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='a setting of glibc')
 def test_pages_are_used_again_until_the_run_ends(monkeypatch):
-    for name in memory.VARIABLES:
+    for name in processes.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
     command = [sys.executable, '-c', FAULTS]

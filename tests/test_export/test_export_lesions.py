@@ -141,7 +141,7 @@ def test_damaged_results_are_refused(export, exported):
     content = json.loads(path.read_text())
     del content['lesions'][0]['key_slice']
     path.write_text(json.dumps(content))
-    with pytest.raises(SystemExit, match=r'lesions.json is not what infer.py writes \(KeyError'):
+    with pytest.raises(SystemExit, match='lesions.json is not what infer.py writes .*key_slice'):
         export()
 
 

@@ -9,8 +9,8 @@ from phantom.patient import PatientOptions, draw_patient
 from phantom.studies import move_image, study_image
 
 from mmlesion.followup.registration import register_rigid
+from mmlesion.io.results import NOT_FOR_DIAGNOSIS
 from mmlesion.utils import UserError
-from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'compare_studies.py'
@@ -184,7 +184,7 @@ def test_bad_input_is_one_line(load_tool, results):
     with pytest.raises(SystemExit, match='give mm above 0'):
         main([*folders, '--max-distance', '0'])
     (results / 'later' / 'lesions.json').write_text('{"lesions": [{}], "volume": {}}')
-    with pytest.raises(SystemExit, match="is not what infer.py writes .KeyError: 'recist_voxel'"):
+    with pytest.raises(SystemExit, match='is not what infer.py writes .*lesions'):
         main(folders)
     with pytest.raises(SystemExit, match='No such file'):
         main(['/nowhere', folders[1]])

@@ -3,7 +3,7 @@ import pytest
 
 from mmlesion.mining import label_tracklets, label_volume
 from mmlesion.mining.hard_negatives import LEFT_OUT
-from mmlesion.structures import SliceBoxes, SliceSeries, SubVolume
+from mmlesion.structures import SliceBoxes, SliceSeries
 
 
 def boxes(*rows):
@@ -63,7 +63,7 @@ def volume():
     """Slices 1 to 4 and 8 to 9, with an annotated, a mined and an uncertain box."""
     numbers = np.array([1, 2, 3, 4, 8, 9])
     files = [f'000001_01_01/{number:03d}.png' for number in numbers]
-    images = {2: dict(id=12), 9: dict(id=19)}
+    images = {2: dict(id=12, file_name=files[1]), 9: dict(id=19, file_name=files[5])}
     lesions = [
         annotation(12, [10, 10, 20, 20]),
         annotation(19, [40, 40, 10, 10], source='propagation', score=0.7),
@@ -83,16 +83,17 @@ def test_a_volume_is_stacked_and_labeled(volume):
         [9, 70, 70, 80, 80, 0.8],
     )
     found = label_volume(volume, proposals)
-    first, last = SubVolume('000001_01_01', 1, 4), SubVolume('000001_01_01', 8, 9)
+    first, last = '000001_01_01_001-004', '000001_01_01_008-009'
+    assert list(found) == [first, last]
     mean = (10 * 0.5 + 12 * 0.5 + 10 * 0.2) / 1.2
-    lesion, false_positive = found.rows(first)
+    lesion, false_positive = found[first]
     assert lesion == pytest.approx([mean, 10, 1, mean + 19, 29, 3, 0.5, 1])
     assert false_positive == [60, 60, 4, 65, 65, 4, 0.3, 0]
     # the uncertain one is not there
-    assert found.rows(last) == [[60, 60, 8, 65, 65, 8, 0.6, 0], [40, 40, 9, 49, 49, 9, 0.4, 1]]
+    assert found[last] == [[60, 60, 8, 65, 65, 8, 0.6, 0], [40, 40, 9, 49, 49, 9, 0.4, 1]]
     strict = label_volume(volume, proposals, iou_thr=0.95)
-    assert sorted(row[-1] for row in strict.rows(first)) == [0, 0, 0]
+    assert sorted(row[-1] for row in strict[first]) == [0, 0, 0]
 
 
 def test_without_proposals_there_is_nothing(volume):
-    assert label_volume(volume, boxes()).rows(SubVolume('000001_01_01', 1, 4)) == []
+    assert list(label_volume(volume, boxes()).values()) == [[], []]

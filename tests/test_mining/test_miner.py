@@ -10,7 +10,7 @@ from mmdet.registry import DATASETS
 from mmlesion.io.slices import list_series
 from mmlesion.io.true_masks import read_lesions
 from mmlesion.mining import AnnotationMiner, VolumeStore
-from mmlesion.mining.embeddings import annotated_boxes
+from mmlesion.mining.annotations import annotated_boxes
 from mmlesion.mining.report import COUNTS, annotated_lesions, count_rows, score_rows
 from mmlesion.utils import UserError
 
@@ -83,7 +83,8 @@ def test_mined_boxes_have_the_frame_of_their_file(mined, two_studies):
     assert [a['bbox'] for _, a in found(done, 'propagation')] == [[9.5, 9.5, 10, 10]] * 2
     assert all(image['pixel_center'] == 0 for image in done['images'])
     (volume, _) = list_series(coco, two_studies / 'images')
-    np.testing.assert_allclose(annotated_boxes(volume, volume.annotations).boxes, [LESION])
+    boxes = annotated_boxes(volume.images.values(), volume.annotations)
+    np.testing.assert_allclose(boxes.boxes, [LESION])
 
 
 def test_matching_across_studies(mined):

@@ -6,7 +6,7 @@ import numpy as np
 
 from mmlesion.io.slices import list_series
 from mmlesion.io.true_masks import TrueMasks, read_lesions, write_masks
-from mmlesion.mining.perfect import add_true_boxes
+from mmlesion.mining.experiments import add_true_boxes
 from mmlesion.mining.report import score_rows
 
 SCRIPT = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'complete_annotations.py'

@@ -8,7 +8,7 @@ from mmlesion.mining import (
     propagate,
     uncertain_regions,
 )
-from mmlesion.mining.rules import best_boxes, slice_overlap_pairs, suppress, without_overlap
+from mmlesion.mining.rules import slice_overlap_pairs, suppress, without_overlap
 from mmlesion.structures import SliceBoxes
 
 
@@ -24,11 +24,6 @@ def test_tracklets_follow_a_lesion_and_end_at_a_gap():
     proposals = boxes_of((0, 4, 0.9), (3, 5, 0.8), (50, 5, 0.7), (7, 6, 0.6), (50, 7, 0.5))
     assert build_tracklets(proposals).tolist() == [0, 0, 1, 2, 3]
     assert build_tracklets(proposals, iou_thr=0.4).tolist() == [0, 0, 1, 0, 2]
-
-
-def test_representative_has_the_highest_score():
-    proposals = boxes_of((0, 1, 0.2), (0, 2, 0.9), (50, 1, 0.5), (0, 3, 0.9))
-    assert best_boxes(proposals, np.array([0, 0, 1, 0])).tolist() == [1, 2]
 
 
 def test_overlaps_are_those_of_a_loop_over_pairs():
@@ -54,7 +49,7 @@ def plain_iou(a, b):
     return width * height / (sum(areas) - width * height)
 
 
-def test_free_of_asks_for_one_slice():
+def test_overlap_counts_on_one_slice_alone():
     known = boxes_of((0, 1, 1))
     boxes = boxes_of((0, 2, 0.5), (3, 1, 0.5), (4, 1, 0.5), (10, 1, 0.5))
     assert without_overlap(boxes, known, 0.5).tolist() == [True, False, True, True]

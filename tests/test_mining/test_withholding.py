@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mmlesion.mining.report import count_rows, keep_matched
-from mmlesion.mining.withholding import withhold_lesions, withhold_slices
+from mmlesion.mining.experiments import keep_matched, withhold_lesions, withhold_slices
+from mmlesion.mining.report import count_rows
 from mmlesion.utils import UserError
 
 SCRIPT = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'withhold_annotations.py'

@@ -13,8 +13,8 @@ from mmlesion.froc import (
 )
 from mmlesion.io.coco import coco_ground_truth, read_coco_results
 from mmlesion.io.json_files import read_json
+from mmlesion.io.results import NOT_FOR_DIAGNOSIS
 from mmlesion.report.matched_run import KINDS, NEVER, choose_images, lesion_areas, match_run
-from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'report.py'
 

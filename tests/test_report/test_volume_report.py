@@ -9,10 +9,10 @@ import pytest
 import SimpleITK as sitk
 
 from mmlesion.io.json_files import read_json
+from mmlesion.io.results import NOT_FOR_DIAGNOSIS
 from mmlesion.report.page import binning_factor
 from mmlesion.report.volume_report import write_volume_report
 from mmlesion.utils import UserError
-from mmlesion.utils.disclaimer import NOT_FOR_DIAGNOSIS
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'volume_report.py'
 BALL, BODY = 200, 40  # HU

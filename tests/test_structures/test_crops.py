@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmlesion.structures.crops import crop_array
+from mmlesion.structures.boxes import crop_array
 
 ARRAY = np.arange(12, dtype=np.int16).reshape(3, 4)
 

@@ -13,7 +13,7 @@ from mmlesion.io.coco import read_annotations
 from mmlesion.io.json_files import write_json
 from mmlesion.io.slices import list_series
 from mmlesion.io.true_masks import read_lesions
-from mmlesion.mining.perfect import add_true_boxes
+from mmlesion.mining.experiments import add_true_boxes
 from mmlesion.utils import cli
 
 

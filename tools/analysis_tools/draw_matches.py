@@ -28,7 +28,7 @@ from mmlesion.report.matched_run import lesion_areas
 from mmlesion.structures import GroundTruth, Predictions, file_shift
 from mmlesion.utils import UserError, cli
 from mmlesion.visualization.match_panels import Panel, PanelBox, draw_match_panels
-from mmlesion.visualization.windows import display_window
+from mmlesion.visualization.overlays import display_window
 
 CASES = {
     'mixed': ('found', 'missed', 'false-positives'),

@@ -157,7 +157,7 @@ def draw(sample, boxes, relation, args):
     from mmlesion.engine.hooks.visualization_hook import slice_name
     from mmlesion.visualization import slice_to_rgb
     from mmlesion.visualization.graphs import draw_relations
-    from mmlesion.visualization.windows import display_window
+    from mmlesion.visualization.overlays import display_window
 
     window = args.window or display_window(sample.metainfo)
     # proposals are in descending order of score: the first are the best

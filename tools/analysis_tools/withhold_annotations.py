@@ -12,8 +12,7 @@ import argparse
 from mmlesion.io.checks import get_column
 from mmlesion.io.coco import read_annotations
 from mmlesion.io.json_files import write_json
-from mmlesion.mining.report import keep_matched
-from mmlesion.mining.withholding import withhold_lesions, withhold_slices
+from mmlesion.mining.experiments import keep_matched, withhold_lesions, withhold_slices
 from mmlesion.utils import cli
 
 

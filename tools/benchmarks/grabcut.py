@@ -16,7 +16,7 @@ from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json
 from mmlesion.io.slices import read_hu
 from mmlesion.utils import UserError, cli
-from mmlesion.visualization.windows import display_window
+from mmlesion.visualization.overlays import display_window
 
 DEEPLESION = 32735  # lesions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -21,7 +22,7 @@ class LesionCropSampler(EpochSampler):
     The sampling of the reference [9] of 3D Aggregated Faster R-CNN (Liao et al., 2017), which does
     not name its own: an epoch is a number of crops of each lesion, more of a large one, and as many
     of volumes drawn at random that these are ``random_share`` of all. No volume comes twice among
-    the latter before all have come.
+    the latter before all have come, unless they are drawn by size.
 
     Samples depend only on the seed and the epoch, so resumed runs reproduce uninterrupted ones, and
     several processes divide the samples of a single process.
@@ -33,6 +34,8 @@ class LesionCropSampler(EpochSampler):
             a lesion that is larger. Defaults to ((0, 1), (10, 3), (20, 7)), which DeepLung has for
             LUNA16; [9], on another benchmark, has ((6, 1), (30, 3), (40, 7)).
         random_share: Defaults to 0.3.
+        by_size: Whether volumes are drawn in proportion to their voxels: of cubes around lesions
+            and whole scans together, nearly all random crops are then of scans. Defaults to False.
         seed: Random seed, identical in every process. Defaults to None, for a seed
             shared by the processes.
 
@@ -46,6 +49,7 @@ class LesionCropSampler(EpochSampler):
         dataset: BaseDataset,
         crops_per_lesion: Sequence[tuple[float, int]] = ((0, 1), (10, 3), (20, 7)),
         random_share: float = 0.3,
+        by_size: bool = False,
         seed: int | None = None,
     ) -> None:
         super().__init__(seed)
@@ -84,11 +88,18 @@ class LesionCropSampler(EpochSampler):
             )
         # such that they are random_share of all crops
         self.num_random = round(len(self.aimed) * random_share / (1 - random_share))
+        self.sizes = None
+        if by_size:
+            volumes = (dataset.get_data_info(index)['size'] for index in self.anywhere)
+            self.sizes = torch.tensor([math.prod(size) for size in volumes], dtype=torch.double)
 
     def __iter__(self) -> Iterator[int]:
         """Iterate this process's indices into the dataset."""
         generator = self.generator()
         drawn: list[int] = []
+        if self.sizes is not None and self.num_random:
+            draws = torch.multinomial(self.sizes, self.num_random, True, generator=generator)
+            drawn = draws.tolist()
         while len(drawn) < self.num_random:
             # a round of all, so that none comes twice before the others
             drawn += torch.randperm(len(self.anywhere), generator=generator).tolist()

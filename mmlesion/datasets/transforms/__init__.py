@@ -4,8 +4,7 @@ from .dense_masks import LesionMasksToSegMap, LoadLesionAnnotations
 from .geometry import ClipBlackBorder, NormalizeSpacing, RandomCTAffine
 from .intensity import WindowHU
 from .loading import LoadCTSlices, LoadCTSlicesFromVolume
-from .patches import CropLesionPatch, LoadNearbyCTSlices
-from .proposal_patches import LoadProposalPatch
+from .patches import CropLesionPatch, LoadNearbyCTSlices, LoadProposalPatch
 from .volumes import (
     LoadSphereAnnotations,
     LoadVolume,

@@ -14,7 +14,7 @@ from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes, autocast_box_type
 from mmdet.structures.mask import BitmapMasks
 
-from mmlesion.structures.crops import body_box
+from mmlesion.structures.boxes import body_box
 from mmlesion.utils import OptionError, UserError
 
 

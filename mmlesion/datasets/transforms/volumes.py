@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from mmlesion.structures import Grid
-from mmlesion.structures.crops import crop_array
+from mmlesion.structures.boxes import crop_array
 from mmlesion.structures.spheres import SphereBoxes
 from mmlesion.utils import OptionError, UserError
 

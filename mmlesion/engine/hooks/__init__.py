@@ -2,13 +2,11 @@
 
 from .branch_schedule_hook import BranchScheduleHook
 from .check_finite_hook import CheckFiniteHook
-from .epoch_seed_hook import EpochSeedHook
 from .fold_hook import FoldHook
 from .hard_crop_hook import HardCropHook
-from .keep_freed_memory_hook import KeepFreedMemoryHook
+from .memory_hooks import KeepFreedMemoryHook, SharedMemoryHook
 from .module_hooks import AutocastModulesHook, FreezeModulesHook
-from .resumable_early_stopping_hook import ResumableEarlyStoppingHook
-from .shared_memory_hook import SharedMemoryHook
+from .resume_hooks import EpochSeedHook, ResumableEarlyStoppingHook
 from .validated_checkpoint_hook import ValidatedCheckpointHook
 from .visualization_hook import LesionVisualizationHook
 

@@ -69,7 +69,7 @@ class FROCMetric(BaseMetric):
             COCO results or spheres; of volumes ``<prefix>.csv``, a LUNA16 submission; of
             sub-volumes ``<prefix>.boxes3d.json`` alone, as ``eval_froc.py lens`` reads it;
             ``<prefix>.segm.json``, those with a segment, if the model predicts masks, with the
-            fields of :func:`~mmlesion.evaluation.segments.segment_results`; ``<prefix>.json``
+            fields of :func:`~mmlesion.evaluation.tasks.slices.segment_results`; ``<prefix>.json``
             and ``<prefix>.png``, the FROC; ``<prefix>.cases.json``, its events by patient, for
             ``compare_froc.py``. Defaults to None.
         backend_args: Arguments of the file backend of ``ann_file``.
@@ -131,7 +131,7 @@ class FROCMetric(BaseMetric):
             data_batch: Not used; part of mmengine's interface.
             data_samples: Meta information and ``pred_instances`` with (n, 4)
                 ``bboxes``, in px or spheres in voxels, (n,) ``scores`` and (n,) ``labels``, and
-                with masks what :func:`~mmlesion.evaluation.segments.segment_results` takes.
+                with masks what :func:`~mmlesion.evaluation.tasks.slices.segment_results` takes.
         """
         for sample in data_samples:
             parsed = self.task.parse_sample(sample)

@@ -14,9 +14,15 @@ from pycocotools.cocoeval import COCOeval
 from mmlesion.froc import MatchedDetections, deeplesion_protocol
 from mmlesion.io.coco import box_warnings, coco_ground_truth
 from mmlesion.io.json_files import write_json
-from mmlesion.structures import Detections, file_shift
+from mmlesion.structures import (
+    Detections,
+    Segment,
+    cut_segments,
+    encode_mask,
+    file_shift,
+    measure_recist,
+)
 
-from ..segments import segment_results
 from .froc_task import FROCTask, SampleDetections, original_boxes, predicted_by
 
 MAP_THRESHOLDS = np.linspace(0.5, 0.9, 9)
@@ -137,3 +143,39 @@ def _as_annotations(records: list[dict]) -> list[dict]:
     for number, record in enumerate(records, 1):
         record.update(id=number, area=float(np.prod(record['bbox'][2:])), iscrowd=0)
     return records
+
+
+def segment_results(sample: Mapping, image: Mapping) -> list[dict | None]:
+    """Describe the segment of each detection.
+
+    Args:
+        sample: Predictions: ``pred_instances`` with (n,) ``segment_ids``, ``pred_sem_seg``
+            with the (1, H, W) map ``segments``, as ``LesionRetinaNet`` has them, and
+            ``border_offset`` where a border was clipped.
+        image: The image of the annotation file: ``height``, ``width`` and ``spacing`` mm.
+
+    Returns:
+        list[dict | None]: For each detection ``segmentation``, the segment's RLE in the original
+        image; ``recist``, x1, y1, ..., x4, y4 px; and ``diameters_mm``, long and short, where the
+        image has its spacing. None where the detection has none.
+    """
+    segment_ids = sample['pred_instances']['segment_ids'].tolist()
+    numbers = sample['pred_sem_seg']['segments'][0].cpu().numpy()
+    segments = cut_segments(numbers, segment_ids, sample.get('border_offset', (0, 0)))
+    described = {number: _describe(segment, image) for number, segment in segments.items()}
+    return [described.get(number) for number in segment_ids]
+
+
+def _describe(segment: Segment, image: Mapping) -> dict:
+    # The RLE is of the whole image; the diameters need the cut-out and its corner alone.
+    mask = np.zeros((image['height'], image['width']), bool)
+    segment.paste(mask, True)
+    spacing = image.get('spacing')
+    recist = measure_recist(segment.mask, spacing or (1, 1), segment.corner)
+    result = dict(
+        segmentation=encode_mask(mask),
+        recist=recist.points.ravel().round(3).tolist(),
+    )
+    if spacing:
+        result['diameters_mm'] = np.round(recist.diameters_mm, 3).tolist()
+    return result

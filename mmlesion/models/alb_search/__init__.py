@@ -1,10 +1,9 @@
 """Search of ElixirNet's auto-lesion blocks: the encoder that is searched and its training loop."""
 
 from .genotypes import count_genotypes, derive_genotype, sample_genotype, write_genotypes
-from .search_blocks import Architecture, MixedOperation, SearchBlock
-from .search_encoder import SearchALBEncoder
+from .search_encoder import Architecture, MixedOperation, SearchALBEncoder, SearchBlock
 from .search_loop import ALBSearchLoop
-from .search_optimizers import SearchOptimWrapperConstructor
+from .search_strategies import SearchOptimWrapperConstructor
 
 __all__ = [
     'ALBSearchLoop',

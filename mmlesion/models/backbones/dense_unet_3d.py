@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from mmdet.registry import MODELS
+from mmdet.utils import OptConfigType, OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -20,7 +21,7 @@ STRIDES = (4, 8, 16)
 class _Upsample(nn.Module):
     """Transposed convolution to the size of the encoder's features, concatenation, 1x1x1 conv."""
 
-    def __init__(self, channels: int, skip_channels: int, norm_cfg: dict | None) -> None:
+    def __init__(self, channels: int, skip_channels: int, norm_cfg: OptConfigType) -> None:
         super().__init__()
         self.deconv = pre_act_conv3d(channels, channels, 2, norm_cfg, transposed=True)
         self.conv = pre_act_conv3d(channels + skip_channels, channels, 1, norm_cfg)
@@ -61,8 +62,8 @@ class DenseUNet3D(BaseModule):
         stem_channels: int = 32,
         out_channels: int = 32,
         out_indices: Sequence[int] = (0, 1, 2),
-        norm_cfg: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        norm_cfg: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(
             init_cfg or dict(type='Kaiming', layer=['Conv3d', 'ConvTranspose3d'], mode='fan_in')

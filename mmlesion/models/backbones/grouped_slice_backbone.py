@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmdet.registry import MODELS
+from mmdet.utils import ConfigType, OptMultiConfig
 from torch import Tensor
 
 from mmlesion.utils import OptionError, UserError
@@ -37,10 +38,10 @@ class GroupedSliceBackbone(SharedFeaturesBackbone):
 
     def __init__(
         self,
-        backbone: dict,
+        backbone: ConfigType,
         num_groups: int = 3,
         feature_cache: int = 0,
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(feature_cache, init_cfg)
         if num_groups < 1:

@@ -8,6 +8,7 @@ from typing import Any
 from mmdet.models.backbones import ResNet
 from mmdet.models.layers import ResLayer
 from mmdet.registry import MODELS
+from mmdet.utils import OptMultiConfig
 from torch import nn
 
 from mmlesion.utils import OptionError
@@ -48,7 +49,7 @@ class InflatedResNet3D(ResNet):
         base_channels: int = 64,
         kernel_depths: Sequence[int] = (1, 1, 1, 3),
         norm_eval: bool = False,
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         if len(kernel_depths) != 4:
             raise OptionError(f'kernel_depths={kernel_depths}: give one for each ResBlock', self)

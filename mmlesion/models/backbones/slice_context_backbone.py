@@ -9,6 +9,7 @@ import torch
 from mmcv.cnn import build_conv_layer
 from mmcv.cnn.bricks.wrappers import Conv2d as WrappedConv2d
 from mmdet.registry import MODELS
+from mmdet.utils import ConfigType, OptMultiConfig
 from torch import Tensor, nn
 
 from mmlesion.utils import OptionError, UserError
@@ -21,8 +22,7 @@ from ..layers import (
     SliceAttention,
     split_slices,
 )
-from ..utils import unique_images
-from .shared_features_backbone import Extract, SharedFeaturesBackbone
+from .shared_features_backbone import Extract, SharedFeaturesBackbone, unique_images
 
 _CONVS = ('A3D', 'AlignShift', 'TSM', 'I3D', 'ACS')
 _STEM_INPUTS = ('slice', 'neighbors')
@@ -88,14 +88,14 @@ class SliceContextBackbone(SharedFeaturesBackbone):
 
     def __init__(
         self,
-        backbone: dict,
+        backbone: ConfigType,
         conv: str | dict | None = 'A3D',
         num_slices: int = 3,
         fuse: str = 'center',
         convs: str | None = None,
         stem_input: str = 'slice',
         feature_cache: int = 0,
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(feature_cache, init_cfg)
         if num_slices < 1 or num_slices % 2 == 0:

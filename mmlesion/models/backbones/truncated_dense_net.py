@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from mmdet.registry import MODELS
+from mmdet.utils import OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -140,7 +141,7 @@ class TruncatedDenseNet(BaseModule):
         num_groups: int = 1,
         fusion_indices: Sequence[int] = (2,),
         norm_eval: bool = False,
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(init_cfg)
         if not set(fusion_indices) <= set(range(len(block_layers))):

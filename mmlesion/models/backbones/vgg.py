@@ -8,6 +8,7 @@ from typing import Any
 
 from mmcv.cnn import VGG as ClassifierVGG
 from mmdet.registry import MODELS
+from mmdet.utils import OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -82,7 +83,7 @@ class VGG(ClassifierVGG, BaseModule):
         out_indices: Sequence[int] = (0, 1, 2, 3, 4),
         frozen_stages: int = -1,
         norm_eval: bool = True,
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(
             depth,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -44,13 +45,13 @@ class ProposalClassifier3D(BaseModel):
 
     def __init__(
         self,
-        backbone: dict,
+        backbone: ConfigType,
         in_channels: Sequence[int],
         roi_size: int | Sequence[int] = 3,
         fc_out_channels: int = 256,
-        loss_cls: dict = dict(type='FocalLoss'),
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        loss_cls: ConfigType = dict(type='FocalLoss'),
+        data_preprocessor: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)

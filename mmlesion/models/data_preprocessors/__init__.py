@@ -1,6 +1,5 @@
 """Data preprocessors for slices and volumes."""
 
-from .slice_context_data_preprocessor import SliceContextDataPreprocessor
-from .volume_data_preprocessor import VolumeDataPreprocessor
+from .data_preprocessors import SliceContextDataPreprocessor, VolumeDataPreprocessor
 
 __all__ = ['SliceContextDataPreprocessor', 'VolumeDataPreprocessor']

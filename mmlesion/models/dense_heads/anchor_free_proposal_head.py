@@ -10,8 +10,7 @@ from mmdet.models.utils import multi_apply
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import get_box_tensor
-from mmdet.utils import reduce_mean
-from mmengine.config import ConfigDict
+from mmdet.utils import ConfigType, InstanceList, OptConfigType, OptMultiConfig, reduce_mean
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -88,13 +87,13 @@ class AnchorFreeProposalHead(BaseDenseHead):
         center_ratio: float = 0.2,
         ignore_ratio: float = 0.5,
         num_classes: int = 1,
-        prior_generator: dict = dict(type='MlvlPointGenerator', strides=[4]),
-        bbox_coder: dict = dict(type='DistancePointBBoxCoder'),
-        loss_cls: dict = dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25),
-        loss_bbox: dict = dict(type='L1Loss', loss_weight=0.1),
-        train_cfg: ConfigDict | None = None,
-        test_cfg: ConfigDict | None = None,
-        init_cfg: dict | list[dict] | None = dict(
+        prior_generator: ConfigType = dict(type='MlvlPointGenerator', strides=[4]),
+        bbox_coder: ConfigType = dict(type='DistancePointBBoxCoder'),
+        loss_cls: ConfigType = dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25),
+        loss_bbox: ConfigType = dict(type='L1Loss', loss_weight=0.1),
+        train_cfg: OptConfigType = None,
+        test_cfg: OptConfigType = None,
+        init_cfg: OptMultiConfig = dict(
             type='Normal',
             layer='Conv2d',
             std=0.01,
@@ -147,7 +146,7 @@ class AnchorFreeProposalHead(BaseDenseHead):
 
     def predict(
         self, x: tuple[Tensor, ...], batch_data_samples: list[DetDataSample], rescale: bool = False
-    ) -> list[InstanceData]:
+    ) -> InstanceList:
         """Propose boxes.
 
         The box branch is computed only at the ``nms_pre`` best locations: with 1000 in a slice of
@@ -207,9 +206,9 @@ class AnchorFreeProposalHead(BaseDenseHead):
         self,
         centerness: list[Tensor],
         sizes: list[Tensor],
-        batch_gt_instances: list[InstanceData],
+        batch_gt_instances: InstanceList,
         batch_img_metas: list[dict],
-        batch_gt_instances_ignore: list[InstanceData] | None = None,
+        batch_gt_instances_ignore: InstanceList | None = None,
     ) -> dict[str, Tensor]:
         """Compute the losses.
 

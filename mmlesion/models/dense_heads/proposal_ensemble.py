@@ -9,6 +9,7 @@ from mmcv.ops import batched_nms
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmdet.utils import ConfigType, InstanceList, OptConfigType, OptMultiConfig
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModule, ModuleDict
 from mmengine.structures import InstanceData
@@ -38,11 +39,11 @@ class ProposalEnsemble(BaseModule):
     def __init__(
         self,
         datasets: Sequence[str],
-        head: dict,
+        head: ConfigType,
         num_classes: int = 1,
-        train_cfg: ConfigDict | None = None,
-        test_cfg: ConfigDict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        train_cfg: OptConfigType = None,
+        test_cfg: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(init_cfg)
         self.datasets = tuple(datasets)
@@ -55,8 +56,8 @@ class ProposalEnsemble(BaseModule):
         self,
         x: tuple[Tensor, ...],
         batch_data_samples: list[DetDataSample],
-        proposal_cfg: ConfigDict | None = None,
-    ) -> tuple[dict, list[InstanceData]]:
+        proposal_cfg: OptConfigType = None,
+    ) -> tuple[dict, InstanceList]:
         """Compute the losses of the batch's dataset and pool the proposals of all networks.
 
         Args:
@@ -83,7 +84,7 @@ class ProposalEnsemble(BaseModule):
 
     def predict(
         self, x: tuple[Tensor, ...], batch_data_samples: list[DetDataSample], rescale: bool = False
-    ) -> list[InstanceData]:
+    ) -> InstanceList:
         """Pool the proposals of all networks.
 
         Args:
@@ -101,10 +102,10 @@ class ProposalEnsemble(BaseModule):
     @torch.no_grad()
     def _propose(
         head: BaseDenseHead, x: tuple[Tensor, ...], metas: list[dict], cfg: ConfigDict
-    ) -> list[InstanceData]:
+    ) -> InstanceList:
         return head.predict_by_feat(*head(x), batch_img_metas=metas, cfg=cfg)
 
-    def _pool(self, proposals: Sequence[list[InstanceData]], cfg: ConfigDict) -> list[InstanceData]:
+    def _pool(self, proposals: Sequence[InstanceList], cfg: ConfigDict) -> InstanceList:
         """Merge the networks' proposals, one list over images each, into one list over images."""
         if len(proposals) == 1:
             return proposals[0]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.registry import MODELS
+from mmdet.utils import ConfigType, InstanceList, OptConfigType, OptMultiConfig
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -65,12 +66,12 @@ class SphereRPNHead(RPNHead):
         growth_rate: int = 16,
         num_bottlenecks: int = 2,
         shared: bool = False,
-        norm_cfg: dict | None = None,
-        anchor_generator: dict = dict(type='SphereAnchorGenerator'),
-        bbox_coder: dict = dict(type='SphereDeltaCoder'),
-        loss_cls: dict = dict(type='FocusShiftLoss'),
-        loss_bbox: dict = dict(type='SmoothL1Loss'),
-        init_cfg: dict | list[dict] | None = None,
+        norm_cfg: OptConfigType = None,
+        anchor_generator: ConfigType = dict(type='SphereAnchorGenerator'),
+        bbox_coder: ConfigType = dict(type='SphereDeltaCoder'),
+        loss_cls: ConfigType = dict(type='FocusShiftLoss'),
+        loss_bbox: ConfigType = dict(type='SmoothL1Loss'),
+        init_cfg: OptMultiConfig = None,
         **kwargs: Any,
     ) -> None:
         self.growth_rate = growth_rate
@@ -135,9 +136,9 @@ class SphereRPNHead(RPNHead):
         self,
         cls_scores: list[Tensor],
         bbox_preds: list[Tensor],
-        batch_gt_instances: list[InstanceData],
+        batch_gt_instances: InstanceList,
         batch_img_metas: list[dict],
-        batch_gt_instances_ignore: list[InstanceData] | None = None,
+        batch_gt_instances_ignore: InstanceList | None = None,
     ) -> dict[str, Tensor]:
         """Compute the losses of all levels.
 
@@ -177,9 +178,9 @@ class SphereRPNHead(RPNHead):
         cls_scores: list[Tensor],
         bbox_preds: list[Tensor],
         batch_img_metas: list[dict] | None = None,
-        cfg: ConfigDict | None = None,
+        cfg: OptConfigType = None,
         rescale: bool = False,
-    ) -> list[InstanceData]:
+    ) -> InstanceList:
         """Propose spheres in all volumes of a batch at once.
 
         Args:

@@ -17,6 +17,7 @@ from mmdet.models.utils import (
 )
 from mmdet.registry import MODELS
 from mmdet.structures import SampleList
+from mmdet.utils import ConfigType, InstanceList, OptConfigType
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -76,8 +77,8 @@ class TruncatedRPNHead(RPNHead):
         normalize_confidence: bool = True,
         truncate_features: bool = False,
         truncate_positives: bool = False,
-        loss_confidence: dict | None = dict(type='CrossEntropyLoss', use_sigmoid=True),
-        anchor_generator: dict = dict(
+        loss_confidence: OptConfigType = dict(type='CrossEntropyLoss', use_sigmoid=True),
+        anchor_generator: ConfigType = dict(
             type='AnchorGenerator',
             scales=[2, 3, 4, 6, 12],
             ratios=[0.5, 1.0, 2.0],
@@ -106,7 +107,7 @@ class TruncatedRPNHead(RPNHead):
 
     def predict(
         self, x: tuple[Tensor, ...], batch_data_samples: SampleList, rescale: bool = False
-    ) -> list[InstanceData]:
+    ) -> InstanceList:
         """Propose boxes, see :meth:`mmdet.models.RPNHead.predict`."""
         metas = [sample.metainfo for sample in batch_data_samples]
         return self.predict_by_feat(*self(x, metas), batch_img_metas=metas, rescale=rescale)
@@ -115,8 +116,8 @@ class TruncatedRPNHead(RPNHead):
         self,
         x: tuple[Tensor, ...],
         batch_data_samples: SampleList,
-        proposal_cfg: ConfigDict | None = None,
-    ) -> tuple[dict, list[InstanceData]]:
+        proposal_cfg: OptConfigType = None,
+    ) -> tuple[dict, InstanceList]:
         """Do both with one forward, see :meth:`mmdet.models.RPNHead.loss_and_predict`."""
         gt_instances, ignored, metas = unpack_gt_instances(batch_data_samples)
         scores, deltas, confidences = self(x, metas)
@@ -197,9 +198,9 @@ class TruncatedRPNHead(RPNHead):
         cls_scores: list[Tensor],
         bbox_preds: list[Tensor],
         confidences: list[Tensor],
-        batch_gt_instances: list[InstanceData],
+        batch_gt_instances: InstanceList,
         batch_img_metas: list[dict],
-        batch_gt_instances_ignore: list[InstanceData] | None = None,
+        batch_gt_instances_ignore: InstanceList | None = None,
     ) -> dict[str, list[Tensor]]:
         """Compute the RPN's losses on the remaining anchors, and the loss of the confidence.
 

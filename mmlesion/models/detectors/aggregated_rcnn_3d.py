@@ -9,6 +9,7 @@ from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.utils import samplelist_boxtype2tensor
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmdet.utils import ConfigType, InstanceList, OptConfigType, OptMultiConfig
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -51,14 +52,14 @@ class AggregatedRCNN3D(TwoStageDetector):
 
     def __init__(
         self,
-        backbone: dict,
-        rpn_head: dict,
-        roi_head: dict | None = None,
-        neck: dict | None = None,
-        train_cfg: dict | None = None,
-        test_cfg: dict | None = None,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        backbone: ConfigType,
+        rpn_head: ConfigType,
+        roi_head: OptConfigType = None,
+        neck: OptConfigType = None,
+        train_cfg: OptConfigType = None,
+        test_cfg: OptConfigType = None,
+        data_preprocessor: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         # The FPRN assigns ground truth lesions to levels by the anchors of the RPN.
         if roi_head is not None and 'anchor_generator' in rpn_head:
@@ -207,14 +208,12 @@ class AggregatedRCNN3D(TwoStageDetector):
         joined = windows.in_volume(InstanceData.cat(found), every_start, size, shape)
         return windows.merge(joined)
 
-    def _detect_crops(self, crops: list[Tensor]) -> list[InstanceData]:
+    def _detect_crops(self, crops: list[Tensor]) -> InstanceList:
         samples = [DetDataSample() for _ in crops]
         data = self.data_preprocessor(dict(inputs=crops, data_samples=samples))
         return self.detect(data['inputs'], data['data_samples'])
 
-    def detect(
-        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]
-    ) -> list[InstanceData]:
+    def detect(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> InstanceList:
         """Detect lesions and return an InstanceData for each volume, as in :meth:`predict`."""
         x = self.extract_feat(batch_inputs)
         results = self.rpn_head.predict(x, batch_data_samples)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.registry import MODELS
+from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 
 
 @MODELS.register_module()
@@ -39,14 +40,14 @@ class LENS(TwoStageDetector):
     def __init__(
         self,
         datasets: Sequence[str],
-        backbone: dict,
-        neck: dict,
-        rpn_head: dict,
-        roi_head: dict,
-        train_cfg: dict | None = None,
-        test_cfg: dict | None = None,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        backbone: ConfigType,
+        neck: ConfigType,
+        rpn_head: ConfigType,
+        roi_head: ConfigType,
+        train_cfg: OptConfigType = None,
+        test_cfg: OptConfigType = None,
+        data_preprocessor: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         datasets = tuple(datasets)
         super().__init__(

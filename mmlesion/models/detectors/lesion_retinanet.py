@@ -6,6 +6,7 @@ import torch
 from mmdet.models.detectors import RetinaNet
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
@@ -81,17 +82,17 @@ class LesionRetinaNet(RetinaNet):
 
     def __init__(
         self,
-        backbone: dict,
-        neck: dict,
-        bbox_head: dict,
-        seg_head: dict,
+        backbone: ConfigType,
+        neck: ConfigType,
+        bbox_head: ConfigType,
+        seg_head: ConfigType,
         calibrate: bool = True,
         segment_padding: float = 0.0,
         min_segment_share: float = 0.5,
-        train_cfg: dict | None = None,
-        test_cfg: dict | None = None,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        train_cfg: OptConfigType = None,
+        test_cfg: OptConfigType = None,
+        data_preprocessor: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(
             backbone, neck, bbox_head, train_cfg, test_cfg, data_preprocessor, init_cfg

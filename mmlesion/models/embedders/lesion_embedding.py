@@ -7,6 +7,7 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
+from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,14 +40,14 @@ class LesionEmbedding(BaseModel):
 
     def __init__(
         self,
-        backbone: dict,
-        bbox_roi_extractor: dict,
+        backbone: ConfigType,
+        bbox_roi_extractor: ConfigType,
         channels: int,
         out_channels: int = 256,
-        loss_lesion: dict = dict(type='TripletLoss', margin=0.1),
-        loss_type: dict = dict(type='TripletLoss', margin=0.1, loss_weight=0.5),
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        loss_lesion: ConfigType = dict(type='TripletLoss', margin=0.1),
+        loss_type: ConfigType = dict(type='TripletLoss', margin=0.1, loss_weight=0.5),
+        data_preprocessor: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)

@@ -8,22 +8,24 @@ from .alb import (
 from .alb_operations import DARTS_OPERATIONS, OPERATIONS, build_operation
 from .attention_gate import AttentionGate
 from .dense_block_3d import DenseBlock3D, pre_act_conv3d
-from .inflated_conv_3d import InflatedConv3d
 from .local_magnification import LocalMagnification
 from .nms_3d import batched_nms_3d, nms_3d
-from .non_local_relation import NonLocalRelation, RegionGraph
-from .relation_transfer import RelationTransferModule
+from .relations import NonLocalRelation, RegionGraph, RelationTransferModule
 from .roi_align_3d import RoIAlign3D, roi_align_3d
 from .slice_convs import (
     A3DConv,
     ACSConv,
     AlignShiftConv,
+    CenterSlice,
+    ConcatSlices,
     I3DConv,
+    InflatedConv3d,
+    MeanSlice,
+    SliceAttention,
     SliceConv2d,
     TSMConv,
     split_slices,
 )
-from .slice_fusions import CenterSlice, ConcatSlices, MeanSlice, SliceAttention
 
 __all__ = [
     'DARTS_OPERATIONS',

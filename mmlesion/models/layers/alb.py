@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmlesion.utils import UserError
 
 from .alb_operations import DARTS_OPERATIONS, OPERATIONS, RELU_CONV_BN, build_operation
-from .non_local_relation import NonLocalRelation
+from .relations import NonLocalRelation
 
 DEFAULT_GENOTYPES = dict(
     alb=[

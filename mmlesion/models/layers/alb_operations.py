@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmlesion.utils import UserError
 
-from .non_local_relation import NonLocalRelation
+from .relations import NonLocalRelation
 
 CONV_BN = dict(norm_cfg=dict(type='BN'), efficient_conv_bn_eval=True)
 # inputs are shared between operations, which must not change them in place

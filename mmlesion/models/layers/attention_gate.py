@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
+from mmdet.utils import OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -27,7 +28,7 @@ class AttentionGate(BaseModule):
         skip_channels: int,
         gate_channels: int,
         inter_channels: int | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(init_cfg)
         inter_channels = inter_channels or max(skip_channels // 2, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from mmcv.cnn import ConvModule
+from mmdet.utils import OptConfigType, OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -68,8 +69,8 @@ class DenseBlock3D(BaseModule):
         growth_rate: int = 16,
         num_bottlenecks: int = 2,
         keep_input: bool = True,
-        norm_cfg: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        norm_cfg: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(init_cfg)
         width = 4 * growth_rate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmdet.registry import MODELS
+from mmdet.utils import OptConfigType, OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor
 
@@ -42,8 +43,8 @@ class LocalMagnification(BaseModule):
         channels: int = 32,
         crop_size: int = 3,
         output_size: int = 5,
-        norm_cfg: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        norm_cfg: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(
             init_cfg or dict(type='Kaiming', layer=['Conv3d', 'ConvTranspose3d'], mode='fan_in')

@@ -1,6 +1,5 @@
 """Losses."""
 
-from .focus_shift_loss import FocusShiftLoss
-from .hard_negative_loss import HardNegativeLoss
+from .rpn_losses import FocusShiftLoss, HardNegativeLoss
 
 __all__ = ['FocusShiftLoss', 'HardNegativeLoss']

@@ -8,7 +8,7 @@ from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
-from mmengine.config import ConfigDict
+from mmdet.utils import ConfigType, InstanceList, OptConfigType, OptMultiConfig
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -48,13 +48,13 @@ class AggregatedRoIHead(StandardRoIHead):
 
     def __init__(
         self,
-        bbox_roi_extractor: dict,
-        bbox_head: dict,
-        anchor_generator: dict = dict(type='SphereAnchorGenerator'),
+        bbox_roi_extractor: ConfigType,
+        bbox_head: ConfigType,
+        anchor_generator: ConfigType = dict(type='SphereAnchorGenerator'),
         score: str = 'mean',
-        train_cfg: ConfigDict | None = None,
-        test_cfg: ConfigDict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        train_cfg: OptConfigType = None,
+        test_cfg: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         if score not in SCORES:
             raise OptionError(f'score must be one of {SCORES}, not {score!r}', self)
@@ -69,7 +69,7 @@ class AggregatedRoIHead(StandardRoIHead):
         # (levels, anchors): which level a true lesion, that no level proposed, belongs to
         self.anchor_diameters = TASK_UTILS.build(anchor_generator).diameters
 
-    def init_bbox_head(self, bbox_roi_extractor: dict, bbox_head: dict) -> None:
+    def init_bbox_head(self, bbox_roi_extractor: ConfigType, bbox_head: ConfigType) -> None:
         """Build the extractor of regions and the head, which takes the extractor's channels."""
         self.bbox_roi_extractor = MODELS.build(bbox_roi_extractor)
         channels = dict(in_channels=self.bbox_roi_extractor.out_channels)
@@ -94,7 +94,7 @@ class AggregatedRoIHead(StandardRoIHead):
     def loss(
         self,
         x: tuple[Tensor, ...],
-        rpn_results_list: list[InstanceData],
+        rpn_results_list: InstanceList,
         batch_data_samples: list[DetDataSample],
     ) -> dict[str, Tensor]:
         """Compute the loss of sampled proposals.
@@ -139,7 +139,7 @@ class AggregatedRoIHead(StandardRoIHead):
     def forward(
         self,
         x: tuple[Tensor, ...],
-        rpn_results_list: list[InstanceData],
+        rpn_results_list: InstanceList,
         batch_data_samples: list[DetDataSample] | None = None,
     ) -> Tensor:
         """Score proposals.
@@ -160,10 +160,10 @@ class AggregatedRoIHead(StandardRoIHead):
         self,
         x: tuple[Tensor, ...],
         batch_img_metas: list[dict],
-        rpn_results_list: list[InstanceData],
-        rcnn_test_cfg: ConfigDict | None = None,
+        rpn_results_list: InstanceList,
+        rcnn_test_cfg: OptConfigType = None,
         rescale: bool = False,
-    ) -> list[InstanceData]:
+    ) -> InstanceList:
         """Score proposals with both branches.
 
         Args:

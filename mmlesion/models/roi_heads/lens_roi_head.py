@@ -13,8 +13,7 @@ from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
-from mmdet.utils import reduce_mean
-from mmengine.config import ConfigDict
+from mmdet.utils import ConfigType, InstanceList, OptConfigType, OptMultiConfig, reduce_mean
 from mmengine.model import ModuleDict
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -64,12 +63,12 @@ class LENSRoIHead(StandardRoIHead):
     def __init__(
         self,
         datasets: Sequence[str],
-        bbox_roi_extractor: dict,
-        bbox_head: dict,
-        shared_head: dict = dict(type='FCEncoder', in_channels=512),
-        train_cfg: ConfigDict | None = None,
-        test_cfg: ConfigDict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        bbox_roi_extractor: ConfigType,
+        bbox_head: ConfigType,
+        shared_head: ConfigType = dict(type='FCEncoder', in_channels=512),
+        train_cfg: OptConfigType = None,
+        test_cfg: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         self.datasets = tuple(datasets)
         super().__init__(
@@ -82,7 +81,7 @@ class LENSRoIHead(StandardRoIHead):
         )
         self._check_experts()
 
-    def init_bbox_head(self, bbox_roi_extractor: dict, bbox_head: dict) -> None:
+    def init_bbox_head(self, bbox_roi_extractor: ConfigType, bbox_head: ConfigType) -> None:
         """Build the extractor of regions and the experts."""
         self.bbox_roi_extractor = MODELS.build(bbox_roi_extractor)
         self.bbox_head = ModuleDict({name: MODELS.build(bbox_head) for name in self.datasets})
@@ -131,7 +130,7 @@ class LENSRoIHead(StandardRoIHead):
     def loss(
         self,
         x: tuple[Tensor, ...],
-        rpn_results_list: list[InstanceData],
+        rpn_results_list: InstanceList,
         batch_data_samples: list[DetDataSample],
     ) -> dict[str, Tensor]:
         """Compute the losses of the expert of the batch's dataset.
@@ -175,10 +174,10 @@ class LENSRoIHead(StandardRoIHead):
     def predict(
         self,
         x: tuple[Tensor, ...],
-        rpn_results_list: list[InstanceData],
+        rpn_results_list: InstanceList,
         batch_data_samples: list[DetDataSample],
         rescale: bool = False,
-    ) -> list[InstanceData]:
+    ) -> InstanceList:
         """Detect lesions.
 
         Args:
@@ -209,7 +208,7 @@ class LENSRoIHead(StandardRoIHead):
     def _expert_outputs(
         self,
         x: tuple[Tensor, ...],
-        proposals: list[InstanceData],
+        proposals: InstanceList,
         metas: list[dict],
         rescale: bool,
         experts: Sequence[str],

@@ -10,6 +10,7 @@ from mmcv.cnn import ConvModule
 from mmdet.models.seg_heads.base_semantic_head import BaseSemanticHead
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -34,7 +35,7 @@ class UpsamplingStep(BaseModule):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, attention: bool, norm_cfg: dict | None = None
+        self, in_channels: int, out_channels: int, attention: bool, norm_cfg: OptConfigType = None
     ) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(in_channels, out_channels, 1)
@@ -120,12 +121,12 @@ class LesionSegHead(BaseSemanticHead):
         image_channels: int = 3,
         feat_channels: Sequence[int] = (64, 16),
         attention: bool = False,
-        norm_cfg: dict | None = None,
+        norm_cfg: OptConfigType = None,
         ignore_index: int = 255,
-        loss_seg: dict = dict(
+        loss_seg: ConfigType = dict(
             type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.5, loss_weight=1.0
         ),
-        init_cfg: dict | list[dict] | None = dict(
+        init_cfg: OptMultiConfig = dict(
             type='Xavier',
             layer='Conv2d',
             distribution='uniform',

@@ -5,7 +5,7 @@ from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import sampler as mmengine_sampler
 
 from mmlesion.datasets import PatientHalfSampler
-from mmlesion.datasets.samplers.patient_half_sampler import split_by_patient
+from mmlesion.datasets.samplers.patient_samplers import split_by_patient
 from mmlesion.utils import UserError
 
 PATIENTS = [7, 7, 1, 3, 3, 3, 9, 9, 2, 5, 5, 8]

@@ -1,6 +1,6 @@
 import torch
 
-from mmlesion.models.utils import FeatureCache, unique_images
+from mmlesion.models.backbones.shared_features_backbone import FeatureCache, unique_images
 
 
 def squares(images):
@@ -33,7 +33,7 @@ def test_a_call_may_have_more_images_than_are_kept():
 def test_images_of_the_same_sum_are_others(monkeypatch):
     """Of equal checksums the values decide."""
     monkeypatch.setattr(
-        'mmlesion.models.utils.feature_cache._checksums', lambda x: [(0, 0)] * len(x)
+        'mmlesion.models.backbones.shared_features_backbone._checksums', lambda x: [(0, 0)] * len(x)
     )
     cache = FeatureCache(squares, 8)
     images = torch.arange(8.0).reshape(4, 2)

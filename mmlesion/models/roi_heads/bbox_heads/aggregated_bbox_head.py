@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmdet.registry import MODELS
+from mmdet.utils import ConfigType, OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -26,8 +27,8 @@ class AggregatedBBoxHead(BaseModule):
         self,
         in_channels: int,
         fc_out_channels: int = 256,
-        loss_cls: dict = dict(type='CrossEntropyLoss', use_sigmoid=True),
-        init_cfg: dict | list[dict] | None = None,
+        loss_cls: ConfigType = dict(type='CrossEntropyLoss', use_sigmoid=True),
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(
             init_cfg

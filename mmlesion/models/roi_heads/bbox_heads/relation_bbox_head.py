@@ -9,6 +9,7 @@ import torch
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.task_modules import SamplingResult
 from mmdet.registry import MODELS
+from mmdet.utils import ConfigType, OptMultiConfig
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -71,14 +72,14 @@ class RelationBBoxHead(BBoxHead):
 
     def __init__(
         self,
-        encoder: dict,
+        encoder: ConfigType,
         relation_transfer: dict | None = None,
         relation_temperature: float | None = None,
-        loss_binary: dict = dict(type='CrossEntropyLoss'),
+        loss_binary: ConfigType = dict(type='CrossEntropyLoss'),
         in_channels: int = 256,
         roi_feat_size: int = 7,
         fc_out_channels: int = 1024,
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: OptMultiConfig = None,
         **kwargs: Any,
     ) -> None:
         region_encoder = _build_encoder(

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import torch
 from mmdet.registry import MODELS
+from mmdet.utils import OptConfigType, OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmlesion.utils import OptionError
 
-from ...backbones.dense_unet_3d import STRIDES
-from ...layers import RoIAlign3D
-from ...layers.local_magnification import SCALE, LocalMagnification
+from ..backbones.dense_unet_3d import STRIDES
+from ..layers import RoIAlign3D
+from ..layers.local_magnification import SCALE, LocalMagnification
 
 
 @MODELS.register_module()
@@ -52,8 +53,8 @@ class DiameterAlignedExtractor(BaseModule):
         output_size: int = 2,
         sampling_ratio: int = 2,
         diameter_alignment: bool = True,
-        magnification: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        magnification: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(init_cfg)
         if magnification and not diameter_alignment:
