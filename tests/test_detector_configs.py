@@ -46,6 +46,7 @@ def read(name, data):
     cfg.model.backbone.update(init_cfg=None, norm_eval=False, frozen_stages=-1)
     if cfg.model.backbone.get('depth') == 50:
         cfg.model.backbone.update(base_channels=16, stem_channels=16)
+        _narrow(cfg.model.get('roi_head', {}))
         cfg.model.neck.in_channels = [channels // 4 for channels in cfg.model.neck.in_channels]
     for split in ('train', 'val'):
         dataset = cfg[f'{split}_dataloader'].dataset
@@ -54,6 +55,12 @@ def read(name, data):
             if step.type == 'Resize':
                 step.scale = (SIDE, SIDE)
     return cfg
+
+
+def _narrow(roi_head):
+    heads = roi_head.get('bbox_head', [])
+    for head in heads if isinstance(heads, list) else [heads]:
+        head.fc_out_channels = 64
 
 
 def batch_of(cfg, split):

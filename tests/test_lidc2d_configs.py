@@ -105,6 +105,9 @@ def read(name, data, work_dir):
         loader = cfg[f'{split}_dataloader']
         loader.dataset.data_root = f'{data}/'
         loader.num_workers = 0
+        for step in loader.dataset.pipeline:
+            if step.type == 'Resize':
+                step.scale_factor = 1.0  # a quarter of the pixels
     cfg.train_dataloader.batch_size = 2
     cfg.val_evaluator.ann_file = cfg.test_evaluator.ann_file = str(data / 'val.json')
     return cfg

@@ -116,7 +116,7 @@ def test_coverage_of_the_interval(num_runs):
     """
     generator = np.random.default_rng(4)
     covered = []
-    for _ in range(120):
+    for _ in range(60):
         easy = np.repeat(generator.choice([0.2, 0.9], 40), 2)
         rows = {
             name: [simulated(generator, easy + gain, 40) for _ in range(num_runs)]

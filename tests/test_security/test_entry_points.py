@@ -110,7 +110,7 @@ def mine(data, checkpoint, work_dir):
 WAYS = [train, resume, resume_automatically, initialize, evaluate, search, infer, plot_relations]
 WAYS += [mine, convert_checkpoint]
 # one of each kind; the loader is given all in test_checkpoints.py
-ATTACKS = ['command', 'legacy_command', 'torchscript']
+ATTACK = 'command'  # test_checkpoints.py has all others
 SECONDS = 120  # on a busy machine; each takes about one
 
 
@@ -139,9 +139,8 @@ def fails(run_tool, checkpoints, *arguments):
 
 
 @pytest.mark.parametrize('way', WAYS)
-@pytest.mark.parametrize('attack', ATTACKS)
-def test_tools_refuse_it(run_tool, data, checkpoints, tmp_path, monkeypatch, way, attack):
-    checkpoint = checkpoints.files[attack]
+def test_tools_refuse_it(run_tool, data, checkpoints, tmp_path, monkeypatch, way):
+    checkpoint = checkpoints.files[ATTACK]
     monkeypatch.chdir(checkpoints.effects)
     message = fails(run_tool, checkpoints, *way(data, checkpoint, tmp_path / 'run'))
     if way is convert_checkpoint:

@@ -24,10 +24,10 @@ CELLS = 'roi_head.bbox_head.encoder'
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    """A phantom of eight patients, converted."""
+    """A phantom of four patients, converted."""
     root = tmp_path_factory.mktemp('phantom')
     make_deeplesion_phantom(
-        root, patients=(6, 1, 1), overwrite=True, options=PatientOptions(size=128)
+        root, patients=(2, 1, 1), overwrite=True, options=PatientOptions(size=128)
     )
     converter = ROOT / 'tools/dataset_converters/deeplesion.py'
     arguments = [root / 'DL_info.csv', '--images', root / 'Images_png', '--out', root]
@@ -46,6 +46,7 @@ def options(data, **extra):
     for split in ('val', 'test'):
         values[f'{split}_evaluator.ann_file'] = data / f'{split}.json'
     values.update({'train_cfg.max_epochs': 1, 'train_cfg.architecture_begin': 0})
+    values['train_dataloader.dataset.pipeline.3.scale_factor'] = 0.5  # of Resize
     values.update({'train_dataloader.batch_size': 2, **extra})
     return ['--cfg-options', *(f'{key}={value}' for key, value in values.items())]
 

@@ -27,10 +27,10 @@ def python(tool, *arguments):
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    """A phantom of five patients, converted."""
+    """A phantom of three patients, converted."""
     root = tmp_path_factory.mktemp('phantom')
     make_deeplesion_phantom(
-        root, patients=(2, 1, 2), overwrite=True, options=PatientOptions(size=128)
+        root, patients=(1, 1, 1), overwrite=True, options=PatientOptions(size=128)
     )
     done = python(
         'dataset_converters/deeplesion.py',

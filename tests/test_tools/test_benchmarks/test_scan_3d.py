@@ -17,7 +17,7 @@ def tool(load_tool):
 
 def test_figures(run_tool, tmp_path):
     out = tmp_path / 'scan.json'
-    size = '--size', 64, 48, 48, '--window', 48, '--proposals', 5, '--doublings', 1
+    size = '--size', 48, 48, 48, '--window', 48, '--proposals', 5, '--doublings', 1
     run_tool(SCRIPT, CONFIG, *size, '--runs', 1, '--warmup', 0, '--out', out)
     figures = json.loads(out.read_text())
     scans = figures['scans']
@@ -27,7 +27,7 @@ def test_figures(run_tool, tmp_path):
     speeds = figures['speeds']
     assert list(speeds) == ['plain', 'channels last', 'amp', 'amp, channels last']
     assert speeds['plain']['processor_seconds_ratio'] == 1
-    assert [(row['shape'][0], row['windows']) for row in figures['doubled']] == [(64, 2), (128, 6)]
+    assert [(row['shape'][0], row['windows']) for row in figures['doubled']] == [(48, 1), (96, 4)]
     assert all(row['peak_mib'] >= 0 for row in figures['doubled'])
 
 
