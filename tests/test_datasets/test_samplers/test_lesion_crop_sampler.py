@@ -127,6 +127,25 @@ def test_the_official_list(tmp_path):
     assert set(drawn) <= set(range(nodules + 888))
 
 
+def test_random_crops_by_size(tmp_path):
+    """Of a large scan and small cubes, nearly all random crops are of the scan."""
+    dataset_of(tmp_path, [[finding(6.0)] for _ in range(10)])
+    content = json.loads((tmp_path / 'volumes.json').read_text())
+    content['volumes'][3]['size'] = [90] * 3  # a thousand times the others' 9
+    (tmp_path / 'volumes.json').write_text(json.dumps(content))
+    dataset = VolumeDataset(
+        ann_file='volumes.json',
+        data_root=str(tmp_path),
+        metainfo=dict(classes=('nodule',)),
+        by_lesion=True,
+    )
+    sampler = LesionCropSampler(dataset, random_share=0.9, by_size=True, seed=1)
+    drawn = [dataset.get_data_info(index) for index in sampler]
+    anywhere = [one['volume_id'] for one in drawn if one['crop_target'] is None]
+    assert len(anywhere) == 90 and anywhere.count(4) > 80
+    assert list(sampler) == list(sampler)
+
+
 def test_two_processes_share_what_one_has(launch, dataset, tmp_path):
     launch(__file__, tmp_path)
     parts = [json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2)]
