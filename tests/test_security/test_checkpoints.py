@@ -26,8 +26,8 @@ needs_fork = pytest.mark.skipif(
 )
 
 
-# Time and memory have no bound: of these each takes a second or more, and the hash of a shared tuple
-# for ever. attacks.py loads them, too.
+# Time has no bound: each of these takes a second or more, the hash of a shared tuple for ever.
+# attacks.py loads them, too.
 SLOW = """
 shared_key plain_shared_key plain_shared_in_set plain_shared_in_frozenset
 counters_of_same_dictionary plain_counters_of_same_dictionary sets_of_same_list
