@@ -28,6 +28,7 @@ from mmengine import dist
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
+from safetensors.torch import load_file
 
 from mmlesion.io.pickled_arrays import ARRAY_NAMES, StandIn, finish
 
@@ -88,7 +89,8 @@ def read_checkpoint(path: str, map_location: MapLocation = None) -> dict:
     """Read a checkpoint that contains only data.
 
     Args:
-        path: The file, as :func:`torch.save` writes it.
+        path: The file, as :func:`torch.save` writes it; a ``.safetensors`` is weights alone, which
+            are converted to float32.
         map_location: As in :func:`torch.load`.
 
     Raises:
@@ -96,6 +98,8 @@ def read_checkpoint(path: str, map_location: MapLocation = None) -> dict:
             mmengine's history buffers and plain values.
     """
     try:
+        if path.endswith('.safetensors'):
+            return {'state_dict': _read_safetensors(path)}
         with torch.serialization.safe_globals(_STAND_INS):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
         checkpoint = finish(checkpoint, _CHECKS)
@@ -105,6 +109,12 @@ def read_checkpoint(path: str, map_location: MapLocation = None) -> dict:
     if not isinstance(checkpoint, dict):
         raise UserError(f'the checkpoint {path} was rejected: it is not a dictionary')
     return checkpoint
+
+
+def _read_safetensors(path: str) -> dict[str, torch.Tensor]:
+    # a file in half precision is small; what a model computes in is not the file's choice
+    weights = load_file(path)
+    return {k: w.float() if w.is_floating_point() else w for k, w in weights.items()}
 
 
 def _strided(tensor: torch.Tensor) -> torch.Tensor:
