@@ -14,8 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.benchmark import BenchmarkParser, check_size, format_table
-from harness.config_files import load_configs
+from harness.benchmark import BenchmarkParser, check_size, format_table, load_configs
 from harness.timing import interleave
 
 from mmlesion.utils import UserError, cli

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import SimpleITK as sitk
 from harness.benchmark import BenchmarkParser, format_table
-from harness.drawn_volume import add_volume_options, read_or_draw_volume
-from harness.memory import PeakMemory, check_memory
-from harness.stages import StageClock
+from harness.drawn import add_volume_options, read_or_draw_volume
+from harness.timing import PeakMemory, StageClock, check_memory
 from mmengine.config import DictAction
 
 from mmlesion.utils import UserError, cli

@@ -20,7 +20,7 @@ from typing import Callable, Optional
 import cv2
 import numpy as np
 from harness.benchmark import BenchmarkParser, format_table
-from harness.drawn_series import KeySlice, list_key_slices, write_series
+from harness.drawn import KeySlice, list_key_slices, write_series
 from harness.timing import Rounds, interleave, time_call
 
 from mmlesion.utils import UserError, cli

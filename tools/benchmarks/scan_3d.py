@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from harness.benchmark import BenchmarkParser
-from harness.memory import PeakMemory, check_memory
-from harness.timing import Seconds, interleave, time_call
+from harness.timing import PeakMemory, Seconds, check_memory, interleave, time_call
 
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config

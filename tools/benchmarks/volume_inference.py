@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from harness.benchmark import BenchmarkParser, format_table
-from harness.drawn_volume import add_volume_options, read_or_draw_volume
-from harness.memory import PeakMemory, check_memory
-from harness.timing import Rounds, Seconds, interleave, time_call
+from harness.drawn import add_volume_options, read_or_draw_volume
+from harness.timing import PeakMemory, Rounds, Seconds, check_memory, interleave, time_call
 from mmengine.config import DictAction
 
 from mmlesion.structures.ct_volume import CTVolume

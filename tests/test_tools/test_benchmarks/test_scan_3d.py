@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from harness.memory import PeakMemory
+from harness.timing import PeakMemory
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / 'tools' / 'benchmarks' / 'scan_3d.py'

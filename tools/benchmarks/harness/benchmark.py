@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable
 
 from mmlesion.io.json_files import to_json, write_json
 from mmlesion.utils import UserError, check_range
+from mmlesion.utils.configs import load_config
 
 
 class BenchmarkParser(argparse.ArgumentParser):
@@ -132,3 +134,19 @@ def _join_cells(cells: Sequence[str], widths: Sequence[int]) -> str:
     padded = list(map(str.rjust, cells, widths))
     padded[0] = cells[0].ljust(widths[0])
     return '  '.join(padded).rstrip()
+
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def load_configs(paths: Sequence[str | Path]) -> dict[str, Config]:
+    """Load configs, by the names of their files.
+
+    Raises:
+        UserError: If there is no such file, or a config is given twice.
+    """
+    names = [Path(path).stem for path in paths]
+    if len(set(names)) < len(names):
+        raise UserError('a config is given twice: give each once')
+    return dict(zip(names, map(load_config, paths)))

@@ -1,5 +1,5 @@
 import pytest
-from harness.config_files import load_configs
+from harness.benchmark import load_configs
 
 from mmlesion.utils import UserError
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from harness.drawn_series import list_key_slices, write_series
+from harness.drawn import list_key_slices, write_series
 
 from mmlesion.io.slices import read_hu
 from mmlesion.utils import UserError

@@ -1,7 +1,7 @@
 import mmap
 
 import numpy as np
-from harness.memory import PeakMemory
+from harness.timing import PeakMemory
 
 
 def test_memory_is_seen():

@@ -5,7 +5,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from harness.stages import StageClock
+from harness.timing import StageClock
 
 
 def make_program():
