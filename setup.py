@@ -91,6 +91,7 @@ setup(
     ],
     packages=find_packages(include=['mmlesion', 'mmlesion.*']),
     package_data={'mmlesion.report': ['assets/*', 'vendor/*/*']},
+    entry_points={'console_scripts': ['mmlesion=mmlesion.__main__:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
     python_requires='>=3.9',

@@ -107,6 +107,10 @@ def test_configs_inherit_and_build_from_a_wheel(target, tmp_path):
 def test_tools_run_from_a_wheel(target, tmp_path):
     tool = target / 'mmlesion/.mim/tools/train.py'
     assert run(tool, '--help', cwd=tmp_path, path=str(target)).startswith('usage: train.py')
+    assert run('-m', 'mmlesion', 'train', '--help', cwd=tmp_path, path=str(target)) == run(
+        tool, '--help', cwd=tmp_path, path=str(target)
+    )
+    assert (target / 'bin/mmlesion').is_file()
 
 
 def test_an_editable_install_links_them(source, tmp_path):
