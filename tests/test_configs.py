@@ -98,7 +98,8 @@ def test_data(cfg):
     accepts(METRICS, cfg.val_evaluator)
     accepts(METRICS, cfg.test_evaluator)
     # cross-validation has no third part, nor have LIDC's windows and cubes
-    two_parts = any(name in cfg.val_evaluator.ann_file for name in ('/lidc', '/nodule_cubes'))
+    names = '/lidc', '/nodule_cubes', '/lung_nodules'
+    two_parts = any(name in cfg.val_evaluator.ann_file for name in names)
     if cfg.val_evaluator.get('fold') is None and not two_parts:
         assert cfg.val_evaluator.ann_file != cfg.test_evaluator.ann_file
 

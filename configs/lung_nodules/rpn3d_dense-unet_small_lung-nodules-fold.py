@@ -10,4 +10,4 @@ test_evaluator = dict(fold=fold)
 scans = dict(_base_.scans, fold=fold)
 loader = dict(_base_.hard_crops.dataloader, dataset=scans)
 hard_crops = dict(_base_.hard_crops, dataloader=loader)
-custom_hooks = [*_base_.custom_hooks[:-1], hard_crops]
+custom_hooks = [*_base_.other_hooks, hard_crops]

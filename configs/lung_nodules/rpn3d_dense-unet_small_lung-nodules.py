@@ -41,4 +41,5 @@ hard_crops = dict(
     score_thr=0.3,
     max_per_volume=100,
 )
-custom_hooks = [*_base_.custom_hooks, hard_crops]
+other_hooks = [*_base_.custom_hooks]
+custom_hooks = [*other_hooks, hard_crops]
