@@ -7,12 +7,11 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
-from mmengine.hooks import Hook
-from mmengine.model import BaseModel, BaseModule
+from line_runs import Kill, line_runner
+from mmengine.model import BaseModule
 from mmengine.runner import Runner, load_checkpoint
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch.utils.data import DataLoader
 
 import mmlesion  # noqa: F401  (registers the loader)
 from mmlesion.apis.inferencer import _load_weights
@@ -21,36 +20,13 @@ from mmlesion.engine import checkpoints as checkpoint_module
 from mmlesion.utils import UserError
 
 
-class Line(BaseModel):
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(1, 1)
-
-    def forward(self, x, mode):
-        noise = torch.rand_like(x)  # as the samplers of mmdet's losses draw
-        return dict(loss=(self.layer(x) - 3 * x + noise).square().mean())
-
-
-class Kill(Hook):
-    def before_train_epoch(self, runner):
-        if runner.epoch == 2:
-            raise KeyboardInterrupt
-
-
 def make_runner(work_dir, hooks=(), **options):
-    torch.manual_seed(0)
-    data = [dict(x=torch.full((1,), float(i))) for i in range(8)]
-    return Runner(
-        model=Line(),
-        work_dir=str(work_dir),
-        train_dataloader=DataLoader(data, batch_size=4),
-        train_cfg=dict(by_epoch=True, max_epochs=4),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-3, momentum=0.9)),
+    return line_runner(
+        Runner,
+        work_dir,
         param_scheduler=dict(type='CosineAnnealingLR', T_max=4),
         default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
-        randomness=dict(seed=0),
         custom_hooks=list(hooks),
-        experiment_name=work_dir.name,
         **options,
     )
 

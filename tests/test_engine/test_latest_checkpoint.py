@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from line_runs import Kill, line_runner
 from mmengine.hooks import Hook
-from mmengine.model import BaseModel
-from torch.utils.data import DataLoader
 
 from mmlesion.engine import (
     EpochSeedHook,
@@ -22,34 +21,12 @@ from mmlesion.io.atomic import _HOST, PARTIAL
 from mmlesion.utils import UserError
 
 
-class Line(BaseModel):
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(1, 1)
-
-    def forward(self, x, mode):
-        return dict(loss=(self.layer(x) - 3 * x + torch.rand_like(x)).square().mean())
-
-
-class Kill(Hook):
-    def before_train_epoch(self, runner):
-        if runner.epoch == 2:
-            raise KeyboardInterrupt
-
-
 def make_runner(work_dir, hooks=(), checkpoint=None, **options):
-    torch.manual_seed(0)
-    data = [dict(x=torch.full((1,), float(i))) for i in range(8)]
-    return LesionRunner(
-        model=Line(),
-        work_dir=str(work_dir),
-        train_dataloader=DataLoader(data, batch_size=4),
-        train_cfg=dict(by_epoch=True, max_epochs=4),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-3, momentum=0.9)),
+    return line_runner(
+        LesionRunner,
+        work_dir,
         default_hooks=dict(checkpoint=checkpoint or ValidatedCheckpointHook(interval=1)),
-        randomness=dict(seed=0),
         custom_hooks=[EpochSeedHook(), *hooks],
-        experiment_name=f'{work_dir}',
         **options,
     )
 
