@@ -20,12 +20,11 @@ from tqdm import tqdm
 from mmlesion.io.deeplesion import BOX_PADDING
 from mmlesion.io.json_files import to_json
 from mmlesion.io.resume import JSON, Store
-from mmlesion.io.schema import ABDOMEN_WINDOW, path_under
+from mmlesion.io.schema import ABDOMEN_WINDOW, display_window, path_under
 from mmlesion.io.slices import read_hu
 from mmlesion.structures import encode_mask, usable_segmentation
 from mmlesion.utils import UserError
 from mmlesion.utils.parallel import parallel_map
-from mmlesion.visualization.overlays import display_window
 
 from .base import Run, Skipped
 from .grabcut import recist_from_box, recist_mask

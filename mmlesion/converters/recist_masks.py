@@ -17,11 +17,11 @@ from mmlesion.io.checks import plain_name
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.deeplesion import BOX_PADDING
 from mmlesion.io.json_files import parse_json, read_bytes, write_json
-from mmlesion.io.schema import path_under
+from mmlesion.io.schema import display_window, path_under
 from mmlesion.io.slices import read_hu
 from mmlesion.structures import decode_mask, usable_segmentation
 from mmlesion.utils import UserError
-from mmlesion.visualization.overlays import display_window, draw_mask
+from mmlesion.visualization.overlays import draw_mask
 
 from .base import Run, print_skipped
 from .grabcut import recist_from_box

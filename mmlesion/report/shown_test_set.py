@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from mmlesion.io.schema import path_under
+from mmlesion.io.schema import display_window, path_under
 from mmlesion.io.slices import read_hu
 from mmlesion.structures import GroundTruth, file_shift
 from mmlesion.utils import UserError
-from mmlesion.visualization.overlays import display_window
 
 from .matched_run import KINDS, MatchedRun, choose_images, lesion_areas
 from .page import encode_slice

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -136,6 +135,8 @@ def body_box(
     Returns:
         tuple[int]: x1, y1, x2, y2 px, within the slice; all of it where there is no body.
     """
+    import cv2  # slow to import, and nothing else here needs it
+
     # Opening removes what is thinner than 5 px, as the table and tubes are.
     height, width = section.shape
     dense = (section > threshold).astype(np.uint8)

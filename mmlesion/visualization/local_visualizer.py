@@ -13,11 +13,11 @@ from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData, PixelData
 
-from mmlesion.io.schema import ABDOMEN_WINDOW, HU_OFFSET
+from mmlesion.io.schema import ABDOMEN_WINDOW, HU_OFFSET, display_window
 from mmlesion.utils import OptionError
 
 from ..structures import Recist, cut_segments, measure_recist
-from .overlays import RECIST_COLOR, display_window
+from .overlays import RECIST_COLOR
 
 # Of matplotlib's font at 100 dots per inch, px per point of its size.
 _CHARACTER_WIDTH = 0.8

@@ -78,12 +78,36 @@ def test_results_as_written(write):
         ('lesions', 'center_mm', {}),
         ('lesions', 'label', '\udc00'),
         ('lesions', 'key_slice', 3),
+        ('lesions', 'score', float('nan')),
+        ('lesions', 'score', 'x'),
+        ('lesions', 'diameter_mm', float('inf')),
+        ('lesions', 'diameter_mm', -1),
+        ('lesions', 'center_mm', [1, 2]),
+        ('volume', 'origin_mm', [float('nan')] * 3),
+        ('volume', 'slice_axis', 'q'),
     ],
 )
 def test_edited_results(write, part, field, value):
     with pytest.raises(UserError, match='lesions.json is not what infer.py writes') as raised:
         read_results(write(part, field, value))
     assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize('field', ['id', 'label', 'score', 'bbox_voxel', 'key_slice'])
+def test_a_field_that_is_missing(write, field):
+    folder = write('volume', 'source', 'a')
+    content = json.loads((folder / 'lesions.json').read_text())
+    del content['lesions'][0][field]
+    (folder / 'lesions.json').write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f'missing required field `{field}`'):
+        read_results(folder)
+
+
+@pytest.mark.parametrize('text', ['', '{', '[1]', '[' * 10**5, '{"lesions": []}'])
+def test_what_is_no_file_of_results(tmp_path, text):
+    (tmp_path / 'lesions.json').write_text(text)
+    with pytest.raises(UserError, match='lesions.json is not what infer.py writes'):
+        read_results(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,12 @@ from mmlesion.froc import (
 )
 from mmlesion.io.coco import coco_ground_truth, read_results_of
 from mmlesion.io.json_files import read_json
-from mmlesion.io.schema import path_under
+from mmlesion.io.schema import display_window, path_under
 from mmlesion.io.slices import read_hu
 from mmlesion.report.matched_run import lesion_areas
 from mmlesion.structures import GroundTruth, Predictions, file_shift
 from mmlesion.utils import UserError, cli
 from mmlesion.visualization.match_panels import Panel, PanelBox, draw_match_panels
-from mmlesion.visualization.overlays import display_window
 
 CASES = {
     'mixed': ('found', 'missed', 'false-positives'),

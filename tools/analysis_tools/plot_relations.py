@@ -155,9 +155,9 @@ def draw(sample, boxes, relation, args):
     from mmdet.structures.bbox import get_box_tensor
 
     from mmlesion.engine.hooks.visualization_hook import slice_name
+    from mmlesion.io.schema import display_window
     from mmlesion.visualization import slice_to_rgb
     from mmlesion.visualization.graphs import draw_relations
-    from mmlesion.visualization.overlays import display_window
 
     window = args.window or display_window(sample.metainfo)
     # proposals are in descending order of score: the first are the best

@@ -14,9 +14,9 @@ from mmlesion.converters.grabcut import recist_mask
 from mmlesion.converters.mask_run import MaskOptions, MaskRun
 from mmlesion.io.coco import coco_ground_truth
 from mmlesion.io.json_files import read_json
+from mmlesion.io.schema import display_window
 from mmlesion.io.slices import read_hu
 from mmlesion.utils import UserError, cli
-from mmlesion.visualization.overlays import display_window
 
 DEEPLESION = 32735  # lesions
 

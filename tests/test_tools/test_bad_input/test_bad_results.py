@@ -4,7 +4,6 @@ import pytest
 from bad_input_faults import file_in_place, forbidden, no_space
 from bad_input_spoil import (
     DEEP_JSON,
-    HUGE_INTEGER,
     binary,
     edited,
     field,
@@ -42,28 +41,12 @@ def test_valid_data_are_taken(valid_data, run_tool, tmp_path):
 
 
 def results(tool):
-    """What both refuse of the results of infer.py."""
+    """What both refuse of the results of infer.py; tests/test_io/test_results.py has the fields."""
     rows = [
         ('no results', 'earlier', remove(FOUND)),
         ('a folder for them', 'lesions.json', folder_for(FOUND)),
-        ('truncated results', 'not valid JSON', truncate(FOUND)),
-        ('empty results', 'not valid JSON', truncate(FOUND, 0)),
-        ('binary results', 'lesions.json', binary(FOUND)),
-        ('deep JSON', 'not valid JSON', text(FOUND, DEEP_JSON)),
-        ('a million digits', 'lesions.json', text(FOUND, HUGE_INTEGER)),
-        ('a list', 'lesions.json', text(FOUND, '[1]')),
-        ('no lesions', 'lesions', edited(FOUND, lambda c: c.__delitem__('lesions'))),
-        ('lesions as text', 'lesions.json', edited(FOUND, lambda c: c.update(lesions='x'))),
-        ('no volume', 'volume', edited(FOUND, lambda c: c.__delitem__('volume'))),
-        ('a volume as text', 'lesions.json', edited(FOUND, lambda c: c.update(volume='x'))),
+        ('truncated results', 'lesions.json', truncate(FOUND)),
         ('no score', 'score', without(FOUND, 'score', 'lesions')),
-        ('a score as text', 'lesions.json', field(FOUND, 'score', 'x', 'lesions')),
-        ('a NaN score', 'score', field(FOUND, 'score', NAN, 'lesions')),
-        ('no id', 'id', without(FOUND, 'id', 'lesions')),
-        ('no diameter', 'diameter_mm', without(FOUND, 'diameter_mm', 'lesions')),
-        ('a diameter as text', 'lesions.json', field(FOUND, 'diameter_mm', 'x', 'lesions')),
-        ('an infinite diameter', 'diameter_mm', field(FOUND, 'diameter_mm', INF, 'lesions')),
-        ('no label', 'label', without(FOUND, 'label', 'lesions')),
     ]
     return of_tool(tool, *rows)
 
@@ -73,11 +56,6 @@ def results(tool):
     *of_tool(
         COMPARE,
         ('no later results', 'later', remove(LATER)),
-        ('no center', 'center_mm', without(LATER, 'center_mm', 'lesions')),
-        ('a center of two', 'lesions.json', field(LATER, 'center_mm', [1, 2], 'lesions')),
-        ('a NaN center', 'center_mm', field(LATER, 'center_mm', [1, 2, NAN], 'lesions')),
-        ('an id as a list', 'lesions.json', field(LATER, 'id', [1], 'lesions')),
-        ('a negative diameter', 'diameter_mm', field(LATER, 'diameter_mm', -1, 'lesions')),
         ('no scan', 'earlier.nii', remove('earlier.nii')),
         ('a truncated scan', 'later.nii', truncate('later.nii')),
         ('a binary scan', 'later.nii', binary('later.nii')),
@@ -103,15 +81,6 @@ def test_compare_studies(case, refuses):
     *of_tool(
         EXPORT,
         ('no box', 'bbox_voxel', without(FOUND, 'bbox_voxel', 'lesions')),
-        ('a box of five', 'lesions.json', field(FOUND, 'bbox_voxel', [1] * 5, 'lesions')),
-        ('a NaN box', 'bbox_voxel', field(FOUND, 'bbox_voxel', [1, 2, 3, 4, 5, NAN], 'lesions')),
-        (
-            'no direction',
-            'direction',
-            edited(FOUND, lambda c: c['volume'].__delitem__('direction')),
-        ),
-        ('NaN origin', 'origin', edited(FOUND, lambda c: c['volume'].update(origin_mm=[NAN] * 3))),
-        ('an odd axis', 'volume', edited(FOUND, lambda c: c['volume'].update(slice_axis='q'))),
     ),
     *of_options(
         EXPORT,
