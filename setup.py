@@ -90,7 +90,7 @@ setup(
         'Topic :: Scientific/Engineering :: Medical Science Apps.',
     ],
     packages=find_packages(include=['mmlesion', 'mmlesion.*']),
-    package_data={'mmlesion.report': ['assets/*', 'vendor/*/*']},
+    package_data={'mmlesion': ['weights/*'], 'mmlesion.report': ['assets/*', 'vendor/*/*']},
     entry_points={'console_scripts': ['mmlesion=mmlesion.__main__:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

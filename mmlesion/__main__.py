@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+
+from .utils.configs import shipped_path
 
 COMMANDS = {
     'train': ('train.py', 'train a detector'),
     'test': ('test.py', 'test a detector'),
-    'infer': ('infer.py', 'detect the lesions in a CT volume, or in many'),
+    'detect': (
+        'infer.py',
+        'detect lung nodules in a chest CT, or lesions by your detector',
+    ),
     'convert': ('convert.py', 'convert a data set to the files that configs name'),
     'eval': ('analysis_tools/eval_froc.py', 'the FROC of detections in files, by a protocol'),
     'compare': ('analysis_tools/compare_froc.py', 'compare detectors, with intervals'),
@@ -28,13 +32,6 @@ USAGE = 'usage: mmlesion COMMAND ...; mmlesion COMMAND --help for its options\n\
 )
 
 
-def tool_path(name: str) -> Path:
-    """Return the file of a tool, in the package as it is installed or in a checkout."""
-    package = Path(__file__).parent
-    installed = package / '.mim/tools' / name
-    return installed if installed.is_file() else package.parent / 'tools' / name
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a tool in place of this process, so that signals and the exit status are the tool's."""
     command, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or ['--help']
@@ -43,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if command not in COMMANDS:
         sys.exit(f'error: no command {command}: choose one of {", ".join(COMMANDS)}')
-    path = str(tool_path(COMMANDS[command][0]))
+    path = str(shipped_path(f'tools/{COMMANDS[command][0]}'))
     os.execv(sys.executable, [sys.executable, path, *rest])
 
 

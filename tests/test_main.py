@@ -6,12 +6,13 @@ import sys
 import pytest
 
 from mmlesion import __main__
-from mmlesion.__main__ import COMMANDS, main, tool_path
+from mmlesion.__main__ import COMMANDS, main
+from mmlesion.utils.configs import shipped_path
 
 
 def test_each_command_is_a_tool():
     for name, _ in COMMANDS.values():
-        assert tool_path(name).is_file(), name
+        assert shipped_path(f'tools/{name}').is_file(), name
 
 
 def test_help_lists_them(capsys):

@@ -1,4 +1,7 @@
-"""Detect lesions in CT volumes: JSON, CSV, label map and overlay images (docs/inference.md)."""
+"""Detect lesions in CT volumes: JSON, CSV, label map and overlay images (docs/inference.md).
+
+Without a config and a checkpoint, lung nodules in chest CTs by the detector that comes along.
+"""
 
 import argparse
 from pathlib import Path
@@ -12,14 +15,16 @@ from mmlesion.utils.processes import keep_freed_memory
 def parse_args():
     from mmengine.config import DictAction  # or it is told in one line what to install
 
-    parser = argparse.ArgumentParser(description='Detect lesions in CT volumes')
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         'volume',
         help='NIfTI, MHD or MHA file, or folder of a DICOM series; or many: a folder of files or '
         'of DICOM studies, a quoted pattern with *, or a CSV file with a column "volume"',
     )
-    parser.add_argument('config', help='config file of the detector')
-    parser.add_argument('checkpoint', help='checkpoint file of the detector')
+    parser.add_argument('config', nargs='?', help='config file of another detector')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file of that detector')
     parser.add_argument('--out', required=True, help='output folder, created if missing')
     parser.add_argument('--device', help='such as cuda:0 or cpu (default: the available device)')
     parser.add_argument(
@@ -140,6 +145,8 @@ def complete_reports(folders):
 
 
 def check_args(args):
+    if args.config is not None and args.checkpoint is None:
+        raise UserError(f'give the checkpoint of {args.config}, too')
     if args.score_thr is not None:
         check_range('--score-thr', args.score_thr, 0, 2)  # calibrated scores go up to 2
     if args.box_margin is not None:
@@ -158,13 +165,18 @@ def main():
     # with torch, which --help does without
     from mmlesion.apis import LesionInferencer
     from mmlesion.apis.many_volumes import detect_many
+    from mmlesion.apis.shipped_detector import read_card, shipped_detector
     from mmlesion.apis.speed import Speed
 
     # before the first large block is allocated
     keep_freed_memory()
+    config, checkpoint = args.config, args.checkpoint
+    if config is None:
+        config, checkpoint = shipped_detector()
+        print(f'{read_card()["says"]}: {Path(checkpoint).with_suffix(".json")}')
     inferencer = LesionInferencer(
-        args.config,
-        args.checkpoint,
+        config,
+        checkpoint,
         args.device,
         args.cfg_options,
         args.box_margin,

@@ -17,6 +17,13 @@ SHIPPED = 'mmdet::'
 """What the name of a config begins with that mmdet ships, as ``mmdet::retinanet/...``."""
 
 
+def shipped_path(name: str) -> Path:
+    """Return a file of ``configs`` or ``tools``, in the package as installed or in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / '.mim' / name
+    return installed if installed.is_file() else package.parent / name
+
+
 def load_config(
     config: str | Path | Config,
     options: Mapping[str, Any] | None = None,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmlesion.utils import OptionError
 
+Extract = Callable[[Tensor], Sequence[Tensor]]
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -37,7 +38,7 @@ class FeatureCache:
         computed: Images whose features were computed.
     """
 
-    def __init__(self, extract: Callable[[Tensor], Sequence[Tensor]], size: int) -> None:
+    def __init__(self, extract: Extract, size: int) -> None:
         self.extract = extract
         self.size = size
         self.computed = 0
@@ -112,9 +113,6 @@ def _checksums(images: Tensor) -> list[tuple[int, int]]:
     positions = torch.arange(1, 2 * bits.shape[1], 2, device=bits.device)
     by_position = torch.stack([(row * positions).sum() for row in bits])
     return list(zip(plain.tolist(), by_position.tolist()))
-
-
-Extract = Callable[[Tensor], Sequence[Tensor]]
 
 
 class SharedFeaturesBackbone(BaseModule):
