@@ -111,6 +111,7 @@ def test_tools_run_from_a_wheel(target, tmp_path):
         tool, '--help', cwd=tmp_path, path=str(target)
     )
     assert (target / 'bin/mmlesion').is_file()
+    assert (target / 'mmlesion/weights/lung-nodules.safetensors').is_file()
 
 
 def test_an_editable_install_links_them(source, tmp_path):
