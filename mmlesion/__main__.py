@@ -11,10 +11,7 @@ from .utils.configs import shipped_path
 COMMANDS = {
     'train': ('train.py', 'train a detector'),
     'test': ('test.py', 'test a detector'),
-    'detect': (
-        'infer.py',
-        'detect lung nodules in a chest CT, or lesions by your detector',
-    ),
+    'detect': ('infer.py', 'detect lung nodules in a chest CT, or lesions by your detector'),
     'convert': ('convert.py', 'convert a data set to the files that configs name'),
     'eval': ('analysis_tools/eval_froc.py', 'the FROC of detections in files, by a protocol'),
     'compare': ('analysis_tools/compare_froc.py', 'compare detectors, with intervals'),

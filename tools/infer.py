@@ -9,7 +9,7 @@ from pathlib import Path
 from mmlesion.apis.lesions import SCORE_THR, SLICE_BATCH
 from mmlesion.io.volume_list import list_volumes
 from mmlesion.utils import UserError, check_range, cli, printable
-from mmlesion.utils.processes import keep_freed_memory
+from mmlesion.utils.memory import keep_freed_memory
 
 
 def parse_args():

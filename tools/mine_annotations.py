@@ -25,7 +25,8 @@ from mmlesion.mining.proposals import detect, slice_samples
 from mmlesion.mining.report import annotated_lesions, count_rows, score_rows
 from mmlesion.utils import UserError, check_range, cli
 from mmlesion.utils.configs import load_config
-from mmlesion.utils.processes import end_with_parent, keep_freed_memory
+from mmlesion.utils.memory import keep_freed_memory
+from mmlesion.utils.processes import end_with_parent
 
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'slice_index', 'grid_steps', 'border_offset')
 

@@ -35,8 +35,8 @@ from ..structures import Segment, grid_steps, reverse_axes
 from ..structures.ct_volume import CTVolume
 from ..utils import UserError
 from ..utils.configs import load_config
+from ..utils.memory import trim_freed_memory
 from ..utils.networks import check_scores
-from ..utils.processes import trim_freed_memory
 from .lesion_writer import check_out_dir, write_lesions
 from .lesions import LINK_SCORE_THR, SCORE_THR, SLICE_BATCH, Lesion, describe_lesions
 from .slice_batches import chained_order, load_batches, shared_features, sharing_distance

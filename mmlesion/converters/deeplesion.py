@@ -14,7 +14,7 @@ from mmlesion.io.coco import make_categories
 from mmlesion.io.deeplesion import Row, RowError, count_lines, read_lines
 from mmlesion.io.schema import LESION_TYPES, Image, make_annotation, make_image
 from mmlesion.utils import UserError
-from mmlesion.utils.processes import collector_paused
+from mmlesion.utils.memory import collector_paused
 
 from .base import SPLITS, Run, Skipped
 

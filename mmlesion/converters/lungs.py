@@ -16,7 +16,14 @@ from mmlesion.io.luna16 import LUNG_LABELS
 from mmlesion.structures import Grid
 from mmlesion.utils import UserError
 
-from .resample import HU_RANGE, isotropic_grid, resample
+from .resample import HU_RANGE, isotropic_grid, resample, to_image
+
+_AIR = -400  # HU
+_STEP = 2.0  # mm of the grid on which lungs are sought
+_LEAST_OF_BODY = 0.03  # of the body's volume: bowel gas has less
+_LEAST_OF_LARGEST = 0.2  # the smaller lung, of the larger one
+# Neighbors (z, y, x) on the same slice alone: above, below, left and right.
+_SLICEWISE = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3])
 
 OUTSIDE = ('fill', 'keep')
 TISSUE = 0  # HU; 170 of 255 in [9], whose scale is that of -1200 to 600 HU
@@ -200,14 +207,6 @@ def _enlarge(array: np.ndarray, steps: Sequence[int], shape: tuple[int, ...]) ->
     return array[tuple(map(slice, shape))]
 
 
-_AIR = -400  # HU
-_STEP = 2.0  # mm of the grid on which lungs are sought
-_LEAST_OF_BODY = 0.03  # of the body's volume: bowel gas has less
-_LEAST_OF_LARGEST = 0.2  # the smaller lung, of the larger one
-# Neighbors (z, y, x) on the same slice alone: above, below, left and right.
-_SLICEWISE = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3])
-
-
 def find_lungs(image: sitk.Image) -> np.ndarray:
     """Find the lungs of a scan.
 
@@ -272,9 +271,7 @@ def _without_windpipe(mask: np.ndarray) -> np.ndarray:
 
 def _on_grid(labels: np.ndarray, grid: Grid, image: sitk.Image) -> np.ndarray:
     """Resample labels from a grid to that of an image, by the nearest voxel."""
-    coarse = sitk.GetImageFromArray(labels)
-    coarse.SetSpacing(grid.spacing)
-    coarse.SetOrigin(grid.origin)
-    coarse.SetDirection(grid.direction)
-    nearest = sitk.Resample(coarse, image, sitk.Transform(), sitk.sitkNearestNeighbor)
+    nearest = sitk.Resample(
+        to_image(labels, grid), image, sitk.Transform(), sitk.sitkNearestNeighbor
+    )
     return sitk.GetArrayFromImage(nearest)

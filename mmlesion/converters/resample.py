@@ -38,6 +38,15 @@ def isotropic_grid(
     return Grid(tuple(size.tolist()), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
 
 
+def to_image(array: np.ndarray, grid: Grid) -> sitk.Image:
+    """Return the image of an array (z, y, x) whose voxels lie on a grid."""
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(grid.spacing)
+    image.SetOrigin(grid.origin)
+    image.SetDirection(grid.direction)
+    return image
+
+
 def resample(image: sitk.Image, grid: Grid, outside: float = HU_RANGE[0]) -> np.ndarray:
     """Resample an image to a grid with linear interpolation.
 

@@ -21,6 +21,8 @@ from mmlesion.utils import UserError
 
 from .ct_slices import CTSliceDataset
 
+SERIES_FIELDS = ('height', 'width', 'spacing', 'slice_interval')
+
 LESION_FIELDS = ('lesion_type', 'normalized_location', 'lesion_id')
 
 
@@ -134,9 +136,6 @@ def _equal(values: Sequence[Hashable]) -> np.ndarray:
         number_of.setdefault(value, len(number_of))
     numbers = np.array([number_of[value] for value in values])
     return (numbers[:, None] == numbers) & (numbers > 0)
-
-
-SERIES_FIELDS = ('height', 'width', 'spacing', 'slice_interval')
 
 
 @DATASETS.register_module()

@@ -20,6 +20,11 @@ from mmlesion.structures.slice_stack import SliceStack
 from mmlesion.utils import UserError
 from mmlesion.version import __version__
 
+if TYPE_CHECKING:
+    from highdicom import AlgorithmIdentificationSequence
+
+MANUFACTURER = 'mmlesion'
+
 OF_SERIES = ('StudyInstanceUID', 'SeriesInstanceUID', 'FrameOfReferenceUID', 'PatientID')
 """What all slices of a series have in common."""
 MAY_BE_EMPTY = {
@@ -150,12 +155,6 @@ def _is_valid(kind: str, value: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-if TYPE_CHECKING:
-    from highdicom import AlgorithmIdentificationSequence
-
-MANUFACTURER = 'mmlesion'
 
 
 def require_highdicom() -> None:

@@ -10,6 +10,10 @@ import numpy as np
 from mmlesion.io.schema import LUNG_WINDOW, SOFT_TISSUE_WINDOW
 from mmlesion.structures import Segment
 
+TEXT_COLOR = (255, 255, 255)
+BANNER = 28
+SHORT_SIDE = 512
+
 BOX_COLOR = (0, 220, 255)
 RECIST_COLOR = (0, 255, 0)
 MASK_COLOR = (60, 60, 255)
@@ -88,11 +92,6 @@ def _draw_polygon(
     # to px of the magnified crop, px n with its center at n before and after
     points = (points - np.array(origin) + 0.5) * scale - 0.5
     cv2.polylines(picture, [np.rint(points).astype(np.int32)], True, color, 1, cv2.LINE_AA)
-
-
-TEXT_COLOR = (255, 255, 255)
-BANNER = 28
-SHORT_SIDE = 512
 
 
 def choose_window(slice_hu: np.ndarray, bbox: Sequence[float]) -> tuple[float, float]:

@@ -5,14 +5,13 @@ import sys
 import pytest
 
 from mmlesion.engine import KeepFreedMemoryHook
-from mmlesion.utils import processes
+from mmlesion.utils import memory
 
 # A process of its own: this one may have more free memory than the block takes.
 FAULTS = """
 import resource
 import numpy as np
 from mmlesion.engine import KeepFreedMemoryHook
-from mmlesion.utils import processes
 
 def page_faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -35,10 +34,10 @@ PAGES = (64 << 20) // 4096
 @pytest.fixture
 def settings(monkeypatch):
     """Record what the hook sets instead of setting it."""
-    for name in processes.VARIABLES:
+    for name in memory.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     calls = []
-    monkeypatch.setattr(processes, '_set', lambda values: calls.append(values) or True)
+    monkeypatch.setattr(memory, '_set', lambda values: calls.append(values) or True)
     monkeypatch.setattr('mmlesion.engine.hooks.memory_hooks.trim_freed_memory', bool)
     return calls
 
@@ -52,7 +51,7 @@ def run(device, monkeypatch):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='a setting of glibc')
 def test_pages_are_used_again_until_the_run_ends(monkeypatch):
-    for name in processes.VARIABLES:
+    for name in memory.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
     command = [sys.executable, '-c', FAULTS]

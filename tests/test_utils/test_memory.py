@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mmlesion.utils.processes import (
+from mmlesion.utils.memory import (
     VARIABLES,
     keep_freed_memory,
     return_freed_memory,
@@ -15,7 +15,7 @@ from mmlesion.utils.processes import (
 FAULTS = """
 import resource
 import numpy as np
-from mmlesion.utils.processes import keep_freed_memory, return_freed_memory
+from mmlesion.utils.memory import keep_freed_memory, return_freed_memory
 BLOCK = 64 << 20  # bytes, above what glibc ever keeps by itself
 
 def page_faults():
@@ -51,7 +51,7 @@ def test_freed_pages_are_used_again(environment):
 
 TRIMMED = """
 import numpy as np
-from mmlesion.utils.processes import keep_freed_memory, trim_freed_memory
+from mmlesion.utils.memory import keep_freed_memory, trim_freed_memory
 
 def resident():
     with open('/proc/self/statm') as file:

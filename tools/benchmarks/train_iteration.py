@@ -23,7 +23,7 @@ from harness.timing import Rounds, Seconds, interleave, time_call
 
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
-from mmlesion.utils.processes import keep_freed_memory, return_freed_memory
+from mmlesion.utils.memory import keep_freed_memory, return_freed_memory
 
 if TYPE_CHECKING:
     from mmengine.config import Config

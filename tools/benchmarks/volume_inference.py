@@ -26,7 +26,7 @@ from mmengine.config import DictAction
 from mmlesion.structures.ct_volume import CTVolume
 from mmlesion.utils import UserError, cli
 from mmlesion.utils.configs import load_config
-from mmlesion.utils.processes import keep_freed_memory, return_freed_memory
+from mmlesion.utils.memory import keep_freed_memory, return_freed_memory
 
 if TYPE_CHECKING:
     from mmlesion.apis import LesionInferencer

@@ -9,24 +9,23 @@ cut to their lungs, at 1 mm, and each is a fold; each of their copies has some o
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from pasting import Chest, Nodule, paste_many, read_chests, read_nodules
 from tqdm import tqdm
 
 from mmlesion.converters.lungs import LungRegion, cut_to_lungs
-from mmlesion.converters.resample import isotropic_grid, resample
+from mmlesion.converters.resample import isotropic_grid, resample, to_image
 from mmlesion.io.json_files import read_json
 from mmlesion.io.volumes import write_annotations, write_volume
-from mmlesion.structures import Grid
 from mmlesion.utils import check_range, cli
 
 ISOLATED = 0.8  # share of parenchyma around nodules that are pasted
 NO_FOLD = 9
 REGION = LungRegion()
-PREPARATION = dict(lungs=dict(margin=REGION.margin, outside=REGION.outside))
+PREPARATION = dict(lungs=asdict(REGION))
 
 
 def parse_args() -> argparse.Namespace:
@@ -87,13 +86,8 @@ def paste_all(
 
 def write_cube(out: Path, nodule: Nodule, nodules: list[Nodule]) -> tuple[dict, list[dict]]:
     """Write a nodule's cube at 1 mm, with all nodules of its study that are in it."""
-    image = sitk.GetImageFromArray(nodule.hu)
-    image.SetSpacing(nodule.grid.spacing)
-    image.SetOrigin(nodule.grid.origin)
-    image.SetDirection(nodule.grid.direction)
-    source = Grid.from_image(image)
-    grid = isotropic_grid(source, (0, 0, 0), source.size)
-    hu = resample(image, grid)
+    grid = isotropic_grid(nodule.grid, (0, 0, 0), nodule.grid.size)
+    hu = resample(to_image(nodule.hu, nodule.grid), grid)
     # no chest's fold: cubes are trained on with all of them
     patient = nodule.name[:14]
     entry = write_volume(out, nodule.name, hu, grid, patient_id=patient, fold=NO_FOLD)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+from pasting import read_cube
 
 from mmlesion.io.json_files import read_json
 from mmlesion.io.volumes import write_annotations, write_volume
@@ -34,14 +34,6 @@ def parse_args():
     )
     parser.add_argument('--seed', type=int, default=0, help='of the offsets (0)')
     return parser.parse_args()
-
-
-def read_cube(path: Path) -> sitk.Image:
-    """Read a cube, whose voxels may all be lung: read_ct would take it for no CT."""
-    try:
-        return sitk.ReadImage(str(path))
-    except RuntimeError:
-        raise UserError(f'{path} cannot be read: give the folder of CUBES as a whole') from None
 
 
 def crop_grid(grid: Grid, start: np.ndarray, size: int) -> Grid:

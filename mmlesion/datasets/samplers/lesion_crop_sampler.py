@@ -34,10 +34,10 @@ class LesionCropSampler(EpochSampler):
             a lesion that is larger. Defaults to ((0, 1), (10, 3), (20, 7)), which DeepLung has for
             LUNA16; [9], on another benchmark, has ((6, 1), (30, 3), (40, 7)).
         random_share: Defaults to 0.3.
-        by_size: Whether volumes are drawn in proportion to their voxels: of cubes around lesions
-            and whole scans together, nearly all random crops are then of scans. Defaults to False.
         seed: Random seed, identical in every process. Defaults to None, for a seed
             shared by the processes.
+        by_size: Whether volumes are drawn in proportion to their voxels: of cubes around lesions
+            and whole scans together, nearly all random crops are then of scans. Defaults to False.
 
     Raises:
         UserError: If the dataset is not by lesion, no lesion is large enough, there are no volumes
@@ -49,8 +49,8 @@ class LesionCropSampler(EpochSampler):
         dataset: BaseDataset,
         crops_per_lesion: Sequence[tuple[float, int]] = ((0, 1), (10, 3), (20, 7)),
         random_share: float = 0.3,
-        by_size: bool = False,
         seed: int | None = None,
+        by_size: bool = False,
     ) -> None:
         super().__init__(seed)
         limits, crops = np.transpose(crops_per_lesion)

@@ -19,6 +19,8 @@ from mmlesion.utils import OptionError, UserError
 
 from .loading import LoadCTSlices
 
+MAX_CACHED = 64  # slices, for the next proposal of the same series: 64 MB of 512 px
+
 
 @TRANSFORMS.register_module()
 class LoadNearbyCTSlices(LoadCTSlices):
@@ -113,9 +115,6 @@ class CropLesionPatch(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(size={self.size})'
-
-
-MAX_CACHED = 64  # slices, for the next proposal of the same series: 64 MB of 512 px
 
 
 class PatchFrame(NamedTuple):

@@ -11,11 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmlesion.utils.processes import (
-    keep_freed_memory,
-    return_freed_memory,
-    trim_freed_memory,
-)
+from mmlesion.utils.memory import keep_freed_memory, return_freed_memory, trim_freed_memory
 
 SHARED_MEMORY = Path('/dev/shm')
 ENOUGH = 1 << 30  # bytes, of several batches of whole slices

@@ -12,6 +12,8 @@ from mmengine.runner.utils import set_random_seed
 
 from mmlesion.utils import UserError
 
+STATE = 'early_stopping'
+
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
@@ -30,9 +32,6 @@ class EpochSeedHook(Hook):
         """Seed ``random``, NumPy and torch from the run's seed, the epoch and the rank."""
         # primes, so that no epoch of one process has the seed of another's
         set_random_seed((runner.seed + 1_000_003 * runner.epoch + 10_007 * get_rank()) % 2**32)
-
-
-STATE = 'early_stopping'
 
 
 @HOOKS.register_module()

@@ -28,6 +28,8 @@ from .search_encoder import SearchALBEncoder
 if TYPE_CHECKING:
     from .search_loop import ALBSearchLoop
 
+PARTS = 'weights', 'architecture'
+
 
 class SearchResult(NamedTuple):
     """The result of a search.
@@ -268,9 +270,6 @@ class RandomStrategy(SearchStrategy):
         mean = losses.mean(0)
         all_reduce(mean, 'mean')
         return mean.tolist()
-
-
-PARTS = 'weights', 'architecture'
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

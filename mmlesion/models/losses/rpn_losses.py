@@ -74,9 +74,7 @@ class FocusShiftLoss(nn.Module):
             Tensor: The loss, a scalar.
         """
         pred = pred.squeeze(1).float()  # of 10^5 anchors half precision would lose the sum
-        chosen = weight > 0
-        # mmdet's labels: 0 is the only class, 1 the background
-        positive, negative = chosen & (target == 0), chosen & (target != 0)
+        positive, negative = _positive_and_negative(target, weight)
         # L_F of the negatives: -log(1 - p) is softplus of the logit, which does not overflow.
         logits = pred[negative]
         focal = self.alpha * logits.sigmoid() ** self.gamma * F.softplus(logits)
@@ -127,12 +125,18 @@ class HardNegativeLoss(nn.Module):
             Tensor: The loss, a scalar.
         """
         pred = pred.squeeze(1).float()
-        chosen = weight > 0
-        positive, negative = pred[chosen & (target == 0)], pred[chosen & (target != 0)]
+        positive, negative = (pred[mask] for mask in _positive_and_negative(target, weight))
         # first at random, then the hardest of those: not the same few of all anchors each time
         drawn = negative[torch.randperm(len(negative), device=pred.device)[: self.num_drawn]]
         hard = drawn.topk(min(self.num_hard, len(drawn))).values
         return self.loss_weight * (_mean(F.softplus(-positive)) + _mean(F.softplus(hard))) / 2
+
+
+def _positive_and_negative(target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which anchors (n,) that are not ignored are lesions, and which background."""
+    chosen = weight > 0
+    # mmdet's labels: 0 is the only class, 1 the background
+    return chosen & (target == 0), chosen & (target != 0)
 
 
 def _mean(losses: Tensor) -> Tensor:

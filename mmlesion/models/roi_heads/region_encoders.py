@@ -16,6 +16,9 @@ from mmlesion.models.layers.alb import plan_blocks
 from mmlesion.models.layers.alb_operations import CONV_BN
 from mmlesion.utils import OptionError, UserError
 
+# so few of 256 channels and 7 x 7 positions stay in a CPU's cache
+REGIONS_AT_ONCE = 128
+
 
 @MODELS.register_module()
 class FCEncoder(BaseModule):
@@ -64,10 +67,6 @@ class FCEncoder(BaseModule):
             tuple: Features (N, fc_out_channels), and None: there are no relations.
         """
         return self.layers(x), None
-
-
-# so few of 256 channels and 7 x 7 positions stay in a CPU's cache
-REGIONS_AT_ONCE = 128
 
 
 @MODELS.register_module()

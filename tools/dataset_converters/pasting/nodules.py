@@ -16,6 +16,7 @@ from mmlesion.io.ct import read_ct
 from mmlesion.io.json_files import read_json
 from mmlesion.structures import Grid
 from mmlesion.structures.ct_volume import CTVolume
+from mmlesion.utils import UserError
 
 LUNG = -500  # HU; parenchyma lies below
 RIM = 1.0, 4.0  # mm from a nodule: all of it is pasted up to the first, nothing from the second
@@ -85,6 +86,14 @@ def read_chests(folder: Path) -> list[Chest]:
     return chests
 
 
+def read_cube(path: Path) -> sitk.Image:
+    """Read a cube, whose voxels may all be lung: read_ct would take it for no CT."""
+    try:
+        return sitk.ReadImage(str(path))
+    except RuntimeError:
+        raise UserError(f'{path} cannot be read: give the folder of CUBES as a whole') from None
+
+
 def read_nodules(cubes: Path, patients: Container[str]) -> list[Nodule]:
     """Read cubes around nodules, each in the middle of its cube.
 
@@ -99,8 +108,8 @@ def read_nodules(cubes: Path, patients: Container[str]) -> list[Nodule]:
     nodules = []
     paths = [path for path in sorted((cubes / 'img').iterdir()) if path.name[:14] in patients]
     for path in tqdm(paths, desc='nodules'):
-        volume = CTVolume(sitk.ReadImage(str(path)))
-        labels = sitk.GetArrayFromImage(sitk.ReadImage(str(cubes / 'seg' / path.name)))
+        volume = CTVolume(read_cube(path))
+        labels = sitk.GetArrayFromImage(read_cube(cubes / 'seg' / path.name))
         mask = _own(volume.oriented(labels) > 0)
         if mask.sum() != mask[1:-1, 1:-1, 1:-1].sum() or not mask.any():
             continue
